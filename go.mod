@@ -1,0 +1,3 @@
+module plugmux.dev
+
+go 1.25.0

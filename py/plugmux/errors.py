@@ -1,0 +1,98 @@
+"""The errors that plugmux raises, all in one tree.
+
+    PlugmuxError
+    ├── ConfigError                 a setting is out of its range (also a ValueError)
+    ├── LinkError                   the connection between two peers
+    │   ├── SessionClosed           the session has ended, or is ending; `reason` says why
+    │   ├── ProtocolViolation       the peer broke a rule of yamux or of HTTP
+    │   ├── StreamClosed            this end has closed or reset the stream already
+    │   ├── StreamReset             the peer reset the stream, or a time limit did
+    │   └── LinkTimeout             a ping, an open or a close took longer than its limit
+    ├── ExchangeError               one HTTP exchange failed; `sent` says whether the peer may have acted on it
+    │   └── BodyTooLarge            the response's body passed the limit of the call
+    ├── RpcError                    a call ended with a code other than ok
+    ├── PluginError                 a plugin could not be started, registered or reached; `cause` is a `PluginCause`
+    └── SecretsError                the secrets layer
+        ├── InvalidPattern          an id or a pattern is not well formed (also a ValueError)
+        ├── SecretNotFound          no provider has a secret that matches
+        └── ProviderOutage          a required provider, or in strict mode any provider, failed
+
+A *local* fault (a wrong argument, a call in the wrong state) is a `ConfigError`, a `StreamClosed` or a built-in
+`TypeError`; everything else here tells of the peer, the network or time. What is raised in one call never stems from
+another call's mistake.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BodyTooLarge",
+    "ConfigError",
+    "ExchangeError",
+    "LinkError",
+    "LinkTimeout",
+    "PlugmuxError",
+    "ProtocolViolation",
+    "SessionClosed",
+    "StreamClosed",
+    "StreamReset",
+]
+
+
+class PlugmuxError(Exception):
+    """Whatever plugmux raises on purpose."""
+
+
+class ConfigError(PlugmuxError, ValueError):
+    """A setting is out of its range; the message names the setting, the value and the range."""
+
+
+class LinkError(PlugmuxError):
+    """The connection between two peers, or a stream on it, failed."""
+
+
+class SessionClosed(LinkError):
+    """The session has ended or is ending, so the operation cannot be done on it."""
+
+
+class ProtocolViolation(LinkError):
+    """The peer broke a rule of the protocol; the message names the frame or message, and the rule."""
+
+
+class StreamClosed(LinkError):
+    """This end has closed or reset the stream already."""
+
+
+class StreamReset(LinkError, ConnectionResetError):
+    """The stream was reset, by the peer or by a time limit, before it had ended."""
+
+
+class LinkTimeout(LinkError, TimeoutError):
+    """A ping, an open or a close on the link took longer than its limit."""
+
+
+class ExchangeError(PlugmuxError):
+    """An HTTP exchange broke before its response was complete.
+
+    Args:
+        message: what happened.
+        sent: whether any byte of the request may have reached the peer. Only an exchange that was never sent may be
+            repeated without knowing what the request does.
+    """
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class BodyTooLarge(ExchangeError):
+    """The body of a response passed the limit that the caller had set.
+
+    Args:
+        size: bytes promised by the peer, or received so far when it promised nothing.
+        limit: the limit, in bytes.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"the response body has {size} bytes or more, over the limit of {limit} bytes", sent=True)
+        self.size = size
+        self.limit = limit
