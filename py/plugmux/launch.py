@@ -1,0 +1,124 @@
+"""What a runtime tells a plugin that it launches: the launch configuration.
+
+It travels as JSON in an environment variable: `{"name": ..., "timeout": nanoseconds, "fd": 3}` where one inherited
+descriptor carries the link, `"r"` and `"w"` in place of `"fd"` where a pair of one-way pipes does. Both ends read and
+write it here, so that they cannot drift. (wire.md section 2.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+
+from .errors import ConfigError
+
+__all__ = ["COMPATIBLE_VARIABLE", "SOCKET_VARIABLE", "VARIABLE", "LaunchConfig"]
+
+VARIABLE = "PLUGMUX_PLUGIN_LAUNCH_CFG"
+"""The variable that our SDKs read first; its JSON may carry further keys."""
+
+COMPATIBLE_VARIABLE = "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"
+"""The variable that plugins of Docker's secrets engine read."""
+
+SOCKET_VARIABLE = "PLUGMUX_SOCKET"
+"""The variable that names the runtime's socket, for plugins that start by themselves and for the command line."""
+
+NANOSECONDS = 1_000_000_000
+FIRST_FREE_FD = 3
+LONGEST_CONFIG = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchConfig:
+    """Name, time limit and descriptors that a launched plugin has been given.
+
+    Args:
+        name: the name that the plugin must register under.
+        timeout: seconds that the plugin has for its registration.
+        read_fd: descriptor (on Windows: handle) to read the link from; above 2.
+        write_fd: descriptor to write the link to; the same as `read_fd` when one socket serves both.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    name: str
+    timeout: float
+    read_fd: int
+    write_fd: int
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("the launch configuration has no plugin name")
+        if not self.timeout > 0:
+            raise ConfigError(f"the launch configuration's timeout is {self.timeout} s; it must be above 0")
+        for descriptor in (self.read_fd, self.write_fd):
+            if descriptor < FIRST_FREE_FD:
+                raise ConfigError(f"the launch configuration names descriptor {descriptor}; it must be above 2")
+
+    @property
+    def is_pipe_pair(self) -> bool:
+        """Whether the link runs over two one-way pipes in place of one socket."""
+        return self.read_fd != self.write_fd
+
+    def to_json(self) -> str:
+        """The configuration as the JSON that crosses to the plugin."""
+        head = {"name": self.name, "timeout": int(self.timeout * NANOSECONDS)}
+        ends = {"r": self.read_fd, "w": self.write_fd} if self.is_pipe_pair else {"fd": self.read_fd}
+        return json.dumps(head | ends)
+
+    def to_environ(self) -> dict[str, str]:
+        """The environment variables that a runtime sets for the plugin, under both of their names."""
+        text = self.to_json()
+        return {VARIABLE: text, COMPATIBLE_VARIABLE: text}
+
+    @classmethod
+    def from_json(cls, text: str) -> LaunchConfig:
+        """Read a configuration; keys that are not known are ignored.
+
+        Raises:
+            ConfigError: the text is not such a JSON object, or a value is out of its range.
+        """
+        if len(text) > LONGEST_CONFIG:
+            raise ConfigError(f"the launch configuration has {len(text)} characters, over the limit of {LONGEST_CONFIG}")
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"the launch configuration is not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"the launch configuration is a JSON {type(values).__name__}, not an object")
+        name, timeout = values.get("name"), values.get("timeout")
+        if not isinstance(name, str) or not _is_whole(timeout):
+            raise ConfigError('the launch configuration needs "name" (text) and "timeout" (whole nanoseconds)')
+        pair = (values.get("fd"), values.get("fd")) if "fd" in values else (values.get("r"), values.get("w"))
+        if not _is_whole(pair[0]) or not _is_whole(pair[1]):
+            raise ConfigError('the launch configuration needs "fd", or "r" and "w", as whole numbers')
+        return cls(name, timeout / NANOSECONDS, pair[0], pair[1])
+
+    @classmethod
+    def take_from(cls, environ: MutableMapping[str, str]) -> LaunchConfig | None:
+        """Read the configuration and remove it, so that a child of the plugin does not take itself for the plugin.
+
+        Args:
+            environ: the environment, as a rule `os.environ`.
+
+        Returns:
+            The configuration, or `None` when the process was not launched by a runtime.
+
+        Raises:
+            ConfigError: there is a configuration and it is not well formed.
+        """
+        text = configuration_text(environ)
+        for variable in (VARIABLE, COMPATIBLE_VARIABLE):
+            environ.pop(variable, None)
+        return None if text is None else cls.from_json(text)
+
+
+def configuration_text(environ: Mapping[str, str]) -> str | None:
+    """The raw configuration in the environment: our variable first, then the compatible one."""
+    return environ.get(VARIABLE) or environ.get(COMPATIBLE_VARIABLE) or None
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

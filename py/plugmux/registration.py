@@ -1,0 +1,151 @@
+"""What a plugin says of itself when it registers, and the grammar of the names in it.
+
+Both ends use it: the plugin to fill in its request, the runtime to check what came. (wire.md sections 4 and 5.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .errors import PlugmuxError
+
+if TYPE_CHECKING:
+    from plugmux_proto.plugins.v1 import plugins_pb2
+
+__all__ = ["ID", "NAME", "PATTERN", "VERSION", "BadPattern", "Configuration", "Registration", "RegistrationRefused"]
+
+_COMPONENT = r"[A-Za-z0-9._:-]+"
+ID = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
+"""A secret's id: components of letters, digits and `._:-`, joined by slashes. Use with `fullmatch`."""
+
+_PATTERN_COMPONENT = rf"(?:\*\*|\*|{_COMPONENT})"
+PATTERN = re.compile(rf"{_PATTERN_COMPONENT}(?:/{_PATTERN_COMPONENT})*", re.ASCII)
+"""An id in which a component may be `*` (exactly one) or `**` (zero or more). Use with `fullmatch`."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,127}", re.ASCII)
+"""A plugin's name: a file name without white space or slashes, at most 128 characters. Use with `fullmatch`."""
+
+_NUMBER = r"(?:0|[1-9][0-9]{0,17})"
+_LABEL = r"[0-9A-Za-z-]+"
+VERSION = re.compile(rf"v{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_LABEL}(?:\.{_LABEL})*)?(?:\+{_LABEL}(?:\.{_LABEL})*)?", re.ASCII)
+"""A semantic version with a leading "v". Use with `fullmatch`."""
+
+_SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+
+LONGEST_PATTERN = 4096
+LONGEST_VERSION = 128
+MOST_SERVICES = 1024
+DEFAULT_PROTOCOL_VERSIONS = (1,)
+
+
+class RegistrationRefused(PlugmuxError):
+    """A plugin's registration cannot be accepted; the message says which value is at fault and what it must be."""
+
+
+class BadPattern(RegistrationRefused):
+    """The pattern in a registration is not well formed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The configuration that a plugin says it takes: its JSON schema, its message type, and whether it can change."""
+
+    json_schema: str = ""
+    message_type: str = ""
+    reloadable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A plugin's own account of itself, checked.
+
+    Args:
+        name: the plugin's name (`NAME`).
+        version: its version (`VERSION`).
+        services: full names of the proto services that it serves, beside the two kinds below.
+        secrets_pattern: the pattern of a secrets provider, `None` for any other plugin.
+        access_control: whether the plugin decides on access.
+        protocol_versions: the versions of the application's protocol that it speaks.
+        configuration: what configuration it takes, `None` when it takes none.
+        priority: rank among several that serve the same; the higher is asked first.
+        replica: whether it asks to be one of several plugins with its name.
+        capabilities: free names, for programs that choose among plugins.
+        labels: free metadata.
+    """
+
+    name: str
+    version: str
+    services: tuple[str, ...] = ()
+    secrets_pattern: str | None = None
+    access_control: bool = False
+    protocol_versions: tuple[int, ...] = DEFAULT_PROTOCOL_VERSIONS
+    configuration: Configuration | None = None
+    priority: int = 0
+    replica: bool = False
+    capabilities: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise RegistrationRefused(
+                f"the plugin name {self.name[:140]!r} is not valid: it must begin with a letter or a digit, "
+                "and have at most 128 letters, digits and ._+@-"
+            )
+        if len(self.version) > LONGEST_VERSION or not VERSION.fullmatch(self.version):
+            raise RegistrationRefused(
+                f"the version {self.version[:140]!r} of plugin {self.name!r} is not valid: "
+                'it must be a semantic version with a leading "v", such as "v1.2.3"'
+            )
+        self._check_pattern()
+        self._check_services()
+        if not self.protocol_versions or min(self.protocol_versions) < 1:
+            raise RegistrationRefused(f"plugin {self.name!r} names protocol version 0; the lowest is 1")
+
+    def _check_pattern(self) -> None:
+        pattern = self.secrets_pattern
+        if pattern is not None and (len(pattern) > LONGEST_PATTERN or not PATTERN.fullmatch(pattern)):
+            raise BadPattern(
+                f"the pattern {pattern[:140]!r} of plugin {self.name!r} is not valid: components are joined by "
+                'slashes, and each is "*", "**" or made of letters, digits and ._:-'
+            )
+
+    def _check_services(self) -> None:
+        if len(self.services) > MOST_SERVICES:
+            raise RegistrationRefused(f"plugin {self.name!r} names over {MOST_SERVICES} services")
+        for service in self.services:
+            if not _SERVICE.fullmatch(service):
+                raise RegistrationRefused(f"plugin {self.name!r} names a service {service[:140]!r}: not a proto name")
+
+    @classmethod
+    def from_request(cls, request: plugins_pb2.RegisterPluginRequest) -> Registration:
+        """Read and check what a plugin sent.
+
+        Raises:
+            BadPattern: the pattern is not well formed.
+            RegistrationRefused: another value is not.
+        """
+        kind = request.WhichOneof("metadata")
+        declared = request.configuration
+        return cls(
+            name=request.name,
+            version=request.version,
+            services=tuple(sorted(set(request.services))),
+            secrets_pattern=request.secrets_provider.pattern if kind == "secrets_provider" else None,
+            access_control=kind == "access_control_module",
+            protocol_versions=tuple(request.protocol_versions) or DEFAULT_PROTOCOL_VERSIONS,
+            configuration=Configuration(declared.json_schema, declared.message_type, declared.reloadable)
+            if request.HasField("configuration")
+            else None,
+            priority=request.priority,
+            replica=request.replica,
+            capabilities=tuple(request.capabilities),
+            labels=dict(request.labels),
+        )
+
+
+def common_protocol_version(ours: tuple[int, ...], theirs: tuple[int, ...]) -> int | None:
+    """The highest version that both sides speak, or `None` when there is none."""
+    return max(set(ours) & set(theirs), default=None)
