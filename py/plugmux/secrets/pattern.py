@@ -1,0 +1,173 @@
+"""Ids of secrets, and patterns over them.
+
+An id is one or more components joined by slashes: `vault/db/password`. A pattern is an id in which a component may be a
+wildcard: `*` stands for exactly one component, `**` for any number of them, none included. Wildcards are whole
+components; `db-*` is neither an id nor a pattern. (wire.md section 5.)
+
+Matching runs a pattern as a state machine whose states are the positions between its components. All states that are
+possible at once are the bits of one integer, so that a component of the id moves all of them in a few operations:
+the time grows with the product of the two lengths, divided by the width of a machine word, whatever the wildcards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..registration import ID, LONGEST_PATTERN, PATTERN
+from .error import InvalidPattern
+
+__all__ = ["Pattern", "SecretId"]
+
+ONE = "*"
+ANY = "**"
+SHOWN = 80
+
+
+class SecretId(str):
+    """The id of a secret, checked; a `str` in every other respect.
+
+    Raises:
+        InvalidPattern: the text is not an id, or has over 4096 characters.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> SecretId:
+        if isinstance(text, SecretId):
+            return text
+        if not _is_id(text):
+            raise InvalidPattern(
+                f"{_shown(text)} is not the id of a secret: it must be components of letters, digits and ._:- joined "
+                f"by slashes, with at most {LONGEST_PATTERN} characters in all"
+            )
+        return super().__new__(cls, text)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern over the ids of secrets; two patterns are equal when their texts are.
+
+    Args:
+        text: the pattern as it is written.
+
+    Raises:
+        InvalidPattern: the text is not a pattern, or has over 4096 characters.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if len(self.text) > LONGEST_PATTERN or not PATTERN.fullmatch(self.text):
+            raise InvalidPattern(
+                f'{_shown(self.text)} is not a pattern: it must be components joined by slashes, each "*", "**" or '
+                f"made of letters, digits and ._:- alone, with at most {LONGEST_PATTERN} characters in all"
+            )
+
+    @classmethod
+    def of(cls, pattern: Pattern | str) -> Pattern:
+        """The pattern itself, or the one that a text spells."""
+        return pattern if isinstance(pattern, Pattern) else cls(pattern)
+
+    @cached_property
+    def components(self) -> tuple[str, ...]:
+        """What stands between the slashes."""
+        return tuple(self.text.split("/"))
+
+    @property
+    def is_id(self) -> bool:
+        """Whether there is no wildcard in it, so that it matches one id only: itself."""
+        return "*" not in self.text
+
+    def match(self, id: str) -> bool:
+        """Whether the pattern matches an id; what is not well formed as an id is matched by none."""
+        return _is_id(id) and self._machine.accepts(id.split("/"))
+
+    def includes(self, other: Pattern | str) -> bool:
+        """Whether the pattern covers another one, by the rule that all runtimes share.
+
+        The rule reads the other pattern as if it were an id, and lets a literal component of this one accept `*` as
+        well. So `**` includes everything, and `a/b` includes `a/*`: who can answer for one id of a pattern is asked.
+        """
+        return self._machine.accepts(self.of(other).components)
+
+    def filter(self, other: Pattern | str) -> Pattern | None:
+        """The narrower of two patterns where one includes the other, `other` when both do; else `None`."""
+        other = self.of(other)
+        if self.includes(other):
+            return other
+        return self if other.includes(self) else None
+
+    def expand(self, other: Pattern | str) -> Pattern:
+        """The pattern with its `**` replaced by an id or by another pattern.
+
+        Raises:
+            InvalidPattern: there is not exactly one `**` in this pattern, or the result would be too long.
+        """
+        if self.components.count(ANY) != 1:
+            raise InvalidPattern(f'{_shown(self.text)} cannot be expanded: it must have exactly one component "**"')
+        other = self.of(other)
+        return Pattern("/".join(other.text if component == ANY else component for component in self.components))
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Pattern({self.text!r})"
+
+    @cached_property
+    def _machine(self) -> _Machine:
+        return _Machine(self.components)
+
+
+class _Machine:
+    """The state machine of one pattern. Bit i of a set of states: the first i components are matched."""
+
+    __slots__ = ("any", "final", "literals", "one", "spelled")
+
+    def __init__(self, components: Iterable[str]) -> None:
+        self.any = 0
+        """The states before a `**`: they stay where they are, and the next state is reached for nothing."""
+        self.one = 0
+        """The states before a `*`."""
+        self.literals = 0
+        """The states before a literal component."""
+        self.spelled: dict[str, int] = {}
+        """The same, by what the component must be."""
+        state = 1
+        before = ""
+        for component in components:
+            if component == before == ANY:
+                continue  # a second "**" adds nothing, and would make reaching a state for nothing take two steps
+            if component == ANY:
+                self.any |= state
+            elif component == ONE:
+                self.one |= state
+            else:
+                self.literals |= state
+                self.spelled[component] = self.spelled.get(component, 0) | state
+            state <<= 1
+            before = component
+        self.final = state
+
+    def accepts(self, components: Iterable[str]) -> bool:
+        """Whether a run over the components, of an id or of a pattern, can end behind the last component."""
+        states = self._reach(1)
+        for component in components:
+            literal = self.literals if component == ONE else self.spelled.get(component, 0)
+            states = self._reach((states & (literal | self.one)) << 1 | states & self.any)
+            if not states:
+                return False
+        return bool(states & self.final)
+
+    def _reach(self, states: int) -> int:
+        return states | (states & self.any) << 1
+
+
+def _is_id(text: str) -> bool:
+    return len(text) <= LONGEST_PATTERN and ID.fullmatch(text) is not None
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}..."

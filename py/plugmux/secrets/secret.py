@@ -1,0 +1,183 @@
+"""A secret and what is known about it.
+
+The rule of this layer: a value is reached by naming it, `secret.value`, and in no other way. A `Secret` shows a mask
+wherever Python turns objects into text, and is no dataclass, because serializers and loggers take those apart unasked.
+A protobuf message has no such guard (`debug_redact` in the schema does not reach Python's `str`), so that no message
+with values in it is ever formatted here, not even for an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
+
+from ..errors import ConfigError
+from .pattern import SecretId
+
+__all__ = ["Secret"]
+
+MASK = "********"
+
+
+class Secret:
+    """A secret: its id, its value, and what its provider says about it. It cannot be changed.
+
+    It is never shown, written or sent by accident: `repr`, `str` and formatting mask the value, copying gives the same
+    object, and pickling is refused.
+
+    Args:
+        id: the id.
+        value: the secret itself.
+        provider: name of the plugin that gave it; the resolver sets it.
+        version: version of the secret, in the provider's own words.
+        created_at: when it was made.
+        resolved_at: when it was looked up; the resolver sets it where it is unset.
+        expires_at: when the value stops being valid.
+        metadata: free metadata of the provider; `repr` shows its keys only.
+
+    Raises:
+        InvalidPattern: the id is not well formed.
+        ConfigError: a time has no time zone. Times are kept in UTC.
+        TypeError: the value is not bytes.
+    """
+
+    __slots__ = ("created_at", "expires_at", "id", "metadata", "provider", "resolved_at", "value", "version")
+
+    id: SecretId
+    value: bytes
+    provider: str
+    version: str
+    created_at: datetime | None
+    resolved_at: datetime | None
+    expires_at: datetime | None
+    metadata: Mapping[str, str]
+
+    def __init__(
+        self,
+        id: str,
+        value: bytes | bytearray | memoryview,
+        *,
+        provider: str = "",
+        version: str = "",
+        created_at: datetime | None = None,
+        resolved_at: datetime | None = None,
+        expires_at: datetime | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise TypeError(f"the value of secret {id!r} must be bytes, not {type(value).__name__}")
+        keep = super().__setattr__
+        keep("id", SecretId(id))
+        keep("value", bytes(value))
+        keep("provider", provider)
+        keep("version", version)
+        keep("created_at", _utc("created_at", created_at))
+        keep("resolved_at", _utc("resolved_at", resolved_at))
+        keep("expires_at", _utc("expires_at", expires_at))
+        keep("metadata", MappingProxyType(dict(metadata or {})))
+
+    def replace(self, *, provider: str | None = None, resolved_at: datetime | None = None) -> Secret:
+        """The same secret with another provider or another time of resolution; `None` keeps what there is."""
+        return Secret(
+            self.id,
+            self.value,
+            provider=self.provider if provider is None else provider,
+            version=self.version,
+            created_at=self.created_at,
+            resolved_at=self.resolved_at if resolved_at is None else resolved_at,
+            expires_at=self.expires_at,
+            metadata=self.metadata,
+        )
+
+    @classmethod
+    def from_envelope(cls, envelope: GetSecretsResponse.Envelope) -> Secret:
+        """Read a secret off the wire.
+
+        Raises:
+            ValueError: the id is not well formed, or a time is out of range; the message quotes nothing.
+        """
+        try:
+            return cls(
+                envelope.id,
+                envelope.value,
+                provider=envelope.provider,
+                version=envelope.version,
+                created_at=_read_time(envelope, "created_at"),
+                resolved_at=_read_time(envelope, "resolved_at"),
+                expires_at=_read_time(envelope, "expires_at"),
+                metadata=envelope.metadata,
+            )
+        except (ValueError, OverflowError):
+            raise ValueError("a secret came whose id or times are not well formed") from None
+
+    def to_envelope(self) -> GetSecretsResponse.Envelope:
+        """Write the secret for the wire. The message shows the value when it is formatted; do not format it."""
+        return GetSecretsResponse.Envelope(
+            id=self.id,
+            value=self.value,
+            provider=self.provider,
+            version=self.version,
+            created_at=_write_time(self.created_at),
+            resolved_at=_write_time(self.resolved_at),
+            expires_at=_write_time(self.expires_at),
+            metadata=self.metadata,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.provider, self.version))
+
+    def __repr__(self) -> str:
+        known = [f"id={str(self.id)!r}", f"value={MASK}"]
+        known += [f"{name}={getattr(self, name)!r}" for name in ("provider", "version") if getattr(self, name)]
+        times = ((name, getattr(self, name)) for name in ("created_at", "resolved_at", "expires_at"))
+        known += [f"{name}={time.isoformat()}" for name, time in times if time is not None]
+        known += [f"metadata={sorted(self.metadata)!r}"] if self.metadata else []
+        return f"Secret({', '.join(known)})"
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a Secret cannot be changed, so {name!r} cannot be set")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a Secret cannot be changed, so {name!r} cannot be deleted")
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Secret is not pickled, because a pickle shows its value; pass on what is needed of it")
+
+
+def _utc(name: str, time: datetime | None) -> datetime | None:
+    if time is None:
+        return None
+    if time.tzinfo is None:
+        raise ConfigError(f"{name} has no time zone; give one, for example datetime.now(UTC)")
+    return time.astimezone(UTC)
+
+
+def _read_time(envelope: GetSecretsResponse.Envelope, name: str) -> datetime | None:
+    if not envelope.HasField(name):
+        return None
+    time: Timestamp = getattr(envelope, name)
+    return time.ToDatetime(tzinfo=UTC)
+
+
+def _write_time(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp
