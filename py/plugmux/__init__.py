@@ -1,0 +1,58 @@
+"""plugmux: an embeddable, minimal plugin runtime.
+
+A host embeds a `Runtime`, a plugin is a `Plugin`; between them is one `Link`, on which both serve and both call.
+Names are imported when they are first used, so that `import plugmux` itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .errors import ConfigError, LinkError, PlugmuxError
+    from .link import Link, Peer
+    from .plugin import Plugin
+    from .registration import Configuration, Registration
+    from .runtime import HostedPlugin, Launch, PluginCause, PluginError, Restart, Runtime, State
+
+__all__ = [
+    "ConfigError",
+    "Configuration",
+    "HostedPlugin",
+    "Launch",
+    "Link",
+    "LinkError",
+    "Peer",
+    "Plugin",
+    "PluginCause",
+    "PluginError",
+    "PlugmuxError",
+    "Registration",
+    "Restart",
+    "Runtime",
+    "State",
+]
+
+_HOMES = {
+    "errors": ("ConfigError", "LinkError", "PlugmuxError"),
+    "link": ("Link", "Peer"),
+    "plugin": ("Plugin",),
+    "registration": ("Configuration", "Registration"),
+    "runtime": ("HostedPlugin", "Launch", "PluginCause", "PluginError", "Restart", "Runtime", "State"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

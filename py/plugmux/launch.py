@@ -81,7 +81,9 @@ class LaunchConfig:
             ConfigError: the text is not such a JSON object, or a value is out of its range.
         """
         if len(text) > LONGEST_CONFIG:
-            raise ConfigError(f"the launch configuration has {len(text)} characters, over the limit of {LONGEST_CONFIG}")
+            raise ConfigError(
+                f"the launch configuration has {len(text)} characters, over the limit of {LONGEST_CONFIG}"
+            )
         try:
             values = json.loads(text)
         except ValueError as error:

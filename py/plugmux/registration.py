@@ -30,7 +30,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,127}", re.ASCII)
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,17})"
 _LABEL = r"[0-9A-Za-z-]+"
-VERSION = re.compile(rf"v{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_LABEL}(?:\.{_LABEL})*)?(?:\+{_LABEL}(?:\.{_LABEL})*)?", re.ASCII)
+VERSION = re.compile(
+    rf"v{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_LABEL}(?:\.{_LABEL})*)?(?:\+{_LABEL}(?:\.{_LABEL})*)?", re.ASCII
+)
 """A semantic version with a leading "v". Use with `fullmatch`."""
 
 _SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)

@@ -1,0 +1,158 @@
+"""Two one-way pipes as one asyncio transport.
+
+The other form of a launched plugin's link (wire.md section 2), and the only one that Windows has. asyncio gives each
+pipe a transport of its own; a `PipePair` joins them, so that whoever uses it sees one connection: losing either pipe
+loses both, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+__all__ = ["PipePair", "open_pipe_pair"]
+
+
+class PipePair(asyncio.Transport):
+    """A bidirectional transport over a readable and a writable pipe."""
+
+    def __init__(self, protocol: asyncio.BaseProtocol) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._reading: asyncio.ReadTransport | None = None
+        self._writing: asyncio.WriteTransport | None = None
+        self._lost = False
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._writing.get_extra_info(name, default) if self._writing else default
+
+    def is_closing(self) -> bool:
+        return self._lost or self._writing is None or self._writing.is_closing()
+
+    def is_reading(self) -> bool:
+        return self._reading is not None and self._reading.is_reading()
+
+    def pause_reading(self) -> None:
+        if self._reading:
+            self._reading.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._reading:
+            self._reading.resume_reading()
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        if self._writing:
+            self._writing.write(bytes(data))
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        if self._writing:
+            self._writing.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        return self._writing.get_write_buffer_size() if self._writing else 0
+
+    def close(self) -> None:
+        """Flush what was written, then close both pipes."""
+        if self._writing:
+            self._writing.close()
+
+    def abort(self) -> None:
+        """Close both pipes at once."""
+        if self._writing:
+            self._writing.abort()
+        self._lose(None)
+
+    def _lose(self, error: Exception | None) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        if self._reading:
+            self._reading.close()
+        if self._writing and not self._writing.is_closing():
+            self._writing.abort()
+        self._protocol.connection_lost(error)
+
+    def _received(self, data: bytes) -> None:
+        feed(self._protocol, data)
+
+    def _received_eof(self) -> None:
+        if not isinstance(self._protocol, asyncio.Protocol | asyncio.BufferedProtocol):
+            return
+        if not self._protocol.eof_received():
+            self.close()
+
+
+class _ReadEnd(asyncio.Protocol):
+    def __init__(self, pair: PipePair) -> None:
+        self._pair = pair
+
+    def data_received(self, data: bytes) -> None:
+        self._pair._received(data)
+
+    def eof_received(self) -> None:
+        self._pair._received_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pair._lose(exc)
+
+
+class _WriteEnd(asyncio.BaseProtocol):
+    def __init__(self, pair: PipePair) -> None:
+        self._pair = pair
+
+    def pause_writing(self) -> None:
+        self._pair.get_protocol().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._pair.get_protocol().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pair._lose(exc)
+
+
+def feed(protocol: asyncio.BaseProtocol, data: bytes) -> None:
+    """Hand bytes to a protocol of either kind, as a transport would."""
+    if not isinstance(protocol, asyncio.BufferedProtocol):
+        assert isinstance(protocol, asyncio.Protocol)
+        protocol.data_received(data)
+        return
+    rest = memoryview(data)
+    while rest:
+        buffer = memoryview(protocol.get_buffer(len(rest))).cast("B")
+        size = min(len(buffer), len(rest))
+        buffer[:size] = rest[:size]
+        protocol.buffer_updated(size)
+        rest = rest[size:]
+
+
+async def open_pipe_pair(
+    factory: Callable[[], asyncio.BaseProtocol], reading: BinaryIO, writing: BinaryIO
+) -> tuple[PipePair, asyncio.BaseProtocol]:
+    """Join two pipes into one connection and run a protocol on it.
+
+    Args:
+        factory: makes the protocol.
+        reading: the pipe to read from; it then belongs to the connection.
+        writing: the pipe to write to; likewise.
+
+    Returns:
+        The transport and the protocol, after `connection_made`.
+    """
+    loop = asyncio.get_running_loop()
+    protocol = factory()
+    pair = PipePair(protocol)
+    write_transport, _ = await loop.connect_write_pipe(lambda: _WriteEnd(pair), writing)
+    pair._writing = write_transport
+    protocol.connection_made(pair)
+    pair._reading, _ = await loop.connect_read_pipe(lambda: _ReadEnd(pair), reading)
+    return pair, protocol

@@ -1,0 +1,246 @@
+"""A plugin: what it serves, and its stays with a runtime.
+
+    connecting ──> registering ──> serving ──> ended
+
+A launched plugin has one stay, on the link that it inherited, and ends with it. A plugin that starts by itself dials
+the runtime's socket, and dials again with a growing delay when the runtime goes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from plugmux_proto.plugins.v1.plugins_connect import PluginService
+from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, ShutdownRequest, ShutdownResponse
+
+from ..address import Address
+from ..errors import SessionClosed
+from ..exchange import ASGIApp, ClientTransport, Complete, Incoming, Request
+from ..launch import LaunchConfig
+from ..link import Link, Peer
+from ..registration import Configuration, Registration
+from ..servable import Servable, announce, services_of
+from ..site import Gate, Site, StreamHandler
+from .dial import DialError, dial
+from .register import RegistrationFailed, register
+
+if TYPE_CHECKING:
+    from ..connect import Context, Interceptor
+
+__all__ = ["Plugin"]
+
+REGISTRATION_TIMEOUT = 5.0
+FIRST_REDIAL = 0.2
+LONGEST_REDIAL = 10.0
+
+AnyClient = TypeVar("AnyClient")
+
+
+class Plugin:
+    """A process that serves a runtime: `Plugin(service, ..., version="v1.0.0").run()`.
+
+    Args:
+        servables: generated services, secrets providers, or anything else of `plugmux.servable`.
+        name: the name to register under when the plugin starts by itself; the file name of the program by default. A
+            launched plugin is named by its runtime.
+        version: semantic version with a leading "v".
+        app: an ASGI app for requests that no service takes.
+        streams: handlers of raw streams, by endpoint name.
+        interceptors: run around every RPC served.
+        protocol_versions: the versions of the application's own protocol that this plugin speaks.
+        configuration: what configuration the plugin takes.
+        priority: rank among several that serve the same; the higher is asked first.
+        replica: whether this plugin may be one of several with its name.
+        capabilities: free names, for programs that choose among plugins.
+        labels: free metadata.
+
+    Raises:
+        ConfigError: an object cannot be served, or two serve the same service.
+        RegistrationRefused: the name, the version or another value would be refused by every runtime.
+    """
+
+    def __init__(
+        self,
+        *servables: Servable,
+        name: str | None = None,
+        version: str = "v0.0.0",
+        app: ASGIApp | None = None,
+        streams: Mapping[str, StreamHandler] | None = None,
+        interceptors: Iterable[Interceptor] = (),
+        protocol_versions: Sequence[int] = (),
+        configuration: Configuration | None = None,
+        priority: int = 0,
+        replica: bool = False,
+        capabilities: Iterable[str] = (),
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        self._services = services_of(servables)
+        self._app = app
+        self._streams = streams
+        self._interceptors = tuple(interceptors)
+        self._announcement = announce(
+            servables,
+            RegisterPluginRequest(
+                name=name or default_name(),
+                version=version,
+                protocol_versions=protocol_versions,
+                priority=priority,
+                replica=replica,
+                capabilities=capabilities,
+                labels=labels or {},
+            ),
+        )
+        if configuration is not None:
+            declared = self._announcement.configuration
+            declared.json_schema = configuration.json_schema
+            declared.message_type = configuration.message_type
+            declared.reloadable = configuration.reloadable
+        self.registration = Registration.from_request(self._announcement)
+        self.configuration_json = ""
+        self.transport: ClientTransport = _CurrentLink(self)
+        self.link: Link | None = None
+        self._stop = asyncio.Event()
+
+    def client(self, client_class: Callable[..., AnyClient], **options: Any) -> AnyClient:
+        """A client of a service that the runtime serves; it follows the plugin from link to link.
+
+        Args:
+            client_class: a generated client class.
+            options: what the class takes beside the transport.
+        """
+        return client_class(self.transport, **options)
+
+    def run(self, *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
+        """Serve until the runtime or a signal ends the plugin; this is a plugin program's last line.
+
+        Started by hand, without a runtime, it says on stderr what it is and exits with status 2.
+
+        Args:
+            loop_factory: makes the event loop, for example `uvloop.new_event_loop`.
+
+        Raises:
+            SystemExit: with 1 when the runtime could not be reached or refused the plugin, with 2 when there is none.
+        """
+        from .program import run
+
+        run(self, loop_factory)
+
+    def stop(self) -> None:
+        """End the present stay in order, and begin no other."""
+        self._stop.set()
+
+    async def serve_launched(self, config: LaunchConfig) -> None:
+        """Serve the runtime that launched this process, until either ends the stay.
+
+        Raises:
+            RegistrationFailed: the runtime refused the plugin, or went away.
+        """
+        link, gate = self._new_link(config.timeout)
+        if config.is_pipe_pair:
+            await link.over_pipes(config.read_fd, config.write_fd)
+        else:
+            await link.over_socket(socket.socket(fileno=config.read_fd))
+        await self._stay(link, gate, config.name, config.timeout)
+
+    async def serve_dialling(self, address: Address) -> None:
+        """Serve the runtime that listens at an address, again and again as it comes and goes, until `stop`.
+
+        Raises:
+            DialError: there was no runtime at the first try.
+            RegistrationFailed: the runtime refused the plugin at the first try.
+        """
+        delay, served = FIRST_REDIAL, False
+        while not self._stop.is_set():
+            link, gate = self._new_link(REGISTRATION_TIMEOUT)
+            try:
+                await dial(address, lambda link=link: link.mux)  # type: ignore[misc]
+                await self._stay(link, gate, self._announcement.name, REGISTRATION_TIMEOUT)
+                delay, served = FIRST_REDIAL, True
+            except (DialError, RegistrationFailed):
+                if not served:
+                    raise
+            await self._pause(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
+            delay = min(delay * 2, LONGEST_REDIAL)
+
+    def _new_link(self, timeout: float) -> tuple[Link, Gate]:
+        gate = Gate(timeout)
+        site = Site(
+            [*self._services, _Shutdown(self)],
+            app=self._app,
+            streams=self._streams,
+            gate=gate,
+            interceptors=self._interceptors,
+        )
+        return Link(site, initiator=True, peer=Peer("the runtime")), gate
+
+    async def _stay(self, link: Link, gate: Gate, name: str, timeout: float) -> None:
+        request = RegisterPluginRequest()
+        request.CopyFrom(self._announcement)
+        request.name = name
+        self.link = link
+        async with link:
+            response = await register(link, request, timeout)
+            self.configuration_json = response.configuration_json
+            gate.open()
+            await self._until_over(link)
+
+    async def _until_over(self, link: Link) -> None:
+        waiting = [asyncio.ensure_future(link.wait_closed()), asyncio.ensure_future(self._stop.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            pass
+
+
+class _Shutdown(PluginService):
+    """The service that every plugin serves beside its own."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self._plugin = plugin
+
+    async def shutdown(self, request: ShutdownRequest, context: Context) -> ShutdownResponse:
+        self._plugin.stop()
+        return ShutdownResponse()
+
+
+class _CurrentLink:
+    """The transport to whichever runtime the plugin is linked to at the time of the call."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self._plugin = plugin
+
+    def _transport(self) -> ClientTransport:
+        if self._plugin.link is None:
+            raise SessionClosed(
+                "the plugin is not linked to a runtime yet; call the host from a handler or a task of run()"
+            )
+        return self._plugin.link.transport
+
+    async def fetch(self, request: Request, limit: int) -> Complete:
+        return await self._transport().fetch(request, limit)
+
+    async def send(self, request: Request) -> Incoming:
+        return await self._transport().send(request)
+
+
+def default_name() -> str:
+    """The name of a plugin that starts by itself: the file name of its program."""
+    program = Path(sys.argv[0] or sys.executable).name
+    for suffix in (".exe", ".py"):
+        program = program.removesuffix(suffix)
+    return program or "plugin"

@@ -1,0 +1,114 @@
+"""A plugin as a whole process: where it finds its runtime, which signals end it, and how it exits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Never
+
+from ..address import Address
+from ..errors import ConfigError, PlugmuxError
+from ..launch import SOCKET_VARIABLE, LaunchConfig
+
+if TYPE_CHECKING:
+    from .plugin import Plugin
+
+__all__ = ["run"]
+
+FAILED = 1
+WRONG_USAGE = 2
+LAST_GRACE = 3.0
+"""Seconds that threads which will not end are given before the process ends without them."""
+
+BY_HAND = """\
+{name} {version} is a plugmux plugin: a runtime starts it, or it connects to one that runs.
+It serves: {services}.
+
+  plugmux plugins --plugin {command}     launch it and show it
+  PLUGMUX_SOCKET=unix:/path {command}    connect it to the runtime that listens there
+"""
+
+
+def run(plugin: Plugin, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
+    """Run the plugin as this process' only business. (See `Plugin.run`.)"""
+    try:
+        config = LaunchConfig.take_from(os.environ)
+        address = None if config else _address()
+    except ConfigError as error:
+        _exit(plugin, str(error), WRONG_USAGE)
+    if config is None and address is None:
+        _explain(plugin)
+    if config is not None:
+        _keep_from_children(config)
+    failure: PlugmuxError | None = None
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            failure = runner.run(_serve(plugin, config, address))
+            _end_without_stuck_threads(FAILED if failure else 0)
+    except KeyboardInterrupt:
+        pass
+    if failure:
+        _exit(plugin, str(failure), FAILED)
+
+
+async def _serve(plugin: Plugin, config: LaunchConfig | None, address: Address | None) -> PlugmuxError | None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, plugin.stop)
+    try:
+        if config is not None:
+            await plugin.serve_launched(config)
+        elif address is not None:
+            await plugin.serve_dialling(address)
+    except PlugmuxError as error:
+        return error
+    return None
+
+
+def _address() -> Address | None:
+    text = os.environ.get(SOCKET_VARIABLE)
+    return Address.parse(text) if text else None
+
+
+def _keep_from_children(config: LaunchConfig) -> None:
+    """Make the link's descriptors close on exec at once: a grandchild that held one would keep the link open."""
+    for descriptor in {config.read_fd, config.write_fd}:
+        try:
+            os.set_inheritable(descriptor, False)
+        except OSError as error:
+            print(f"the launch configuration names descriptor {descriptor}: {error}", file=sys.stderr)
+            raise SystemExit(WRONG_USAGE) from None
+
+
+def _end_without_stuck_threads(status: int) -> None:
+    """See to it that the process ends, even if a handler's thread never returns.
+
+    The interpreter joins every worker thread before it exits. The runtime is gone by then, so that nobody waits for
+    the outcome; a daemon thread ends the process when the time is over, and dies with it when it ends in time.
+    """
+    timer = threading.Timer(LAST_GRACE, os._exit, (status,))
+    timer.daemon = True
+    timer.start()
+
+
+def _explain(plugin: Plugin) -> Never:
+    said = plugin.registration
+    serves = [f"secrets {said.secrets_pattern}"] if said.secrets_pattern else []
+    serves += ["access control"] if said.access_control else []
+    text = BY_HAND.format(
+        name=said.name,
+        version=said.version,
+        services=", ".join([*serves, *said.services]) or "no services",
+        command=sys.argv[0],
+    )
+    print(text, end="", file=sys.stderr)
+    raise SystemExit(WRONG_USAGE)
+
+
+def _exit(plugin: Plugin, message: str, status: int) -> Never:
+    print(f"{plugin.registration.name}: {message}", file=sys.stderr)
+    raise SystemExit(status)

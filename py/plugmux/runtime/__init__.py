@@ -1,0 +1,21 @@
+"""The host's side: `async with Runtime([...]) as runtime`."""
+
+from .error import PluginCause, PluginError
+from .hosted import HostedPlugin
+from .listener import ListenError
+from .runtime import Runtime
+from .source import Launch, PluginSource, Restart, name_of_command
+from .state import State
+
+__all__ = [
+    "HostedPlugin",
+    "Launch",
+    "ListenError",
+    "PluginCause",
+    "PluginError",
+    "PluginSource",
+    "Restart",
+    "Runtime",
+    "State",
+    "name_of_command",
+]

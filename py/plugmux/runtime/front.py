@@ -1,0 +1,108 @@
+"""What a runtime serves on its listening sockets.
+
+GET /hijack                       a plugin that starts by itself turns the connection into a link
+GET /health                       200 ok
+/<service>/<method>               the runtime's own services, then those of its plugins
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from ..connect import App, Service
+from ..errors import ExchangeError, LinkError
+from ..exchange import DirectCall, Request, RequestHead
+from ..site import HEALTH, answer
+from .router import Router
+
+__all__ = ["Front"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+HIJACK = "/hijack"
+HOP_BY_HOP = frozenset(
+    {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"upgrade", b"host", b"te", b"trailer"}
+)
+
+
+class Front:
+    """An ASGI app over the runtime's own services, its plugins' services, and the hijack.
+
+    Args:
+        router: carries requests to plugins.
+        hijack: takes over the connection of a plugin that starts by itself: called with the scope, it returns when
+            the link has ended.
+    """
+
+    def __init__(self, router: Router, hijack: Callable[[Scope], Awaitable[None]]) -> None:
+        self._router = router
+        self._hijack = hijack
+        self._services: list[Service] = []
+        self._rpc = App(())
+
+    def mount(self, service: Service) -> None:
+        """Serve one more service of the runtime's own."""
+        self._services.append(service)
+        self._rpc = App(tuple(self._services))
+
+    def direct(self, head: RequestHead) -> DirectCall | None:
+        """Take a unary call to one of the runtime's own services straight."""
+        return self._rpc.direct(head)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._rpc(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if path == HEALTH:
+            await answer(send, 200, b"ok")
+        elif path == HIJACK:
+            await self._take_over(scope, send)
+        elif path[1:].partition("/")[0] in {service.spec.name for service in self._services}:
+            await self._rpc(scope, receive, send)
+        else:
+            await self._forward(scope, receive, send)
+
+    async def _take_over(self, scope: Scope, send: Send) -> None:
+        if "plugmux.upgrade" in scope.get("extensions", {}):
+            await self._hijack(scope)
+        else:
+            await answer(send, 426, b"/hijack needs Connection: upgrade and Upgrade: tcp")
+
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on to the plugin that serves it, and the response back, as they come."""
+        path = scope["raw_path"].decode("ascii")
+        query = scope["query_string"].decode("ascii")
+        request = Request(
+            f"{path}?{query}" if query else path,
+            [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP],
+            _body(receive),
+            scope["method"],
+        )
+        try:
+            response = await self._router.send(request)
+        except (ExchangeError, LinkError) as error:
+            await answer(send, 503, str(error).encode())
+            return
+        try:
+            headers = [(name, value) for name, value in response.headers if name not in HOP_BY_HOP]
+            await send({"type": "http.response.start", "status": response.status, "headers": headers})
+            async for chunk in response:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body"})
+        finally:
+            await response.aclose()
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ConnectionError("the caller went away")
+        if message.get("body"):
+            yield message["body"]
+        if not message.get("more_body", False):
+            return

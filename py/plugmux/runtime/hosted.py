@@ -1,0 +1,138 @@
+"""One plugin as its runtime sees it, through all its runs: state, registration, link, and why it is where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..errors import ExchangeError, PlugmuxError
+from ..exchange import ClientTransport
+from .error import PluginCause, PluginError
+from .output import plugin_logger
+from .state import State
+
+if TYPE_CHECKING:
+    from ..link import Link
+    from ..registration import Registration
+
+__all__ = ["HostedPlugin"]
+
+POST_MORTEM_TIME = 2.0
+"""Seconds that a broken call waits for word of how its plugin ended, before it tells what it knows itself."""
+
+
+class HostedPlugin:
+    """A plugin in a runtime.
+
+    Attributes:
+        name: the plugin's name, unique in the runtime.
+        state: where it stands.
+        status: why, in words for a person.
+        registration: what it said of itself last; `None` before its first registration.
+        error: what went wrong last; `None` while nothing has, and again once it runs.
+        link: the open link, `None` when there is none.
+        pid: the process id, `None` where there is no process or it is not known.
+        external: whether it started by itself.
+        restarts: how often it has been started again.
+        in_flight: calls that are under way.
+        since: when it came into its state (seconds since the epoch).
+    """
+
+    def __init__(
+        self, name: str, state: State, on_change: Callable[[HostedPlugin, State], None], *, external: bool = False
+    ) -> None:
+        self.name = name
+        self.state = state
+        self.status = ""
+        self.registration: Registration | None = None
+        self.error: PluginError | None = None
+        self.link: Link | None = None
+        self.pid: int | None = None
+        self.external = external
+        self.restarts = 0
+        self.in_flight = 0
+        self.since = time.time()
+        self._on_change = on_change
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    @property
+    def version(self) -> str:
+        """The version that the plugin registered with; empty before."""
+        return self.registration.version if self.registration else ""
+
+    def move(self, state: State, status: str = "", error: PluginError | None = None) -> None:
+        """Bring the plugin into another state, and tell everybody who waits for that.
+
+        Args:
+            state: the new state; the table in `state` must have an arrow to it.
+            status: why, for a person.
+            error: what went wrong, if something did.
+        """
+        if state is self.state:
+            return
+        assert self.state.may_become(state), f"plugin {self.name} cannot go from {self.state} to {state}"
+        before, self.state, self.status, self.since = self.state, state, status, time.time()
+        if error is not None:
+            self.error = error
+        elif state is State.RUNNING:
+            self.error = None
+        plugin_logger(self.name).debug("%s -> %s %s", before.value, state.value, status)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._on_change(self, before)
+
+    async def changed(self) -> None:
+        """Wait for the next change of state."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+    async def running(self) -> ClientTransport:
+        """The transport to the plugin, as soon as it runs.
+
+        A call that comes while the plugin starts again waits here, for as long as its own deadline lets it.
+
+        Raises:
+            PluginError: it does not run, and will not by itself.
+        """
+        while True:
+            if self.state is State.RUNNING and self.link is not None:
+                return self.link.transport
+            if not self.state.will_run:
+                raise self._not_running()
+            await self.changed()
+
+    def _not_running(self) -> PluginError:
+        if self.state is State.DISABLED:
+            return PluginError(self.name, PluginCause.DISABLED, "it is disabled")
+        if self.error is not None:
+            return self.error
+        return PluginError(self.name, PluginCause.LINK_LOST, f"it is {self.state.value}")
+
+    async def explain(self, link: Link, error: PlugmuxError) -> ExchangeError:
+        """Say of a broken exchange what has become of the plugin.
+
+        Args:
+            link: the link that the exchange was on.
+            error: what the exchange itself knows.
+        """
+        sent = error.sent if isinstance(error, ExchangeError) else False
+        if not link.closed:
+            return ExchangeError(f"plugin {self.name!r}: {error}", sent=sent)
+        try:
+            async with asyncio.timeout(POST_MORTEM_TIME):
+                while self.link is link:
+                    await self.changed()
+        except TimeoutError:
+            pass
+        reason = self.error if self.error is not None else error
+        return ExchangeError(str(reason), sent=sent)
+
+    def __repr__(self) -> str:
+        return f"<HostedPlugin {self.name} {self.version} {self.state.value}>"

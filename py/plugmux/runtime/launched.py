@@ -1,0 +1,259 @@
+"""The life of a plugin that the runtime launches: start, registration, work, end, and starting again.
+
+One task per plugin runs `live`; it owns the process and the link of every run and leaves none behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from plugmux_proto.plugins.v1.plugins_connect import PluginClient
+from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
+
+from ..errors import PlugmuxError, ProtocolViolation
+from ..link import Link, Peer
+from ..registration import Registration, RegistrationRefused
+from .environment import plugin_environment
+from .error import PluginCause, PluginError
+from .hosted import HostedPlugin
+from .output import plugin_logger
+from .process import Process
+from .reception import Desk, Reception
+from .source import Launch, Restart
+from .state import State
+
+__all__ = ["LaunchedPlugin", "shut_down"]
+
+SHUTDOWN_TIME = 2.0
+DRAIN_TIME = 2.0
+EXIT_TIME = 2.0
+TERMINATE_TIME = 2.0
+LAST_WORDS_TIME = 1.0
+"""Seconds that a process whose link has ended is given to end by itself, so that its exit can be told."""
+
+
+class LaunchedPlugin(HostedPlugin):
+    """A plugin that the runtime starts, and starts again when it ends by itself.
+
+    Args:
+        launch: what to start.
+        reception: what the runtime offers it.
+        timeout: seconds for its registration.
+        starts: bounds how many plugins start at the same time.
+        on_change: told of every change of state.
+    """
+
+    def __init__(
+        self,
+        launch: Launch,
+        reception: Reception,
+        timeout: float,
+        starts: asyncio.Semaphore,
+        on_change: Callable[[HostedPlugin, State], None],
+    ) -> None:
+        super().__init__(launch.name, State.STOPPED, on_change)
+        self.launch = launch
+        self._reception = reception
+        self._timeout = launch.timeout if launch.timeout is not None else timeout
+        self._starts = starts
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to live, in a task that `stop` ends; harmless where it lives already."""
+        if self._task is None or self._task.done():
+            self._stop.clear()
+            self._task = asyncio.create_task(self._live(), name=f"plugmux: plugin {self.name}")
+
+    async def started(self) -> None:
+        """Wait until the first start has succeeded or failed."""
+        while self.state in (State.STARTING, State.REGISTERING) or (self.state is State.STOPPED and self._is_alive):
+            await self.changed()
+
+    @property
+    def _is_alive(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def stop(self, final: State = State.STOPPED) -> None:
+        """End the plugin in order: Shutdown, go-away, wait, close, terminate, kill.
+
+        Args:
+            final: the state to leave it in, `STOPPED` or `DISABLED`.
+        """
+        self._stop.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+            self._task.result()
+            self._task = None
+        self.move(final)
+
+    async def _live(self) -> None:
+        policy = self.launch.restart
+        failures, delay, failing_since = 0, policy.delay, 0.0
+        loop = asyncio.get_running_loop()
+        while not self._stop.is_set():
+            began = loop.time()
+            error = await self._run_once()
+            if error is None:
+                return
+            if loop.time() - began >= policy.healthy_after or not failures:
+                failures, delay, failing_since = 0, policy.delay, loop.time()
+            failures += 1
+            if not self._worth_a_try(error, failures, loop.time() - failing_since):
+                self.move(State.GAVE_UP, error.detail, error)
+                return
+            self.move(State.BACKING_OFF, f"{error.detail}; starts again in {delay:.1f} s", error)
+            if await self._stopped_within(_jittered(delay, policy)):
+                return
+            delay = min(delay * 2, policy.longest_delay)
+            self.restarts += 1
+
+    def _worth_a_try(self, error: PluginError, failures: int, failing_for: float) -> bool:
+        """Whether a restart can mend it: only a plugin that has once registered is started again."""
+        policy = self.launch.restart
+        return self.registration is not None and failures <= policy.tries and failing_for < policy.time_limit
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        return self._stop.is_set()
+
+    async def _run_once(self) -> PluginError | None:
+        """One run, from start to end; `None` when it ended because it was asked to."""
+        self.move(State.STARTING)
+        async with self._starts:
+            try:
+                process, fds = await Process.start(
+                    self.launch, self._timeout, plugin_environment(os.environ, self.launch.env, self.name)
+                )
+            except PluginError as error:
+                return self._crashed(error)
+            self.pid = process.pid
+            link, desk = self._reception.open_link(Peer(self.name, pid=process.pid), self._admit)
+            try:
+                await _connect(link, fds)
+                self.move(State.REGISTERING)
+                failure = await self._register(process, link, desk)
+            except BaseException:
+                await _end(process, link)
+                raise
+        try:
+            if failure is None and not self._stop.is_set():
+                self.link = link
+                self.move(State.RUNNING)
+                failure = await self._serve(process, link)
+            self.link = None
+            if failure is not None:
+                return self._crashed(failure)
+            self.move(State.STOPPING)
+            await shut_down(link)
+        finally:
+            await _end(process, link)
+            self.pid = self.link = None
+        return None
+
+    def _crashed(self, error: PluginError) -> PluginError:
+        """Tell of a crash at once: calls in flight are waiting to hear why they broke."""
+        self.move(State.CRASHED, error.detail, error)
+        plugin_logger(self.name).warning("%s", error)
+        return error
+
+    def _admit(self, registration: Registration) -> None:
+        if registration.name != self.name:
+            raise RegistrationRefused(
+                "plugin name cannot be changed when launched by engine: "
+                f"{self.name!r} registered as {registration.name!r}"
+            )
+
+    async def _register(self, process: Process, link: Link, desk: Desk) -> PluginError | None:
+        registered = desk.registered
+        await _first(asyncio.wait([registered]), process.wait(), link.wait_closed(), self._stop.wait(), self._timeout)
+        if registered.done():
+            try:
+                self.registration = registered.result()
+            except RegistrationRefused as error:
+                return self._failure(process, PluginCause.REFUSED, f"its registration was refused: {error}")
+            return None
+        if self._stop.is_set():
+            return None
+        if process.running and not link.closed:
+            return self._failure(process, PluginCause.LATE, f"it did not register within {self._timeout:g} s")
+        if isinstance(link.reason, ProtocolViolation):
+            return self._failure(process, PluginCause.NOT_A_PLUGIN, f"it broke the protocol: {link.reason}")
+        return await self._post_mortem(process, link, "before it had registered")
+
+    async def _serve(self, process: Process, link: Link) -> PluginError | None:
+        await _first(process.wait(), link.wait_closed(), self._stop.wait())
+        if self._stop.is_set():
+            return None
+        return await self._post_mortem(process, link, "while it was serving")
+
+    async def _post_mortem(self, process: Process, link: Link, when: str) -> PluginError:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_TIME):
+                await process.wait()
+        if not process.running:
+            return self._failure(process, PluginCause.EXITED, f"it {process.describe_exit()} {when}")
+        if isinstance(link.reason, ProtocolViolation):
+            return self._failure(process, PluginCause.NOT_A_PLUGIN, f"it broke the protocol {when}: {link.reason}")
+        return self._failure(process, PluginCause.LINK_LOST, f"it closed its link {when}, and did not end")
+
+    def _failure(self, process: Process, cause: PluginCause, detail: str) -> PluginError:
+        return PluginError(
+            self.name,
+            cause,
+            detail,
+            exit_code=process.exit_code,
+            signal_number=process.signal_number,
+            stderr=str(process.tail),
+        )
+
+
+async def shut_down(link: Link) -> None:
+    """Ask the plugin to end, then close the link when nothing is in flight or the time is over."""
+    with suppress(PlugmuxError, TimeoutError):
+        await link.client(PluginClient).shutdown(ShutdownRequest(), timeout=SHUTDOWN_TIME)
+    await link.close(DRAIN_TIME)
+
+
+async def _end(process: Process, link: Link) -> None:
+    """Leave neither link nor process: wait, terminate, kill."""
+    link.abort()
+    for insist, patience in ((None, EXIT_TIME), (process.terminate, TERMINATE_TIME), (process.kill, None)):
+        if insist is not None:
+            insist()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await process.wait()
+                return
+
+
+async def _connect(link: Link, fds: tuple[int, int]) -> None:
+    import socket
+
+    if fds[0] == fds[1]:
+        await link.over_socket(socket.socket(fileno=fds[0]))
+    else:
+        await link.over_pipes(*fds)
+
+
+async def _first(*waiting: Coroutine[Any, Any, Any] | float) -> None:
+    """Wait until one of several is done, or a number of seconds is over."""
+    timeout = next((item for item in waiting if isinstance(item, float | int)), None)
+    tasks = [asyncio.ensure_future(item) for item in waiting if not isinstance(item, float | int)]
+    try:
+        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _jittered(delay: float, policy: Restart) -> float:
+    return delay * (1 + policy.jitter * random.uniform(-1, 1))  # noqa: S311 -- jitter, not a secret

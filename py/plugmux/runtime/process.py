@@ -1,0 +1,233 @@
+"""A plugin's process on this machine: started, watched, ended. It knows nothing of what crosses the link.
+
+The process leads a group of its own, so that its children end with it. It is reaped only after its group has been
+signalled for the last time: until then its process id cannot pass to a stranger, and no other process is ever hit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import signal
+import socket
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from ..launch import FIRST_FREE_FD, LaunchConfig
+from .error import PluginCause, PluginError, describe_exit
+from .output import LineReader, Tail, plugin_logger
+from .source import Launch
+
+__all__ = ["Process"]
+
+DRAIN_TIME = 0.5
+"""Seconds that output is still read after the process has ended, where a grandchild holds the pipes open."""
+
+LINK_FDS = (FIRST_FREE_FD, FIRST_FREE_FD + 1)
+
+
+class Process:
+    """One run of a launched plugin.
+
+    Attributes:
+        pid: the process id; the process group has the same.
+        exited: done once the process has ended and been reaped.
+        exit_code: the exit status, `None` while it runs or when a signal ended it.
+        signal_number: the signal that ended it, if one did.
+    """
+
+    def __init__(self, name: str, pid: int, owns_group: bool) -> None:
+        self.name = name
+        self.pid = pid
+        self.exit_code: int | None = None
+        self.signal_number: int | None = None
+        self.tail = Tail()
+        self._owns_group = owns_group
+        self._readers: list[LineReader] = []
+        self._exited = asyncio.Event()
+        self._pidfd = os.pidfd_open(pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
+
+    @classmethod
+    async def start(cls, launch: Launch, timeout: float, environ: Mapping[str, str]) -> tuple[Self, tuple[int, int]]:
+        """Start the program with one end of a link.
+
+        Args:
+            launch: what to start.
+            timeout: seconds for its registration, told to the plugin.
+            environ: its environment, without the launch configuration.
+
+        Returns:
+            The process, and this side's descriptors of the link to read from and to write to (one twice for a socket).
+
+        Raises:
+            PluginError: it could not be started.
+        """
+        program = find_program(launch)
+        captured = launch.stdio == "capture"
+        with contextlib.ExitStack() as theirs:
+            ours, link_fds = _link_ends(launch, theirs)
+            config = LaunchConfig(launch.name, timeout, LINK_FDS[0], LINK_FDS[len(link_fds) - 1])
+            outputs = _output_pipes(theirs) if captured else []
+            null = _kept(theirs, os.open(os.devnull, os.O_RDONLY))
+            wanted = dict(zip(LINK_FDS, link_fds, strict=False))
+            if captured:
+                wanted |= {0: null, 1: outputs[0][1], 2: outputs[1][1]}
+            argv = _argv(launch, program)
+            try:
+                pid = os.posix_spawn(  # noqa: ASYNC221 -- returns as soon as the program is loaded
+                    argv[0],
+                    argv,
+                    {**environ, **config.to_environ()},
+                    file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in wanted.items()],
+                    setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+                    setsigmask=[],
+                    **({"setpgroup": 0} if captured else {}),  # type: ignore[arg-type]
+                )
+            except OSError as error:
+                for fd in {*ours, *(read for read, _ in outputs)}:
+                    os.close(fd)
+                raise _not_started(launch, program, error) from None
+        process = cls(launch.name, pid, captured)
+        await process._read_outputs([read for read, _ in outputs])
+        return process, ours
+
+    async def _read_outputs(self, pipes: Sequence[int]) -> None:
+        logger = plugin_logger(self.name)
+        loop = asyncio.get_running_loop()
+        for fd, level, tail in zip(pipes, (logging.INFO, logging.INFO), (None, self.tail), strict=False):
+            reader = LineReader(logger, level, tail)
+            await loop.connect_read_pipe(lambda reader=reader: reader, os.fdopen(fd, "rb", 0))  # type: ignore[misc]
+            self._readers.append(reader)
+
+    def _reap(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._signal_group(signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        if code < 0:
+            self.signal_number = -code
+        else:
+            self.exit_code = code
+        self._exited.set()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not been reaped yet."""
+        return not self._exited.is_set()
+
+    async def wait(self) -> None:
+        """Wait for the process to end and for the last of its output."""
+        await self._exited.wait()
+        ends = [reader.ended for reader in self._readers]
+        if ends:
+            await asyncio.wait(ends, timeout=DRAIN_TIME)
+        for reader in self._readers:
+            reader.close()
+
+    def terminate(self) -> None:
+        """Ask the process and its group to end."""
+        self._signal_group(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process and its group at once."""
+        self._signal_group(signal.SIGKILL)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if not self.running:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._owns_group:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+
+    def describe_exit(self) -> str:
+        """How the process ended, in words."""
+        return describe_exit(self.exit_code, self.signal_number)
+
+
+def find_program(launch: Launch) -> str:
+    """The file that a launch would run.
+
+    Raises:
+        PluginError: there is none, or it cannot be run.
+    """
+    command = launch.command[0]
+    base = os.fspath(launch.cwd) if launch.cwd is not None else os.getcwd()
+    path = shutil.which(command) if os.sep not in command else os.path.join(base, command)
+    if launch.cwd is not None and not os.path.isdir(launch.cwd):
+        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"its directory {base!r} does not exist")
+    if path is None or not os.path.exists(path):
+        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"there is no program {command!r}")
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) or not os.access(path, os.X_OK):
+        raise PluginError(launch.name, PluginCause.NOT_EXECUTABLE, f"{path!r} is not an executable file")
+    return path
+
+
+def _argv(launch: Launch, program: str) -> list[str]:
+    argv = [program, *launch.command[1:]]
+    if launch.cwd is None:
+        return argv
+    # posix_spawn cannot change the directory; the shell does it and becomes the program.
+    return ["/bin/sh", "-c", 'cd -- "$0" && exec "$@"', os.fspath(launch.cwd), *argv]
+
+
+def _link_ends(launch: Launch, theirs: contextlib.ExitStack) -> tuple[tuple[int, int], list[int]]:
+    """Our two descriptors of the link, and the plugin's one or two."""
+    if launch.link == "socket":
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        fd = here.detach()
+        return (fd, fd), [_kept(theirs, there.detach())]
+    our_read, their_write = os.pipe()
+    their_read, our_write = os.pipe()
+    return (our_read, our_write), [_kept(theirs, their_read), _kept(theirs, their_write)]
+
+
+def _output_pipes(theirs: contextlib.ExitStack) -> list[tuple[int, int]]:
+    pipes = []
+    for _ in ("stdout", "stderr"):
+        read, write = os.pipe()
+        pipes.append((read, _kept(theirs, write)))
+    return pipes
+
+
+def _kept(theirs: contextlib.ExitStack, fd: int) -> int:
+    """The descriptor, moved out of the way of those it will be copied to, and closed here when the child has it."""
+    if fd <= max(LINK_FDS):
+        import fcntl
+
+        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(LINK_FDS) + 1)
+        os.close(fd)
+        fd = moved
+    theirs.callback(os.close, fd)
+    return fd
+
+
+def _not_started(launch: Launch, program: str, error: OSError) -> PluginError:
+    name = launch.name
+    if error.errno == errno.ENOEXEC:
+        return PluginError(name, PluginCause.WRONG_ARCHITECTURE, f"{program!r} is not a program for this machine")
+    if error.errno == errno.ENOENT:
+        return PluginError(
+            name, PluginCause.MISSING_INTERPRETER, f"the interpreter of {program!r} {_interpreter(program)}"
+        )
+    if error.errno == errno.EACCES:
+        return PluginError(name, PluginCause.NOT_EXECUTABLE, f"{program!r} may not be executed")
+    return PluginError(name, PluginCause.NOT_STARTED, f"{program!r} could not be started: {error}")
+
+
+def _interpreter(program: str) -> str:
+    with Path(program).open("rb") as file:
+        first = file.readline(256)
+    named = first[2:].decode("utf-8", "replace").strip() if first.startswith(b"#!") else "its loader"
+    return f"({named}) does not exist"

@@ -1,0 +1,118 @@
+"""How a runtime receives a plugin: what it serves on the link, and the one registration that it takes there.
+
+(wire.md sections 4 and 5.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plugmux_proto.plugins.v1.plugins_connect import RegisterService
+from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, RegisterPluginResponse
+
+from ..connect import Code, RpcError
+from ..exchange import ASGIApp
+from ..link import Link, Peer
+from ..registration import BadPattern, Registration, RegistrationRefused, common_protocol_version
+from ..site import Site, StreamHandler
+
+if TYPE_CHECKING:
+    from ..connect import Context, Interceptor, Service
+    from ..yamux import Config
+
+__all__ = ["Desk", "Reception"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """What a runtime offers to every plugin that comes.
+
+    Args:
+        name: the runtime's name, told to the plugin.
+        version: the runtime's version, told to the plugin.
+        services: RPC services that plugins may call.
+        app: an ASGI app for requests that no service takes.
+        streams: raw streams that plugins may open, by name.
+        interceptors: run around every RPC that a plugin calls.
+        request_timeout: seconds that the runtime lets a request to a plugin take; 0 for no limit.
+        protocol_versions: versions of the application's own protocol that the host speaks.
+        mux: settings of the links' mux.
+    """
+
+    name: str
+    version: str
+    services: tuple[Service, ...] = ()
+    app: ASGIApp | None = None
+    streams: Mapping[str, StreamHandler] | None = None
+    interceptors: Iterable[Interceptor] = ()
+    request_timeout: float = 0.0
+    protocol_versions: tuple[int, ...] = (1,)
+    mux: Config | None = None
+
+    def open_link(self, peer: Peer, admit: Callable[[Registration], None]) -> tuple[Link, Desk]:
+        """A link for a plugin that is about to register.
+
+        Args:
+            peer: who is at the other end.
+            admit: called with the checked registration; raises `RegistrationRefused` when it cannot be accepted.
+
+        Returns:
+            The link, not connected yet, and the desk at which the registration arrives.
+        """
+        desk = Desk(self, admit)
+        site = Site([*self.services, desk], app=self.app, streams=self.streams, interceptors=tuple(self.interceptors))
+        return Link(site, initiator=False, peer=peer, config=self.mux), desk
+
+    def welcome(self, registration: Registration) -> RegisterPluginResponse:
+        """The answer to a registration.
+
+        Raises:
+            RegistrationRefused: plugin and host have no protocol version in common.
+        """
+        version = common_protocol_version(self.protocol_versions, registration.protocol_versions)
+        if version is None:
+            raise RegistrationRefused(
+                f"plugin {registration.name!r} speaks protocol versions {_listed(registration.protocol_versions)}, "
+                f"the host {_listed(self.protocol_versions)}: upgrade the {self._older(registration)}"
+            )
+        response = RegisterPluginResponse(engine_name=self.name, engine_version=self.version, protocol_version=version)
+        response.request_timeout.FromMicroseconds(int(self.request_timeout * 1_000_000))
+        return response
+
+    def _older(self, registration: Registration) -> str:
+        return "plugin" if max(registration.protocol_versions) < max(self.protocol_versions) else "host"
+
+
+class Desk(RegisterService):
+    """Takes the one registration of a link.
+
+    Attributes:
+        registered: done with the registration, or with the `RegistrationRefused` that was answered.
+    """
+
+    def __init__(self, reception: Reception, admit: Callable[[Registration], None]) -> None:
+        self._reception = reception
+        self._admit = admit
+        self.registered: asyncio.Future[Registration] = asyncio.get_running_loop().create_future()
+
+    async def register_plugin(self, request: RegisterPluginRequest, context: Context) -> RegisterPluginResponse:
+        if self.registered.done():
+            raise RpcError(Code.INTERNAL, "cannot rerun registration: this link has registered already")
+        try:
+            registration = Registration.from_request(request)
+            response = self._reception.welcome(registration)
+            self._admit(registration)
+        except RegistrationRefused as error:
+            self.registered.set_exception(error)
+            self.registered.exception()  # It has been seen: the answer carries it.
+            code = Code.INVALID_ARGUMENT if isinstance(error, BadPattern) else Code.INTERNAL
+            raise RpcError(code, str(error)) from None
+        self.registered.set_result(registration)
+        return response
+
+
+def _listed(versions: tuple[int, ...]) -> str:
+    return ", ".join(str(version) for version in sorted(versions))

@@ -1,0 +1,313 @@
+"""The runtime: the host's side of all its plugins."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from ..address import Address
+from ..errors import ConfigError
+from ..exchange import ASGIApp
+from ..http import Server
+from ..link import Peer
+from ..registration import RegistrationRefused
+from ..servable import Servable
+from ..site import StreamHandler
+from ..version import VERSION
+from .arriving import InProcessPlugin, dismiss, receive, stay
+from .discovery import find_plugins
+from .error import PluginCause, PluginError
+from .front import Front
+from .hosted import HostedPlugin
+from .launched import LaunchedPlugin
+from .listener import Listener
+from .management import Management, Version
+from .reception import Reception
+from .registry import Registry
+from .router import Router
+from .source import Launch, PluginSource, as_launch_or_servable
+from .state import State
+
+if TYPE_CHECKING:
+    from ..connect import Interceptor, Service
+    from ..yamux import Config
+
+__all__ = ["Runtime"]
+
+REGISTRATION_TIMEOUT = 5.0
+
+AnyClient = TypeVar("AnyClient")
+
+
+class Runtime:
+    """Launches plugins, lets others connect, and carries calls to all of them.
+
+        async with Runtime(["./kv-plugin"]) as runtime:
+            kv = runtime.client(KeyValueClient)
+
+    A plugin that does not start or register raises nothing here: the others run on, and it can be seen in `plugins()`
+    with its `error`, which calls to it raise as well.
+
+    Args:
+        plugins: what to run: paths, argument lists, `Launch`es, or objects to serve from this process.
+        name: the runtime's name, told to plugins.
+        version: the host's version, told to plugins and clients; plugmux' own by default.
+        plugin_dir: a directory whose executable files are all launched; one that is missing is a warning.
+        listen: addresses to listen at (`unix:/path` or `unix:@abstract`), for plugins and clients.
+        services: RPC services of the host that plugins may call.
+        app: an ASGI app of the host that plugins may call.
+        streams: raw streams of the host that plugins may open, by name.
+        interceptors: run around every RPC that a plugin calls.
+        registration_timeout: seconds that a plugin has to register, where its `Launch` says nothing else.
+        request_timeout: seconds that a request to a plugin may take, told to plugins; 0 for no limit.
+        protocol_versions: versions of the application's own protocol that the host speaks.
+        parallel_starts: how many plugins are started at the same time; twice the processors by default.
+        mux: settings of the links' mux.
+
+    Raises:
+        ConfigError: a source is none, two launched plugins have one name, or a setting is out of its range.
+    """
+
+    def __init__(
+        self,
+        plugins: Iterable[PluginSource] = (),
+        *,
+        name: str = "plugmux",
+        version: str = VERSION,
+        plugin_dir: str | os.PathLike[str] | None = None,
+        listen: Iterable[str] = (),
+        services: Iterable[Service] = (),
+        app: ASGIApp | None = None,
+        streams: Mapping[str, StreamHandler] | None = None,
+        interceptors: Iterable[Interceptor] = (),
+        registration_timeout: float = REGISTRATION_TIMEOUT,
+        request_timeout: float = 0.0,
+        protocol_versions: Sequence[int] = (1,),
+        parallel_starts: int | None = None,
+        mux: Config | None = None,
+    ) -> None:
+        if not registration_timeout > 0:
+            raise ConfigError(f"registration_timeout is {registration_timeout} s; it must be above 0")
+        self._sources = [as_launch_or_servable(source) for source in plugins]
+        self._plugin_dir = plugin_dir
+        self._registration_timeout = registration_timeout
+        self._reception = Reception(
+            name,
+            version,
+            tuple(services),
+            app,
+            streams,
+            tuple(interceptors),
+            request_timeout,
+            tuple(protocol_versions),
+            mux,
+        )
+        self._starts = asyncio.Semaphore(parallel_starts or 2 * (os.cpu_count() or 1))
+        self._registry = Registry()
+        self.transport = Router(self._registry)
+        self._front = Front(self.transport, self._hijacked)
+        self._front.mount(Management(self))
+        self._front.mount(Version(version))
+        self._server = Server(self._front, lifespan=False)
+        self._listeners = [Listener(Address.parse(text), self._server) for text in listen]
+        self._closing = asyncio.Lock()
+        self._closed = False
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start all plugins in parallel and begin to listen; returns when every plugin runs or has failed.
+
+        Raises:
+            ConfigError: two plugins have the same name.
+            ListenError: an address cannot be listened at; nothing is left running then.
+        """
+        sources = [*self._sources, *(find_plugins(self._plugin_dir) if self._plugin_dir is not None else ())]
+        try:
+            for listener in self._listeners:
+                await listener.start()
+            async with asyncio.TaskGroup() as group:
+                for source in sources:
+                    group.create_task(self._begin(source))
+        except* (ConfigError, BaseException) as errors:
+            await self.close()
+            raise _single(errors) from None
+
+    async def _begin(self, source: Launch | Servable) -> None:
+        if isinstance(source, Launch):
+            await self._begin_launch(source)
+            return
+        try:
+            await self._begin_in_process(source)
+        except RegistrationRefused as error:
+            raise ConfigError(f"{type(source).__name__} cannot be a plugin: {error}") from error
+
+    async def launch(self, source: PluginSource, *, name: str | None = None) -> HostedPlugin:
+        """Add one more plugin and wait until it runs.
+
+        Args:
+            source: as in the constructor.
+            name: the name of an object of this process; its class' name by default.
+
+        Raises:
+            PluginError: it did not start or register; it is not kept.
+            ConfigError: the source is none, or the name is taken.
+        """
+        prepared = as_launch_or_servable(source)
+        if not isinstance(prepared, Launch):
+            return await self._begin_in_process(prepared, name)
+        plugin = await self._begin_launch(prepared)
+        if plugin.error is not None:
+            error = plugin.error
+            await plugin.stop()
+            self._registry.remove(plugin)
+            raise error
+        return plugin
+
+    async def _begin_launch(self, launch: Launch) -> LaunchedPlugin:
+        plugin = LaunchedPlugin(launch, self._reception, self._registration_timeout, self._starts, self._changed)
+        self._add(plugin)
+        plugin.start()
+        await plugin.started()
+        return plugin
+
+    async def _begin_in_process(self, servable: Servable, name: str | None = None) -> HostedPlugin:
+        plugin = InProcessPlugin(
+            servable, name or type(servable).__name__, "v0.0.0", self._reception, self._registry, self._changed
+        )
+        await plugin.start()
+        return plugin
+
+    def _add(self, plugin: HostedPlugin) -> None:
+        try:
+            self._registry.add(plugin)
+        except RegistrationRefused as error:
+            raise ConfigError(str(error)) from None
+
+    async def close(self) -> None:
+        """End all plugins in parallel and stop listening. Harmless at any time, from any task, more than once."""
+        async with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            for listener in self._listeners:
+                await listener.close()
+            async with asyncio.TaskGroup() as group:
+                for plugin in self._registry.sorted():
+                    group.create_task(_stop(plugin))
+            await self._server.shutdown(1.0)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # -- calls --------------------------------------------------------------------------------------------------------
+
+    def client(self, client_class: Callable[..., AnyClient], *, plugin: str | None = None, **options: Any) -> AnyClient:
+        """A client of a service that a plugin serves.
+
+        Args:
+            client_class: a generated client class.
+            plugin: the name of the plugin; needed only where several serve the service.
+            options: what the class takes beside the transport.
+        """
+        return client_class(self.transport if plugin is None else Router(self._registry, plugin), **options)
+
+    def plugins(self) -> list[HostedPlugin]:
+        """All plugins, sorted by name."""
+        return self._registry.sorted()
+
+    def plugin(self, name: str) -> HostedPlugin:
+        """The plugin of that name.
+
+        Raises:
+            PluginError: there is none.
+        """
+        return self._registry.named(name)
+
+    def mount(self, service: Service) -> None:
+        """Serve one more service of the host on the listening sockets."""
+        self._front.mount(service)
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses that the runtime listens at."""
+        return [str(listener.address) for listener in self._listeners]
+
+    # -- management ---------------------------------------------------------------------------------------------------
+
+    async def disable(self, name: str) -> None:
+        """End a launched plugin and keep it from being started again.
+
+        Raises:
+            PluginError: there is no such plugin, or it was not launched by this runtime.
+        """
+        await self._launched(name).stop(State.DISABLED)
+
+    async def enable(self, name: str) -> None:
+        """Start a plugin that has been disabled, or that has stopped; harmless where it runs.
+
+        Raises:
+            PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
+        """
+        plugin = self._launched(name)
+        plugin.start()
+        await plugin.started()
+        if plugin.error is not None:
+            raise plugin.error
+
+    async def restart(self, name: str) -> None:
+        """End a launched plugin and start it anew.
+
+        Raises:
+            PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
+        """
+        await self._launched(name).stop()
+        await self.enable(name)
+
+    def _launched(self, name: str) -> LaunchedPlugin:
+        plugin = self._registry.named(name)
+        if not isinstance(plugin, LaunchedPlugin):
+            raise PluginError(name, PluginCause.UNKNOWN, "it was not launched by this runtime, which cannot switch it")
+        return plugin
+
+    def _changed(self, plugin: HostedPlugin, before: State) -> None:
+        if plugin.state is State.RUNNING:
+            self._registry.refresh()
+
+    # -- plugins that connect by themselves ---------------------------------------------------------------------------
+
+    async def _hijacked(self, scope: MutableMapping[str, Any]) -> None:
+        """Make a connection to a socket of ours a link, and keep it until it ends."""
+        peer = scope["extensions"]["plugmux.connection"].get("peer", Peer("a plugin"))
+        link, desk = self._reception.open_link(peer, lambda said: self._registry.check_name(said.name))
+        await scope["extensions"]["plugmux.upgrade"](lambda: link.mux, headers=[(b"upgrade", b"tcp")])
+        try:
+            plugin = await receive(link, desk, self._registry, self._changed, self._registration_timeout)
+            if plugin is not None:
+                await stay(plugin, link, self._registry)
+        finally:
+            link.abort()
+
+
+async def _stop(plugin: HostedPlugin) -> None:
+    if isinstance(plugin, LaunchedPlugin | InProcessPlugin):
+        await plugin.stop()
+    else:
+        await dismiss(plugin)
+
+
+def _single(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first plain exception of a group: a start fails for one reason that can be told."""
+    first: BaseException = errors
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first

@@ -1,0 +1,140 @@
+"""What a runtime can be given as a plugin: a path, an argument list, a `Launch`, or an object of this process."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from ..errors import ConfigError
+from ..registration import NAME
+from ..servable import Servable, Service, ServiceSource
+
+__all__ = ["Launch", "PluginSource", "Restart", "name_of_command"]
+
+INTERPRETERS = frozenset({"python", "python3", "node", "deno", "bun", "ruby", "perl", "sh", "bash", "env"})
+SCRIPT_SUFFIXES = (".exe", ".py", ".js", ".mjs")
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """When and how often a launched plugin that ended by itself is started again.
+
+    Args:
+        tries: starts in a row that may fail before the runtime gives up; 0 never restarts.
+        delay: seconds before the first restart; it doubles with every further one.
+        longest_delay: seconds that a delay grows to at most.
+        time_limit: seconds of trying in a row before the runtime gives up.
+        healthy_after: seconds after which a run counts as good, so that the next restart begins at `delay` again.
+        jitter: the share of a delay that is drawn at random, from 0 to 1.
+    """
+
+    tries: int = 10
+    delay: float = 2.0
+    longest_delay: float = 30.0
+    time_limit: float = 120.0
+    healthy_after: float = 10.0
+    jitter: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.tries < 0 or self.delay < 0 or self.longest_delay < self.delay or not 0 <= self.jitter <= 1:
+            raise ConfigError(
+                f"{self} is not valid: tries and delay from 0, longest_delay >= delay, jitter from 0 to 1"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A program that the runtime starts as a plugin.
+
+    Args:
+        command: the program and its arguments.
+        name: the plugin's name; by default the program's file name (`name_of_command`).
+        env: environment variables to set over those that pass by themselves; `None` as a value removes one.
+        cwd: directory to start it in.
+        timeout: seconds for its registration; the runtime's own setting by default.
+        stdio: `"capture"` sends its stdout and stderr to logging; `"inherit"` leaves it the terminal.
+        link: `"socket"` gives it one socket as descriptor 3; `"pipes"` a pair of one-way pipes.
+        restart: what happens when it ends by itself.
+        optional: whether the runtime goes on, as a matter of course, without it.
+
+    Raises:
+        ConfigError: the command is empty, or the name is not a plugin name.
+    """
+
+    command: Sequence[str]
+    name: str = ""
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    cwd: str | os.PathLike[str] | None = None
+    timeout: float | None = None
+    stdio: Literal["capture", "inherit"] = "capture"
+    link: Literal["socket", "pipes"] = "socket"
+    restart: Restart = field(default_factory=Restart)
+
+    def __post_init__(self) -> None:
+        if not self.command or not self.command[0]:
+            raise ConfigError("a plugin's command is empty")
+        if not self.name:
+            object.__setattr__(self, "name", name_of_command(self.command))
+        if not NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"{self.name!r} cannot be a plugin's name; give one: Launch({list(self.command)!r}, name=...)"
+            )
+        if self.timeout is not None and not self.timeout > 0:
+            raise ConfigError(f"the timeout of plugin {self.name!r} is {self.timeout} s; it must be above 0")
+
+    @classmethod
+    def parse(cls, command_line: str) -> Launch:
+        """Split a command line as a shell splits words; nothing is expanded.
+
+        Raises:
+            ConfigError: the quotes are not closed, or there are no words.
+        """
+        try:
+            words = shlex.split(command_line)
+        except ValueError as error:
+            raise ConfigError(f"the command line {command_line!r} cannot be split: {error}") from None
+        return cls(words)
+
+
+PluginSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Launch | Servable
+"""A path, an argument list, a `Launch`, or an object that is served in this process."""
+
+
+def name_of_command(command: Sequence[str]) -> str:
+    """The name of a plugin that is started by a command: the file name of its program, without `.exe`.
+
+    Where the program is an interpreter (`python plugin.py`), the script's file name stands for it. A script's own
+    suffix (`.py`, `.js`, `.mjs`) is left out as `.exe` is.
+    """
+    words = [Path(word).name for word in command]
+    program = words[0]
+    if _is_interpreter(program):
+        program = next((word for word in words[1:] if not word.startswith("-") and not _is_interpreter(word)), program)
+    for suffix in SCRIPT_SUFFIXES:
+        program = program.removesuffix(suffix)
+    return program
+
+
+def _is_interpreter(program: str) -> bool:
+    return program.removesuffix(".exe").rstrip("0123456789.") in INTERPRETERS or program in INTERPRETERS
+
+
+def as_launch_or_servable(source: PluginSource) -> Launch | Servable:
+    """Bring whatever a user gave into one of two forms.
+
+    Raises:
+        ConfigError: it is neither a command nor something that can be served.
+    """
+    if isinstance(source, Launch | Service):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return Launch([os.fspath(source)])
+    if isinstance(source, Sequence):
+        return Launch(tuple(os.fspath(word) for word in source))
+    if isinstance(source, ServiceSource) and not isinstance(source, type):
+        return source
+    raise ConfigError(f"{source!r} is no plugin: give a path, an argument list, a Launch, or an object to serve")

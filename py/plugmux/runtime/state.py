@@ -1,0 +1,73 @@
+"""The states of a plugin in a runtime, and which may follow which.
+
+    starting ──> registering ──> running ──> stopping ──> stopped
+       ^  │           │             │
+       │  └────> crashed <──────────┘
+       │            │  └──> gave up          (no tries left, or nothing that a retry could mend)
+       └── backing off
+
+Any state may become `disabled`, which only an explicit enable leaves. A plugin that starts by itself, or lives in the
+host's own process, begins at registering and is never backing off.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from plugmux_proto.plugins.v1.plugins_pb2 import RunStatus
+
+__all__ = ["State"]
+
+
+class State(Enum):
+    """Where a plugin stands in its life."""
+
+    STARTING = "starting"
+    REGISTERING = "registering"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    CRASHED = "crashed"
+    BACKING_OFF = "backing off"
+    GAVE_UP = "gave up"
+    DISABLED = "disabled"
+
+    @property
+    def will_run(self) -> bool:
+        """Whether a call is worth waiting for the plugin: it runs, or is about to."""
+        return self in _ON_THE_WAY
+
+    @property
+    def run_status(self) -> RunStatus:
+        """The state as the wire's coarser list has it (wire.md section 4)."""
+        return _RUN_STATUS[self]
+
+    def may_become(self, state: State) -> bool:
+        """Whether the table of transitions has an arrow to `state`."""
+        return state in _NEXT[self]
+
+
+_ENDINGS = frozenset({State.STOPPING, State.STOPPED, State.DISABLED})
+_NEXT: dict[State, frozenset[State]] = {
+    State.STARTING: _ENDINGS | {State.REGISTERING, State.CRASHED},
+    State.REGISTERING: _ENDINGS | {State.RUNNING, State.CRASHED},
+    State.RUNNING: _ENDINGS | {State.CRASHED},
+    State.STOPPING: frozenset({State.STOPPED, State.DISABLED}),
+    State.STOPPED: frozenset({State.STARTING, State.DISABLED}),
+    State.CRASHED: _ENDINGS | {State.BACKING_OFF, State.GAVE_UP},
+    State.BACKING_OFF: _ENDINGS | {State.STARTING},
+    State.GAVE_UP: _ENDINGS | {State.STARTING},
+    State.DISABLED: frozenset({State.STARTING, State.STOPPED}),
+}
+_ON_THE_WAY = frozenset({State.STARTING, State.REGISTERING, State.RUNNING, State.CRASHED, State.BACKING_OFF})
+_RUN_STATUS = {
+    State.STARTING: RunStatus.RUN_STATUS_UNSPECIFIED,
+    State.REGISTERING: RunStatus.RUN_STATUS_UNSPECIFIED,
+    State.RUNNING: RunStatus.RUN_STATUS_RUNNING,
+    State.STOPPING: RunStatus.RUN_STATUS_STOPPED,
+    State.STOPPED: RunStatus.RUN_STATUS_STOPPED,
+    State.CRASHED: RunStatus.RUN_STATUS_CRASHED,
+    State.BACKING_OFF: RunStatus.RUN_STATUS_CRASHED,
+    State.GAVE_UP: RunStatus.RUN_STATUS_RETRIES_EXCEEDED,
+    State.DISABLED: RunStatus.RUN_STATUS_STOPPED,
+}

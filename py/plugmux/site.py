@@ -1,0 +1,150 @@
+"""What one end of a link serves: health, raw streams, RPC services, and any ASGI app for the rest.
+
+A `Site` is an ASGI app with a direct entry. A plugin's site has a gate: what arrives before the plugin has registered
+waits there, so that a service never sees a call that the runtime's answer to the registration has not preceded.
+(wire.md sections 4 and 5.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote
+
+from .connect import App
+from .exchange import ASGIApp, DirectCall, RequestHead
+
+if TYPE_CHECKING:
+    from .connect import Interceptor, Service
+
+__all__ = ["STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "Site", "StreamHandler"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+StreamHandler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+"""Serves one raw stream; the stream is closed when it returns and reset when it raises."""
+
+STREAM_PREFIX = "/stream/"
+STREAM_PROTOCOL = b"plugmux-stream"
+LONGEST_STREAM_NAME = 256
+HEALTH = "/health"
+UNGATED = frozenset({HEALTH, "/plugins.v1.PluginService/Shutdown"})
+
+
+class Gate:
+    """Holds requests back until it is opened, or until its time is over.
+
+    Args:
+        timeout: seconds that a request waits at most; `None` for no limit.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._opened = asyncio.Event()
+
+    @property
+    def is_open(self) -> bool:
+        return self._opened.is_set()
+
+    def open(self) -> None:
+        """Let everything through that waits, and all that comes."""
+        self._opened.set()
+
+    async def wait(self) -> bool:
+        """Wait for the gate to open; `False` when the time is over first."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._opened.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Site:
+    """An ASGI app, with a direct entry for unary calls, made of everything that one end of a link serves.
+
+    Args:
+        services: RPC services, served under their full proto names.
+        app: an ASGI app for every other path.
+        streams: handlers of raw streams, by the name under which the peer opens them.
+        gate: where requests wait until this end is ready; `/health` and `Shutdown` pass it always.
+        interceptors: run around every RPC, the first outermost.
+    """
+
+    def __init__(
+        self,
+        services: Iterable[Service] = (),
+        *,
+        app: ASGIApp | None = None,
+        streams: Mapping[str, StreamHandler] | None = None,
+        gate: Gate | None = None,
+        interceptors: Iterable[Interceptor] = (),
+    ) -> None:
+        services = tuple(services)
+        self._rpc = App(services, interceptors=tuple(interceptors))
+        self._service_names = frozenset(service.spec.name for service in services)
+        self._app = app
+        self._streams = dict(streams or {})
+        self._gate = gate
+
+    def direct(self, head: RequestHead) -> DirectCall | None:
+        """Take a unary call straight, unless it must wait at the gate."""
+        if self._gate is not None and not self._gate.is_open:
+            return None
+        return self._rpc.direct(head)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif self._app is not None:
+            await self._app(scope, receive, send)
+        else:
+            await self._rpc(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if self._gate is not None and path not in UNGATED and not await self._gate.wait():
+            await answer(send, 503, b"not registered in time")
+        elif path == HEALTH:
+            await answer(send, 200, b"ok")
+        elif path.startswith(STREAM_PREFIX):
+            await self._serve_stream(scope, send)
+        elif self._app is None or path[1:].partition("/")[0] in self._service_names:
+            await self._rpc(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve_stream(self, scope: Scope, send: Send) -> None:
+        name = unquote(scope["path"][len(STREAM_PREFIX) :])[:LONGEST_STREAM_NAME]
+        handler = self._streams.get(name)
+        upgrade = scope.get("extensions", {}).get("plugmux.upgrade")
+        if handler is None:
+            await answer(send, 404, f"no raw stream is served under the name {name!r}".encode())
+        elif upgrade is None:
+            await answer(send, 426, b"a raw stream begins with Upgrade: plugmux-stream")
+        else:
+            await _run_stream(handler, upgrade)
+
+
+async def answer(send: Send, status: int, body: bytes) -> None:
+    """Answer a request with a short text."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _run_stream(handler: StreamHandler, upgrade: Callable[..., Awaitable[tuple[asyncio.Transport, Any]]]) -> None:
+    reader = asyncio.StreamReader()
+    transport, protocol = await upgrade(
+        lambda: asyncio.StreamReaderProtocol(reader), headers=[(b"upgrade", STREAM_PROTOCOL)]
+    )
+    writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
+    try:
+        await handler(reader, writer)
+        writer.close()
+        await writer.wait_closed()
+    except BaseException:
+        transport.abort()
+        raise
