@@ -1,0 +1,82 @@
+# The one door for people. Each target sets up what it needs; `make` alone lists them.
+
+PYTHON ?= python3
+BIN    := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+export GOBIN := $(CURDIR)/bin
+export PYTHONPATH := $(CURDIR)/examples/gen/python
+
+GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*.go' 2>/dev/null) go.mod go.sum
+TS_SOURCES := $(shell find ts/src gen/ts examples/gen/ts examples/ts-plugin -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint generate clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
+
+demo: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin.js ## launch a plugin in each language, and call them
+	@$(BIN)/python examples/host/host.py
+
+test: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin.js ## the whole suite: unit tests, and every language against every other
+	$(BIN)/tox run $(if $(ENV),-e $(ENV)) -- -q $(ARGS)
+	go vet ./go/... ./examples/go-plugin/... && go test ./go/...
+	npm test --silent -w ts
+
+lint: $(BIN)/.ready node_modules/.ready ## format, lint and types, in every language
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	$(BIN)/buf format -d --exit-code
+	$(BIN)/buf breaking proto --against proto/baseline.binpb
+	test -z "$$(gofmt -l go examples/go-plugin | tee /dev/stderr)"
+	npm run --silent check -w ts
+
+generate: $(BIN)/.ready bin/protoc-gen-go bin/protoc-gen-connect-go node_modules/.ready ## generate the stubs from the protos
+	$(BIN)/buf generate --template buf.gen.yaml
+	$(BIN)/buf generate --template examples/buf.gen.yaml
+
+clean: ## remove everything that make has made
+	rm -rf .venv .tox bin node_modules ts/dist examples/ts-plugin/dist
+
+# -- what the targets above need -------------------------------------------------------------------------------------
+
+$(BIN)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "plugmux needs Python 3.11 or newer: set PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "setting up .venv"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install --quiet --group dev --editable '.[uvloop,httpx2,compression,opentelemetry]'
+	@touch $@
+
+.PHONY: has-go has-node
+has-go:
+	@command -v go >/dev/null || { echo "this needs Go 1.25 or newer, and there is no 'go' on PATH" >&2; exit 1; }
+has-node:
+	@command -v npm >/dev/null || { echo "this needs Node.js 20 or newer, and there is no 'npm' on PATH" >&2; exit 1; }
+
+bin/go-plugin: $(GO_SOURCES) | has-go
+	@echo "building $@"
+	@go build -o $@ ./examples/go-plugin
+
+bin/protoc-gen-go: go.mod | has-go
+	go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+	@touch $@
+
+bin/protoc-gen-connect-go: go.mod | has-go
+	go install connectrpc.com/connect/cmd/protoc-gen-connect-go@v1.21.1
+	@touch $@
+
+node_modules/.ready: package-lock.json package.json | has-node
+	@echo "setting up node_modules"
+	@npm ci --silent
+	@touch $@
+
+examples/ts-plugin/dist/ts-plugin.js: node_modules/.ready $(TS_SOURCES)
+	@echo "building $@"
+	@npm run --silent build -w ts
+	@npm run --silent build -w examples/ts-plugin
+	@touch $@
