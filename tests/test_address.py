@@ -1,0 +1,34 @@
+"""Addresses of sockets as people write them."""
+
+from pathlib import Path
+
+import pytest
+from plugmux.address import LONGEST_UNIX_PATH, Address
+from plugmux.errors import ConfigError
+
+
+@pytest.mark.parametrize("text", ["unix:/run/x.sock", "/run/x.sock", "unix:///run/x.sock"])
+def test_a_path_is_read_in_all_its_forms(text: str) -> None:
+    address = Address.parse(text)
+    assert address.path == Path("/run/x.sock")
+    assert address.sockaddr == "/run/x.sock"
+    assert str(address) == "unix:/run/x.sock"
+
+
+def test_an_abstract_name_is_no_file() -> None:
+    address = Address.parse("unix:@name/1")
+    assert address.path is None
+    assert address.sockaddr == "\0name/1"
+    assert str(address) == "unix:@name/1"
+
+
+@pytest.mark.parametrize("text", ["", "unix:", "tcp:1.2.3.4:80", "unix:a\0b"])
+def test_an_address_of_no_known_form_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="unix:/path"):
+        Address.parse(text)
+
+
+def test_a_name_too_long_for_a_socket_is_told_with_the_limit() -> None:
+    with pytest.raises(ConfigError, match=f"allows {LONGEST_UNIX_PATH}"):
+        Address.parse("unix:/" + "x" * LONGEST_UNIX_PATH)
+    Address.parse("unix:/" + "x" * (LONGEST_UNIX_PATH - 1))

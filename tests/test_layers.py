@@ -1,0 +1,58 @@
+"""The layers of the package: each imports only what is below it."""
+
+import ast
+from pathlib import Path
+
+import plugmux
+import pytest
+
+PACKAGE = Path(plugmux.__file__).parent
+
+BASE = {"errors", "exchange", "address", "launch", "registration", "version"}
+BELOW = {
+    "errors": set[str](),
+    "exchange": set[str](),
+    "version": set[str](),
+    "address": {"errors"},
+    "launch": {"errors"},
+    "registration": {"errors"},
+    "pipes": set[str](),
+    "yamux": {"errors"},
+    "http": {"errors", "exchange", "address"},
+    "connect": {"errors", "exchange", "version"},
+    "site": BASE | {"connect"},
+    "servable": BASE | {"connect"},
+    "link": BASE | {"yamux", "http", "pipes", "site"},
+    "plugin": BASE | {"connect", "http", "link", "site", "servable"},
+    "runtime": BASE | {"connect", "http", "yamux", "link", "site", "servable"},
+    "secrets": BASE | {"connect", "runtime", "plugin"},
+    "cli": BASE | {"http", "connect", "runtime", "secrets", "plugin"},
+}
+"""What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and
+`plugin`."""
+
+MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or path.name != "__init__.py"]
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The layers of plugmux that a file imports, wherever in it the import stands."""
+    depth = len(path.relative_to(PACKAGE).parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            found |= {node.module.split(".")[0]} if node.module else {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith("plugmux."):
+            found.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {name.name.split(".")[1] for name in node.names if name.name.startswith("plugmux.")}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_below(path: Path) -> None:
+    layer = layer_of(path)
+    assert imported(path) - {layer} <= BELOW[layer]

@@ -1,0 +1,102 @@
+"""What a plugin says of itself, and how it is checked."""
+
+import pytest
+from plugmux.registration import (
+    BadPattern,
+    Configuration,
+    Registration,
+    RegistrationRefused,
+    common_protocol_version,
+)
+from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
+
+
+def test_a_generic_plugin_is_read_with_its_services() -> None:
+    request = RegisterPluginRequest(name="kv", version="v1.2.3", services=["kv.v1.B", "kv.v1.A", "kv.v1.A"])
+    said = Registration.from_request(request)
+    assert said.services == ("kv.v1.A", "kv.v1.B")
+    assert said.secrets_pattern is None
+    assert not said.access_control
+    assert said.protocol_versions == (1,)
+    assert said.configuration is None
+
+
+def test_every_field_is_read() -> None:
+    request = RegisterPluginRequest(
+        name="kv",
+        version="v1.2.3-rc.1+build",
+        protocol_versions=[1, 3],
+        priority=7,
+        replica=True,
+        capabilities=["fast"],
+        labels={"region": "eu"},
+    )
+    request.configuration.json_schema = "{}"
+    request.configuration.reloadable = True
+    request.secrets_provider.pattern = "vault/**"
+    said = Registration.from_request(request)
+    assert said == Registration(
+        "kv",
+        "v1.2.3-rc.1+build",
+        secrets_pattern="vault/**",
+        protocol_versions=(1, 3),
+        configuration=Configuration("{}", "", True),
+        priority=7,
+        replica=True,
+        capabilities=("fast",),
+        labels={"region": "eu"},
+    )
+
+
+def test_an_access_control_module_is_told_from_a_provider() -> None:
+    request = RegisterPluginRequest(name="gate", version="v1.0.0")
+    request.access_control_module.SetInParent()
+    assert Registration.from_request(request).access_control
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "a b", "a\n", "ü", "x" * 129])
+def test_a_bad_name_is_refused(name: str) -> None:
+    with pytest.raises(RegistrationRefused, match="plugin name"):
+        Registration(name, "v1.0.0")
+
+
+@pytest.mark.parametrize(
+    "version", ["", "1.0.0", "v1", "v1.0", "v01.0.0", "v1.0.0-", "v1.0.0\n", "v1.0.0-" + "a" * 200]
+)
+def test_a_bad_version_is_refused(version: str) -> None:
+    with pytest.raises(RegistrationRefused, match="semantic version"):
+        Registration("kv", version)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "/", "a/", "/a", "a//b", "a*", "***", "a/b*", "a b", "a\n", "ä", "a/" * 3000 + "a"]
+)
+def test_a_bad_pattern_is_told_apart(pattern: str) -> None:
+    with pytest.raises(BadPattern, match="pattern"):
+        Registration("kv", "v1.0.0", secrets_pattern=pattern)
+
+
+@pytest.mark.parametrize("pattern", ["*", "**", "a", "a/*/b", "**/a/**", "A-Z_0.9:x"])
+def test_a_good_pattern_passes(pattern: str) -> None:
+    assert Registration("kv", "v1.0.0", secrets_pattern=pattern).secrets_pattern == pattern
+
+
+@pytest.mark.parametrize("service", ["", "a..b", "1a", "a/b", "a.b\n"])
+def test_a_service_that_is_no_proto_name_is_refused(service: str) -> None:
+    with pytest.raises(RegistrationRefused, match="not a proto name"):
+        Registration("kv", "v1.0.0", services=(service,))
+
+
+def test_the_number_of_services_is_bounded() -> None:
+    with pytest.raises(RegistrationRefused, match="over 1024 services"):
+        Registration("kv", "v1.0.0", services=tuple(f"a.S{n}" for n in range(1025)))
+
+
+def test_protocol_version_zero_is_refused() -> None:
+    with pytest.raises(RegistrationRefused, match="protocol version 0"):
+        Registration("kv", "v1.0.0", protocol_versions=(0,))
+
+
+def test_the_highest_common_protocol_version_wins() -> None:
+    assert common_protocol_version((1, 2, 3), (2, 3, 4)) == 3
+    assert common_protocol_version((1,), (2,)) is None
