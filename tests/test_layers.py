@@ -18,7 +18,7 @@ BELOW = {
     "registration": {"errors"},
     "pipes": set[str](),
     "yamux": {"errors"},
-    "http": {"errors", "exchange", "address"},
+    "http": {"errors", "exchange", "address", "pipes"},
     "connect": {"errors", "exchange", "version"},
     "site": BASE | {"connect"},
     "servable": BASE | {"connect"},
