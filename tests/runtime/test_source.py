@@ -1,0 +1,79 @@
+"""What can be given to a runtime as a plugin."""
+
+from pathlib import Path
+
+import pytest
+from plugmux.errors import ConfigError
+from plugmux.runtime import Launch, Restart, Runtime, name_of_command
+from plugmux.runtime.environment import plugin_environment
+from plugmux.runtime.source import as_launch_or_servable
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (["/opt/plugins/kv"], "kv"),
+        (["kv.exe"], "kv"),
+        (["kv.py"], "kv"),
+        (["/usr/bin/python3.11", "-X", "dev", "kv.py"], "kv"),
+        (["/usr/bin/env", "python3", "kv.py", "--verbose"], "kv"),
+        (["node", "dist/kv.js", "x"], "kv"),
+        (["python3"], "python3"),
+    ],
+)
+def test_the_name_is_the_file_name_of_the_program(command: list[str], name: str) -> None:
+    assert name_of_command(command) == name
+
+
+def test_a_command_line_is_split_as_a_shell_splits_words() -> None:
+    assert Launch.parse("kv --path 'a b' \"c\"").command == ["kv", "--path", "a b", "c"]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "kv 'open"])
+def test_a_command_line_without_words_or_with_open_quotes_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        Launch.parse(text)
+
+
+def test_paths_and_argument_lists_become_launches(tmp_path: Path) -> None:
+    assert as_launch_or_servable(tmp_path / "kv") == Launch([str(tmp_path / "kv")])
+    assert as_launch_or_servable(["kv", "-v"]) == Launch(("kv", "-v"))
+    launch = Launch(["kv"])
+    assert as_launch_or_servable(launch) is launch
+
+
+@pytest.mark.parametrize("source", [3, object(), Launch])
+def test_what_is_no_plugin_is_refused(source: object) -> None:
+    with pytest.raises(ConfigError, match="is no plugin"):
+        as_launch_or_servable(source)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"command": []},
+        {"command": [""]},
+        {"command": ["kv"], "name": "a b"},
+        {"command": ["kv"], "timeout": 0},
+    ],
+)
+def test_a_launch_that_cannot_be_is_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        Launch(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("arguments", [{"tries": -1}, {"delay": -1}, {"delay": 5, "longest_delay": 1}, {"jitter": 2}])
+def test_a_restart_policy_that_cannot_be_is_refused(arguments: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        Restart(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_runtime_setting_out_of_range_is_refused() -> None:
+    with pytest.raises(ConfigError, match="registration_timeout"):
+        Runtime(registration_timeout=0)
+
+
+def test_explicit_variables_win_and_unsafe_ones_do_not_pass() -> None:
+    host = {"PATH": "/bin", "HOME": "/h", "AWS_SECRET_ACCESS_KEY": "x", "LC_ALL": "C"}
+    given = plugin_environment(host, {"HOME": None, "PATH": "/usr/bin", "MINE": "1"}, "kv")
+    assert given == {"PATH": "/usr/bin", "LC_ALL": "C", "MINE": "1"}

@@ -1,0 +1,60 @@
+"""Programs that tests launch: written to a file, executable, run by this interpreter."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+KV_PLUGIN = """
+    import asyncio, os, sys
+    from kv.v1.kv_connect import KeyValueService, AuditClient
+    from kv.v1.kv_pb2 import GetResponse, PutResponse, RecordRequest, WatchResponse
+    from plugmux import Plugin
+    from plugmux.connect import Code, RpcError
+
+    class Store(KeyValueService):
+        values = {"pid": str(os.getpid()).encode()}
+
+        async def get(self, request, context):
+            if request.key == "exit":
+                print("on my way out", file=sys.stderr, flush=True)
+                os._exit(7)
+            if request.key == "hang":
+                await asyncio.sleep(3600)
+            if request.key == "call the host":
+                await plugin.client(AuditClient).record(RecordRequest(plugin="kv", event="get"))
+            if request.key.startswith("env "):
+                return GetResponse(value=os.environ.get(request.key[4:], "").encode())
+            if request.key not in self.values:
+                raise RpcError(Code.NOT_FOUND, f"no key {request.key!r}")
+            return GetResponse(value=self.values[request.key])
+
+        async def put(self, request, context):
+            self.values[request.key] = request.value
+            return PutResponse()
+
+        async def watch(self, request, context):
+            for n in range(3):
+                yield WatchResponse(value=str(n).encode())
+
+    plugin = Plugin(Store(), version="v1.2.3", **OPTIONS)
+    plugin.run()
+"""
+"""A plugin that serves kv.v1.KeyValueService, and does as some keys tell it."""
+
+
+def script(directory: Path, name: str, source: str, *, interpreter: str = sys.executable, **options: object) -> str:
+    """Write an executable Python program and return its path.
+
+    Args:
+        directory: where to.
+        name: its file name.
+        source: the program; it may be indented.
+        interpreter: what its first line names.
+        options: the value of `OPTIONS` in the program.
+    """
+    path = directory / name
+    path.write_text(f"#!{interpreter}\nOPTIONS = {options!r}\n{textwrap.dedent(source)}")
+    path.chmod(0o755)
+    return str(path)
