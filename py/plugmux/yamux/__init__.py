@@ -1,0 +1,46 @@
+"""yamux: many streams on one connection.
+
+`Session` is the protocol without I/O; `Mux` runs it on an asyncio transport, where each stream is a `StreamTransport`.
+"""
+
+from .config import Config
+from .events import (
+    DataReceived,
+    Event,
+    GoAwayReceived,
+    PongReceived,
+    SessionEnded,
+    StreamAcknowledged,
+    StreamDrained,
+    StreamEnded,
+    StreamFinished,
+    StreamOpened,
+    StreamWasReset,
+)
+from .frame import GoAwayCode
+from .mux import Mux
+from .session import Session
+from .state import Half, Handshake, Stream
+from .stream import StreamTransport
+
+__all__ = [
+    "Config",
+    "DataReceived",
+    "Event",
+    "GoAwayCode",
+    "GoAwayReceived",
+    "Half",
+    "Handshake",
+    "Mux",
+    "PongReceived",
+    "Session",
+    "SessionEnded",
+    "Stream",
+    "StreamAcknowledged",
+    "StreamDrained",
+    "StreamEnded",
+    "StreamFinished",
+    "StreamOpened",
+    "StreamTransport",
+    "StreamWasReset",
+]

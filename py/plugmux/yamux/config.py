@@ -1,0 +1,74 @@
+"""The settings of a yamux session, with the defaults that peers assume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from ..errors import ConfigError
+from .frame import INITIAL_WINDOW, MAX_WINDOW
+
+__all__ = ["Config"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """How a session treats its peer; both ends may be set differently.
+
+    Args:
+        accept_backlog: streams that may wait for being accepted; further ones are reset. The same number limits how
+            many of our own streams wait for the peer's ACK, because peers have the same backlog. Default 256.
+        max_streams: streams that the peer may have open at once; further ones are reset. Default 65,536.
+        enable_keep_alive: whether a silent peer is pinged, and the session ended when it stays silent.
+        keep_alive_interval: seconds of silence after which a ping goes out. Default 30.
+        connection_write_timeout: seconds that the connection may take no byte, and a ping may stay unanswered,
+            before the session ends. Default 10.
+        stream_open_timeout: seconds that the peer may take to acknowledge a stream, which is then reset; 0 means no
+            limit. Default 75.
+        stream_close_timeout: seconds that the peer may take to end its side of a stream closed here, which is then
+            reset; 0 means no limit. Default 300.
+        stream_window_size: bytes that the peer may send on a stream before our reader has taken any. A size above
+            256 KiB is announced with the stream's SYN or ACK. Default 256 KiB, the size that the wire assumes.
+        max_stream_window_size: bytes up to which the window of a stream grows while its reader keeps up with it.
+            Default 4 MiB; equal to `stream_window_size` it turns growing off.
+        max_session_window_growth: bytes by which all windows of a session together may have grown. Default 32 MiB.
+
+    Raises:
+        ConfigError: a setting is out of its range.
+    """
+
+    accept_backlog: int = 256
+    max_streams: int = 65_536
+    enable_keep_alive: bool = True
+    keep_alive_interval: float = 30.0
+    connection_write_timeout: float = 10.0
+    stream_open_timeout: float = 75.0
+    stream_close_timeout: float = 300.0
+    stream_window_size: int = INITIAL_WINDOW
+    max_stream_window_size: int = 4 * 1024 * 1024
+    max_session_window_growth: int = 32 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        largest = {
+            "stream_window_size": self.max_stream_window_size,
+            "max_stream_window_size": MAX_WINDOW,
+        }
+        for field in fields(self):
+            least = _LEAST.get(field.name)
+            value = getattr(self, field.name)
+            if least is not None and value < least:
+                raise ConfigError(f"{field.name} is {value}, and must be {least} at least")
+            if field.name in _POSITIVE and not value > 0:
+                raise ConfigError(f"{field.name} is {value}, and must be above 0")
+            if value > largest.get(field.name, value):
+                raise ConfigError(f"{field.name} is {value}, and must be {largest[field.name]} at most")
+
+
+_LEAST: dict[str, float] = {
+    "accept_backlog": 1,
+    "max_streams": 1,
+    "stream_open_timeout": 0,
+    "stream_close_timeout": 0,
+    "stream_window_size": INITIAL_WINDOW,
+    "max_session_window_growth": 0,
+}
+_POSITIVE = {"keep_alive_interval", "connection_write_timeout"}

@@ -1,0 +1,557 @@
+"""A yamux session on an asyncio transport.
+
+The `Mux` joins the sans-I/O session to the event loop, and owns all that is time. Bytes travel without tasks or
+futures: `buffer_updated` feeds the session and calls the protocols of the streams; what they write is collected, and
+put out at the end of the same callback, or at the end of the loop's turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, Final, TypeVar, cast
+
+from ..errors import LinkError, LinkTimeout, SessionClosed
+from .config import Config
+from .deadlines import Deadlines
+from .events import (
+    DataReceived,
+    Event,
+    PongReceived,
+    SessionEnded,
+    StreamAcknowledged,
+    StreamDrained,
+    StreamEnded,
+    StreamFinished,
+    StreamOpened,
+    StreamWasReset,
+)
+from .liveness import Liveness
+from .session import Session
+from .state import Half, Stream
+from .stream import StreamTransport
+
+__all__ = ["Mux"]
+
+READ_BUFFER: Final = 256 * 1024
+WRITE_BATCH: Final = 128 * 1024
+MAX_OWED: Final = 64
+OWED_DELAY: Final = 0.005
+
+AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
+
+
+class _State(Enum):
+    NEW = auto()  # no connection yet
+    RUNNING = auto()
+    ENDED = auto()  # streams and waiters have been told; the connection is closing
+    CLOSED = auto()  # the connection is closed
+
+
+class Mux(asyncio.BufferedProtocol):
+    """Many streams on one connection: the protocol to give to any asyncio transport.
+
+    All methods are to be called in the event loop of the transport.
+
+    Args:
+        client: whether this side opens odd stream ids; the two sides must differ.
+        config: the settings of this side; the defaults are those of the wire.
+    """
+
+    def __init__(self, *, client: bool, config: Config | None = None) -> None:
+        self.config = config or Config()
+        self._session = Session(client=client, config=self.config)
+        self._state = _State.NEW
+        self._reason: BaseException | None = None
+        self._factory: Callable[[], asyncio.BaseProtocol] | None = None
+        self._backlog: dict[StreamTransport, None] = {}
+        self._buffer = memoryview(bytearray(READ_BUFFER))
+        self._flush_coming = False
+        self._owed_timer: asyncio.TimerHandle | None = None
+        self._finish: asyncio.TimerHandle | None = None
+        self._pings: dict[int, asyncio.Future[float]] = {}
+        self._openers: deque[asyncio.Future[None]] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+        self._closers: list[asyncio.Future[None]] = []
+
+    # Streams.
+
+    def open(self, protocol: asyncio.BaseProtocol) -> StreamTransport:
+        """Open a stream and run `protocol` on it; never waits.
+
+        What is written in the same turn of the loop goes out in one frame with the SYN. While the peer has not
+        acknowledged as many streams as its backlog takes, what is written is held back.
+
+        Raises:
+            SessionClosed: the session has not begun, has ended, or takes no new streams.
+        """
+        self._check_connected()
+        stream = self._session.open()
+        transport = StreamTransport(self, stream)
+        self._opening.add(stream)
+        self.flush_soon()
+        try:
+            transport.start(protocol)
+        except BaseException:
+            transport.abort()
+            raise
+        return transport
+
+    async def create_connection(self, factory: Callable[[], AnyProtocol]) -> tuple[StreamTransport, AnyProtocol]:
+        """Open a stream as soon as the peer's backlog has a place for it, shaped as the event loop's own method.
+
+        Args:
+            factory: makes the protocol.
+
+        Raises:
+            SessionClosed: the session takes no new streams, or ended while this waited.
+
+        Cancelling gives up the place in the queue.
+        """
+        while self._state is _State.RUNNING and self._session.backlog_full:
+            waiter = self._loop.create_future()
+            self._openers.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if not waiter.cancelled():
+                    self._wake()
+                raise
+        protocol = factory()
+        return self.open(protocol), protocol
+
+    def listen(self, factory: Callable[[], asyncio.BaseProtocol]) -> None:
+        """Accept the streams that the peer opens, and those it has opened already, with a protocol from `factory`."""
+        self._factory = factory
+        waiting = list(self._backlog)
+        self._backlog.clear()
+        for transport in waiting:
+            self._accept(transport)
+
+    @property
+    def stream_count(self) -> int:
+        """The number of streams that have not ended in both directions."""
+        return len(self._session.streams)
+
+    # The session.
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+        return self._state in (_State.ENDED, _State.CLOSED)
+
+    @property
+    def reason(self) -> BaseException | None:
+        """Why the session has ended; `None` while it has not, or when it ended in order."""
+        return self._reason
+
+    @property
+    def last_received(self) -> float:
+        """The loop's time at which the peer last sent anything."""
+        return self._liveness.last_received
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What the connection knows by that name."""
+        return default if self._state is _State.NEW else self._transport.get_extra_info(name, default)
+
+    async def ping(self) -> float:
+        """Measure the round trip to the peer, in seconds.
+
+        Raises:
+            LinkTimeout: the peer did not answer within the connection write timeout.
+            SessionClosed: the session has ended.
+
+        Cancelling it takes no more notice of the answer.
+        """
+        self._check_connected()
+        self._session.now = self._loop.time()
+        ping_id = self._session.ping()
+        self.flush_soon()
+        waiter = self._pings[ping_id] = self._loop.create_future()
+        timeout = self.config.connection_write_timeout
+        try:
+            async with asyncio.timeout(timeout) as limit:
+                rtt: float = await waiter
+                return rtt
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise LinkTimeout(f"the peer has not answered a ping within {timeout:g} s") from None
+        finally:
+            self._pings.pop(ping_id, None)
+            self._session.forget_ping(ping_id)
+
+    def go_away(self) -> None:
+        """Refuse new streams from now on, and tell the peer; open streams go on."""
+        self._check_connected()
+        self._session.go_away()
+        self.flush_soon()
+
+    async def wait_idle(self) -> None:
+        """Wait until no stream is open; returns too when the session ends."""
+        while self._state is _State.RUNNING and self._session.streams:
+            waiter = self._loop.create_future()
+            self._idle.append(waiter)
+            await waiter
+
+    async def close(self) -> None:
+        """Say go-away, put out what is queued as far as windows allow, and close the connection.
+
+        Streams that are open are told `SessionClosed`. Closing goes on when the wait for it is cancelled.
+        """
+        if self._state is _State.NEW:
+            self._state = _State.CLOSED
+        if self._state is _State.RUNNING:
+            self._session.go_away()
+            self._put_out_last()
+            self._end(None, SessionClosed("the session was closed here"))
+        await self.wait_closed()
+
+    def abort(self, reason: BaseException | None = None) -> None:
+        """End the session at once; every stream and every waiter is told `reason`."""
+        if self._state is not _State.RUNNING:
+            return
+        reason = reason or SessionClosed("the session was aborted here")
+        if isinstance(reason, LinkError):
+            error = reason
+        else:
+            error = SessionClosed(f"the session was aborted here: {reason}")
+            error.__cause__ = reason
+        self._end(reason, error)
+        self._transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until the session has ended and its connection is closed. It may be cancelled at will."""
+        if self._state is not _State.CLOSED:
+            waiter = asyncio.get_running_loop().create_future()
+            self._closers.append(waiter)
+            await waiter
+
+    # What the connection tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the session on a connection."""
+        self._loop = asyncio.get_running_loop()
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BATCH // 2)
+        self._blocked = False
+        self._liveness = Liveness(self._loop, self.config, self._keep_alive, self._time_out)
+        self._opening = Deadlines(self._loop, self.config.stream_open_timeout, self._open_expired)
+        self._closing = Deadlines(self._loop, self.config.stream_close_timeout, self._close_expired)
+        self._session.now = self._loop.time()
+        self._state = _State.RUNNING
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the buffer that the connection reads into."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what the connection has read."""
+        self.feed(self._buffer[:nbytes])
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take bytes that came from the connection by another way, such as behind an HTTP upgrade."""
+        if self._state is not _State.RUNNING or not data:
+            return
+        now = self._liveness.last_received = self._loop.time()
+        coming, self._flush_coming = self._flush_coming, True
+        try:
+            self._dispatch(self._session.receive_data(data, now))
+        finally:
+            self._flush_coming = coming
+        self._put_out()
+
+    def eof_received(self) -> None:
+        """End the session, since the peer has closed the connection."""
+        if self._state is _State.RUNNING:
+            orderly = not self._session.streams
+            self._session.receive_eof()
+            error = self._session.error
+            assert error is not None
+            self._end(None if orderly and isinstance(error, SessionClosed) else error, error)
+
+    def pause_writing(self) -> None:
+        """Put out no more: the connection has enough to write."""
+        self._blocked = True
+        self._liveness.blocked(self._transport.get_write_buffer_size)
+
+    def resume_writing(self) -> None:
+        """Go on putting out."""
+        self._blocked = False
+        self._liveness.unblocked()
+        self._put_out()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the session, if it has not ended, since the connection is gone."""
+        error = SessionClosed(f"the connection was lost: {exc}" if exc else "the connection was closed")
+        error.__cause__ = exc
+        self._end(error, error)
+        self._state = _State.CLOSED
+        if self._finish is not None:
+            self._finish.cancel()
+        _resolve(self._closers)
+
+    # What the streams ask for.
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        """Call back in the loop's next turn."""
+        self._loop.call_soon(callback, *args)
+
+    def flush_soon(self) -> None:
+        """Put out what is queued at the end of this turn of the loop."""
+        if not self._flush_coming:
+            self._flush_coming = True
+            self._loop.call_soon(self._flush)
+
+    def send(self, stream: Stream, data: bytes) -> None:
+        """Queue bytes on a stream."""
+        self._session.send(stream, data)
+        if not self._flush_coming:
+            self._flush_coming = True
+            self._loop.call_soon(self._flush)
+
+    def end(self, stream: Stream) -> None:
+        """End our half of a stream behind what is queued."""
+        self._session.end(stream)
+        self.flush_soon()
+
+    def close_stream(self, stream: Stream, unread: int) -> None:
+        """End our half of a stream that is read no more, with `unread` bytes left over."""
+        self._session.end(stream)
+        if not stream.ended:
+            self._closing.add(stream)
+            self.discard(stream, unread)
+        self.flush_soon()
+
+    def reset(self, stream: Stream) -> None:
+        """End a stream at once."""
+        if not stream.ended:
+            self._session.reset(stream)
+            self._settle(stream)
+            self.flush_soon()
+
+    def consume(self, stream: Stream, size: int) -> None:
+        """Report what a protocol has read."""
+        if self._flush_coming:
+            self._session.consume(stream, size)
+        else:
+            self._session.now = self._loop.time()
+            self._session.consume(stream, size)
+            self.flush_soon()
+
+    def discard(self, stream: Stream, size: int) -> None:
+        """Drop bytes for a stream that was closed here.
+
+        A few stragglers do no harm. A peer that goes on for half a window is writing in earnest what nobody will read:
+        it is told so by a reset, once all that we have written is out.
+        """
+        if stream.sending is not Half.ENDED:
+            self._session.consume(stream, size)
+        else:
+            stream.consumed += size
+            if stream.consumed * 2 >= stream.window:
+                self.reset(stream)
+
+    def report(self, message: str, error: Exception, transport: StreamTransport) -> None:
+        """Tell the loop's exception handler of a protocol's error."""
+        self._loop.call_exception_handler(
+            {"message": message, "exception": error, "transport": transport, "protocol": transport.get_protocol()}
+        )
+
+    # Events.
+
+    def _dispatch(self, events: list[Event]) -> None:
+        for event in events:
+            if type(event) is DataReceived:
+                owner = event.stream.owner
+                if owner is not None:
+                    owner.data_received(event.data)
+                elif not event.stream.ended:
+                    self.discard(event.stream, len(event.data))
+            else:
+                handle = _HANDLERS.get(type(event))
+                if handle is not None:
+                    handle(self, event)
+
+    def _on_opened(self, event: StreamOpened) -> None:
+        transport = StreamTransport(self, event.stream)
+        if self._factory is None:
+            self._backlog[transport] = None
+        else:
+            self._accept(transport)
+
+    def _accept(self, transport: StreamTransport) -> None:
+        assert self._factory is not None
+        stream = transport.stream
+        self._session.accept(stream)
+        try:
+            transport.start(self._factory())
+        except Exception as error:
+            self.report(f"no protocol could be made for stream {stream.id}", error, transport)
+            transport.abort()
+        self.flush_soon()
+
+    def _on_acknowledged(self, event: StreamAcknowledged) -> None:
+        self._opening.discard(event.stream)
+
+    def _on_stream_ended(self, event: StreamEnded) -> None:
+        stream = event.stream
+        if stream.owner is not None:
+            stream.owner.eof_received()
+        self._settle(stream)
+
+    def _on_drained(self, event: StreamDrained) -> None:
+        if event.stream.owner is not None:
+            event.stream.owner.drained()
+
+    def _on_finished(self, event: StreamFinished) -> None:
+        stream = event.stream
+        if stream.owner is not None:
+            stream.owner.finished()
+        self._settle(stream)
+
+    def _on_reset(self, event: StreamWasReset) -> None:
+        transport = event.stream.owner
+        if transport is not None:
+            self._backlog.pop(transport, None)
+            transport.cut(event.error)
+        self._settle(event.stream)
+
+    def _on_pong(self, event: PongReceived) -> None:
+        waiter = self._pings.pop(event.ping_id, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(event.rtt)
+
+    def _on_session_ended(self, event: SessionEnded) -> None:
+        self._put_out_last()
+        self._end(event.error, event.error)
+
+    def _settle(self, stream: Stream) -> None:
+        """Stop the time limits of a stream that has ended."""
+        if stream.ended:
+            self._opening.discard(stream)
+            self._closing.discard(stream)
+
+    # Output.
+
+    def _flush(self) -> None:
+        self._flush_coming = False
+        self._put_out()
+
+    def _put_out(self) -> None:
+        """Write what the session has to send, as long as the connection takes it; then tell what that has changed."""
+        session = self._session
+        while self._state is _State.RUNNING and not self._blocked:
+            chunks = session.data_to_send(WRITE_BATCH)
+            if not chunks:
+                break
+            self._transport.write(b"".join(chunks) if len(chunks) > 1 else chunks[0])
+        events = session.take_events()
+        if events:
+            self._dispatch(events)
+        owes = session.owes
+        if owes and self._owed_timer is None and self._state is _State.RUNNING:
+            if owes >= MAX_OWED:
+                self._pay()
+            else:
+                self._owed_timer = self._loop.call_later(OWED_DELAY, self._pay)
+        if self._idle or self._openers:
+            self._wake()
+
+    def _put_out_last(self) -> None:
+        """Write all that the windows allow, whether the connection takes it now or later."""
+        while chunks := self._session.data_to_send(WRITE_BATCH):
+            self._transport.write(b"".join(chunks))
+        self._dispatch(self._session.take_events())
+
+    def _pay(self) -> None:
+        self._owed_timer = None
+        self._session.send_owed()
+        self._put_out()
+
+    def _wake(self) -> None:
+        if self._idle and not self._session.streams:
+            _resolve(self._idle)
+        places = self._session.free_places
+        while self._openers and places > 0:
+            waiter = self._openers.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                places -= 1
+
+    # Time.
+
+    def _keep_alive(self) -> None:
+        self._session.ping()
+        self.flush_soon()
+
+    def _time_out(self, error: LinkTimeout) -> None:
+        self.abort(error)
+
+    def _open_expired(self, stream: Stream) -> None:
+        timeout = self.config.stream_open_timeout
+        self._expire(stream, f"the peer has not acknowledged stream {stream.id} within {timeout:g} s")
+
+    def _close_expired(self, stream: Stream) -> None:
+        timeout = self.config.stream_close_timeout
+        self._expire(stream, f"stream {stream.id} has not ended within {timeout:g} s of being closed")
+
+    def _expire(self, stream: Stream, message: str) -> None:
+        transport = stream.owner
+        self.reset(stream)
+        if transport is not None:
+            transport.cut(LinkTimeout(message))
+
+    # The end.
+
+    def _check_connected(self) -> None:
+        if self._state is _State.NEW:
+            raise SessionClosed("the session has no connection yet")
+
+    def _end(self, reason: BaseException | None, error: LinkError) -> None:
+        """Tell all streams and waiters that the session is over, and close the connection behind the last bytes."""
+        if self._state is not _State.RUNNING:
+            return
+        self._session.end_session(error)
+        self._state = _State.ENDED
+        self._reason = reason
+        self._liveness.stop()
+        self._opening.clear()
+        self._closing.clear()
+        if self._owed_timer is not None:
+            self._owed_timer.cancel()
+        self._transport.close()
+        self._finish = self._loop.call_later(self.config.connection_write_timeout, self._transport.abort)
+        waiters: list[asyncio.Future[Any]] = [*self._pings.values(), *self._openers]
+        for waiter in waiters:
+            if not waiter.done():
+                closed = SessionClosed(str(error))
+                closed.__cause__ = error
+                waiter.set_exception(closed)
+        _resolve(self._idle)
+        self._backlog.clear()
+        for stream in list(self._session.streams.values()):
+            if stream.owner is not None:
+                stream.owner.cut(error)
+        self._session.streams.clear()
+
+
+def _resolve(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()
+
+
+_HANDLERS: Final[dict[type[Event], Callable[[Mux, Any], None]]] = {
+    StreamOpened: Mux._on_opened,
+    StreamAcknowledged: Mux._on_acknowledged,
+    StreamEnded: Mux._on_stream_ended,
+    StreamDrained: Mux._on_drained,
+    StreamFinished: Mux._on_finished,
+    StreamWasReset: Mux._on_reset,
+    PongReceived: Mux._on_pong,
+    SessionEnded: Mux._on_session_ended,
+}

@@ -1,0 +1,314 @@
+"""A stream of a session, as an asyncio transport.
+
+It keeps asyncio's contract for transports, so that whatever is written for asyncio runs on it: protocols, stream
+readers and writers, a TLS layer. What differs from a socket is only where bytes go: writes are queued on the session,
+and what the protocol does not want to read yet is held here, within the stream's receive window, without credit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import LinkError
+from .state import Half, Stream
+
+if TYPE_CHECKING:
+    from .mux import Mux
+
+__all__ = ["StreamTransport"]
+
+HIGH_WATER = 256 * 1024
+
+
+class _State(Enum):
+    WAITING = auto()  # in the backlog, without a protocol
+    OPEN = auto()
+    CLOSING = auto()  # closed here; what was written is still going out
+    LOST = auto()  # the protocol has been told `connection_lost`
+
+
+class StreamTransport(asyncio.Transport):
+    """One stream of a `Mux`; made by `Mux.open`, `Mux.create_connection` and for accepted streams.
+
+    `write` never waits: bytes beyond the window are queued, and `pause_writing` is called on the protocol when more
+    than the high-water mark are. `write_eof` sends FIN behind the last byte. `close` does the same and lets go of the
+    protocol (`connection_lost(None)`) as soon as all is put out; a peer that goes on writing afterwards is reset, as is
+    one that does not end its own half within the stream close timeout. `abort` resets the stream at once.
+
+    `connection_lost` is called once: with `None` after a close or an abort here, else with what went wrong
+    (`StreamReset`, `SessionClosed`, `LinkTimeout`). Bytes that had come before are delivered first, then the end of the
+    stream, if it had come too.
+    """
+
+    # One instance for each open stream: small matters. `_extra` of the base class stays unset.
+    __slots__ = ("_high", "_inbox", "_low", "_mux", "_protocol", "_reading", "_receive", "_state", "_waits", "stream")
+
+    def __init__(self, mux: Mux, stream: Stream) -> None:
+        self._mux = mux
+        self.stream = stream
+        self._state = _State.WAITING
+        self._protocol: asyncio.BaseProtocol | None = None
+        self._receive: Callable[[bytes], None] | None = None
+        self._reading = True
+        # What the protocol does not read yet, in order; `None` in it is the end of the stream.
+        self._inbox: deque[bytes | None] | None = None
+        self._high = HIGH_WATER
+        self._low = HIGH_WATER // 4
+        self._waits = False  # whether the protocol was told to pause writing
+        stream.owner = self
+
+    def __repr__(self) -> str:
+        return f"<StreamTransport {self._state.name.lower()} {self.stream!r}>"
+
+    # What a transport offers.
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`stream_id`, `mux`, or whatever the connection under the session knows by that name."""
+        if name == "stream_id":
+            return self.stream.id
+        if name == "mux":
+            return self._mux
+        return self._mux.get_extra_info(name, default)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """The protocol that is told what happens on the stream."""
+        return cast("asyncio.BaseProtocol", self._protocol)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Tell another protocol from now on; it gets no `connection_made`."""
+        self._protocol = protocol
+        if isinstance(protocol, asyncio.BufferedProtocol):
+            self._receive = partial(_feed, protocol)
+        else:
+            self._receive = getattr(protocol, "data_received", _drop)
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._state in (_State.CLOSING, _State.LOST)
+
+    def is_reading(self) -> bool:
+        """Whether the protocol wants bytes."""
+        return self._reading and self._state is _State.OPEN
+
+    def pause_reading(self) -> None:
+        """Hold what comes, and give the peer no credit for it."""
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        """Deliver what was held, soon, and go on."""
+        if self._reading:
+            return
+        self._reading = True
+        if self._inbox:
+            self._mux.call_soon(self._deliver)
+        elif self._state is _State.OPEN:
+            self._mux.consume(self.stream, 0)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Queue bytes; what is written after `close` or a reset is dropped.
+
+        Raises:
+            RuntimeError: `write_eof` was called.
+        """
+        if not isinstance(data, bytes):
+            data = bytes(data)
+        if self._state is not _State.OPEN or not data:
+            return
+        stream = self.stream
+        if stream.sending is not Half.OPEN:
+            raise RuntimeError(f"cannot write on stream {stream.id} after write_eof()")
+        self._mux.send(stream, data)
+        if stream.pending_size > self._high and not self._waits:
+            self._pause_writing()
+
+    def can_write_eof(self) -> bool:
+        """Streams can be half-closed."""
+        return True
+
+    def write_eof(self) -> None:
+        """End this half of the stream: FIN follows the last byte that was written."""
+        if self._state is _State.OPEN:
+            self._mux.end(self.stream)
+
+    def close(self) -> None:
+        """Put out what was written, then FIN, and read no more."""
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSING
+            unread = sum(len(data) for data in self._inbox or () if data)
+            self._inbox = None
+            self._mux.close_stream(self.stream, unread)
+            if self.stream.sending is Half.ENDED:
+                self._mux.call_soon(self.lose, None)
+
+    def abort(self) -> None:
+        """Reset the stream at once; what was written and has not been put out is dropped."""
+        self._break_off(None)
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that were written and have not been put out."""
+        return self.stream.pending_size
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """The low and the high-water mark, in bytes."""
+        return self._low, self._high
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set when the protocol is told to pause and to resume writing, in bytes.
+
+        Args:
+            high: pause above it; by default four times `low`, or 256 KiB.
+            low: resume at it; by default a quarter of `high`.
+
+        Raises:
+            ValueError: not `high >= low >= 0`.
+        """
+        if high is None:
+            high = HIGH_WATER if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high}) must be at least low ({low}), and low at least 0")
+        self._high, self._low = high, low
+        if self._state is _State.OPEN and not self._waits and self.stream.pending_size > high:
+            self._pause_writing()
+
+    # What the mux tells. The protocol's own errors end its stream, and nothing else.
+
+    def start(self, protocol: asyncio.BaseProtocol) -> None:
+        """Give the stream its protocol, which is told `connection_made` and what has come meanwhile."""
+        self._state = _State.OPEN
+        self.set_protocol(protocol)
+        protocol.connection_made(self)
+        if self._inbox and self._reading:
+            self._deliver()
+
+    def data_received(self, data: bytes) -> None:
+        """Deliver bytes, or hold them."""
+        if self._reading and self._inbox is None and self._state is _State.OPEN:
+            try:
+                self._receive(data)  # type: ignore[misc]
+            except Exception as error:
+                self._fail("data_received", error)
+            self._consumed(len(data))
+        elif self.is_closing():
+            self._mux.discard(self.stream, len(data))
+        else:
+            self._hold(data)
+
+    def eof_received(self) -> None:
+        """Tell the end of the stream, behind whatever is held."""
+        if not self.is_closing():
+            self._hold(None)
+            self._deliver()
+
+    def drained(self) -> None:
+        """Let the protocol write again."""
+        if self._waits and self._state is not _State.LOST:
+            self._waits = False
+            try:
+                self._protocol.resume_writing()  # type: ignore[union-attr]
+            except Exception as error:
+                self._fail("resume_writing", error)
+
+    def finished(self) -> None:
+        """Let go of the protocol, if it has closed the stream and all is put out."""
+        if self._state is _State.CLOSING:
+            self.lose(None)
+
+    def cut(self, error: LinkError) -> None:
+        """Deliver all that is held, whether the protocol has paused or not, and tell it why the stream is over."""
+        self._reading = True
+        self._deliver()
+        self.lose(error)
+
+    def lose(self, error: Exception | None) -> None:
+        """Tell the protocol, once, that the stream is over."""
+        if self._state is _State.LOST:
+            return
+        self._state = _State.LOST
+        self._inbox = None
+        protocol, self._protocol, self._receive = self._protocol, None, None
+        self.stream.owner = None
+        if protocol is not None:
+            try:
+                protocol.connection_lost(error)
+            except Exception as failure:
+                self._fail("connection_lost", failure)
+
+    # Inside.
+
+    def _hold(self, item: bytes | None) -> None:
+        if self._inbox is None:
+            self._inbox = deque()
+        self._inbox.append(item)
+
+    def _deliver(self) -> None:
+        while self._inbox and self._reading and self._state is _State.OPEN:
+            item = self._inbox.popleft()
+            if item is None:
+                self._tell_eof()
+                continue
+            try:
+                self._receive(item)  # type: ignore[misc]
+            except Exception as error:
+                self._fail("data_received", error)
+            self._consumed(len(item))
+        if not self._inbox:
+            self._inbox = None
+
+    def _consumed(self, size: int) -> None:
+        # A protocol that has paused in the meantime wants no more: the credit waits until it resumes.
+        if self._reading:
+            self._mux.consume(self.stream, size)
+        else:
+            self.stream.consumed += size
+
+    def _tell_eof(self) -> None:
+        try:
+            keep_open = cast("asyncio.Protocol", self._protocol).eof_received()
+        except Exception as error:
+            self._fail("eof_received", error)
+        else:
+            if not keep_open:
+                self.close()
+
+    def _pause_writing(self) -> None:
+        self._waits = True
+        self.stream.notify_at = self._low
+        try:
+            self._protocol.pause_writing()  # type: ignore[union-attr]
+        except Exception as error:
+            self._fail("pause_writing", error)
+
+    def _fail(self, callback: str, error: Exception) -> None:
+        self._mux.report(f"{callback}() of the protocol on stream {self.stream.id} failed", error, self)
+        self._break_off(error)
+
+    def _break_off(self, error: Exception | None) -> None:
+        if self._state is not _State.LOST:
+            self._state = _State.CLOSING
+            self._inbox = None
+            self._mux.reset(self.stream)
+            self._mux.call_soon(self.lose, error)
+
+
+def _drop(data: bytes) -> None:
+    """Stand in for `data_received` of a protocol that only writes."""
+
+
+def _feed(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
+    """Deliver bytes to a protocol that brings its own buffer."""
+    rest = memoryview(data)
+    while rest:
+        buffer = memoryview(protocol.get_buffer(len(rest))).cast("B")
+        size = min(len(buffer), len(rest))
+        if not size:
+            raise RuntimeError("get_buffer() returned an empty buffer")
+        buffer[:size] = rest[:size]
+        protocol.buffer_updated(size)
+        rest = rest[size:]

@@ -1,0 +1,95 @@
+"""Connections for tests of the mux: two muxes joined in memory or by a socket pair, and protocols that record."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from plugmux.yamux import Config, Mux
+
+
+class Recorder(asyncio.Protocol):
+    """A protocol that writes down what it is told."""
+
+    def __init__(self, *, keep_open: bool = False) -> None:
+        self.keep_open = keep_open
+        self.told: list[str] = []
+        self.data = bytearray()
+        self.error: Exception | None = None
+        self.lost = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.told.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        self.told.append("data")
+
+    def eof_received(self) -> bool:
+        self.told.append("eof")
+        if not self.ended.done():
+            self.ended.set_result(None)
+        return self.keep_open
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.told.append("lost")
+        self.error = exc
+        self.lost.set_result(None)
+
+
+class Echo(asyncio.Protocol):
+    """A protocol that sends back what comes, and FIN for FIN."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def pause_writing(self) -> None:
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.transport.resume_reading()
+
+
+@asynccontextmanager
+async def mux_pair(
+    *,
+    client: Config | None = None,
+    server: Config | None = None,
+    listen: Callable[[], asyncio.BaseProtocol] | None = Echo,
+) -> AsyncIterator[tuple[Mux, Mux]]:
+    """A client and a server on a socket pair; the server accepts with `listen`."""
+    loop = asyncio.get_running_loop()
+    left, right = socket.socketpair()
+    a, b = Mux(client=True, config=client), Mux(client=False, config=server)
+    if listen is not None:
+        b.listen(listen)
+    await loop.create_unix_connection(lambda: a, sock=left)
+    await loop.create_unix_connection(lambda: b, sock=right)
+    try:
+        yield a, b
+    finally:
+        await a.close()
+        await b.close()
+
+
+async def reader_writer(mux: Mux) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a stream with asyncio's own reader and writer."""
+    reader = asyncio.StreamReader()
+    transport, protocol = await mux.create_connection(lambda: asyncio.StreamReaderProtocol(reader))
+    return reader, asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
