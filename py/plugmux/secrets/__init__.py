@@ -1,0 +1,34 @@
+"""Secrets by pattern, through providers that are plugins.
+
+A plugin subclasses `Provider` and yields `Secret`s; a host asks a `Resolver` over its runtime. An id names one secret,
+a `Pattern` many.
+"""
+
+from .access import AccessControl, AccessModule, Verdict
+from .error import InvalidPattern, ProviderOutage, SecretNotFound, SecretsError
+from .pattern import Pattern, SecretId
+from .provider import Provider
+from .resolver import Account, Explanation, Outcome, Resolver
+from .secret import Secret
+from .service import AuthorizerEndpoint, ResolverEndpoint, secrets_services
+
+__all__ = [
+    "AccessControl",
+    "AccessModule",
+    "Account",
+    "AuthorizerEndpoint",
+    "Explanation",
+    "InvalidPattern",
+    "Outcome",
+    "Pattern",
+    "Provider",
+    "ProviderOutage",
+    "Resolver",
+    "ResolverEndpoint",
+    "Secret",
+    "SecretId",
+    "SecretNotFound",
+    "SecretsError",
+    "Verdict",
+    "secrets_services",
+]

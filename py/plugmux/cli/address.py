@@ -1,0 +1,75 @@
+"""Where the runtime's socket is: as an option says, as `PLUGMUX_SOCKET` says, or in the user's own directories."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ..address import Address
+from ..errors import PlugmuxError
+from ..launch import SOCKET_VARIABLE
+
+__all__ = ["NoRuntime", "default_addresses", "find_runtime", "private_directory"]
+
+SOCKET_NAME = "runtime.sock"
+CONNECT_TIMEOUT = 2.0
+
+
+class NoRuntime(PlugmuxError):
+    """No runtime listens at any of the addresses tried; the message lists each of them with its reason."""
+
+
+def default_addresses(environ: Mapping[str, str] = os.environ) -> list[Address]:
+    """Where a runtime is looked for when no option says where; it listens at the first.
+
+    `PLUGMUX_SOCKET` alone where it is set; else `plugmux/runtime.sock` in `$XDG_RUNTIME_DIR` where that is set, and in
+    the user's cache directory.
+
+    Raises:
+        ConfigError: an address is not valid, or its path is longer than a socket's may be.
+    """
+    if text := environ.get(SOCKET_VARIABLE):
+        return [Address.parse(text)]
+    directories = [_cache_directory(environ)]
+    if runtime_directory := environ.get("XDG_RUNTIME_DIR"):
+        directories.insert(0, Path(runtime_directory))
+    return [Address.parse(f"unix:{directory / 'plugmux' / SOCKET_NAME}") for directory in directories]
+
+
+def _cache_directory(environ: Mapping[str, str]) -> Path:
+    if configured := environ.get("XDG_CACHE_HOME"):
+        return Path(configured)
+    home = Path(environ.get("HOME") or Path.home())
+    return home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
+
+
+def private_directory(address: Address) -> None:
+    """Make the directory that the socket goes into, readable by its owner alone, unless there is one."""
+    if address.path is not None:
+        address.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def find_runtime(addresses: Iterable[Address]) -> Address:
+    """The first address at which somebody listens.
+
+    Raises:
+        NoRuntime: there is none.
+    """
+    tried = []
+    for address in addresses:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(CONNECT_TIMEOUT)
+            try:
+                probe.connect(address.sockaddr)
+            except OSError as error:
+                tried.append(f"  {address}: {error.strerror or error}")
+            else:
+                return address
+    raise NoRuntime(
+        "no runtime found; tried\n"
+        + "\n".join(tried)
+        + "\nstart one with plugmux run, name its address with --connect, or launch plugins with --plugin"
+    )

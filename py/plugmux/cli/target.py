@@ -1,0 +1,180 @@
+"""What a command works on: a runtime that listens somewhere, or plugins that the command launches itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ..address import Address
+from .address import default_addresses, find_runtime
+
+if TYPE_CHECKING:
+    from ..exchange import ClientTransport
+    from ..runtime import Runtime
+    from ..secrets import Explanation, Pattern, Secret
+
+__all__ = ["Listed", "Target", "add_target_options", "open_target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A plugin as `plugmux plugins` shows it.
+
+    Args:
+        name: the plugin's name.
+        version: the version that it registered with; empty before.
+        status: its state in one word, as the runtime says it.
+        message: why it is in that state; empty where there is nothing to say.
+        pattern: the pattern of a secrets provider, else `None`.
+        services: full names of the services that it serves.
+    """
+
+    name: str
+    version: str
+    status: str
+    message: str
+    pattern: str | None
+    services: tuple[str, ...]
+
+
+class Target(Protocol):
+    """What every command can do, wherever the plugins are."""
+
+    async def secrets(self, pattern: Pattern) -> list[Secret]:
+        """The secrets that match; none is an empty list."""
+        ...
+
+    async def explain(self, pattern: Pattern) -> Explanation:
+        """What becomes of each plugin when the pattern is asked for."""
+        ...
+
+    async def plugins(self) -> list[Listed]:
+        """All plugins, sorted by name."""
+        ...
+
+    def transport(self, plugin: str | None) -> ClientTransport:
+        """The way to the plugin that serves a request's service, or to the named one."""
+        ...
+
+
+def add_target_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--connect` and `--plugin`, of which a user gives at most one kind."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--connect", metavar="ADDR", help="the runtime to ask, unix:/path or unix:@name; by default the user's own"
+    )
+    group.add_argument(
+        "--plugin",
+        metavar="CMD",
+        action="append",
+        default=[],
+        help="launch this plugin, a command line, in place of asking a runtime; may be given several times",
+    )
+
+
+@asynccontextmanager
+async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
+    """What the options of `add_target_options` name, for the length of a block.
+
+    Raises:
+        ConfigError: an address or a command line is not valid.
+        NoRuntime: no plugins are to be launched, and no runtime was found.
+    """
+    if not options.plugin:
+        yield _Listening(find_runtime([Address.parse(options.connect)] if options.connect else default_addresses()))
+        return
+    from ..runtime import Launch, Runtime
+
+    async with Runtime([Launch.parse(command) for command in options.plugin]) as runtime:
+        for plugin in runtime.plugins():
+            if plugin.error is not None:
+                print(f"plugmux: {plugin.error}", file=sys.stderr)
+        yield _Launched(runtime)
+
+
+class _Launched:
+    """Plugins that the command has launched."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        from ..secrets import Resolver
+
+        self._runtime = runtime
+        self._resolver = Resolver(runtime)
+
+    async def secrets(self, pattern: Pattern) -> list[Secret]:
+        return await self._resolver.get_all(pattern)
+
+    async def explain(self, pattern: Pattern) -> Explanation:
+        return await self._resolver.explain(pattern)
+
+    async def plugins(self) -> list[Listed]:
+        return [
+            Listed(
+                name=plugin.name,
+                version=plugin.version,
+                status=plugin.state.value,
+                message=str(plugin.error or plugin.status),
+                pattern=plugin.registration.secrets_pattern if plugin.registration else None,
+                services=plugin.registration.services if plugin.registration else (),
+            )
+            for plugin in self._runtime.plugins()
+        ]
+
+    def transport(self, plugin: str | None) -> ClientTransport:
+        return self._runtime.client(_transport_alone, plugin=plugin)
+
+
+def _transport_alone(transport: ClientTransport) -> ClientTransport:
+    """What a runtime gives to client classes."""
+    return transport
+
+
+class _Listening:
+    """A runtime that listens on a socket."""
+
+    def __init__(self, address: Address) -> None:
+        from ..http import SocketClient
+
+        self._transport = SocketClient(address)
+
+    async def secrets(self, pattern: Pattern) -> list[Secret]:
+        from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
+        from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
+
+        from ..connect import Code, RpcError
+        from ..secrets import Secret
+
+        try:
+            response = await ResolverClient(self._transport).get_secrets(GetSecretsRequest(pattern=pattern.text))
+        except RpcError as error:
+            if error.code is Code.NOT_FOUND:
+                return []
+            raise
+        return [Secret.from_envelope(envelope) for envelope in response.envelopes]
+
+    async def explain(self, pattern: Pattern) -> Explanation:
+        raise NotImplementedError
+
+    async def plugins(self) -> list[Listed]:
+        from plugmux_proto.plugins.v1.plugins_connect import PluginManagementClient
+        from plugmux_proto.plugins.v1.plugins_pb2 import ListPluginsRequest, RunStatus
+
+        response = await PluginManagementClient(self._transport).list_plugins(ListPluginsRequest())
+        return [
+            Listed(
+                name=plugin.name,
+                version=plugin.version,
+                status=plugin.state or RunStatus.Name(plugin.run_status).removeprefix("RUN_STATUS_").lower(),
+                message=plugin.status_message,
+                pattern=plugin.secrets_provider.pattern if plugin.HasField("secrets_provider") else None,
+                services=tuple(plugin.services),
+            )
+            for plugin in response.plugins
+        ]
+
+    def transport(self, plugin: str | None) -> ClientTransport:
+        return self._transport

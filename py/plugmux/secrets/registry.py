@@ -1,0 +1,66 @@
+"""What the secrets layer needs of a runtime, and no more; `plugmux.Runtime` is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from ..registration import Registration
+
+__all__ = ["IDLE_ON_PURPOSE", "RUNNING", "KnownPlugin", "PluginState", "Registry", "standing"]
+
+RUNNING = "RUNNING"
+IDLE_ON_PURPOSE = frozenset({"DISABLED", "STOPPING", "STOPPED"})
+"""Names of the states in which a plugin does not serve because somebody wants it so."""
+
+AnyClient = TypeVar("AnyClient")
+
+
+class PluginState(Protocol):
+    """The state of a plugin."""
+
+    @property
+    def name(self) -> str:
+        """The state's name in capitals; `RUNNING` and `IDLE_ON_PURPOSE` are those that matter here."""
+        ...
+
+    @property
+    def will_run(self) -> bool:
+        """Whether it runs or is about to, so that a call waits for it."""
+        ...
+
+
+class KnownPlugin(Protocol):
+    """A plugin as a runtime knows it, in any state."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> PluginState: ...
+    @property
+    def status(self) -> str:
+        """Why it is in that state, for a person."""
+        ...
+
+    @property
+    def registration(self) -> Registration | None:
+        """What it registered with; `None` until it has."""
+        ...
+
+
+class Registry(Protocol):
+    """The plugins of a runtime, and the way to each."""
+
+    def plugins(self) -> Sequence[KnownPlugin]:
+        """All plugins, sorted by name."""
+        ...
+
+    def client(self, client_class: Callable[..., AnyClient], *, plugin: str | None = None, **options: Any) -> AnyClient:
+        """A client of a service that the named plugin serves."""
+        ...
+
+
+def standing(plugin: KnownPlugin) -> str:
+    """Why a plugin is not asked, in words: its state, and the reason where one is known."""
+    state = plugin.state.name.lower().replace("_", " ")
+    return f"{state}: {plugin.status}" if plugin.status else state

@@ -1,0 +1,276 @@
+"""Secrets by pattern, through all providers of a runtime.
+
+A provider is asked when its own pattern includes the one asked for. All are asked at once; what they give is put in the
+order of the registry, which is sorted by name, so that the outcome does not depend on who is fast. (wire.md section 5.)
+What became of each plugin is kept as an `Account`: results, errors and `explain` are three views of the same accounts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+
+from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
+from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest, GetSecretsResponse
+
+from ..connect import Code, RpcError
+from ..errors import PlugmuxError
+from .error import ProviderOutage, SecretNotFound
+from .pattern import Pattern
+from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, standing
+from .secret import Secret
+
+__all__ = ["Account", "Explanation", "Outcome", "Resolver"]
+
+logger = logging.getLogger("plugmux.secrets")
+
+LONGEST_REASON = 300
+MOST_IDS_NAMED = 5
+
+
+class Outcome(Enum):
+    """What became of one plugin in one resolution."""
+
+    ANSWERED = "answered"
+    HAS_NONE = "has none"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What became of one plugin in one resolution, and why.
+
+    Args:
+        plugin: the plugin's name.
+        outcome: answered, has none, skipped or failed.
+        reason: why, in words for a person.
+        pattern: the plugin's own pattern, `None` where it is no provider or not known.
+        found: how many secrets it gave that match.
+        required: whether the resolution fails when this plugin fails.
+    """
+
+    plugin: str
+    outcome: Outcome
+    reason: str
+    pattern: str | None = None
+    found: int = 0
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What became of every plugin in one resolution; `str` gives it as a table, without any value.
+
+    Args:
+        pattern: what was asked for.
+        accounts: one for each plugin that the runtime knows, and each required one that it does not; sorted by name.
+    """
+
+    pattern: Pattern
+    accounts: tuple[Account, ...]
+
+    @property
+    def found(self) -> int:
+        """How many secrets match, of all plugins together."""
+        return sum(account.found for account in self.accounts)
+
+    @property
+    def outages(self) -> dict[str, str]:
+        """The reasons of failed plugins that had to answer, by name."""
+        return {
+            account.plugin: account.reason
+            for account in self.accounts
+            if account.required and account.outcome is Outcome.FAILED
+        }
+
+    def __str__(self) -> str:
+        rows = [("PLUGIN", "PATTERN", "OUTCOME", "WHY")]
+        rows += [(each.plugin, each.pattern or "-", each.outcome.value, each.reason) for each in self.accounts]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        return "\n".join("  ".join([*(map(str.ljust, row, widths)), row[3]]) for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    account: Account
+    secrets: Sequence[Secret] = ()
+
+
+class Resolver:
+    """Secrets by id or pattern, through all providers of a runtime.
+
+    Args:
+        runtime: the runtime whose providers are asked.
+        strict: whether every provider that should answer must. By default a provider that fails is logged and skipped,
+            so that what only it has counts as not found. A plugin that never registered, and so may be a provider,
+            counts as one here; one that was stopped or disabled on purpose does not.
+        required: names of plugins that must answer, strict or not; one that the runtime does not know fails too.
+        timeout: seconds that each provider is given, `None` for no limit.
+        now: the clock, for `Secret.resolved_at`.
+
+    Cancelling a call cancels it at every provider.
+    """
+
+    def __init__(
+        self,
+        runtime: Registry,
+        *,
+        strict: bool = False,
+        required: Collection[str] = (),
+        timeout: float | None = 30.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._runtime = runtime
+        self._strict = strict
+        self._required = frozenset([required] if isinstance(required, str) else required)
+        self._timeout = timeout
+        self._now = now
+
+    async def get(self, pattern: str | Pattern) -> Secret:
+        """The one secret that is asked for, by its id as a rule.
+
+        Where several providers have the same id, the first by name decides.
+
+        Raises:
+            InvalidPattern: the text is not well formed.
+            SecretNotFound: there is none, or the pattern matches several ids.
+            ProviderOutage: a provider that had to answer did not.
+        """
+        asked = Pattern.of(pattern)
+        answers = await self._resolve(asked)
+        secrets = [secret for answer in answers for secret in answer.secrets]
+        ids = {secret.id: None for secret in secrets}
+        if not secrets:
+            raise SecretNotFound(_nothing_found(asked, answers), pattern=asked.text)
+        if len(ids) > 1:
+            named = ", ".join(list(ids)[:MOST_IDS_NAMED]) + (", ..." if len(ids) > MOST_IDS_NAMED else "")
+            message = f"{asked.text!r} matches {len(ids)} secrets ({named}), not one; get_all gives them all"
+            raise SecretNotFound(message, pattern=asked.text)
+        return secrets[0]
+
+    async def get_all(self, pattern: str | Pattern) -> list[Secret]:
+        """All secrets that the pattern matches, in the order of the providers' names; none is an empty list.
+
+        Raises:
+            InvalidPattern: the text is not well formed.
+            ProviderOutage: a provider that had to answer did not.
+        """
+        return [secret for answer in await self._resolve(Pattern.of(pattern)) for secret in answer.secrets]
+
+    async def explain(self, pattern: str | Pattern) -> Explanation:
+        """What becomes of every plugin when the pattern is asked for. It asks in earnest, and keeps no value.
+
+        Raises:
+            InvalidPattern: the text is not well formed.
+        """
+        asked = Pattern.of(pattern)
+        return _explanation(asked, await self._ask_all(asked))
+
+    async def _resolve(self, asked: Pattern) -> list[_Answer]:
+        answers = await self._ask_all(asked)
+        if outages := _explanation(asked, answers).outages:
+            raise ProviderOutage(outages, pattern=asked.text)
+        for account in (answer.account for answer in answers):
+            if account.outcome is Outcome.FAILED:
+                logger.warning("provider %s is skipped for %s: %s", account.plugin, asked, account.reason)
+        return answers
+
+    async def _ask_all(self, asked: Pattern) -> list[_Answer]:
+        plugins = self._runtime.plugins()
+        unknown = self._required.difference(plugin.name for plugin in plugins)
+        answers = [
+            _Answer(Account(name, Outcome.FAILED, "the runtime has no plugin of this name", required=True))
+            for name in unknown
+        ]
+        async with asyncio.TaskGroup() as group:
+            tasks = []
+            for plugin in plugins:
+                if (account := self._without_asking(plugin, asked)) is not None:
+                    answers.append(_Answer(account))
+                else:
+                    tasks.append(group.create_task(self._ask(plugin, asked)))
+        answers += [task.result() for task in tasks]
+        return sorted(answers, key=lambda answer: answer.account.plugin)
+
+    def _without_asking(self, plugin: KnownPlugin, asked: Pattern) -> Account | None:
+        """The account of a plugin that is not to be asked; `None` for one that is."""
+        said, required = plugin.registration, self._must_answer(plugin)
+        pattern = said.secrets_pattern if said else None
+        if said is not None and pattern is None:
+            outcome = Outcome.FAILED if plugin.name in self._required else Outcome.SKIPPED
+            return Account(plugin.name, outcome, "it is not a secrets provider", required=required)
+        if pattern is not None and not Pattern(pattern).includes(asked):
+            return Account(plugin.name, Outcome.SKIPPED, "its pattern does not include what is asked for", pattern)
+        if plugin.state.name == RUNNING or (required and plugin.state.will_run):
+            return None
+        down = required or (said is not None and plugin.state.name not in IDLE_ON_PURPOSE)
+        reason = f"it does not run ({standing(plugin)})"
+        return Account(plugin.name, Outcome.FAILED if down else Outcome.SKIPPED, reason, pattern, required=required)
+
+    def _must_answer(self, plugin: KnownPlugin) -> bool:
+        return plugin.name in self._required or (self._strict and plugin.state.name not in IDLE_ON_PURPOSE)
+
+    async def _ask(self, plugin: KnownPlugin, asked: Pattern) -> _Answer:
+        required = self._must_answer(plugin)
+        try:
+            client = self._runtime.client(ResolverClient, plugin=plugin.name)
+            response = await client.get_secrets(GetSecretsRequest(pattern=asked.text), timeout=self._timeout)
+        except (PlugmuxError, TimeoutError) as error:
+            none = isinstance(error, RpcError) and error.code is Code.NOT_FOUND
+            outcome = Outcome.HAS_NONE if none else Outcome.FAILED
+            reason = "it has no secret that matches" if none else _one_line(error)
+            return _Answer(Account(plugin.name, outcome, reason, _pattern_of(plugin), required=required))
+        secrets = self._take(plugin, asked, response)
+        outcome = Outcome.ANSWERED if secrets else Outcome.HAS_NONE
+        reason = _told(len(secrets), len(response.envelopes) - len(secrets))
+        return _Answer(Account(plugin.name, outcome, reason, _pattern_of(plugin), len(secrets), required), secrets)
+
+    def _take(self, plugin: KnownPlugin, asked: Pattern, response: GetSecretsResponse) -> list[Secret]:
+        """The secrets of a response that the provider may give, marked as the provider's."""
+        own, now = Pattern(_pattern_of(plugin) or "**"), self._now()
+        taken = []
+        for envelope in response.envelopes:
+            try:
+                secret = Secret.from_envelope(envelope)
+            except ValueError:
+                continue
+            if asked.match(secret.id) and own.match(secret.id):
+                taken.append(secret.replace(provider=plugin.name, resolved_at=secret.resolved_at or now))
+        if left_out := len(response.envelopes) - len(taken):
+            logger.warning(
+                "provider %s gave %d secrets that it was not asked for or cannot give", plugin.name, left_out
+            )
+        return taken
+
+
+def _pattern_of(plugin: KnownPlugin) -> str | None:
+    return plugin.registration.secrets_pattern if plugin.registration else None
+
+
+def _explanation(asked: Pattern, answers: Iterable[_Answer]) -> Explanation:
+    return Explanation(asked, tuple(answer.account for answer in answers))
+
+
+def _told(found: int, left_out: int) -> str:
+    told = f"it gave {found} secret{'' if found == 1 else 's'}"
+    return f"{told}, and {left_out} that it was not asked for or cannot give" if left_out else told
+
+
+def _nothing_found(asked: Pattern, answers: Iterable[_Answer]) -> str:
+    accounts = [answer.account for answer in answers]
+    asked_names = [account.plugin for account in accounts if account.outcome is Outcome.HAS_NONE]
+    failed = [f"{account.plugin} ({account.reason})" for account in accounts if account.outcome is Outcome.FAILED]
+    told = f"; asked: {', '.join(asked_names)}" if asked_names else ""
+    told += f"; failed: {', '.join(failed)}" if failed else ""
+    return f"no provider has a secret that matches {asked.text!r}{told or '; none provides it'}"
+
+
+def _one_line(error: BaseException) -> str:
+    """An error's message with its white space made plain and its length bounded: it may come from the plugin."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON] + "..."

@@ -1,0 +1,109 @@
+"""The resolver as clients of the runtime's socket reach it: `ResolverService` and `AuthorizerService`.
+
+    runtime = Runtime(plugins, listen=["unix:/path"])
+    for service in secrets_services(runtime, Resolver(runtime)):
+        runtime.mount(service)
+
+The host itself, which calls its `Resolver` directly, is not subject to access control: it holds the links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from plugmux_proto.resolver.v1.resolver_connect import AuthorizerService, ResolverService
+from plugmux_proto.resolver.v1.resolver_pb2 import (
+    AuthorizeRequest,
+    AuthorizeResponse,
+    Decision,
+    GetSecretsRequest,
+    GetSecretsResponse,
+)
+
+from ..connect import Code, RpcError
+from .access import AccessControl, Verdict, requester
+from .error import InvalidPattern, ProviderOutage
+from .pattern import Pattern
+from .resolver import Resolver
+
+if TYPE_CHECKING:
+    from ..connect import Context, Service
+    from .registry import Registry
+
+__all__ = ["AuthorizerEndpoint", "ResolverEndpoint", "secrets_services"]
+
+MOST_PATTERNS = 256
+
+
+def secrets_services(runtime: Registry, resolver: Resolver) -> list[Service]:
+    """The services through which clients of a runtime's socket reach its secrets, for `Runtime.mount`.
+
+    Args:
+        runtime: the runtime, whose access-control plugins are asked first.
+        resolver: finds the secrets.
+    """
+    access = AccessControl(runtime)
+    return [ResolverEndpoint(resolver, access), AuthorizerEndpoint(access)]
+
+
+class ResolverEndpoint(ResolverService):
+    """Answers `GetSecrets` from a resolver, for those who may ask.
+
+    Args:
+        resolver: finds the secrets.
+        access: decides who may ask.
+    """
+
+    def __init__(self, resolver: Resolver, access: AccessControl) -> None:
+        self._resolver = resolver
+        self._access = access
+
+    async def get_secrets(self, request: GetSecretsRequest, context: Context) -> GetSecretsResponse:
+        asked = _pattern(request.pattern)
+        verdict = await _verdict(self._access, [asked], context)
+        if not verdict.allowed:
+            raise RpcError(Code.PERMISSION_DENIED, f"access to {asked} is denied; {verdict.reason}")
+        try:
+            secrets = await self._resolver.get_all(asked)
+        except ProviderOutage as error:
+            raise RpcError(Code.UNAVAILABLE, str(error)) from None
+        if not secrets:
+            raise RpcError(Code.NOT_FOUND, f"no secret matches {asked}")
+        return GetSecretsResponse(envelopes=[secret.to_envelope() for secret in secrets])
+
+
+class AuthorizerEndpoint(AuthorizerService):
+    """Answers whether the caller may ask, from the access-control plugins.
+
+    Args:
+        access: decides who may ask.
+    """
+
+    def __init__(self, access: AccessControl) -> None:
+        self._access = access
+
+    async def authorize(self, request: AuthorizeRequest, context: Context) -> AuthorizeResponse:
+        if len(request.patterns) > MOST_PATTERNS:
+            raise RpcError(Code.INVALID_ARGUMENT, f"{len(request.patterns)} patterns at once, over {MOST_PATTERNS}")
+        verdict = await _verdict(self._access, [_pattern(text) for text in request.patterns], context)
+        if not verdict.allowed:
+            return AuthorizeResponse(decision=Decision.DECISION_DENY)
+        response = AuthorizeResponse(decision=Decision.DECISION_ALLOW)
+        if verdict.expires_at is not None:
+            until = Timestamp()
+            until.FromDatetime(verdict.expires_at)
+            response.expires_at.CopyFrom(until)
+        return response
+
+
+async def _verdict(access: AccessControl, patterns: Iterable[Pattern], context: Context) -> Verdict:
+    return await access.authorize(list(patterns), requester(getattr(context.peer, "pid", None)))
+
+
+def _pattern(text: str) -> Pattern:
+    try:
+        return Pattern(text)
+    except InvalidPattern as error:
+        raise RpcError(Code.INVALID_ARGUMENT, str(error)) from None

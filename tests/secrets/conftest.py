@@ -1,0 +1,111 @@
+"""A runtime of scripted plugins, for whatever asks plugins for secrets or for leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any
+
+import pytest
+from plugmux.registration import Registration
+from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
+
+Script = Callable[[Any], Awaitable[Any]]
+
+
+class State(Enum):
+    """The states of a runtime that matter here."""
+
+    RUNNING = "running"
+    BACKING_OFF = "backing off"
+    CRASHED = "crashed"
+    GAVE_UP = "gave up"
+    STOPPED = "stopped"
+    DISABLED = "disabled"
+
+    @property
+    def will_run(self) -> bool:
+        return self in (State.RUNNING, State.BACKING_OFF, State.CRASHED)
+
+
+class ScriptedPlugin:
+    """A plugin whose every RPC is one function of the request; it is its own client, too."""
+
+    def __init__(self, name: str, state: State, status: str, registration: Registration | None, script: Script) -> None:
+        self.name = name
+        self.state = state
+        self.status = status
+        self.registration = registration
+        self.requests: list[Any] = []
+        self.timeouts: list[float | None] = []
+        self._script = script
+
+    async def _answer(self, request: Any, timeout: float | None = None) -> Any:
+        self.requests.append(request)
+        self.timeouts.append(timeout)
+        return await self._script(request)
+
+    get_secrets = authorize = _answer
+
+
+class ScriptedRuntime:
+    """Plugins by name, in the order of their names."""
+
+    def __init__(self) -> None:
+        self._plugins: dict[str, ScriptedPlugin] = {}
+
+    def add(
+        self,
+        name: str,
+        pattern: str | None = None,
+        script: Any = None,
+        *,
+        state: str = "RUNNING",
+        status: str = "",
+        registered: bool = True,
+        access_control: bool = False,
+    ) -> ScriptedPlugin:
+        """Add a plugin.
+
+        Args:
+            name: its name.
+            pattern: its pattern, where it is a secrets provider.
+            script: what it answers: envelopes by id and value, a message, an exception, or a function of the request.
+            state: the name of its state.
+            status: why it is in that state.
+            registered: whether it has ever registered.
+            access_control: whether it decides on access.
+        """
+        said = Registration(name, "v1.0.0", secrets_pattern=pattern, access_control=access_control)
+        plugin = ScriptedPlugin(name, State[state], status, said if registered else None, _script(script))
+        self._plugins[name] = plugin
+        return plugin
+
+    def plugins(self) -> list[ScriptedPlugin]:
+        return [self._plugins[name] for name in sorted(self._plugins)]
+
+    def client(self, client_class: Callable[..., Any], *, plugin: str | None = None, **options: Any) -> Any:
+        assert plugin is not None
+        return self._plugins[plugin]
+
+
+def _script(script: Any) -> Script:
+    if callable(script):
+        return script
+
+    async def play(request: Any) -> Any:
+        await asyncio.sleep(0)
+        if isinstance(script, BaseException):
+            raise script
+        if isinstance(script, dict):
+            envelope = GetSecretsResponse.Envelope
+            return GetSecretsResponse(envelopes=[envelope(id=id, value=value) for id, value in script.items()])
+        return script
+
+    return play
+
+
+@pytest.fixture
+def runtime() -> ScriptedRuntime:
+    return ScriptedRuntime()

@@ -1,0 +1,164 @@
+"""The runtime's socket: secrets for those who may ask, and the question whether one may."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from plugmux.connect import Code, Context, RpcError
+from plugmux.secrets import AccessModule, Resolver, secrets_services
+from plugmux.secrets.access import requester
+from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeResponse as ModuleAnswer
+from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import Requester
+from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
+from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, GetSecretsRequest
+
+VALUE = b"hunter2"
+SOON = datetime(2030, 1, 1, tzinfo=UTC)
+LATER = SOON + timedelta(hours=1)
+
+ALLOW = ModuleAnswer(decision=1)
+DENY = ModuleAnswer()
+
+
+def allow_until(time: datetime) -> ModuleAnswer:
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return ModuleAnswer(decision=1, expires_at=stamp)
+
+
+def caller(pid: int | None = None) -> Context:
+    return Context(connection={} if pid is None else {"peer": SimpleNamespace(pid=pid)})
+
+
+async def get(runtime: Any, pattern: str, context: Context | None = None, **options: Any) -> list[tuple[str, bytes]]:
+    resolve: Any = secrets_services(runtime, Resolver(runtime, **options))[0]
+    response = await resolve.get_secrets(GetSecretsRequest(pattern=pattern), context or caller())
+    return [(envelope.id, envelope.value) for envelope in response.envelopes]
+
+
+async def authorize(runtime: Any, *patterns: str, context: Context | None = None) -> Any:
+    service: Any = secrets_services(runtime, Resolver(runtime))[1]
+    return await service.authorize(AuthorizeRequest(patterns=patterns), context or caller())
+
+
+async def test_secrets_are_served(runtime: Any) -> None:
+    runtime.add("vault", "**", {"a/b": VALUE, "a/c": VALUE})
+    assert await get(runtime, "a/*") == [("a/b", VALUE), ("a/c", VALUE)]
+
+
+async def test_nothing_found_is_the_code_not_found(runtime: Any) -> None:
+    runtime.add("vault", "**", RpcError(Code.NOT_FOUND))
+    with pytest.raises(RpcError) as caught:
+        await get(runtime, "a")
+    assert caught.value.code is Code.NOT_FOUND
+
+
+@pytest.mark.parametrize("pattern", ["", "a//b", "a*"])
+async def test_a_bad_pattern_is_the_code_invalid_argument(runtime: Any, pattern: str) -> None:
+    for answer in (get(runtime, pattern), authorize(runtime, "a", pattern)):
+        with pytest.raises(RpcError) as caught:
+            await answer
+        assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+async def test_an_outage_is_the_code_unavailable_and_names_the_plugin(runtime: Any) -> None:
+    runtime.add("vault", "**", RpcError(Code.INTERNAL, "sealed"))
+    with pytest.raises(RpcError, match="vault: internal: sealed") as caught:
+        await get(runtime, "a", strict=True)
+    assert caught.value.code is Code.UNAVAILABLE
+
+
+async def test_without_an_access_control_plugin_everything_is_allowed(runtime: Any) -> None:
+    runtime.add("vault", "**", {"a": VALUE})
+    response = await authorize(runtime, "a", "b/**")
+    assert response.decision == Decision.DECISION_ALLOW
+    assert not response.HasField("expires_at")
+
+
+@pytest.mark.parametrize(
+    ("answers", "allowed"),
+    [
+        ([ALLOW], True),
+        ([ALLOW, ALLOW], True),
+        ([DENY], False),
+        ([ALLOW, DENY], False),
+        ([ALLOW, RpcError(Code.INTERNAL, "hm")], False),
+        ([TimeoutError()], False),
+        ([ModuleAnswer(decision=1, expires_at=Timestamp(seconds=2**62))], False),
+        ([ModuleAnswer(decision=7)], False),  # type: ignore[arg-type]
+    ],
+)
+async def test_every_access_control_plugin_must_allow(runtime: Any, answers: list[Any], allowed: bool) -> None:
+    vault = runtime.add("vault", "**", {"a": VALUE})
+    for number, answer in enumerate(answers):
+        runtime.add(f"gate{number}", script=answer, access_control=True)
+    assert (await authorize(runtime, "a")).decision == int(allowed)
+    if allowed:
+        assert await get(runtime, "a") == [("a", VALUE)]
+    else:
+        with pytest.raises(RpcError, match="access to a is denied; access-control plugin gate") as caught:
+            await get(runtime, "a")
+        assert caught.value.code is Code.PERMISSION_DENIED
+        assert vault.requests == []
+
+
+@pytest.mark.parametrize(
+    ("state", "allowed"),
+    [("CRASHED", False), ("GAVE_UP", False), ("BACKING_OFF", False), ("DISABLED", True), ("STOPPED", True)],
+)
+async def test_an_access_control_plugin_that_is_down_denies_unless_it_was_switched_off(
+    runtime: Any, state: str, allowed: bool
+) -> None:
+    gate = runtime.add("gate", script=ALLOW, access_control=True, state=state)
+    assert (await authorize(runtime, "a")).decision == int(allowed)
+    assert gate.requests == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([allow_until(SOON)], SOON),
+        ([allow_until(LATER), allow_until(SOON)], SOON),
+        ([allow_until(SOON), ALLOW], None),
+    ],
+)
+async def test_leave_ends_when_the_first_plugin_says(runtime: Any, answers: list[Any], expected: datetime) -> None:
+    for number, answer in enumerate(answers):
+        runtime.add(f"gate{number}", script=answer, access_control=True)
+    response = await authorize(runtime, "a")
+    given = response.expires_at.ToDatetime(tzinfo=UTC) if response.HasField("expires_at") else None
+    assert given == expected
+
+
+async def test_access_control_plugins_learn_the_patterns_and_the_process_that_asks(runtime: Any) -> None:
+    runtime.add("vault", "**", {"a": VALUE})
+    gate = runtime.add("gate", script=ALLOW, access_control=True)
+    await authorize(runtime, "a", "b/*", context=caller(os.getpid()))
+    await get(runtime, "a", caller())
+    known, unknown = gate.requests
+    assert known.patterns == ["a", "b/*"]
+    assert (known.requester.pid, known.requester.name) == (os.getpid(), os.path.basename(os.readlink("/proc/self/exe")))
+    assert unknown.patterns == ["a"]
+    assert not unknown.HasField("requester")
+
+
+def test_a_process_that_is_gone_is_known_by_its_number_alone() -> None:
+    gone = 2**22 + 1  # over the largest process id of Linux
+    assert requester(gone) == Requester(pid=gone)
+    assert requester(None) is None
+
+
+async def test_too_many_patterns_at_once_are_refused(runtime: Any) -> None:
+    with pytest.raises(RpcError, match="257 patterns at once, over 256"):
+        await authorize(runtime, *["a"] * 257)
+
+
+def test_an_access_module_says_at_registration_what_it_is() -> None:
+    request = RegisterPluginRequest()
+    AccessModule().announce(request)
+    assert request.WhichOneof("metadata") == "access_control_module"
