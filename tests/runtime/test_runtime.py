@@ -201,3 +201,20 @@ async def test_a_plugin_is_started_in_its_directory(tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
     async with Runtime([Launch([program], cwd=tmp_path / "a b")]) as runtime:
         assert (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value == str(tmp_path / "a b").encode()
+
+
+async def test_events_tell_every_change_of_state(tmp_path: Path) -> None:
+    runtime = Runtime([script(tmp_path, "kv", KV_PLUGIN)])
+    seen: list[tuple[str, State]] = []
+
+    async def read() -> None:
+        async for event in runtime.events():
+            seen.append((event.plugin, event.state))  # noqa: PERF401 -- what has been seen must show at any time
+
+    reader = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    async with runtime:
+        pass
+    await reader
+    expected = [State.STARTING, State.REGISTERING, State.RUNNING, State.STOPPING, State.STOPPED]
+    assert seen == [("kv", state) for state in expected]

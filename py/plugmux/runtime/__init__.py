@@ -1,6 +1,7 @@
 """The host's side: `async with Runtime([...]) as runtime`."""
 
 from .error import PluginCause, PluginError
+from .events import Event
 from .hosted import HostedPlugin
 from .listener import ListenError
 from .runtime import Runtime
@@ -8,6 +9,7 @@ from .source import Launch, PluginSource, Restart, name_of_command
 from .state import State
 
 __all__ = [
+    "Event",
     "HostedPlugin",
     "Launch",
     "ListenError",

@@ -10,6 +10,8 @@ import asyncio
 import logging
 from collections import deque
 
+from .logline import parse_line
+
 __all__ = ["LineReader", "Tail", "plugin_logger"]
 
 LONGEST_LINE = 8192
@@ -39,8 +41,8 @@ class LineReader(asyncio.Protocol):
     """Cuts what comes through a pipe into lines and logs them.
 
     Args:
-        logger: where the lines go.
-        level: their level.
+        logger: where the lines go; the fields of a JSON line stand in the record's `plugin_fields`.
+        level: the level of lines that name none.
         tail: keeps the last of them, if given.
     """
 
@@ -88,4 +90,5 @@ class LineReader(asyncio.Protocol):
         line = self._rest.decode("utf-8", "backslashreplace").rstrip("\r")
         if self._tail is not None:
             self._tail.add(line)
-        self._logger.log(self._level, "%s", line)
+        said = parse_line(line, self._level)
+        self._logger.log(said.level, "%s", said.message, extra={"plugin_fields": said.fields})

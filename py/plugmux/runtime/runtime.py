@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, MutableMapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -20,6 +20,7 @@ from ..version import VERSION
 from .arriving import InProcessPlugin, dismiss, receive, stay
 from .discovery import find_plugins
 from .error import PluginCause, PluginError
+from .events import Event, Events
 from .front import Front
 from .hosted import HostedPlugin
 from .launched import LaunchedPlugin
@@ -107,6 +108,7 @@ class Runtime:
         )
         self._starts = asyncio.Semaphore(parallel_starts or 2 * (os.cpu_count() or 1))
         self._registry = Registry()
+        self._events = Events()
         self.transport = Router(self._registry)
         self._front = Front(self.transport, self._hijacked)
         self._front.mount(Management(self))
@@ -199,6 +201,7 @@ class Runtime:
                 for plugin in self._registry.sorted():
                     group.create_task(_stop(plugin))
             await self._server.shutdown(1.0)
+            self._events.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -232,6 +235,13 @@ class Runtime:
             PluginError: there is none.
         """
         return self._registry.named(name)
+
+    def events(self) -> AsyncIterator[Event]:
+        """Every change of a plugin's state, from the first `anext` until the runtime closes.
+
+        A reader that lags by more than a thousand events loses the oldest.
+        """
+        return self._events.read()
 
     def mount(self, service: Service) -> None:
         """Serve one more service of the host on the listening sockets."""
@@ -282,6 +292,7 @@ class Runtime:
     def _changed(self, plugin: HostedPlugin, before: State) -> None:
         if plugin.state is State.RUNNING:
             self._registry.refresh()
+        self._events.publish(Event(plugin.name, before, plugin.state, plugin.status, plugin.error))
 
     # -- plugins that connect by themselves ---------------------------------------------------------------------------
 

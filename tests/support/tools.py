@@ -1,0 +1,56 @@
+"""Programs of other languages that tests run. A tool that is missing fails the test: it is never skipped."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tool(name: str) -> str:
+    """The path of a program that must be installed."""
+    path = shutil.which(name)
+    assert path is not None, f"these tests need {name!r}, and it is not on PATH"
+    return path
+
+
+@functools.cache
+def go_build(module: str, package: str, output: str) -> str:
+    """Build a Go program of this repository, and return its path."""
+    path = ROOT / "bin" / output
+    subprocess.run([tool("go"), "build", "-o", str(path), package], cwd=ROOT / module, check=True, timeout=300)
+    return str(path)
+
+
+@functools.cache
+def npm_build(*workspaces: str) -> None:
+    """Install what the TypeScript packages need, once, and build them."""
+    if not (ROOT / "node_modules").is_dir():
+        subprocess.run([tool("npm"), "ci", "--silent"], cwd=ROOT, check=True, timeout=300)
+    for workspace in workspaces:
+        subprocess.run([tool("npm"), "run", "--silent", "build", "-w", workspace], cwd=ROOT, check=True, timeout=300)
+
+
+def go_plugin() -> list[str]:
+    """The example plugin in Go."""
+    return [go_build(".", "./examples/go-plugin", "go-plugin")]
+
+
+def go_host() -> list[str]:
+    """The Go host; the plugin's command follows."""
+    return [go_build("tests/interop/go", ".", "go-host"), "launch"]
+
+
+def ts_plugin() -> list[str]:
+    """The example plugin in TypeScript."""
+    npm_build("ts", "examples/ts-plugin")
+    return [tool("node"), str(ROOT / "examples/ts-plugin/dist/ts-plugin.js")]
+
+
+def ts_host() -> list[str]:
+    """The TypeScript host; the plugin's command follows."""
+    npm_build("ts", "tests/interop/ts")
+    return [tool("node"), str(ROOT / "tests/interop/ts/dist/host.js")]
