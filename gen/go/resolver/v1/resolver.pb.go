@@ -24,6 +24,67 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Outcome is what became of one plugin when secrets were asked for.
+type Outcome int32
+
+const (
+	// Not known.
+	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
+	// It gave secrets that match.
+	Outcome_OUTCOME_ANSWERED Outcome = 1
+	// It was asked, and has none.
+	Outcome_OUTCOME_HAS_NONE Outcome = 2
+	// It was not asked.
+	Outcome_OUTCOME_SKIPPED Outcome = 3
+	// It should have answered, and did not.
+	Outcome_OUTCOME_FAILED Outcome = 4
+)
+
+// Enum value maps for Outcome.
+var (
+	Outcome_name = map[int32]string{
+		0: "OUTCOME_UNSPECIFIED",
+		1: "OUTCOME_ANSWERED",
+		2: "OUTCOME_HAS_NONE",
+		3: "OUTCOME_SKIPPED",
+		4: "OUTCOME_FAILED",
+	}
+	Outcome_value = map[string]int32{
+		"OUTCOME_UNSPECIFIED": 0,
+		"OUTCOME_ANSWERED":    1,
+		"OUTCOME_HAS_NONE":    2,
+		"OUTCOME_SKIPPED":     3,
+		"OUTCOME_FAILED":      4,
+	}
+)
+
+func (x Outcome) Enum() *Outcome {
+	p := new(Outcome)
+	*p = x
+	return p
+}
+
+func (x Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_resolver_v1_resolver_proto_enumTypes[0].Descriptor()
+}
+
+func (Outcome) Type() protoreflect.EnumType {
+	return &file_resolver_v1_resolver_proto_enumTypes[0]
+}
+
+func (x Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Outcome.Descriptor instead.
+func (Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_resolver_v1_resolver_proto_rawDescGZIP(), []int{0}
+}
+
 // Decision is the answer to an authorization question.
 type Decision int32
 
@@ -58,11 +119,11 @@ func (x Decision) String() string {
 }
 
 func (Decision) Descriptor() protoreflect.EnumDescriptor {
-	return file_resolver_v1_resolver_proto_enumTypes[0].Descriptor()
+	return file_resolver_v1_resolver_proto_enumTypes[1].Descriptor()
 }
 
 func (Decision) Type() protoreflect.EnumType {
-	return &file_resolver_v1_resolver_proto_enumTypes[0]
+	return &file_resolver_v1_resolver_proto_enumTypes[1]
 }
 
 func (x Decision) Number() protoreflect.EnumNumber {
@@ -71,14 +132,17 @@ func (x Decision) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Decision.Descriptor instead.
 func (Decision) EnumDescriptor() ([]byte, []int) {
-	return file_resolver_v1_resolver_proto_rawDescGZIP(), []int{0}
+	return file_resolver_v1_resolver_proto_rawDescGZIP(), []int{1}
 }
 
 // GetSecretsRequest asks for secrets.
 type GetSecretsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pattern of the ids wanted; an id is a pattern that matches itself.
-	Pattern       string `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	Pattern string `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// Asks what becomes of each plugin, in place of the secrets. A runtime's
+	// socket heeds it; providers are not asked it.
+	Explain       bool `protobuf:"varint,100,opt,name=explain,proto3" json:"explain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -120,11 +184,20 @@ func (x *GetSecretsRequest) GetPattern() string {
 	return ""
 }
 
+func (x *GetSecretsRequest) GetExplain() bool {
+	if x != nil {
+		return x.Explain
+	}
+	return false
+}
+
 // GetSecretsResponse carries the secrets found.
 type GetSecretsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The secrets, in the order of the providers.
-	Envelopes     []*GetSecretsResponse_Envelope `protobuf:"bytes,1,rep,name=envelopes,proto3" json:"envelopes,omitempty"`
+	Envelopes []*GetSecretsResponse_Envelope `protobuf:"bytes,1,rep,name=envelopes,proto3" json:"envelopes,omitempty"`
+	// What became of each plugin, sorted by name; only where it was asked.
+	Accounts      []*GetSecretsResponse_Account `protobuf:"bytes,100,rep,name=accounts,proto3" json:"accounts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -162,6 +235,13 @@ func (*GetSecretsResponse) Descriptor() ([]byte, []int) {
 func (x *GetSecretsResponse) GetEnvelopes() []*GetSecretsResponse_Envelope {
 	if x != nil {
 		return x.Envelopes
+	}
+	return nil
+}
+
+func (x *GetSecretsResponse) GetAccounts() []*GetSecretsResponse_Account {
+	if x != nil {
+		return x.Accounts
 	}
 	return nil
 }
@@ -376,15 +456,108 @@ func (x *GetSecretsResponse_Envelope) GetMetadata() map[string]string {
 	return nil
 }
 
+// Account tells what became of one plugin, and why.
+type GetSecretsResponse_Account struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the plugin.
+	Plugin string `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	// What became of it.
+	Outcome Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=resolver.v1.Outcome" json:"outcome,omitempty"`
+	// Why, for a person.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Pattern of the plugin; empty where it has none, or it is not known.
+	Pattern string `protobuf:"bytes,4,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// How many secrets it gave that match.
+	Found uint32 `protobuf:"varint,5,opt,name=found,proto3" json:"found,omitempty"`
+	// Whether the request fails when this plugin fails.
+	Required      bool `protobuf:"varint,6,opt,name=required,proto3" json:"required,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSecretsResponse_Account) Reset() {
+	*x = GetSecretsResponse_Account{}
+	mi := &file_resolver_v1_resolver_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSecretsResponse_Account) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSecretsResponse_Account) ProtoMessage() {}
+
+func (x *GetSecretsResponse_Account) ProtoReflect() protoreflect.Message {
+	mi := &file_resolver_v1_resolver_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSecretsResponse_Account.ProtoReflect.Descriptor instead.
+func (*GetSecretsResponse_Account) Descriptor() ([]byte, []int) {
+	return file_resolver_v1_resolver_proto_rawDescGZIP(), []int{1, 1}
+}
+
+func (x *GetSecretsResponse_Account) GetPlugin() string {
+	if x != nil {
+		return x.Plugin
+	}
+	return ""
+}
+
+func (x *GetSecretsResponse_Account) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *GetSecretsResponse_Account) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *GetSecretsResponse_Account) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *GetSecretsResponse_Account) GetFound() uint32 {
+	if x != nil {
+		return x.Found
+	}
+	return 0
+}
+
+func (x *GetSecretsResponse_Account) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
 var File_resolver_v1_resolver_proto protoreflect.FileDescriptor
 
 const file_resolver_v1_resolver_proto_rawDesc = "" +
 	"\n" +
-	"\x1aresolver/v1/resolver.proto\x12\vresolver.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"-\n" +
+	"\x1aresolver/v1/resolver.proto\x12\vresolver.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"G\n" +
 	"\x11GetSecretsRequest\x12\x18\n" +
-	"\apattern\x18\x01 \x01(\tR\apattern\"\x8e\x04\n" +
+	"\apattern\x18\x01 \x01(\tR\apattern\x12\x18\n" +
+	"\aexplain\x18d \x01(\bR\aexplain\"\x8b\x06\n" +
 	"\x12GetSecretsResponse\x12F\n" +
-	"\tenvelopes\x18\x01 \x03(\v2(.resolver.v1.GetSecretsResponse.EnvelopeR\tenvelopes\x1a\xaf\x03\n" +
+	"\tenvelopes\x18\x01 \x03(\v2(.resolver.v1.GetSecretsResponse.EnvelopeR\tenvelopes\x12C\n" +
+	"\baccounts\x18d \x03(\v2'.resolver.v1.GetSecretsResponse.AccountR\baccounts\x1a\xaf\x03\n" +
 	"\bEnvelope\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\x05value\x18\x02 \x01(\fB\x03\x80\x01\x01R\x05value\x12\x1a\n" +
@@ -399,13 +572,26 @@ const file_resolver_v1_resolver_proto_rawDesc = "" +
 	"\bmetadata\x18\b \x03(\v26.resolver.v1.GetSecretsResponse.Envelope.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\".\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a\xb5\x01\n" +
+	"\aAccount\x12\x16\n" +
+	"\x06plugin\x18\x01 \x01(\tR\x06plugin\x12.\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x14.resolver.v1.OutcomeR\aoutcome\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\apattern\x18\x04 \x01(\tR\apattern\x12\x14\n" +
+	"\x05found\x18\x05 \x01(\rR\x05found\x12\x1a\n" +
+	"\brequired\x18\x06 \x01(\bR\brequired\".\n" +
 	"\x10AuthorizeRequest\x12\x1a\n" +
 	"\bpatterns\x18\x01 \x03(\tR\bpatterns\"\x81\x01\n" +
 	"\x11AuthorizeResponse\x121\n" +
 	"\bdecision\x18\x01 \x01(\x0e2\x15.resolver.v1.DecisionR\bdecision\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt*1\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt*w\n" +
+	"\aOutcome\x12\x17\n" +
+	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10OUTCOME_ANSWERED\x10\x01\x12\x14\n" +
+	"\x10OUTCOME_HAS_NONE\x10\x02\x12\x13\n" +
+	"\x0fOUTCOME_SKIPPED\x10\x03\x12\x12\n" +
+	"\x0eOUTCOME_FAILED\x10\x04*1\n" +
 	"\bDecision\x12\x11\n" +
 	"\rDECISION_DENY\x10\x00\x12\x12\n" +
 	"\x0eDECISION_ALLOW\x10\x012b\n" +
@@ -427,35 +613,39 @@ func file_resolver_v1_resolver_proto_rawDescGZIP() []byte {
 	return file_resolver_v1_resolver_proto_rawDescData
 }
 
-var file_resolver_v1_resolver_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_resolver_v1_resolver_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_resolver_v1_resolver_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_resolver_v1_resolver_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_resolver_v1_resolver_proto_goTypes = []any{
-	(Decision)(0),                       // 0: resolver.v1.Decision
-	(*GetSecretsRequest)(nil),           // 1: resolver.v1.GetSecretsRequest
-	(*GetSecretsResponse)(nil),          // 2: resolver.v1.GetSecretsResponse
-	(*AuthorizeRequest)(nil),            // 3: resolver.v1.AuthorizeRequest
-	(*AuthorizeResponse)(nil),           // 4: resolver.v1.AuthorizeResponse
-	(*GetSecretsResponse_Envelope)(nil), // 5: resolver.v1.GetSecretsResponse.Envelope
-	nil,                                 // 6: resolver.v1.GetSecretsResponse.Envelope.MetadataEntry
-	(*timestamppb.Timestamp)(nil),       // 7: google.protobuf.Timestamp
+	(Outcome)(0),                        // 0: resolver.v1.Outcome
+	(Decision)(0),                       // 1: resolver.v1.Decision
+	(*GetSecretsRequest)(nil),           // 2: resolver.v1.GetSecretsRequest
+	(*GetSecretsResponse)(nil),          // 3: resolver.v1.GetSecretsResponse
+	(*AuthorizeRequest)(nil),            // 4: resolver.v1.AuthorizeRequest
+	(*AuthorizeResponse)(nil),           // 5: resolver.v1.AuthorizeResponse
+	(*GetSecretsResponse_Envelope)(nil), // 6: resolver.v1.GetSecretsResponse.Envelope
+	(*GetSecretsResponse_Account)(nil),  // 7: resolver.v1.GetSecretsResponse.Account
+	nil,                                 // 8: resolver.v1.GetSecretsResponse.Envelope.MetadataEntry
+	(*timestamppb.Timestamp)(nil),       // 9: google.protobuf.Timestamp
 }
 var file_resolver_v1_resolver_proto_depIdxs = []int32{
-	5, // 0: resolver.v1.GetSecretsResponse.envelopes:type_name -> resolver.v1.GetSecretsResponse.Envelope
-	0, // 1: resolver.v1.AuthorizeResponse.decision:type_name -> resolver.v1.Decision
-	7, // 2: resolver.v1.AuthorizeResponse.expires_at:type_name -> google.protobuf.Timestamp
-	7, // 3: resolver.v1.GetSecretsResponse.Envelope.created_at:type_name -> google.protobuf.Timestamp
-	7, // 4: resolver.v1.GetSecretsResponse.Envelope.resolved_at:type_name -> google.protobuf.Timestamp
-	7, // 5: resolver.v1.GetSecretsResponse.Envelope.expires_at:type_name -> google.protobuf.Timestamp
-	6, // 6: resolver.v1.GetSecretsResponse.Envelope.metadata:type_name -> resolver.v1.GetSecretsResponse.Envelope.MetadataEntry
-	1, // 7: resolver.v1.ResolverService.GetSecrets:input_type -> resolver.v1.GetSecretsRequest
-	3, // 8: resolver.v1.AuthorizerService.Authorize:input_type -> resolver.v1.AuthorizeRequest
-	2, // 9: resolver.v1.ResolverService.GetSecrets:output_type -> resolver.v1.GetSecretsResponse
-	4, // 10: resolver.v1.AuthorizerService.Authorize:output_type -> resolver.v1.AuthorizeResponse
-	9, // [9:11] is the sub-list for method output_type
-	7, // [7:9] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	6,  // 0: resolver.v1.GetSecretsResponse.envelopes:type_name -> resolver.v1.GetSecretsResponse.Envelope
+	7,  // 1: resolver.v1.GetSecretsResponse.accounts:type_name -> resolver.v1.GetSecretsResponse.Account
+	1,  // 2: resolver.v1.AuthorizeResponse.decision:type_name -> resolver.v1.Decision
+	9,  // 3: resolver.v1.AuthorizeResponse.expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 4: resolver.v1.GetSecretsResponse.Envelope.created_at:type_name -> google.protobuf.Timestamp
+	9,  // 5: resolver.v1.GetSecretsResponse.Envelope.resolved_at:type_name -> google.protobuf.Timestamp
+	9,  // 6: resolver.v1.GetSecretsResponse.Envelope.expires_at:type_name -> google.protobuf.Timestamp
+	8,  // 7: resolver.v1.GetSecretsResponse.Envelope.metadata:type_name -> resolver.v1.GetSecretsResponse.Envelope.MetadataEntry
+	0,  // 8: resolver.v1.GetSecretsResponse.Account.outcome:type_name -> resolver.v1.Outcome
+	2,  // 9: resolver.v1.ResolverService.GetSecrets:input_type -> resolver.v1.GetSecretsRequest
+	4,  // 10: resolver.v1.AuthorizerService.Authorize:input_type -> resolver.v1.AuthorizeRequest
+	3,  // 11: resolver.v1.ResolverService.GetSecrets:output_type -> resolver.v1.GetSecretsResponse
+	5,  // 12: resolver.v1.AuthorizerService.Authorize:output_type -> resolver.v1.AuthorizeResponse
+	11, // [11:13] is the sub-list for method output_type
+	9,  // [9:11] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_resolver_v1_resolver_proto_init() }
@@ -468,8 +658,8 @@ func file_resolver_v1_resolver_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_resolver_v1_resolver_proto_rawDesc), len(file_resolver_v1_resolver_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   6,
+			NumEnums:      2,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

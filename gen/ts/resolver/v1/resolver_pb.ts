@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file resolver/v1/resolver.proto.
  */
 export const file_resolver_v1_resolver: GenFile = /*@__PURE__*/
-  fileDesc("ChpyZXNvbHZlci92MS9yZXNvbHZlci5wcm90bxILcmVzb2x2ZXIudjEiJAoRR2V0U2VjcmV0c1JlcXVlc3QSDwoHcGF0dGVybhgBIAEoCSKtAwoSR2V0U2VjcmV0c1Jlc3BvbnNlEjsKCWVudmVsb3BlcxgBIAMoCzIoLnJlc29sdmVyLnYxLkdldFNlY3JldHNSZXNwb25zZS5FbnZlbG9wZRrZAgoIRW52ZWxvcGUSCgoCaWQYASABKAkSEgoFdmFsdWUYAiABKAxCA4ABARIQCghwcm92aWRlchgDIAEoCRIPCgd2ZXJzaW9uGAQgASgJEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3Jlc29sdmVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJICghtZXRhZGF0YRgIIAMoCzI2LnJlc29sdmVyLnYxLkdldFNlY3JldHNSZXNwb25zZS5FbnZlbG9wZS5NZXRhZGF0YUVudHJ5Gi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIkChBBdXRob3JpemVSZXF1ZXN0EhAKCHBhdHRlcm5zGAEgAygJImwKEUF1dGhvcml6ZVJlc3BvbnNlEicKCGRlY2lzaW9uGAEgASgOMhUucmVzb2x2ZXIudjEuRGVjaXNpb24SLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqMQoIRGVjaXNpb24SEQoNREVDSVNJT05fREVOWRAAEhIKDkRFQ0lTSU9OX0FMTE9XEAEyYgoPUmVzb2x2ZXJTZXJ2aWNlEk8KCkdldFNlY3JldHMSHi5yZXNvbHZlci52MS5HZXRTZWNyZXRzUmVxdWVzdBofLnJlc29sdmVyLnYxLkdldFNlY3JldHNSZXNwb25zZSIAMmEKEUF1dGhvcml6ZXJTZXJ2aWNlEkwKCUF1dGhvcml6ZRIdLnJlc29sdmVyLnYxLkF1dGhvcml6ZVJlcXVlc3QaHi5yZXNvbHZlci52MS5BdXRob3JpemVSZXNwb25zZSIAQitaKXBsdWdtdXguZGV2L2dlbi9nby9yZXNvbHZlci92MTtyZXNvbHZlcnYxYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChpyZXNvbHZlci92MS9yZXNvbHZlci5wcm90bxILcmVzb2x2ZXIudjEiNQoRR2V0U2VjcmV0c1JlcXVlc3QSDwoHcGF0dGVybhgBIAEoCRIPCgdleHBsYWluGGQgASgIIu0EChJHZXRTZWNyZXRzUmVzcG9uc2USOwoJZW52ZWxvcGVzGAEgAygLMigucmVzb2x2ZXIudjEuR2V0U2VjcmV0c1Jlc3BvbnNlLkVudmVsb3BlEjkKCGFjY291bnRzGGQgAygLMicucmVzb2x2ZXIudjEuR2V0U2VjcmV0c1Jlc3BvbnNlLkFjY291bnQa2QIKCEVudmVsb3BlEgoKAmlkGAEgASgJEhIKBXZhbHVlGAIgASgMQgOAAQESEAoIcHJvdmlkZXIYAyABKAkSDwoHdmVyc2lvbhgEIAEoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXNvbHZlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASSAoIbWV0YWRhdGEYCCADKAsyNi5yZXNvbHZlci52MS5HZXRTZWNyZXRzUmVzcG9uc2UuRW52ZWxvcGUuTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaggEKB0FjY291bnQSDgoGcGx1Z2luGAEgASgJEiUKB291dGNvbWUYAiABKA4yFC5yZXNvbHZlci52MS5PdXRjb21lEg4KBnJlYXNvbhgDIAEoCRIPCgdwYXR0ZXJuGAQgASgJEg0KBWZvdW5kGAUgASgNEhAKCHJlcXVpcmVkGAYgASgIIiQKEEF1dGhvcml6ZVJlcXVlc3QSEAoIcGF0dGVybnMYASADKAkibAoRQXV0aG9yaXplUmVzcG9uc2USJwoIZGVjaXNpb24YASABKA4yFS5yZXNvbHZlci52MS5EZWNpc2lvbhIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCp3CgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIUChBPVVRDT01FX0FOU1dFUkVEEAESFAoQT1VUQ09NRV9IQVNfTk9ORRACEhMKD09VVENPTUVfU0tJUFBFRBADEhIKDk9VVENPTUVfRkFJTEVEEAQqMQoIRGVjaXNpb24SEQoNREVDSVNJT05fREVOWRAAEhIKDkRFQ0lTSU9OX0FMTE9XEAEyYgoPUmVzb2x2ZXJTZXJ2aWNlEk8KCkdldFNlY3JldHMSHi5yZXNvbHZlci52MS5HZXRTZWNyZXRzUmVxdWVzdBofLnJlc29sdmVyLnYxLkdldFNlY3JldHNSZXNwb25zZSIAMmEKEUF1dGhvcml6ZXJTZXJ2aWNlEkwKCUF1dGhvcml6ZRIdLnJlc29sdmVyLnYxLkF1dGhvcml6ZVJlcXVlc3QaHi5yZXNvbHZlci52MS5BdXRob3JpemVSZXNwb25zZSIAQitaKXBsdWdtdXguZGV2L2dlbi9nby9yZXNvbHZlci92MTtyZXNvbHZlcnYxYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * GetSecretsRequest asks for secrets.
@@ -28,6 +28,14 @@ export type GetSecretsRequest = Message<"resolver.v1.GetSecretsRequest"> & {
    * @generated from field: string pattern = 1;
    */
   pattern: string;
+
+  /**
+   * Asks what becomes of each plugin, in place of the secrets. A runtime's
+   * socket heeds it; providers are not asked it.
+   *
+   * @generated from field: bool explain = 100;
+   */
+  explain: boolean;
 };
 
 /**
@@ -49,6 +57,13 @@ export type GetSecretsResponse = Message<"resolver.v1.GetSecretsResponse"> & {
    * @generated from field: repeated resolver.v1.GetSecretsResponse.Envelope envelopes = 1;
    */
   envelopes: GetSecretsResponse_Envelope[];
+
+  /**
+   * What became of each plugin, sorted by name; only where it was asked.
+   *
+   * @generated from field: repeated resolver.v1.GetSecretsResponse.Account accounts = 100;
+   */
+  accounts: GetSecretsResponse_Account[];
 };
 
 /**
@@ -129,6 +144,62 @@ export const GetSecretsResponse_EnvelopeSchema: GenMessage<GetSecretsResponse_En
   messageDesc(file_resolver_v1_resolver, 1, 0);
 
 /**
+ * Account tells what became of one plugin, and why.
+ *
+ * @generated from message resolver.v1.GetSecretsResponse.Account
+ */
+export type GetSecretsResponse_Account = Message<"resolver.v1.GetSecretsResponse.Account"> & {
+  /**
+   * Name of the plugin.
+   *
+   * @generated from field: string plugin = 1;
+   */
+  plugin: string;
+
+  /**
+   * What became of it.
+   *
+   * @generated from field: resolver.v1.Outcome outcome = 2;
+   */
+  outcome: Outcome;
+
+  /**
+   * Why, for a person.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * Pattern of the plugin; empty where it has none, or it is not known.
+   *
+   * @generated from field: string pattern = 4;
+   */
+  pattern: string;
+
+  /**
+   * How many secrets it gave that match.
+   *
+   * @generated from field: uint32 found = 5;
+   */
+  found: number;
+
+  /**
+   * Whether the request fails when this plugin fails.
+   *
+   * @generated from field: bool required = 6;
+   */
+  required: boolean;
+};
+
+/**
+ * Describes the message resolver.v1.GetSecretsResponse.Account.
+ * Use `create(GetSecretsResponse_AccountSchema)` to create a new message.
+ */
+export const GetSecretsResponse_AccountSchema: GenMessage<GetSecretsResponse_Account> = /*@__PURE__*/
+  messageDesc(file_resolver_v1_resolver, 1, 1);
+
+/**
  * AuthorizeRequest asks for leave.
  *
  * @generated from message resolver.v1.AuthorizeRequest
@@ -178,6 +249,54 @@ export const AuthorizeResponseSchema: GenMessage<AuthorizeResponse> = /*@__PURE_
   messageDesc(file_resolver_v1_resolver, 3);
 
 /**
+ * Outcome is what became of one plugin when secrets were asked for.
+ *
+ * @generated from enum resolver.v1.Outcome
+ */
+export enum Outcome {
+  /**
+   * Not known.
+   *
+   * @generated from enum value: OUTCOME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It gave secrets that match.
+   *
+   * @generated from enum value: OUTCOME_ANSWERED = 1;
+   */
+  ANSWERED = 1,
+
+  /**
+   * It was asked, and has none.
+   *
+   * @generated from enum value: OUTCOME_HAS_NONE = 2;
+   */
+  HAS_NONE = 2,
+
+  /**
+   * It was not asked.
+   *
+   * @generated from enum value: OUTCOME_SKIPPED = 3;
+   */
+  SKIPPED = 3,
+
+  /**
+   * It should have answered, and did not.
+   *
+   * @generated from enum value: OUTCOME_FAILED = 4;
+   */
+  FAILED = 4,
+}
+
+/**
+ * Describes the enum resolver.v1.Outcome.
+ */
+export const OutcomeSchema: GenEnum<Outcome> = /*@__PURE__*/
+  enumDesc(file_resolver_v1_resolver, 0);
+
+/**
  * Decision is the answer to an authorization question.
  *
  * @generated from enum resolver.v1.Decision
@@ -203,7 +322,7 @@ export enum Decision {
  * Describes the enum resolver.v1.Decision.
  */
 export const DecisionSchema: GenEnum<Decision> = /*@__PURE__*/
-  enumDesc(file_resolver_v1_resolver, 0);
+  enumDesc(file_resolver_v1_resolver, 1);
 
 /**
  * ResolverService is served by every secrets provider on its link, and by the

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aresolver/v1/resolver.proto\x12\x0bresolver.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"-\n\x11GetSecretsRequest\x12\x18\n\x07pattern\x18\x01 \x01(\tR\x07pattern\"\x8e\x04\n\x12GetSecretsResponse\x12\x46\n\tenvelopes\x18\x01 \x03(\x0b\x32(.resolver.v1.GetSecretsResponse.EnvelopeR\tenvelopes\x1a\xaf\x03\n\x08\x45nvelope\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n\x05value\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01R\x05value\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12\x18\n\x07version\x18\x04 \x01(\tR\x07version\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12;\n\x0bresolved_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nresolvedAt\x12\x39\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12R\n\x08metadata\x18\x08 \x03(\x0b\x32\x36.resolver.v1.GetSecretsResponse.Envelope.MetadataEntryR\x08metadata\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\".\n\x10\x41uthorizeRequest\x12\x1a\n\x08patterns\x18\x01 \x03(\tR\x08patterns\"\x81\x01\n\x11\x41uthorizeResponse\x12\x31\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x15.resolver.v1.DecisionR\x08\x64\x65\x63ision\x12\x39\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt*1\n\x08\x44\x65\x63ision\x12\x11\n\rDECISION_DENY\x10\x00\x12\x12\n\x0e\x44\x45\x43ISION_ALLOW\x10\x01\x32\x62\n\x0fResolverService\x12O\n\nGetSecrets\x12\x1e.resolver.v1.GetSecretsRequest\x1a\x1f.resolver.v1.GetSecretsResponse\"\x00\x32\x61\n\x11\x41uthorizerService\x12L\n\tAuthorize\x12\x1d.resolver.v1.AuthorizeRequest\x1a\x1e.resolver.v1.AuthorizeResponse\"\x00\x42+Z)plugmux.dev/gen/go/resolver/v1;resolverv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aresolver/v1/resolver.proto\x12\x0bresolver.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"G\n\x11GetSecretsRequest\x12\x18\n\x07pattern\x18\x01 \x01(\tR\x07pattern\x12\x18\n\x07\x65xplain\x18\x64 \x01(\x08R\x07\x65xplain\"\x8b\x06\n\x12GetSecretsResponse\x12\x46\n\tenvelopes\x18\x01 \x03(\x0b\x32(.resolver.v1.GetSecretsResponse.EnvelopeR\tenvelopes\x12\x43\n\x08\x61\x63\x63ounts\x18\x64 \x03(\x0b\x32\'.resolver.v1.GetSecretsResponse.AccountR\x08\x61\x63\x63ounts\x1a\xaf\x03\n\x08\x45nvelope\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n\x05value\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01R\x05value\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12\x18\n\x07version\x18\x04 \x01(\tR\x07version\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12;\n\x0bresolved_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nresolvedAt\x12\x39\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12R\n\x08metadata\x18\x08 \x03(\x0b\x32\x36.resolver.v1.GetSecretsResponse.Envelope.MetadataEntryR\x08metadata\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x1a\xb5\x01\n\x07\x41\x63\x63ount\x12\x16\n\x06plugin\x18\x01 \x01(\tR\x06plugin\x12.\n\x07outcome\x18\x02 \x01(\x0e\x32\x14.resolver.v1.OutcomeR\x07outcome\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n\x07pattern\x18\x04 \x01(\tR\x07pattern\x12\x14\n\x05\x66ound\x18\x05 \x01(\rR\x05\x66ound\x12\x1a\n\x08required\x18\x06 \x01(\x08R\x08required\".\n\x10\x41uthorizeRequest\x12\x1a\n\x08patterns\x18\x01 \x03(\tR\x08patterns\"\x81\x01\n\x11\x41uthorizeResponse\x12\x31\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x15.resolver.v1.DecisionR\x08\x64\x65\x63ision\x12\x39\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt*w\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ANSWERED\x10\x01\x12\x14\n\x10OUTCOME_HAS_NONE\x10\x02\x12\x13\n\x0fOUTCOME_SKIPPED\x10\x03\x12\x12\n\x0eOUTCOME_FAILED\x10\x04*1\n\x08\x44\x65\x63ision\x12\x11\n\rDECISION_DENY\x10\x00\x12\x12\n\x0e\x44\x45\x43ISION_ALLOW\x10\x01\x32\x62\n\x0fResolverService\x12O\n\nGetSecrets\x12\x1e.resolver.v1.GetSecretsRequest\x1a\x1f.resolver.v1.GetSecretsResponse\"\x00\x32\x61\n\x11\x41uthorizerService\x12L\n\tAuthorize\x12\x1d.resolver.v1.AuthorizeRequest\x1a\x1e.resolver.v1.AuthorizeResponse\"\x00\x42+Z)plugmux.dev/gen/go/resolver/v1;resolverv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,22 +37,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSECRETSRESPONSE_ENVELOPE_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_GETSECRETSRESPONSE_ENVELOPE'].fields_by_name['value']._loaded_options = None
   _globals['_GETSECRETSRESPONSE_ENVELOPE'].fields_by_name['value']._serialized_options = b'\200\001\001'
-  _globals['_DECISION']._serialized_start=832
-  _globals['_DECISION']._serialized_end=881
+  _globals['_OUTCOME']._serialized_start=1111
+  _globals['_OUTCOME']._serialized_end=1230
+  _globals['_DECISION']._serialized_start=1232
+  _globals['_DECISION']._serialized_end=1281
   _globals['_GETSECRETSREQUEST']._serialized_start=76
-  _globals['_GETSECRETSREQUEST']._serialized_end=121
-  _globals['_GETSECRETSRESPONSE']._serialized_start=124
-  _globals['_GETSECRETSRESPONSE']._serialized_end=650
-  _globals['_GETSECRETSRESPONSE_ENVELOPE']._serialized_start=219
-  _globals['_GETSECRETSRESPONSE_ENVELOPE']._serialized_end=650
-  _globals['_GETSECRETSRESPONSE_ENVELOPE_METADATAENTRY']._serialized_start=591
-  _globals['_GETSECRETSRESPONSE_ENVELOPE_METADATAENTRY']._serialized_end=650
-  _globals['_AUTHORIZEREQUEST']._serialized_start=652
-  _globals['_AUTHORIZEREQUEST']._serialized_end=698
-  _globals['_AUTHORIZERESPONSE']._serialized_start=701
-  _globals['_AUTHORIZERESPONSE']._serialized_end=830
-  _globals['_RESOLVERSERVICE']._serialized_start=883
-  _globals['_RESOLVERSERVICE']._serialized_end=981
-  _globals['_AUTHORIZERSERVICE']._serialized_start=983
-  _globals['_AUTHORIZERSERVICE']._serialized_end=1080
+  _globals['_GETSECRETSREQUEST']._serialized_end=147
+  _globals['_GETSECRETSRESPONSE']._serialized_start=150
+  _globals['_GETSECRETSRESPONSE']._serialized_end=929
+  _globals['_GETSECRETSRESPONSE_ENVELOPE']._serialized_start=314
+  _globals['_GETSECRETSRESPONSE_ENVELOPE']._serialized_end=745
+  _globals['_GETSECRETSRESPONSE_ENVELOPE_METADATAENTRY']._serialized_start=686
+  _globals['_GETSECRETSRESPONSE_ENVELOPE_METADATAENTRY']._serialized_end=745
+  _globals['_GETSECRETSRESPONSE_ACCOUNT']._serialized_start=748
+  _globals['_GETSECRETSRESPONSE_ACCOUNT']._serialized_end=929
+  _globals['_AUTHORIZEREQUEST']._serialized_start=931
+  _globals['_AUTHORIZEREQUEST']._serialized_end=977
+  _globals['_AUTHORIZERESPONSE']._serialized_start=980
+  _globals['_AUTHORIZERESPONSE']._serialized_end=1109
+  _globals['_RESOLVERSERVICE']._serialized_start=1283
+  _globals['_RESOLVERSERVICE']._serialized_end=1381
+  _globals['_AUTHORIZERSERVICE']._serialized_start=1383
+  _globals['_AUTHORIZERSERVICE']._serialized_end=1480
 # @@protoc_insertion_point(module_scope)

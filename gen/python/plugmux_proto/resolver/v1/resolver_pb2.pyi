@@ -8,21 +8,36 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
+    OUTCOME_ANSWERED: _ClassVar[Outcome]
+    OUTCOME_HAS_NONE: _ClassVar[Outcome]
+    OUTCOME_SKIPPED: _ClassVar[Outcome]
+    OUTCOME_FAILED: _ClassVar[Outcome]
+
 class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DECISION_DENY: _ClassVar[Decision]
     DECISION_ALLOW: _ClassVar[Decision]
+OUTCOME_UNSPECIFIED: Outcome
+OUTCOME_ANSWERED: Outcome
+OUTCOME_HAS_NONE: Outcome
+OUTCOME_SKIPPED: Outcome
+OUTCOME_FAILED: Outcome
 DECISION_DENY: Decision
 DECISION_ALLOW: Decision
 
 class GetSecretsRequest(_message.Message):
-    __slots__ = ("pattern",)
+    __slots__ = ("pattern", "explain")
     PATTERN_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     pattern: str
-    def __init__(self, pattern: _Optional[str] = ...) -> None: ...
+    explain: bool
+    def __init__(self, pattern: _Optional[str] = ..., explain: bool = ...) -> None: ...
 
 class GetSecretsResponse(_message.Message):
-    __slots__ = ("envelopes",)
+    __slots__ = ("envelopes", "accounts")
     class Envelope(_message.Message):
         __slots__ = ("id", "value", "provider", "version", "created_at", "resolved_at", "expires_at", "metadata")
         class MetadataEntry(_message.Message):
@@ -49,9 +64,26 @@ class GetSecretsResponse(_message.Message):
         expires_at: _timestamp_pb2.Timestamp
         metadata: _containers.ScalarMap[str, str]
         def __init__(self, id: _Optional[str] = ..., value: _Optional[bytes] = ..., provider: _Optional[str] = ..., version: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., resolved_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    class Account(_message.Message):
+        __slots__ = ("plugin", "outcome", "reason", "pattern", "found", "required")
+        PLUGIN_FIELD_NUMBER: _ClassVar[int]
+        OUTCOME_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        PATTERN_FIELD_NUMBER: _ClassVar[int]
+        FOUND_FIELD_NUMBER: _ClassVar[int]
+        REQUIRED_FIELD_NUMBER: _ClassVar[int]
+        plugin: str
+        outcome: Outcome
+        reason: str
+        pattern: str
+        found: int
+        required: bool
+        def __init__(self, plugin: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., reason: _Optional[str] = ..., pattern: _Optional[str] = ..., found: _Optional[int] = ..., required: bool = ...) -> None: ...
     ENVELOPES_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
     envelopes: _containers.RepeatedCompositeFieldContainer[GetSecretsResponse.Envelope]
-    def __init__(self, envelopes: _Optional[_Iterable[_Union[GetSecretsResponse.Envelope, _Mapping]]] = ...) -> None: ...
+    accounts: _containers.RepeatedCompositeFieldContainer[GetSecretsResponse.Account]
+    def __init__(self, envelopes: _Optional[_Iterable[_Union[GetSecretsResponse.Envelope, _Mapping]]] = ..., accounts: _Optional[_Iterable[_Union[GetSecretsResponse.Account, _Mapping]]] = ...) -> None: ...
 
 class AuthorizeRequest(_message.Message):
     __slots__ = ("patterns",)
