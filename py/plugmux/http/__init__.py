@@ -1,0 +1,26 @@
+"""HTTP/1.1 on any asyncio transport: an ASGI server, client transports, upgrades.
+
+`MuxTransport`, for `httpx.AsyncClient`, is imported when it is first asked for, and httpx with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .client import SocketClient, StreamClient
+from .limits import Limits
+from .server import Server
+from .upgrading import upgrade
+
+if TYPE_CHECKING:
+    from .httpx_transport import MuxTransport
+
+__all__ = ["Limits", "MuxTransport", "Server", "SocketClient", "StreamClient", "upgrade"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "MuxTransport":
+        from .httpx_transport import MuxTransport
+
+        return MuxTransport
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

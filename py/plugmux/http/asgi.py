@@ -1,0 +1,322 @@
+"""One request by ASGI 3: the scope, and the two channels between the app and the connection.
+
+What an app may send depends on what it has sent; `_EXPECTED` is that table, and a message out of order is reported
+with the state that it came in. What the app receives comes from a buffer which stops the connection's reading when it
+is full. (ASGI specification, HTTP connection scope, version 2.4.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote_to_bytes
+
+from ..errors import StreamReset
+from ..exchange import Headers, RequestHead
+from .fields import (
+    CHUNKED,
+    LAST_CHUNK,
+    chunk,
+    content_length,
+    encode_fields,
+    plain_answer,
+    response_head,
+)
+
+if TYPE_CHECKING:
+    from .connection import ServerConnection
+    from .reader import Buffer
+
+__all__ = ["ASGIExchange", "Message"]
+
+Message: TypeAlias = MutableMapping[str, Any]
+
+logger = logging.getLogger("plugmux.http")
+
+ASGI = {"version": "3.0", "spec_version": "2.4"}
+START = "http.response.start"
+BODY = "http.response.body"
+
+
+class Asked(enum.Enum):
+    """How far the app has read the request."""
+
+    OPEN = enum.auto()  # more of the body will come
+    WHOLE = enum.auto()  # the body is here, the app has not seen its end
+    READ = enum.auto()  # the app has seen the end
+    GONE = enum.auto()  # the caller has gone
+
+
+class Answered(enum.Enum):
+    """How far the app has answered."""
+
+    NOTHING = enum.auto()
+    STARTED = enum.auto()  # has given the head, which waits to be written with the first of the body
+    BEGUN = enum.auto()  # the head is written
+    COMPLETE = enum.auto()
+    UPGRADED = enum.auto()  # has taken the connection over
+
+
+_EXPECTED = {
+    Answered.NOTHING: START,
+    Answered.STARTED: BODY,
+    Answered.BEGUN: BODY,
+    Answered.COMPLETE: None,
+    Answered.UPGRADED: None,
+}
+
+
+class ASGIExchange:
+    """One request that an ASGI app answers.
+
+    Args:
+        connection: where the request came, and the response goes.
+        request: the request's head.
+        version: the peer's HTTP version, `b"1.1"` or `b"1.0"`.
+        expects_continue: whether the peer waits for 100 (Continue); it is sent when the app asks for the body.
+        upgradable: whether the peer offers to change the protocol, so that the app finds `plugmux.upgrade`.
+    """
+
+    collects = False
+
+    def __init__(
+        self,
+        connection: ServerConnection,
+        request: RequestHead,
+        version: bytes,
+        *,
+        expects_continue: bool,
+        upgradable: bool,
+    ) -> None:
+        self._connection = connection
+        self._request = request
+        self._version = version
+        self._expects_continue = expects_continue
+        self._asked = Asked.OPEN
+        self._answered = Answered.NOTHING
+        self._pieces: list[Buffer] = []
+        self._size = 0
+        self._changed = asyncio.Event()
+        self._status = 0
+        self._headers: Headers = ()
+        self._chunked = False
+        self._missing: int | None = None
+        self._close = False
+        self._task = connection.run(self._run(upgradable=upgradable))
+
+    # What the connection calls
+
+    @property
+    def begun(self) -> bool:
+        return self._answered is not Answered.NOTHING and self._answered is not Answered.STARTED
+
+    def feed(self, data: Buffer) -> None:
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > self._connection.server.limits.buffer_bytes:
+            self._connection.pause_reading()
+        self._expects_continue = False
+        self._changed.set()
+
+    def end(self) -> None:
+        self._asked = Asked.WHOLE
+        self._changed.set()
+
+    def disconnect(self) -> None:
+        self._asked = Asked.GONE
+        self._changed.set()
+        self._pieces.clear()
+        self._connection.cancel(self._task)
+
+    # What the app calls
+
+    async def receive(self) -> Message:
+        """Give the next message to the app: `http.request` or `http.disconnect`."""
+        if self._expects_continue and self._answered is Answered.NOTHING and self._asked is Asked.OPEN:
+            self._expects_continue = False
+            self._connection.write_continue()
+        while True:
+            if self._asked is Asked.GONE or _EXPECTED[self._answered] is None:
+                return {"type": "http.disconnect"}
+            if self._pieces or self._asked is Asked.WHOLE:
+                return self._take()
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _take(self) -> Message:
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        more = self._asked is Asked.OPEN
+        if more:
+            self._connection.resume_reading()
+        else:
+            self._asked = Asked.READ
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    async def send(self, message: Message) -> None:
+        """Take a message from the app.
+
+        Raises:
+            StreamReset: the caller has gone.
+            RuntimeError: the message is out of order, or its body does not fit the length that the app announced.
+            ConfigError: a header field or the status cannot be sent.
+        """
+        if self._asked is Asked.GONE:
+            raise StreamReset("the caller has gone: nothing can be sent to it any more")
+        kind = message["type"]
+        if kind != _EXPECTED[self._answered]:
+            expected = _EXPECTED[self._answered] or "nothing more"
+            raise RuntimeError(f"the app sent {kind!r} in state {self._answered.name}, where {expected} is expected")
+        if kind == START:
+            self._start(message)
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        self._write(body, more=more)
+        if more:
+            await self._connection.drain()
+        else:
+            self._answered = Answered.COMPLETE
+            self._changed.set()
+            self._connection.finish(close=self._close)
+
+    def _start(self, message: Message) -> None:
+        status = message["status"]
+        headers = [(name, value) for name, value in message.get("headers", ()) if name.lower() != b"transfer-encoding"]
+        encode_fields(headers)
+        if not 200 <= status < 600:
+            raise RuntimeError(f"the app started a response with status {status!r}, which is not a final one")
+        self._status, self._headers = status, headers
+        self._answered = Answered.STARTED
+
+    def _write(self, body: bytes, *, more: bool) -> None:
+        head = b""
+        if self._answered is Answered.STARTED:
+            head = self._head(None if more else len(body))
+            self._answered = Answered.BEGUN
+        if not self._bodiless:
+            if self._missing is not None:
+                self._missing -= len(body)
+                if self._missing < 0 or (self._missing and not more):
+                    raise RuntimeError("the response's body does not have the length that its content-length says")
+            if self._chunked:
+                body = (chunk(body) if body else b"") + (b"" if more else LAST_CHUNK)
+            head += body
+        if head:
+            self._connection.transport.write(head)
+
+    @property
+    def _bodiless(self) -> bool:
+        return self._request.method == "HEAD" or self._status in (204, 304)
+
+    def _head(self, length: int | None) -> bytes:
+        """The head of the response; `length` is the size of the body where the first message is also the last."""
+        names = {name.lower(): value for name, value in self._headers}
+        framing = b""
+        if b"content-length" in names:
+            self._missing = int(names[b"content-length"])
+        elif length is not None and not (self._bodiless and not length):
+            self._missing = length
+            framing = content_length(length) if self._status != 204 else b""
+        elif self._bodiless:
+            pass
+        elif self._version >= b"1.1":
+            self._chunked = True
+            framing = CHUNKED
+        else:
+            self._close = True
+        asked_to_close = b"close" in names.get(b"connection", b"").lower()
+        self._close = self._close or asked_to_close or self._connection.must_close
+        return response_head(
+            self._status,
+            encode_fields(self._headers),
+            framing,
+            close=self._close and not asked_to_close,
+            dated=b"date" in names,
+        )
+
+    async def _upgrade(
+        self, factory: Callable[[], asyncio.BaseProtocol], headers: Headers = ()
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Take the connection over (`scope["extensions"]["plugmux.upgrade"]`).
+
+        The app's call stays pending until the new protocol's connection has ended; the server waits for it when it
+        shuts down.
+
+        Args:
+            factory: makes the protocol that takes the connection over.
+            headers: fields of the 101, with `upgrade`.
+
+        Returns:
+            The transport and the protocol, after `connection_made` and with the bytes that came behind the request.
+
+        Raises:
+            StreamReset: the caller has gone.
+            RuntimeError: the app has sent something already, or the request's body is not here.
+        """
+        if self._asked is Asked.GONE:
+            raise StreamReset("the caller has gone: its connection cannot be upgraded")
+        if self._answered is not Answered.NOTHING:
+            raise RuntimeError(f"an upgrade comes before any response, not in state {self._answered.name}")
+        head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n" + encode_fields(headers) + b"\r\n"
+        upgraded = self._connection.upgrade(factory, head)
+        self._answered = Answered.UPGRADED
+        return upgraded
+
+    # The task
+
+    def _scope(self, *, upgradable: bool) -> Message:
+        request, connection = self._request, self._connection
+        extensions: dict[str, object] = {"plugmux.connection": request.connection}
+        if upgradable:
+            extensions["plugmux.upgrade"] = self._upgrade
+        scope: Message = {
+            "type": "http",
+            "asgi": dict(ASGI),
+            "http_version": self._version.decode("ascii"),
+            "method": request.method,
+            "scheme": connection.scheme,
+            "path": unquote_to_bytes(request.path).decode("utf-8", "replace"),
+            "raw_path": request.path.encode("ascii"),
+            "query_string": request.query,
+            "root_path": "",
+            "headers": request.headers,
+            "client": connection.client,
+            "server": connection.address,
+            "extensions": extensions,
+        }
+        if connection.server.state is not None:
+            scope["state"] = connection.server.state.copy()
+        return scope
+
+    async def _run(self, *, upgradable: bool) -> None:
+        name = f"{self._request.method} {self._request.path}"
+        app: Callable[..., Awaitable[None]] = self._connection.server.app
+        try:
+            await app(self._scope(upgradable=upgradable), self.receive, self.send)
+            if _EXPECTED[self._answered] is not None and self._asked is not Asked.GONE:
+                logger.error("%s returned in state %s, before its response was complete", name, self._answered.name)
+        except Exception as error:
+            if not (self._asked is Asked.GONE and isinstance(error, StreamReset)):
+                logger.exception("%s failed", name)
+        except BaseException:
+            self._conclude(cancelled=True)
+            raise
+        finally:
+            self._conclude(cancelled=False)
+            self._connection.server.tasks.discard(self._task)
+
+    def _conclude(self, *, cancelled: bool) -> None:
+        """Whatever became of the app, the caller is not left without an answer, or with half of one unnoticed."""
+        if self._asked is Asked.GONE or _EXPECTED[self._answered] is None:
+            return
+        begun = self.begun
+        self._answered = Answered.COMPLETE
+        self._changed.set()
+        if begun or cancelled:
+            self._connection.fail()
+        else:
+            self._connection.respond(plain_answer(500))

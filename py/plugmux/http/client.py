@@ -1,0 +1,177 @@
+"""Client transports: a stream of a mux, or a connection of its own, for each request."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Protocol, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+from ..address import Address
+from ..errors import ConfigError, ExchangeError
+from ..exchange import Complete, Request
+from .fields import CHUNKED, CLOSE, content_length, encode_fields, request_line
+from .roundtrip import Collected, Streamed
+
+__all__ = ["Open", "SocketClient", "StreamClient"]
+
+Open: TypeAlias = Callable[[asyncio.Protocol], asyncio.Transport]
+"""Opens a stream for a protocol, at once: `mux.open`."""
+
+AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
+
+STREAM_HOST = b"host: unix\r\n"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class StreamClient:
+    """Sends each request on a stream of its own (an `exchange.ClientTransport`).
+
+    Args:
+        open: opens a stream for a protocol, as `mux.open` does; `LinkError`s of it reach the caller.
+
+    The request goes out in one write and this end stays open until the response is here, as the peer would take its
+    end for the caller's going away. Cancelling a call resets its stream. (wire.md section 1.)
+    """
+
+    def __init__(self, open: Open) -> None:
+        self._open = open
+
+    async def fetch(self, request: Request, limit: int) -> Complete:
+        """Send the request and return its whole response.
+
+        Args:
+            request: what is asked.
+            limit: bytes of body that are accepted.
+
+        Raises:
+            BodyTooLarge: the response's body passes the limit.
+            ConfigError: the request holds what cannot be sent.
+            ExchangeError: the stream broke, or what came is no HTTP.
+            LinkError: no stream could be opened.
+            TimeoutError: `request.timeout` has run out.
+        """
+        head = encode_head(request, STREAM_HOST)
+        trip = Collected(request, limit)
+        trip.start(self._open(trip), head, request.timeout)
+        return await trip.response()
+
+    async def send(self, request: Request) -> Streamed:
+        """Send the request and return its response as soon as the head is there, while its body may still be sent.
+
+        Args:
+            request: what is asked; its timeout counts to the end of the response's body.
+
+        Raises:
+            ConfigError: the request holds what cannot be sent.
+            ExchangeError: the stream broke, or what came is no HTTP.
+            LinkError: no stream could be opened.
+            TimeoutError: `request.timeout` has run out.
+        """
+        head = encode_head(request, STREAM_HOST)
+        trip = Streamed(request)
+        trip.start(self._open(trip), head, request.timeout)
+        return await trip.begun()
+
+
+class SocketClient:
+    """Sends each request on a connection of its own (an `exchange.ClientTransport`).
+
+    Args:
+        address: `unix:/path`, `unix:@abstract` (Linux), `http://host:port` or `https://host:port`.
+        ssl_context: for `https`; `None` for the system's certificates and every check.
+
+    Raises:
+        ConfigError: the address is not of these forms.
+    """
+
+    def __init__(self, address: str, *, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._address = address
+        self._connect, self._host = _connector(address, ssl_context)
+
+    async def fetch(self, request: Request, limit: int) -> Complete:
+        """Connect, send the request and return its whole response; as `StreamClient.fetch`.
+
+        Raises:
+            ExchangeError: as there; with `sent` false if the connection could not be opened.
+        """
+        head = encode_head(request, self._host)
+        async with asyncio.timeout(request.timeout):
+            transport, trip = await self._opened(Collected(request, limit))
+            trip.start(transport, head, None)
+            return await trip.response()
+
+    async def send(self, request: Request) -> Streamed:
+        """Connect, send the request and return its response as soon as its head is there; as `StreamClient.send`.
+
+        Raises:
+            ExchangeError: as there; with `sent` false if the connection could not be opened.
+        """
+        head = encode_head(request, self._host)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.timeout(request.timeout):
+            transport, trip = await self._opened(Streamed(request))
+        rest = None if request.timeout is None else began + request.timeout - loop.time()
+        trip.start(transport, head, rest)
+        return await trip.begun()
+
+    async def _opened(self, protocol: AnyProtocol) -> tuple[asyncio.Transport, AnyProtocol]:
+        try:
+            return await self._connect(protocol), protocol
+        except OSError as error:
+            raise ExchangeError(f"cannot connect to {self._address}: {error}", sent=False) from error
+
+
+def encode_head(request: Request, host: bytes, length: int | None = None) -> bytes:
+    """The head of a request, with its blank line.
+
+    Args:
+        request: what is asked.
+        host: the Host field's line.
+        length: bytes of an asynchronous body, if they are known; without, it is sent in chunks.
+
+    Raises:
+        ConfigError: the method, the target or a header field cannot be sent.
+    """
+    body = request.body
+    if not isinstance(body, bytes):
+        framing = CHUNKED if length is None else content_length(length)
+    elif body or request.method not in ("GET", "HEAD"):
+        framing = content_length(len(body))
+    else:
+        framing = b""
+    return b"".join(
+        (request_line(request.method, request.path), host, CLOSE, encode_fields(request.headers), framing, b"\r\n")
+    )
+
+
+class _Connect(Protocol):
+    async def __call__(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport: ...
+
+
+def _connector(address: str, ssl_context: ssl.SSLContext | None) -> tuple[_Connect, bytes]:
+    """How an address is connected to, and the Host field for it."""
+    scheme = address.partition(":")[0]
+    if scheme == "unix":
+        name = Address.parse(address).sockaddr
+
+        async def connect_unix(protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+            transport, _ = await asyncio.get_running_loop().create_unix_connection(lambda: protocol, name)
+            return transport
+
+        return connect_unix, b"host: localhost\r\n"
+    url = urlsplit(address)
+    if scheme not in DEFAULT_PORTS or not url.hostname or url.path not in ("", "/") or url.query or url.username:
+        raise ConfigError(
+            f"the address {address!r} is not valid: write unix:/path, unix:@name, http://host:port or https://host:port"
+        )
+    host, port = url.hostname, url.port or DEFAULT_PORTS[scheme]
+    context = None if scheme == "http" else ssl_context or ssl.create_default_context()
+
+    async def connect_tcp(protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: protocol, host, port, ssl=context)
+        return transport
+
+    return connect_tcp, encode_fields([(b"host", url.netloc.encode("idna" if not url.netloc.isascii() else "ascii"))])

@@ -1,0 +1,383 @@
+"""One connection to a server: from the socket's callbacks to a complete request, and back.
+
+A connection carries one exchange after another. It reads a head, chooses who answers (the app's direct entry, or
+ASGI), feeds the request's body to that exchange, and when the response is written goes on with the next request or
+ends. No task runs here: an exchange has one, from the moment its handler can run.
+
+    HEAD ──► REQUEST ──► RESPONSE ──► HEAD      the response is complete, the connection is kept
+      │         │            └──────► OVER      the response is complete, the connection is not kept
+      │         └──► LINGER ────────► OVER      the response is complete, the rest of the request is thrown away
+      └──────────────────────────────► OVER      the peer ended, broke a rule, or took too long
+
+The peer's end of stream while its exchange is under way means that the caller has gone: the handler is cancelled, as
+Go's net/http does. A caller therefore keeps its side open until it has the response.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import h11
+
+from ..errors import StreamReset
+from ..exchange import Complete, RequestHead
+from .asgi import ASGIExchange
+from .direct import DirectExchange
+from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_answer, response_head
+from .handover import hand_over, reset
+from .reader import Body, Buffer, Head, HeadReader, RemoteProtocolError
+
+if TYPE_CHECKING:
+    from .server import Server
+
+__all__ = ["ServerConnection"]
+
+logger = logging.getLogger("plugmux.http")
+
+
+class Phase(enum.Enum):
+    """What a connection is at."""
+
+    HEAD = enum.auto()  # waits for a request, or reads its head
+    REQUEST = enum.auto()  # an exchange is under way; its request's body still comes
+    RESPONSE = enum.auto()  # the request is whole, its response is not
+    LINGER = enum.auto()  # the response is complete; what comes is thrown away
+    OVER = enum.auto()  # closed, lost or handed over
+
+
+class Exchange(Protocol):
+    """One request and whoever answers it."""
+
+    @property
+    def collects(self) -> bool:
+        """Whether the body is collected here, under the server's own time limit, and not by an app."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of the response has been written, so that no other can be."""
+
+    def feed(self, data: Buffer) -> None:
+        """Bytes of the request's body have come."""
+
+    def end(self) -> None:
+        """The request is whole."""
+
+    def disconnect(self) -> None:
+        """The caller has gone, or the connection is lost; whoever works on the answer is cancelled."""
+
+
+class ServerConnection(asyncio.Protocol):
+    """The protocol that a server runs on one connection.
+
+    Args:
+        server: whose app answers.
+        about: what the host says about the connection; becomes `RequestHead.connection`.
+    """
+
+    def __init__(self, server: Server, about: Mapping[str, object]) -> None:
+        self.server = server
+        self.about = about
+        self.transport: asyncio.Transport
+        self._phase = Phase.HEAD
+        self._reader: HeadReader | None = None
+        self._body: Body | None = None
+        self._exchange: Exchange | None = None
+        self._rest = bytearray()
+        self._keep = False
+        self._with_body = True
+        self._reading_paused = False
+        self._writable: asyncio.Event | None = None
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self.server.connections.add(self)
+        self.server.heads.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        phase = self._phase
+        if phase is Phase.HEAD:
+            self._read_head(data)
+        elif phase is Phase.REQUEST:
+            self._read_body((data,))
+        elif phase is Phase.RESPONSE:
+            self._rest += data
+            if len(self._rest) > self.server.limits.buffer_bytes:
+                self.pause_reading()
+
+    def eof_received(self) -> None:
+        self._caller_gone()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._caller_gone()
+        self._leave()
+
+    def pause_writing(self) -> None:
+        self._writable = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+    # Reading
+
+    def _read_head(self, data: bytes) -> None:
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = HeadReader(h11.SERVER, self.server.limits.head_bytes)
+            if self._exchange is not None:  # a later request, whose time begins with its first byte
+                self.server.idle.discard(self)
+                self.server.heads.add(self)
+        try:
+            head = reader.feed(data)
+        except RemoteProtocolError as error:
+            self._refuse(error.error_status_hint)
+            return
+        if head is not None:
+            self._reader = None
+            self.server.heads.discard(self)
+            self._begin(reader, head)
+
+    def _begin(self, reader: HeadReader, head: Head) -> None:
+        assert type(head) is h11.Request
+        path, _, query = head.target.partition(b"?")
+        request = RequestHead(
+            head.method.decode("ascii").upper(), path.decode("ascii"), query, list(head.headers), self.about
+        )
+        self._phase = Phase.REQUEST
+        self._with_body = request.method != "HEAD"
+        self._keep = not reader.close
+        self._body, pieces = reader.body()
+        if self.server.closing:
+            self.respond(plain_answer(503))
+            return
+        self._exchange = self._choose(request, reader, head.http_version)
+        if self._phase is Phase.REQUEST:
+            self._read_body(pieces)
+
+    def _choose(self, request: RequestHead, reader: HeadReader, version: bytes) -> Exchange:
+        if self.server.direct is not None and reader.upgrade is None:
+            call = self.server.direct(request)
+            if call is not None:
+                return DirectExchange(self, request, call, reader.length or 0, expects_continue=reader.expects_continue)
+        return ASGIExchange(
+            self, request, version, expects_continue=reader.expects_continue, upgradable=reader.upgrade is not None
+        )
+
+    def _read_body(self, pieces: tuple[Buffer, ...]) -> None:
+        body, exchange = self._body, self._exchange
+        assert body is not None
+        assert exchange is not None
+        try:
+            for piece in pieces:
+                data = body.feed(piece)
+                if data:
+                    exchange.feed(data)
+                    if self._phase is not Phase.REQUEST:
+                        return
+        except RemoteProtocolError:
+            self._give_up(400)
+            return
+        if body.complete:
+            self._phase = Phase.RESPONSE
+            self._rest += body.rest
+            if exchange.collects:
+                self.server.bodies.discard(self)
+            exchange.end()
+        elif exchange.collects:
+            self.server.bodies.add(self)
+
+    def _refuse(self, status: int) -> None:
+        """Answer what cannot be read to its end, and end the connection."""
+        if self._phase is Phase.HEAD:
+            self._with_body = True
+            self._reader = None
+            self.server.heads.discard(self)
+        self._phase = Phase.REQUEST
+        self.respond(plain_answer(status))
+
+    def _give_up(self, status: int) -> None:
+        """The request under way cannot be read to its end: tell the caller, as far as that is still possible."""
+        exchange = self._exchange
+        assert exchange is not None
+        begun = exchange.begun
+        exchange.disconnect()
+        if begun:
+            self.fail()
+        else:
+            self._refuse(status)
+
+    def expired(self) -> None:
+        """A time limit has passed: that of the head, of the next request, of a body or of lingering."""
+        if self._phase is Phase.REQUEST:
+            self._give_up(408)
+        elif self._reader is not None:
+            self._refuse(408)
+        else:
+            self._phase = Phase.OVER
+            self.transport.abort()
+
+    def _caller_gone(self) -> None:
+        phase, self._phase = self._phase, Phase.OVER
+        if phase in (Phase.REQUEST, Phase.RESPONSE):
+            assert self._exchange is not None
+            self._exchange.disconnect()
+            reset(self.transport)
+        self.resume_writing()
+
+    # What an exchange calls
+
+    def respond(self, response: Complete) -> None:
+        """Write a whole response, in one write, and go on.
+
+        Raises:
+            ConfigError: the response has a field or a status that cannot be sent; nothing has been written.
+        """
+        close = self.must_close or self._phase is not Phase.RESPONSE
+        fields = encode_fields(response.headers)
+        body = response.body
+        framing = content_length(len(body)) if response.status not in (204, 304) else b""
+        head = response_head(response.status, fields, framing, close=close)
+        if not body or not self._with_body or not framing:
+            self.transport.write(head)
+        elif len(body) <= WHOLE_WRITE:
+            self.transport.write(head + body)
+        else:
+            self.transport.writelines((head, body))
+        self.finish(close=close)
+
+    def finish(self, *, close: bool) -> None:
+        """The response has been written to its end: read the next request, or end the connection."""
+        if self._phase is Phase.RESPONSE and not close:
+            self._phase = Phase.HEAD
+            self.server.idle.add(self)
+            self.resume_reading()
+            if self._rest:
+                rest = bytes(self._rest)
+                self._rest.clear()
+                self._read_head(rest)
+        elif self._phase is Phase.REQUEST:
+            self._linger()
+        elif self._phase is Phase.RESPONSE:
+            self._phase = Phase.OVER
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """End our side, and let the peer read the response before the connection goes."""
+        self._phase = Phase.LINGER
+        if not self.transport.can_write_eof():
+            self._phase = Phase.OVER
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.resume_reading()
+        self.server.lingering.add(self)
+
+    def write_continue(self) -> None:
+        """Let a peer that waits for it send the body."""
+        self.transport.write(CONTINUE)
+
+    def fail(self) -> None:
+        """The response has begun and cannot be completed."""
+        if self._phase is not Phase.OVER:
+            self._phase = Phase.OVER
+            reset(self.transport)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start the task of an exchange, which is the server's to await when it shuts down."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.server.tasks.add(task)
+        return task
+
+    def cancel(self, task: asyncio.Task[None]) -> None:
+        """Cancel the task of an exchange, even one that has not had its first turn yet."""
+        task.add_done_callback(self.server.tasks.discard)
+        task.cancel()
+
+    def pause_reading(self) -> None:
+        """Stop taking bytes from the peer."""
+        if not self._reading_paused and self._phase is not Phase.OVER:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take bytes from the peer again."""
+        if self._reading_paused:
+            self._reading_paused = False
+            if self._phase is not Phase.OVER:
+                self.transport.resume_reading()
+
+    async def drain(self) -> None:
+        """Wait until the transport takes more.
+
+        Raises:
+            StreamReset: the caller has gone.
+        """
+        if self._writable is not None:
+            await self._writable.wait()
+        if self._phase is Phase.OVER:
+            raise StreamReset("the caller has gone: nothing can be sent to it any more")
+
+    def upgrade(
+        self, factory: Callable[[], asyncio.BaseProtocol], head: bytes
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        """Hand the connection over to another protocol."""
+        if self._phase is not Phase.RESPONSE:
+            raise StreamReset("the caller has gone, or still sends its request: its connection cannot be upgraded")
+        protocol = factory()
+        self.resume_reading()
+        self._leave()
+        hand_over(self.transport, protocol, bytes(self._rest), answer=head)
+        return self.transport, protocol
+
+    @property
+    def must_close(self) -> bool:
+        """Whether the connection ends with the response under way."""
+        return not self._keep or self.server.closing
+
+    @property
+    def scheme(self) -> str:
+        """`"https"` where the transport is encrypted, else `"http"`."""
+        return "http" if self.transport.get_extra_info("sslcontext") is None else "https"
+
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """The caller's address and port, as ASGI has it; `None` where it has none."""
+        return _host_and_port(self.transport.get_extra_info("peername"))
+
+    @property
+    def address(self) -> tuple[str, int | None] | None:
+        """Our own address and port, or the path of our unix socket; `None` where there is none."""
+        name = self.transport.get_extra_info("sockname")
+        return (name, None) if isinstance(name, str) and name else _host_and_port(name)
+
+    def abort(self) -> None:
+        """Cut the connection off; its exchange is cancelled with it."""
+        self._caller_gone()
+        self.transport.abort()
+
+    def close_if_idle(self) -> None:
+        """End the connection if it waits for a request."""
+        if self._phase is Phase.HEAD and self._reader is None:
+            self._phase = Phase.OVER
+            self.transport.close()
+
+    def _leave(self) -> None:
+        self._phase = Phase.OVER
+        server = self.server
+        server.connections.discard(self)
+        server.heads.discard(self)
+        server.idle.discard(self)
+        server.bodies.discard(self)
+        server.lingering.discard(self)
+        server.left()
+
+
+def _host_and_port(name: object) -> tuple[str, int] | None:
+    return (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else None

@@ -1,0 +1,85 @@
+"""The direct entry: a whole request in, a whole response out, with nothing of ASGI in between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from ..exchange import DirectCall, RequestHead
+from .fields import plain_answer
+
+if TYPE_CHECKING:
+    from .connection import ServerConnection
+    from .reader import Buffer
+
+__all__ = ["DirectExchange"]
+
+logger = logging.getLogger("plugmux.http")
+
+
+class DirectExchange:
+    """One request that the app takes straight.
+
+    Args:
+        connection: where the request came, and the response goes.
+        request: the request's head.
+        call: what the app's `direct` gave for it.
+        length: bytes of body that the head promises.
+        expects_continue: whether the peer waits for 100 (Continue).
+    """
+
+    __slots__ = ("_call", "_connection", "_pieces", "_request", "_size", "_task")
+
+    collects = True
+    begun = False
+
+    def __init__(
+        self,
+        connection: ServerConnection,
+        request: RequestHead,
+        call: DirectCall,
+        length: int,
+        *,
+        expects_continue: bool,
+    ) -> None:
+        self._connection = connection
+        self._request = request
+        self._call = call
+        self._pieces: list[Buffer] = []
+        self._size = 0
+        self._task: asyncio.Task[None] | None = None
+        if length > call.limit:
+            connection.respond(call.too_large(length))
+        elif expects_continue:
+            connection.write_continue()
+
+    def feed(self, data: Buffer) -> None:
+        self._size += len(data)
+        if self._size > self._call.limit:
+            self._pieces.clear()
+            self._connection.respond(self._call.too_large(self._size))
+        else:
+            self._pieces.append(data)
+
+    def end(self) -> None:
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        self._task = self._connection.run(self._answer(body))
+
+    def disconnect(self) -> None:
+        if self._task is not None:
+            self._connection.cancel(self._task)
+
+    async def _answer(self, body: bytes) -> None:
+        connection = self._connection
+        try:
+            connection.respond(await self._call.complete(body))
+        except Exception:
+            logger.exception("%s %s failed", self._request.method, self._request.path)
+            connection.respond(plain_answer(500))
+        except BaseException:
+            connection.fail()
+            raise
+        finally:
+            connection.server.tasks.discard(self._task)

@@ -1,0 +1,133 @@
+"""What we write: status lines, header fields and heads, as bytes.
+
+h11 reads what a peer sends; heads that go out are put together here. Every name and value that an app or a user gave
+passes `encode_fields`, so that none can smuggle a line of its own into a head. (RFC 9110 section 5.5, RFC 9112.)
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+
+from ..errors import ConfigError
+from ..exchange import Complete, Headers
+
+__all__ = [
+    "CHUNKED",
+    "CLOSE",
+    "CONTINUE",
+    "LAST_CHUNK",
+    "WHOLE_WRITE",
+    "chunk",
+    "content_length",
+    "encode_fields",
+    "plain_answer",
+    "request_line",
+    "response_head",
+]
+
+CHUNKED = b"transfer-encoding: chunked\r\n"
+CLOSE = b"connection: close\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+WHOLE_WRITE = 64 * 1024
+"""A body up to this size is joined with its head to one write; a larger one is not worth the copy."""
+
+_FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [^\x00\r\n]*\r\n")
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TARGET = re.compile(r"[\x21-\x7e]+")
+
+
+def encode_fields(headers: Headers) -> bytes:
+    """Encode header fields, one line each.
+
+    Raises:
+        ConfigError: a name is no token, or a value holds CR, LF or NUL. The message does not show the value.
+    """
+    lines = [b"%b: %b\r\n" % field for field in headers]
+    for line in lines:
+        if not _FIELD.fullmatch(line):
+            name = line.partition(b":")[0]
+            raise ConfigError(f"the header field {name!r} cannot be sent: its name or its value has a forbidden byte")
+    return b"".join(lines)
+
+
+def request_line(method: str, target: str) -> bytes:
+    """Encode the first line of a request.
+
+    Raises:
+        ConfigError: the method is no token, or the target is not printable ASCII.
+    """
+    if not _METHOD.fullmatch(method):
+        raise ConfigError(f"{method!r} is not an HTTP method")
+    if not _TARGET.fullmatch(target):
+        raise ConfigError(f"the request target {target!r} must be percent-encoded and not empty")
+    return f"{method} {target} HTTP/1.1\r\n".encode("ascii")
+
+
+def content_length(size: int) -> bytes:
+    """Encode the field that says how long the body is."""
+    return b"content-length: %d\r\n" % size
+
+
+def chunk(data: bytes) -> bytes:
+    """Encode a piece of a body in chunked framing; it must not be empty, as that would end the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _status_line(status: int) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
+
+
+_STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
+
+
+class _Date:
+    """The Date field, made anew when the second has changed."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._line = b""
+
+    def line(self) -> bytes:
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._line = f"date: {formatdate(second, usegmt=True)}\r\n".encode("ascii")
+        return self._line
+
+
+_date = _Date()
+
+
+def response_head(status: int, fields: bytes, framing: bytes, *, close: bool, dated: bool = False) -> bytes:
+    """Encode the head of a response, with its blank line.
+
+    Args:
+        status: the status code, 100 to 599.
+        fields: what `encode_fields` gave for the app's header fields.
+        framing: the field that frames the body, or nothing.
+        close: whether the connection ends with this response.
+        dated: whether the fields have a Date already.
+
+    Raises:
+        ConfigError: the status is not one.
+    """
+    line = _STATUS_LINES.get(status)
+    if line is None:
+        raise ConfigError(f"{status!r} is not an HTTP status code")
+    date = b"" if dated else _date.line()
+    return b"".join((line, date, fields, framing, CLOSE if close else b"", b"\r\n"))
+
+
+def plain_answer(status: int) -> Complete:
+    """A response that says what its status means and nothing else."""
+    phrase = HTTPStatus(status).phrase.encode("ascii")
+    return Complete(status, ((b"content-type", b"text/plain; charset=utf-8"),), phrase + b"\n")

@@ -1,0 +1,106 @@
+"""The lifespan of an ASGI app: one task that tells it of the server's start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+from ..errors import PlugmuxError
+from ..exchange import ASGIApp
+
+__all__ = ["Lifespan"]
+
+logger = logging.getLogger("plugmux.http")
+
+
+class Lifespan:
+    """The lifespan protocol with one app; an app that does not know it is left alone.
+
+    Args:
+        app: the ASGI app.
+
+    Attributes:
+        state: what the app puts here is copied into the scope of every request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.state: dict[str, Any] = {}
+        self._app = app
+        self._received = 0
+        self._stopping = asyncio.Event()
+        self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._task: asyncio.Task[None] | None = None
+
+    async def startup(self) -> None:
+        """Tell the app to start, and wait until it has, or until its call has ended because it knows no lifespan.
+
+        Raises:
+            PlugmuxError: the app says that it cannot start.
+        """
+        self._task = asyncio.create_task(self._run(), name="plugmux: lifespan")
+        try:
+            await asyncio.wait((self._task, self._started), return_when=asyncio.FIRST_COMPLETED)
+            if self._started.done():
+                self._started.result()
+        except BaseException:
+            await self._end(self._task)
+            raise
+
+    async def shutdown(self) -> None:
+        """Tell the app to end, and wait until it has. Whatever fails in the app is logged.
+
+        When the calling task is cancelled, the app's lifespan is cancelled.
+        """
+        if self._task is None:
+            return
+        try:
+            self._stopping.set()
+            await asyncio.wait((self._task, self._stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._end(self._task)
+
+    async def _end(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        task.cancel()
+        await asyncio.wait((task,))
+
+    async def _run(self) -> None:
+        scope: dict[str, Any] = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self.state,
+        }
+        try:
+            await self._app(scope, self._receive, self._send)
+        except Exception as error:
+            if self._started.done():
+                logger.exception("the app's lifespan failed")
+            else:
+                logger.info("the app has no lifespan: %r", error)
+
+    async def _receive(self) -> MutableMapping[str, Any]:
+        self._received += 1
+        if self._received == 1:
+            return {"type": "lifespan.startup"}
+        await self._stopping.wait()
+        if self._received > 2:
+            await asyncio.Event().wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        match message["type"]:
+            case "lifespan.startup.complete" if not self._started.done():
+                self._started.set_result(None)
+            case "lifespan.startup.failed" if not self._started.done():
+                reason = message.get("message", "")
+                self._started.set_exception(PlugmuxError(f"the app's lifespan did not start: {reason}"))
+            case "lifespan.shutdown.complete" if not self._stopped.done():
+                self._stopped.set_result(None)
+            case "lifespan.shutdown.failed" if not self._stopped.done():
+                logger.error("the app's lifespan did not end well: %s", message.get("message", ""))
+                self._stopped.set_result(None)
+            case kind:
+                raise RuntimeError(f"the app sent {kind!r} out of order in its lifespan")

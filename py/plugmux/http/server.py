@@ -1,0 +1,122 @@
+"""An HTTP/1.1 server for any ASGI 3 app on any asyncio transport: mux stream, unix socket, TCP, TLS.
+
+The server owns what its connections share: the app, the limits, the tasks of the handlers and the way to end. It opens
+no sockets: `loop.create_unix_server(server.protocol)`, `mux.listen(server.protocol)` and the like do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ..exchange import ASGIApp, DirectApp, DirectCall, RequestHead
+from .connection import ServerConnection
+from .lifespan import Lifespan
+from .limits import DeadlineQueue, Limits
+
+__all__ = ["Server"]
+
+DEFAULT_LIMITS = Limits()
+
+
+class Server:
+    """Serves an ASGI 3 app over HTTP/1.1.
+
+    Args:
+        app: the app. One that has a `direct` method (`exchange.DirectApp`) is asked there first.
+        limits: what each connection is allowed.
+        lifespan: whether `startup` and `shutdown` speak the lifespan protocol with the app; an app that does not know
+            it is left alone.
+
+    Failures of the app are logged with their traceback under `plugmux.http`; the caller learns only that it was 500.
+    """
+
+    def __init__(self, app: ASGIApp | DirectApp, *, limits: Limits = DEFAULT_LIMITS, lifespan: bool = True) -> None:
+        self.app = app
+        self.direct: Callable[[RequestHead], DirectCall | None] | None = getattr(app, "direct", None)
+        self.limits = limits
+        self.closing = False
+        self.connections: set[ServerConnection] = set()
+        self.tasks: set[asyncio.Task[None] | None] = set()
+        self.heads = DeadlineQueue(limits.head_seconds)
+        self.idle = DeadlineQueue(limits.idle_seconds)
+        self.bodies = DeadlineQueue(limits.body_seconds)
+        self.lingering = DeadlineQueue(limits.linger_seconds)
+        self._with_lifespan = lifespan
+        self._lifespan: Lifespan | None = None
+        self._all_left: asyncio.Event | None = None
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """What the app's lifespan left for its requests; `None` without a lifespan."""
+        return None if self._lifespan is None else self._lifespan.state
+
+    def protocol(self, **connection: object) -> asyncio.Protocol:
+        """Make the protocol for one connection; the transport that it is given to becomes the server's.
+
+        Args:
+            connection: what is known of the connection; apps find it in `RequestHead.connection` and in
+                `scope["extensions"]["plugmux.connection"]`.
+        """
+        return ServerConnection(self, connection)
+
+    async def startup(self) -> None:
+        """Run the startup of the app's lifespan, if it has one.
+
+        Raises:
+            PlugmuxError: the app says that it cannot start.
+        """
+        if self._with_lifespan and self._lifespan is None:
+            self._lifespan = Lifespan(self.app)
+            await self._lifespan.startup()
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """End in order: refuse new requests, let those under way finish, close every connection, end the lifespan.
+
+        From here on a request is answered with 503 and idle connections are closed. It may be called more than once,
+        and from a handler, whose own task is then left out.
+
+        Args:
+            timeout: seconds that handlers are given; then they are cancelled, and awaited, and connections aborted.
+                `None` waits for as long as they take. When the calling task is cancelled, that happens at once.
+        """
+        self.closing = True
+        for connection in tuple(self.connections):
+            connection.close_if_idle()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._finished()
+        except TimeoutError:
+            pass
+        finally:
+            await self._cut_off()
+        if self._lifespan is not None:
+            await self._lifespan.shutdown()
+
+    def left(self) -> None:
+        """A connection has ended (called by connections)."""
+        if self._all_left is not None and not self.connections:
+            self._all_left.set()
+
+    async def _finished(self) -> None:
+        while tasks := self._others():
+            await asyncio.wait(tasks)
+        if self.connections and not self.tasks:
+            self._all_left = self._all_left or asyncio.Event()
+            await self._all_left.wait()
+
+    async def _cut_off(self) -> None:
+        for connection in tuple(self.connections):
+            connection.abort()
+        tasks = self._others()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for queue in (self.heads, self.idle, self.bodies, self.lingering):
+            queue.close()
+
+    def _others(self) -> set[asyncio.Task[None]]:
+        current = asyncio.current_task()
+        return {task for task in self.tasks if task is not None and task is not current and not task.done()}
