@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from plugmux.connect import Code, Context, RpcError
-from plugmux.secrets import AccessModule, Resolver, secrets_services
+from plugmux.secrets import AccessModule, Explanation, Outcome, Pattern, Resolver, secrets_services
 from plugmux.secrets.access import requester
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeResponse as ModuleAnswer
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import Requester
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
-from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, GetSecretsRequest
+from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, GetSecretsRequest, GetSecretsResponse
 
 VALUE = b"hunter2"
 SOON = datetime(2030, 1, 1, tzinfo=UTC)
@@ -49,6 +49,30 @@ async def authorize(runtime: Any, *patterns: str, context: Context | None = None
 async def test_secrets_are_served(runtime: Any) -> None:
     runtime.add("vault", "**", {"a/b": VALUE, "a/c": VALUE})
     assert await get(runtime, "a/*") == [("a/b", VALUE), ("a/c", VALUE)]
+
+
+async def test_an_explanation_crosses_the_wire_whole(runtime: Any) -> None:
+    runtime.add("answers", "**", {"a": VALUE})
+    runtime.add("broken", "a", RpcError(Code.INTERNAL, "sealed"))
+    runtime.add("empty", "**", RpcError(Code.NOT_FOUND))
+    runtime.add("generic")
+    resolve: Any = secrets_services(runtime, Resolver(runtime, strict=True))[0]
+    response = await resolve.get_secrets(GetSecretsRequest(pattern="a", explain=True), caller())
+    assert not response.envelopes
+    received = GetSecretsResponse.FromString(response.SerializeToString()).accounts
+    assert Explanation.from_accounts(Pattern("a"), received) == await Resolver(runtime, strict=True).explain("a")
+
+
+def test_an_outcome_of_a_later_version_counts_as_a_failure() -> None:
+    (account,) = Explanation.from_accounts(Pattern("a"), [GetSecretsResponse.Account(outcome=99)]).accounts  # type: ignore[arg-type]
+    assert account.outcome is Outcome.FAILED
+
+
+async def test_explaining_needs_the_same_leave_as_getting(runtime: Any) -> None:
+    runtime.add("gate", script=DENY, access_control=True)
+    resolve: Any = secrets_services(runtime, Resolver(runtime))[0]
+    with pytest.raises(RpcError, match="access to a is denied"):
+        await resolve.get_secrets(GetSecretsRequest(pattern="a", explain=True), caller())
 
 
 async def test_nothing_found_is_the_code_not_found(runtime: Any) -> None:

@@ -13,6 +13,8 @@ from ..address import Address
 from .address import default_addresses, find_runtime
 
 if TYPE_CHECKING:
+    from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
+
     from ..exchange import ClientTransport
     from ..runtime import Runtime
     from ..secrets import Explanation, Pattern, Secret
@@ -142,14 +144,11 @@ class _Listening:
         self._transport = SocketClient(address)
 
     async def secrets(self, pattern: Pattern) -> list[Secret]:
-        from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
-        from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
-
         from ..connect import Code, RpcError
         from ..secrets import Secret
 
         try:
-            response = await ResolverClient(self._transport).get_secrets(GetSecretsRequest(pattern=pattern.text))
+            response = await self._ask(pattern)
         except RpcError as error:
             if error.code is Code.NOT_FOUND:
                 return []
@@ -157,7 +156,17 @@ class _Listening:
         return [Secret.from_envelope(envelope) for envelope in response.envelopes]
 
     async def explain(self, pattern: Pattern) -> Explanation:
-        raise NotImplementedError
+        from ..secrets import Explanation
+
+        return Explanation.from_accounts(pattern, (await self._ask(pattern, explain=True)).accounts)
+
+    async def _ask(self, pattern: Pattern, *, explain: bool = False) -> GetSecretsResponse:
+        from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
+        from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
+
+        return await ResolverClient(self._transport).get_secrets(
+            GetSecretsRequest(pattern=pattern.text, explain=explain)
+        )
 
     async def plugins(self) -> list[Listed]:
         from plugmux_proto.plugins.v1.plugins_connect import PluginManagementClient

@@ -6,9 +6,10 @@ a `Pattern` many.
 
 from .access import AccessControl, AccessModule, Verdict
 from .error import InvalidPattern, ProviderOutage, SecretNotFound, SecretsError
+from .explanation import Account, Explanation, Outcome
 from .pattern import Pattern, SecretId
 from .provider import Provider
-from .resolver import Account, Explanation, Outcome, Resolver
+from .resolver import Resolver
 from .secret import Secret
 from .service import AuthorizerEndpoint, ResolverEndpoint, secrets_services
 

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
 
 from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest, GetSecretsResponse
@@ -20,79 +19,17 @@ from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest, GetSecrets
 from ..connect import Code, RpcError
 from ..errors import PlugmuxError
 from .error import ProviderOutage, SecretNotFound
+from .explanation import Account, Explanation, Outcome
 from .pattern import Pattern
 from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, standing
 from .secret import Secret
 
-__all__ = ["Account", "Explanation", "Outcome", "Resolver"]
+__all__ = ["Resolver"]
 
 logger = logging.getLogger("plugmux.secrets")
 
 LONGEST_REASON = 300
 MOST_IDS_NAMED = 5
-
-
-class Outcome(Enum):
-    """What became of one plugin in one resolution."""
-
-    ANSWERED = "answered"
-    HAS_NONE = "has none"
-    SKIPPED = "skipped"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What became of one plugin in one resolution, and why.
-
-    Args:
-        plugin: the plugin's name.
-        outcome: answered, has none, skipped or failed.
-        reason: why, in words for a person.
-        pattern: the plugin's own pattern, `None` where it is no provider or not known.
-        found: how many secrets it gave that match.
-        required: whether the resolution fails when this plugin fails.
-    """
-
-    plugin: str
-    outcome: Outcome
-    reason: str
-    pattern: str | None = None
-    found: int = 0
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What became of every plugin in one resolution; `str` gives it as a table, without any value.
-
-    Args:
-        pattern: what was asked for.
-        accounts: one for each plugin that the runtime knows, and each required one that it does not; sorted by name.
-    """
-
-    pattern: Pattern
-    accounts: tuple[Account, ...]
-
-    @property
-    def found(self) -> int:
-        """How many secrets match, of all plugins together."""
-        return sum(account.found for account in self.accounts)
-
-    @property
-    def outages(self) -> dict[str, str]:
-        """The reasons of failed plugins that had to answer, by name."""
-        return {
-            account.plugin: account.reason
-            for account in self.accounts
-            if account.required and account.outcome is Outcome.FAILED
-        }
-
-    def __str__(self) -> str:
-        rows = [("PLUGIN", "PATTERN", "OUTCOME", "WHY")]
-        rows += [(each.plugin, each.pattern or "-", each.outcome.value, each.reason) for each in self.accounts]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        return "\n".join("  ".join([*(map(str.ljust, row, widths)), row[3]]) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

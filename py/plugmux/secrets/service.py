@@ -65,6 +65,8 @@ class ResolverEndpoint(ResolverService):
         verdict = await _verdict(self._access, [asked], context)
         if not verdict.allowed:
             raise RpcError(Code.PERMISSION_DENIED, f"access to {asked} is denied; {verdict.reason}")
+        if request.explain:
+            return GetSecretsResponse(accounts=(await self._resolver.explain(asked)).to_accounts())
         try:
             secrets = await self._resolver.get_all(asked)
         except ProviderOutage as error:
