@@ -1,0 +1,47 @@
+package plugmux
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+)
+
+const (
+	dialTimeout  = 2 * time.Second
+	hijackPath   = "/hijack"
+	hijackHost   = "secrets-engine.localhost"
+	hijackScheme = "tcp"
+)
+
+// dial connects to the runtime that listens on a socket, and makes the connection a link's.
+func dial(ctx context.Context, socket string) (net.Conn, error) {
+	path, err := socketPath(socket)
+	if err != nil {
+		return nil, err
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, dialTimeout, fmt.Errorf("no answer within %v", dialTimeout))
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(limited, "unix", path)
+	if err == nil {
+		conn, err = upgrade(limited, conn, hijackHost, hijackPath, hijackScheme)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no runtime at %s: %w; start one there, or set %s", socket, err, socketVariable)
+	}
+	return conn, nil
+}
+
+// socketPath reads an address: "unix:/path", "unix:@abstract", or the path alone.
+func socketPath(address string) (string, error) {
+	scheme, path, found := strings.Cut(address, ":")
+	if !found {
+		scheme, path = "unix", address
+	}
+	path = strings.TrimPrefix(path, "//")
+	if scheme != "unix" || path == "" {
+		return "", fmt.Errorf("the address %q is not valid: write unix:/path or unix:@name", address)
+	}
+	return path, nil
+}

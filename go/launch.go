@@ -1,0 +1,119 @@
+package plugmux
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+const (
+	launchVariable           = "PLUGMUX_PLUGIN_LAUNCH_CFG"
+	compatibleLaunchVariable = "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"
+	socketVariable           = "PLUGMUX_SOCKET"
+	firstFreeDescriptor      = 3
+)
+
+// launchConfig is what a runtime tells a plugin that it launches: one inherited socket in FD, or a pair of one-way
+// pipes in R and W. Other keys are ignored.
+type launchConfig struct {
+	Name    string        `json:"name"`
+	Timeout time.Duration `json:"timeout"`
+	FD      *uintptr      `json:"fd"`
+	R       *uintptr      `json:"r"`
+	W       *uintptr      `json:"w"`
+}
+
+// takeLaunchConfig reads the configuration and removes it from the environment, so that a child of the plugin does not
+// take itself for the plugin. It is nil where no runtime has launched the process.
+func takeLaunchConfig() (*launchConfig, error) {
+	text := os.Getenv(launchVariable)
+	if text == "" {
+		text = os.Getenv(compatibleLaunchVariable)
+	}
+	for _, variable := range []string{launchVariable, compatibleLaunchVariable} {
+		if err := os.Unsetenv(variable); err != nil {
+			return nil, err
+		}
+	}
+	if text == "" {
+		return nil, nil
+	}
+	config := &launchConfig{}
+	if err := json.Unmarshal([]byte(text), config); err != nil {
+		return nil, launchError{fmt.Errorf("it is not the expected JSON: %w", err)}
+	}
+	if err := config.check(); err != nil {
+		return nil, launchError{err}
+	}
+	return config, nil
+}
+
+func (c *launchConfig) check() error {
+	if c.Name == "" {
+		return errors.New("it has no plugin name")
+	}
+	if c.Timeout <= 0 {
+		return fmt.Errorf("its timeout is %v; it must be above 0", c.Timeout)
+	}
+	if c.FD == nil && (c.R == nil || c.W == nil) {
+		return errors.New(`it needs "fd", or "r" and "w"`)
+	}
+	for _, descriptor := range c.descriptors() {
+		if descriptor < firstFreeDescriptor {
+			return fmt.Errorf("it names descriptor %d; it must be above 2", descriptor)
+		}
+	}
+	return nil
+}
+
+func (c *launchConfig) descriptors() []uintptr {
+	if c.FD != nil {
+		return []uintptr{*c.FD}
+	}
+	return []uintptr{*c.R, *c.W}
+}
+
+// open takes the inherited descriptors over. From here on no child of the plugin inherits them: one that did would
+// hold the link open after the plugin's end.
+func (c *launchConfig) open() (io.ReadWriteCloser, error) {
+	for _, descriptor := range c.descriptors() {
+		if err := claim(descriptor); err != nil {
+			return nil, launchError{fmt.Errorf("descriptor %d cannot be used: %w", descriptor, err)}
+		}
+	}
+	if c.FD == nil {
+		return pipePair{os.NewFile(*c.R, "link (read)"), os.NewFile(*c.W, "link (write)")}, nil
+	}
+	file := os.NewFile(*c.FD, "link")
+	defer file.Close() // FileConn has made a duplicate
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, launchError{fmt.Errorf("descriptor %d is not a socket: %w", *c.FD, err)}
+	}
+	return conn, nil
+}
+
+// pipePair is a connection of two one-way pipes.
+type pipePair struct {
+	io.ReadCloser
+	w io.WriteCloser
+}
+
+func (p pipePair) Write(data []byte) (int, error) { return p.w.Write(data) }
+
+func (p pipePair) Close() error { return errors.Join(p.ReadCloser.Close(), p.w.Close()) }
+
+// launchError is an [ErrNoRuntime]: a runtime has launched the process, but its configuration cannot be used.
+type launchError struct{ cause error }
+
+func (e launchError) Error() string {
+	return "the launch configuration cannot be used: " + e.cause.Error()
+}
+
+func (e launchError) Unwrap() error { return e.cause }
+
+func (e launchError) Is(target error) bool { return target == ErrNoRuntime }

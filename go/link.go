@@ -1,0 +1,137 @@
+package plugmux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/yamux"
+	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
+	"plugmux.dev/gen/go/plugins/v1/pluginsv1connect"
+)
+
+// HostURL is the base URL of what the runtime serves, for clients that are made with [Host].
+const HostURL = "http://unix"
+
+// Host is the HTTP client for what the runtime serves. It finds the link in the context of each call, so one client of
+// a service, made once, serves for the life of the program and follows the plugin from link to link:
+//
+//	audit := kvv1connect.NewAuditServiceClient(plugmux.Host, plugmux.HostURL)
+//
+// The context must descend from that of a handler or of [Config.Background].
+var Host = &http.Client{Transport: hostTransport{}}
+
+// Runtime is what the runtime said of itself when it registered the plugin: its name and version, the protocol version
+// it has chosen, and the plugin's configuration. It is nil where the context is not one of a link.
+func Runtime(ctx context.Context) *pluginsv1.RegisterPluginResponse {
+	link, err := linkOf(ctx)
+	if err != nil {
+		return nil
+	}
+	return link.gate.response
+}
+
+// closeTimeout is how long a link that closes waits for streams, and then for handlers, to end.
+const closeTimeout = 2 * time.Second
+
+// link is one connection to a runtime: a yamux session, and an HTTP server and an HTTP client on its streams.
+type link struct {
+	session   *yamux.Session
+	server    *http.Server
+	transport *http.Transport
+	gate      gate
+	served    chan error
+	cancel    context.CancelFunc
+}
+
+// newLink serves a handler on a connection, which then belongs to the link. Of the context it takes the values only:
+// handlers see it end when the link is closed, not when it is merely about to be.
+func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler) *link {
+	config := yamux.DefaultConfig()
+	config.LogOutput = nil
+	config.Logger = slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug)
+	session, err := yamux.Client(conn, config)
+	if err != nil {
+		panic(err) // only a wrong configuration is refused
+	}
+	l := &link{session: session, served: make(chan error, 1), gate: newGate()}
+	ctx, l.cancel = context.WithCancel(withLink(context.WithoutCancel(ctx), l))
+	l.transport = &http.Transport{
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return session.Open() },
+		DisableKeepAlives:  true, // one stream per request: "no open streams" means "nothing in flight"
+		DisableCompression: true,
+	}
+	l.server = &http.Server{
+		Handler:     l.gate.guard(handler),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    slog.NewLogLogger(slog.Default().Handler(), slog.LevelError),
+	}
+	go func() { l.served <- l.server.Serve(session) }()
+	return l
+}
+
+// register announces the plugin, and opens the gate when the runtime has accepted it.
+func (l *link) register(ctx context.Context, announcement *pluginsv1.RegisterPluginRequest, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(withLink(ctx, l), timeout)
+	defer cancel()
+	response, err := pluginsv1connect.NewRegisterServiceClient(Host, HostURL).RegisterPlugin(ctx, announcement)
+	if err != nil {
+		err = fmt.Errorf("the runtime did not register plugin %q: %w", announcement.GetName(), err)
+	}
+	l.gate.resolve(response, err)
+	return err
+}
+
+// close refuses new streams, lets the open ones end, and closes. yamux's own Close would end the connection without a
+// word: the peer could not tell an end in order from a crash.
+func (l *link) close() {
+	deadline, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	saidGoodbye := make(chan error, 1)
+	go func() { saidGoodbye <- l.session.GoAway() }()
+	select {
+	case <-saidGoodbye:
+	case <-deadline.Done():
+	}
+	for l.session.NumStreams() > 0 && deadline.Err() == nil && !l.session.IsClosed() {
+		pause(deadline, time.Millisecond)
+	}
+	_ = l.session.Close()
+	l.cancel()
+	<-l.served
+	handlers, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := l.server.Shutdown(handlers); errors.Is(err, context.DeadlineExceeded) {
+		slog.Warn("handlers have not ended with their link")
+	}
+}
+
+type linkKey struct{}
+
+func withLink(ctx context.Context, l *link) context.Context {
+	return context.WithValue(ctx, linkKey{}, l)
+}
+
+func linkOf(ctx context.Context) (*link, error) {
+	l, ok := ctx.Value(linkKey{}).(*link)
+	if !ok {
+		return nil, errors.New("no runtime in this context: it must descend from that of a handler or of Config.Background")
+	}
+	return l, nil
+}
+
+// hostTransport sends each request over the link in its context.
+type hostTransport struct{}
+
+func (hostTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	l, err := linkOf(request.Context())
+	if err != nil {
+		return nil, err
+	}
+	return l.transport.RoundTrip(request)
+}

@@ -1,0 +1,64 @@
+package plugmux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+const byHand = `%[1]s %[2]s is a plugmux plugin: a runtime starts it, or it connects to one that runs.
+It serves: %[3]s.
+
+  plugmux plugins --plugin %[4]s     launch it and show it
+  PLUGMUX_SOCKET=unix:/path %[4]s    connect it to the runtime that listens there
+`
+
+// Main is [Run] as a whole program: SIGTERM and Ctrl-C end the plugin in order, a second one at once. It returns when
+// the plugin has ended well; otherwise it says why on standard error and exits: with 2 when there is no runtime, as
+// when a person has started the plugin by hand, with 1 for any other failure.
+func Main(config Config, servables ...Servable) {
+	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer release()
+	context.AfterFunc(ctx, release)
+	// Whoever read this program's output may go away, and the plugin lives on: by default Go would let it die then.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+
+	p := newPlugin(config, servables)
+	err := p.run(ctx)
+	switch {
+	case err == nil:
+	case err == ErrNoRuntime: // bare: nobody has tried to launch it
+		fmt.Fprintf(os.Stderr, byHand, p.config.Name, p.config.Version, p.serves(), os.Args[0])
+		os.Exit(exitUsage)
+	case errors.Is(err, ErrNoRuntime):
+		fmt.Fprintf(os.Stderr, "%s: %v\n", p.config.Name, err)
+		os.Exit(exitUsage)
+	default:
+		fmt.Fprintf(os.Stderr, "%s: %v\n", p.config.Name, err)
+		os.Exit(exitFailed)
+	}
+}
+
+func (p *plugin) serves() string {
+	var served []string
+	if provider := p.announcement.GetSecretsProvider(); provider != nil {
+		served = append(served, "secrets "+provider.GetPattern())
+	}
+	if p.announcement.GetAccessControlModule() != nil {
+		served = append(served, "access control")
+	}
+	served = append(served, p.announcement.GetServices()...)
+	if len(served) == 0 {
+		return "no services"
+	}
+	return strings.Join(served, ", ")
+}

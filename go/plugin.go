@@ -1,0 +1,205 @@
+// Package plugmux makes a Go program a plugin.
+//
+// A plugin and its runtime share one connection, multiplexed by yamux, on which both serve and both call: Connect
+// services, plain HTTP and raw byte streams. A runtime launches the plugin, or the plugin starts by itself and dials
+// the runtime's socket; [Main] does whichever its environment asks for:
+//
+//	func main() {
+//		plugmux.Main(plugmux.Config{Version: "v1.0.0"},
+//			plugmux.Secrets("go/**", secrets),
+//			plugmux.Service(kvv1connect.NewKeyValueServiceHandler(&store{})),
+//		)
+//	}
+//
+// Standard output and standard error are the plugin's own: nothing of the protocol passes through them.
+package plugmux
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
+	"plugmux.dev/gen/go/plugins/v1/pluginsv1connect"
+)
+
+const (
+	registrationTimeout = 5 * time.Second
+	firstRedial         = 200 * time.Millisecond
+	longestRedial       = 10 * time.Second
+)
+
+// Config is what a plugin says of itself, and where it finds its runtime. The zero value is usable.
+type Config struct {
+	// Name to register under when the plugin starts by itself; the file name of the program by default. A launched
+	// plugin is named by its runtime.
+	Name string
+	// Version of the plugin: semantic versioning with a leading "v"; "v0.0.0" by default.
+	Version string
+	// Socket of the runtime that a plugin dials when it was not launched, as "unix:/path" or "unix:@abstract"; the
+	// value of PLUGMUX_SOCKET by default.
+	Socket string
+
+	// Background runs in a goroutine of its own after every successful registration. Its context reaches the runtime
+	// (see [Host]) and ends when the link does, or when the plugin is asked to end; the plugin then waits for it.
+	Background func(context.Context)
+
+	// ProtocolVersions are the versions of the application's own protocol that the plugin speaks; 1 by default.
+	ProtocolVersions []uint32
+	// Configuration is what the plugin says about the configuration it takes; it comes with [Runtime].
+	Configuration *pluginsv1.ConfigurationSchema
+	// Priority ranks the plugin among several that serve the same: the higher is asked first.
+	Priority int32
+	// Replica lets the plugin be one of several with its name.
+	Replica bool
+	// Capabilities are free names, for programs that choose among plugins.
+	Capabilities []string
+	// Labels are free metadata that the runtime lists.
+	Labels map[string]string
+}
+
+// Run serves a runtime until the context ends, the runtime asks the plugin to end, or a launched plugin's link is
+// gone; each of these is nil. Calls in flight are given 2 s to finish. A plugin that started by itself dials again, with
+// a growing delay, when its runtime goes away.
+//
+// It fails with [ErrNoRuntime] where the process has none, and with another error when the first connection or
+// registration does.
+func Run(ctx context.Context, config Config, servables ...Servable) error {
+	return newPlugin(config, servables).run(ctx)
+}
+
+// plugin is what stays the same from link to link.
+type plugin struct {
+	config       Config
+	announcement *pluginsv1.RegisterPluginRequest
+	handler      http.Handler
+	stop         context.CancelFunc
+}
+
+func newPlugin(config Config, servables []Servable) *plugin {
+	if config.Name == "" {
+		config.Name = strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
+	}
+	if config.Version == "" {
+		config.Version = "v0.0.0"
+	}
+	p := &plugin{config: config, announcement: &pluginsv1.RegisterPluginRequest{
+		Name:             config.Name,
+		Version:          config.Version,
+		ProtocolVersions: config.ProtocolVersions,
+		Configuration:    config.Configuration,
+		Priority:         config.Priority,
+		Replica:          config.Replica,
+		Capabilities:     config.Capabilities,
+		Labels:           config.Labels,
+	}}
+	site := newSite(p.announcement, servables)
+	site.mux.Handle(pluginsv1connect.NewPluginServiceHandler(shutdownService{p}))
+	p.handler = site
+	return p
+}
+
+func (p *plugin) run(ctx context.Context) error {
+	launch, err := takeLaunchConfig()
+	if err != nil {
+		return err
+	}
+	ctx, p.stop = context.WithCancel(ctx)
+	defer p.stop()
+	if launch != nil {
+		return p.serveLaunched(ctx, launch)
+	}
+	socket := p.config.Socket
+	if socket == "" {
+		socket = os.Getenv(socketVariable)
+	}
+	if socket == "" {
+		return ErrNoRuntime
+	}
+	return p.serveDialling(ctx, socket)
+}
+
+func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error {
+	conn, err := launch.open()
+	if err != nil {
+		return err
+	}
+	p.announcement.Name = launch.Name
+	return p.stay(ctx, newLink(ctx, conn, p.handler), launch.Timeout)
+}
+
+func (p *plugin) serveDialling(ctx context.Context, socket string) error {
+	delay, served := firstRedial, false
+	for ctx.Err() == nil {
+		conn, err := dial(ctx, socket)
+		if err == nil {
+			err = p.stay(ctx, newLink(ctx, conn, p.handler), registrationTimeout)
+		}
+		switch {
+		case err == nil:
+			delay, served = firstRedial, true
+		case ctx.Err() != nil:
+			return nil
+		case !served:
+			return err
+		}
+		// Jitter keeps the plugins of a runtime that comes back from dialling in step.
+		pause(ctx, delay/2+rand.N(delay/2))
+		delay = min(2*delay, longestRedial)
+	}
+	return nil
+}
+
+// stay registers on a link and serves until the link or the context ends. Signals end the stay in order: what the
+// runtime has asked is answered first.
+func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) error {
+	defer link.close()
+	if err := link.register(ctx, p.announcement, timeout); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	stay, leave := context.WithCancel(withLink(ctx, link))
+	background := make(chan struct{})
+	go func() {
+		defer close(background)
+		if p.config.Background != nil {
+			p.config.Background(stay)
+		}
+	}()
+	select {
+	case <-ctx.Done():
+	case <-link.session.CloseChan():
+	}
+	leave()
+	<-background
+	return nil
+}
+
+// shutdownService is what every plugin serves beside its own services.
+type shutdownService struct{ plugin *plugin }
+
+// Shutdown answers at once; the link stays until the answer has been read.
+func (s shutdownService) Shutdown(context.Context, *pluginsv1.ShutdownRequest) (*pluginsv1.ShutdownResponse, error) {
+	s.plugin.stop()
+	return &pluginsv1.ShutdownResponse{}, nil
+}
+
+// ErrNoRuntime tells that the process has no runtime to serve: it was not launched by one and knows no socket, or its
+// launch configuration cannot be used.
+var ErrNoRuntime = errors.New("no runtime has launched this plugin, and " + socketVariable + " names none")
+
+func pause(ctx context.Context, duration time.Duration) {
+	timer := time.NewTimer(duration)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

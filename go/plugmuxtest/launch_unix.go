@@ -1,0 +1,86 @@
+//go:build unix
+
+package plugmuxtest
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// LaunchVariable is the environment variable of the launch configuration, under the name that every runtime of this
+// wire sets.
+const LaunchVariable = "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"
+
+// Launch starts a plugin whose link is a socket pair. It registers under the file name of its program. The caller waits
+// for the command.
+func Launch(command *exec.Cmd, timeout time.Duration, options Options) (*Link, error) {
+	ours, theirs, err := socketpair()
+	if err != nil {
+		return nil, err
+	}
+	defer ours.Close()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		return nil, errors.Join(err, theirs.Close())
+	}
+	return start(command, map[string]any{"fd": 3}, timeout, options, conn, theirs)
+}
+
+// socketpair makes two connected sockets, and lets no child that is being started meanwhile inherit them.
+func socketpair() (*os.File, *os.File, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	syscall.CloseOnExec(pair[0])
+	syscall.CloseOnExec(pair[1])
+	return os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs"), nil
+}
+
+// LaunchWithPipes starts a plugin whose link is a pair of one-way pipes.
+func LaunchWithPipes(command *exec.Cmd, timeout time.Duration, options Options) (*Link, error) {
+	theirRead, ourWrite, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	ourRead, theirWrite, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, theirRead.Close(), ourWrite.Close())
+	}
+	return start(command, map[string]any{"r": 3, "w": 4}, timeout, options, pipes{ourRead, ourWrite}, theirRead, theirWrite)
+}
+
+func start(command *exec.Cmd, ends map[string]any, timeout time.Duration, options Options, conn io.ReadWriteCloser, theirs ...*os.File) (*Link, error) {
+	ends["name"], ends["timeout"] = filepath.Base(command.Path), timeout.Nanoseconds()
+	text, err := json.Marshal(ends)
+	if err == nil {
+		command.Env = append(command.Environ(), LaunchVariable+"="+string(text))
+		command.ExtraFiles = theirs
+		err = command.Start()
+	}
+	for _, file := range theirs {
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return NewLink(conn, options), nil
+}
+
+type pipes struct {
+	io.ReadCloser
+	w io.WriteCloser
+}
+
+func (p pipes) Write(data []byte) (int, error) { return p.w.Write(data) }
+
+func (p pipes) Close() error { return errors.Join(p.ReadCloser.Close(), p.w.Close()) }

@@ -1,0 +1,92 @@
+package plugmux
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+const (
+	streamPrefix   = "/stream/"
+	streamProtocol = "plugmux-stream"
+	streamAccepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: " + streamProtocol + "\r\n\r\n"
+)
+
+// Stream is a raw byte stream between the plugin and its runtime. It may be read and written at the same time.
+// Deadlines work as on any [net.Conn].
+type Stream struct{ net.Conn }
+
+// CloseWrite tells the peer that nothing more will be written; reading goes on, for 5 minutes at most, which is how
+// long a yamux stream may stay half closed.
+func (s *Stream) CloseWrite() error { return s.Conn.Close() }
+
+// Close ends the stream. What the peer still sends is discarded.
+func (s *Stream) Close() error {
+	err := s.Conn.Close()
+	// yamux cannot refuse what a peer sends, and a peer that has no window left could not even close.
+	go func() { _, _ = io.Copy(io.Discard, s.Conn) }()
+	return err
+}
+
+// StreamHandler serves one raw stream, which is closed when it returns. The context ends with the link.
+type StreamHandler func(ctx context.Context, stream *Stream)
+
+// RawStream serves raw streams that the runtime opens under a name.
+func RawStream(name string, handler StreamHandler) Servable {
+	return func(s *site) { s.streams[name] = handler }
+}
+
+// OpenStream opens a raw stream to the endpoint that the runtime serves under a name. The context, which must descend
+// from that of a handler or of [Config.Background], bounds the opening only.
+func OpenStream(ctx context.Context, name string) (*Stream, error) {
+	link, err := linkOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := link.session.Open()
+	if err == nil {
+		conn, err = upgrade(ctx, conn, "unix", streamPrefix+url.PathEscape(name), streamProtocol)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("raw stream %q: %w", name, err)
+	}
+	return &Stream{conn}, nil
+}
+
+func (s *site) serveStream(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	handler, ok := s.streams[name]
+	if !ok {
+		http.Error(w, fmt.Sprintf("no raw stream is served under the name %q", name), http.StatusNotFound)
+		return
+	}
+	if !strings.EqualFold(r.Header.Get("Upgrade"), streamProtocol) {
+		w.Header().Set("Upgrade", streamProtocol)
+		http.Error(w, "a raw stream begins with Upgrade: "+streamProtocol, http.StatusUpgradeRequired)
+		return
+	}
+	stream, err := takeOver(w)
+	if err != nil {
+		return // the peer has gone
+	}
+	defer stream.Close()
+	handler(r.Context(), stream)
+}
+
+// takeOver takes the connection from the HTTP server first and answers then, so that nothing the peer sends upon the
+// answer can be taken for HTTP.
+func takeOver(w http.ResponseWriter) (*Stream, error) {
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(conn, streamAccepted); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return &Stream{withBuffered(conn, buffered.Reader)}, nil
+}
