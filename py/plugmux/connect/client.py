@@ -1,0 +1,295 @@
+"""The base class of generated clients, and unary calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+from ..errors import ConfigError
+from ..exchange import ClientTransport, Complete, Headers, Request
+from .client_stream import BidiStream, ServerStream, StreamingCall
+from .client_wire import carry, message_of, too_late
+from .codec import Codec, codec_named
+from .compression import Compression, accept_encoding, named
+from .context import Context
+from .deadline import Deadline
+from .error import RpcError
+from .interceptor import Interceptor, around_stream, around_unary, checked
+from .limits import Limits, too_large
+from .metadata import Metadata, MetadataLike
+from .service import close, only
+from .terms import timeout_field
+from .trace import TRACE
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from .spec import MethodSpec, ServiceSpec
+
+__all__ = ["Client", "transport_of"]
+
+Req = TypeVar("Req", bound="Message")
+Res = TypeVar("Res", bound="Message")
+
+USER_AGENT = (b"user-agent", b"plugmux-python")
+VERSION = (b"connect-protocol-version", b"1")
+LONGEST_URL = 8192
+
+
+class Client:
+    """Calls a service; the class that is generated for it has a method for each of its methods.
+
+    Args:
+        transport: what carries the calls: a `ClientTransport`, an object that has one as its `transport` (a `Link`, a
+            `Plugin`), or an `httpx.AsyncClient` (or httpx2's) with a `base_url`.
+        codec: `"proto"` or `"json"`.
+        compression: the name of the compression of what is sent; none by default.
+        accept: names of the compressions that are offered to the server; none by default, for on a local link
+            compression only costs time.
+        compress_min: messages of fewer bytes are sent uncompressed (1 KiB).
+        limits: bounds on the size of messages.
+        interceptors: run around every call, the first outermost.
+        timeout: seconds for a call that gives no time limit of its own; `None` for no limit.
+        headers: fields that go with every call.
+        get: whether methods without side effects are called by HTTP GET where the URL stays within 8 KiB.
+
+    Raises:
+        ConfigError: an argument is not of these.
+
+    Every method raises `RpcError` when its call fails, for whatever reason. Cancelling the task that waits for a call,
+    or leaving a stream early, resets the call's stream, which cancels the handler on the server.
+    """
+
+    spec: ClassVar[ServiceSpec]
+
+    def __init__(
+        self,
+        transport: object,
+        /,
+        *,
+        codec: str = "proto",
+        compression: str | None = None,
+        accept: Iterable[str] = (),
+        compress_min: int = 1024,
+        limits: Limits | None = None,
+        interceptors: Iterable[Interceptor] = (),
+        timeout: float | None = None,
+        headers: MetadataLike = (),
+        get: bool = False,
+    ) -> None:
+        self._transport = transport_of(transport)
+        self._options: dict[str, Any] = {
+            "codec": codec,
+            "compression": compression,
+            "accept": tuple(accept),
+            "compress_min": compress_min,
+            "limits": limits,
+            "interceptors": checked(interceptors),
+            "timeout": timeout,
+            "headers": Metadata(headers),
+            "get": get,
+        }
+        self._codec: Codec = codec_named(codec)
+        self._compression: Compression | None = None if compression is None else named(compression)
+        self._accept = accept_encoding(named(name).name for name in self._options["accept"])
+        self._compress_min = compress_min
+        self._limits = limits or Limits()
+        self._interceptors: tuple[Interceptor, ...] = self._options["interceptors"]
+        self._timeout = timeout
+        self._get = get
+        self._content_type = b"application/" + self._codec.name.encode()
+        self._common = [VERSION, *self._options["headers"].raw]
+        if not any(name == b"user-agent" for name, _ in self._common):
+            self._common.append(USER_AGENT)
+        accept_field = [(b"accept-encoding", self._accept)] if self._accept else []
+        self._unary_headers = ((b"content-type", self._content_type), *self._common, *accept_field)
+
+    def using(self, **options: Any) -> Self:
+        """The same client with other options, those of the constructor: `kv.using(codec="json").get(...)`."""
+        return type(self)(self._transport, **{**self._options, **options})
+
+    async def _unary(
+        self,
+        method: MethodSpec[Req, Res],
+        request: Req,
+        timeout: float | None,
+        headers: MetadataLike | None,
+        context: Context | None,
+    ) -> Res:
+        """Make a unary call."""
+        if timeout is None:
+            timeout = self._timeout
+        fields = Metadata(headers).raw if headers else ()
+        if not self._interceptors and context is None:
+            return await self._call(method, request, timeout, fields, None)
+        context = self._begin(method, fields, context)
+        deadline = None if timeout is None else Deadline(timeout)
+        if deadline is not None:
+            deadline.guard(None)
+        context._deadline = deadline
+
+        async def call(request: Any, context: Context) -> Any:
+            return await self._call(method, request, context.time_left, context.request_headers.raw, context)
+
+        try:
+            reply: Res = await around_unary(self._interceptors, call)(request, context)
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+        return reply
+
+    def _begin(self, method: MethodSpec[Any, Any], fields: Headers, context: Context | None) -> Context:
+        context = context or Context()
+        context.method = method
+        context.http_method = "GET" if self._get and method.no_side_effects else "POST"
+        context._request_headers = None
+        context._raw_headers = fields
+        return context
+
+    async def _call(
+        self, method: MethodSpec[Req, Res], request: Req, timeout: float | None, fields: Headers, context: Context | None
+    ) -> Res:
+        if not isinstance(request, method.request):
+            raise TypeError(f"{method.path} takes a {method.request.__name__}, not a {type(request).__name__}")
+        codec = self._codec
+        call = None
+        if self._get and method.no_side_effects:
+            call = self._by_get(method, request, timeout, fields)
+        if call is None:
+            body = codec.encode(request)
+            if len(body) > self._limits.send:
+                raise too_large("send", len(body), self._limits.send)
+            headers: Headers = self._unary_headers
+            if timeout is not None or fields or self._compression is not None or TRACE.get():
+                headers, body = self._with_extras(headers, body, timeout, fields)
+            call = Request(method.path, headers, body, "POST", timeout)
+        if timeout is not None and timeout <= 0:
+            raise too_late(method, timeout, sent=False)
+        reply: Complete = await carry(method, timeout, self._limits, self._transport.fetch(call, self._limits.receive))
+        return message_of(reply, method, codec, self._content_type, self._limits.receive, context)
+
+    def _with_extras(
+        self, headers: Headers, body: bytes, timeout: float | None, fields: Headers
+    ) -> tuple[Headers, bytes]:
+        extended = merged(headers, fields)
+        if timeout is not None and timeout != float("inf"):
+            extended.append(timeout_field(timeout))
+        if self._compression is not None and len(body) >= self._compress_min:
+            body = self._compression.compress(body)
+            extended.append((b"content-encoding", self._compression.name.encode()))
+        return extended, body
+
+    def _by_get(
+        self, method: MethodSpec[Any, Any], request: Message, timeout: float | None, fields: Headers
+    ) -> Request | None:
+        """The call as a GET, or `None` where its URL would be too long."""
+        from base64 import urlsafe_b64encode
+
+        data = self._codec.encode_stable(request)
+        query = f"?connect=v1&encoding={self._codec.name}&base64=1&message="
+        if self._compression is not None and len(data) >= self._compress_min:
+            data = self._compression.compress(data)
+            query = f"?connect=v1&encoding={self._codec.name}&compression={self._compression.name}&base64=1&message="
+        path = method.path + query + urlsafe_b64encode(data).rstrip(b"=").decode()
+        if len(path) > LONGEST_URL:
+            return None
+        unneeded = (b"content-type", VERSION[0])
+        headers = merged([field for field in self._unary_headers if field[0] not in unneeded], fields)
+        if timeout is not None and timeout != float("inf"):
+            headers.append(timeout_field(timeout))
+        return Request(path, headers, b"", "GET", timeout)
+
+    def _streaming(
+        self, method: MethodSpec[Any, Any], timeout: float | None, headers: MetadataLike | None, context: Context | None
+    ) -> tuple[StreamingCall, Context]:
+        context = self._begin(method, Metadata(headers).raw if headers else (), context)
+        call = StreamingCall(
+            self._transport,
+            method,
+            self._codec,
+            self._compression,
+            self._accept,
+            self._compress_min,
+            self._limits,
+            self._common,
+            self._timeout if timeout is None else timeout,
+        )
+        call.run = around_stream(self._interceptors, call.exchange)
+        return call, context
+
+    def _server_stream(
+        self,
+        method: MethodSpec[Req, Res],
+        request: Req,
+        timeout: float | None,
+        headers: MetadataLike | None,
+        context: Context | None,
+    ) -> ServerStream[Res]:
+        """Make a call that is answered by a stream."""
+        call, context = self._streaming(method, timeout, headers, context)
+        return ServerStream(call.run(_one(request), context), context)
+
+    async def _client_stream(
+        self,
+        method: MethodSpec[Req, Res],
+        requests: AsyncIterable[Req] | Iterable[Req],
+        timeout: float | None,
+        headers: MetadataLike | None,
+        context: Context | None,
+    ) -> Res:
+        """Make a call of many requests and one response."""
+        call, context = self._streaming(method, timeout, headers, context)
+        replies = call.run(_each(requests), context)
+        try:
+            reply: Res = await only(replies, "response")
+        finally:
+            await close(replies)
+        return reply
+
+    def _bidi_stream(
+        self, method: MethodSpec[Req, Res], timeout: float | None, headers: MetadataLike | None, context: Context | None
+    ) -> BidiStream[Req, Res]:
+        """Make a call of streams both ways."""
+        call, context = self._streaming(method, timeout, headers, context)
+        return BidiStream(call.run, context)
+
+
+def merged(headers: Headers, fields: Headers) -> list[tuple[bytes, bytes]]:
+    """The protocol's headers with the caller's fields and the trace fields; the caller's own go before ours."""
+    names = {name for name, _ in fields}
+    result = [field for field in headers if field[0] != b"user-agent" or b"user-agent" not in names]
+    result += fields
+    result += [field for field in TRACE.get() if field[0] not in names]
+    return result
+
+
+async def _one(request: Any) -> AsyncIterator[Any]:
+    yield request
+
+
+async def _each(requests: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            yield request
+    else:
+        for request in requests:
+            yield request
+
+
+def transport_of(target: Any) -> ClientTransport:
+    """The client transport of whatever a client may be made with.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for candidate in (target, getattr(target, "transport", None)):
+        if callable(getattr(candidate, "fetch", None)) and callable(getattr(candidate, "send", None)):
+            transport: ClientTransport = candidate
+            return transport
+    if type(target).__module__.partition(".")[0] in {"httpx", "httpx2"} or hasattr(target, "aclose"):
+        from .httpx import HttpxTransport
+
+        return HttpxTransport(target)
+    raise ConfigError(
+        f"{target!r} cannot carry calls: give a ClientTransport, an object with one as its `transport`, or an httpx client"
+    )

@@ -1,0 +1,343 @@
+"""The client's side of a streaming call.
+
+    requests ── interceptors ── exchange ── the transport
+    responses <─ interceptors <─┘
+
+`StreamingCall.exchange` is the innermost piece: an asynchronous generator from requests to responses. Closing it resets
+the stream; so does dropping it, for the event loop closes generators that nobody holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from ..errors import ExchangeError, LinkError, StreamClosed
+from ..exchange import ClientTransport, Headers, Incoming, Request
+from .client_wire import protocol_error, received, same_type, too_late, translated
+from .code import Code
+from .codec import Codec
+from .compression import Compression
+from .context import Context
+from .deadline import Deadline
+from .envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
+from .error import RpcError, error_from_json
+from .interceptor import StreamNext
+from .limits import Limits, too_large
+from .metadata import Metadata
+from .service import close
+from .spec import MethodSpec
+from .terms import timeout_field
+from .trace import TRACE
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+__all__ = ["BidiStream", "ServerStream", "StreamingCall"]
+
+Req = TypeVar("Req", bound="Message")
+Res = TypeVar("Res", bound="Message")
+
+
+class StreamingCall:
+    """How one streaming call is made."""
+
+    def __init__(
+        self,
+        transport: ClientTransport,
+        method: MethodSpec[Any, Any],
+        codec: Codec,
+        compression: Compression | None,
+        accept: bytes,
+        compress_min: int,
+        limits: Limits,
+        headers: Headers,
+        timeout: float | None,
+    ) -> None:
+        self._transport = transport
+        self._method = method
+        self._codec = codec
+        self._compression = compression
+        self._accept = accept
+        self._compress_min = compress_min
+        self._limits = limits
+        self._headers = headers
+        self._timeout = timeout
+        self._fault: BaseException | None = None
+        self.run: StreamNext = self.exchange
+
+    async def exchange(self, requests: AsyncIterator[Any], context: Context) -> AsyncGenerator[Any, None]:
+        """Send the requests and give the responses."""
+        if self._timeout is not None and self._timeout <= 0:
+            raise too_late(self._method, self._timeout, sent=False)
+        deadline = None if self._timeout is None or self._timeout == float("inf") else Deadline(self._timeout)
+        context._deadline = deadline
+        incoming: Incoming | None = None
+        messages: AsyncIterator[Any] | None = None
+        try:
+            incoming = await self._transport.send(await self._request(requests, context))
+            self._check_head(incoming, context)
+            messages = self._messages(incoming, context)
+            async for message in messages:
+                if deadline is None:
+                    yield message
+                    continue
+                deadline.guard(None)
+                yield message
+                if deadline.expired:
+                    raise too_late(self._method, self._timeout)
+                deadline.guard(asyncio.current_task())
+        except (ExchangeError, LinkError, TimeoutError) as error:
+            if self._fault is not None:
+                raise self._fault from None
+            raise translated(error, self._method, self._timeout, self._limits) from error
+        except asyncio.CancelledError:
+            if deadline is None or not deadline.claims():
+                raise
+            raise too_late(self._method, self._timeout) from None
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            if messages is not None:
+                await close(messages)
+            if incoming is not None:
+                await incoming.aclose()
+            await close(requests)
+
+    async def _request(self, requests: AsyncIterator[Any], context: Context) -> Request:
+        fields = context.request_headers.raw
+        names = {name for name, _ in fields}
+        headers = [(b"content-type", b"application/connect+" + self._codec.name.encode())]
+        headers += [field for field in self._headers if field[0] != b"user-agent" or b"user-agent" not in names]
+        headers += fields
+        headers += [field for field in TRACE.get() if field[0] not in names]
+        if self._compression is not None:
+            headers.append((b"connect-content-encoding", self._compression.name.encode()))
+        if self._accept:
+            headers.append((b"connect-accept-encoding", self._accept))
+        if context._deadline is not None:
+            headers.append(timeout_field(context._deadline.time_left))
+        body = self._bodies(requests) if self._method.kind.client_streams else await self._whole_body(requests)
+        return Request(self._method.path, headers, body)
+
+    async def _whole_body(self, requests: AsyncIterator[Any]) -> bytes:
+        return b"".join([self._envelope(request) async for request in requests])
+
+    async def _bodies(self, requests: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+        try:
+            async for request in requests:
+                yield self._envelope(request)
+        except Exception as error:
+            self._fault = error  # the caller's own; raised as it is, whatever the transport makes of it
+            raise
+        finally:
+            await close(requests)
+
+    def _envelope(self, request: Message) -> bytes:
+        if not isinstance(request, self._method.request):
+            wanted = self._method.request.__name__
+            raise TypeError(f"{self._method.path} takes messages of {wanted}, not a {type(request).__name__}")
+        data = self._codec.encode(request)
+        if len(data) > self._limits.send:
+            raise too_large("send", len(data), self._limits.send)
+        if self._compression is not None and len(data) >= self._compress_min:
+            return envelope(self._compression.compress(data), COMPRESSED)
+        return envelope(data)
+
+    def _check_head(self, incoming: Incoming, context: Context) -> None:
+        context.received(incoming.headers, ())
+        if incoming.status != 200:
+            code = Code.from_http(incoming.status)
+            raise RpcError(code, f"the peer answered with HTTP status {incoming.status}", metadata=context.response_headers)
+        kind = dict(incoming.headers).get(b"content-type", b"")
+        if not same_type(kind, b"application/connect+" + self._codec.name.encode()):
+            code = Code.INTERNAL if kind.startswith(b"application/connect+") else Code.UNKNOWN
+            raise RpcError(code, f"the response has the content type {kind!r}, not that of the request")
+
+    async def _messages(self, incoming: Incoming, context: Context) -> AsyncIterator[Any]:
+        reader = EnvelopeReader(self._limits.receive)
+        encoding = dict(incoming.headers).get(b"connect-content-encoding")
+        decode, response, limit = self._codec.decode, self._method.response, self._limits.receive
+        end: bytes | None = None
+        try:
+            async for chunk in incoming:
+                for flags, data in reader.feed(chunk):
+                    if end is not None:
+                        protocol_error("the response goes on after the end of its stream")
+                    if flags & COMPRESSED:
+                        if encoding is None or encoding == b"identity":
+                            protocol_error("a message is compressed, but the response names no compression")
+                        data = received(encoding, data, limit)
+                    if flags & END_STREAM:
+                        end = data
+                    elif flags & ~COMPRESSED:
+                        protocol_error(f"an envelope of the response has the flags {flags:#04x}")
+                    else:
+                        try:
+                            message = decode(response, data)
+                        except ValueError as error:
+                            raise RpcError(Code.INTERNAL, f"a message is {error}") from error
+                        yield message
+        except EnvelopeTooLarge as error:
+            raise too_large("receive", error.size, limit) from None
+        if reader.pending:
+            protocol_error(f"the response ends within an envelope, after {reader.pending} bytes of it")
+        if end is None:
+            protocol_error("the response ends without the message that ends a stream")
+        _finish(end, context)
+
+
+def _finish(data: bytes, context: Context) -> None:
+    """Take the message that ends a stream: note the trailers, raise the error if there is one."""
+    if data == b"{}":
+        return
+    import json
+
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        protocol_error("the message that ends the stream is not a JSON object")
+    trailers = context.response_trailers.raw
+    metadata = fields.get("metadata")
+    for name, values in metadata.items() if isinstance(metadata, dict) else ():
+        trailers += [(name.lower().encode(), str(v).encode()) for v in (values if isinstance(values, list) else ())]
+    if fields.get("error") is not None:
+        error = error_from_json(fields["error"], Code.UNKNOWN)
+        error.metadata = Metadata.from_wire([*context.response_headers.raw, *trailers])
+        raise error
+
+
+class _Responses(Generic[Res]):
+    """The responses of a call: iterated with `async for`, closed early by leaving `async with`."""
+
+    def __init__(self, messages: AsyncIterator[Res], context: Context) -> None:
+        self._messages = messages
+        self._first: asyncio.Task[Res] | None = None
+        self.context = context
+
+    @property
+    def response_headers(self) -> Metadata:
+        """The fields that came before the first message; empty until it has come."""
+        return self.context.response_headers
+
+    @property
+    def response_trailers(self) -> Metadata:
+        """The fields that came after the last message; empty until the stream has ended."""
+        return self.context.response_trailers
+
+    def _start(self) -> None:
+        """Send the request now, and not when the first message is asked for."""
+
+        async def first() -> Res:
+            return await anext(self._messages)
+
+        self._first = asyncio.ensure_future(first())
+
+    def __aiter__(self) -> AsyncIterator[Res]:
+        return self._messages if self._first is None else self
+
+    def __anext__(self) -> Awaitable[Res]:
+        first, self._first = self._first, None
+        return anext(self._messages) if first is None else first
+
+    async def aclose(self) -> None:
+        """End the call; if it has not ended by itself its stream is reset. May be called more than once."""
+        first, self._first = self._first, None
+        if first is not None:
+            first.cancel()
+            await asyncio.wait((first,))
+            if not first.cancelled():
+                first.exception()  # whoever leaves without reading does not ask for it
+        await close(self._messages)
+
+    async def __aenter__(self) -> Self:
+        if self._first is None:
+            self._start()
+            await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class ServerStream(_Responses[Res]):
+    """A call that is answered by a stream: `async with kv.watch(...) as stream: async for item in stream: ...`.
+
+    Entering `async with` sends the request; without it the first step of `async for` does. Leaving either early resets
+    the stream. One task at a time may read.
+    """
+
+
+class BidiStream(_Responses[Res], Generic[Req, Res]):
+    """A call of streams both ways: `async with kv.chat() as call: await call.send(...); await call.close_send()`.
+
+    Sending and receiving go on independently, in one task or in two.
+    """
+
+    def __init__(self, run: StreamNext, context: Context) -> None:
+        self._outbox = _Outbox(context)
+        super().__init__(run(self._outbox, context), context)
+
+    async def send(self, request: Req) -> None:
+        """Send a message; waits while the one before it has not been taken by the transport.
+
+        Raises:
+            StreamClosed: `close_send` was called, or the call has ended; reading the responses tells why.
+        """
+        if self._first is None and not self._outbox.opened:
+            self._start()
+        await self._outbox.put(request)
+
+    async def close_send(self) -> None:
+        """Say that no more messages will be sent. May be called more than once."""
+        if self._first is None and not self._outbox.opened:
+            self._start()
+        self._outbox.end()
+
+
+class _Outbox(AsyncIterator[Any]):
+    """Where the messages of a bidirectional call wait, one at a time, for the transport to take them."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._item: Any = None
+        self._changed = asyncio.Event()
+        self._ended = False
+        self._dropped = False
+        self.opened = False
+
+    async def put(self, item: Any) -> None:
+        while self._item is not None and not self._dropped:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._ended or self._dropped:
+            why = "the call has ended; reading its responses tells why" if self._dropped else "close_send was called"
+            raise StreamClosed(f"{self._context.method.path} takes no more messages: {why}")
+        self._item = item
+        self.opened = True
+        self._changed.set()
+
+    def end(self) -> None:
+        self._ended = self.opened = True
+        self._changed.set()
+
+    async def __anext__(self) -> Any:
+        self.opened = True
+        while self._item is None:
+            if self._ended:
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        item, self._item = self._item, None
+        self._changed.set()
+        return item
+
+    async def aclose(self) -> None:
+        self._dropped = True
+        self._changed.set()

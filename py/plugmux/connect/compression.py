@@ -1,0 +1,191 @@
+"""Compression of messages: gzip always, br and zstd where their packages are installed.
+
+A decompressor is given a limit, and stops there: a small message that would unpack into a huge one never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from ..errors import ConfigError
+from .code import Code
+from .error import RpcError
+from .limits import too_large
+
+__all__ = [
+    "NAMES",
+    "Compression",
+    "DecompressedTooLarge",
+    "accept_encoding",
+    "decompressed",
+    "installed",
+    "named",
+    "negotiate",
+]
+
+
+class DecompressedTooLarge(Exception):
+    """The data unpack into more than the limit."""
+
+
+class Compression(Protocol):
+    """One content coding. `decompress` raises `ValueError` for data that are not of this coding."""
+
+    @property
+    def name(self) -> str: ...
+    def compress(self, data: bytes, /) -> bytes: ...
+    def decompress(self, data: bytes, limit: int, /) -> bytes: ...
+
+
+class _Gzip:
+    name = "gzip"
+
+    def __init__(self) -> None:
+        import zlib
+
+        self._zlib = zlib
+
+    def compress(self, data: bytes, /) -> bytes:
+        # wbits 31 is the gzip format; level 1 costs a third of level 6 and gives most of its gain on messages.
+        packer = self._zlib.compressobj(1, wbits=31)
+        return packer.compress(data) + packer.flush()
+
+    def decompress(self, data: bytes, limit: int, /) -> bytes:
+        unpacked = b""
+        while data:  # gzip data may be several members, one after the other
+            unpacker = self._zlib.decompressobj(wbits=31)
+            try:
+                unpacked += unpacker.decompress(data, limit + 1 - len(unpacked))
+            except self._zlib.error as error:
+                raise ValueError(f"not gzip data: {error}") from error
+            if len(unpacked) > limit:
+                raise DecompressedTooLarge
+            if not unpacker.eof:
+                raise ValueError("the gzip data end early")
+            data = unpacker.unused_data
+        return unpacked
+
+
+class _Brotli:
+    name = "br"
+
+    def __init__(self) -> None:
+        import brotli
+
+        self._brotli = brotli
+
+    def compress(self, data: bytes, /) -> bytes:
+        packed: bytes = self._brotli.compress(data, quality=4)
+        return packed
+
+    def decompress(self, data: bytes, limit: int, /) -> bytes:
+        unpacker = self._brotli.Decompressor()
+        unpacked = b""
+        try:
+            while not unpacker.is_finished():
+                piece: bytes = unpacker.process(data, output_buffer_limit=limit + 1 - len(unpacked))
+                unpacked += piece
+                if len(unpacked) > limit:
+                    raise DecompressedTooLarge
+                if not piece and not data and not unpacker.is_finished():
+                    raise ValueError("the br data end early")
+                data = b""
+        except self._brotli.error as error:
+            raise ValueError("not br data") from error
+        return unpacked
+
+
+class _Zstandard:
+    name = "zstd"
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self._zstandard = zstandard
+
+    def compress(self, data: bytes, /) -> bytes:
+        return self._zstandard.ZstdCompressor(level=1).compress(data)
+
+    def decompress(self, data: bytes, limit: int, /) -> bytes:
+        # A window of 8 MiB is what RFC 8878 asks every decoder to allow, and bounds what a frame can make it take.
+        decompressor = self._zstandard.ZstdDecompressor(max_window_size=8 << 20)
+        try:
+            with decompressor.stream_reader(data, read_across_frames=True) as reader:
+                unpacked = b""
+                while piece := reader.read(limit + 1 - len(unpacked)):
+                    unpacked += piece
+                    if len(unpacked) > limit:
+                        raise DecompressedTooLarge
+        except self._zstandard.ZstdError as error:
+            raise ValueError("not zstd data") from error
+        return unpacked
+
+
+_MAKERS: dict[str, Callable[[], Compression]] = {"gzip": _Gzip, "br": _Brotli, "zstd": _Zstandard}
+NAMES = tuple(_MAKERS)
+_made: dict[str, Compression | None] = {}
+
+
+def installed(name: str) -> Compression | None:
+    """The compression of this name, or `None` where there is none or its package is not installed."""
+    if name not in _made:
+        maker = _MAKERS.get(name)
+        if maker is None:
+            return None  # a name from the peer: not worth remembering
+        try:
+            _made[name] = maker()
+        except ImportError:
+            _made[name] = None
+    return _made[name]
+
+
+def named(name: str) -> Compression:
+    """The compression of this name.
+
+    Raises:
+        ConfigError: there is none, or its package is not installed.
+    """
+    compression = installed(name)
+    if compression is None:
+        if name in _MAKERS:
+            raise ConfigError(f"compression {name!r} needs a package: install plugmux[compression]")
+        raise ConfigError(f"compression is {name!r}; it must be one of {', '.join(NAMES)}")
+    return compression
+
+
+def accept_encoding(names: Iterable[str]) -> bytes:
+    """The value of an Accept-Encoding field that lists these."""
+    return ", ".join(names).encode()
+
+
+def negotiate(accepted: bytes | None, offered: Iterable[str]) -> Compression | None:
+    """The first compression that the peer accepts and that is offered here, `None` for no compression.
+
+    Args:
+        accepted: the peer's Accept-Encoding field, in its order of preference.
+        offered: the names that may be used.
+    """
+    if not accepted or accepted == b"identity":
+        return None
+    for item in accepted.split(b","):
+        name, _, weight = item.partition(b";")
+        text = name.strip().decode("latin-1")
+        refused = weight.replace(b" ", b"").rstrip(b"0.") == b"q="
+        if text in offered and not refused and (compression := installed(text)) is not None:
+            return compression
+    return None
+
+
+def decompressed(compression: Compression, data: bytes, limit: int) -> bytes:
+    """The data, decompressed.
+
+    Raises:
+        RpcError: they are not of this compression, or unpack into more than the limit.
+    """
+    try:
+        return compression.decompress(data, limit)
+    except DecompressedTooLarge:
+        raise too_large("receive", limit + 1, limit) from None
+    except ValueError as error:
+        raise RpcError(Code.INVALID_ARGUMENT, f"the message cannot be decompressed: {error}") from error

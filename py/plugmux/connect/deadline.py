@@ -1,0 +1,53 @@
+"""A time limit that costs one timer: it cancels a task, and can tell its own cancellation from others'."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+__all__ = ["Deadline"]
+
+
+class Deadline:
+    """Cancels the task under guard when its time is over.
+
+    Args:
+        seconds: how long from now.
+
+    The task is the one that makes the deadline, until `guard` names another or none. Whoever catches the
+    `CancelledError` asks `claims` whether it is the deadline's; `cancel` must be called when the work is done.
+    """
+
+    __slots__ = ("_before", "_handle", "_loop", "_task", "expired", "when")
+
+    def __init__(self, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.guard(asyncio.current_task())
+        self.when = self._loop.time() + seconds
+        self.expired = False
+        self._handle = self._loop.call_at(self.when, self._expire)
+
+    @property
+    def time_left(self) -> float:
+        """Seconds left; negative when the time is over."""
+        return self.when - self._loop.time()
+
+    def guard(self, task: asyncio.Task[Any] | None) -> None:
+        """Name the task that is cancelled when the time is over; with `None` it is only noted."""
+        self._task = task
+        self._before = 0 if task is None else task.cancelling()
+
+    def _expire(self) -> None:
+        self.expired = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def claims(self) -> bool:
+        """Whether the cancellation that the current task has just caught is the deadline's alone."""
+        if not self.expired or self._task is None:
+            return False
+        return self._task.uncancel() <= self._before
+
+    def cancel(self) -> None:
+        """Stop the timer."""
+        self._handle.cancel()

@@ -1,0 +1,95 @@
+"""Code around calls: authentication, logging, retries, tracing; on either end, for unary calls and for streams."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from .context import Context
+
+__all__ = ["Interceptor", "StreamNext", "UnaryNext", "around_stream", "around_unary", "checked"]
+
+UnaryNext: TypeAlias = "Callable[[Any, Context], Awaitable[Any]]"
+"""The rest of a unary call: takes the request, gives the response."""
+StreamNext: TypeAlias = "Callable[[AsyncIterator[Any], Context], AsyncIterator[Any]]"
+"""The rest of a streaming call: takes the requests, gives the responses."""
+
+
+class Interceptor:
+    """Runs around every call of a client or an app; a subclass overrides `unary`, `stream` or both.
+
+    Several are run in the order in which they were given, the first outermost. Each may change the request, the
+    response and the context's fields, raise an `RpcError` instead of calling `next`, or (unary) call it again.
+    """
+
+    async def unary(self, request: Any, context: Context, next: UnaryNext) -> Any:  # noqa: A002 -- its usual name
+        """Run around a unary call; return its response."""
+        return await next(request, context)
+
+    def stream(self, requests: AsyncIterator[Any], context: Context, next: StreamNext) -> AsyncIterator[Any]:  # noqa: A002
+        """Run around a call of any other kind; as a rule an asynchronous generator that yields its responses.
+
+        On the client the stream is reset, and on the server the handler is closed, when the generator is closed early.
+        """
+        return next(requests, context)
+
+
+def checked(interceptors: Iterable[Interceptor]) -> tuple[Interceptor, ...]:
+    """The interceptors, each found to be of the right shape.
+
+    Raises:
+        ConfigError: one would not work, or would do nothing; the message says why.
+    """
+    found = tuple(interceptors)
+    for interceptor in found:
+        if fault := _fault(interceptor):
+            raise ConfigError(f"{interceptor!r} cannot be installed as an interceptor: {fault}")
+    return found
+
+
+def _fault(interceptor: object) -> str | None:
+    if isinstance(interceptor, type):
+        return "it is a class; give an instance of it"
+    if not isinstance(interceptor, Interceptor):
+        return "it is not an instance of a subclass of Interceptor"
+    kind = type(interceptor)
+    if kind.unary is Interceptor.unary and kind.stream is Interceptor.stream:
+        return "it overrides neither `unary` nor `stream`"
+    for name, argument in (("unary", "request"), ("stream", "requests")):
+        try:
+            inspect.signature(getattr(interceptor, name)).bind(None, None, None)
+        except TypeError:
+            return f"its `{name}` does not take ({argument}, context, next)"
+    if not inspect.iscoroutinefunction(interceptor.unary):
+        return "its `unary` is not an `async def`"
+    if inspect.isasyncgenfunction(interceptor.unary):
+        return "its `unary` has a `yield`"
+    if inspect.iscoroutinefunction(interceptor.stream):
+        return "its `stream` is an `async def` without `yield`; it must give an asynchronous iterator"
+    return None
+
+
+def around_unary(interceptors: tuple[Interceptor, ...], call: UnaryNext) -> UnaryNext:
+    """The call with the interceptors around it, the first outermost."""
+    for interceptor in reversed(interceptors):
+        call = _unary_link(interceptor, call)
+    return call
+
+
+def _unary_link(interceptor: Interceptor, call: UnaryNext) -> UnaryNext:
+    return lambda request, context: interceptor.unary(request, context, call)
+
+
+def around_stream(interceptors: tuple[Interceptor, ...], call: StreamNext) -> StreamNext:
+    """The stream with the interceptors around it, the first outermost."""
+    for interceptor in reversed(interceptors):
+        call = _stream_link(interceptor, call)
+    return call
+
+
+def _stream_link(interceptor: Interceptor, call: StreamNext) -> StreamNext:
+    return lambda requests, context: interceptor.stream(requests, context, call)

@@ -1,0 +1,45 @@
+"""How large a message may be, each way."""
+
+from __future__ import annotations
+
+from ..errors import ConfigError
+from .code import Code
+from .error import RpcError
+
+__all__ = ["Limits"]
+
+MEBIBYTE = 1 << 20
+LARGEST = (1 << 32) - 1
+
+
+class Limits:
+    """Bounds on the size of one message, in bytes, before compression and after decompression.
+
+    Args:
+        receive: the largest message that is taken from the peer (4 MiB by default, as in gRPC). It is held while the
+            message is being read and decompressed, so that a peer cannot make this end take more memory.
+        send: the largest message that is sent (4 MiB by default, what a peer with the same default takes).
+
+    Raises:
+        ConfigError: a limit is not within 1 and 4 GiB - 1, the largest length that an envelope can tell.
+    """
+
+    __slots__ = ("receive", "send")
+
+    def __init__(self, *, receive: int = 4 * MEBIBYTE, send: int = 4 * MEBIBYTE) -> None:
+        for name, value in (("receive", receive), ("send", send)):
+            if not 1 <= value <= LARGEST:
+                raise ConfigError(f"Limits.{name} is {value} bytes; it must be within 1 and {LARGEST}")
+        self.receive = receive
+        self.send = send
+
+    def __repr__(self) -> str:
+        return f"Limits(receive={self.receive}, send={self.send})"
+
+
+def too_large(direction: str, size: int, limit: int) -> RpcError:
+    """The error for a message over its limit; `direction` is `"receive"` or `"send"`."""
+    return RpcError(
+        Code.RESOURCE_EXHAUSTED,
+        f"the message has {size} bytes or more, over the limit of {limit} bytes set by Limits.{direction}",
+    )

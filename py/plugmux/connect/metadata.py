@@ -1,0 +1,137 @@
+"""Header and trailer fields of a call, as a multi-map of text and binary values."""
+
+from __future__ import annotations
+
+import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import TypeAlias
+
+from ..errors import ConfigError
+from ..exchange import Headers
+
+__all__ = ["Metadata", "MetadataLike"]
+
+Value: TypeAlias = str | bytes
+MetadataLike: TypeAlias = "Metadata | Mapping[str, Value] | Iterable[tuple[str, Value]]"
+"""What a user may give where fields are wanted."""
+
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+\Z")
+_VALUE = re.compile(r"[\t\x20-\x7e]*\Z")
+_BINARY = "-bin"
+_RESERVED = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+class Metadata(MutableMapping[str, Value]):
+    """Fields by name, where a name may have several values.
+
+    Names are in any case and are kept in lower case. A value is `str`; where the name ends in `-bin` it is `bytes`, and
+    goes over the wire as base64. Indexing gives the first value of a name, `get_all` every one; assigning replaces
+    them, `add` appends one. `raw` has the fields as they stand on the wire.
+
+    Raises:
+        ConfigError: on a name or a value that HTTP or the Connect protocol does not allow here.
+    """
+
+    __slots__ = ("raw",)
+
+    def __init__(self, fields: MetadataLike = ()) -> None:
+        self.raw: list[tuple[bytes, bytes]] = []
+        if isinstance(fields, Metadata):
+            self.raw.extend(fields.raw)
+            return
+        for name, value in fields.items() if isinstance(fields, Mapping) else fields:
+            self.add(name, value)
+
+    @classmethod
+    def from_wire(cls, fields: Headers) -> Metadata:
+        """The metadata that a peer sent; the fields are taken as they are."""
+        metadata = cls()
+        metadata.raw.extend(fields)
+        return metadata
+
+    def add(self, name: str, value: Value) -> None:
+        """Append a value to those of a name."""
+        self.raw.append((_checked_name(name), _encoded(name, value)))
+
+    def get_all(self, name: str) -> list[Value]:
+        """Every value of a name, in order; none where there is none."""
+        key = name.lower().encode("latin-1")
+        return [_decoded(key, value) for field, value in self.raw if field == key]
+
+    def __getitem__(self, name: str) -> Value:
+        key = name.lower().encode("latin-1")
+        for field, value in self.raw:
+            if field == key:
+                return _decoded(key, value)
+        raise KeyError(name)
+
+    def __setitem__(self, name: str, value: Value) -> None:
+        field = (_checked_name(name), _encoded(name, value))
+        self.raw[:] = [other for other in self.raw if other[0] != field[0]]
+        self.raw.append(field)
+
+    def __delitem__(self, name: str) -> None:
+        key = name.lower().encode("latin-1")
+        kept = [field for field in self.raw if field[0] != key]
+        if len(kept) == len(self.raw):
+            raise KeyError(name)
+        self.raw[:] = kept
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name.decode("latin-1") for name, _ in self.raw))
+
+    def __len__(self) -> int:
+        return len({name for name, _ in self.raw})
+
+    def __repr__(self) -> str:
+        return f"<Metadata {list(self)}>"  # names only: a value may be a credential
+
+
+def _checked_name(name: str) -> bytes:
+    lower = name.lower()
+    if not _NAME.match(lower):
+        raise ConfigError(f"{name!r} is not the name of a header field")
+    if lower in _RESERVED or lower.startswith(("connect-", "trailer-")):
+        raise ConfigError(f"the header field {lower!r} is set by the protocol; use another name")
+    return lower.encode("ascii")
+
+
+def _encoded(name: str, value: Value) -> bytes:
+    if isinstance(value, bytes):
+        if not name.lower().endswith(_BINARY):
+            raise ConfigError(f"the field {name!r} has a value of bytes; a name for binary values ends in {_BINARY!r}")
+        return b2a_base64(value, newline=False).rstrip(b"=")
+    if not _VALUE.match(value) or value != value.strip():
+        raise ConfigError(f"the value of {name!r} has characters that a header field cannot carry; use a -bin field")
+    return value.encode("ascii")
+
+
+def _decoded(key: bytes, value: bytes) -> Value:
+    return from_base64(value) if key.endswith(b"-bin") else value.decode("latin-1")
+
+
+def from_base64(text: bytes) -> bytes:
+    """Decode base64 of either alphabet, padded or not; what is not base64 gives no bytes."""
+    try:
+        return a2b_base64(text.translate(_STANDARD).rstrip(b"=") + b"==")
+    except Base64Error:
+        return b""
+
+
+_STANDARD = bytes.maketrans(b"-_", b"+/")

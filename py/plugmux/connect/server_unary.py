@@ -1,0 +1,155 @@
+"""The server's side of a unary call: a whole request in, a whole response out. Both entries of the app run this."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ..exchange import Complete, Headers
+from .code import Code
+from .compression import decompressed
+from .context import Context
+from .deadline import Deadline
+from .error import RpcError, error_to_json
+from .interceptor import UnaryNext
+from .limits import Limits, too_large
+from .spec import MethodSpec
+from .terms import Terms
+from .trace import TRACE, trace_fields
+
+__all__ = ["UnaryCall", "UnaryRoute", "failure", "refusal"]
+
+logger = logging.getLogger("plugmux.connect")
+
+ERROR_HEADERS = [(b"content-type", b"application/json")]
+
+
+class UnaryRoute:
+    """A unary method with what answers it.
+
+    Args:
+        method: the method.
+        handler: the service's handler with the interceptors around it.
+        limits: bounds on the messages.
+        compress_min: responses of fewer bytes are not compressed.
+    """
+
+    __slots__ = ("compress_min", "handler", "limits", "method")
+
+    def __init__(self, method: MethodSpec[Any, Any], handler: UnaryNext, limits: Limits, compress_min: int) -> None:
+        self.method = method
+        self.handler = handler
+        self.limits = limits
+        self.compress_min = compress_min
+
+
+class UnaryCall:
+    """One unary call, whose head has been read. It is the `DirectCall` of our HTTP server as well.
+
+    Args:
+        route: the method that is called.
+        terms: the caller's terms.
+        headers: all fields of the request.
+        fields: the same as a mapping.
+        connection: what the host of the connection says about it.
+        http_method: `"GET"` or `"POST"`.
+    """
+
+    __slots__ = ("_connection", "_fields", "_headers", "_http_method", "_route", "_terms", "limit")
+
+    def __init__(
+        self,
+        route: UnaryRoute,
+        terms: Terms,
+        headers: Headers,
+        fields: Mapping[bytes, bytes],
+        connection: Mapping[str, object],
+        http_method: str = "POST",
+    ) -> None:
+        self._route = route
+        self._terms = terms
+        self._headers = headers
+        self._fields = fields
+        self._connection = connection
+        self._http_method = http_method
+        self.limit = route.limits.receive
+
+    def too_large(self, size: int) -> Complete:
+        """Answer a request whose body is over the limit."""
+        return refusal(too_large("receive", size, self.limit))
+
+    async def complete(self, body: bytes) -> Complete:
+        """Answer the request; only a cancellation that is not the deadline's comes out of this."""
+        route, terms = self._route, self._terms
+        deadline = None if terms.timeout is None else Deadline(terms.timeout)
+        context = Context(route.method, self._headers, self._connection, deadline, self._http_method)
+        token = TRACE.set(trace_fields(self._fields)) if b"traceparent" in self._fields else None
+        try:
+            if terms.received is not None:
+                body = decompressed(terms.received, body, self.limit)
+            try:
+                request = terms.codec.decode(route.method.request, body)
+            except ValueError as error:
+                raise RpcError(Code.INVALID_ARGUMENT, f"the request is {error}") from error
+            if deadline is not None and deadline.time_left <= 0:
+                raise RpcError(Code.DEADLINE_EXCEEDED, "the time limit had run out before the call began")
+            return self._response(await route.handler(request, context), context)
+        except Exception as error:
+            return refusal(failure(error, route.method), context)
+        except asyncio.CancelledError:
+            if deadline is None or not deadline.claims():
+                raise
+            return refusal(expired(terms), context)
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            if token is not None:
+                TRACE.reset(token)
+
+    def _response(self, reply: Any, context: Context) -> Complete:
+        route, terms = self._route, self._terms
+        if not isinstance(reply, route.method.response):
+            raise TypeError(f"the handler returned {type(reply).__name__}, not {route.method.response.__name__}")
+        data = terms.codec.encode(reply)
+        if len(data) > route.limits.send:
+            raise too_large("send", len(data), route.limits.send)
+        headers = [(b"content-type", b"application/" + terms.codec.name.encode())]
+        if terms.sent is not None and len(data) >= route.compress_min:
+            data = terms.sent.compress(data)
+            headers.append((b"content-encoding", terms.sent.name.encode()))
+        _add_fields(headers, context)
+        return Complete(200, headers, data)
+
+
+def failure(error: Exception, method: MethodSpec[Any, Any]) -> RpcError:
+    """The error that the caller is told; one that is not meant for callers is logged, and its text kept here."""
+    if isinstance(error, RpcError):
+        return error
+    logger.error("%s failed", method.path, exc_info=error)
+    return RpcError(Code.INTERNAL, "the handler failed; the server's log says why")
+
+
+def expired(terms: Terms) -> RpcError:
+    """The error of a call whose time limit has run out."""
+    return RpcError(Code.DEADLINE_EXCEEDED, f"the call's time limit of {terms.timeout} s has run out")
+
+
+def refusal(error: RpcError, context: Context | None = None) -> Complete:
+    """The response of a unary call that fails."""
+    import json
+
+    headers = list(ERROR_HEADERS)
+    if context is not None:
+        _add_fields(headers, context)
+    headers += error.metadata.raw
+    return Complete(error.code.http_status, headers, json.dumps(error_to_json(error)).encode())
+
+
+def _add_fields(headers: list[tuple[bytes, bytes]], context: Context) -> None:
+    # The private names: the properties would make the empty metadata that most calls have no use for.
+    if context._response_headers is not None:
+        headers += context._response_headers.raw
+    if context._response_trailers is not None:
+        headers += [(b"trailer-" + name, value) for name, value in context._response_trailers.raw]

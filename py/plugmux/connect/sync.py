@@ -1,0 +1,119 @@
+"""Clients for programs without an event loop: a thin bridge over the asynchronous ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+from .client import Client
+from .client_stream import BidiStream, ServerStream
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from .context import Context
+    from .metadata import MetadataLike
+    from .spec import MethodSpec
+
+__all__ = ["SyncClient"]
+
+T = TypeVar("T")
+Req = TypeVar("Req", bound="Message")
+Res = TypeVar("Res", bound="Message")
+
+
+class SyncClient:
+    """Calls a service and waits; the class that is generated for it has a method for each of its methods.
+
+    It has an event loop of its own, which runs in the calling thread and only while a call is under way. Close it, as
+    `with` does. One thread at a time may use it, and none in which an event loop runs.
+
+    Args:
+        transport: what carries the calls, as for the asynchronous client. It must not be bound to another event loop.
+        options: those of the asynchronous client.
+    """
+
+    client_class: ClassVar[type[Client]]
+
+    def __init__(self, transport: object, /, **options: Any) -> None:
+        self._client = self.client_class(transport, **options)
+        self._runner = asyncio.Runner()
+
+    def _run(self, call: Awaitable[T]) -> T:
+        async def wait() -> T:
+            return await call
+
+        return self._runner.run(wait())
+
+    def _unary(
+        self,
+        method: MethodSpec[Req, Res],
+        request: Req,
+        timeout: float | None,
+        headers: MetadataLike | None,
+        context: Context | None,
+    ) -> Res:
+        return self._run(self._client._unary(method, request, timeout, headers, context))
+
+    def _client_stream(
+        self,
+        method: MethodSpec[Req, Res],
+        requests: Iterable[Req],
+        timeout: float | None,
+        headers: MetadataLike | None,
+        context: Context | None,
+    ) -> Res:
+        return self._run(self._client._client_stream(method, requests, timeout, headers, context))
+
+    def _server_stream(
+        self,
+        method: MethodSpec[Req, Res],
+        request: Req,
+        timeout: float | None,
+        headers: MetadataLike | None,
+        context: Context | None,
+    ) -> Iterator[Res]:
+        return self._iterate(self._client._server_stream(method, request, timeout, headers, context))
+
+    def _bidi_stream(
+        self,
+        method: MethodSpec[Req, Res],
+        requests: Iterable[Req],
+        timeout: float | None,
+        headers: MetadataLike | None,
+        context: Context | None,
+    ) -> Iterator[Res]:
+        call: BidiStream[Req, Res] = self._client._bidi_stream(method, timeout, headers, context)
+
+        async def send_all() -> None:
+            for request in requests:
+                await call.send(request)
+            await call.close_send()
+
+        self._run(send_all())
+        yield from self._iterate(call)
+
+    def _iterate(self, replies: ServerStream[Res] | BidiStream[Any, Res]) -> Iterator[Res]:
+        iterator = aiter(replies)
+        try:
+            while True:
+                try:
+                    yield self._run(anext(iterator))
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._run(replies.aclose())
+
+    def close(self) -> None:
+        """Close the event loop. May be called more than once."""
+        self._runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
