@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from ..address import Address
@@ -15,7 +15,7 @@ from .address import default_addresses, find_runtime
 if TYPE_CHECKING:
     from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
-    from ..exchange import ClientTransport
+    from ..exchange import ClientTransport, Complete, Incoming, Request
     from ..runtime import Runtime
     from ..secrets import Explanation, Pattern, Secret
 
@@ -141,7 +141,7 @@ class _Listening:
     def __init__(self, address: Address) -> None:
         from ..http import SocketClient
 
-        self._transport = SocketClient(address)
+        self._transport = SocketClient(str(address))
 
     async def secrets(self, pattern: Pattern) -> list[Secret]:
         from ..connect import Code, RpcError
@@ -186,4 +186,21 @@ class _Listening:
         ]
 
     def transport(self, plugin: str | None) -> ClientTransport:
-        return self._transport
+        return self._transport if plugin is None else _Named(self._transport, plugin)
+
+
+class _Named:
+    """A transport to one plugin of a runtime that listens on a socket."""
+
+    def __init__(self, transport: ClientTransport, plugin: str) -> None:
+        self._transport = transport
+        self._header = (b"plugmux-plugin", plugin.encode())
+
+    async def fetch(self, request: Request, limit: int) -> Complete:
+        return await self._transport.fetch(self._named(request), limit)
+
+    async def send(self, request: Request) -> Incoming:
+        return await self._transport.send(self._named(request))
+
+    def _named(self, request: Request) -> Request:
+        return replace(request, headers=[*request.headers, self._header])

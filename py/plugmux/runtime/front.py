@@ -3,6 +3,8 @@
 GET /hijack                       a plugin that starts by itself turns the connection into a link
 GET /health                       200 ok
 /<service>/<method>               the runtime's own services, then those of its plugins
+
+Where several plugins serve a service, the header `plugmux-plugin` names the one that is meant.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 HIJACK = "/hijack"
+PLUGIN_HEADER = b"plugmux-plugin"
 HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"upgrade", b"host", b"te", b"trailer"}
 )
@@ -82,8 +85,9 @@ class Front:
             _body(receive),
             scope["method"],
         )
+        name = next((value.decode("latin-1") for field, value in scope["headers"] if field == PLUGIN_HEADER), None)
         try:
-            response = await self._router.send(request)
+            response = await self._router.to(name, scope["path"][1:].partition("/")[0]).send(request)
         except (ExchangeError, LinkError) as error:
             await answer(send, 503, str(error).encode())
             return

@@ -29,6 +29,22 @@ class Router:
         self._registry = registry
         self._plugin = plugin
 
+    def to(self, plugin: str | None, service: str) -> Router:
+        """The router for one plugin of those that list a service, `None` for whichever it is.
+
+        Raises:
+            ExchangeError: there is no such plugin, or it does not list the service.
+        """
+        if plugin is None:
+            return self
+        try:
+            said = self._registry.named(plugin).registration
+        except PluginError as error:
+            raise ExchangeError(str(error), sent=False) from error
+        if said is None or service not in said.services:
+            raise ExchangeError(f"plugin {plugin!r} does not serve {service}", sent=False)
+        return Router(self._registry, plugin)
+
     def choose(self, path: str) -> HostedPlugin:
         """The plugin that a request for `path` goes to.
 
