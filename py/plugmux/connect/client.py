@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .spec import MethodSpec, ServiceSpec
 
-__all__ = ["Client", "transport_of"]
+__all__ = ["Client", "each", "transport_of"]
 
 Req = TypeVar("Req", bound="Message")
 Res = TypeVar("Res", bound="Message")
@@ -239,7 +239,7 @@ class Client:
     ) -> Res:
         """Make a call of many requests and one response."""
         call, context = self._streaming(method, timeout, headers, context)
-        replies = call.run(_each(requests), context)
+        replies = call.run(each(requests), context)
         try:
             reply: Res = await only(replies, "response")
         finally:
@@ -267,7 +267,8 @@ async def _one(request: Any) -> AsyncIterator[Any]:
     yield request
 
 
-async def _each(requests: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
+async def each(requests: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
+    """The requests of a client stream, whichever way they are iterated."""
     if isinstance(requests, AsyncIterable):
         async for request in requests:
             yield request

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from .client import Client
-from .client_stream import BidiStream, ServerStream
+from .client import Client, each
+from .client_stream import ServerStream
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -85,17 +85,10 @@ class SyncClient:
         headers: MetadataLike | None,
         context: Context | None,
     ) -> Iterator[Res]:
-        call: BidiStream[Req, Res] = self._client._bidi_stream(method, timeout, headers, context)
+        call, context = self._client._streaming(method, timeout, headers, context)
+        return self._iterate(ServerStream(call.run(each(requests), context), context))
 
-        async def send_all() -> None:
-            for request in requests:
-                await call.send(request)
-            await call.close_send()
-
-        self._run(send_all())
-        yield from self._iterate(call)
-
-    def _iterate(self, replies: ServerStream[Res] | BidiStream[Any, Res]) -> Iterator[Res]:
+    def _iterate(self, replies: ServerStream[Res]) -> Iterator[Res]:
         iterator = aiter(replies)
         try:
             while True:
