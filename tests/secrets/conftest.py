@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from plugmux.registration import Registration
@@ -92,7 +92,7 @@ class ScriptedRuntime:
 
 def _script(script: Any) -> Script:
     if callable(script):
-        return script
+        return cast("Script", script)
 
     async def play(request: Any) -> Any:
         await asyncio.sleep(0)

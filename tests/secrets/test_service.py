@@ -13,6 +13,7 @@ from plugmux.connect import Code, Context, RpcError
 from plugmux.secrets import AccessModule, Explanation, Outcome, Pattern, Resolver, secrets_services
 from plugmux.secrets.access import requester
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeResponse as ModuleAnswer
+from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import Decision as ModuleDecision
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import Requester
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, GetSecretsRequest, GetSecretsResponse
@@ -21,14 +22,14 @@ VALUE = b"hunter2"
 SOON = datetime(2030, 1, 1, tzinfo=UTC)
 LATER = SOON + timedelta(hours=1)
 
-ALLOW = ModuleAnswer(decision=1)
+ALLOW = ModuleAnswer(decision=ModuleDecision.DECISION_ALLOW)
 DENY = ModuleAnswer()
 
 
 def allow_until(time: datetime) -> ModuleAnswer:
     stamp = Timestamp()
     stamp.FromDatetime(time)
-    return ModuleAnswer(decision=1, expires_at=stamp)
+    return ModuleAnswer(decision=ModuleDecision.DECISION_ALLOW, expires_at=stamp)
 
 
 def caller(pid: int | None = None) -> Context:
@@ -113,7 +114,7 @@ async def test_without_an_access_control_plugin_everything_is_allowed(runtime: A
         ([ALLOW, DENY], False),
         ([ALLOW, RpcError(Code.INTERNAL, "hm")], False),
         ([TimeoutError()], False),
-        ([ModuleAnswer(decision=1, expires_at=Timestamp(seconds=2**62))], False),
+        ([ModuleAnswer(decision=ModuleDecision.DECISION_ALLOW, expires_at=Timestamp(seconds=2**62))], False),
         ([ModuleAnswer(decision=7)], False),  # type: ignore[arg-type]
     ],
 )
