@@ -1,0 +1,47 @@
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
+import { ConfigError, DialError } from "./errors.js";
+import { upgrade } from "./upgrade.js";
+
+const DIAL_TIMEOUT = 2_000;
+
+/**
+ * Reads the address of a runtime, `unix:/path` or `unix:@abstract`, and gives the path that node's sockets take.
+ *
+ * @throws ConfigError when it is of another form.
+ */
+export function parseAddress(text: string): string {
+  const name = text.replace(/^unix:(\/\/)?/, "");
+  if (!/^[/@.]/.test(name) || name.includes("\0")) {
+    throw new ConfigError(`the address ${JSON.stringify(text)} is not valid: write unix:/path or unix:@name`);
+  }
+  return name.startsWith("@") ? `\0${name.slice(1)}` : name;
+}
+
+/**
+ * Connects to a runtime's socket and makes the connection a link. Bytes behind the answer belong to the link and are
+ * read from the connection first.
+ */
+export async function dial(address: string): Promise<Duplex> {
+  const path = parseAddress(address);
+  try {
+    return await upgrade({
+      connect: () => connect(path),
+      path: "/hijack",
+      headers: { Host: "secrets-engine.localhost", Connection: "upgrade", Upgrade: "tcp" },
+      timeout: DIAL_TIMEOUT,
+    });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const hint = path.startsWith("\0") && isPaddingAbstractNames() ? "; node before 22 reaches no abstract socket" : "";
+    throw new DialError(
+      `no runtime at ${address}: ${reason}${hint}; start one there, or set PLUGMUX_SOCKET`.replace("\0", "@"),
+      { cause: error },
+    );
+  }
+}
+
+/** Node before 22 fills abstract names up with zeros, which makes other names of them. */
+function isPaddingAbstractNames(): boolean {
+  return Number.parseInt(process.versions.node, 10) < 22;
+}

@@ -1,0 +1,48 @@
+/**
+ * Every error that this package raises by itself.
+ *
+ * ```text
+ * PlugmuxError
+ * ├── ConfigError            a setting or the launch configuration is not valid
+ * ├── DialError              no runtime could be reached
+ * ├── RegistrationError      the runtime refused the plugin
+ * ├── SessionClosedError     the mux session has ended; `cause` tells why, if something went wrong
+ * │   ├── ProtocolViolation  ... because the peer broke a rule of yamux
+ * │   └── SessionTimeout     ... because the peer stopped answering or reading
+ * ├── GoAwayError            no stream can be opened any more; the streams in use go on
+ * ├── StreamResetError       one stream was cut off; the session goes on
+ * └── StreamRefused          the peer serves no raw stream of that name
+ * ```
+ */
+export class PlugmuxError extends Error {
+  override get name(): string {
+    return this.constructor.name;
+  }
+}
+
+export class ConfigError extends PlugmuxError {}
+
+export class DialError extends PlugmuxError {}
+
+export class RegistrationError extends PlugmuxError {}
+
+/** The session has ended; every stream of it and every waiter is given this error. */
+export class SessionClosedError extends PlugmuxError {
+  /** What node's own streams say when a connection breaks, for code that switches on it. */
+  readonly code = "ECONNRESET";
+}
+
+/** The peer broke a rule of yamux; the message names the frame and the rule. */
+export class ProtocolViolation extends SessionClosedError {}
+
+export class SessionTimeout extends SessionClosedError {}
+
+export class GoAwayError extends PlugmuxError {
+  readonly code = "ECONNREFUSED";
+}
+
+export class StreamResetError extends PlugmuxError {
+  readonly code = "ECONNRESET";
+}
+
+export class StreamRefused extends PlugmuxError {}

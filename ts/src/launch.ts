@@ -1,0 +1,67 @@
+import { ConfigError } from "./errors.js";
+
+/** The variable that our SDKs read first, and the one that plugins of Docker's secrets engine read. */
+const VARIABLES = ["PLUGMUX_PLUGIN_LAUNCH_CFG", "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"] as const;
+
+/** The variable that names the socket of the runtime, for plugins that start by themselves. */
+export const SOCKET_VARIABLE = "PLUGMUX_SOCKET";
+
+const LONGEST_CONFIG = 65_536;
+const NANOSECONDS_PER_MILLISECOND = 1_000_000;
+
+/** What a runtime tells a plugin that it launches. */
+export interface LaunchConfig {
+  /** The name that the plugin must register under. */
+  readonly name: string;
+  /** Milliseconds that the plugin has for its registration. */
+  readonly timeout: number;
+  /** The descriptors to read the link from and to write it to; the same one where a socket serves both. */
+  readonly readFd: number;
+  readonly writeFd: number;
+}
+
+/**
+ * Takes the launch configuration out of the environment, so that no child of the plugin takes itself for the plugin.
+ *
+ * @returns undefined when the process was not launched by a runtime.
+ * @throws ConfigError when there is a configuration and it is not well formed.
+ */
+export function takeLaunchConfig(env: NodeJS.ProcessEnv): LaunchConfig | undefined {
+  const text = VARIABLES.map((variable) => env[variable]).find((value) => value);
+  for (const variable of VARIABLES) delete env[variable];
+  return text ? parseLaunchConfig(text) : undefined;
+}
+
+export function parseLaunchConfig(text: string): LaunchConfig {
+  if (text.length > LONGEST_CONFIG) throw new ConfigError("the launch configuration is too long");
+  let values: unknown;
+  try {
+    values = JSON.parse(text);
+  } catch {
+    throw new ConfigError("the launch configuration is not JSON");
+  }
+  if (typeof values !== "object" || values === null || Array.isArray(values)) {
+    throw new ConfigError("the launch configuration is not a JSON object");
+  }
+  const { name, timeout, fd, r, w } = values as Readonly<Record<string, unknown>>;
+  if (typeof name !== "string" || name === "") throw new ConfigError("the launch configuration has no plugin name");
+  if (!isWhole(timeout) || timeout <= 0) {
+    throw new ConfigError('the launch configuration needs "timeout", in nanoseconds and above 0');
+  }
+  return {
+    name,
+    timeout: timeout / NANOSECONDS_PER_MILLISECOND,
+    readFd: descriptor(fd ?? r),
+    writeFd: descriptor(fd ?? w),
+  };
+}
+
+function descriptor(value: unknown): number {
+  if (!isWhole(value)) throw new ConfigError('the launch configuration needs "fd", or "r" and "w", as whole numbers');
+  if (value < 3) throw new ConfigError(`the launch configuration names descriptor ${value}; it must be above 2`);
+  return value;
+}
+
+function isWhole(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value);
+}

@@ -1,0 +1,219 @@
+import { basename } from "node:path";
+import type { Duplex } from "node:stream";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Client, type ConnectRouter, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import type { DescService } from "@bufbuild/protobuf";
+import {
+  PluginService,
+  type RegisterPluginRequest,
+  RegisterPluginRequestSchema,
+  RegisterService,
+} from "../../gen/ts/plugins/v1/plugins_pb.js";
+import { dial } from "./dial.js";
+import { DialError, RegistrationError, SessionClosedError } from "./errors.js";
+import { Gate } from "./gate.js";
+import type { LaunchConfig } from "./launch.js";
+import { type Ends, inherit, Link, openStream } from "./link.js";
+import { type SecretsProvider, serveSecrets } from "./secrets.js";
+import { Site, type StreamHandler } from "./site.js";
+import { createTransport } from "./transport.js";
+import type { MuxStream } from "./yamux/index.js";
+
+const REGISTRATION_TIMEOUT = 5_000;
+const FIRST_REDIAL = 200;
+const LONGEST_REDIAL = 10_000;
+
+/** Services that the kind of the plugin announces, or that every plugin serves. */
+const UNANNOUNCED = new Set(["plugins.v1.PluginService", "resolver.v1.ResolverService"]);
+const ACCESS_CONTROL = "accesscontrol.v1.AccessControlService";
+
+/** The runtime, as its plugin sees it; it stays the same when the plugin is linked to a runtime again. */
+export interface Host {
+  /** The Connect transport to the services that the runtime serves. */
+  readonly transport: Transport;
+  /** A client of a service that the runtime serves. */
+  client<Service extends DescService>(service: Service): Client<Service>;
+  /** Opens a raw stream to an endpoint that the runtime serves; `end()` half-closes it. */
+  openStream(name: string): Promise<Duplex>;
+  /** The configuration that the runtime gave at registration, as a JSON object; empty when there is none. */
+  readonly configurationJson: string;
+}
+
+/** What a plugin is and serves. */
+export interface PluginOptions {
+  /** Semantic version with a leading "v". */
+  readonly version: string;
+  /** The name to register under when the plugin starts by itself; the file name of the program by default. */
+  readonly name?: string;
+  /** The RPC services: `(router, host) => router.service(SomeService, { ... })`. */
+  readonly services?: (router: ConnectRouter, host: Host) => void;
+  /** Makes the plugin a provider of secrets. */
+  readonly secrets?: SecretsProvider;
+  /** Handlers of raw streams, by the name under which the runtime opens them. */
+  readonly streams?: Readonly<Record<string, StreamHandler>>;
+  /** Run around every RPC served, the first outermost. */
+  readonly interceptors?: readonly Interceptor[];
+  /** The most bytes that a message may have; 16 MiB by default. */
+  readonly maxMessageBytes?: number;
+  /** Where the runtime listens when it has not launched the plugin; by default what `PLUGMUX_SOCKET` says. */
+  readonly socket?: string;
+  /** The rest of what the plugin says of itself, by the names of the registration message. */
+  readonly registration?: Pick<
+    MessageInitShape<typeof RegisterPluginRequestSchema>,
+    "protocolVersions" | "configuration" | "priority" | "replica" | "capabilities" | "labels"
+  >;
+}
+
+/**
+ * A plugin: what it serves, and its stays with a runtime.
+ *
+ * ```text
+ * connecting ──> registering ──> serving ──> ended
+ * ```
+ *
+ * A launched plugin has one stay, on the link that it inherited. One that starts by itself dials the runtime's socket,
+ * and dials again with a growing delay when the runtime goes away.
+ */
+export class Plugin {
+  /** What the plugin says of itself; a launched one registers under the name that it was given. */
+  readonly registration: RegisterPluginRequest;
+  readonly host: Host;
+  readonly #site: Site;
+  readonly #stopped: Promise<void>;
+  #stop!: () => void;
+  #isStopping = false;
+  #link: Link | undefined;
+  #configurationJson = "";
+
+  constructor({ version, name, services, secrets, streams = {}, interceptors = [], ...rest }: PluginOptions) {
+    this.#stopped = new Promise((resolve) => {
+      this.#stop = resolve;
+    });
+    this.host = this.#makeHost();
+    this.#site = new Site({
+      routes: (router) => {
+        services?.(router, this.host);
+        if (secrets) serveSecrets(router, secrets);
+        router.service(PluginService, { shutdown: () => this.#answerShutdown() });
+      },
+      streams,
+      interceptors,
+      ...(rest.maxMessageBytes !== undefined && { maxMessageBytes: rest.maxMessageBytes }),
+    });
+    this.registration = create(RegisterPluginRequestSchema, {
+      ...rest.registration,
+      name: name ?? defaultName(),
+      version,
+      services: this.#site.services.filter((service) => !UNANNOUNCED.has(service) && service !== ACCESS_CONTROL),
+      metadata: metadata(this.#site.services, secrets),
+    });
+  }
+
+  /**
+   * Serves the runtime that launched this process, until either ends the stay.
+   *
+   * @throws RegistrationError when the runtime refuses the plugin or goes away.
+   */
+  async serveLaunched(config: LaunchConfig): Promise<void> {
+    await this.#stay(inherit(config.readFd, config.writeFd), config.name, config.timeout);
+  }
+
+  /**
+   * Serves the runtime that listens at an address, again and again as it comes and goes, until `stop`.
+   *
+   * @throws DialError or RegistrationError at the first try; later ones are tried again.
+   */
+  async serveDialling(address: string): Promise<void> {
+    let delay = FIRST_REDIAL;
+    let hasServed = false;
+    while (!this.#isStopping) {
+      try {
+        const connection = await dial(address);
+        await this.#stay({ input: connection, output: connection }, this.registration.name, REGISTRATION_TIMEOUT);
+        hasServed = true;
+        delay = FIRST_REDIAL;
+      } catch (error) {
+        if (!hasServed || !(error instanceof DialError || error instanceof RegistrationError)) throw error;
+      }
+      await this.#pause(delay * (0.5 + Math.random() / 2));
+      delay = Math.min(2 * delay, LONGEST_REDIAL);
+    }
+  }
+
+  /** Ends the present stay in order, and begins no other. */
+  stop(): void {
+    this.#isStopping = true;
+    this.#stop();
+  }
+
+  async #stay(ends: Ends, name: string, timeout: number): Promise<void> {
+    const gate = new Gate(timeout);
+    this.#site.gate = gate;
+    const link = new Link({ role: "client", site: this.#site, ...ends });
+    this.#link = link;
+    try {
+      await this.#register(link, name, timeout);
+      gate.open();
+      await Promise.race([link.mux.closed, this.#stopped]);
+    } finally {
+      await link.close();
+    }
+  }
+
+  async #register(link: Link, name: string, timeout: number): Promise<void> {
+    try {
+      const request = { ...this.registration, name };
+      const response = await link.client(RegisterService).registerPlugin(request, { timeoutMs: timeout });
+      this.#configurationJson = response.configurationJson;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new RegistrationError(`the runtime did not register plugin ${JSON.stringify(name)}: ${reason}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #answerShutdown(): Record<string, never> {
+    this.stop();
+    return {};
+  }
+
+  #makeHost(): Host {
+    const mux = { open: (): MuxStream => this.#currentLink().mux.open() };
+    const transport = createTransport(mux.open);
+    const configurationJson = (): string => this.#configurationJson;
+    return {
+      transport,
+      client: (service) => createClient(service, transport),
+      openStream: (name) => openStream(mux, name),
+      get configurationJson() {
+        return configurationJson();
+      },
+    };
+  }
+
+  #currentLink(): Link {
+    if (!this.#link) throw new SessionClosedError("the plugin is not linked to a runtime yet");
+    return this.#link;
+  }
+
+  async #pause(delay: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const over = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, delay);
+    });
+    await Promise.race([over, this.#stopped]);
+    clearTimeout(timer);
+  }
+}
+
+function metadata(services: readonly string[], secrets?: SecretsProvider): RegisterPluginRequest["metadata"] {
+  if (secrets)
+    return { case: "secretsProvider", value: { $typeName: "plugins.v1.SecretsProvider", pattern: secrets.pattern } };
+  if (!services.includes(ACCESS_CONTROL)) return { case: undefined };
+  return { case: "accessControlModule", value: { $typeName: "plugins.v1.AccessControlModule" } };
+}
+
+function defaultName(): string {
+  return basename(process.argv[1] ?? "plugin").replace(/\.([cm]?[jt]s|exe)$/, "");
+}

@@ -1,0 +1,48 @@
+import { parseAddress } from "./dial.js";
+import { ConfigError, PlugmuxError } from "./errors.js";
+import { type LaunchConfig, SOCKET_VARIABLE, takeLaunchConfig } from "./launch.js";
+import { Plugin, type PluginOptions } from "./plugin.js";
+
+const FAILED = 1;
+const WRONG_USAGE = 2;
+
+/**
+ * Runs a plugin as this process' only business: serves until the runtime or a signal ends it, and then ends the process.
+ *
+ * The exit status is 0 after an orderly end, 1 when the runtime could not be reached or refused the plugin, and 2 when
+ * there is no runtime: a plugin that is started by hand says on stderr what it is.
+ */
+export async function plugin(options: PluginOptions): Promise<never> {
+  const self = new Plugin(options);
+  try {
+    const config = takeLaunchConfig(process.env);
+    const address = options.socket ?? process.env[SOCKET_VARIABLE];
+    if (!config && !address) return explain(self);
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => self.stop());
+    await serve(self, config, address);
+    return process.exit(0);
+  } catch (error) {
+    if (!(error instanceof PlugmuxError)) throw error;
+    process.stderr.write(`${self.registration.name}: ${error.message}\n`);
+    return process.exit(error instanceof ConfigError ? WRONG_USAGE : FAILED);
+  }
+}
+
+async function serve(self: Plugin, config: LaunchConfig | undefined, address = ""): Promise<void> {
+  if (config) return self.serveLaunched(config);
+  parseAddress(address);
+  return self.serveDialling(address);
+}
+
+function explain({ registration: { name, version, services, metadata } }: Plugin): never {
+  const kind = metadata.case === "secretsProvider" ? [`secrets ${metadata.value.pattern}`] : [];
+  const command = process.argv[1] ?? name;
+  process.stderr.write(`\
+${name} ${version} is a plugmux plugin: a runtime starts it, or it connects to one that runs.
+It serves: ${[...kind, ...services].join(", ") || "no services"}.
+
+  plugmux plugins --plugin ${command}     launch it and show it
+  ${SOCKET_VARIABLE}=unix:/path ${command}    connect it to the runtime that listens there
+`);
+  return process.exit(WRONG_USAGE);
+}

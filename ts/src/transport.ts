@@ -1,0 +1,44 @@
+import type { Duplex } from "node:stream";
+import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { PlugmuxError } from "./errors.js";
+import { DEFAULT_MAX_MESSAGE_BYTES } from "./site.js";
+
+/**
+ * A Connect transport that opens a stream for each call. A call that fails because the link is gone has the code
+ * "unavailable". Connect's clients do not notice when a caller stops reading the messages of a stream: give such a call an
+ * `AbortSignal`, which resets its stream.
+ */
+export function createTransport(open: () => Duplex): Transport {
+  return createConnectTransport({
+    httpVersion: "1.1",
+    baseUrl: "http://unix",
+    nodeOptions: { createConnection: open },
+    interceptors: [lostLinkIsUnavailable],
+    acceptCompression: [],
+    readMaxBytes: DEFAULT_MAX_MESSAGE_BYTES,
+  });
+}
+
+const lostLinkIsUnavailable: Interceptor = (next) => async (request) => {
+  try {
+    const response = await next(request);
+    return response.stream ? { ...response, message: translated(response.message) } : response;
+  } catch (error) {
+    throw translate(error);
+  }
+};
+
+async function* translated<Message>(messages: AsyncIterable<Message>): AsyncIterable<Message> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+function translate(error: unknown): unknown {
+  const cause = error instanceof ConnectError ? error.cause : error;
+  if (!(cause instanceof PlugmuxError)) return error;
+  return new ConnectError(cause.message, Code.Unavailable, undefined, undefined, cause);
+}

@@ -1,0 +1,81 @@
+import { ConfigError } from "../errors.js";
+import { INITIAL_WINDOW, MAX_UINT32 } from "./frame.js";
+
+/** The settings of a session. Sizes are in bytes, times in milliseconds; the defaults are those that peers assume. */
+export interface Config {
+  /**
+   * Streams that may wait to be accepted; further ones are reset. The same number limits how many of our own streams
+   * wait for the peer's ACK, because peers have the same backlog.
+   */
+  readonly acceptBacklog: number;
+  /** Streams that the peer may have open at once; further ones are reset. */
+  readonly maxStreams: number;
+  /** Whether a silent peer is pinged, and the session ended when it stays silent. */
+  readonly enableKeepAlive: boolean;
+  /** Silence after which a ping goes out. */
+  readonly keepAliveInterval: number;
+  /** How long the connection may take no byte, and a ping may stay unanswered, before the session ends. */
+  readonly connectionWriteTimeout: number;
+  /** How long the peer may take to acknowledge a stream, which is then reset; 0 means no limit. */
+  readonly streamOpenTimeout: number;
+  /** How long the peer may take to end its side of a stream closed here, which is then reset; 0 means no limit. */
+  readonly streamCloseTimeout: number;
+  /** What the peer may send on a stream before our reader has taken any; above 256 KiB it is announced. */
+  readonly streamWindowSize: number;
+  /** Up to where the window of a stream grows while its reader keeps up with it. */
+  readonly maxStreamWindowSize: number;
+  /** By how much all windows of a session together may have grown. */
+  readonly maxSessionWindowGrowth: number;
+  /** Bytes received and not yet read, over all streams; the stream that goes above is reset. */
+  readonly maxUnread: number;
+}
+
+export const defaultConfig: Config = {
+  acceptBacklog: 256,
+  maxStreams: 65_536,
+  enableKeepAlive: true,
+  keepAliveInterval: 30_000,
+  connectionWriteTimeout: 10_000,
+  streamOpenTimeout: 75_000,
+  streamCloseTimeout: 300_000,
+  streamWindowSize: INITIAL_WINDOW,
+  maxStreamWindowSize: 4 * 1024 * 1024,
+  maxSessionWindowGrowth: 32 * 1024 * 1024,
+  maxUnread: 256 * 1024 * 1024,
+};
+
+/** The longest time that node's timers can wait, in milliseconds. */
+const LONGEST_TIMER = 0x7fff_ffff;
+
+const RANGES: Readonly<Record<Exclude<keyof Config, "enableKeepAlive">, readonly [least: number, most: number]>> = {
+  acceptBacklog: [1, MAX_UINT32],
+  maxStreams: [1, MAX_UINT32],
+  keepAliveInterval: [1, LONGEST_TIMER],
+  connectionWriteTimeout: [1, LONGEST_TIMER],
+  streamOpenTimeout: [0, LONGEST_TIMER],
+  streamCloseTimeout: [0, LONGEST_TIMER],
+  streamWindowSize: [INITIAL_WINDOW, MAX_UINT32],
+  maxStreamWindowSize: [INITIAL_WINDOW, MAX_UINT32],
+  maxSessionWindowGrowth: [0, Number.MAX_SAFE_INTEGER],
+  maxUnread: [INITIAL_WINDOW, Number.MAX_SAFE_INTEGER],
+};
+
+/**
+ * The defaults with some of them replaced.
+ *
+ * @throws ConfigError when a value is out of its range.
+ */
+export function configure(changes: Partial<Config> = {}): Config {
+  const config = { ...defaultConfig, ...changes };
+  for (const name of Object.keys(RANGES) as (keyof typeof RANGES)[]) {
+    const [least, most] = RANGES[name];
+    const value = config[name];
+    if (!Number.isSafeInteger(value) || value < least || value > most) {
+      throw new ConfigError(`yamux setting ${name} is ${value}; it must be a whole number from ${least} to ${most}`);
+    }
+  }
+  if (config.streamWindowSize > config.maxStreamWindowSize) {
+    throw new ConfigError("yamux setting streamWindowSize is above maxStreamWindowSize");
+  }
+  return config;
+}

@@ -1,0 +1,60 @@
+/** The twelve bytes before every frame, and the numbers in them (yamux spec, "Framing"). */
+
+export const HEADER_SIZE = 12;
+
+/** The window that both ends assume for a new stream, in bytes and per direction. */
+export const INITIAL_WINDOW = 256 * 1024;
+
+/** The largest value of a 32-bit field: the highest stream id, and the bound on the sum of a window. */
+export const MAX_UINT32 = 0xffff_ffff;
+
+export const VERSION = 0;
+
+export const FrameType = { data: 0, windowUpdate: 1, ping: 2, goAway: 3 } as const;
+
+export const Flag = { syn: 1, ack: 2, fin: 4, rst: 8 } as const;
+
+export const KNOWN_FLAGS = Flag.syn | Flag.ack | Flag.fin | Flag.rst;
+
+export const GoAwayCode = { normal: 0, protocolError: 1, internalError: 2 } as const;
+
+export type GoAwayCode = (typeof GoAwayCode)[keyof typeof GoAwayCode];
+
+/** A header as it stands on the wire. What `length` counts depends on the type. */
+export interface Header {
+  readonly version: number;
+  readonly type: number;
+  readonly flags: number;
+  readonly streamId: number;
+  readonly length: number;
+}
+
+export function encodeHeader(type: number, flags: number, streamId: number, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(HEADER_SIZE);
+  bytes[0] = VERSION;
+  bytes[1] = type;
+  bytes.writeUInt16BE(flags, 2);
+  bytes.writeUInt32BE(streamId, 4);
+  bytes.writeUInt32BE(length, 8);
+  return bytes;
+}
+
+export function decodeHeader(bytes: Buffer, offset: number): Header {
+  return {
+    version: bytes.readUInt8(offset),
+    type: bytes.readUInt8(offset + 1),
+    flags: bytes.readUInt16BE(offset + 2),
+    streamId: bytes.readUInt32BE(offset + 4),
+    length: bytes.readUInt32BE(offset + 8),
+  };
+}
+
+const TYPE_NAMES = ["data", "window update", "ping", "go away"];
+const FLAG_NAMES = ["SYN", "ACK", "FIN", "RST"];
+
+/** The frame in words, for error messages: `data frame SYN|FIN on stream 3, length 17`. */
+export function describe(header: Header): string {
+  const type = TYPE_NAMES[header.type] ?? `type ${header.type}`;
+  const flags = FLAG_NAMES.filter((_, bit) => header.flags & (1 << bit)).join("|");
+  return `${type} frame${flags && ` ${flags}`} on stream ${header.streamId}, length ${header.length}`;
+}

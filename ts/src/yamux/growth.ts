@@ -1,0 +1,47 @@
+import type { Config } from "./config.js";
+
+/**
+ * How far the receive windows of a session grow.
+ *
+ * A sender that has used up its window waits a round trip for credit. Credit goes back each time half a window has been
+ * read; where two such halves follow one another within two round trips it is the window that limits the stream, and
+ * it is doubled. A reader that does not keep up never gets more than it began with, and all windows together never grow
+ * by more than one bound.
+ */
+export class WindowGrowth {
+  /** The shortest round trip measured, in milliseconds; until there is one, windows stay as they are. */
+  roundTrip: number | undefined;
+  readonly #largest: number;
+  #left: number;
+
+  constructor(config: Config) {
+    this.#largest = config.maxStreamWindowSize;
+    this.#left = config.maxSessionWindowGrowth;
+  }
+
+  mayGrow(size: number): boolean {
+    return size < this.#largest && this.#left > 0;
+  }
+
+  measured(roundTrip: number): void {
+    this.roundTrip = Math.min(roundTrip, this.roundTrip ?? roundTrip);
+  }
+
+  /** The size that a window goes on with after half of it was read within `elapsed` milliseconds. */
+  next(size: number, elapsed: number): number {
+    if (this.roundTrip === undefined || elapsed >= 2 * this.roundTrip) return size;
+    return this.take(size, 2 * size);
+  }
+
+  /** Grows a window from `size` towards `wanted`, as far as the bounds allow. */
+  take(size: number, wanted: number): number {
+    const grown = Math.min(wanted, this.#largest, size + this.#left);
+    if (grown <= size) return size;
+    this.#left -= grown - size;
+    return grown;
+  }
+
+  giveBack(growth: number): void {
+    this.#left += growth;
+  }
+}

@@ -1,0 +1,413 @@
+import type { Readable, Writable } from "node:stream";
+import { SessionClosedError, SessionTimeout, StreamResetError } from "../errors.js";
+import { type Clock, systemClock } from "./clock.js";
+import { type Config, configure } from "./config.js";
+import type { Event } from "./events.js";
+import { type Role, Session } from "./session.js";
+import type { StreamState } from "./state.js";
+import { type Carrier, MuxStream } from "./stream.js";
+
+/** What is written to the connection at a time. */
+const BATCH = 128 * 1024;
+
+/** Batches up to this size are copied together and written as one. */
+const SMALL_BATCH = 16 * 1024;
+
+/** How long, in milliseconds, and how many frames that nobody waits for are put off. */
+const OWED_DELAY = 5;
+const MOST_OWED = 64;
+
+/** How long a stream that was closed here, and to which data still comes, is kept from being reset. */
+const LINGER = 1_000;
+
+export interface MuxOptions {
+  /** The client opens odd stream ids; a plugin is always the client. */
+  readonly role: Role;
+  /** The connection: one Duplex as both, or the two ends of two one-way pipes. It belongs to the mux from here on. */
+  readonly input: Readable;
+  readonly output: Writable;
+  readonly config?: Partial<Config>;
+  readonly clock?: Clock;
+}
+
+interface Ping {
+  readonly answered: (roundTrip: number) => void;
+  readonly failed: (error: Error) => void;
+}
+
+/** Runs a yamux session over a connection, and gives its streams as node streams. */
+export class Mux {
+  /** Resolves when the session has ended: with the reason, or undefined when `close` ended it in order. */
+  readonly closed: Promise<SessionClosedError | undefined>;
+
+  readonly #config: Config;
+  readonly #clock: Clock;
+  readonly #session: Session;
+  readonly #input: Readable;
+  readonly #output: Writable;
+  readonly #streams = new Map<StreamState, MuxStream>();
+  /** Streams that are closed here and not by the peer, with what stops their timer. */
+  readonly #lingering = new Map<StreamState, () => void>();
+  readonly #openTimers = new Map<StreamState, () => void>();
+  readonly #pings = new Map<number, Ping>();
+  #listener: ((stream: MuxStream) => void) | undefined;
+  #backlog: MuxStream[] = [];
+  #idle: (() => void)[] = [];
+
+  #phase: "running" | "closing" | "over" = "running";
+  #settle!: (reason: SessionClosedError | undefined) => void;
+  #flushing: NodeJS.Immediate | undefined;
+  #batch = 0;
+  /** Set while the connection has not taken the last batch: what is to be told when it has. */
+  #unwritten: Event[] | undefined;
+  #stopWriteTimer: (() => void) | undefined;
+  #stopOwedTimer: (() => void) | undefined;
+  #stopKeepAlive: (() => void) | undefined;
+  #lastReceived: number;
+
+  constructor({ role, input, output, config, clock = systemClock }: MuxOptions) {
+    this.#config = configure(config);
+    this.#clock = clock;
+    this.#session = new Session(role, this.#config, clock.now());
+    this.#input = input;
+    this.#output = output;
+    this.#lastReceived = clock.now();
+    this.closed = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    input.on("data", (chunk: Buffer) => this.feed(chunk));
+    for (const event of ["end", "close"] as const) input.on(event, () => this.#receiveEnd());
+    output.on("close", () => this.#receiveEnd());
+    for (const side of new Set<Readable | Writable>([input, output])) {
+      side.on("error", (error) => {
+        this.#finish(new SessionClosedError(`the connection failed: ${error.message}`, { cause: error }));
+      });
+    }
+    if (this.#config.enableKeepAlive) this.#watch(this.#config.keepAliveInterval);
+  }
+
+  /** Why the session has ended; undefined while it has not. */
+  get reason(): SessionClosedError | undefined {
+    return this.#session.error;
+  }
+
+  get isClosed(): boolean {
+    return this.#session.error !== undefined;
+  }
+
+  /** The streams that have not ended on both sides. */
+  get streamCount(): number {
+    return this.#session.streams.size;
+  }
+
+  /** Opens a stream, which can be written to at once. */
+  open(): MuxStream {
+    this.#session.advance(this.#clock.now());
+    const state = this.#session.open();
+    const { streamOpenTimeout } = this.#config;
+    if (streamOpenTimeout > 0) {
+      this.#openTimers.set(
+        state,
+        this.#clock.after(streamOpenTimeout, () => this.#openTimedOut(state)),
+      );
+    }
+    this.#schedule();
+    return this.#adopt(state);
+  }
+
+  /** Takes the streams that the peer opens; those that it opened before wait in the backlog. */
+  listen(listener: (stream: MuxStream) => void): void {
+    this.#listener = listener;
+    const backlog = this.#backlog;
+    this.#backlog = [];
+    for (const stream of backlog) this.#accept(stream);
+  }
+
+  /** Measures the round trip to the peer, in milliseconds. */
+  ping(): Promise<number> {
+    return new Promise((answered, failed) => {
+      this.#session.advance(this.#clock.now());
+      const value = this.#session.ping();
+      this.#pings.set(value, { answered, failed });
+      this.#schedule();
+      this.#clock.after(this.#config.connectionWriteTimeout, () => {
+        if (!this.#pings.delete(value)) return;
+        this.#session.forgetPing(value);
+        failed(new SessionTimeout("the peer did not answer a ping in time"));
+      });
+    });
+  }
+
+  /** Refuses new streams from now on; open ones go on. */
+  goAway(): void {
+    this.#session.goAway();
+    this.#schedule();
+  }
+
+  /** Resolves when no stream is open. */
+  async idle(): Promise<void> {
+    if (this.streamCount > 0 && !this.isClosed) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Says go-away, writes what is queued, and closes the connection. Streams that are open are cut off. */
+  async close(): Promise<void> {
+    if (this.#phase === "running") {
+      this.#phase = "closing";
+      this.#session.goAway();
+      this.#session.sendOwed();
+      this.#flush();
+      if (!this.#session.wantsToSend && !this.#unwritten) this.#finish(undefined);
+    }
+    await this.closed;
+  }
+
+  /** Ends the session at once. */
+  abort(reason = new SessionClosedError("the session was aborted")): void {
+    this.#finish(reason);
+  }
+
+  /** Takes bytes that were read from the connection before the mux had it. */
+  feed(chunk: Buffer): void {
+    this.#lastReceived = this.#clock.now();
+    this.#session.receive(chunk, this.#lastReceived);
+    this.#dispatch(this.#session.events());
+    if (this.#session.wantsToSend || this.#session.owed > 0) this.#schedule();
+  }
+
+  // What a stream asks for.
+
+  readonly #carrier: Carrier = {
+    write: (state, data) => {
+      this.#session.send(state, data);
+      this.#schedule();
+    },
+    end: (state) => {
+      this.#session.end(state);
+      this.#schedule();
+    },
+    consume: (state, size) => {
+      this.#session.advance(this.#clock.now());
+      this.#session.consume(state, size);
+      if (this.#session.wantsToSend) this.#schedule();
+    },
+    release: (stream, reset) => {
+      const { state } = stream;
+      this.#streams.delete(state);
+      if (!this.#session.streams.has(state.id)) return;
+      if (reset) this.#session.reset(state);
+      else this.#linger(state, this.#config.streamCloseTimeout);
+      this.#schedule();
+    },
+  };
+
+  #adopt(state: StreamState): MuxStream {
+    const stream = new MuxStream(this.#carrier, state);
+    this.#streams.set(state, stream);
+    return stream;
+  }
+
+  #accept(stream: MuxStream): void {
+    if (stream.destroyed || !this.#listener) return;
+    this.#session.accept(stream.state);
+    this.#listener(stream);
+  }
+
+  /** Waits for the peer to end a stream that is closed here, and resets it when that takes too long. */
+  #linger(state: StreamState, timeout: number): void {
+    this.#lingering.get(state)?.();
+    const stop = timeout > 0 ? this.#clock.after(timeout, () => this.#reset(state)) : () => {};
+    this.#lingering.set(state, stop);
+  }
+
+  #reset(state: StreamState): void {
+    this.#lingering.delete(state);
+    this.#session.reset(state);
+    this.#schedule();
+  }
+
+  #openTimedOut(state: StreamState): void {
+    const seconds = this.#config.streamOpenTimeout / 1000;
+    const stream = this.#streams.get(state);
+    stream?.destroy(new StreamResetError(`the peer did not accept stream ${state.id} within ${seconds} s`));
+  }
+
+  // Incoming.
+
+  #dispatch(events: Event[]): void {
+    for (const event of events) this.#tell(event);
+    if (this.streamCount === 0 && this.#idle.length > 0) {
+      for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+
+  #tell(event: Event): void {
+    switch (event.type) {
+      case "opened":
+        return this.#opened(event.stream);
+      case "acknowledged":
+        return this.#forgetTimer(this.#openTimers, event.stream);
+      case "data":
+        if (this.#lingering.has(event.stream)) return this.#linger(event.stream, LINGER);
+        return this.#streams.get(event.stream)?.received(own(event.data));
+      case "ended":
+        if (this.#session.streams.get(event.stream.id) !== event.stream)
+          this.#forgetTimer(this.#lingering, event.stream);
+        return this.#streams.get(event.stream)?.ended();
+      case "drained":
+        return this.#streams.get(event.stream)?.drained();
+      case "finished":
+        return this.#streams.get(event.stream)?.finished();
+      case "reset":
+        this.#forgetTimer(this.#openTimers, event.stream);
+        this.#forgetTimer(this.#lingering, event.stream);
+        this.#streams.get(event.stream)?.destroy(event.error);
+        return;
+      case "pong":
+        this.#pings.get(event.ping)?.answered(event.roundTrip);
+        this.#pings.delete(event.ping);
+        return;
+      case "goAway":
+        return;
+      case "closed":
+        this.#flush();
+        return this.#finish(event.error);
+    }
+  }
+
+  #opened(state: StreamState): void {
+    if (this.#session.streams.get(state.id) !== state) return;
+    const stream = this.#adopt(state);
+    if (this.#listener) this.#accept(stream);
+    else this.#backlog.push(stream);
+  }
+
+  #forgetTimer(timers: Map<StreamState, () => void>, state: StreamState): void {
+    timers.get(state)?.();
+    timers.delete(state);
+  }
+
+  #receiveEnd(): void {
+    this.#session.receiveEnd();
+    this.#dispatch(this.#session.events());
+  }
+
+  /** Pings a peer that has been silent. Any byte is life, also one that came while this process was busy. */
+  #watch(delay: number): void {
+    this.#stopKeepAlive = this.#clock.after(delay, () => {
+      const { keepAliveInterval, connectionWriteTimeout } = this.#config;
+      const silence = this.#clock.now() - this.#lastReceived;
+      if (silence < keepAliveInterval) return this.#watch(keepAliveInterval - silence);
+      const asked = this.#lastReceived;
+      this.ping().catch(() => {});
+      this.#stopKeepAlive = this.#clock.after(connectionWriteTimeout, () => {
+        // What has come while the process was busy is read before this is called.
+        setImmediate(() => {
+          if (this.#lastReceived > asked) return this.#watch(keepAliveInterval);
+          this.#finish(new SessionTimeout(`the peer has not answered for ${silence + connectionWriteTimeout} ms`));
+        });
+      });
+    });
+  }
+
+  // Outgoing.
+
+  /** Writes at the end of this turn of the loop, so that what is sent in one turn goes out together. */
+  #schedule(): void {
+    this.#flushing ??= setImmediate(() => {
+      this.#flushing = undefined;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    while (this.#phase !== "over" && !this.#unwritten) {
+      const chunks = this.#session.take(BATCH);
+      const events = this.#session.events();
+      if (chunks.length > 0) this.#write(chunks);
+      if (this.#unwritten) this.#unwritten = events;
+      else this.#dispatch(events);
+      if (chunks.length === 0) break;
+    }
+    if (this.#session.owed > 0) this.#putOff();
+  }
+
+  #write(chunks: Uint8Array[]): void {
+    const batch = ++this.#batch;
+    const written = (): void => {
+      if (batch === this.#batch && this.#unwritten) this.#written();
+    };
+    const size = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (chunks.length === 1 || size <= SMALL_BATCH) {
+      this.#output.write(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, size), written);
+    } else {
+      this.#output.cork();
+      for (const [index, chunk] of chunks.entries()) {
+        this.#output.write(chunk, index === chunks.length - 1 ? written : undefined);
+      }
+      this.#output.uncork();
+    }
+    if (this.#output.writableLength === 0) return;
+    this.#unwritten = [];
+    this.#stopWriteTimer = this.#clock.after(this.#config.connectionWriteTimeout, () => {
+      this.#finish(new SessionTimeout(`the peer has not read for ${this.#config.connectionWriteTimeout} ms`));
+    });
+  }
+
+  #written(): void {
+    const events = this.#unwritten ?? [];
+    this.#unwritten = undefined;
+    this.#stopWriteTimer?.();
+    this.#dispatch(events);
+    this.#flush();
+    if (this.#phase === "closing" && !this.#session.wantsToSend && !this.#unwritten) this.#finish(undefined);
+  }
+
+  #putOff(): void {
+    const send = (): void => {
+      this.#stopOwedTimer = undefined;
+      this.#session.sendOwed();
+      this.#flush();
+    };
+    if (this.#session.owed >= MOST_OWED) return send();
+    this.#stopOwedTimer ??= this.#clock.after(OWED_DELAY, send);
+  }
+
+  // The end.
+
+  #finish(reason: SessionClosedError | undefined): void {
+    if (this.#phase === "over") return;
+    this.#phase = "over";
+    const error = reason ?? new SessionClosedError("the session was closed");
+    this.#session.error ??= error;
+    for (const stop of [this.#stopWriteTimer, this.#stopOwedTimer, this.#stopKeepAlive]) stop?.();
+    for (const timers of [this.#openTimers, this.#lingering]) {
+      for (const stop of timers.values()) stop();
+      timers.clear();
+    }
+    for (const ping of this.#pings.values()) ping.failed(error);
+    this.#pings.clear();
+    for (const stream of [...this.#streams.values()]) stream.sessionClosed(error);
+    for (const resolve of this.#idle.splice(0)) resolve();
+    this.#hangUp();
+    this.#settle(reason);
+  }
+
+  #hangUp(): void {
+    const destroy = (): void => {
+      this.#input.destroy();
+      this.#output.destroy();
+    };
+    if (this.#output.writableLength === 0 && this.#output.writable) {
+      this.#output.end(destroy);
+      const stop = this.#clock.after(this.#config.connectionWriteTimeout, destroy);
+      this.#output.once("close", stop);
+    } else {
+      destroy();
+    }
+  }
+}
+
+/** Gives data a memory of its own where it would keep a much larger one alive. */
+function own(data: Buffer): Buffer {
+  return data.length * 4 < data.buffer.byteLength ? Buffer.from(data) : data;
+}

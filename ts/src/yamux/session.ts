@@ -1,0 +1,537 @@
+/**
+ * A yamux session without I/O: bytes in, events out; writes in, bytes out.
+ *
+ * Incoming: `receive` walks the bytes frame by frame. Each check is made on the header, before a byte of payload is
+ * taken, and payload goes on without waiting for its frame to be complete.
+ *
+ * Outgoing: what is sent is queued, and `take` makes frames of it: control frames first; then, round robin, one frame
+ * of each stream that has something to send and window to send it in. Flags ride on what goes out anyway. What nobody
+ * waits for (a lone ACK, the FIN that answers a FIN) is put off until another frame goes out or `sendOwed` is called.
+ *
+ * Faults: what the peer does wrong never throws here. A fault of one stream resets that stream, any other ends the
+ * session with a go-away and a `closed` event that names the frame and the rule. Calls throw only for what the caller
+ * did wrong, or because the session or the stream has ended.
+ *
+ * There is no clock: whoever drives the session passes the time of each input, and owns all time limits.
+ */
+
+import { GoAwayError, ProtocolViolation, SessionClosedError, StreamResetError } from "../errors.js";
+import { type Config, defaultConfig } from "./config.js";
+import type { Event } from "./events.js";
+import {
+  describe,
+  encodeHeader,
+  Flag,
+  FrameType,
+  GoAwayCode,
+  HEADER_SIZE,
+  type Header,
+  INITIAL_WINDOW,
+  KNOWN_FLAGS,
+  MAX_UINT32,
+  VERSION,
+} from "./frame.js";
+import { WindowGrowth } from "./growth.js";
+import { FrameParser } from "./parser.js";
+import { StreamState } from "./state.js";
+
+export type Role = "client" | "server";
+
+/** The most data in one frame, so that a bulk stream does not keep the others waiting. */
+export const MAX_FRAME = 64 * 1024;
+
+/** Answers (pongs, refusals) that may wait for a peer that does not read; one more ends the session. */
+const MAX_UNREAD_ANSWERS = 65_536;
+
+export class Session {
+  /** The streams that have not ended, by id. */
+  readonly streams = new Map<number, StreamState>();
+  /** Why the session has ended; undefined while it has not. */
+  error: SessionClosedError | undefined;
+  localGoAway = false;
+  remoteGoAway = false;
+
+  readonly #config: Config;
+  #now: number;
+  #nextId: number;
+  readonly #peerParity: number;
+  #lastPeerId = 0;
+  #peerStreams = 0;
+  #unread = 0;
+  #events: Event[] = [];
+  readonly #growth: WindowGrowth;
+
+  readonly #parser = new FrameParser();
+  #payloadStream: StreamState | undefined;
+  #payloadEnds = false;
+
+  #control: Buffer[] = [];
+  #answers = 0;
+  #owedFins: Buffer[] = [];
+  readonly #owedAcks = new Set<StreamState>();
+  /** The round robin: the first has the next turn. */
+  readonly #ready = new Set<StreamState>();
+  /** Our streams that take a place in the peer's backlog, and those that wait for one. */
+  #placed = 0;
+  readonly #held = new Set<StreamState>();
+  /** The peer's streams that take a place in ours. */
+  #unaccepted = 0;
+
+  #nextPing = 0;
+  readonly #pings = new Map<number, number>();
+  #roundTripPing: number | undefined;
+
+  constructor(role: Role, config: Config = defaultConfig, now = 0) {
+    this.#config = config;
+    this.#now = now;
+    this.#nextId = role === "client" ? 1 : 2;
+    this.#peerParity = role === "client" ? 0 : 1;
+    this.#growth = new WindowGrowth(config);
+  }
+
+  /**
+   * Opens a stream. Its SYN rides on the first frame, so that it can be written to at once; while the peer's backlog
+   * is full, all of it is held back until the peer has accepted another stream.
+   */
+  open(): StreamState {
+    this.#checkRunning();
+    if (this.remoteGoAway) throw new GoAwayError("cannot open a stream: the peer has said go-away");
+    if (this.#nextId > MAX_UINT32) throw new GoAwayError("cannot open a stream: the session has used up its ids");
+    const stream = new StreamState(this.#nextId, "held", this.#now);
+    this.#nextId += 2;
+    this.streams.set(stream.id, stream);
+    this.#widen(stream);
+    if (this.#placed < this.#config.acceptBacklog) this.#place(stream);
+    else this.#held.add(stream);
+    return stream;
+  }
+
+  /** Accepts a stream that the peer opened. */
+  accept(stream: StreamState): void {
+    if (stream.handshake !== "offered") return;
+    stream.handshake = "ackOwed";
+    this.#unaccepted -= 1;
+    this.#owedAcks.add(stream);
+    this.#widen(stream);
+  }
+
+  /** Queues bytes; they are not copied and must not be changed until they are out. */
+  send(stream: StreamState, data: Uint8Array): void {
+    if (stream.sending !== "open") throw new StreamResetError(`stream ${stream.id} is closed for writing`);
+    if (data.length === 0) return;
+    stream.pending.push(data);
+    stream.pendingSize += data.length;
+    this.#makeReady(stream);
+  }
+
+  /** Ends our half: FIN follows the last byte that was queued. */
+  end(stream: StreamState): void {
+    if (stream.sending !== "open") return;
+    stream.sending = "ending";
+    if (stream.receiving === "ended" && stream.handshake === "established" && stream.pendingSize === 0) {
+      this.#owedFins.push(encodeHeader(FrameType.windowUpdate, Flag.fin, stream.id, 0));
+      this.#finish(stream);
+    } else {
+      this.#makeReady(stream);
+    }
+  }
+
+  /** Ends both halves at once and drops what is queued. */
+  reset(stream: StreamState): void {
+    if (this.streams.get(stream.id) !== stream) return;
+    const isKnownToPeer = stream.handshake !== "held" && stream.handshake !== "synOwed";
+    this.#forget(stream);
+    if (isKnownToPeer) this.#control.push(encodeHeader(FrameType.windowUpdate, Flag.rst, stream.id, 0));
+  }
+
+  /** Reports that the reader has taken `size` bytes; the peer has credit for them once it is worth a frame. */
+  consume(stream: StreamState, size: number): void {
+    if (this.streams.get(stream.id) !== stream) return;
+    stream.unread -= size;
+    this.#unread -= size;
+    stream.consumed += size;
+    if (stream.consumed * 2 >= stream.window && stream.receiving === "open") this.#credit(stream);
+  }
+
+  /** Queues a ping and gives its value, which comes back in a `pong`. */
+  ping(): number {
+    this.#checkRunning();
+    const value = this.#nextPing;
+    this.#nextPing = (value + 1) % (MAX_UINT32 + 1);
+    this.#pings.set(value, this.#now);
+    this.#control.push(encodeHeader(FrameType.ping, Flag.syn, 0, value));
+    return value;
+  }
+
+  forgetPing(value: number): void {
+    this.#pings.delete(value);
+  }
+
+  /** Refuses new streams from now on, and tells the peer; open streams go on. */
+  goAway(code: GoAwayCode = GoAwayCode.normal): void {
+    if (this.error || this.localGoAway) return;
+    this.localGoAway = true;
+    this.#control.push(encodeHeader(FrameType.goAway, 0, 0, code));
+  }
+
+  /** Takes bytes from the connection, at the time `now`. */
+  receive(data: Buffer, now: number): void {
+    if (this.error) return;
+    this.#now = now;
+    try {
+      this.#parser.feed(data, { header: this.#header, payload: this.#payload });
+    } catch (error) {
+      if (!(error instanceof SessionClosedError)) throw error;
+      this.#end(error);
+    }
+  }
+
+  /** Takes note that the connection has ended on the peer's side, with or without a go-away. */
+  receiveEnd(): void {
+    if (this.error) return;
+    this.#end(
+      this.#parser.isWithinFrame
+        ? new ProtocolViolation("the connection ended within a frame")
+        : new SessionClosedError("the peer closed the connection"),
+    );
+  }
+
+  /** Sets the time for what is queued outside of `receive`. */
+  advance(now: number): void {
+    this.#now = now;
+  }
+
+  /** Gives the events since the last call. */
+  events(): Event[] {
+    const events = this.#events;
+    if (events.length > 0) this.#events = [];
+    return events;
+  }
+
+  get wantsToSend(): boolean {
+    return this.#control.length > 0 || this.#ready.size > 0;
+  }
+
+  /** How many frames are put off because nobody waits for them. */
+  get owed(): number {
+    return this.#owedAcks.size + this.#owedFins.length;
+  }
+
+  /** Lets `take` give what was put off. */
+  sendOwed(): void {
+    this.#control.push(...this.#owedFins);
+    this.#owedFins = [];
+    for (const stream of this.#owedAcks) this.#ready.add(stream);
+  }
+
+  /** Gives what is to be written to the connection; no frame is begun after `limit` bytes. */
+  take(limit = MAX_FRAME): Uint8Array[] {
+    if (!this.wantsToSend) return [];
+    const chunks: Uint8Array[] = [...this.#control, ...this.#owedFins];
+    let size = chunks.length * HEADER_SIZE;
+    this.#control = [];
+    this.#owedFins = [];
+    this.#answers = 0;
+    for (const stream of this.#ready) {
+      if (size >= limit) break;
+      this.#ready.delete(stream);
+      size += this.#putFrame(stream, chunks);
+    }
+    return chunks;
+  }
+
+  // Incoming. The two arrows are the sink of the parser; they throw what ends the session.
+
+  readonly #header = (header: Header): number => {
+    if (header.version !== VERSION) throw violation(header, `version ${header.version} is not known`);
+    if (header.flags & ~KNOWN_FLAGS) throw violation(header, `flags 0x${header.flags.toString(16)} are not known`);
+    switch (header.type) {
+      case FrameType.data:
+      case FrameType.windowUpdate:
+        return this.#streamFrame(header);
+      case FrameType.ping:
+        this.#ping(header);
+        return 0;
+      case FrameType.goAway:
+        this.#goAway(header);
+        return 0;
+      default:
+        throw violation(header, `type ${header.type} is not known`);
+    }
+  };
+
+  readonly #payload = (data: Buffer, last: boolean): void => {
+    const stream = this.#payloadStream;
+    if (!stream || stream.receiving === "ended") return;
+    stream.unread += data.length;
+    this.#unread += data.length;
+    this.#events.push({ type: "data", stream, data });
+    if (last && this.#payloadEnds) this.#receiveFin(stream);
+    else if (this.#unread > this.#config.maxUnread) this.#refuse(stream, "too much of the session's data is unread");
+  };
+
+  #streamFrame(header: Header): number {
+    const { type, flags, streamId, length } = header;
+    const stream = flags & Flag.syn ? this.#receiveSyn(header) : this.streams.get(streamId);
+    if (!stream && !this.#wasOpened(streamId)) throw violation(header, "the stream was never opened");
+    const payload = type === FrameType.data ? length : 0;
+    const allowed = stream ? stream.receiveWindow : this.#config.maxStreamWindowSize;
+    if (payload > allowed) throw violation(header, `the window has ${allowed} bytes left`);
+    this.#payloadStream = stream;
+    this.#payloadEnds = (flags & Flag.fin) !== 0;
+    if (!stream) return payload;
+    if (flags & Flag.ack) this.#receiveAck(stream);
+    if (flags & Flag.rst) {
+      this.#forget(stream);
+      const error = new StreamResetError(`stream ${streamId} was reset by the peer`);
+      this.#events.push({ type: "reset", stream, error });
+    } else if (stream.receiving === "ended" && (type === FrameType.data || this.#payloadEnds)) {
+      this.#refuse(stream, `${describe(header)}: it follows the FIN of the stream`);
+    } else {
+      if (type === FrameType.data) stream.receiveWindow -= length;
+      else this.#receiveCredit(stream, header);
+      if (this.#payloadEnds && payload === 0) this.#receiveFin(stream);
+    }
+    return payload;
+  }
+
+  #wasOpened(id: number): boolean {
+    return id > 0 && (id % 2 === this.#peerParity ? id <= this.#lastPeerId : id < this.#nextId);
+  }
+
+  #receiveSyn(header: Header): StreamState | undefined {
+    const { type, flags, streamId, length } = header;
+    if (streamId === 0 || streamId % 2 !== this.#peerParity) throw violation(header, "the id is not one of the peer's");
+    if (streamId <= this.#lastPeerId) throw violation(header, `the peer opened stream ${this.#lastPeerId} before it`);
+    this.#lastPeerId = streamId;
+    if (type === FrameType.data && length > INITIAL_WINDOW) {
+      throw violation(header, `the window of a new stream has ${INITIAL_WINDOW} bytes`);
+    }
+    if (flags & Flag.rst) return undefined;
+    const { acceptBacklog, maxStreams } = this.#config;
+    if (this.localGoAway || this.#unaccepted >= acceptBacklog || this.#peerStreams >= maxStreams) {
+      this.#answer(header, encodeHeader(FrameType.windowUpdate, Flag.rst, streamId, 0));
+      return undefined;
+    }
+    const stream = new StreamState(streamId, "offered", this.#now);
+    this.streams.set(streamId, stream);
+    this.#unaccepted += 1;
+    this.#peerStreams += 1;
+    this.#events.push({ type: "opened", stream });
+    return stream;
+  }
+
+  #receiveAck(stream: StreamState): void {
+    if (stream.handshake !== "synSent") return;
+    stream.handshake = "established";
+    this.#freePlace();
+    this.#events.push({ type: "acknowledged", stream });
+  }
+
+  #receiveCredit(stream: StreamState, header: Header): void {
+    const window = stream.sendWindow + header.length;
+    if (window > MAX_UINT32) {
+      throw violation(header, `with ${stream.sendWindow} bytes left it passes the maximum of ${MAX_UINT32}`);
+    }
+    stream.sendWindow = window;
+    if (stream.pendingSize > 0) this.#makeReady(stream);
+  }
+
+  #receiveFin(stream: StreamState): void {
+    stream.receiving = "ended";
+    this.#events.push({ type: "ended", stream });
+    if (stream.sending === "ended") this.#forget(stream);
+  }
+
+  #ping(header: Header): void {
+    const { flags, streamId, length: value } = header;
+    if (streamId !== 0) throw violation(header, "only stream 0 can be meant");
+    if (flags === Flag.syn) return this.#answer(header, encodeHeader(FrameType.ping, Flag.ack, 0, value));
+    if (flags !== Flag.ack) throw violation(header, "a ping has SYN, its answer ACK");
+    const asked = this.#pings.get(value);
+    if (asked === undefined) return;
+    this.#pings.delete(value);
+    const roundTrip = this.#now - asked;
+    this.#growth.measured(roundTrip);
+    if (value === this.#roundTripPing) this.#roundTripPing = undefined;
+    else this.#events.push({ type: "pong", ping: value, roundTrip });
+  }
+
+  #goAway(header: Header): void {
+    if (header.streamId !== 0) throw violation(header, "only stream 0 can be meant");
+    switch (header.length) {
+      case GoAwayCode.normal:
+        this.remoteGoAway = true;
+        this.#events.push({ type: "goAway" });
+        return;
+      case GoAwayCode.protocolError:
+        throw new SessionClosedError("the peer ended the session for a protocol error");
+      case GoAwayCode.internalError:
+        throw new SessionClosedError("the peer ended the session for an internal error");
+      default:
+        throw new SessionClosedError(`the peer ended the session for the unknown code ${header.length}`);
+    }
+  }
+
+  /** Queues what the peer asked for, as long as the peer reads what it asks for. */
+  #answer(asked: Header, answer: Buffer): void {
+    this.#answers += 1;
+    if (this.#answers > MAX_UNREAD_ANSWERS) throw violation(asked, "the peer asks for more than it reads");
+    this.#control.push(answer);
+  }
+
+  // Outgoing.
+
+  #putFrame(stream: StreamState, chunks: Uint8Array[]): number {
+    let flags = this.#takeHandshakeFlags(stream);
+    const announced = flags && stream.receiving === "open" ? stream.window - INITIAL_WINDOW : 0;
+    if (announced > 0) {
+      stream.receiveWindow += announced;
+      chunks.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, announced));
+      flags = 0;
+    }
+    const at = chunks.length;
+    const size = takePayload(stream, chunks);
+    if (stream.sending === "ending" && stream.pendingSize === 0) flags |= Flag.fin;
+    if (size > 0) chunks.splice(at, 0, encodeHeader(FrameType.data, flags, stream.id, size));
+    else if (flags) chunks.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, 0));
+    if (stream.pendingSize <= stream.notifyAt) {
+      stream.notifyAt = -1;
+      this.#events.push({ type: "drained", stream });
+    }
+    if (flags & Flag.fin) this.#finish(stream);
+    else if (stream.pendingSize > 0 && stream.sendWindow > 0) this.#ready.add(stream);
+    return HEADER_SIZE + size;
+  }
+
+  /** Moves the handshake on for the next frame of a stream, and gives the flag that the frame carries for it. */
+  #takeHandshakeFlags(stream: StreamState): number {
+    if (stream.handshake === "synOwed") {
+      stream.handshake = "synSent";
+      return Flag.syn;
+    }
+    if (stream.handshake === "ackOwed") {
+      stream.handshake = "established";
+      this.#owedAcks.delete(stream);
+      return Flag.ack;
+    }
+    return 0;
+  }
+
+  #credit(stream: StreamState): void {
+    if (this.#growth.mayGrow(stream.window)) {
+      if (this.#growth.roundTrip === undefined && this.#roundTripPing === undefined && !this.error) {
+        this.#roundTripPing = this.ping();
+      }
+      const before = stream.window;
+      stream.window = this.#growth.next(before, this.#now - stream.creditedAt);
+      stream.consumed += stream.window - before;
+    }
+    stream.creditedAt = this.#now;
+    stream.receiveWindow += stream.consumed;
+    const flags = this.#takeHandshakeFlags(stream);
+    this.#control.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, stream.consumed));
+    stream.consumed = 0;
+  }
+
+  // The life of a stream.
+
+  #widen(stream: StreamState): void {
+    stream.window = this.#growth.take(INITIAL_WINDOW, this.#config.streamWindowSize);
+  }
+
+  #makeReady(stream: StreamState): void {
+    if (stream.handshake !== "held" && stream.handshake !== "offered") this.#ready.add(stream);
+  }
+
+  /** Gives our stream a place in the peer's backlog. */
+  #place(stream: StreamState): void {
+    this.#placed += 1;
+    stream.handshake = "synOwed";
+    this.#ready.add(stream);
+  }
+
+  /** Passes a place in the peer's backlog on to the stream that has waited longest for one. */
+  #freePlace(): void {
+    this.#placed -= 1;
+    for (const stream of this.#held) {
+      this.#held.delete(stream);
+      this.#place(stream);
+      return;
+    }
+  }
+
+  #finish(stream: StreamState): void {
+    stream.sending = "ended";
+    this.#events.push({ type: "finished", stream });
+    if (stream.receiving === "ended") this.#forget(stream);
+  }
+
+  /** Resets a stream for a fault of the peer. */
+  #refuse(stream: StreamState, reason: string): void {
+    this.#events.push({
+      type: "reset",
+      stream,
+      error: new StreamResetError(`stream ${stream.id} was reset: ${reason}`),
+    });
+    this.reset(stream);
+  }
+
+  /** Ends what is left of a stream and takes back all that it held. */
+  #forget(stream: StreamState): void {
+    this.streams.delete(stream.id);
+    this.#ready.delete(stream);
+    this.#owedAcks.delete(stream);
+    this.#growth.giveBack(stream.window - INITIAL_WINDOW);
+    this.#unread -= stream.unread;
+    if (stream.id % 2 === this.#peerParity) this.#peerStreams -= 1;
+    if (stream.handshake === "held") this.#held.delete(stream);
+    else if (stream.handshake === "offered") this.#unaccepted -= 1;
+    else if (stream.handshake === "synOwed" || stream.handshake === "synSent") this.#freePlace();
+    stream.handshake = "established";
+    stream.sending = stream.receiving = "ended";
+    stream.pending.length = stream.pendingSize = stream.unread = 0;
+  }
+
+  #checkRunning(): void {
+    if (this.error) throw new SessionClosedError(`the session has ended: ${this.error.message}`, { cause: this.error });
+  }
+
+  /** Ends the session; of what was queued, nothing goes out any more but the go-away that tells the peer its fault. */
+  #end(error: SessionClosedError): void {
+    this.error = error;
+    this.#ready.clear();
+    this.#owedAcks.clear();
+    this.#control = [];
+    this.#owedFins = [];
+    const isFaultToTell = error instanceof ProtocolViolation && !this.#parser.isWithinFrame;
+    if (isFaultToTell) this.#control.push(encodeHeader(FrameType.goAway, 0, 0, GoAwayCode.protocolError));
+    this.#events.push({ type: "closed", error });
+  }
+}
+
+function violation(header: Header, rule: string): ProtocolViolation {
+  return new ProtocolViolation(`${describe(header)}: ${rule}`);
+}
+
+/** Moves the payload of one frame from the queue of a stream to `chunks`, and gives its size. */
+function takePayload(stream: StreamState, chunks: Uint8Array[]): number {
+  const size = Math.min(stream.pendingSize, stream.sendWindow, MAX_FRAME);
+  let room = size;
+  while (room > 0) {
+    const chunk = stream.pending[0];
+    if (chunk === undefined) break;
+    if (chunk.length <= room) {
+      chunks.push(chunk);
+      stream.pending.shift();
+      room -= chunk.length;
+    } else {
+      chunks.push(chunk.subarray(0, room));
+      stream.pending[0] = chunk.subarray(room);
+      room = 0;
+    }
+  }
+  stream.pendingSize -= size;
+  stream.sendWindow -= size;
+  return size;
+}

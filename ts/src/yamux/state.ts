@@ -1,0 +1,49 @@
+/**
+ * What a session knows of one stream: a handshake, and two halves.
+ *
+ * ```text
+ * opened here       held ── a place in the backlog ──> synOwed ── first frame out ──> synSent ── ACK ──> established
+ * by the peer       offered ── accepted here ──> ackOwed ── next frame out ──> established
+ *
+ * sending half      open ── nothing more will be written ──> ending ── FIN out ──> ended
+ * receiving half    open ── FIN in ──> ended
+ * ```
+ *
+ * RST, in either direction, ends both halves at once. With both ended the session forgets the stream.
+ */
+
+import { INITIAL_WINDOW } from "./frame.js";
+
+export type Handshake = "held" | "synOwed" | "synSent" | "offered" | "ackOwed" | "established";
+
+export type SendingHalf = "open" | "ending" | "ended";
+
+export type ReceivingHalf = "open" | "ended";
+
+/** The state of one stream; only its session writes it. */
+export class StreamState {
+  sending: SendingHalf = "open";
+  receiving: ReceivingHalf = "open";
+  /** Chunks queued for sending, and how many bytes they are. */
+  readonly pending: Uint8Array[] = [];
+  pendingSize = 0;
+  /** `drained` is told once when `pendingSize` has sunk to this; -1 asks for nothing. */
+  notifyAt = -1;
+  /** What the peer lets us send now. */
+  sendWindow = INITIAL_WINDOW;
+  /** What the peer may send now. */
+  receiveWindow = INITIAL_WINDOW;
+  /** What the receive window is filled up to. */
+  window = INITIAL_WINDOW;
+  /** Bytes that came and that the reader has not taken. */
+  unread = 0;
+  /** Bytes that the reader has taken and for which the peer has had no credit. */
+  consumed = 0;
+
+  constructor(
+    readonly id: number,
+    public handshake: Handshake,
+    /** When credit was last given, for the growth of the window. */
+    public creditedAt: number,
+  ) {}
+}

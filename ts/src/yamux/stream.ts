@@ -1,0 +1,152 @@
+import { Duplex } from "node:stream";
+import type { SessionClosedError } from "../errors.js";
+import type { StreamState } from "./state.js";
+
+/** Bytes that a stream queues before a writer has to wait. */
+const WRITE_BUFFER = 64 * 1024;
+
+/** Writes up to this size are copied, so that the writer need not wait until they are out. */
+const SMALL_WRITE = 16 * 1024;
+
+/** What a stream needs of the mux that carries it. */
+export interface Carrier {
+  write(state: StreamState, data: Buffer): void;
+  end(state: StreamState): void;
+  consume(state: StreamState, size: number): void;
+  /** The user is done with the stream; `reset` when it was cut off before both halves had ended. */
+  release(stream: MuxStream, reset: boolean): void;
+}
+
+type Callback = (error?: Error | null) => void;
+
+/**
+ * One stream of a mux as a node Duplex. It half-closes with `end()`; `destroy()` before that resets it. The peer gets
+ * credit for what has been read, never for what merely came in.
+ *
+ * It has what node's HTTP client and server ask of a socket beyond a Duplex.
+ */
+export class MuxStream extends Duplex {
+  readonly #carrier: Carrier;
+  readonly state: StreamState;
+  #received = 0;
+  #reported = 0;
+  #drained: Callback | undefined;
+  #finished: Callback | undefined;
+  #lost: SessionClosedError | undefined;
+
+  constructor(carrier: Carrier, state: StreamState) {
+    super({ allowHalfOpen: true, readableHighWaterMark: WRITE_BUFFER, writableHighWaterMark: WRITE_BUFFER });
+    this.#carrier = carrier;
+    this.state = state;
+  }
+
+  get id(): number {
+    return this.state.id;
+  }
+
+  /** A stream can be written to from the start, which HTTP clients ask for by this name. */
+  get readyState(): "open" | "readOnly" | "writeOnly" | "closed" {
+    if (this.destroyed) return "closed";
+    if (this.writable) return this.readable ? "open" : "writeOnly";
+    return this.readable ? "readOnly" : "closed";
+  }
+
+  /** Half-closes, and lets go of the stream when all that was written is out. */
+  destroySoon(): void {
+    if (this.writable) this.end();
+    if (this.writableFinished) this.destroy();
+    else this.once("finish", () => this.destroy());
+  }
+
+  setTimeout(): this {
+    return this;
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
+  // What the mux tells.
+
+  received(data: Buffer): void {
+    if (this.destroyed) return;
+    this.#received += data.length;
+    this.push(data);
+    this.#report();
+  }
+
+  ended(): void {
+    this.push(null);
+  }
+
+  drained(): void {
+    const callback = this.#drained;
+    this.#drained = undefined;
+    callback?.();
+  }
+
+  finished(): void {
+    const callback = this.#finished;
+    this.#finished = undefined;
+    callback?.();
+  }
+
+  /** The session is over. What came before can still be read. */
+  sessionClosed(error: SessionClosedError): void {
+    if (this.state.receiving === "ended" && this.state.sending === "ended") return;
+    this.#lost = error;
+    if (this.readableLength === 0 || this.#drained || this.#finished) this.destroy(error);
+  }
+
+  // What a Duplex is made of.
+
+  override read(size?: number): Buffer | null {
+    const chunk = super.read(size) as Buffer | null;
+    this.#report();
+    if (this.#lost && this.readableLength === 0) process.nextTick(() => this.destroy(this.#lost));
+    return chunk;
+  }
+
+  override _read(): void {
+    // Data is pushed as it comes; the window bounds how much that is.
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
+    if (this.#lost) return callback(this.#lost);
+    const isSmall = chunk.length <= SMALL_WRITE;
+    this.#carrier.write(this.state, isSmall ? Buffer.from(chunk) : chunk);
+    if (isSmall && this.state.pendingSize <= WRITE_BUFFER) return callback();
+    this.state.notifyAt = isSmall ? WRITE_BUFFER / 2 : 0;
+    this.#drained = callback;
+  }
+
+  override _final(callback: Callback): void {
+    if (this.#lost) return callback(this.#lost);
+    this.#finished = callback;
+    this.#carrier.end(this.state);
+  }
+
+  override _destroy(error: Error | null, callback: Callback): void {
+    this.#carrier.release(this, error !== null || this.state.sending === "open");
+    callback(error);
+  }
+
+  #report(): void {
+    const taken = this.#received - this.readableLength - this.#reported;
+    if (taken <= 0) return;
+    this.#reported += taken;
+    this.#carrier.consume(this.state, taken);
+  }
+}
