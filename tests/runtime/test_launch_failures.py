@@ -1,4 +1,4 @@
-"""A plugin that does not come to life gives an error that names it, the reason and its last words; the others run on."""
+"""A plugin that does not start gives an error that names it, the reason and its last words; the others run on."""
 
 from __future__ import annotations
 

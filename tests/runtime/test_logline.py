@@ -3,7 +3,6 @@
 import logging
 
 import pytest
-
 from plugmux.runtime.logline import LogLine, parse_line
 
 

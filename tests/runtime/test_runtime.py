@@ -54,7 +54,7 @@ async def test_a_plugin_runs_over_a_pair_of_pipes(tmp_path: Path) -> None:
 async def test_several_plugins_of_one_service_are_told_apart_by_name(tmp_path: Path) -> None:
     sources = [script(tmp_path, "one", KV_PLUGIN), script(tmp_path, "two", KV_PLUGIN)]
     async with Runtime(sources) as runtime:
-        with pytest.raises(RpcError, match="one, two.*name the plugin"):
+        with pytest.raises(RpcError, match=r"one, two.*name the plugin"):
             await runtime.client(KeyValueClient).get(GetRequest(key="pid"))
         pids = [
             (await runtime.client(KeyValueClient, plugin=name).get(GetRequest(key="pid"))).value

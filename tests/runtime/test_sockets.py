@@ -106,7 +106,10 @@ async def test_a_plugin_connects_by_itself_and_comes_back_when_the_runtime_does(
         assert plugin.external
         assert plugin.pid == process.pid
         assert (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value == str(process.pid).encode()
-        runtime.plugin("chosen").link.abort()  # type: ignore[union-attr]
+        assert plugin.link is not None
+        plugin.link.abort()
+        while plugin in runtime.plugins():
+            await plugin.changed()
         await registered(runtime, "chosen")
         assert (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value == str(process.pid).encode()
     assert await process.wait() == 0

@@ -44,7 +44,7 @@ KV_PLUGIN = """
 """A plugin that serves kv.v1.KeyValueService, and does as some keys tell it."""
 
 
-def script(directory: Path, name: str, source: str, *, interpreter: str = sys.executable, **options: object) -> str:
+def script(directory: Path, name: str, source: str, /, *, interpreter: str = sys.executable, **options: object) -> str:
     """Write an executable Python program and return its path.
 
     Args:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import ExchangeError, PlugmuxError
-from ..exchange import ClientTransport
 from .error import PluginCause, PluginError
 from .output import plugin_logger
 from .state import State
@@ -93,8 +92,8 @@ class HostedPlugin:
         finally:
             self._waiters.discard(waiter)
 
-    async def running(self) -> ClientTransport:
-        """The transport to the plugin, as soon as it runs.
+    async def running(self) -> Link:
+        """The link to the plugin, as soon as it runs.
 
         A call that comes while the plugin starts again waits here, for as long as its own deadline lets it.
 
@@ -102,8 +101,8 @@ class HostedPlugin:
             PluginError: it does not run, and will not by itself.
         """
         while True:
-            if self.state is State.RUNNING and self.link is not None:
-                return self.link.transport
+            if self.state is State.RUNNING and self.link is not None and not self.link.closed:
+                return self.link
             if not self.state.will_run:
                 raise self._not_running()
             await self.changed()

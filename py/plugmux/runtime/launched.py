@@ -68,16 +68,13 @@ class LaunchedPlugin(HostedPlugin):
         """Begin to live, in a task that `stop` ends; harmless where it lives already."""
         if self._task is None or self._task.done():
             self._stop.clear()
+            self.move(State.STARTING)
             self._task = asyncio.create_task(self._live(), name=f"plugmux: plugin {self.name}")
 
     async def started(self) -> None:
-        """Wait until the first start has succeeded or failed."""
-        while self.state in (State.STARTING, State.REGISTERING) or (self.state is State.STOPPED and self._is_alive):
+        """Wait until the start has succeeded or failed, and what a failed one left is cleared away."""
+        while self.state in (State.STARTING, State.REGISTERING, State.CRASHED):
             await self.changed()
-
-    @property
-    def _is_alive(self) -> bool:
-        return self._task is not None and not self._task.done()
 
     async def stop(self, final: State = State.STOPPED) -> None:
         """End the plugin in order: Shutdown, go-away, wait, close, terminate, kill.
@@ -143,6 +140,7 @@ class LaunchedPlugin(HostedPlugin):
             except BaseException:
                 await _end(process, link)
                 raise
+        patience = EXIT_TIME if failure is None else 0.0
         try:
             if failure is None and not self._stop.is_set():
                 self.link = link
@@ -154,7 +152,7 @@ class LaunchedPlugin(HostedPlugin):
             self.move(State.STOPPING)
             await shut_down(link)
         finally:
-            await _end(process, link)
+            await _end(process, link, patience)
             self.pid = self.link = None
         return None
 
@@ -222,14 +220,20 @@ async def shut_down(link: Link) -> None:
     await link.close(DRAIN_TIME)
 
 
-async def _end(process: Process, link: Link) -> None:
-    """Leave neither link nor process: wait, terminate, kill."""
+async def _end(process: Process, link: Link, patience: float = 0.0) -> None:
+    """Leave neither link nor process: wait, terminate, kill.
+
+    Args:
+        process: the process to end.
+        link: its link.
+        patience: seconds that the process is given to end by itself before it is terminated.
+    """
     link.abort()
-    for insist, patience in ((None, EXIT_TIME), (process.terminate, TERMINATE_TIME), (process.kill, None)):
+    for insist, limit in ((None, patience), (process.terminate, TERMINATE_TIME), (process.kill, None)):
         if insist is not None:
             insist()
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(limit):
                 await process.wait()
                 return
 

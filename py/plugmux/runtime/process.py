@@ -29,6 +29,10 @@ __all__ = ["Process"]
 DRAIN_TIME = 0.5
 """Seconds that output is still read after the process has ended, where a grandchild holds the pipes open."""
 
+BINARY_FORMATS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+"""How the files of compiled programs begin: ELF, Windows, Mach-O of 64 and of 32 bits, Mach-O of several machines."""
+
+STANDARD_FDS = (0, 1, 2)
 LINK_FDS = (FIRST_FREE_FD, FIRST_FREE_FD + 1)
 
 
@@ -85,7 +89,10 @@ class Process:
                     argv[0],
                     argv,
                     {**environ, **config.to_environ()},
-                    file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in wanted.items()],
+                    file_actions=[
+                        *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable_fds() - wanted.keys()),
+                        *((os.POSIX_SPAWN_DUP2, source, target) for target, source in wanted.items()),
+                    ],
                     setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
                     setsigmask=[],
                     **({"setpgroup": 0} if captured else {}),  # type: ignore[arg-type]
@@ -213,13 +220,25 @@ def _kept(theirs: contextlib.ExitStack, fd: int) -> int:
     return fd
 
 
+def _inheritable_fds() -> set[int]:
+    """Descriptors beyond the standard three that a child would get by accident: such as this process got itself."""
+    found = set()
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):
+            if int(name) > max(STANDARD_FDS) and os.get_inheritable(int(name)):
+                found.add(int(name))
+    return found
+
+
 def _not_started(launch: Launch, program: str, error: OSError) -> PluginError:
     name = launch.name
-    if error.errno == errno.ENOEXEC:
+    if error.errno == errno.ENOEXEC and _first_bytes(program).startswith(BINARY_FORMATS):
         return PluginError(name, PluginCause.WRONG_ARCHITECTURE, f"{program!r} is not a program for this machine")
+    if error.errno == errno.ENOEXEC:
+        return PluginError(name, PluginCause.MISSING_INTERPRETER, f"{program!r} is a script without a first line (#!)")
     if error.errno == errno.ENOENT:
         return PluginError(
-            name, PluginCause.MISSING_INTERPRETER, f"the interpreter of {program!r} {_interpreter(program)}"
+            name, PluginCause.MISSING_INTERPRETER, f"{_interpreter(program)}, for {program!r}, is missing"
         )
     if error.errno == errno.EACCES:
         return PluginError(name, PluginCause.NOT_EXECUTABLE, f"{program!r} may not be executed")
@@ -227,7 +246,12 @@ def _not_started(launch: Launch, program: str, error: OSError) -> PluginError:
 
 
 def _interpreter(program: str) -> str:
+    first = _first_bytes(program).partition(b"\n")[0]
+    if not first.startswith(b"#!"):
+        return "its loader"
+    return f"the interpreter {first[2:].decode('utf-8', 'replace').strip()!r}"
+
+
+def _first_bytes(program: str) -> bytes:
     with Path(program).open("rb") as file:
-        first = file.readline(256)
-    named = first[2:].decode("utf-8", "replace").strip() if first.startswith(b"#!") else "its loader"
-    return f"({named}) does not exist"
+        return file.read(256)

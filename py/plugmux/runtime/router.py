@@ -5,6 +5,7 @@ This is the one place that every call of the host passes on its way to a plugin.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from ..errors import ExchangeError, LinkError
@@ -59,10 +60,9 @@ class Router:
         try:
             plugin = self.choose(request.path)
             link = plugin.link
-            if link is None:
-                await plugin.running()
-                link = plugin.link
-                assert link is not None
+            if link is None or link.closed:
+                async with asyncio.timeout(request.timeout):
+                    link = await plugin.running()
         except PluginError as error:
             raise ExchangeError(str(error), sent=False) from error
         return plugin, link

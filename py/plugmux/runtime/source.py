@@ -110,10 +110,9 @@ def name_of_command(command: Sequence[str]) -> str:
     Where the program is an interpreter (`python plugin.py`), the script's file name stands for it. A script's own
     suffix (`.py`, `.js`, `.mjs`) is left out as `.exe` is.
     """
-    words = [Path(word).name for word in command]
-    program = words[0]
+    program = Path(command[0]).name
     if _is_interpreter(program):
-        program = next((word for word in words[1:] if not word.startswith("-") and not _is_interpreter(word)), program)
+        program = next((Path(word).name for word in command[1:] if _is_script(word)), program)
     for suffix in SCRIPT_SUFFIXES:
         program = program.removesuffix(suffix)
     return program
@@ -121,6 +120,10 @@ def name_of_command(command: Sequence[str]) -> str:
 
 def _is_interpreter(program: str) -> bool:
     return program.removesuffix(".exe").rstrip("0123456789.") in INTERPRETERS or program in INTERPRETERS
+
+
+def _is_script(word: str) -> bool:
+    return word.endswith(SCRIPT_SUFFIXES) or (not word.startswith("-") and os.path.isfile(word))
 
 
 def as_launch_or_servable(source: PluginSource) -> Launch | Servable:
