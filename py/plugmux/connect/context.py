@@ -29,6 +29,7 @@ class Context:
         connection: what the host of the connection says of it; empty on the client, and in a foreign ASGI server
             without `"plugmux.connection"`.
         http_method: `"POST"`, or `"GET"` for a call that came, or is to go, as one.
+        query: the raw query string of a call that came by GET.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Context:
         "connection",
         "http_method",
         "method",
+        "query",
     )
 
     method: MethodSpec[Any, Any]
@@ -50,12 +52,12 @@ class Context:
         raw_headers: Headers = (),
         connection: Mapping[str, object] = _NO_CONNECTION,
         deadline: Deadline | None = None,
-        http_method: str = "POST",
     ) -> None:
         if method is not None:
             self.method = method
         self.connection = connection
-        self.http_method = http_method
+        self.http_method = "POST"
+        self.query = b""
         self._raw_headers = raw_headers
         self._deadline = deadline
         self._request_headers: Metadata | None = None

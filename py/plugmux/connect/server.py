@@ -140,8 +140,9 @@ class App:
         fields = dict(headers)
         try:
             if scope["method"] == "GET" and route.method.no_side_effects:
-                terms, body = _read_query(scope["query_string"], fields, self._compression)
-                call = UnaryCall(route, terms, headers, fields, _connection(scope), "GET")
+                query = scope["query_string"]
+                terms, body = _read_query(query, fields, self._compression)
+                call = UnaryCall(route, terms, headers, fields, _connection(scope), query)
                 response = await _while_connected(call, body, receive)
             elif scope["method"] != "POST":
                 allow = b"GET, POST" if route.method.no_side_effects else b"POST"

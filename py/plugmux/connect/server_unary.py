@@ -54,10 +54,10 @@ class UnaryCall:
         headers: all fields of the request.
         fields: the same as a mapping.
         connection: what the host of the connection says about it.
-        http_method: `"GET"` or `"POST"`.
+        query: the query string of a call by GET, `None` for one by POST.
     """
 
-    __slots__ = ("_connection", "_fields", "_headers", "_http_method", "_route", "_terms", "limit")
+    __slots__ = ("_connection", "_fields", "_headers", "_query", "_route", "_terms", "limit")
 
     def __init__(
         self,
@@ -66,14 +66,14 @@ class UnaryCall:
         headers: Headers,
         fields: Mapping[bytes, bytes],
         connection: Mapping[str, object],
-        http_method: str = "POST",
+        query: bytes | None = None,
     ) -> None:
         self._route = route
         self._terms = terms
         self._headers = headers
         self._fields = fields
         self._connection = connection
-        self._http_method = http_method
+        self._query = query
         self.limit = route.limits.receive
 
     def too_large(self, size: int) -> Complete:
@@ -84,7 +84,9 @@ class UnaryCall:
         """Answer the request; only a cancellation that is not the deadline's comes out of this."""
         route, terms = self._route, self._terms
         deadline = None if terms.timeout is None else Deadline(terms.timeout)
-        context = Context(route.method, self._headers, self._connection, deadline, self._http_method)
+        context = Context(route.method, self._headers, self._connection, deadline)
+        if self._query is not None:
+            context.http_method, context.query = "GET", self._query
         token = TRACE.set(trace_fields(self._fields)) if b"traceparent" in self._fields else None
         try:
             if terms.received is not None:
