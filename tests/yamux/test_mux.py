@@ -7,8 +7,7 @@ import hashlib
 
 import pytest
 from plugmux.errors import SessionClosed
-
-from .links import Recorder, mux_pair, reader_writer
+from support.yamux_links import Recorder, mux_pair, reader_writer
 
 
 async def test_a_small_exchange_crosses_the_link() -> None:

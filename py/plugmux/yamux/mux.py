@@ -443,6 +443,8 @@ class Mux(asyncio.BufferedProtocol):
     def _put_out(self) -> None:
         """Write what the session has to send, as long as the connection takes it; then tell what that has changed."""
         session = self._session
+        if session.owes >= MAX_OWED:
+            session.send_owed()
         while self._state is _State.RUNNING and not self._blocked:
             chunks = session.data_to_send(WRITE_BATCH)
             if not chunks:
@@ -451,12 +453,8 @@ class Mux(asyncio.BufferedProtocol):
         events = session.take_events()
         if events:
             self._dispatch(events)
-        owes = session.owes
-        if owes and self._owed_timer is None and self._state is _State.RUNNING:
-            if owes >= MAX_OWED:
-                self._pay()
-            else:
-                self._owed_timer = self._loop.call_later(OWED_DELAY, self._pay)
+        if session.owes and self._owed_timer is None and not self._blocked and self._state is _State.RUNNING:
+            self._owed_timer = self._loop.call_later(OWED_DELAY, self._pay)
         if self._idle or self._openers:
             self._wake()
 

@@ -62,6 +62,7 @@ from .frame import (
     pack_header,
     unpack_header,
 )
+from .ids import PeerIds
 from .state import Half, Handshake, Stream
 from .window import WindowGrowth
 
@@ -105,8 +106,7 @@ class Session:
         self.remote_go_away = False
         self.local_go_away = False
         self._next_id = 1 if client else 2
-        self._last_peer_id = 0
-        self._peer_parity = 0 if client else 1
+        self._peer_ids = PeerIds(2 if client else 1)
         self._peer_streams = 0
         self._growth = WindowGrowth(config)
         self._events: list[Event] = []
@@ -359,18 +359,16 @@ class Session:
                 self._receive_fin(stream)
 
     def _was_opened(self, stream_id: int) -> bool:
-        if stream_id % 2 == self._peer_parity:
-            return 0 < stream_id <= self._last_peer_id
+        if self._peer_ids.owns(stream_id):
+            return self._peer_ids.used(stream_id)
         return 0 < stream_id < self._next_id
 
     def _receive_syn(self, kind: int, flags: int, stream_id: int, length: int) -> Stream | None:
-        if not stream_id or stream_id % 2 != self._peer_parity:
+        if not self._peer_ids.owns(stream_id):
             raise _Violation(f"{describe(kind, flags, stream_id, length)}: the id is not one of the peer's")
-        if stream_id <= self._last_peer_id:
-            raise _Violation(
-                f"{describe(kind, flags, stream_id, length)}: the peer opened stream {self._last_peer_id} before it"
-            )
-        self._last_peer_id = stream_id
+        if self._peer_ids.used(stream_id):
+            raise _Violation(f"{describe(kind, flags, stream_id, length)}: the id has been used before")
+        self._peer_ids.use(stream_id)
         if kind == DATA and length > INITIAL_WINDOW:
             raise _Violation(f"{describe(kind, flags, stream_id, length)}: a new window has {INITIAL_WINDOW} bytes")
         if flags & RST:
@@ -568,7 +566,7 @@ class Session:
         stream.pending_size = 0
         if stream.window > INITIAL_WINDOW:
             self._growth.give_back(stream.window - INITIAL_WINDOW)
-        if stream.id % 2 == self._peer_parity:
+        if self._peer_ids.owns(stream.id):
             self._peer_streams -= 1
         if stream.handshake in _PLACED:
             self._release_place()

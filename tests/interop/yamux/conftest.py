@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Go peer, built once."""
+    target = tmp_path_factory.mktemp("yamux") / "peer"
+    source = Path(__file__).parent / "peer"
+    subprocess.run(
+        ["go", "build", "-o", target, "."], cwd=source, check=True, env=os.environ | {"GOFLAGS": "-mod=readonly"}
+    )
+    return target

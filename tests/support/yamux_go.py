@@ -1,0 +1,72 @@
+"""A Go program on hashicorp/yamux as the other end of a mux."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from plugmux.yamux import Config, Mux
+
+
+class Peer:
+    """The running program and the mux that is joined to it."""
+
+    def __init__(self, mux: Mux, process: asyncio.subprocess.Process) -> None:
+        self.mux = mux
+        self._process = process
+
+    async def tell(self, command: str) -> dict[str, Any]:
+        """Give a command, and wait for the answer."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(command.encode() + b"\n")
+        answer = await self._process.stdout.readline()
+        assert answer, f"the peer died of {command!r}"
+        result: dict[str, Any] = json.loads(answer)
+        return result
+
+
+@asynccontextmanager
+async def start_peer(program: Path, *options: str, client: bool, config: Config | None = None) -> AsyncIterator[Peer]:
+    """Start the program and join a mux to it.
+
+    Args:
+        program: the built peer.
+        options: command-line options for it.
+        client: whether the mux, on our side, is the yamux client.
+        config: the settings of our side.
+    """
+    ours, theirs = socket.socketpair()
+    mux = Mux(client=client, config=config)
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            f"-fd={theirs.fileno()}",
+            f"-client={str(not client).lower()}",
+            *options,
+            pass_fds=[theirs.fileno()],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=os.environ,
+        )
+    await asyncio.get_running_loop().create_unix_connection(lambda: mux, sock=ours)
+    try:
+        yield Peer(mux, process)
+        await mux.close()
+    finally:
+        mux.abort()
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(10):
+                await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
