@@ -17,10 +17,10 @@ TS_SOURCES := $(shell find ts/src gen/ts examples/gen/ts examples/ts-plugin -nam
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
 
-demo: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin.js ## launch a plugin in each language, and call them
+demo: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin ## launch a plugin in each language, and call them
 	@$(BIN)/python examples/host/host.py
 
-test: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin.js ## the whole suite: unit tests, and every language against every other
+test: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin ## the whole suite: unit tests, and every language against every other
 	$(BIN)/tox run $(if $(ENV),-e $(ENV)) -- -q $(ARGS)
 	go vet ./go/... ./examples/go-plugin/... && go test ./go/...
 	npm test --silent -w ts
@@ -75,7 +75,7 @@ node_modules/.ready: package-lock.json package.json | has-node
 	@npm ci --silent
 	@touch $@
 
-examples/ts-plugin/dist/ts-plugin.js: node_modules/.ready $(TS_SOURCES)
+examples/ts-plugin/dist/ts-plugin: node_modules/.ready $(TS_SOURCES)
 	@echo "building $@"
 	@npm run --silent build -w ts
 	@npm run --silent build -w examples/ts-plugin

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = {
     "python-plugin": [sys.executable, str(ROOT / "examples/python-plugin/python-plugin")],
     "go-plugin": [str(ROOT / "bin/go-plugin")],
-    "ts-plugin": ["node", str(ROOT / "examples/ts-plugin/dist/ts-plugin.js")],
+    "ts-plugin": [str(ROOT / "examples/ts-plugin/dist/ts-plugin")],
 }
 
 

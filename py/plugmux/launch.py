@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from .errors import ConfigError
 
@@ -93,10 +94,10 @@ class LaunchConfig:
         name, timeout = values.get("name"), values.get("timeout")
         if not isinstance(name, str) or not _is_whole(timeout):
             raise ConfigError('the launch configuration needs "name" (text) and "timeout" (whole nanoseconds)')
-        pair = (values.get("fd"), values.get("fd")) if "fd" in values else (values.get("r"), values.get("w"))
-        if not _is_whole(pair[0]) or not _is_whole(pair[1]):
+        read_fd, write_fd = (values.get(key) for key in (("fd", "fd") if "fd" in values else ("r", "w")))
+        if not _is_whole(read_fd) or not _is_whole(write_fd):
             raise ConfigError('the launch configuration needs "fd", or "r" and "w", as whole numbers')
-        return cls(name, timeout / NANOSECONDS, pair[0], pair[1])
+        return cls(name, timeout / NANOSECONDS, read_fd, write_fd)
 
     @classmethod
     def take_from(cls, environ: MutableMapping[str, str]) -> LaunchConfig | None:
@@ -122,5 +123,5 @@ def configuration_text(environ: Mapping[str, str]) -> str | None:
     return environ.get(VARIABLE) or environ.get(COMPATIBLE_VARIABLE) or None
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)

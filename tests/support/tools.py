@@ -47,7 +47,7 @@ def go_host() -> list[str]:
 def ts_plugin() -> list[str]:
     """The example plugin in TypeScript."""
     npm_build("ts", "examples/ts-plugin")
-    return [tool("node"), str(ROOT / "examples/ts-plugin/dist/ts-plugin.js")]
+    return [str(ROOT / "examples/ts-plugin/dist/ts-plugin")]
 
 
 def ts_host() -> list[str]:

@@ -124,7 +124,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await write(writer, response)
         writer.write(hashlib.sha256(response).digest())
         writer.write_eof()
-    except (asyncio.IncompleteReadError, StreamReset):
+    except (asyncio.IncompleteReadError, StreamReset) as e:
+        print("SERVE", repr(e), writer.transport)
         pass
     finally:
         writer.close()

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from ..connect import Service
 from ..errors import ConfigError
 from ..registration import NAME
-from ..servable import Servable, Service, ServiceSource
+from ..servable import Servable, ServiceSource
 
 __all__ = ["Launch", "PluginSource", "Restart", "name_of_command"]
 
