@@ -18,6 +18,8 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import socket
+import struct
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,7 +30,7 @@ from ..exchange import Complete, RequestHead
 from .asgi import ASGIExchange
 from .direct import DirectExchange
 from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_answer, response_head
-from .handover import hand_over, reset
+from .handover import hand_over
 from .reader import Body, Buffer, Head, HeadReader, RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["ServerConnection"]
 
 logger = logging.getLogger("plugmux.http")
+
+NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Phase(enum.Enum):
@@ -157,7 +161,12 @@ class ServerConnection(asyncio.Protocol):
         if self.server.closing:
             self.respond(plain_answer(503))
             return
-        self._exchange = self._choose(request, reader, head.http_version)
+        try:
+            self._exchange = self._choose(request, reader, head.http_version)
+        except Exception:
+            logger.exception("%s %s was not accepted", request.method, request.path)
+            self.respond(plain_answer(500))
+            return
         if self._phase is Phase.REQUEST:
             self._read_body(pieces)
 
@@ -228,17 +237,19 @@ class ServerConnection(asyncio.Protocol):
         if phase in (Phase.REQUEST, Phase.RESPONSE):
             assert self._exchange is not None
             self._exchange.disconnect()
-            reset(self.transport)
+            _break_off(self.transport)
         self.resume_writing()
 
     # What an exchange calls
 
     def respond(self, response: Complete) -> None:
-        """Write a whole response, in one write, and go on.
+        """Write a whole response, in one write, and go on. It is dropped if the caller has gone.
 
         Raises:
             ConfigError: the response has a field or a status that cannot be sent; nothing has been written.
         """
+        if self._phase is Phase.OVER:
+            return
         close = self.must_close or self._phase is not Phase.RESPONSE
         fields = encode_fields(response.headers)
         body = response.body
@@ -287,7 +298,7 @@ class ServerConnection(asyncio.Protocol):
         """The response has begun and cannot be completed."""
         if self._phase is not Phase.OVER:
             self._phase = Phase.OVER
-            reset(self.transport)
+            _break_off(self.transport)
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start the task of an exchange, which is the server's to await when it shuts down."""
@@ -381,3 +392,15 @@ class ServerConnection(asyncio.Protocol):
 
 def _host_and_port(name: object) -> tuple[str, int] | None:
     return (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else None
+
+
+def _break_off(transport: asyncio.Transport) -> None:
+    """Abort a connection so that the caller cannot take half a response for a whole one.
+
+    A body that reaches to the end of the connection (HTTP/1.0) looks whole after FIN, so TCP must end with RST. A mux
+    stream is reset by `abort`; the socket that it knows is its link's, and none of ours.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family != socket.AF_UNIX and transport.get_extra_info("stream_id") is None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+    transport.abort()

@@ -50,7 +50,7 @@ class DirectExchange:
         self._size = 0
         self._task: asyncio.Task[None] | None = None
         if length > call.limit:
-            connection.respond(call.too_large(length))
+            self._refuse(length)
         elif expects_continue:
             connection.write_continue()
 
@@ -58,7 +58,7 @@ class DirectExchange:
         self._size += len(data)
         if self._size > self._call.limit:
             self._pieces.clear()
-            self._connection.respond(self._call.too_large(self._size))
+            self._refuse(self._size)
         else:
             self._pieces.append(data)
 
@@ -76,10 +76,19 @@ class DirectExchange:
         try:
             connection.respond(await self._call.complete(body))
         except Exception:
-            logger.exception("%s %s failed", self._request.method, self._request.path)
-            connection.respond(plain_answer(500))
+            self._failed()
         except BaseException:
             connection.fail()
             raise
         finally:
             connection.server.tasks.discard(self._task)
+
+    def _refuse(self, size: int) -> None:
+        try:
+            self._connection.respond(self._call.too_large(size))
+        except Exception:
+            self._failed()
+
+    def _failed(self) -> None:
+        logger.exception("%s %s failed", self._request.method, self._request.path)
+        self._connection.respond(plain_answer(500))

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 
 from ..pipes import feed
 
-__all__ = ["hand_over", "reset"]
-
-_NO_LINGER = struct.pack("ii", 1, 0)
+__all__ = ["hand_over"]
 
 
 def hand_over(
@@ -33,15 +29,3 @@ def hand_over(
     protocol.connection_made(transport)
     if rest:
         feed(protocol, rest)
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """Break a connection off so that the peer cannot take what it got for all there is.
-
-    A mux stream is reset. A TCP connection ends with RST and not with FIN, which matters to a response that has no
-    framing of its own.
-    """
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    transport.abort()

@@ -63,7 +63,7 @@ class HeadReader:
         length: what the head says of the body's size, in bytes; `None` if it says nothing.
         chunked: whether the body is in chunks.
         close: whether the peer ends the connection after this message.
-        upgrade: the protocol that the peer asks for or switches to, `None` for none.
+        upgrade: the protocol that the peer offers to change to, or changes to; `None` for none.
     """
 
     __slots__ = ("_held", "_interim", "_limit", "_parser", "_unfed", "chunked", "close", "length", "upgrade")
@@ -128,7 +128,8 @@ class HeadReader:
                 raise RemoteProtocolError(f"more than {MAX_INTERIM} interim responses before the response")
 
     def _note(self, head: Head) -> None:
-        close = head.http_version < b"1.1"
+        modern = head.http_version >= b"1.1"
+        options: list[bytes] = []
         for name, value in head.headers:
             if name not in _FRAMING:
                 continue
@@ -138,9 +139,11 @@ class HeadReader:
                 self.chunked = True
             elif name == b"upgrade":
                 self.upgrade = value
-            elif value == b"close" or b"close" in [token.strip() for token in value.lower().split(b",")]:
-                close = True
-        self.close = close
+            else:
+                options += [option.strip() for option in value.lower().split(b",")]
+        self.close = not modern or b"close" in options
+        if not modern or b"upgrade" not in options:
+            self.upgrade = None
 
     def body(self, *, empty: bool = False, until_eof: bool = False) -> tuple[Body, tuple[Buffer, ...]]:
         """The body that follows the head, and what of it has come with the head, to be fed to it.

@@ -16,7 +16,6 @@ import h11
 from ..errors import BodyTooLarge, ExchangeError, StreamReset
 from ..exchange import Complete, Request
 from .fields import LAST_CHUNK, WHOLE_WRITE, chunk
-from .handover import reset
 from .reader import Body, Buffer, HeadReader, RemoteProtocolError
 
 __all__ = ["Collected", "RoundTrip", "Streamed"]
@@ -112,7 +111,7 @@ class RoundTrip(asyncio.Protocol):
         """Break the exchange off, unless it has ended: the peer's handler is cancelled."""
         if not self.over:
             self._finish()
-            reset(self.transport)
+            self.transport.abort()
 
     def fail(self, error: BaseException) -> None:
         """Break the exchange off and tell whoever waits for it."""
@@ -137,7 +136,7 @@ class RoundTrip(asyncio.Protocol):
         sending = self._pump is not None and not self._pump.done()
         self._finish()
         if sending:
-            reset(self.transport)
+            self.transport.abort()
         else:
             self.transport.close()
         self._ended()

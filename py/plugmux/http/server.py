@@ -102,7 +102,11 @@ class Server:
     async def _finished(self) -> None:
         while tasks := self._others():
             await asyncio.wait(tasks)
-        if self.connections and not self.tasks:
+        if not self.tasks:
+            await self._none_left()
+
+    async def _none_left(self) -> None:
+        if self.connections:
             self._all_left = self._all_left or asyncio.Event()
             await self._all_left.wait()
 
@@ -114,6 +118,7 @@ class Server:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self._none_left()
         for queue in (self.heads, self.idle, self.bodies, self.lingering):
             queue.close()
 

@@ -12,7 +12,7 @@ from ..errors import ExchangeError
 from ..exchange import Headers
 from .client import Open
 from .fields import encode_fields, request_line
-from .handover import hand_over, reset
+from .handover import hand_over
 from .reader import Body, Buffer, HeadReader, RemoteProtocolError
 from .roundtrip import HEAD_LIMIT
 
@@ -66,7 +66,7 @@ async def upgrade(
         async with asyncio.timeout(timeout):
             return transport, await asking.taken
     except BaseException:
-        reset(transport)
+        transport.abort()
         raise
 
 

@@ -1,0 +1,409 @@
+"""The server's side of a connection: heads, keeping, limits, refusals, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import Any
+
+import pytest
+from plugmux.errors import ConfigError
+from plugmux.exchange import Complete
+from support.http_peers import DirectEcho, EchoCall, Harness, Wire, echo, join
+
+GET = b"GET /a HTTP/1.1\r\nHost: unix\r\n\r\n"
+POST = b"POST /a HTTP/1.1\r\nHost: unix\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED = b"POST /a HTTP/1.1\r\nHost: unix\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+CLOSING = POST.replace(b"Host", b"Connection: close\r\nHost")
+
+
+def asgi_and_direct() -> list[Any]:
+    return [pytest.param(lambda: echo, id="asgi"), pytest.param(DirectEcho, id="direct")]
+
+
+both = pytest.mark.parametrize("make", asgi_and_direct())
+
+
+def undated(data: bytes) -> bytes:
+    """A response without its Date, which must be there."""
+    rest, count = re.subn(rb"date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n", b"", data)
+    assert count == data.count(b"HTTP/1.1 ")
+    return rest
+
+
+RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello"
+LAST_RESPONSE = RESPONSE.replace(b"5\r\n", b"5\r\nconnection: close\r\n")
+
+
+@both
+@pytest.mark.parametrize("step", [None, 1, 7])
+@pytest.mark.parametrize("request_bytes", [POST, CHUNKED])
+async def test_requests_follow_one_another_on_a_kept_connection(
+    harness: Harness, make: Any, step: int | None, request_bytes: bytes
+) -> None:
+    wire = harness.wire(make(), step=step)
+    for _ in range(3):
+        wire.send(request_bytes)
+        assert undated(await wire.until(b"hello")) == RESPONSE
+    assert not wire.ended
+
+
+@both
+@pytest.mark.parametrize("step", [None, 1])
+async def test_pipelined_requests_are_answered_in_order(harness: Harness, make: Any, step: int | None) -> None:
+    wire = harness.wire(make(), step=step)
+    bodies = [b"first", b"2", b"", b"fourth"]
+    wire.send(b"".join(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (len(b), b) for b in bodies))
+    got = await wire.until(b"fourth")
+    assert re.findall(rb"\r\n\r\n(.*?)(?=HTTP/1.1|$)", got, re.DOTALL) == bodies
+
+
+@both
+async def test_a_connection_that_the_caller_wants_closed_is_closed_behind_the_response(
+    harness: Harness, make: Any
+) -> None:
+    wire = harness.wire(make())
+    wire.send(CLOSING)
+    assert undated(await wire.until_end()) == LAST_RESPONSE
+
+
+@both
+async def test_a_response_and_its_head_go_out_in_one_write(harness: Harness, make: Any) -> None:
+    server = harness.server(make())
+    wire = Wire()
+    transport = join(wire, server.protocol())
+    wire.send(POST)
+    await wire.until(b"hello")
+    assert len(transport.peer.writes) == 1
+
+
+@both
+async def test_a_caller_of_http_1_0_gets_its_connection_closed(harness: Harness, make: Any) -> None:
+    wire = harness.wire(make())
+    wire.send(b"POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello")
+    assert undated(await wire.until_end()) == LAST_RESPONSE
+
+
+@both
+async def test_head_gets_the_head_alone(harness: Harness, make: Any) -> None:
+    wire = harness.wire(make())
+    wire.send(b"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + POST)
+    assert undated(await wire.until(b"hello")) == RESPONSE.removesuffix(b"hello") + RESPONSE
+
+
+@both
+async def test_a_caller_that_waits_for_it_is_told_to_continue(harness: Harness, make: Any) -> None:
+    wire = harness.wire(make())
+    wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+    assert await wire.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    wire.send(b"hello")
+    assert undated(await wire.until(b"hello")) == RESPONSE
+
+
+@both
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nFiller: " + b"f" * 200_000, b"431 Request Header Fields Too Large"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", b"501 Not Implemented"),
+        (CHUNKED.replace(b"2\r\nhe", b"zz\r\nhe"), b"400 Bad Request"),
+        (POST + b"nonsense\r\n\r\n", b"400 Bad Request"),
+    ],
+)
+@pytest.mark.parametrize("step", [None, 1000])
+async def test_what_is_no_request_is_refused_and_the_connection_ends(
+    harness: Harness, make: Any, data: bytes, status: bytes, step: int | None
+) -> None:
+    wire = harness.wire(make(), step=step)
+    wire.send(data)
+    got = await wire.until_end()
+    refusal = got[got.rindex(b"HTTP/1.1 ") :]
+    assert refusal.startswith(b"HTTP/1.1 %b\r\n" % status)
+    assert b"connection: close\r\n" in refusal
+    assert refusal.endswith(b"\r\n\r\n%b\n" % status[4:])
+    wire.transport.close()
+    await wire.until_lost()
+
+
+async def test_the_rest_of_a_refused_request_is_thrown_away_so_that_the_caller_can_read_the_refusal(
+    harness: Harness,
+) -> None:
+    wire = harness.wire(DirectEcho(EchoCall(limit=4)))
+    wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+    got = await wire.until_end()
+    assert got.startswith(b"HTTP/1.1 413 ")
+    assert got.endswith(b"1000000 bytes")
+    for _ in range(10):
+        wire.send(b"x" * 100_000)
+        await asyncio.sleep(0)
+    assert not wire.lost
+    wire.transport.write_eof()
+    wire.transport.close()
+    await wire.until_lost()
+
+
+async def test_a_connection_does_not_linger_for_longer_than_its_limit(harness: Harness) -> None:
+    wire = harness.wire(DirectEcho(EchoCall(limit=4)), linger_seconds=0.01)
+    wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+    await wire.until_lost()
+    assert wire.error is not None
+
+
+async def test_a_chunked_body_is_refused_as_soon_as_it_passes_the_limit(harness: Harness) -> None:
+    wire = harness.wire(DirectEcho(EchoCall(limit=4)))
+    wire.send(CHUNKED[: -len(b"0\r\n\r\n")])
+    assert (await wire.until_end()).endswith(b"5 bytes")
+
+
+async def test_nothing_is_asked_for_that_would_be_refused(harness: Harness) -> None:
+    wire = harness.wire(DirectEcho(EchoCall(limit=4)))
+    wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+    assert (await wire.until_end()).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("data", [b"", POST])
+async def test_a_connection_without_a_request_is_closed_in_silence(harness: Harness, data: bytes) -> None:
+    wire = harness.wire(echo, head_seconds=0.01, idle_seconds=0.01)
+    wire.send(data)
+    assert (await wire.until_lost()).count(b"HTTP/1.1") == bool(data)
+
+
+@pytest.mark.parametrize("before", [b"", POST])
+async def test_a_head_that_does_not_come_to_its_end_is_answered_with_408(harness: Harness, before: bytes) -> None:
+    wire = harness.wire(echo, head_seconds=0.01)
+    wire.send(before + GET[:-2])
+    assert b"HTTP/1.1 408 Request Timeout\r\n" in await wire.until_end()
+
+
+async def test_a_body_that_makes_no_progress_is_answered_with_408(harness: Harness) -> None:
+    wire = harness.wire(DirectEcho(), body_seconds=0.01)
+    wire.send(POST[:-1])
+    assert b"HTTP/1.1 408 Request Timeout\r\n" in await wire.until_end()
+
+
+async def test_an_app_may_wait_for_a_body_as_long_as_it_likes(harness: Harness) -> None:
+    wire = harness.wire(echo, head_seconds=0.001, idle_seconds=0.001, body_seconds=0.001)
+    wire.send(POST[:-1])
+    await asyncio.sleep(0.01)
+    wire.send(POST[-1:])
+    assert (await wire.until(b"hello")).startswith(b"HTTP/1.1 200 ")
+
+
+@both
+@pytest.mark.parametrize("end", ["eof", "close", "abort"])
+async def test_a_caller_that_goes_away_cancels_its_handler(harness: Harness, make: Any, end: str) -> None:
+    began, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def handle() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async def answer(body: bytes) -> Complete:
+        await handle()
+        return Complete(200)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await handle()
+
+    wire = harness.wire(app if make is not DirectEcho else DirectEcho(EchoCall(answer=answer)))
+    wire.send(POST)
+    await began.wait()
+    {"eof": wire.transport.write_eof, "close": wire.transport.close, "abort": wire.transport.abort}[end]()
+    await cancelled.wait()
+    assert await wire.until_lost() == b""
+
+
+@both
+async def test_a_caller_that_goes_away_at_once_leaves_nothing_behind(harness: Harness, make: Any) -> None:
+    wire = harness.wire(make())
+    wire.send(POST)
+    wire.transport.write_eof()
+    assert await wire.until_lost() == b""
+
+
+async def test_an_error_of_the_handler_is_logged_and_told_as_500_and_nothing_more(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(body: bytes) -> Complete:
+        raise LookupError("the secret text")
+
+    wire = harness.wire(DirectEcho(EchoCall(answer=answer)))
+    wire.send(POST)
+    got = await wire.until(b"Internal Server Error\n")
+    assert got.startswith(b"HTTP/1.1 500 ")
+    assert b"secret" not in got
+    assert [record.message for record in caplog.records] == ["POST /a failed"]
+    assert "the secret text" in caplog.text
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 5\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"])
+async def test_a_refusal_that_fails_is_told_as_500(
+    harness: Harness, caplog: pytest.LogCaptureFixture, length: bytes
+) -> None:
+    class Broken(EchoCall):
+        def too_large(self, size: int) -> Complete:
+            raise LookupError("broken")
+
+    wire = harness.wire(DirectEcho(Broken(limit=4)))
+    wire.send(b"POST /a HTTP/1.1\r\nHost: a\r\n" + length)
+    assert (await wire.until_end()).startswith(b"HTTP/1.1 500 ")
+    assert "broken" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        Complete(200, ((b"x", b"a\r\nb: c"),)),
+        Complete(200, ((b"x", b"a\nb"),)),
+        Complete(200, ((b"x", b"a\0b"),)),
+        Complete(200, ((b"x y", b"a"),)),
+        Complete(200, ((b"", b"a"),)),
+        Complete(2000),
+    ],
+)
+async def test_a_response_that_cannot_be_sent_is_told_as_500(
+    harness: Harness, response: Complete, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(body: bytes) -> Complete:
+        return response
+
+    wire = harness.wire(DirectEcho(EchoCall(answer=answer)))
+    wire.send(POST)
+    assert (await wire.until(b"Error\n")).startswith(b"HTTP/1.1 500 ")
+    assert caplog.records[0].exc_info is not None
+    assert caplog.records[0].exc_info[0] is ConfigError
+
+
+async def test_a_direct_entry_that_fails_is_told_as_500(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(DirectEcho):
+        def direct(self, head: Any) -> Any:
+            raise LookupError("broken")
+
+    wire = harness.wire(Broken())
+    wire.send(POST)
+    assert (await wire.until_end()).startswith(b"HTTP/1.1 500 ")
+    assert "broken" in caplog.text
+
+
+async def test_the_head_is_told_as_it_was_sent(harness: Harness) -> None:
+    app = DirectEcho()
+    server = harness.server(app)
+    wire = Wire()
+    join(wire, server.protocol(peer="me", link=1))
+    wire.send(b"get /a%20b/c?d=%20&e HTTP/1.1\r\nHost: a\r\nX:  y \r\nContent-Length: 0\r\n\r\n")
+    await wire.until(b"\r\n\r\n")
+    head = app.heads[0]
+    assert (head.method, head.path, head.query) == ("GET", "/a%20b/c", b"d=%20&e")
+    assert head.headers == [(b"host", b"a"), (b"x", b"y"), (b"content-length", b"0")]
+    assert head.connection == {"peer": "me", "link": 1}
+
+
+async def test_large_bodies_pass_the_direct_entry_whole(harness: Harness) -> None:
+    body = bytes(range(256)) * 4000
+    wire = harness.wire(DirectEcho())
+    wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    assert (await wire.until_end()).endswith(b"\r\n\r\n" + body)
+
+
+async def test_pipelined_requests_are_read_ahead_only_so_far(harness: Harness) -> None:
+    release = asyncio.Event()
+
+    async def answer(body: bytes) -> Complete:
+        await release.wait()
+        return Complete(204)
+
+    server = harness.server(DirectEcho(EchoCall(answer=answer)), buffer_bytes=1000)
+    wire = Wire()
+    transport = join(wire, server.protocol())
+    for _ in range(100):
+        wire.send(POST)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not transport.peer.reading
+    assert sum(map(len, transport.peer.inbox)) > len(POST) * 70  # type: ignore[arg-type]
+    release.set()
+    got = b""
+    while got.count(b"204 No Content") < 100:
+        got += await wire.until(b"\r\n\r\n")
+
+
+async def test_shutdown_lets_requests_under_way_finish_and_refuses_new_ones(harness: Harness) -> None:
+    began, release = asyncio.Event(), asyncio.Event()
+
+    async def answer(body: bytes) -> Complete:
+        began.set()
+        await release.wait()
+        return Complete(200, (), body)
+
+    server = harness.server(DirectEcho(EchoCall(answer=answer)))
+    busy, idle, late = Wire(), Wire(), Wire()
+    join(busy, server.protocol())
+    join(idle, server.protocol())
+    busy.send(POST)
+    await began.wait()
+    shutdown = asyncio.ensure_future(server.shutdown(10))
+    assert await idle.until_end() == b""
+    join(late, server.protocol())
+    late.send(POST)
+    assert (await late.until_end()).startswith(b"HTTP/1.1 503 ")
+    late.transport.close()
+    release.set()
+    assert (await busy.until_end()).endswith(b"connection: close\r\n\r\nhello")
+    await shutdown
+    await server.shutdown(0)
+
+
+@both
+async def test_shutdown_cancels_what_does_not_finish_in_its_time(harness: Harness, make: Any) -> None:
+    began, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def handle() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async def answer(body: bytes) -> Complete:
+        await handle()
+        return Complete(200)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await handle()
+
+    server = harness.server(app if make is not DirectEcho else DirectEcho(EchoCall(answer=answer)))
+    wire = Wire()
+    join(wire, server.protocol())
+    wire.send(POST)
+    await began.wait()
+    await server.shutdown(0.01)
+    assert cancelled.is_set()
+    assert await wire.until_lost() == b""
+
+
+async def test_shutdown_may_be_called_by_a_handler(harness: Harness) -> None:
+    async def answer(body: bytes) -> Complete:
+        await server.shutdown(0)
+        return Complete(200)
+
+    server = harness.server(DirectEcho(EchoCall(answer=answer)))
+    wire = Wire()
+    join(wire, server.protocol())
+    wire.send(POST)
+    await wire.until_lost()
+
+
+async def test_nothing_of_a_request_reaches_the_log(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    wire = harness.wire(echo)
+    wire.send(POST.replace(b"Host", b"Authorization: Bearer secret\r\nHost"))
+    await wire.until(b"hello")
+    wire.send(b"\x00secret")
+    await wire.until_end()
+    assert "secret" not in caplog.text
