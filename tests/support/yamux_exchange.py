@@ -124,8 +124,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await write(writer, response)
         writer.write(hashlib.sha256(response).digest())
         writer.write_eof()
-    except (asyncio.IncompleteReadError, StreamReset) as e:
-        print("SERVE", repr(e), writer.transport)
+    except (asyncio.IncompleteReadError, StreamReset):
         pass
     finally:
         writer.close()

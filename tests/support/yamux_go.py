@@ -17,8 +17,9 @@ from plugmux.yamux import Config, Mux
 class Peer:
     """The running program and the mux that is joined to it."""
 
-    def __init__(self, mux: Mux, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, mux: Mux, connection: asyncio.Transport, process: asyncio.subprocess.Process) -> None:
         self.mux = mux
+        self.connection = connection
         self._process = process
 
     async def tell(self, command: str) -> dict[str, Any]:
@@ -55,9 +56,9 @@ async def start_peer(program: Path, *options: str, client: bool, config: Config 
             stdout=asyncio.subprocess.PIPE,
             env=os.environ,
         )
-    await asyncio.get_running_loop().create_unix_connection(lambda: mux, sock=ours)
+    connection, _ = await asyncio.get_running_loop().create_unix_connection(lambda: mux, sock=ours)
     try:
-        yield Peer(mux, process)
+        yield Peer(mux, connection, process)
         await mux.close()
     finally:
         mux.abort()

@@ -8,8 +8,8 @@ the header, before a byte of payload is taken.
 
 *Outgoing.* Whatever is sent is queued, and `data_to_send` turns queues into frames. It puts out, in this order: control
 frames; then, round robin over the streams that have something to send and window to send it in, one frame of 64 KiB at
-most each. Flags ride on what goes out anyway: SYN or ACK on a stream's first frame, FIN on its last, whether that has
-payload or not. What nobody waits for (a lone ACK, or the FIN that answers a FIN) is put off until there is another
+most each. SYN and ACK ride on a stream's first frame, whether that has payload or not; FIN goes right behind the last
+payload. What nobody waits for (a lone ACK, or the FIN that answers a FIN) is put off until there is another
 frame, or `send_owed` is called.
 
 *Windows.* The peer may send a stream's `receive_window`. It is filled up again when half of it has been consumed, that
@@ -489,14 +489,17 @@ class Session:
             if stream.pending_size <= stream.notify_at:
                 stream.notify_at = -1
                 self._events.append(StreamDrained(stream))
-        if stream.sending is Half.ENDING and not stream.pending_size:
-            flags |= FIN
-            self._end_sending(stream)
         if length:
             chunks[position] = pack_header(DATA, flags, stream.id, length)
+            flags = 0
             if stream.pending_size and stream.send_window:
                 self._enqueue(stream)
-        elif flags:
+        if stream.sending is Half.ENDING and not stream.pending_size:
+            # Never on a frame with payload: hashicorp/yamux ends the stream before it stores the payload, and a reader
+            # that looks in between takes the end for the end.
+            flags |= FIN
+            self._end_sending(stream)
+        if flags:
             chunks.append(pack_header(WINDOW_UPDATE, flags, stream.id, 0))
         return HEADER_SIZE + length
 
