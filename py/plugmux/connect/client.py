@@ -186,11 +186,11 @@ class Client:
         from base64 import urlsafe_b64encode
 
         data = self._codec.encode_stable(request)
-        query = f"?connect=v1&encoding={self._codec.name}&base64=1&message="
+        packing = ""
         if self._compression is not None and len(data) >= self._compress_min:
-            data = self._compression.compress(data)
-            query = f"?connect=v1&encoding={self._codec.name}&compression={self._compression.name}&base64=1&message="
-        path = method.path + query + urlsafe_b64encode(data).rstrip(b"=").decode()
+            data, packing = self._compression.compress(data), f"&compression={self._compression.name}"
+        message = urlsafe_b64encode(data).rstrip(b"=").decode()
+        path = f"{method.path}?connect=v1&base64=1{packing}&encoding={self._codec.name}&message={message}"
         if len(path) > LONGEST_URL:
             return None
         unneeded = (b"content-type", VERSION[0])
