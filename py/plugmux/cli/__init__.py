@@ -5,6 +5,6 @@ which returns the exit status: 0, 1 for a failure, 2 for wrong usage. What a com
 that `plugmux --help` is quick.
 """
 
-from .main import main
+from .program import main
 
 __all__ = ["main"]

@@ -55,9 +55,6 @@ async def run(options: argparse.Namespace) -> int:
     for service in secrets_services(runtime, Resolver(runtime)):
         runtime.mount(service)
     async with runtime:
-        for plugin in runtime.plugins():
-            if plugin.error is not None:
-                print(f"plugmux: {plugin.error}", file=sys.stderr)
         for address in runtime.addresses:
             print(f"listening on {address}", file=sys.stderr, flush=True)
         await ended.wait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -92,9 +91,6 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
     from ..runtime import Launch, Runtime
 
     async with Runtime([Launch.parse(command) for command in options.plugin]) as runtime:
-        for plugin in runtime.plugins():
-            if plugin.error is not None:
-                print(f"plugmux: {plugin.error}", file=sys.stderr)
         yield _Launched(runtime)
 
 

@@ -6,7 +6,8 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ..errors import ConfigError, PlugmuxError
 from ..version import VERSION
@@ -34,9 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import asyncio
 
     options = _parser().parse_args(arguments)
-    _log_to_stderr(options.verbose)
     try:
-        status: int = asyncio.run(options.run(options))
+        with _logging_to_stderr(options.verbose):
+            status: int = asyncio.run(options.run(options))
         sys.stdout.flush()
     except KeyboardInterrupt:
         return FAILED
@@ -77,6 +78,14 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _log_to_stderr(verbose: bool) -> None:
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True)
-    logging.getLogger("plugmux").setLevel(logging.INFO if verbose else logging.WARNING)
+@contextmanager
+def _logging_to_stderr(verbose: bool) -> Iterator[None]:
+    logger, handler = logging.getLogger("plugmux"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.addHandler(handler)
+    logger.setLevel(handler.level)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

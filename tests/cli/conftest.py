@@ -1,0 +1,98 @@
+"""The command line in this process, and plugins for it to launch."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from plugmux.cli import main
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "gen" / "python"
+
+PLUGIN = """\
+import sys
+sys.path.insert(0, {examples!r})
+from kv.v1.kv_connect import KeyValueService
+from kv.v1.kv_pb2 import GetResponse, PutResponse, WatchResponse
+from plugmux import Plugin
+from plugmux.connect import Code, RpcError
+from plugmux.secrets import Provider, Secret
+
+class Secrets(Provider):
+    pattern = "{name}/**"
+
+    async def get_secrets(self, pattern):
+        for id, value in (("{name}/a", b"hunter2\\xff"), ("{name}/b", b"two")):
+            if pattern.match(id):
+                yield Secret(id, value, version="1", metadata={{"owner": "us"}})
+
+class Store(KeyValueService):
+    async def get(self, request, context):
+        if request.key == "missing":
+            raise RpcError(Code.NOT_FOUND, "no such key")
+        return GetResponse(value=request.key.encode() + b" of {name}")
+
+    async def watch(self, request, context):
+        for number in range(3):
+            yield WatchResponse(value=b"%d" % number)
+        if request.key == "broken":
+            raise RpcError(Code.DATA_LOSS, "no more")
+
+print("a plugin may print what it likes")
+Plugin(Secrets(), Store(), version="v1.2.3").run()
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    status: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.stdout.decode().splitlines()
+
+
+Command = Callable[..., Ran]
+
+
+@pytest.fixture
+def plugmux(capfdbinary: pytest.CaptureFixture[bytes]) -> Command:
+    """Runs the command in this process: `plugmux("get", "a/b")`."""
+
+    def run(*arguments: object) -> Ran:
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else 0
+        captured = capfdbinary.readouterr()
+        return Ran(status, captured.out, captured.err.decode())
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def no_runtime_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the commands away from a runtime that the user of the tests may have."""
+    monkeypatch.delenv("PLUGMUX_SOCKET", raising=False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Callable[[str], str]:
+    """Writes a plugin and gives the command line that starts it."""
+
+    def write(name: str) -> str:
+        path = tmp_path / name
+        path.write_text(PLUGIN.format(name=name, examples=str(EXAMPLES)))
+        return shlex.join([sys.executable, str(path)])
+
+    return write

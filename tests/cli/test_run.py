@@ -1,0 +1,137 @@
+"""`plugmux run`, as a process of its own, and the other commands as its clients."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts `plugmux run` and ends whatever still runs."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "plugmux.cli", "run", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.communicate()
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    return process.stderr.readline()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_it_says_where_it_listens_and_ends_in_order_at_a_signal(
+    start: Start, plugin: Any, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start("--plugin", plugin("vault"), "--listen", f"unix:{tmp_path}/s")
+    assert first_line(process) == f"listening on unix:{tmp_path}/s\n"
+    process.send_signal(number)
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stdout, stderr) == (0, "", "")
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_default_socket_is_private_and_found_by_every_command(
+    start: Start, plugmux: Any, plugin: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "cache" / "plugmux" / "runtime.sock"
+    process = start("--plugin", plugin("vault"))
+    assert first_line(process) == f"listening on unix:{path}\n"
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert plugmux("plugins").lines == ["vault\tv1.2.3\trunning\tvault/**,kv.v1.KeyValueService"]
+    assert plugmux("get", "vault/b").stdout == b"two"
+
+
+def test_the_variable_overrides_the_default_for_every_command(
+    start: Start, plugmux: Any, plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"unix:@plugmux-test-{os.getpid()}"
+    monkeypatch.setenv("PLUGMUX_SOCKET", address)
+    process = start("--plugin", plugin("vault"))
+    assert first_line(process) == f"listening on {address}\n"
+    assert plugmux("get", "vault/b").stdout == b"two"
+
+
+def test_clients_get_from_a_runtime_what_they_get_from_plugins_of_their_own(
+    start: Start, plugmux: Any, plugin: Any, tmp_path: Path
+) -> None:
+    addresses = [f"unix:{tmp_path}/s1", f"unix:{tmp_path}/s2"]
+    process = start("--plugin", plugin("one"), "--plugin", plugin("two"), *(f"--listen={each}" for each in addresses))
+    assert [first_line(process) for _ in addresses] == [f"listening on {each}\n" for each in addresses]
+    connect, launch = ["--connect", addresses[1]], ["--plugin", plugin("one"), "--plugin", plugin("two")]
+    commands = [
+        ["get", "one/a"],
+        ["get", "one/*"],
+        ["get", "three/a"],
+        ["get", "three/a", "--json"],
+        ["get", "one/a", "--explain"],
+        ["get", "three/*", "--explain", "--json"],
+        ["plugins"],
+        ["plugins", "--json"],
+        ["call", "kv.v1.KeyValueService/Get"],
+        ["call", "kv.v1.KeyValueService/Get", "{}", "--name", "two"],
+        ["call", "kv.v1.KeyValueService/Watch", "{}", "--name", "two"],
+        ["call", "kv.v1.KeyValueService/Watch", '{"key": "broken"}', "--name", "one"],
+        ["call", "kv.v1.KeyValueService/Get", '{"key": "missing"}', "--name", "one"],
+    ]
+    for command in commands:
+        assert plugmux(*command, *connect) == plugmux(*command, *launch), command
+
+
+def test_the_runtimes_own_services_can_be_called(start: Start, plugmux: Any, plugin: Any, tmp_path: Path) -> None:
+    process = start("--plugin", plugin("vault"), "--listen", f"unix:{tmp_path}/s")
+    first_line(process)
+    ran = plugmux("call", "--connect", f"unix:{tmp_path}/s", "plugins.v1.PluginManagementService/ListPlugins")
+    (listed,) = json.loads(ran.stdout)["plugins"]
+    assert (listed["name"], listed["runStatus"]) == ("vault", "RUN_STATUS_RUNNING")
+
+
+def test_a_directory_of_plugins_is_launched(start: Start, plugmux: Any, plugin: Any, tmp_path: Path) -> None:
+    directory = tmp_path / "plugins"
+    directory.mkdir()
+    for name in ("a-plugin", "b-plugin"):
+        plugin(name)
+        script = directory / name
+        script.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{tmp_path / name}'\n")
+        script.chmod(0o755)
+    (directory / "readme").write_text("not executable")
+    process = start("--plugin-dir", str(directory), "--listen", f"unix:{tmp_path}/s")
+    first_line(process)
+    assert [line.split("\t")[0] for line in plugmux("plugins", "--connect", f"unix:{tmp_path}/s").lines] == [
+        "a-plugin",
+        "b-plugin",
+    ]
+
+
+def test_a_second_runtime_at_the_same_address_fails_and_leaves_the_first_alone(
+    start: Start, plugmux: Any, tmp_path: Path
+) -> None:
+    address = f"unix:{tmp_path}/s"
+    process = start("--listen", address)
+    first_line(process)
+    second = start("--listen", address)
+    _, stderr = second.communicate()
+    assert second.returncode == 1
+    assert stderr == f"plugmux: a runtime listens at {address} already; stop it or choose another address\n"
+    assert plugmux("plugins", "--connect", address).status == 0
