@@ -20,11 +20,9 @@ import { type Config, defaultConfig } from "./config.js";
 import type { Event } from "./events.js";
 import {
   describe,
-  encodeHeader,
   Flag,
   FrameType,
   GoAwayCode,
-  HEADER_SIZE,
   type Header,
   INITIAL_WINDOW,
   KNOWN_FLAGS,
@@ -32,16 +30,12 @@ import {
   VERSION,
 } from "./frame.js";
 import { WindowGrowth } from "./growth.js";
+import { PeerIds } from "./ids.js";
+import { MAX_FRAME, Outbox } from "./outbox.js";
 import { FrameParser } from "./parser.js";
 import { StreamState } from "./state.js";
 
 export type Role = "client" | "server";
-
-/** The most data in one frame, so that a bulk stream does not keep the others waiting. */
-export const MAX_FRAME = 64 * 1024;
-
-/** Answers (pongs, refusals) that may wait for a peer that does not read; one more ends the session. */
-const MAX_UNREAD_ANSWERS = 65_536;
 
 export class Session {
   /** The streams that have not ended, by id. */
@@ -54,8 +48,7 @@ export class Session {
   readonly #config: Config;
   #now: number;
   #nextId: number;
-  readonly #peerParity: number;
-  #lastPeerId = 0;
+  readonly #peerIds: PeerIds;
   #peerStreams = 0;
   #unread = 0;
   #events: Event[] = [];
@@ -65,12 +58,10 @@ export class Session {
   #payloadStream: StreamState | undefined;
   #payloadEnds = false;
 
-  #control: Buffer[] = [];
-  #answers = 0;
-  #owedFins: Buffer[] = [];
-  readonly #owedAcks = new Set<StreamState>();
-  /** The round robin: the first has the next turn. */
-  readonly #ready = new Set<StreamState>();
+  readonly #outbox = new Outbox(
+    (event) => this.#events.push(event),
+    (stream) => this.#finish(stream),
+  );
   /** Our streams that take a place in the peer's backlog, and those that wait for one. */
   #placed = 0;
   readonly #held = new Set<StreamState>();
@@ -85,7 +76,7 @@ export class Session {
     this.#config = config;
     this.#now = now;
     this.#nextId = role === "client" ? 1 : 2;
-    this.#peerParity = role === "client" ? 0 : 1;
+    this.#peerIds = new PeerIds(role === "client" ? 2 : 1);
     this.#growth = new WindowGrowth(config);
   }
 
@@ -111,7 +102,7 @@ export class Session {
     if (stream.handshake !== "offered") return;
     stream.handshake = "ackOwed";
     this.#unaccepted -= 1;
-    this.#owedAcks.add(stream);
+    this.#outbox.oweAck(stream);
     this.#widen(stream);
   }
 
@@ -129,7 +120,7 @@ export class Session {
     if (stream.sending !== "open") return;
     stream.sending = "ending";
     if (stream.receiving === "ended" && stream.handshake === "established" && stream.pendingSize === 0) {
-      this.#owedFins.push(encodeHeader(FrameType.windowUpdate, Flag.fin, stream.id, 0));
+      this.#outbox.oweFin(stream);
       this.#finish(stream);
     } else {
       this.#makeReady(stream);
@@ -141,7 +132,7 @@ export class Session {
     if (this.streams.get(stream.id) !== stream) return;
     const isKnownToPeer = stream.handshake !== "held" && stream.handshake !== "synOwed";
     this.#forget(stream);
-    if (isKnownToPeer) this.#control.push(encodeHeader(FrameType.windowUpdate, Flag.rst, stream.id, 0));
+    if (isKnownToPeer) this.#outbox.control(FrameType.windowUpdate, Flag.rst, stream.id, 0);
   }
 
   /** Reports that the reader has taken `size` bytes; the peer has credit for them once it is worth a frame. */
@@ -159,7 +150,7 @@ export class Session {
     const value = this.#nextPing;
     this.#nextPing = (value + 1) % (MAX_UINT32 + 1);
     this.#pings.set(value, this.#now);
-    this.#control.push(encodeHeader(FrameType.ping, Flag.syn, 0, value));
+    this.#outbox.control(FrameType.ping, Flag.syn, 0, value);
     return value;
   }
 
@@ -171,7 +162,7 @@ export class Session {
   goAway(code: GoAwayCode = GoAwayCode.normal): void {
     if (this.error || this.localGoAway) return;
     this.localGoAway = true;
-    this.#control.push(encodeHeader(FrameType.goAway, 0, 0, code));
+    this.#outbox.control(FrameType.goAway, 0, 0, code);
   }
 
   /** Takes bytes from the connection, at the time `now`. */
@@ -209,35 +200,22 @@ export class Session {
   }
 
   get wantsToSend(): boolean {
-    return this.#control.length > 0 || this.#ready.size > 0;
+    return !this.#outbox.isEmpty;
   }
 
   /** How many frames are put off because nobody waits for them. */
   get owed(): number {
-    return this.#owedAcks.size + this.#owedFins.length;
+    return this.#outbox.owed;
   }
 
   /** Lets `take` give what was put off. */
   sendOwed(): void {
-    this.#control.push(...this.#owedFins);
-    this.#owedFins = [];
-    for (const stream of this.#owedAcks) this.#ready.add(stream);
+    this.#outbox.sendOwed();
   }
 
   /** Gives what is to be written to the connection; no frame is begun after `limit` bytes. */
   take(limit = MAX_FRAME): Uint8Array[] {
-    if (!this.wantsToSend) return [];
-    const chunks: Uint8Array[] = [...this.#control, ...this.#owedFins];
-    let size = chunks.length * HEADER_SIZE;
-    this.#control = [];
-    this.#owedFins = [];
-    this.#answers = 0;
-    for (const stream of this.#ready) {
-      if (size >= limit) break;
-      this.#ready.delete(stream);
-      size += this.#putFrame(stream, chunks);
-    }
-    return chunks;
+    return this.#outbox.take(limit);
   }
 
   // Incoming. The two arrows are the sink of the parser; they throw what ends the session.
@@ -296,21 +274,21 @@ export class Session {
   }
 
   #wasOpened(id: number): boolean {
-    return id > 0 && (id % 2 === this.#peerParity ? id <= this.#lastPeerId : id < this.#nextId);
+    return this.#peerIds.owns(id) ? this.#peerIds.isUsed(id) : id > 0 && id < this.#nextId;
   }
 
   #receiveSyn(header: Header): StreamState | undefined {
     const { type, flags, streamId, length } = header;
-    if (streamId === 0 || streamId % 2 !== this.#peerParity) throw violation(header, "the id is not one of the peer's");
-    if (streamId <= this.#lastPeerId) throw violation(header, `the peer opened stream ${this.#lastPeerId} before it`);
-    this.#lastPeerId = streamId;
+    if (!this.#peerIds.owns(streamId)) throw violation(header, "the id is not one of the peer's");
+    if (this.#peerIds.isUsed(streamId)) throw violation(header, "the id has been used");
+    this.#peerIds.use(streamId);
     if (type === FrameType.data && length > INITIAL_WINDOW) {
       throw violation(header, `the window of a new stream has ${INITIAL_WINDOW} bytes`);
     }
     if (flags & Flag.rst) return undefined;
     const { acceptBacklog, maxStreams } = this.#config;
     if (this.localGoAway || this.#unaccepted >= acceptBacklog || this.#peerStreams >= maxStreams) {
-      this.#answer(header, encodeHeader(FrameType.windowUpdate, Flag.rst, streamId, 0));
+      this.#answer(header, FrameType.windowUpdate, Flag.rst, streamId, 0);
       return undefined;
     }
     const stream = new StreamState(streamId, "offered", this.#now);
@@ -346,7 +324,7 @@ export class Session {
   #ping(header: Header): void {
     const { flags, streamId, length: value } = header;
     if (streamId !== 0) throw violation(header, "only stream 0 can be meant");
-    if (flags === Flag.syn) return this.#answer(header, encodeHeader(FrameType.ping, Flag.ack, 0, value));
+    if (flags === Flag.syn) return this.#answer(header, FrameType.ping, Flag.ack, 0, value);
     if (flags !== Flag.ack) throw violation(header, "a ping has SYN, its answer ACK");
     const asked = this.#pings.get(value);
     if (asked === undefined) return;
@@ -373,49 +351,9 @@ export class Session {
     }
   }
 
-  /** Queues what the peer asked for, as long as the peer reads what it asks for. */
-  #answer(asked: Header, answer: Buffer): void {
-    this.#answers += 1;
-    if (this.#answers > MAX_UNREAD_ANSWERS) throw violation(asked, "the peer asks for more than it reads");
-    this.#control.push(answer);
-  }
-
-  // Outgoing.
-
-  #putFrame(stream: StreamState, chunks: Uint8Array[]): number {
-    let flags = this.#takeHandshakeFlags(stream);
-    const announced = flags && stream.receiving === "open" ? stream.window - INITIAL_WINDOW : 0;
-    if (announced > 0) {
-      stream.receiveWindow += announced;
-      chunks.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, announced));
-      flags = 0;
-    }
-    const at = chunks.length;
-    const size = takePayload(stream, chunks);
-    if (stream.sending === "ending" && stream.pendingSize === 0) flags |= Flag.fin;
-    if (size > 0) chunks.splice(at, 0, encodeHeader(FrameType.data, flags, stream.id, size));
-    else if (flags) chunks.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, 0));
-    if (stream.pendingSize <= stream.notifyAt) {
-      stream.notifyAt = -1;
-      this.#events.push({ type: "drained", stream });
-    }
-    if (flags & Flag.fin) this.#finish(stream);
-    else if (stream.pendingSize > 0 && stream.sendWindow > 0) this.#ready.add(stream);
-    return HEADER_SIZE + size;
-  }
-
-  /** Moves the handshake on for the next frame of a stream, and gives the flag that the frame carries for it. */
-  #takeHandshakeFlags(stream: StreamState): number {
-    if (stream.handshake === "synOwed") {
-      stream.handshake = "synSent";
-      return Flag.syn;
-    }
-    if (stream.handshake === "ackOwed") {
-      stream.handshake = "established";
-      this.#owedAcks.delete(stream);
-      return Flag.ack;
-    }
-    return 0;
+  #answer(asked: Header, type: number, flags: number, streamId: number, length: number): void {
+    if (this.#outbox.answer(type, flags, streamId, length)) return;
+    throw violation(asked, "the peer asks for more than it reads");
   }
 
   #credit(stream: StreamState): void {
@@ -429,8 +367,8 @@ export class Session {
     }
     stream.creditedAt = this.#now;
     stream.receiveWindow += stream.consumed;
-    const flags = this.#takeHandshakeFlags(stream);
-    this.#control.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, stream.consumed));
+    const flags = this.#outbox.takeHandshakeFlag(stream);
+    this.#outbox.control(FrameType.windowUpdate, flags, stream.id, stream.consumed);
     stream.consumed = 0;
   }
 
@@ -441,14 +379,14 @@ export class Session {
   }
 
   #makeReady(stream: StreamState): void {
-    if (stream.handshake !== "held" && stream.handshake !== "offered") this.#ready.add(stream);
+    if (stream.handshake !== "held" && stream.handshake !== "offered") this.#outbox.ready(stream);
   }
 
   /** Gives our stream a place in the peer's backlog. */
   #place(stream: StreamState): void {
     this.#placed += 1;
     stream.handshake = "synOwed";
-    this.#ready.add(stream);
+    this.#outbox.ready(stream);
   }
 
   /** Passes a place in the peer's backlog on to the stream that has waited longest for one. */
@@ -480,11 +418,10 @@ export class Session {
   /** Ends what is left of a stream and takes back all that it held. */
   #forget(stream: StreamState): void {
     this.streams.delete(stream.id);
-    this.#ready.delete(stream);
-    this.#owedAcks.delete(stream);
+    this.#outbox.forget(stream);
     this.#growth.giveBack(stream.window - INITIAL_WINDOW);
     this.#unread -= stream.unread;
-    if (stream.id % 2 === this.#peerParity) this.#peerStreams -= 1;
+    if (this.#peerIds.owns(stream.id)) this.#peerStreams -= 1;
     if (stream.handshake === "held") this.#held.delete(stream);
     else if (stream.handshake === "offered") this.#unaccepted -= 1;
     else if (stream.handshake === "synOwed" || stream.handshake === "synSent") this.#freePlace();
@@ -500,38 +437,13 @@ export class Session {
   /** Ends the session; of what was queued, nothing goes out any more but the go-away that tells the peer its fault. */
   #end(error: SessionClosedError): void {
     this.error = error;
-    this.#ready.clear();
-    this.#owedAcks.clear();
-    this.#control = [];
-    this.#owedFins = [];
+    this.#outbox.clear();
     const isFaultToTell = error instanceof ProtocolViolation && !this.#parser.isWithinFrame;
-    if (isFaultToTell) this.#control.push(encodeHeader(FrameType.goAway, 0, 0, GoAwayCode.protocolError));
+    if (isFaultToTell) this.#outbox.control(FrameType.goAway, 0, 0, GoAwayCode.protocolError);
     this.#events.push({ type: "closed", error });
   }
 }
 
 function violation(header: Header, rule: string): ProtocolViolation {
   return new ProtocolViolation(`${describe(header)}: ${rule}`);
-}
-
-/** Moves the payload of one frame from the queue of a stream to `chunks`, and gives its size. */
-function takePayload(stream: StreamState, chunks: Uint8Array[]): number {
-  const size = Math.min(stream.pendingSize, stream.sendWindow, MAX_FRAME);
-  let room = size;
-  while (room > 0) {
-    const chunk = stream.pending[0];
-    if (chunk === undefined) break;
-    if (chunk.length <= room) {
-      chunks.push(chunk);
-      stream.pending.shift();
-      room -= chunk.length;
-    } else {
-      chunks.push(chunk.subarray(0, room));
-      stream.pending[0] = chunk.subarray(room);
-      room = 0;
-    }
-  }
-  stream.pendingSize -= size;
-  stream.sendWindow -= size;
-  return size;
 }

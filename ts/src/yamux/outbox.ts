@@ -1,0 +1,159 @@
+import type { Event } from "./events.js";
+import { encodeHeader, Flag, FrameType, HEADER_SIZE, INITIAL_WINDOW } from "./frame.js";
+import type { StreamState } from "./state.js";
+
+/** The most data in one frame, so that a bulk stream does not keep the others waiting. */
+export const MAX_FRAME = 64 * 1024;
+
+/** Answers (pongs, refusals) that may wait for a peer that does not read. */
+const MOST_ANSWERS = 65_536;
+
+/**
+ * What a session has to send. `take` makes frames of it: control frames first; then, round robin, one frame of each
+ * stream that has something to send and window to send it in. Flags ride on what goes out anyway. What nobody waits
+ * for is owed: it goes out with the next frame, or when `sendOwed` says so.
+ */
+export class Outbox {
+  readonly #tell: (event: Event) => void;
+  readonly #finish: (stream: StreamState) => void;
+  #control: Buffer[] = [];
+  #answers = 0;
+  #owedFrames: Buffer[] = [];
+  readonly #owedAcks = new Set<StreamState>();
+  /** The round robin: the first has the next turn. */
+  readonly #ready = new Set<StreamState>();
+
+  /**
+   * @param tell takes the events that sending brings about.
+   * @param finish is called when the FIN of a stream has been put out.
+   */
+  constructor(tell: (event: Event) => void, finish: (stream: StreamState) => void) {
+    this.#tell = tell;
+    this.#finish = finish;
+  }
+
+  get isEmpty(): boolean {
+    return this.#control.length === 0 && this.#ready.size === 0;
+  }
+
+  get owed(): number {
+    return this.#owedAcks.size + this.#owedFrames.length;
+  }
+
+  control(type: number, flags: number, streamId: number, length: number): void {
+    this.#control.push(encodeHeader(type, flags, streamId, length));
+  }
+
+  /** Queues what the peer asked for; false when it asks for more than it reads. */
+  answer(type: number, flags: number, streamId: number, length: number): boolean {
+    this.#answers += 1;
+    this.control(type, flags, streamId, length);
+    return this.#answers <= MOST_ANSWERS;
+  }
+
+  /** Puts off the FIN that answers a FIN. */
+  oweFin(stream: StreamState): void {
+    this.#owedFrames.push(encodeHeader(FrameType.windowUpdate, Flag.fin, stream.id, 0));
+  }
+
+  oweAck(stream: StreamState): void {
+    this.#owedAcks.add(stream);
+  }
+
+  ready(stream: StreamState): void {
+    this.#ready.add(stream);
+  }
+
+  forget(stream: StreamState): void {
+    this.#ready.delete(stream);
+    this.#owedAcks.delete(stream);
+  }
+
+  clear(): void {
+    this.#control = [];
+    this.#owedFrames = [];
+    this.#owedAcks.clear();
+    this.#ready.clear();
+  }
+
+  sendOwed(): void {
+    this.#control.push(...this.#owedFrames);
+    this.#owedFrames = [];
+    for (const stream of this.#owedAcks) this.#ready.add(stream);
+  }
+
+  /** Gives what is to be written to the connection; no frame is begun after `limit` bytes. */
+  take(limit: number): Uint8Array[] {
+    if (this.isEmpty) return [];
+    const chunks: Uint8Array[] = [...this.#control, ...this.#owedFrames];
+    this.#control = [];
+    this.#owedFrames = [];
+    this.#answers = 0;
+    let size = chunks.length * HEADER_SIZE;
+    for (const stream of this.#ready) {
+      if (size >= limit) break;
+      this.#ready.delete(stream);
+      size += this.#putFrame(stream, chunks);
+    }
+    return chunks;
+  }
+
+  /** Moves the handshake on for the next frame of a stream, and gives the flag that the frame carries for it. */
+  takeHandshakeFlag(stream: StreamState): number {
+    switch (stream.handshake) {
+      case "synOwed":
+        stream.handshake = "synSent";
+        return Flag.syn;
+      case "ackOwed":
+        stream.handshake = "established";
+        this.#owedAcks.delete(stream);
+        return Flag.ack;
+      default:
+        return 0;
+    }
+  }
+
+  #putFrame(stream: StreamState, chunks: Uint8Array[]): number {
+    let flags = this.takeHandshakeFlag(stream);
+    const announced = flags && stream.receiving === "open" ? stream.window - INITIAL_WINDOW : 0;
+    if (announced > 0) {
+      stream.receiveWindow += announced;
+      chunks.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, announced));
+      flags = 0;
+    }
+    const size = Math.min(stream.pendingSize, stream.sendWindow, MAX_FRAME);
+    if (stream.sending === "ending" && stream.pendingSize === size) flags |= Flag.fin;
+    if (size > 0) {
+      chunks.push(encodeHeader(FrameType.data, flags, stream.id, size));
+      takePayload(stream, size, chunks);
+    } else if (flags) {
+      chunks.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, 0));
+    }
+    if (stream.pendingSize <= stream.notifyAt) {
+      stream.notifyAt = -1;
+      this.#tell({ type: "drained", stream });
+    }
+    if (flags & Flag.fin) this.#finish(stream);
+    else if (stream.pendingSize > 0 && stream.sendWindow > 0) this.#ready.add(stream);
+    return HEADER_SIZE + size;
+  }
+}
+
+/** Moves `size` bytes from the queue of a stream to `chunks`. */
+function takePayload(stream: StreamState, size: number, chunks: Uint8Array[]): void {
+  stream.pendingSize -= size;
+  stream.sendWindow -= size;
+  let left = size;
+  let taken = 0;
+  for (const [index, chunk] of stream.pending.entries()) {
+    if (chunk.length > left) {
+      if (left > 0) chunks.push(chunk.subarray(0, left));
+      stream.pending[index] = chunk.subarray(left);
+      break;
+    }
+    chunks.push(chunk);
+    left -= chunk.length;
+    taken += 1;
+  }
+  stream.pending.splice(0, taken);
+}
