@@ -53,4 +53,4 @@ def ts_plugin() -> list[str]:
 def ts_host() -> list[str]:
     """The TypeScript host; the plugin's command follows."""
     npm_build("ts", "tests/interop/ts")
-    return [tool("node"), str(ROOT / "tests/interop/ts/dist/host.js")]
+    return [tool("node"), str(ROOT / "tests/interop/ts/dist/tests/interop/ts/src/host.js")]
