@@ -13,7 +13,6 @@ from .codec import Codec, codec_named
 from .compression import Compression, accept_encoding, named
 from .context import Context
 from .deadline import Deadline
-from .error import RpcError
 from .interceptor import Interceptor, around_stream, around_unary, checked
 from .limits import Limits, too_large
 from .metadata import Metadata, MetadataLike
@@ -147,7 +146,12 @@ class Client:
         return context
 
     async def _call(
-        self, method: MethodSpec[Req, Res], request: Req, timeout: float | None, fields: Headers, context: Context | None
+        self,
+        method: MethodSpec[Req, Res],
+        request: Req,
+        timeout: float | None,
+        fields: Headers,
+        context: Context | None,
     ) -> Res:
         if not isinstance(request, method.request):
             raise TypeError(f"{method.path} takes a {method.request.__name__}, not a {type(request).__name__}")
@@ -283,14 +287,15 @@ def transport_of(target: Any) -> ClientTransport:
     Raises:
         ConfigError: there is none.
     """
+    candidate: Any
     for candidate in (target, getattr(target, "transport", None)):
         if callable(getattr(candidate, "fetch", None)) and callable(getattr(candidate, "send", None)):
-            transport: ClientTransport = candidate
-            return transport
+            found: ClientTransport = candidate
+            return found
     if type(target).__module__.partition(".")[0] in {"httpx", "httpx2"} or hasattr(target, "aclose"):
         from .httpx import HttpxTransport
 
         return HttpxTransport(target)
     raise ConfigError(
-        f"{target!r} cannot carry calls: give a ClientTransport, an object with one as its `transport`, or an httpx client"
+        f"{target!r} cannot carry calls: give a ClientTransport, an object that has one as `transport`, or an httpx client"
     )

@@ -150,7 +150,9 @@ class StreamingCall:
         context.received(incoming.headers, ())
         if incoming.status != 200:
             code = Code.from_http(incoming.status)
-            raise RpcError(code, f"the peer answered with HTTP status {incoming.status}", metadata=context.response_headers)
+            raise RpcError(
+                code, f"the peer answered with HTTP status {incoming.status}", metadata=context.response_headers
+            )
         kind = dict(incoming.headers).get(b"content-type", b"")
         if not same_type(kind, b"application/connect+" + self._codec.name.encode()):
             code = Code.INTERNAL if kind.startswith(b"application/connect+") else Code.UNKNOWN

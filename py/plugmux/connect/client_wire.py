@@ -63,7 +63,12 @@ def split_trailers(headers: Headers) -> tuple[Headers, Headers]:
 
 
 def message_of(
-    reply: Complete, method: MethodSpec[Any, Res], codec: Codec, content_type: bytes, limit: int, context: Context | None
+    reply: Complete,
+    method: MethodSpec[Any, Res],
+    codec: Codec,
+    content_type: bytes,
+    limit: int,
+    context: Context | None,
 ) -> Res:
     """The message of a unary response.
 

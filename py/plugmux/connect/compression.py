@@ -71,7 +71,7 @@ class _Brotli:
     name = "br"
 
     def __init__(self) -> None:
-        import brotli
+        import brotli  # type: ignore[import-untyped]
 
         self._brotli = brotli
 

@@ -26,11 +26,11 @@ class Interceptor:
     response and the context's fields, raise an `RpcError` instead of calling `next`, or (unary) call it again.
     """
 
-    async def unary(self, request: Any, context: Context, next: UnaryNext) -> Any:  # noqa: A002 -- its usual name
+    async def unary(self, request: Any, context: Context, next: UnaryNext) -> Any:
         """Run around a unary call; return its response."""
         return await next(request, context)
 
-    def stream(self, requests: AsyncIterator[Any], context: Context, next: StreamNext) -> AsyncIterator[Any]:  # noqa: A002
+    def stream(self, requests: AsyncIterator[Any], context: Context, next: StreamNext) -> AsyncIterator[Any]:
         """Run around a call of any other kind; as a rule an asynchronous generator that yields its responses.
 
         On the client the stream is reset, and on the server the handler is closed, when the generator is closed early.
@@ -65,9 +65,7 @@ def _fault(interceptor: object) -> str | None:
         except TypeError:
             return f"its `{name}` does not take ({argument}, context, next)"
     if not inspect.iscoroutinefunction(interceptor.unary):
-        return "its `unary` is not an `async def`"
-    if inspect.isasyncgenfunction(interceptor.unary):
-        return "its `unary` has a `yield`"
+        return "its `unary` is not an `async def` without `yield`"
     if inspect.iscoroutinefunction(interceptor.stream):
         return "its `stream` is an `async def` without `yield`; it must give an asynchronous iterator"
     return None

@@ -1,8 +1,8 @@
 """Services as an ASGI app, which is a `DirectApp` too.
 
-    ASGI:    __call__ ── unary ──> UnaryCall.complete ──> handler
-                    └─── stream ─> StreamCall.serve ────> handler
-    direct:  direct ─────────────> UnaryCall.complete ──> handler
+ASGI:    __call__ ── unary ──> UnaryCall.complete ──> handler
+                └─── stream ─> StreamCall.serve ────> handler
+direct:  direct ─────────────> UnaryCall.complete ──> handler
 """
 
 from __future__ import annotations

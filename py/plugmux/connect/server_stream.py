@@ -115,7 +115,8 @@ class Requests(AsyncIterator[Any]):
             self._ended = True
             if self._reader.pending:
                 self._fault = RpcError(
-                    Code.INVALID_ARGUMENT, f"the request ends within an envelope, after {self._reader.pending} bytes of it"
+                    Code.INVALID_ARGUMENT,
+                    f"the request ends within an envelope, after {self._reader.pending} bytes of it",
                 )
 
 

@@ -23,7 +23,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class RequestStream(Protocol[T_co]):
-    """The requests of a stream: an asynchronous iterator for an `async` handler, a plain one for a handler in a thread."""
+    """The requests of a stream: an asynchronous iterator for an `async` handler, a plain one for one in a thread."""
 
     def __aiter__(self) -> AsyncIterator[T_co]: ...
     async def __anext__(self) -> T_co: ...

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-
 from .code import Code
 from .codec import CODECS, Codec
 from .compression import Compression, installed, negotiate
 from .error import RpcError
-
 
 __all__ = ["STREAM_TYPES", "UNARY_TYPES", "Terms", "content_codec", "parse_timeout", "read_terms", "timeout_field"]
 

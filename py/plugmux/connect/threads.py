@@ -40,7 +40,7 @@ async def iterate_in_threads(items: Iterator[Any]) -> AsyncIterator[Any]:
     step: asyncio.Future[Any] | None = None
     try:
         while True:
-            step = loop.run_in_executor(None, context.run, next, items, _END)
+            step = loop.run_in_executor(None, lambda: context.run(next, items, _END))
             item = await asyncio.shield(step)
             if item is _END:
                 return

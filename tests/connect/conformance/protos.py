@@ -13,7 +13,11 @@ MODULE = "connectrpc.com/conformance@v1.0.6"
 def module_dir() -> Path:
     """Where Go keeps the module; it is downloaded if it is not there."""
     found = subprocess.run(
-        ["go", "mod", "download", "-json", MODULE], check=True, capture_output=True, text=True, cwd=tempfile.gettempdir()
+        ["go", "mod", "download", "-json", MODULE],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tempfile.gettempdir(),
     )
     return Path(next(line.split('"')[3] for line in found.stdout.splitlines() if '"Dir":' in line))
 

@@ -1,0 +1,106 @@
+"""Compressions, and their bounds."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from echo.v1.echo_connect import EchoClient
+from echo.v1.echo_pb2 import CountRequest, SayRequest, SumRequest
+from memory import MemoryTransport
+from plugmux.connect import App, Code, Limits, RpcError
+from plugmux.connect.compression import NAMES, DecompressedTooLarge, installed, named, negotiate
+from plugmux.errors import ConfigError
+from test_calls import Echo
+
+DATA = b"all the same " * 1000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_data_come_out_as_they_went_in(name: str) -> None:
+    compression = named(name)
+    assert compression.decompress(compression.compress(DATA), len(DATA)) == DATA
+    assert compression.decompress(compression.compress(b""), 0) == b""
+    assert len(compression.compress(DATA)) < len(DATA) / 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_decompression_stops_at_the_limit(name: str) -> None:
+    compression = named(name)
+    with pytest.raises(DecompressedTooLarge):
+        compression.decompress(compression.compress(bytes(1 << 24)), 1000)
+    with pytest.raises(DecompressedTooLarge):
+        compression.decompress(compression.compress(DATA), len(DATA) - 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_compressed_data_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        named(name).decompress(b"\x00garbage", 1000)
+
+
+@pytest.mark.parametrize("name", ["gzip", "br"])
+def test_data_that_end_early_are_refused(name: str) -> None:
+    compression = named(name)
+    with pytest.raises(ValueError, match="end early"):
+        compression.decompress(compression.compress(DATA)[:-5], len(DATA))
+
+
+def test_gzip_of_several_members_is_one() -> None:
+    assert named("gzip").decompress(gzip.compress(b"one") + gzip.compress(b"two"), 6) == b"onetwo"
+    with pytest.raises(DecompressedTooLarge):
+        named("gzip").decompress(gzip.compress(b"one") + gzip.compress(b"two"), 5)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "chosen"),
+    [
+        (None, None),
+        (b"", None),
+        (b"identity", None),
+        (b"gzip", "gzip"),
+        (b"lzma, br;q=0.5, gzip", "br"),
+        (b"gzip;q=0, zstd", "zstd"),
+        (b"gzip; q=0.000", None),
+        (b"*", None),
+    ],
+)
+def test_the_first_compression_that_both_have_is_chosen(accepted: bytes | None, chosen: str | None) -> None:
+    compression = negotiate(accepted, NAMES)
+    assert (compression and compression.name) == chosen
+
+
+def test_one_that_does_not_exist_is_refused_when_it_is_configured() -> None:
+    assert installed("lzma") is None
+    with pytest.raises(ConfigError, match="gzip, br, zstd"):
+        named("lzma")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("direct", [True, False])
+async def test_calls_are_compressed_both_ways(name: str, direct: bool) -> None:
+    transport = MemoryTransport(App([Echo()], compress_min=10), direct=direct)
+    client = EchoClient(transport, compression=name, accept=[name], compress_min=10)
+    text = "x" * 5000
+    assert (await client.say(SayRequest(text=text))).text == text
+    assert len(transport.requests[-1].body) < 200  # type: ignore[arg-type]
+    assert (b"content-encoding", name.encode()) in transport.requests[-1].headers
+    assert [reply.number async for reply in client.count(CountRequest(to=3))] == [1, 2, 3]
+    assert (await client.sum(SumRequest(number=n) for n in range(3))).sum == 3
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_small_request_that_unpacks_into_a_huge_one_is_refused(direct: bool) -> None:
+    transport = MemoryTransport(App([Echo()], limits=Limits(receive=10_000)), direct=direct)
+    client = EchoClient(transport, compression="gzip", accept=["gzip"])
+    with pytest.raises(RpcError, match="resource_exhausted: .* 10000 bytes set by Limits.receive"):
+        await client.say(SayRequest(text="x" * 1_000_000))
+
+
+async def test_a_compression_that_the_server_does_not_know_is_unimplemented() -> None:
+    client = EchoClient(MemoryTransport(App([Echo()], compression=["gzip"])), compression="zstd", compress_min=0)
+    with pytest.raises(RpcError, match="'zstd' is not known here; known are: gzip") as caught:
+        await client.say(SayRequest(text="x"))
+    assert caught.value.code is Code.UNIMPLEMENTED
+    with pytest.raises(RpcError, match="unimplemented"):
+        await client.sum([])
