@@ -43,9 +43,11 @@ REQUESTS = {
 RESPONSES = {
     "counted": Message(OK + b"Content-Length: 5\r\n\r\nhello", b"hello"),
     "chunked": Message(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", b"hello"),
-    "after interim ones": Message(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 E\r\nLink: x\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\na", b"a"),
+    "after interim ones": Message(
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 E\r\nLink: x\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\na", b"a"
+    ),
     "to the end": Message(OK + b"\r\nhello", b"hello", complete=False),
-}  # fmt: skip
+}
 
 CASES = [
     *((h11.SERVER, name, message) for name, message in REQUESTS.items()),
@@ -90,8 +92,7 @@ def test_bytes_behind_a_message_are_kept_as_they_are(role: type, name: str, mess
 
 @case
 def test_a_body_that_ends_early_is_an_error(role: type, name: str, message: Message) -> None:
-    head, _, tail = message.data.partition(b"\r\n\r\n")
-    if not message.complete or not tail:
+    if not message.complete or (not message.body and b"chunked" not in message.data):
         return
     reader = HeadReader(role, LIMIT)
     body = None
@@ -132,9 +133,13 @@ def test_a_response_that_has_no_body_ends_with_its_head(framing: bytes) -> None:
 def test_a_head_over_the_limit_is_refused_with_431(step: int) -> None:
     reader = HeadReader(h11.SERVER, 1000)
     data = POST + b"Filler: " + b"f" * 10_000
-    with pytest.raises(RemoteProtocolError) as caught:
+
+    def feed() -> None:
         for start in range(0, len(data), step):
             reader.feed(data[start : start + step])
+
+    with pytest.raises(RemoteProtocolError) as caught:
+        feed()
     assert caught.value.error_status_hint == 431
 
 

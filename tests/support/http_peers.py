@@ -1,4 +1,4 @@
-"""HTTP by hand for tests: a connection in memory, a peer that speaks bytes, small apps, and what makes servers of them."""
+"""HTTP by hand: a connection in memory, a peer that speaks bytes, small apps, and what makes servers of them."""
 
 from __future__ import annotations
 

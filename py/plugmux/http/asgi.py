@@ -193,20 +193,18 @@ class ASGIExchange:
         self._answered = Answered.STARTED
 
     def _write(self, body: bytes, *, more: bool) -> None:
-        head = b""
-        if self._answered is Answered.STARTED:
-            head = self._head(None if more else len(body))
-            self._answered = Answered.BEGUN
-        if not self._bodiless:
-            if self._missing is not None:
-                self._missing -= len(body)
-                if self._missing < 0 or (self._missing and not more):
-                    raise RuntimeError("the response's body does not have the length that its content-length says")
-            if self._chunked:
-                body = (chunk(body) if body else b"") + (b"" if more else LAST_CHUNK)
-            head += body
-        if head:
-            self._connection.transport.write(head)
+        head = self._head(None if more else len(body)) if self._answered is Answered.STARTED else b""
+        if self._bodiless:
+            body = b""
+        elif self._missing is not None:
+            self._missing -= len(body)
+            if self._missing < 0 or (self._missing and not more):
+                raise RuntimeError("the response's body does not have the length that its content-length says")
+        elif self._chunked:
+            body = (chunk(body) if body else b"") + (b"" if more else LAST_CHUNK)
+        self._answered = Answered.BEGUN
+        if head or body:
+            self._connection.transport.write(head + body if head else body)
 
     @property
     def _bodiless(self) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ..address import Address
 from ..errors import ConfigError, ExchangeError
@@ -162,11 +162,7 @@ def _connector(address: str, ssl_context: ssl.SSLContext | None) -> tuple[_Conne
             return transport
 
         return connect_unix, b"host: localhost\r\n"
-    url = urlsplit(address)
-    if scheme not in DEFAULT_PORTS or not url.hostname or url.path not in ("", "/") or url.query or url.username:
-        raise ConfigError(
-            f"the address {address!r} is not valid: write unix:/path, unix:@name, http://host:port or https://host:port"
-        )
+    url = _split(address)
     host, port = url.hostname, url.port or DEFAULT_PORTS[scheme]
     context = None if scheme == "http" else ssl_context or ssl.create_default_context()
 
@@ -174,4 +170,21 @@ def _connector(address: str, ssl_context: ssl.SSLContext | None) -> tuple[_Conne
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: protocol, host, port, ssl=context)
         return transport
 
-    return connect_tcp, encode_fields([(b"host", url.netloc.encode("idna" if not url.netloc.isascii() else "ascii"))])
+    return connect_tcp, encode_fields([(b"host", url.netloc.encode("ascii"))])
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an `http` or `https` address that names a host, perhaps a port, and nothing else."""
+    try:
+        url = urlsplit(address)
+        port = url.port
+    except ValueError:
+        url, port = urlsplit(""), None
+    whole = f"{url.scheme}://{url.netloc}"
+    if url.scheme not in DEFAULT_PORTS or not url.hostname or port == 0 or address not in (whole, f"{whole}/"):
+        raise ConfigError(
+            f"the address {address!r} is not valid: write unix:/path, unix:@name, http://host:port or https://host:port"
+        )
+    if "@" in url.netloc or not url.netloc.isascii():
+        raise ConfigError("an address holds no user, and its host is written in ASCII")
+    return url

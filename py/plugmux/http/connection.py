@@ -150,7 +150,10 @@ class ServerConnection(asyncio.Protocol):
 
     def _begin(self, reader: HeadReader, head: Head) -> None:
         assert type(head) is h11.Request
-        path, _, query = head.target.partition(b"?")
+        target = head.target
+        if not target.startswith(b"/"):
+            target = _origin_form(target)
+        path, _, query = target.partition(b"?")
         request = RequestHead(
             head.method.decode("ascii").upper(), path.decode("ascii"), query, list(head.headers), self.about
         )
@@ -282,11 +285,8 @@ class ServerConnection(asyncio.Protocol):
     def _linger(self) -> None:
         """End our side, and let the peer read the response before the connection goes."""
         self._phase = Phase.LINGER
-        if not self.transport.can_write_eof():
-            self._phase = Phase.OVER
-            self.transport.close()
-            return
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS has no half close; there the peer ends when it has read the response
+            self.transport.write_eof()
         self.resume_reading()
         self.server.lingering.add(self)
 
@@ -392,6 +392,16 @@ class ServerConnection(asyncio.Protocol):
 
 def _host_and_port(name: object) -> tuple[str, int] | None:
     return (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else None
+
+
+def _origin_form(target: bytes) -> bytes:
+    """The path and query of a target in absolute form, as callers of proxies send it; any other is left as it is."""
+    scheme, separator, rest = target.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        return target
+    authority = rest.partition(b"/")[0].partition(b"?")[0]
+    origin = rest[len(authority) :]
+    return origin if origin.startswith(b"/") else b"/" + origin
 
 
 def _break_off(transport: asyncio.Transport) -> None:
