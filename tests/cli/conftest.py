@@ -14,6 +14,7 @@ from plugmux.cli import main
 EXAMPLES = Path(__file__).parents[2] / "examples" / "gen" / "python"
 
 PLUGIN = """\
+import asyncio
 import sys
 sys.path.insert(0, {examples!r})
 from kv.v1.kv_connect import KeyValueService
@@ -39,6 +40,8 @@ class Store(KeyValueService):
     async def watch(self, request, context):
         for number in range(3):
             yield WatchResponse(value=b"%d" % number)
+        if request.key == "endless":
+            await asyncio.Event().wait()
         if request.key == "broken":
             raise RpcError(Code.DATA_LOSS, "no more")
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import json
+import signal
+import subprocess
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from plugmux.cli.call import _call
+from plugmux.connect import RpcError
+from plugmux.exchange import Complete, Headers, Incoming, Request
 
 GET = "kv.v1.KeyValueService/Get"
 WATCH = "kv.v1.KeyValueService/Watch"
@@ -58,6 +64,76 @@ def test_a_call_that_fails_says_its_code_and_message(
     ran = plugmux("call", "--plugin", plugin("store"), method, request_json)
     assert (ran.status, ran.stdout) == (1, b"")
     assert told in ran.stderr
+
+
+def test_an_interrupt_ends_an_endless_stream_quietly(plugin: Any) -> None:
+    command = [sys.executable, "-m", "plugmux.cli", "call", "--plugin", plugin("store"), WATCH, '{"key": "endless"}']
+    ran = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert ran.stdout is not None
+    assert [ran.stdout.readline() for _ in range(3)] == [value(number) + "\n" for number in "012"]
+    ran.send_signal(signal.SIGINT)
+    assert ran.communicate() == ("", "")
+    assert ran.returncode == 1
+
+
+class Scripted:
+    """A peer that answers a unary request with 415, and a stream with these bytes."""
+
+    def __init__(self, chunks: list[bytes], status: int = 200) -> None:
+        self.status = status
+        self.headers: Headers = ()
+        self.closed = False
+        self._chunks = chunks
+
+    async def fetch(self, request: Request, limit: int) -> Complete:
+        return Complete(415)
+
+    async def send(self, request: Request) -> Incoming:
+        assert (b"content-type", b"application/connect+json") in request.headers
+        return self
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def framed(flags: int, data: bytes) -> bytes:
+    return bytes([flags]) + len(data).to_bytes(4, "big") + data
+
+
+@pytest.mark.parametrize(
+    ("peer", "messages", "told"),
+    [
+        (Scripted([framed(0, b"1") + framed(2, b"{}")]), [1], None),
+        (Scripted([bytes([each]) for each in framed(0, b"1") + framed(2, b"{}")]), [1], None),
+        (Scripted([framed(0, b"1")]), [1], "internal: the stream broke off before its end"),
+        (Scripted([framed(0, b"{")]), [], "internal: the answer is not JSON"),
+        (Scripted([framed(2, b'{"error": {"code": "aborted", "message": "no"}}')]), [], "aborted: no"),
+        (Scripted([b"try ", b"later"], 503), [], "unavailable: try later"),
+        (Scripted([], 502), [], "unavailable: HTTP status 502"),
+        (Scripted([b'{"code": "not_found"}'], 404), [], "not_found"),
+        (Scripted([framed(0, b"x")[:3]]), [], "internal: the stream broke off before its end"),
+        (Scripted([b"\0\xff\xff\xff\xff"]), [], "resource_exhausted: a message of 4294967295 bytes was announced"),
+    ],
+)
+async def test_what_a_peer_may_answer_to_a_stream(peer: Scripted, messages: list[object], told: str | None) -> None:
+    received = []
+
+    async def collect() -> None:
+        async for message in _call(peer, "/a.B/C", [{}]):
+            received.append(message)  # noqa: PERF401 -- what came before an error counts
+
+    if told is None:
+        await collect()
+    else:
+        with pytest.raises(RpcError) as caught:
+            await collect()
+        assert str(caught.value) == told
+    assert received == messages
+    assert peer.closed
 
 
 def test_one_of_several_plugins_is_chosen_by_name(plugmux: Any, plugin: Any) -> None:

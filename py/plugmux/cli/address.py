@@ -12,7 +12,7 @@ from ..address import Address
 from ..errors import PlugmuxError
 from ..launch import SOCKET_VARIABLE
 
-__all__ = ["NoRuntime", "default_addresses", "find_runtime", "private_directory"]
+__all__ = ["NoRuntime", "default_addresses", "find_runtime"]
 
 SOCKET_NAME = "runtime.sock"
 CONNECT_TIMEOUT = 2.0
@@ -44,12 +44,6 @@ def _cache_directory(environ: Mapping[str, str]) -> Path:
         return Path(configured)
     home = Path(environ.get("HOME") or Path.home())
     return home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
-
-
-def private_directory(address: Address) -> None:
-    """Make the directory that the socket goes into, readable by its owner alone, unless there is one."""
-    if address.path is not None:
-        address.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def find_runtime(addresses: Iterable[Address]) -> Address:

@@ -122,7 +122,8 @@ async def _call_unary(transport: ClientTransport, path: str, request: object) ->
 
 
 async def _call_stream(transport: ClientTransport, path: str, requests: Iterable[object]) -> AsyncIterator[object]:
-    from ..connect.envelope import END_STREAM, EnvelopeReader, envelope
+    from ..connect import Code, RpcError
+    from ..connect.envelope import END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
     from ..exchange import Request
 
     headers = [(b"content-type", b"application/connect+json"), PROTOCOL]
@@ -138,6 +139,8 @@ async def _call_stream(transport: ClientTransport, path: str, requests: Iterable
                     _end(data)
                     return
                 yield _parsed(data)
+    except EnvelopeTooLarge as error:
+        raise RpcError(Code.RESOURCE_EXHAUSTED, f"a message of {error.size} bytes was announced") from None
     finally:
         await response.aclose()
     raise _broken("the stream broke off before its end")
