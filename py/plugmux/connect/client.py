@@ -166,7 +166,7 @@ class Client:
             headers: Headers = self._unary_headers
             if timeout is not None or fields or self._compression is not None or TRACE.get():
                 headers, body = self._with_extras(headers, body, timeout, fields)
-            call = Request(method.path, headers, body, "POST", timeout)
+            call = Request(method.path, headers, body, "POST", timeout, method.no_side_effects)
         if timeout is not None and timeout <= 0:
             raise too_late(method, timeout, sent=False)
         reply: Complete = await carry(method, timeout, self._limits, self._transport.fetch(call, self._limits.receive))
@@ -201,7 +201,7 @@ class Client:
         headers = merged([field for field in self._unary_headers if field[0] not in unneeded], fields)
         if timeout is not None and timeout != float("inf"):
             headers.append(timeout_field(timeout))
-        return Request(path, headers, b"", "GET", timeout)
+        return Request(path, headers, b"", "GET", timeout, True)
 
     def _streaming(
         self, method: MethodSpec[Any, Any], timeout: float | None, headers: MetadataLike | None, context: Context | None

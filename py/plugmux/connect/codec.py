@@ -56,13 +56,14 @@ class _Json:
     def decode(self, message_type: type[M], data: bytes, /) -> M:
         from google.protobuf.json_format import Parse, ParseError
 
-        if not data:
-            raise ValueError("an empty body is not JSON; the empty message is {}")
+        name = message_type.DESCRIPTOR.full_name
+        if not data.lstrip().startswith(b"{") and not name.startswith("google.protobuf."):
+            raise ValueError(f"not a JSON object, as that of a {name} is")  # protobuf itself would take [] and ""
         try:
             # Fields that this side does not know are from a newer peer.
             return Parse(data, message_type(), ignore_unknown_fields=True)
         except (ParseError, ValueError, RecursionError) as error:
-            raise ValueError(f"not the JSON of a {message_type.DESCRIPTOR.full_name}") from error
+            raise ValueError(f"not the JSON of a {name}") from error
 
 
 PROTO: Codec = _Proto()

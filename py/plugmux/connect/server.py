@@ -230,9 +230,10 @@ def _unsupported(types: Mapping[bytes, object]) -> Complete:
 
 def _read_query(query_string: bytes, fields: Mapping[bytes, bytes], offered: Iterable[str]) -> tuple[Terms, bytes]:
     """The terms and the message of a call by GET. (Connect protocol, "Unary-Get-Request".)"""
-    from urllib.parse import parse_qsl
+    from urllib.parse import unquote_to_bytes
 
-    query = dict(parse_qsl(query_string, keep_blank_values=True))
+    pairs = [parameter.partition(b"=") for parameter in query_string.replace(b"+", b" ").split(b"&")]
+    query = {unquote_to_bytes(name): unquote_to_bytes(value) for name, _, value in pairs}
     codec = CODECS.get(query.get(b"encoding", b"").decode("latin-1"))
     if codec is None or b"message" not in query:
         raise RpcError(Code.INVALID_ARGUMENT, "a call by GET has the query parameters `encoding` and `message`")
