@@ -15,8 +15,6 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "gen" / "python"
 
 PLUGIN = """\
 import asyncio
-import sys
-sys.path.insert(0, {examples!r})
 from kv.v1.kv_connect import KeyValueService
 from kv.v1.kv_pb2 import GetResponse, PutResponse, WatchResponse
 from plugmux import Plugin
@@ -90,12 +88,23 @@ def no_runtime_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 @pytest.fixture
-def plugin(tmp_path: Path) -> Callable[[str], str]:
+def program(tmp_path: Path) -> Callable[[str, str], str]:
+    """Writes a Python program, which finds the example stubs, and gives its path."""
+
+    def write(name: str, source: str) -> str:
+        path = tmp_path / name
+        path.write_text(f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(EXAMPLES)!r})\n{source}")
+        path.chmod(0o755)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def plugin(program: Callable[[str, str], str]) -> Callable[[str], str]:
     """Writes a plugin and gives the command line that starts it."""
 
     def write(name: str) -> str:
-        path = tmp_path / name
-        path.write_text(PLUGIN.format(name=name, examples=str(EXAMPLES)))
-        return shlex.join([sys.executable, str(path)])
+        return shlex.join([sys.executable, program(name, PLUGIN.format(name=name))])
 
     return write

@@ -8,7 +8,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -123,7 +123,7 @@ async def test_what_a_peer_may_answer_to_a_stream(peer: Scripted, messages: list
     received = []
 
     async def collect() -> None:
-        async for message in _call(peer, "/a.B/C", [{}]):
+        async for message in _call(peer, "a.B", "C", [{}], reflects=False):
             received.append(message)  # noqa: PERF401 -- what came before an error counts
 
     if told is None:
@@ -134,6 +134,54 @@ async def test_what_a_peer_may_answer_to_a_stream(peer: Scripted, messages: list
         assert str(caught.value) == told
     assert received == messages
     assert peer.closed
+
+
+REFLECTING = """
+from kv.v1.kv_connect import KeyValueService
+from kv.v1.kv_pb2 import GetResponse, WatchResponse
+from plugmux import Plugin
+from plugmux.connect.reflection import Reflection
+
+class Store(KeyValueService):
+    async def get(self, request, context):
+        return GetResponse(value=request.key.encode())
+
+    async def watch(self, request, context):
+        yield WatchResponse(value=request.key.encode())
+
+store = Store()
+Plugin(store, Reflection([store]), version="v1.0.0").run()
+"""
+
+
+@pytest.fixture
+def reflecting(program: Callable[[str, str], str]) -> str:
+    return program("reflecting", REFLECTING)
+
+
+@pytest.mark.parametrize("method", [GET, WATCH])
+def test_a_plugin_that_reflects_is_called_by_its_schema(plugmux: Any, reflecting: str, method: str) -> None:
+    ran = plugmux("call", "--plugin", reflecting, method, '{"key": "a"}')
+    assert (ran.status, ran.lines, ran.stderr) == (0, [value("a")], "")
+
+
+@pytest.mark.parametrize(
+    ("method", "request_json", "told"),
+    [
+        (GET, '{"kye": "a"}', 'the request is no kv.v1.GetRequest: Message type "kv.v1.GetRequest" has no field named'),
+        (GET, '{"key": 1}', "the request is no kv.v1.GetRequest: "),
+        (GET, "[]", "the request is no kv.v1.GetRequest: it is not a JSON object"),
+        (GET, "{} {}", "kv.v1.KeyValueService.Get takes exactly one message, and 2 were given"),
+        (WATCH, '""', "the request is no kv.v1.WatchRequest: it is not a JSON object"),
+        (WATCH, "", "takes exactly one message, and 0 were given"),
+    ],
+)
+def test_a_request_that_does_not_fit_the_schema_is_wrong_usage(
+    plugmux: Any, reflecting: str, method: str, request_json: str, told: str
+) -> None:
+    ran = plugmux("call", "--plugin", reflecting, method, request_json)
+    assert (ran.status, ran.stdout) == (2, b"")
+    assert told in ran.stderr
 
 
 def test_one_of_several_plugins_is_chosen_by_name(plugmux: Any, plugin: Any) -> None:

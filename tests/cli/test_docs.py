@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "cli.md"
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 PLUGINS = {
     "vault-plugin": """
@@ -29,8 +27,6 @@ class Vault(Provider):
 Plugin(Vault(), version="v1.0.0").run()
 """,
     "kv-plugin": """
-import sys
-sys.path.insert(0, EXAMPLES)
 from kv.v1.kv_connect import KeyValueService
 from kv.v1.kv_pb2 import PutResponse
 from plugmux import Plugin
@@ -48,14 +44,11 @@ SHOWN = re.findall(r"^```console\n\$ plugmux (.*?)\n(.*?)^```$", PAGE.read_text(
 
 @pytest.mark.parametrize(("command", "output"), SHOWN)
 def test_every_command_prints_what_the_page_shows(
-    plugmux: Any, command: str, output: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    plugmux: Any, program: Any, command: str, output: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name, source in PLUGINS.items():
-        program = tmp_path / name
-        examples = str(ROOT / "examples" / "gen" / "python")
-        program.write_text(f"#!{sys.executable}\n" + source.replace("EXAMPLES", repr(examples)))
-        program.chmod(0o755)
+        program(name, source)
     ran = plugmux(*shlex.split(command))
     assert (ran.status, ran.stdout.decode().rstrip("\n"), ran.stderr) == (0, output.rstrip("\n"), "")
 

@@ -1,0 +1,82 @@
+"""Connect calls whose messages are JSON on both ends, so that no schema is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable
+
+from ..connect import Code, RpcError
+from ..connect.envelope import END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
+from ..connect.error import error_from_json
+from ..exchange import ClientTransport, Request
+
+__all__ = ["call_stream", "call_unary"]
+
+LIMIT = 64 << 20
+"""Bytes that one message may have."""
+
+OK = 200
+UNSUPPORTED_MEDIA_TYPE = 415
+PROTOCOL = (b"connect-protocol-version", b"1")
+
+
+async def call_unary(transport: ClientTransport, path: str, request: object) -> tuple[object] | None:
+    """The answer of a unary method; `None` where the method is not one, and so has not been called.
+
+    Raises:
+        RpcError: the call failed.
+    """
+    headers = [(b"content-type", b"application/json"), PROTOCOL]
+    response = await transport.fetch(Request(path, headers, json.dumps(request).encode()), LIMIT)
+    if response.status == UNSUPPORTED_MEDIA_TYPE:
+        return None
+    if response.status != OK:
+        raise _error(response.status, response.body)
+    return (_parsed(response.body),)
+
+
+async def call_stream(transport: ClientTransport, path: str, requests: Iterable[object]) -> AsyncIterator[object]:
+    """The answers of a method that takes or gives a stream, as they come; all requests are sent first.
+
+    Raises:
+        RpcError: the call failed.
+    """
+    headers = [(b"content-type", b"application/connect+json"), PROTOCOL]
+    body = b"".join(envelope(json.dumps(request).encode()) for request in requests)
+    response = await transport.send(Request(path, headers, body))
+    try:
+        if response.status != OK:
+            raise _error(response.status, b"".join([chunk async for chunk in response])[:LIMIT])
+        reader = EnvelopeReader(LIMIT)
+        async for chunk in response:
+            for flags, data in reader.feed(chunk):
+                if flags & END_STREAM:
+                    _end(data)
+                    return
+                yield _parsed(data)
+    except EnvelopeTooLarge as error:
+        raise RpcError(Code.RESOURCE_EXHAUSTED, f"a message of {error.size} bytes was announced") from None
+    finally:
+        await response.aclose()
+    raise RpcError(Code.INTERNAL, "the stream broke off before its end")
+
+
+def _end(data: bytes) -> None:
+    end = _parsed(data)
+    if isinstance(end, dict) and end.get("error") is not None:
+        raise error_from_json(end["error"], Code.UNKNOWN)
+
+
+def _error(status: int, body: bytes) -> RpcError:
+    try:
+        return error_from_json(json.loads(body), Code.from_http(status))
+    except ValueError:
+        text = body.decode("utf-8", "replace").strip()
+        return RpcError(Code.from_http(status), text or f"HTTP status {status}")
+
+
+def _parsed(data: bytes) -> object:
+    try:
+        return json.loads(data)
+    except ValueError:
+        raise RpcError(Code.INTERNAL, "the answer is not JSON") from None
