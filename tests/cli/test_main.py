@@ -12,7 +12,7 @@ from plugmux.version import VERSION
 
 def test_the_version_is_the_only_thing_on_stdout(plugmux: Any) -> None:
     ran = plugmux("--version")
-    assert (ran.status, ran.stdout.decode(), ran.stderr) == (0, f"plugmux {VERSION}\n", "")
+    assert (ran.status, ran.stdout.decode(), ran.stderr) == (0, f"plugmux {VERSION.removeprefix('v')}\n", "")
 
 
 @pytest.mark.parametrize(

@@ -278,10 +278,10 @@ async def test_a_long_reason_of_a_plugin_is_cut(runtime: Any) -> None:
 
 
 async def test_a_mistake_in_the_resolver_itself_is_not_taken_for_an_outage(runtime: Any) -> None:
-    runtime.add("vault", "**", ZeroDivisionError("a defect"))
-    with pytest.raises(ExceptionGroup) as caught:
-        await resolver(runtime).get("a")
-    assert isinstance(caught.value.exceptions[0], ZeroDivisionError)
+    for name in ("vault", "other"):
+        runtime.add(name, "**", ZeroDivisionError("a defect"))
+        with pytest.raises(ZeroDivisionError):
+            await resolver(runtime).get("a")
 
 
 def test_the_clock_is_utc_by_default(runtime: Any) -> None:

@@ -74,7 +74,7 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"plugmux {VERSION}")
+        print(f"plugmux {VERSION.removeprefix('v')}")
         parser.exit()
 
 

@@ -6,7 +6,6 @@ allow; one that refuses, fails or does not run, though it has not been switched 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeRequest, D
 from ..errors import PlugmuxError
 from .pattern import Pattern
 from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, standing
+from .together import together
 
 if TYPE_CHECKING:
     from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
@@ -73,9 +73,7 @@ class AccessControl:
             who: who asks, `None` where that is not known.
         """
         modules = [plugin for plugin in self._runtime.plugins() if _decides(plugin)]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._ask(plugin, patterns, who)) for plugin in modules]
-        verdicts = [task.result() for task in tasks]
+        verdicts = await together(self._ask(plugin, patterns, who) for plugin in modules)
         for verdict in verdicts:
             if not verdict.allowed:
                 return verdict

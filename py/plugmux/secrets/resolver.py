@@ -7,7 +7,6 @@ What became of each plugin is kept as an `Account`: results, errors and `explain
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from .explanation import Account, Explanation, Outcome
 from .pattern import Pattern
 from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, standing
 from .secret import Secret
+from .together import together
 
 __all__ = ["Resolver"]
 
@@ -124,14 +124,13 @@ class Resolver:
             _Answer(Account(name, Outcome.FAILED, "the runtime has no plugin of this name", required=True))
             for name in unknown
         ]
-        async with asyncio.TaskGroup() as group:
-            tasks = []
-            for plugin in plugins:
-                if (account := self._without_asking(plugin, asked)) is not None:
-                    answers.append(_Answer(account))
-                else:
-                    tasks.append(group.create_task(self._ask(plugin, asked)))
-        answers += [task.result() for task in tasks]
+        fitting = []
+        for plugin in plugins:
+            if (account := self._without_asking(plugin, asked)) is not None:
+                answers.append(_Answer(account))
+            else:
+                fitting.append(plugin)
+        answers += await together(self._ask(plugin, asked) for plugin in fitting)
         return sorted(answers, key=lambda answer: answer.account.plugin)
 
     def _without_asking(self, plugin: KnownPlugin, asked: Pattern) -> Account | None:
