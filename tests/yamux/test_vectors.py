@@ -21,7 +21,7 @@ from plugmux.yamux import (
     StreamWasReset,
 )
 from plugmux.yamux.frame import ACK, FIN, RST, SYN, pack_header, unpack_header
-from plugmux.yamux.session import MAX_FRAME
+from plugmux.yamux.outbox import MAX_FRAME
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "yamux"
 FRAMES = json.loads((VECTORS / "frames.json").read_text())

@@ -24,10 +24,10 @@ There is no clock: whoever drives the session passes the time of each input, and
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from ..errors import LinkError, ProtocolViolation, SessionClosed, StreamClosed, StreamReset
+from .backlog import Backlog
 from .config import Config
 from .events import (
     DataReceived,
@@ -46,29 +46,25 @@ from .frame import (
     ACK,
     DATA,
     FIN,
-    FLAGS,
-    GO_AWAY,
-    HEADER_SIZE,
     INITIAL_WINDOW,
     MAX_STREAM_ID,
     MAX_WINDOW,
     PING,
     RST,
     SYN,
-    VERSION,
     WINDOW_UPDATE,
     GoAwayCode,
     describe,
-    pack_header,
-    unpack_header,
 )
 from .ids import PeerIds
+from .outbox import MAX_FRAME, Outbox
+from .pings import Pings
+from .reader import FrameReader, Violation
 from .state import Half, Handshake, Stream
 from .window import WindowGrowth
 
 __all__ = ["Session"]
 
-MAX_FRAME: Final = 64 * 1024
 MAX_UNREAD_CONTROL: Final = 1024 * 1024
 
 _PLACED: Final = (Handshake.SYN_OWED, Handshake.SYN_SENT)
@@ -76,10 +72,6 @@ _GO_AWAY_REASONS: Final[dict[int, str]] = {
     GoAwayCode.PROTOCOL_ERROR: "a protocol error",
     GoAwayCode.INTERNAL_ERROR: "an internal error",
 }
-
-
-class _Violation(Exception):
-    """The frame at hand breaks a rule; the message is the rule."""
 
 
 class Session:
@@ -110,22 +102,13 @@ class Session:
         self._peer_streams = 0
         self._growth = WindowGrowth(config)
         self._events: list[Event] = []
-        # Incoming: a part of a header; or a data frame whose payload is still coming.
-        self._header = bytearray()
+        self._reader = FrameReader(self._receive_frame, self._receive_payload)
         self._payload_stream: Stream | None = None
-        self._payload_left = 0
         self._payload_ends = False
-        # Outgoing.
-        self._control = bytearray()
-        self._owed_frames = bytearray()
-        self._owed_acks: dict[Stream, None] = {}
-        self._ready: deque[Stream] = deque()
-        # The backlogs: our streams that wait for an ACK or for a place, and theirs that wait for being accepted.
-        self._placed = 0
-        self._held: deque[Stream] = deque()
+        self._outbox = Outbox(self._drained, self._finished)
+        self._backlog = Backlog(config.accept_backlog)
         self._unaccepted = 0
-        self._ping_id = 0
-        self._pings: dict[int, float] = {}
+        self._pings = Pings()
         self._rtt_ping: int | None = None
 
     # Streams.
@@ -146,12 +129,8 @@ class Session:
         stream = Stream(self._next_id, Handshake.SYN_OWED, self.now)
         self._next_id += 2
         self.streams[stream.id] = stream
-        if self._placed < self.config.accept_backlog:
-            self._placed += 1
-            self._enqueue(stream)
-        else:
-            stream.handshake = Handshake.HELD
-            self._held.append(stream)
+        self._backlog.enter(stream)
+        self._outbox.enqueue(stream)
         self._widen(stream)
         return stream
 
@@ -159,12 +138,11 @@ class Session:
         """Accept a stream that the peer opened; the ACK rides on the next frame, or goes with `send_owed`."""
         if stream.handshake is not Handshake.SYN_RECEIVED or stream.ended:
             return
-        stream.handshake = Handshake.ACK_OWED
         self._unaccepted -= 1
-        self._owed_acks[stream] = None
+        self._outbox.owe_ack(stream)
         self._widen(stream)
         if stream.pending or stream.sending is Half.ENDING:
-            self._enqueue(stream)
+            self._outbox.enqueue(stream)
 
     def send(self, stream: Stream, data: bytes) -> None:
         """Queue bytes on a stream.
@@ -174,12 +152,9 @@ class Session:
         """
         if stream.sending is not Half.OPEN:
             raise StreamClosed(f"cannot write on stream {stream.id}: this end has closed it")
-        if stream.pending is None:
-            stream.pending = deque()
-        stream.pending.append(data)
-        stream.pending_size += len(data)
+        stream.queue(data)
         if not stream.queued:
-            self._enqueue(stream)
+            self._outbox.enqueue(stream)
 
     def end(self, stream: Stream) -> None:
         """End our half of a stream: FIN follows the last byte that was queued. Ending twice is harmless."""
@@ -188,17 +163,17 @@ class Session:
         stream.sending = Half.ENDING
         answered = stream.receiving is Half.ENDED and stream.handshake is Handshake.ESTABLISHED
         if answered and not stream.pending_size:
-            self._owed_frames += pack_header(WINDOW_UPDATE, FIN, stream.id, 0)
-            self._end_sending(stream)
+            self._outbox.owe_fin(stream)
+            self._finished(stream)
         else:
-            self._enqueue(stream)
+            self._outbox.enqueue(stream)
 
     def reset(self, stream: Stream) -> None:
         """End both halves of a stream at once and drop what is queued. Resetting an ended stream is harmless."""
         if stream.ended:
             return
         if stream.handshake not in (Handshake.HELD, Handshake.SYN_OWED):
-            self._control += pack_header(WINDOW_UPDATE, RST, stream.id, 0)
+            self._outbox.reset(stream.id)
         self._forget(stream)
 
     def consume(self, stream: Stream, size: int) -> None:
@@ -215,29 +190,27 @@ class Session:
     @property
     def free_places(self) -> int:
         """Streams that can be opened now without being held back."""
-        return self.config.accept_backlog - self._placed
+        return self._backlog.free
 
     # The session.
 
     def ping(self) -> int:
         """Queue a ping and give its id, which comes back in a `PongReceived`."""
         self._check_running()
-        ping_id = self._ping_id
-        self._ping_id = (ping_id + 1) & 0xFFFFFFFF
-        self._pings[ping_id] = self.now
-        self._control += pack_header(PING, SYN, 0, ping_id)
+        ping_id = self._pings.ask(self.now)
+        self._outbox.ping(SYN, ping_id)
         return ping_id
 
     def forget_ping(self, ping_id: int) -> None:
         """Take no more notice of the answer to a ping."""
-        self._pings.pop(ping_id, None)
+        self._pings.forget(ping_id)
 
     def go_away(self, code: GoAwayCode = GoAwayCode.NORMAL) -> None:
         """Refuse new streams from now on, and tell the peer; open streams go on."""
         self._check_running()
         if not self.local_go_away:
             self.local_go_away = True
-            self._control += pack_header(GO_AWAY, 0, 0, code)
+            self._outbox.go_away(code)
 
     def end_session(self, error: LinkError) -> None:
         """End the session for a reason outside of it; the streams are left to the caller. Nothing is sent any more."""
@@ -256,17 +229,17 @@ class Session:
         self.now = now
         if self.error is None:
             try:
-                self._parse(memoryview(data))
-                if len(self._control) > MAX_UNREAD_CONTROL:
-                    raise _Violation(f"more than {MAX_UNREAD_CONTROL} bytes of answers wait for the peer to read them")
-            except _Violation as violation:
+                self._reader.feed(data)
+                if self._outbox.waiting_control > MAX_UNREAD_CONTROL:
+                    raise Violation(f"more than {MAX_UNREAD_CONTROL} bytes of answers wait for the peer to read them")
+            except Violation as violation:
                 self._fail(ProtocolViolation(str(violation)))
         return self.take_events()
 
     def receive_eof(self) -> list[Event]:
         """Take note that the connection has ended on the peer's side, with or without a go-away."""
         if self.error is None:
-            if self._header or self._payload_left:
+            if self._reader.within_frame:
                 self._fail(ProtocolViolation("the connection ended within a frame"), tell=False)
             else:
                 self._fail(SessionClosed("the peer closed the connection"), tell=False)
@@ -279,63 +252,33 @@ class Session:
             self._events = []
         return events
 
-    def _parse(self, view: memoryview) -> None:
-        position = 0
-        size = len(view)
-        while position < size and self.error is None:
-            if self._payload_left:
-                end = min(position + self._payload_left, size)
-                self._receive_payload(view, position, end)
-                position = end
-            elif self._header or size - position < HEADER_SIZE:
-                end = min(position + HEADER_SIZE - len(self._header), size)
-                self._header += view[position:end]
-                position = end
-                if len(self._header) == HEADER_SIZE:
-                    fields = unpack_header(self._header)
-                    self._header.clear()
-                    self._receive_frame(*fields)
-            else:
-                fields = unpack_header(view, position)
-                position += HEADER_SIZE
-                self._receive_frame(*fields)
-
-    def _receive_payload(self, view: memoryview, start: int, end: int) -> None:
+    def _receive_payload(self, data: memoryview, last: bool) -> None:
         stream = self._payload_stream
-        self._payload_left -= end - start
         if stream is None or stream.receiving is Half.ENDED:
             return
-        self._events.append(DataReceived(stream, bytes(view[start:end])))
-        if self._payload_ends and not self._payload_left:
+        self._events.append(DataReceived(stream, bytes(data)))
+        if last and self._payload_ends:
             self._receive_fin(stream)
 
-    def _receive_frame(self, version: int, kind: int, flags: int, stream_id: int, length: int) -> None:
-        if version != VERSION or flags & ~FLAGS:
-            what = f"version {version}" if version != VERSION else f"flags {flags:#06x}"
-            raise _Violation(f"{describe(kind, flags, stream_id, length)}: {what} is not known")
+    def _receive_frame(self, kind: int, flags: int, stream_id: int, length: int) -> None:
         if kind <= WINDOW_UPDATE:
             self._receive_stream_frame(kind, flags, stream_id, length)
-        elif stream_id:
-            raise _Violation(f"{describe(kind, flags, stream_id, length)}: only stream 0 can be meant")
         elif kind == PING:
             self._receive_ping(flags, length)
-        elif kind == GO_AWAY:
-            self._receive_go_away(length)
         else:
-            raise _Violation(f"{describe(kind, flags, stream_id, length)}: type {kind} is not known")
+            self._receive_go_away(length)
 
     def _receive_stream_frame(self, kind: int, flags: int, stream_id: int, length: int) -> None:
         stream = self.streams.get(stream_id)
         if flags & SYN:
             stream = self._receive_syn(kind, flags, stream_id, length)
         elif stream is None and not self._was_opened(stream_id):
-            raise _Violation(f"{describe(kind, flags, stream_id, length)}: the stream was never opened")
+            raise Violation(f"{describe(kind, flags, stream_id, length)}: the stream was never opened")
         if kind == DATA:
             allowed = self.config.max_stream_window_size if stream is None else stream.receive_window
             if length > allowed:
-                raise _Violation(f"{describe(kind, flags, stream_id, length)}: the window has {allowed} bytes left")
+                raise Violation(f"{describe(kind, flags, stream_id, length)}: the window has {allowed} bytes left")
             self._payload_stream = stream
-            self._payload_left = length
             self._payload_ends = bool(flags & FIN)
         if stream is None:
             return
@@ -365,17 +308,17 @@ class Session:
 
     def _receive_syn(self, kind: int, flags: int, stream_id: int, length: int) -> Stream | None:
         if not self._peer_ids.owns(stream_id):
-            raise _Violation(f"{describe(kind, flags, stream_id, length)}: the id is not one of the peer's")
+            raise Violation(f"{describe(kind, flags, stream_id, length)}: the id is not one of the peer's")
         if self._peer_ids.used(stream_id):
-            raise _Violation(f"{describe(kind, flags, stream_id, length)}: the id has been used before")
+            raise Violation(f"{describe(kind, flags, stream_id, length)}: the id has been used before")
         self._peer_ids.use(stream_id)
         if kind == DATA and length > INITIAL_WINDOW:
-            raise _Violation(f"{describe(kind, flags, stream_id, length)}: a new window has {INITIAL_WINDOW} bytes")
+            raise Violation(f"{describe(kind, flags, stream_id, length)}: a new window has {INITIAL_WINDOW} bytes")
         if flags & RST:
             return None
         full = self._unaccepted >= self.config.accept_backlog or self._peer_streams >= self.config.max_streams
         if self.local_go_away or full:
-            self._control += pack_header(WINDOW_UPDATE, RST, stream_id, 0)
+            self._outbox.reset(stream_id)
             return None
         stream = self.streams[stream_id] = Stream(stream_id, Handshake.SYN_RECEIVED, self.now)
         self._unaccepted += 1
@@ -386,17 +329,17 @@ class Session:
     def _receive_ack(self, stream: Stream) -> None:
         if stream.handshake is Handshake.SYN_SENT:
             stream.handshake = Handshake.ESTABLISHED
-            self._release_place()
+            self._leave_backlog()
             self._events.append(StreamAcknowledged(stream))
 
     def _receive_credit(self, stream: Stream, flags: int, length: int) -> None:
         window = stream.send_window + length
         if window > MAX_WINDOW:
             frame = describe(WINDOW_UPDATE, flags, stream.id, length)
-            raise _Violation(f"{frame}: with {stream.send_window} bytes left it passes the maximum of {MAX_WINDOW}")
+            raise Violation(f"{frame}: with {stream.send_window} bytes left it passes the maximum of {MAX_WINDOW}")
         stream.send_window = window
         if stream.pending_size and not stream.queued:
-            self._enqueue(stream)
+            self._outbox.enqueue(stream)
 
     def _receive_fin(self, stream: Stream) -> None:
         stream.receiving = Half.ENDED
@@ -406,30 +349,27 @@ class Session:
 
     def _receive_ping(self, flags: int, value: int) -> None:
         if flags == SYN:
-            self._control += pack_header(PING, ACK, 0, value)
+            self._outbox.ping(ACK, value)
         elif flags == ACK:
-            asked = self._pings.pop(value, None)
-            if asked is None:
+            rtt = self._pings.answered(value, self.now)
+            if rtt is None:
                 return
-            rtt = self.now - asked
             self._growth.measured(rtt)
             if value == self._rtt_ping:
                 self._rtt_ping = None
             else:
                 self._events.append(PongReceived(value, rtt))
         else:
-            raise _Violation(f"{describe(PING, flags, 0, value)}: a ping has SYN, its answer ACK")
+            raise Violation(f"{describe(PING, flags, 0, value)}: a ping has SYN, its answer ACK")
 
     def _receive_go_away(self, code: int) -> None:
         if code == GoAwayCode.NORMAL:
             self.remote_go_away = True
             self._events.append(GoAwayReceived(GoAwayCode.NORMAL))
-            for stream in self._held:
-                if not stream.ended:
-                    error = SessionClosed(f"stream {stream.id} was not sent: the peer has said go-away")
-                    self._events.append(StreamWasReset(stream, error))
-                    self._forget(stream)
-            self._held.clear()
+            for stream in self._backlog.take_held():
+                error = SessionClosed(f"stream {stream.id} was not opened: the peer has said go-away")
+                self._events.append(StreamWasReset(stream, error))
+                self._forget(stream)
         else:
             reason = _GO_AWAY_REASONS.get(code, f"the unknown code {code}")
             self._fail(SessionClosed(f"the peer ended the session for {reason}"), tell=False)
@@ -437,21 +377,13 @@ class Session:
     # Outgoing.
 
     @property
-    def wants_to_send(self) -> bool:
-        """Whether `data_to_send` has something to give."""
-        return bool(self._control or self._ready)
-
-    @property
     def owes(self) -> int:
         """Frames that are put off because nobody waits for them."""
-        return len(self._owed_acks) + len(self._owed_frames) // HEADER_SIZE
+        return self._outbox.owes
 
     def send_owed(self) -> None:
         """Let `data_to_send` put out what was put off."""
-        self._control += self._owed_frames
-        self._owed_frames.clear()
-        for stream in self._owed_acks:
-            self._enqueue(stream)
+        self._outbox.send_owed()
 
     def data_to_send(self, limit: int = MAX_FRAME) -> list[bytes | memoryview]:
         """Give what is to be written to the connection, in order.
@@ -462,63 +394,7 @@ class Session:
         Returns:
             Chunks; an empty list when there is nothing to send.
         """
-        chunks: list[bytes | memoryview] = []
-        if not self._control and not self._ready:
-            return chunks
-        size = len(self._control) + len(self._owed_frames)
-        if size:
-            chunks.append(bytes(self._control + self._owed_frames))
-            self._control.clear()
-            self._owed_frames.clear()
-        ready = self._ready
-        while ready and size < limit:
-            stream = ready.popleft()
-            stream.queued = False
-            if stream.sending is not Half.ENDED:
-                size += self._put_frame(stream, chunks)
-        return chunks
-
-    def _put_frame(self, stream: Stream, chunks: list[bytes | memoryview]) -> int:
-        """Append the next frame of a stream, and give its size."""
-        flags = 0 if stream.handshake is Handshake.ESTABLISHED else self._take_flags(stream, chunks)
-        position = len(chunks)
-        length = 0
-        if stream.pending_size and stream.send_window:
-            chunks.append(b"")
-            length = _take_payload(stream, chunks)
-            if stream.pending_size <= stream.notify_at:
-                stream.notify_at = -1
-                self._events.append(StreamDrained(stream))
-        if length:
-            chunks[position] = pack_header(DATA, flags, stream.id, length)
-            flags = 0
-            if stream.pending_size and stream.send_window:
-                self._enqueue(stream)
-        if stream.sending is Half.ENDING and not stream.pending_size:
-            # Never on a frame with payload: hashicorp/yamux ends the stream before it stores the payload, and a reader
-            # that looks in between takes the end for the end.
-            flags |= FIN
-            self._end_sending(stream)
-        if flags:
-            chunks.append(pack_header(WINDOW_UPDATE, flags, stream.id, 0))
-        return HEADER_SIZE + length
-
-    def _take_flags(self, stream: Stream, chunks: list[bytes | memoryview]) -> int:
-        """Move the handshake on for the next frame of a stream; a larger window is announced with it."""
-        flags = 0
-        if stream.handshake is Handshake.SYN_OWED:
-            stream.handshake = Handshake.SYN_SENT
-            flags = SYN
-        elif stream.handshake is Handshake.ACK_OWED:
-            stream.handshake = Handshake.ESTABLISHED
-            del self._owed_acks[stream]
-            flags = ACK
-        else:
-            return 0
-        if stream.window == INITIAL_WINDOW or stream.receiving is Half.ENDED:
-            return flags
-        chunks.append(self._put_credit(stream, flags))
-        return 0
+        return self._outbox.take(limit)
 
     def _credit(self, stream: Stream) -> None:
         growth = self._growth
@@ -529,18 +405,7 @@ class Session:
             stream.window = growth.next_size(before, self.now - stream.credited_at)
             stream.consumed += stream.window - before
         stream.credited_at = self.now
-        flags = 0
-        if stream.handshake is Handshake.ACK_OWED:
-            stream.handshake = Handshake.ESTABLISHED
-            del self._owed_acks[stream]
-            flags = ACK
-        self._control += self._put_credit(stream, flags)
-
-    def _put_credit(self, stream: Stream, flags: int) -> bytes:
-        credit = stream.consumed
-        stream.consumed = 0
-        stream.receive_window += credit
-        return pack_header(WINDOW_UPDATE, flags, stream.id, credit)
+        self._outbox.credit(stream)
 
     # The life of a stream.
 
@@ -550,12 +415,10 @@ class Session:
             stream.window = self._growth.take(INITIAL_WINDOW, self.config.stream_window_size)
             stream.consumed += stream.window - INITIAL_WINDOW
 
-    def _enqueue(self, stream: Stream) -> None:
-        if not stream.queued and stream.handshake not in (Handshake.HELD, Handshake.SYN_RECEIVED):
-            stream.queued = True
-            self._ready.append(stream)
+    def _drained(self, stream: Stream) -> None:
+        self._events.append(StreamDrained(stream))
 
-    def _end_sending(self, stream: Stream) -> None:
+    def _finished(self, stream: Stream) -> None:
         stream.sending = Half.ENDED
         self._events.append(StreamFinished(stream))
         if stream.receiving is Half.ENDED:
@@ -572,22 +435,17 @@ class Session:
         if self._peer_ids.owns(stream.id):
             self._peer_streams -= 1
         if stream.handshake in _PLACED:
-            self._release_place()
+            self._leave_backlog()
         elif stream.handshake is Handshake.SYN_RECEIVED:
             self._unaccepted -= 1
         elif stream.handshake is Handshake.ACK_OWED:
-            del self._owed_acks[stream]
+            self._outbox.forget(stream)
         stream.handshake = Handshake.ESTABLISHED
 
-    def _release_place(self) -> None:
-        """Give a place in the peer's backlog to the stream that has waited longest for one."""
-        while self._held:
-            stream = self._held.popleft()
-            if not stream.ended:
-                stream.handshake = Handshake.SYN_OWED
-                self._enqueue(stream)
-                return
-        self._placed -= 1
+    def _leave_backlog(self) -> None:
+        released = self._backlog.leave()
+        if released is not None:
+            self._outbox.enqueue(released)
 
     def _check_running(self) -> None:
         if self.error is not None:
@@ -595,32 +453,8 @@ class Session:
 
     def _fail(self, error: LinkError, *, tell: bool = True) -> None:
         self.error = error
-        self._ready.clear()
-        self._control.clear()
-        self._owed_frames.clear()
+        self._reader.stopped = True
+        self._outbox.clear()
         if tell:
-            self._control += pack_header(GO_AWAY, 0, 0, GoAwayCode.PROTOCOL_ERROR)
+            self._outbox.go_away(GoAwayCode.PROTOCOL_ERROR)
         self._events.append(SessionEnded(error))
-
-
-def _take_payload(stream: Stream, chunks: list[bytes | memoryview]) -> int:
-    """Move the payload of one frame from a stream's queue to `chunks`, and give its size."""
-    pending = stream.pending
-    assert pending is not None
-    room = size = min(stream.send_window, stream.pending_size, MAX_FRAME)
-    while room:
-        chunk = pending[0]
-        if len(chunk) <= room:
-            chunks.append(chunk)
-            pending.popleft()
-            room -= len(chunk)
-        else:
-            rest = memoryview(chunk)
-            chunks.append(rest[:room])
-            pending[0] = rest[room:]
-            room = 0
-    if not pending:
-        stream.pending = None
-    stream.pending_size -= size
-    stream.send_window -= size
-    return size

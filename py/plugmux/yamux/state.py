@@ -93,6 +93,13 @@ class Stream:
         self.credited_at = now
         self.queued = False
 
+    def queue(self, data: bytes) -> None:
+        """Put bytes behind those that are queued for sending."""
+        if self.pending is None:
+            self.pending = deque()
+        self.pending.append(data)
+        self.pending_size += len(data)
+
     @property
     def ended(self) -> bool:
         """Whether both halves are over, so that the session has forgotten the stream."""

@@ -1,0 +1,207 @@
+"""What a session has to send, and in which order it goes out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from .frame import (
+    ACK,
+    DATA,
+    FIN,
+    GO_AWAY,
+    HEADER_SIZE,
+    INITIAL_WINDOW,
+    PING,
+    RST,
+    SYN,
+    WINDOW_UPDATE,
+    GoAwayCode,
+    pack_header,
+)
+from .state import Half, Handshake, Stream
+
+__all__ = ["MAX_FRAME", "Outbox"]
+
+MAX_FRAME: Final = 64 * 1024
+
+_SILENT: Final = (Handshake.HELD, Handshake.SYN_RECEIVED)
+
+
+class Outbox:
+    """Turns what streams and session have queued into frames.
+
+    Args:
+        drained: is called when a stream's queue has sunk to `notify_at`.
+        finished: is called when a stream's FIN has been put out.
+    """
+
+    __slots__ = ("_acks", "_control", "_drained", "_finished", "_owed", "_ready")
+
+    def __init__(self, drained: Callable[[Stream], None], finished: Callable[[Stream], None]) -> None:
+        self._drained = drained
+        self._finished = finished
+        self._control = bytearray()
+        self._ready: deque[Stream] = deque()
+        # What nobody waits for: frames, and streams whose ACK has had nothing to ride on yet.
+        self._owed = bytearray()
+        self._acks: dict[Stream, None] = {}
+
+    # Queueing.
+
+    def ping(self, flags: int, value: int) -> None:
+        """Queue a ping, or the answer to one."""
+        self._control += pack_header(PING, flags, 0, value)
+
+    def go_away(self, code: GoAwayCode) -> None:
+        """Queue a go-away."""
+        self._control += pack_header(GO_AWAY, 0, 0, code)
+
+    def reset(self, stream_id: int) -> None:
+        """Queue a RST."""
+        self._control += pack_header(WINDOW_UPDATE, RST, stream_id, 0)
+
+    def credit(self, stream: Stream) -> None:
+        """Queue what a stream's reader has consumed as credit, with the ACK if it is owed."""
+        flags = 0
+        if stream.handshake is Handshake.ACK_OWED:
+            flags = ACK
+            self._acknowledged(stream)
+        self._control += _pack_credit(stream, flags)
+
+    def owe_ack(self, stream: Stream) -> None:
+        """Let the ACK of a stream ride on its next frame."""
+        stream.handshake = Handshake.ACK_OWED
+        self._acks[stream] = None
+
+    def owe_fin(self, stream: Stream) -> None:
+        """Queue a FIN that nobody waits for."""
+        self._owed += pack_header(WINDOW_UPDATE, FIN, stream.id, 0)
+
+    def enqueue(self, stream: Stream) -> None:
+        """Give a stream its turn, unless it stands in line already or must be silent for now."""
+        if not stream.queued and stream.handshake not in _SILENT:
+            stream.queued = True
+            self._ready.append(stream)
+
+    def forget(self, stream: Stream) -> None:
+        """Owe an ended stream nothing."""
+        self._acks.pop(stream, None)
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._control.clear()
+        self._owed.clear()
+        self._acks.clear()
+        self._ready.clear()
+
+    # Putting out.
+
+    @property
+    def waiting_control(self) -> int:
+        """Bytes of control frames that wait."""
+        return len(self._control)
+
+    @property
+    def owes(self) -> int:
+        """Frames that are put off because nobody waits for them."""
+        return len(self._acks) + len(self._owed) // HEADER_SIZE
+
+    def send_owed(self) -> None:
+        """Put off no longer what was put off."""
+        self._control += self._owed
+        self._owed.clear()
+        for stream in self._acks:
+            self.enqueue(stream)
+
+    def take(self, limit: int) -> list[bytes | memoryview]:
+        """Give the next frames as chunks, and begin no further one after `limit` bytes."""
+        chunks: list[bytes | memoryview] = []
+        ready = self._ready
+        if not self._control and not ready:
+            return chunks
+        size = len(self._control) + len(self._owed)
+        if size:
+            chunks.append(bytes(self._control + self._owed))
+            self._control.clear()
+            self._owed.clear()
+        while ready and size < limit:
+            stream = ready.popleft()
+            stream.queued = False
+            if stream.sending is not Half.ENDED:
+                size += self._put_frame(stream, chunks)
+        return chunks
+
+    def _put_frame(self, stream: Stream, chunks: list[bytes | memoryview]) -> int:
+        """Append the next frame of a stream, and the FIN behind its last; give the size."""
+        flags = 0 if stream.handshake is Handshake.ESTABLISHED else self._take_flags(stream, chunks)
+        length = 0
+        if stream.pending_size and stream.send_window:
+            position = len(chunks)
+            chunks.append(b"")
+            length = _take_payload(stream, chunks)
+            chunks[position] = pack_header(DATA, flags, stream.id, length)
+            flags = 0
+            if stream.pending_size and stream.send_window:
+                self.enqueue(stream)
+            if stream.pending_size <= stream.notify_at:
+                stream.notify_at = -1
+                self._drained(stream)
+        if stream.sending is Half.ENDING and not stream.pending_size:
+            # Never on a frame with payload: hashicorp/yamux ends the stream before it stores the payload, so that a
+            # reader that looks in between misses the payload.
+            flags |= FIN
+            self._finished(stream)
+        if flags:
+            chunks.append(pack_header(WINDOW_UPDATE, flags, stream.id, 0))
+        return HEADER_SIZE + length
+
+    def _take_flags(self, stream: Stream, chunks: list[bytes | memoryview]) -> int:
+        """Move the handshake on for the next frame of a stream; a larger window is announced with it."""
+        if stream.handshake is Handshake.SYN_OWED:
+            stream.handshake = Handshake.SYN_SENT
+            flags = SYN
+        elif stream.handshake is Handshake.ACK_OWED:
+            flags = ACK
+            self._acknowledged(stream)
+        else:
+            return 0
+        if stream.window == INITIAL_WINDOW or stream.receiving is Half.ENDED:
+            return flags
+        chunks.append(_pack_credit(stream, flags))
+        return 0
+
+    def _acknowledged(self, stream: Stream) -> None:
+        stream.handshake = Handshake.ESTABLISHED
+        del self._acks[stream]
+
+
+def _pack_credit(stream: Stream, flags: int) -> bytes:
+    credit = stream.consumed
+    stream.consumed = 0
+    stream.receive_window += credit
+    return pack_header(WINDOW_UPDATE, flags, stream.id, credit)
+
+
+def _take_payload(stream: Stream, chunks: list[bytes | memoryview]) -> int:
+    """Move the payload of one frame from a stream's queue to `chunks`, and give its size."""
+    pending = stream.pending
+    assert pending is not None
+    room = size = min(stream.send_window, stream.pending_size, MAX_FRAME)
+    while room:
+        chunk = pending[0]
+        if len(chunk) <= room:
+            chunks.append(chunk)
+            pending.popleft()
+            room -= len(chunk)
+        else:
+            rest = memoryview(chunk)
+            chunks.append(rest[:room])
+            pending[0] = rest[room:]
+            room = 0
+    if not pending:
+        stream.pending = None
+    stream.pending_size -= size
+    stream.send_window -= size
+    return size
