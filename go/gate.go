@@ -32,11 +32,7 @@ func (g *gate) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		select {
-		case <-g.resolved:
-		case <-r.Context().Done():
-			return
-		}
+		<-g.resolved
 		if g.err != nil {
 			http.Error(w, "the plugin is not registered", http.StatusServiceUnavailable)
 			return

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/hashicorp/yamux"
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
 	"plugmux.dev/gen/go/plugins/v1/pluginsv1connect"
@@ -46,6 +47,7 @@ type link struct {
 	transport *http.Transport
 	gate      gate
 	served    chan error
+	ctx       context.Context // of everything that is served on the link
 	cancel    context.CancelFunc
 }
 
@@ -60,7 +62,7 @@ func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler)
 		panic(err) // only a wrong configuration is refused
 	}
 	l := &link{session: session, served: make(chan error, 1), gate: newGate()}
-	ctx, l.cancel = context.WithCancel(withLink(context.WithoutCancel(ctx), l))
+	l.ctx, l.cancel = context.WithCancel(withLink(context.WithoutCancel(ctx), l))
 	l.transport = &http.Transport{
 		DialContext:        func(context.Context, string, string) (net.Conn, error) { return session.Open() },
 		DisableKeepAlives:  true, // one stream per request: "no open streams" means "nothing in flight"
@@ -68,7 +70,7 @@ func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler)
 	}
 	l.server = &http.Server{
 		Handler:     l.gate.guard(handler),
-		BaseContext: func(net.Listener) context.Context { return ctx },
+		BaseContext: func(net.Listener) context.Context { return l.ctx },
 		ErrorLog:    slog.NewLogLogger(slog.Default().Handler(), slog.LevelError),
 	}
 	go func() { l.served <- l.server.Serve(session) }()
@@ -79,7 +81,8 @@ func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler)
 func (l *link) register(ctx context.Context, announcement *pluginsv1.RegisterPluginRequest, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(withLink(ctx, l), timeout)
 	defer cancel()
-	response, err := pluginsv1connect.NewRegisterServiceClient(Host, HostURL).RegisterPlugin(ctx, announcement)
+	plain := connect.WithAcceptCompression("gzip", nil, nil)
+	response, err := pluginsv1connect.NewRegisterServiceClient(Host, HostURL, plain).RegisterPlugin(ctx, announcement)
 	if err != nil {
 		err = fmt.Errorf("the runtime did not register plugin %q: %w", announcement.GetName(), err)
 	}

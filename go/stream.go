@@ -74,7 +74,11 @@ func (s *site) serveStream(w http.ResponseWriter, r *http.Request) {
 		return // the peer has gone
 	}
 	defer stream.Close()
-	handler(r.Context(), stream)
+	ctx := r.Context()
+	if link, err := linkOf(ctx); err == nil {
+		ctx = link.ctx // net/http ends the request's own as soon as the peer half-closes
+	}
+	handler(ctx, stream)
 }
 
 // takeOver takes the connection from the HTTP server first and answers then, so that nothing the peer sends upon the
