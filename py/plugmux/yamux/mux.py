@@ -8,7 +8,6 @@ put out at the end of the same callback, or at the end of the loop's turn.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, TypeVar, cast
@@ -29,16 +28,15 @@ from .events import (
     StreamWasReset,
 )
 from .liveness import Liveness
+from .output import Output
 from .session import Session
 from .state import Half, Stream
 from .stream import StreamTransport
+from .waiters import Waiters, fail
 
 __all__ = ["Mux"]
 
 READ_BUFFER: Final = 256 * 1024
-WRITE_BATCH: Final = 128 * 1024
-MAX_OWED: Final = 64
-OWED_DELAY: Final = 0.005
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
 
@@ -68,13 +66,11 @@ class Mux(asyncio.BufferedProtocol):
         self._factory: Callable[[], asyncio.BaseProtocol] | None = None
         self._backlog: dict[StreamTransport, None] = {}
         self._buffer = memoryview(bytearray(READ_BUFFER))
-        self._flush_coming = False
-        self._owed_timer: asyncio.TimerHandle | None = None
         self._finish: asyncio.TimerHandle | None = None
         self._pings: dict[int, asyncio.Future[float]] = {}
-        self._openers: deque[asyncio.Future[None]] = deque()
-        self._idle: list[asyncio.Future[None]] = []
-        self._closers: list[asyncio.Future[None]] = []
+        self._openers = Waiters()
+        self._idle = Waiters()
+        self._closers = Waiters()
 
     # Streams.
 
@@ -91,7 +87,7 @@ class Mux(asyncio.BufferedProtocol):
         stream = self._session.open()
         transport = StreamTransport(self, stream)
         self._opening.add(stream)
-        self.flush_soon()
+        self._output.soon()
         try:
             transport.start(protocol)
         except BaseException:
@@ -111,14 +107,7 @@ class Mux(asyncio.BufferedProtocol):
         Cancelling gives up the place in the queue.
         """
         while self._state is _State.RUNNING and self._session.backlog_full:
-            waiter = self._loop.create_future()
-            self._openers.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if not waiter.cancelled():
-                    self._wake()
-                raise
+            await self._openers.wait()
         protocol = factory()
         return self.open(protocol), protocol
 
@@ -168,7 +157,7 @@ class Mux(asyncio.BufferedProtocol):
         self._check_connected()
         self._session.now = self._loop.time()
         ping_id = self._session.ping()
-        self.flush_soon()
+        self._output.soon()
         waiter = self._pings[ping_id] = self._loop.create_future()
         timeout = self.config.connection_write_timeout
         try:
@@ -187,14 +176,12 @@ class Mux(asyncio.BufferedProtocol):
         """Refuse new streams from now on, and tell the peer; open streams go on."""
         self._check_connected()
         self._session.go_away()
-        self.flush_soon()
+        self._output.soon()
 
     async def wait_idle(self) -> None:
         """Wait until no stream is open; returns too when the session ends."""
         while self._state is _State.RUNNING and self._session.streams:
-            waiter = self._loop.create_future()
-            self._idle.append(waiter)
-            await waiter
+            await self._idle.wait()
 
     async def close(self) -> None:
         """Say go-away, put out what is queued as far as windows allow, and close the connection.
@@ -205,7 +192,7 @@ class Mux(asyncio.BufferedProtocol):
             self._state = _State.CLOSED
         if self._state is _State.RUNNING:
             self._session.go_away()
-            self._put_out_last()
+            self._finish_output()
             self._end(None, SessionClosed("the session was closed here"))
         await self.wait_closed()
 
@@ -225,9 +212,7 @@ class Mux(asyncio.BufferedProtocol):
     async def wait_closed(self) -> None:
         """Wait until the session has ended and its connection is closed. It may be cancelled at will."""
         if self._state is not _State.CLOSED:
-            waiter = asyncio.get_running_loop().create_future()
-            self._closers.append(waiter)
-            await waiter
+            await self._closers.wait()
 
     # What the connection tells.
 
@@ -235,8 +220,7 @@ class Mux(asyncio.BufferedProtocol):
         """Begin the session on a connection."""
         self._loop = asyncio.get_running_loop()
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=WRITE_BATCH // 2)
-        self._blocked = False
+        self._output = Output(self._loop, self._session, self._transport, self._written)
         self._liveness = Liveness(self._loop, self.config, self._keep_alive, self._time_out)
         self._opening = Deadlines(self._loop, self.config.stream_open_timeout, self._open_expired)
         self._closing = Deadlines(self._loop, self.config.stream_close_timeout, self._close_expired)
@@ -256,12 +240,13 @@ class Mux(asyncio.BufferedProtocol):
         if self._state is not _State.RUNNING or not data:
             return
         now = self._liveness.last_received = self._loop.time()
-        coming, self._flush_coming = self._flush_coming, True
+        output = self._output
+        coming, output.coming = output.coming, True
         try:
             self._dispatch(self._session.receive_data(data, now))
         finally:
-            self._flush_coming = coming
-        self._put_out()
+            output.coming = coming
+        output.now()
 
     def eof_received(self) -> None:
         """End the session, since the peer has closed the connection."""
@@ -274,14 +259,14 @@ class Mux(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Put out no more: the connection has enough to write."""
-        self._blocked = True
+        self._output.blocked = True
         self._liveness.blocked(self._transport.get_write_buffer_size)
 
     def resume_writing(self) -> None:
         """Go on putting out."""
-        self._blocked = False
+        self._output.blocked = False
         self._liveness.unblocked()
-        self._put_out()
+        self._output.now()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session, if it has not ended, since the connection is gone."""
@@ -291,7 +276,7 @@ class Mux(asyncio.BufferedProtocol):
         self._state = _State.CLOSED
         if self._finish is not None:
             self._finish.cancel()
-        _resolve(self._closers)
+        self._closers.wake()
 
     # What the streams ask for.
 
@@ -299,23 +284,16 @@ class Mux(asyncio.BufferedProtocol):
         """Call back in the loop's next turn."""
         self._loop.call_soon(callback, *args)
 
-    def flush_soon(self) -> None:
-        """Put out what is queued at the end of this turn of the loop."""
-        if not self._flush_coming:
-            self._flush_coming = True
-            self._loop.call_soon(self._flush)
-
     def send(self, stream: Stream, data: bytes) -> None:
         """Queue bytes on a stream."""
         self._session.send(stream, data)
-        if not self._flush_coming:
-            self._flush_coming = True
-            self._loop.call_soon(self._flush)
+        if not self._output.coming:
+            self._output.soon()
 
     def end(self, stream: Stream) -> None:
         """End our half of a stream behind what is queued."""
         self._session.end(stream)
-        self.flush_soon()
+        self._output.soon()
 
     def close_stream(self, stream: Stream, unread: int) -> None:
         """End our half of a stream that is read no more, with `unread` bytes left over."""
@@ -323,23 +301,23 @@ class Mux(asyncio.BufferedProtocol):
         if not stream.ended:
             self._closing.add(stream)
             self.discard(stream, unread)
-        self.flush_soon()
+        self._output.soon()
 
     def reset(self, stream: Stream) -> None:
         """End a stream at once."""
         if not stream.ended:
             self._session.reset(stream)
             self._settle(stream)
-            self.flush_soon()
+            self._output.soon()
 
     def consume(self, stream: Stream, size: int) -> None:
         """Report what a protocol has read."""
-        if self._flush_coming:
+        if self._output.coming:
             self._session.consume(stream, size)
         else:
             self._session.now = self._loop.time()
             self._session.consume(stream, size)
-            self.flush_soon()
+            self._output.soon()
 
     def discard(self, stream: Stream, size: int) -> None:
         """Drop bytes for a stream that was closed here.
@@ -391,7 +369,7 @@ class Mux(asyncio.BufferedProtocol):
         except Exception as error:
             self.report(f"no protocol could be made for stream {stream.id}", error, transport)
             transport.abort()
-        self.flush_soon()
+        self._output.soon()
 
     def _on_acknowledged(self, event: StreamAcknowledged) -> None:
         self._opening.discard(event.stream)
@@ -425,7 +403,7 @@ class Mux(asyncio.BufferedProtocol):
             waiter.set_result(event.rtt)
 
     def _on_session_ended(self, event: SessionEnded) -> None:
-        self._put_out_last()
+        self._finish_output()
         self._end(event.error, event.error)
 
     def _settle(self, stream: Stream) -> None:
@@ -434,56 +412,20 @@ class Mux(asyncio.BufferedProtocol):
             self._opening.discard(stream)
             self._closing.discard(stream)
 
-    # Output.
-
-    def _flush(self) -> None:
-        self._flush_coming = False
-        self._put_out()
-
-    def _put_out(self) -> None:
-        """Write what the session has to send, as long as the connection takes it; then tell what that has changed."""
-        session = self._session
-        if session.owes >= MAX_OWED:
-            session.send_owed()
-        while self._state is _State.RUNNING and not self._blocked:
-            chunks = session.data_to_send(WRITE_BATCH)
-            if not chunks:
-                break
-            self._transport.write(b"".join(chunks) if len(chunks) > 1 else chunks[0])
-        events = session.take_events()
+    def _written(self) -> None:
+        events = self._session.take_events()
         if events:
             self._dispatch(events)
-        if session.owes and self._owed_timer is None and not self._blocked and self._state is _State.RUNNING:
-            self._owed_timer = self._loop.call_later(OWED_DELAY, self._pay)
-        if self._idle or self._openers:
-            self._wake()
-
-    def _put_out_last(self) -> None:
-        """Write all that the windows allow, whether the connection takes it now or later."""
-        while chunks := self._session.data_to_send(WRITE_BATCH):
-            self._transport.write(b"".join(chunks))
-        self._dispatch(self._session.take_events())
-
-    def _pay(self) -> None:
-        self._owed_timer = None
-        self._session.send_owed()
-        self._put_out()
-
-    def _wake(self) -> None:
         if self._idle and not self._session.streams:
-            _resolve(self._idle)
-        places = self._session.free_places
-        while self._openers and places > 0:
-            waiter = self._openers.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                places -= 1
+            self._idle.wake()
+        if self._openers and not self._session.backlog_full:
+            self._openers.wake(self._session.free_places)
 
     # Time.
 
     def _keep_alive(self) -> None:
         self._session.ping()
-        self.flush_soon()
+        self._output.soon()
 
     def _time_out(self, error: LinkTimeout) -> None:
         self.abort(error)
@@ -508,6 +450,10 @@ class Mux(asyncio.BufferedProtocol):
         if self._state is _State.NEW:
             raise SessionClosed("the session has no connection yet")
 
+    def _finish_output(self) -> None:
+        self._output.close(flush=True)
+        self._dispatch(self._session.take_events())
+
     def _end(self, reason: BaseException | None, error: LinkError) -> None:
         """Tell all streams and waiters that the session is over, and close the connection behind the last bytes."""
         if self._state is not _State.RUNNING:
@@ -518,29 +464,18 @@ class Mux(asyncio.BufferedProtocol):
         self._liveness.stop()
         self._opening.clear()
         self._closing.clear()
-        if self._owed_timer is not None:
-            self._owed_timer.cancel()
+        self._output.close(flush=False)
         self._transport.close()
         self._finish = self._loop.call_later(self.config.connection_write_timeout, self._transport.abort)
-        waiters: list[asyncio.Future[Any]] = [*self._pings.values(), *self._openers]
-        for waiter in waiters:
-            if not waiter.done():
-                closed = SessionClosed(str(error))
-                closed.__cause__ = error
-                waiter.set_exception(closed)
-        _resolve(self._idle)
+        for waiter in self._pings.values():
+            fail(waiter, error)
+        self._openers.fail(error)
+        self._idle.wake()
         self._backlog.clear()
         for stream in list(self._session.streams.values()):
             if stream.owner is not None:
                 stream.owner.cut(error)
         self._session.streams.clear()
-
-
-def _resolve(waiters: list[asyncio.Future[None]]) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_result(None)
-    waiters.clear()
 
 
 _HANDLERS: Final[dict[type[Event], Callable[[Mux, Any], None]]] = {

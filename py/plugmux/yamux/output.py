@@ -1,0 +1,96 @@
+"""When what a session has to send is written to its connection.
+
+Whatever is sent within one turn of the loop is put out together, at the end of the callback that brought the bytes it
+answers, or in the loop's next turn. While the connection has enough to write nothing is put out, so that little waits
+in it, and a small call passes a large one in the session's round robin instead of queueing behind its megabytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from .session import Session
+
+__all__ = ["Output"]
+
+BATCH: Final = 128 * 1024
+HIGH_WATER: Final = 64 * 1024
+MAX_OWED: Final = 64
+OWED_DELAY: Final = 0.005
+
+
+class Output:
+    """Writes the output of one session to one connection.
+
+    Args:
+        loop: the loop to run in.
+        session: whose output it is.
+        transport: the connection.
+        written: is called after each time that something may have been written, for the events that it has brought.
+
+    Attributes:
+        blocked: whether the connection takes no more for now.
+        coming: whether the output will be put out anyway, so that nobody needs to ask for it.
+    """
+
+    __slots__ = ("_closed", "_loop", "_owed_timer", "_session", "_transport", "_written", "blocked", "coming")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        session: Session,
+        transport: asyncio.WriteTransport,
+        written: Callable[[], None],
+    ) -> None:
+        self.blocked = False
+        self.coming = False
+        self._loop = loop
+        self._session = session
+        self._transport = transport
+        self._written = written
+        self._owed_timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+
+    def soon(self) -> None:
+        """Put out at the end of this turn of the loop."""
+        if not self.coming:
+            self.coming = True
+            self._loop.call_soon(self._run)
+
+    def now(self) -> None:
+        """Put out as long as the connection takes it; then tell what that has changed."""
+        session = self._session
+        if session.owes >= MAX_OWED:
+            session.send_owed()
+        while not self.blocked and not self._closed:
+            chunks = session.data_to_send(BATCH)
+            if not chunks:
+                break
+            self._transport.write(b"".join(chunks) if len(chunks) > 1 else chunks[0])
+        self._written()
+        if session.owes and self._owed_timer is None and not self.blocked and not self._closed:
+            self._owed_timer = self._loop.call_later(OWED_DELAY, self._pay)
+
+    def close(self, *, flush: bool) -> None:
+        """Put out nothing any more.
+
+        Args:
+            flush: first write all that the windows allow, whether the connection takes it now or later.
+        """
+        while flush and not self._closed and (chunks := self._session.data_to_send(BATCH)):
+            self._transport.write(b"".join(chunks))
+        self._closed = True
+        if self._owed_timer is not None:
+            self._owed_timer.cancel()
+
+    def _run(self) -> None:
+        self.coming = False
+        self.now()
+
+    def _pay(self) -> None:
+        self._owed_timer = None
+        self._session.send_owed()
+        self.now()

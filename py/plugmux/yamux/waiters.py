@@ -1,0 +1,62 @@
+"""Coroutines that wait for one thing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from ..errors import LinkError, SessionClosed
+
+__all__ = ["Waiters", "fail"]
+
+
+class Waiters:
+    """A queue of coroutines; truth means that somebody stands in it."""
+
+    __slots__ = ("_queue",)
+
+    def __init__(self) -> None:
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._queue)
+
+    async def wait(self) -> None:
+        """Wait for `wake` or `fail`.
+
+        When a cancelled wait had been woken already, the next in the queue is woken for it.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        self._queue.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():
+                self.wake(1)
+            raise
+
+    def wake(self, count: int | None = None) -> None:
+        """Wake those that have waited longest.
+
+        Args:
+            count: how many; all by default.
+        """
+        while self._queue and count != 0:
+            waiter = self._queue.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                count = None if count is None else count - 1
+
+    def fail(self, error: LinkError) -> None:
+        """Raise `SessionClosed` in all of them."""
+        while self._queue:
+            fail(self._queue.popleft(), error)
+
+
+def fail(waiter: asyncio.Future[Any], error: LinkError) -> None:
+    """Raise `SessionClosed` where a future is awaited, each time a new one, with `error` as its cause."""
+    if not waiter.done():
+        closed = SessionClosed(str(error))
+        closed.__cause__ = error
+        waiter.set_exception(closed)
