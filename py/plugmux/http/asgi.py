@@ -227,7 +227,8 @@ class ASGIExchange:
         else:
             self._close = True
         asked_to_close = b"close" in names.get(b"connection", b"").lower()
-        self._close = self._close or asked_to_close or self._connection.must_close
+        # A caller who is answered before its request has ended may never end it: the connection goes with this response.
+        self._close = self._close or asked_to_close or self._connection.must_close or self._asked is Asked.OPEN
         return response_head(
             self._status,
             encode_fields(self._headers),

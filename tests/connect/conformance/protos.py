@@ -35,6 +35,7 @@ def generate(out: Path) -> None:
     files = sorted(str(file.relative_to(root)) for file in root.rglob("*.proto"))
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{root}", f"--python_out={out}"]
     subprocess.run([*command, f"--plugin={plugin}", f"--plugmux_out={out}", *files], check=True)
+    (out / "connectrpc/__init__.py").touch()  # or an installed package of this name would hide ours
 
 
 if __name__ == "__main__":
