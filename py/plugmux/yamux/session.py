@@ -68,6 +68,7 @@ __all__ = ["Session"]
 MAX_UNREAD_CONTROL: Final = 1024 * 1024
 
 _PLACED: Final = (Handshake.SYN_OWED, Handshake.SYN_SENT)
+_SILENT: Final = (Handshake.HELD, Handshake.SYN_OWED, Handshake.SYN_RECEIVED)
 _GO_AWAY_REASONS: Final[dict[int, str]] = {
     GoAwayCode.PROTOCOL_ERROR: "a protocol error",
     GoAwayCode.INTERNAL_ERROR: "an internal error",
@@ -397,6 +398,8 @@ class Session:
         return self._outbox.take(limit)
 
     def _credit(self, stream: Stream) -> None:
+        if stream.handshake in _SILENT:
+            return  # the first frame tells it
         growth = self._growth
         if growth.may_grow(stream.window):
             if growth.rtt is None and self._rtt_ping is None and self.error is None:
