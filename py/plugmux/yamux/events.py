@@ -28,7 +28,13 @@ class Event:
 
     def __repr__(self) -> str:
         names = [name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ())]
-        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+        return f"{type(self).__name__}({', '.join(f'{name}={_show(getattr(self, name))}' for name in names)})"
+
+
+def _show(value: object) -> str:
+    if isinstance(value, Stream):
+        return str(value.id)
+    return f"{len(value)} bytes" if isinstance(value, bytes) else repr(value)
 
 
 class StreamEvent(Event):
