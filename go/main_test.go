@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	Main(Config{Version: "v1.2.3"},
 		Handler("/child", http.HandlerFunc(serveChild)),
 		Handler("/print", http.HandlerFunc(servePrint)),
-		Handler("/wait", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })),
+		Handler("/wait", http.HandlerFunc(serveWait)),
 	)
 }
 
@@ -45,6 +45,12 @@ func serveChild(w http.ResponseWriter, r *http.Request) {
 func servePrint(w http.ResponseWriter, _ *http.Request) {
 	_, err := os.Stdout.Write(make([]byte, 1<<20))
 	fmt.Fprint(w, err)
+}
+
+// serveWait begins an answer that only the caller's end ends.
+func serveWait(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
 }
 
 func testContext(t *testing.T) context.Context {
@@ -121,10 +127,11 @@ func TestAHandlerThatWaitsDoesNotKeepThePluginAlive(t *testing.T) {
 	ctx := testContext(t)
 	command := pluginProcess(ctx)
 	link := startPlugin(t, plugmuxtest.Launch, command)
-	go func() { _, _ = link.Client().Get(plugmuxtest.BaseURL + "/wait") }()
-	for link.Session.NumStreams() == 0 {
-		time.Sleep(time.Millisecond)
+	response, err := link.Client().Get(plugmuxtest.BaseURL + "/wait")
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer response.Body.Close()
 	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

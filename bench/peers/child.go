@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+const inheritedDescriptor = 3
+
+// child is the measured side: this program once more, at the other end of a socket pair.
+type child struct {
+	net.Conn
+	process *exec.Cmd
+}
+
+func startChild(system string) (*child, error) {
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
+	defer ours.Close()
+	defer theirs.Close()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		return nil, err
+	}
+	process, err := startProcess(system, theirs)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return &child{conn, process}, nil
+}
+
+func startProcess(system string, inherited *os.File) (*exec.Cmd, error) {
+	process := exec.Command(os.Args[0], childArgument, system)
+	process.Stderr = os.Stderr
+	process.ExtraFiles = []*os.File{inherited}
+	return process, process.Start()
+}
+
+// end closes the connection, by which the child ends.
+func (c *child) end() error { return errors.Join(c.Close(), c.process.Wait()) }
+
+// inheritedConn is the child's end of the socket pair.
+func inheritedConn() (net.Conn, error) {
+	return net.FileConn(os.NewFile(inheritedDescriptor, "inherited"))
+}
+
+// whole says that a peer has moved other than it should.
+func whole(got, want int) error {
+	if got != want {
+		return fmt.Errorf("%d of %d bytes or messages came", got, want)
+	}
+	return nil
+}
