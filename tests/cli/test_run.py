@@ -107,6 +107,29 @@ def test_the_runtimes_own_services_can_be_called(start: Start, plugmux: Any, plu
     assert (listed["name"], listed["runStatus"]) == ("vault", "RUN_STATUS_RUNNING")
 
 
+def test_plugins_are_switched(start: Start, plugmux: Any, plugin: Any, tmp_path: Path) -> None:
+    process = start("--plugin", plugin("vault"), "--listen", f"unix:{tmp_path}/s")
+    first_line(process)
+    connect = ["--connect", f"unix:{tmp_path}/s"]
+
+    def pid_and_state() -> tuple[int, str]:
+        ran = plugmux("call", *connect, "plugins.v1.PluginManagementService/ListPlugins")
+        (listed,) = json.loads(ran.stdout)["plugins"]
+        return listed.get("pid", 0), listed["state"]
+
+    before = pid_and_state()
+    for action, expected in (("disable", "disabled"), ("enable", "running"), ("restart", "running")):
+        ran = plugmux("plugins", action, "vault", *connect)
+        assert (ran.status, ran.stdout, ran.stderr) == (0, b"", "")
+        after = pid_and_state()
+        assert after[1] == expected
+        assert after[0] != before[0]
+        before = after
+    ran = plugmux("plugins", "enable", "nobody", *connect)
+    assert (ran.status, ran.stdout) == (1, b"")
+    assert "there is no plugin of that name" in ran.stderr
+
+
 def test_a_directory_of_plugins_is_launched(start: Start, plugmux: Any, plugin: Any, tmp_path: Path) -> None:
     directory = tmp_path / "plugins"
     directory.mkdir()
