@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from plugmux.yamux import Config, Mux
+from plugmux.yamux.frame import DATA, unpack_header
 
 
 class Recorder(asyncio.Protocol):
@@ -93,3 +94,31 @@ async def reader_writer(mux: Mux) -> tuple[asyncio.StreamReader, asyncio.StreamW
     reader = asyncio.StreamReader()
     transport, protocol = await mux.create_connection(lambda: asyncio.StreamReaderProtocol(reader))
     return reader, asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
+
+
+@asynccontextmanager
+async def bare_peer(
+    *,
+    client: bool = False,
+    config: Config | None = None,
+    listen: Callable[[], asyncio.BaseProtocol] | None = Recorder,
+) -> AsyncIterator[tuple[Mux, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A mux whose peer is the test itself, by hand: the mux, and what reads and writes at the peer's end."""
+    left, right = socket.socketpair()
+    mux = Mux(client=client, config=config)
+    if listen is not None:
+        mux.listen(listen)
+    await asyncio.get_running_loop().create_unix_connection(lambda: mux, sock=left)
+    reader, writer = await asyncio.open_unix_connection(sock=right)
+    try:
+        yield mux, reader, writer
+    finally:
+        mux.abort()
+        writer.close()
+        await mux.wait_closed()
+
+
+async def read_frame(reader: asyncio.StreamReader) -> tuple[int, int, int, int, bytes]:
+    """The type, flags, stream id, length and payload of the next frame."""
+    _, kind, flags, stream_id, length = unpack_header(await reader.readexactly(12))
+    return kind, flags, stream_id, length, await reader.readexactly(length if kind == DATA else 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from plugmux.yamux import (
     Config,
     DataReceived,
+    Event,
     Half,
     Handshake,
     Session,
@@ -79,7 +81,7 @@ class Link(RuleBasedStateMachine):
     # What the programs do.
 
     @rule(target=opened, side=sides)
-    def open(self, side: int) -> object:
+    def open(self, side: int) -> Any:
         ours, theirs = self.sides_[side], self.sides_[1 - side]
         if len(ours.session.streams) > 12:
             return multiple()
@@ -157,7 +159,7 @@ class Link(RuleBasedStateMachine):
         for start in range(0, size, step):
             self.note(side, ours.session.receive_data(data[start : start + step], self.now))
 
-    def note(self, side: int, events: list[object]) -> None:
+    def note(self, side: int, events: list[Event]) -> None:
         ours = self.sides_[side]
         for event in events:
             match event:

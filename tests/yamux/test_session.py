@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from plugmux.errors import ConfigError, ProtocolViolation, SessionClosed, StreamClosed
@@ -49,7 +50,7 @@ def sent(session: Session, limit: int = 2**32) -> list[tuple[int, int, int, int]
     return headers
 
 
-def pair(**config: int) -> tuple[Session, Session]:
+def pair(**config: Any) -> tuple[Session, Session]:
     return Session(client=True, config=Config(**config)), Session(client=False, config=Config(**config))
 
 
@@ -255,7 +256,7 @@ def read_half(client: Session, server: Session, ours: Stream, theirs: Stream, to
     server.receive_data(b"".join(client.data_to_send()), server.now + 0.001)
 
 
-def joined(**config: int) -> tuple[Session, Session, Stream, Stream]:
+def joined(**config: Any) -> tuple[Session, Session, Stream, Stream]:
     client, server = pair(**config)
     ours = client.open()
     (opened,) = server.receive_data(b"".join(client.data_to_send()))
