@@ -53,7 +53,7 @@ class ScriptedRuntime:
     """Plugins by name, in the order of their names."""
 
     def __init__(self) -> None:
-        self._plugins: dict[str, ScriptedPlugin] = {}
+        self._plugins: list[ScriptedPlugin] = []
 
     def add(
         self,
@@ -79,15 +79,14 @@ class ScriptedRuntime:
         """
         said = Registration(name, "v1.0.0", secrets_pattern=pattern, access_control=access_control)
         plugin = ScriptedPlugin(name, State[state], status, said if registered else None, _script(script))
-        self._plugins[name] = plugin
+        self._plugins.append(plugin)
         return plugin
 
     def plugins(self) -> list[ScriptedPlugin]:
-        return [self._plugins[name] for name in sorted(self._plugins)]
+        return sorted(self._plugins, key=lambda plugin: plugin.name)
 
     def client(self, client_class: Callable[..., Any], *, plugin: str | None = None, **options: Any) -> Any:
-        assert plugin is not None
-        return self._plugins[plugin]
+        return next(known for known in self._plugins if known.name == plugin)
 
 
 def _script(script: Any) -> Script:

@@ -202,6 +202,14 @@ async def test_what_becomes_of_a_plugin_depends_on_its_state_and_on_who_must_ans
         assert explanation.accounts[0].reason == "it does not run (gave up: exit 3)"
 
 
+@pytest.mark.parametrize("states", [("RUNNING", "CRASHED"), ("CRASHED", "RUNNING"), ("RUNNING", "RUNNING")])
+async def test_replicas_are_one_provider_which_answers_while_any_runs(runtime: Any, states: tuple[str, str]) -> None:
+    for state in states:
+        runtime.add("vault", "**", {"a": VALUE}, state=state)
+    (account,) = (await resolver(runtime).explain("a")).accounts
+    assert (account.outcome, account.found) == (Outcome.ANSWERED, 1)
+
+
 async def test_each_provider_is_given_the_time_limit(runtime: Any) -> None:
     plugins = [runtime.add(name, "**", {}) for name in ("a", "b")]
     await resolver(runtime, timeout=2.5).get_all("x")

@@ -19,7 +19,7 @@ from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeRequest, D
 
 from ..errors import PlugmuxError
 from .pattern import Pattern
-from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, standing
+from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, by_name, standing
 from .together import together
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class AccessControl:
             patterns: what is about to be asked for.
             who: who asks, `None` where that is not known.
         """
-        modules = [plugin for plugin in self._runtime.plugins() if _decides(plugin)]
+        modules = [plugin for plugin in by_name(self._runtime) if _decides(plugin)]
         verdicts = await together(self._ask(plugin, patterns, who) for plugin in modules)
         for verdict in verdicts:
             if not verdict.allowed:

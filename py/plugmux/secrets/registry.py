@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..registration import Registration
 
-__all__ = ["IDLE_ON_PURPOSE", "RUNNING", "KnownPlugin", "PluginState", "Registry", "standing"]
+__all__ = ["IDLE_ON_PURPOSE", "RUNNING", "KnownPlugin", "PluginState", "Registry", "by_name", "standing"]
 
 RUNNING = "RUNNING"
 IDLE_ON_PURPOSE = frozenset({"DISABLED", "STOPPING", "STOPPED"})
@@ -52,12 +52,21 @@ class Registry(Protocol):
     """The plugins of a runtime, and the way to each."""
 
     def plugins(self) -> Sequence[KnownPlugin]:
-        """All plugins, sorted by name."""
+        """All plugins, sorted by name; replicas of one plugin have one name."""
         ...
 
     def client(self, client_class: Callable[..., AnyClient], *, plugin: str | None = None, **options: Any) -> AnyClient:
         """A client of a service that the named plugin serves."""
         ...
+
+
+def by_name(runtime: Registry) -> list[KnownPlugin]:
+    """The plugins of a runtime, each name once: of replicas one that runs, where any does."""
+    found: dict[str, KnownPlugin] = {}
+    for plugin in runtime.plugins():
+        if plugin.name not in found or (plugin.state.name == RUNNING and found[plugin.name].state.name != RUNNING):
+            found[plugin.name] = plugin
+    return list(found.values())
 
 
 def standing(plugin: KnownPlugin) -> str:

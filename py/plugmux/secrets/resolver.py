@@ -20,7 +20,7 @@ from ..errors import PlugmuxError
 from .error import ProviderOutage, SecretNotFound
 from .explanation import Account, Explanation, Outcome
 from .pattern import Pattern
-from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, standing
+from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, by_name, standing
 from .secret import Secret
 from .together import together
 
@@ -118,7 +118,7 @@ class Resolver:
         return answers
 
     async def _ask_all(self, asked: Pattern) -> list[_Answer]:
-        plugins = self._runtime.plugins()
+        plugins = by_name(self._runtime)
         unknown = self._required.difference(plugin.name for plugin in plugins)
         answers = [
             _Answer(Account(name, Outcome.FAILED, "the runtime has no plugin of this name", required=True))
