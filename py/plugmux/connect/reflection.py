@@ -110,7 +110,7 @@ class Reflection(Service):
             case "file_by_filename":
                 self._give(response, self._find("FindFileByName", request.file_by_filename))
             case "file_containing_symbol":
-                self._give(response, self._find("FindFileContainingSymbol", request.file_containing_symbol))
+                self._give(response, self._containing(request.file_containing_symbol))
             case "file_containing_extension":
                 wanted = request.file_containing_extension
                 message = self._find("FindMessageTypeByName", wanted.containing_type)
@@ -122,6 +122,12 @@ class Reflection(Service):
                 response.all_extension_numbers_response.extension_number.extend(numbers)
             case _:
                 raise KeyError
+
+    def _containing(self, symbol: str) -> Any:
+        try:
+            return self._find("FindFileContainingSymbol", symbol)
+        except KeyError:  # a method or a field, which not every implementation of protobuf finds by its name
+            return self._find("FindFileContainingSymbol", symbol.rpartition(".")[0])
 
     def _find(self, method: str, name: str) -> Any:
         for pool in self._pools:
