@@ -443,7 +443,12 @@ def test_an_address_of_another_form_is_refused(address: str) -> None:
 def test_https_checks_certificates_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[ssl.SSLContext] = []
     create: Callable[..., ssl.SSLContext] = ssl.create_default_context
-    monkeypatch.setattr(ssl, "create_default_context", lambda: made.append(create()) or made[-1])
+
+    def make() -> ssl.SSLContext:
+        made.append(create())
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", make)
     SocketClient("https://localhost:1")
     assert made[0].verify_mode is ssl.CERT_REQUIRED
     SocketClient("https://localhost:1", ssl_context=made[0])

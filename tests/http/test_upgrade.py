@@ -34,7 +34,7 @@ class Loud(asyncio.Protocol):
         self.lost.set_result(exc)
 
 
-class LoudBuffer(Loud, asyncio.BufferedProtocol):  # type: ignore[misc]
+class LoudBuffer(Loud, asyncio.BufferedProtocol):
     """The same, with a buffer of its own of three bytes."""
 
     def get_buffer(self, sizehint: int) -> bytearray:

@@ -125,7 +125,7 @@ def join(one: asyncio.BaseProtocol, other: asyncio.BaseProtocol, step: int | Non
 
 
 class Wire(asyncio.Protocol):
-    """The other end of a server's connection, by hand: send bytes, look at what comes."""
+    """The other end of a connection, by hand: send bytes, look at what comes."""
 
     def __init__(self) -> None:
         self.transport: Any
@@ -271,9 +271,10 @@ class Harness:
             await mux.wait_closed()
 
 
-async def connect(one: asyncio.BaseProtocol, other: asyncio.BaseProtocol) -> None:
-    """Join two protocols by a pair of sockets."""
+async def connect(one: asyncio.BaseProtocol, other: asyncio.BaseProtocol) -> asyncio.Transport:
+    """Join two protocols by a pair of sockets, and return the first one's transport."""
     loop = asyncio.get_running_loop()
-    for protocol, sock in zip((one, other), socket.socketpair(), strict=True):
-        sock.setblocking(False)
-        await loop.create_unix_connection(lambda protocol=protocol: protocol, sock=sock)  # type: ignore[misc]
+    ours, theirs = socket.socketpair()
+    await loop.create_unix_connection(lambda: other, sock=theirs)
+    transport, _ = await loop.create_unix_connection(lambda: one, sock=ours)
+    return transport

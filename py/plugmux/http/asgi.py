@@ -105,7 +105,7 @@ class ASGIExchange:
         self._chunked = False
         self._missing: int | None = None
         self._close = False
-        self._task = connection.run(self._run(upgradable=upgradable))
+        self._task: asyncio.Task[None] | None = connection.run(self._run(upgradable=upgradable))
 
     # What the connection calls
 
@@ -129,7 +129,8 @@ class ASGIExchange:
         self._asked = Asked.GONE
         self._changed.set()
         self._pieces.clear()
-        self._connection.cancel(self._task)
+        if self._task is not None:
+            self._connection.cancel(self._task)
 
     # What the app calls
 
@@ -227,7 +228,7 @@ class ASGIExchange:
         else:
             self._close = True
         asked_to_close = b"close" in names.get(b"connection", b"").lower()
-        # A caller who is answered before its request has ended may never end it: the connection goes with this response.
+        # A caller who is answered before its request has ended may never end it: the connection goes with the response.
         self._close = self._close or asked_to_close or self._connection.must_close or self._asked is Asked.OPEN
         return response_head(
             self._status,
@@ -307,6 +308,7 @@ class ASGIExchange:
         finally:
             self._conclude(cancelled=False)
             self._connection.server.tasks.discard(self._task)
+            self._task = None  # an ended task holds the app's frames, and so its iterators, by its error
 
     def _conclude(self, *, cancelled: bool) -> None:
         """Whatever became of the app, the caller is not left without an answer, or with half of one unnoticed."""

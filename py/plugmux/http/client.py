@@ -163,7 +163,7 @@ def _connector(address: str, ssl_context: ssl.SSLContext | None) -> tuple[_Conne
 
         return connect_unix, b"host: localhost\r\n"
     url = _split(address)
-    host, port = url.hostname, url.port or DEFAULT_PORTS[scheme]
+    host, port = str(url.hostname), url.port or DEFAULT_PORTS[scheme]
     context = None if scheme == "http" else ssl_context or ssl.create_default_context()
 
     async def connect_tcp(protocol: asyncio.BaseProtocol) -> asyncio.Transport:

@@ -381,6 +381,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._phase = Phase.OVER
+        self._exchange = None
         server = self.server
         server.connections.discard(self)
         server.heads.discard(self)

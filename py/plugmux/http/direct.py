@@ -82,6 +82,7 @@ class DirectExchange:
             raise
         finally:
             connection.server.tasks.discard(self._task)
+            self._task = None
 
     def _refuse(self, size: int) -> None:
         try:
