@@ -1,0 +1,53 @@
+"""No value reaches a trace, whether a call succeeds or fails."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from plugmux.connect import App, RpcError
+from plugmux.connect.otel import ClientTracing, ServerTracing
+from plugmux.exchange import Complete, Incoming, Request, RequestHead
+from plugmux.secrets import Pattern, Provider, Secret
+from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
+from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
+
+
+class Vault(Provider):
+    pattern = "vault/**"
+
+    async def get_secrets(self, pattern: Pattern) -> list[Secret]:
+        if pattern.text == "vault/defect":
+            raise ValueError("cannot parse hunter2")
+        return [Secret("vault/a", b"hunter2")]
+
+
+class Direct:
+    """Carries unary calls straight to an app."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def fetch(self, request: Request, limit: int) -> Complete:
+        call = self._app.direct(RequestHead(request.method, request.path, b"", list(request.headers)))
+        assert call is not None
+        assert isinstance(request.body, bytes)
+        return await call.complete(request.body)
+
+    async def send(self, request: Request) -> Incoming:
+        raise AssertionError("all calls here are unary")
+
+
+async def test_spans_of_both_ends_tell_of_the_call_and_of_no_value() -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+    app = App(Vault().plugmux_services(), interceptors=[ServerTracing(tracer)])
+    client = ResolverClient(Direct(app), interceptors=[ClientTracing(tracer)])
+    assert (await client.get_secrets(GetSecretsRequest(pattern="vault/a"))).envelopes[0].value == b"hunter2"
+    with pytest.raises(RpcError, match="internal"):
+        await client.get_secrets(GetSecretsRequest(pattern="vault/defect"))
+    spans = exporter.get_finished_spans()
+    assert [span.name for span in spans] == ["resolver.v1.ResolverService/GetSecrets"] * 4
+    assert "hunter2" not in "".join(span.to_json() for span in spans)
