@@ -328,7 +328,7 @@ export class Mux {
       else this.#dispatch(events);
       if (chunks.length === 0) break;
     }
-    if (this.#session.owed > 0) this.#putOff();
+    if (this.#session.owed > 0 && !this.#unwritten) this.#putOff();
   }
 
   #write(chunks: Uint8Array[]): void {

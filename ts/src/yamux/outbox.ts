@@ -10,7 +10,7 @@ const MOST_ANSWERS = 65_536;
 
 /**
  * What a session has to send. `take` makes frames of it: control frames first; then, round robin, one frame of each
- * stream that has something to send and window to send it in. Flags ride on what goes out anyway. What nobody waits
+ * stream that has something to send and window to send it in. SYN and ACK ride on what goes out anyway. What nobody waits
  * for is owed: it goes out with the next frame, or when `sendOwed` says so.
  */
 export class Outbox {
@@ -122,13 +122,16 @@ export class Outbox {
       flags = 0;
     }
     const size = Math.min(stream.pendingSize, stream.sendWindow, MAX_FRAME);
-    if (stream.sending === "ending" && stream.pendingSize === size) flags |= Flag.fin;
+    const isLast = stream.sending === "ending" && stream.pendingSize === size;
     if (size > 0) {
       chunks.push(encodeHeader(FrameType.data, flags, stream.id, size));
       takePayload(stream, size, chunks);
-    } else if (flags) {
-      chunks.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, 0));
+      flags = 0;
     }
+    // Not on the data frame: hashicorp/yamux tells its reader of the FIN before it has stored the data of the frame,
+    // and a reader that is quick takes that for the end.
+    if (isLast) flags |= Flag.fin;
+    if (flags) chunks.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, 0));
     if (stream.pendingSize <= stream.notifyAt) {
       stream.notifyAt = -1;
       this.#tell({ type: "drained", stream });

@@ -5,7 +5,7 @@
  * taken, and payload goes on without waiting for its frame to be complete.
  *
  * Outgoing: what is sent is queued, and `take` makes frames of it: control frames first; then, round robin, one frame
- * of each stream that has something to send and window to send it in. Flags ride on what goes out anyway. What nobody
+ * of each stream that has something to send and window to send it in. SYN and ACK ride on what goes out anyway. What nobody
  * waits for (a lone ACK, the FIN that answers a FIN) is put off until another frame goes out or `sendOwed` is called.
  *
  * Faults: what the peer does wrong never throws here. A fault of one stream resets that stream, any other ends the
@@ -195,7 +195,7 @@ export class Session {
   /** Gives the events since the last call. */
   events(): Event[] {
     const events = this.#events;
-    if (events.length > 0) this.#events = [];
+    this.#events = [];
     return events;
   }
 

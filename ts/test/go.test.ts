@@ -1,0 +1,85 @@
+/** Against hashicorp/yamux, in both roles. */
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { callMany, Mode, serve, type Tally } from "./exchange.js";
+import { buildGoPeer, Peer } from "./peers.js";
+
+const MIB = 1024 * 1024;
+const LARGE_WINDOW = { streamWindowSize: MIB, maxStreamWindowSize: 4 * MIB };
+
+let go: ReturnType<typeof buildGoPeer>;
+before(() => {
+  go = buildGoPeer();
+});
+after(() => go.remove());
+
+for (const role of ["client", "server"] as const) {
+  for (const [windows, config, options] of [
+    ["small windows", {}, []],
+    ["large windows", LARGE_WINDOW, [`-window=${MIB}`]],
+  ] as const) {
+    describe(`as the ${role} of Go's yamux, with ${windows}`, () => {
+      for (const count of [1, 100, 1000]) {
+        test(`${count} streams at once are answered by Go`, async () => {
+          const peer = Peer.start([go.program, ...options], role, config);
+          const tally = await callMany(peer.mux, count, 24 * MIB, 8 * MIB, [Mode.plain, Mode.halfClose, Mode.abandon]);
+          assert.deepEqual(tally, { ok: count, reset: 0, errors: [] });
+          await peer.stop();
+        });
+
+        test(`${count} streams at once are answered by us`, async () => {
+          const peer = Peer.start([go.program, ...options], role, config);
+          serve(peer.mux);
+          const told: unknown = await peer.tell(`call ${count} ${24 * MIB} ${8 * MIB} ${count}`);
+          const { ok, reset, errors } = told as Tally;
+          assert.deepEqual([ok + reset, errors], [count, null]);
+          await peer.stop();
+        });
+      }
+    });
+  }
+
+  describe(`as the ${role} of Go's yamux`, () => {
+    test("both sides measure the round trip", async () => {
+      const peer = Peer.start([go.program], role);
+      assert.ok((await peer.mux.ping()) > 0);
+      assert.equal((await peer.tell("ping"))["error"], "");
+      await peer.stop();
+    });
+
+    test("after Go's go-away nothing can be opened", async () => {
+      const peer = Peer.start([go.program], role);
+      await peer.tell("goaway");
+      await peer.mux.ping();
+      assert.throws(() => peer.mux.open(), /go-away/);
+      await peer.stop();
+    });
+
+    test("after our go-away Go's streams are reset", async () => {
+      const peer = Peer.start([go.program], role);
+      serve(peer.mux);
+      peer.mux.goAway();
+      await peer.mux.ping();
+      const { ok, errors } = (await peer.tell("call 1 10 10 1")) as unknown as Tally;
+      assert.deepEqual([ok, errors.length], [0, 1]);
+      await peer.stop();
+    });
+
+    test("a bare end of the connection, which is how Go closes, ends the session", async () => {
+      const peer = Peer.start([go.program], role);
+      await peer.tell("close");
+      assert.match((await peer.mux.closed)?.message ?? "", /the peer closed the connection/);
+      await peer.stop();
+    });
+
+    test("more streams than Go's backlog are held back, not refused", async () => {
+      const peer = Peer.start([go.program, "-accept=false", "-backlog=256"], role);
+      const calls = callMany(peer.mux, 1000, 100_000, 1000, [Mode.plain]);
+      await peer.mux.ping();
+      await peer.tell("accept");
+      assert.deepEqual(await calls, { ok: 1000, reset: 0, errors: [] });
+      await peer.stop();
+    });
+  });
+}
