@@ -8,10 +8,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from plugmux.connect import App, RpcError
 from plugmux.connect.otel import ClientTracing, ServerTracing
-from plugmux.exchange import Complete, Incoming, Request, RequestHead
 from plugmux.secrets import Pattern, Provider, Secret
 from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
+from support.direct import Direct
 
 
 class Vault(Provider):
@@ -21,22 +21,6 @@ class Vault(Provider):
         if pattern.text == "vault/defect":
             raise ValueError("cannot parse hunter2")
         return [Secret("vault/a", b"hunter2")]
-
-
-class Direct:
-    """Carries unary calls straight to an app."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def fetch(self, request: Request, limit: int) -> Complete:
-        call = self._app.direct(RequestHead(request.method, request.path, b"", list(request.headers)))
-        assert call is not None
-        assert isinstance(request.body, bytes)
-        return await call.complete(request.body)
-
-    async def send(self, request: Request) -> Incoming:
-        raise AssertionError("all calls here are unary")
 
 
 async def test_spans_of_both_ends_tell_of_the_call_and_of_no_value() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from ..address import Address
+from ..errors import PlugmuxError
 from .address import default_addresses, find_runtime
 
 if TYPE_CHECKING:
@@ -149,7 +150,10 @@ class _Listening:
             if error.code is Code.NOT_FOUND:
                 return []
             raise
-        return [Secret.from_envelope(envelope) for envelope in response.envelopes]
+        try:
+            return [Secret.from_envelope(envelope) for envelope in response.envelopes]
+        except ValueError as error:
+            raise PlugmuxError(f"the runtime's answer is of no use: {error}") from None
 
     async def explain(self, pattern: Pattern) -> Explanation:
         from ..secrets import Explanation
@@ -168,12 +172,13 @@ class _Listening:
         from plugmux_proto.plugins.v1.plugins_connect import PluginManagementClient
         from plugmux_proto.plugins.v1.plugins_pb2 import ListPluginsRequest, RunStatus
 
+        states = {number: name.removeprefix("RUN_STATUS_").lower() for name, number in RunStatus.items()}
         response = await PluginManagementClient(self._transport).list_plugins(ListPluginsRequest())
         return [
             Listed(
                 name=plugin.name,
                 version=plugin.version,
-                status=plugin.state or RunStatus.Name(plugin.run_status).removeprefix("RUN_STATUS_").lower(),
+                status=plugin.state or states.get(plugin.run_status, "unspecified"),
                 message=plugin.status_message,
                 pattern=plugin.secrets_provider.pattern if plugin.HasField("secrets_provider") else None,
                 services=tuple(plugin.services),

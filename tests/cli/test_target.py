@@ -1,0 +1,63 @@
+"""Runtimes that answer otherwise than ours does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from plugmux.address import Address
+from plugmux.cli.target import _Listening
+from plugmux.connect import App, Code, Context, RpcError
+from plugmux.errors import PlugmuxError
+from plugmux.secrets import Pattern
+from plugmux_proto.plugins.v1 import plugins_pb2 as plugins
+from plugmux_proto.plugins.v1.plugins_connect import PluginManagementService
+from plugmux_proto.resolver.v1 import resolver_pb2 as resolver
+from plugmux_proto.resolver.v1.resolver_connect import ResolverService
+from support.direct import Direct
+
+
+class Management(PluginManagementService):
+    async def list_plugins(self, request: plugins.ListPluginsRequest, context: Context) -> plugins.ListPluginsResponse:
+        listed = [plugins.Plugin(name=f"p{status}", run_status=status) for status in (1, 4)]  # type: ignore[arg-type]
+        unknown = plugins.Plugin.FromString(plugins.Plugin(name="p9").SerializeToString() + b"\x30\x09")
+        return plugins.ListPluginsResponse(plugins=[*listed, unknown])
+
+
+class Answering(ResolverService):
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    async def get_secrets(self, request: resolver.GetSecretsRequest, context: Context) -> resolver.GetSecretsResponse:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return resolver.GetSecretsResponse(envelopes=[self._answer])
+
+
+def listening(*services: Any) -> _Listening:
+    target = _Listening(Address("@nobody"))
+    target._transport = Direct(App(services))
+    return target
+
+
+async def test_a_runtime_without_finer_states_is_shown_by_its_run_status() -> None:
+    listed = await listening(Management()).plugins()
+    assert [(plugin.name, plugin.status) for plugin in listed] == [
+        ("p1", "running"),
+        ("p4", "retries_exceeded"),
+        ("p9", "unspecified"),
+    ]
+
+
+async def test_a_refusal_is_not_taken_for_nothing_found() -> None:
+    target = listening(Answering(RpcError(Code.PERMISSION_DENIED, "not you")))
+    with pytest.raises(RpcError, match="not you"):
+        await target.secrets(Pattern("a"))
+    assert await listening(Answering(RpcError(Code.NOT_FOUND))).secrets(Pattern("a")) == []
+
+
+async def test_a_malformed_secret_is_an_error_that_does_not_quote_it() -> None:
+    envelope = resolver.GetSecretsResponse.Envelope(id="*", value=b"hunter2")
+    with pytest.raises(PlugmuxError, match="of no use") as caught:
+        await listening(Answering(envelope)).secrets(Pattern("a"))
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,22 @@
+"""A `ClientTransport` straight into an app of ours, with nothing between."""
+
+from __future__ import annotations
+
+from plugmux.connect import App
+from plugmux.exchange import Complete, Incoming, Request, RequestHead
+
+
+class Direct:
+    """Carries unary calls to an app by its direct entry."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def fetch(self, request: Request, limit: int) -> Complete:
+        call = self._app.direct(RequestHead(request.method, request.path, b"", list(request.headers)))
+        assert call is not None
+        assert isinstance(request.body, bytes)
+        return await call.complete(request.body)
+
+    async def send(self, request: Request) -> Incoming:
+        raise AssertionError("only unary calls are carried")
