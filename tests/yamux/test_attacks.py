@@ -9,6 +9,7 @@ import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 from plugmux.errors import ProtocolViolation, SessionClosed
@@ -157,8 +158,8 @@ async def test_pings_are_answered_as_long_as_the_peer_reads() -> None:
 
 
 async def test_pings_of_a_peer_that_does_not_read_end_the_session() -> None:
-    async with bare_peer() as (mux, reader, writer):
-        reader._transport.pause_reading()
+    async with bare_peer() as (mux, _, writer):
+        cast("asyncio.Transport", writer.transport).pause_reading()
         with memory_below(16 * MIB):
             flood = pack_header(PING, SYN, 0, 5) * 10_000
             for _ in range(8 * MAX_UNREAD_CONTROL // len(flood)):
@@ -173,8 +174,8 @@ async def test_pings_of_a_peer_that_does_not_read_end_the_session() -> None:
 
 
 async def test_a_peer_that_never_reads_holds_up_its_own_streams_only_as_far_as_they_write() -> None:
-    async with bare_peer(client=True) as (mux, reader, _):
-        reader._transport.pause_reading()
+    async with bare_peer(client=True) as (mux, _, writer):
+        cast("asyncio.Transport", writer.transport).pause_reading()
         with memory_below(8 * MIB):
             protocols = [Recorder() for _ in range(8)]
             for protocol in protocols:

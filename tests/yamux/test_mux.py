@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import cast
 
 import pytest
-from plugmux.errors import SessionClosed
-from support.yamux_links import Recorder, mux_pair, reader_writer
+from plugmux.errors import LinkTimeout, SessionClosed
+from plugmux.yamux import Config, Mux
+from plugmux.yamux.frame import ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE, pack_header
+from support.yamux_links import Echo, Recorder, bare_peer, mux_pair, read_frame, reader_writer
 
 
 async def test_a_small_exchange_crosses_the_link() -> None:
@@ -97,3 +100,159 @@ async def test_closing_tells_the_open_streams_of_both_sides() -> None:
         assert client.reason is None
         with pytest.raises(SessionClosed):
             client.open(Recorder())
+
+
+async def test_opening_before_there_is_a_connection_is_refused() -> None:
+    mux = Mux(client=True)
+    for call in (lambda: mux.open(Recorder()), mux.go_away):
+        with pytest.raises(SessionClosed, match="no connection yet"):
+            call()
+    await mux.wait_idle()
+    mux.abort()
+    await mux.close()
+    assert mux.closed
+
+
+async def test_an_abort_tells_its_reason() -> None:
+    async with mux_pair() as (client, server):
+        mine = Recorder()
+        client.open(mine)
+        reason = RuntimeError("the plugin was stopped")
+        client.abort(reason)
+        client.abort()
+        assert client.reason is reason
+        await mine.lost
+        assert isinstance(mine.error, SessionClosed)
+        assert "the plugin was stopped" in str(mine.error)
+        await client.wait_closed()
+        await server.wait_closed()
+
+
+async def test_a_ping_that_is_not_answered_ends_with_a_time_limit() -> None:
+    async with bare_peer(config=Config(connection_write_timeout=0.02)) as (mux, _, _writer):
+        with pytest.raises(LinkTimeout, match=r"within 0\.02 s"):
+            await mux.ping()
+        assert not mux.closed
+
+
+async def test_a_cancelled_ping_leaves_nothing() -> None:
+    async with bare_peer() as (mux, reader, writer):
+        task = asyncio.create_task(mux.ping())
+        kind, flags, _, value, _ = await read_frame(reader)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        writer.write(pack_header(kind, ACK, 0, value))
+        writer.write(pack_header(kind, flags, 0, 5))
+        assert (await read_frame(reader))[:4] == (PING, ACK, 0, 5)
+
+
+async def test_a_silent_peer_is_pinged_and_its_streams_are_told() -> None:
+    config = Config(keep_alive_interval=0.02, connection_write_timeout=0.05)
+    async with bare_peer(client=True, config=config) as (mux, _, _writer):
+        mine = Recorder()
+        mux.open(mine)
+        await mine.lost
+        assert isinstance(mine.error, LinkTimeout)
+        assert isinstance(mux.reason, LinkTimeout)
+        await mux.wait_closed()
+
+
+async def test_a_peer_that_does_not_read_ends_the_session_with_a_time_limit() -> None:
+    config = Config(enable_keep_alive=False, connection_write_timeout=0.05)
+    async with bare_peer(client=True, config=config) as (mux, _, writer):
+        cast("asyncio.Transport", writer.transport).pause_reading()
+        for _ in range(10):
+            mux.open(Recorder()).write(bytes(200_000))
+        await mux.wait_closed()
+        assert isinstance(mux.reason, LinkTimeout)
+
+
+async def test_closing_does_not_wait_for_a_peer_that_does_not_read() -> None:
+    config = Config(connection_write_timeout=0.05)
+    async with bare_peer(client=True, config=config) as (mux, _, writer):
+        cast("asyncio.Transport", writer.transport).pause_reading()
+        for _ in range(10):
+            mux.open(Recorder()).write(bytes(200_000))
+        await mux.close()
+        assert mux.reason is None
+
+
+async def test_closing_puts_out_what_was_written_and_says_go_away() -> None:
+    async with bare_peer(client=True) as (mux, reader, _):
+        closed = Recorder()
+        transport = mux.open(closed)
+        transport.write(b"last words")
+        transport.close()
+        await mux.close()
+        await mux.close()
+        assert await read_frame(reader) == (GO_AWAY, 0, 0, 0, b"")
+        assert await read_frame(reader) == (DATA, SYN, 1, 10, b"last words")
+        assert await read_frame(reader) == (WINDOW_UPDATE, FIN, 1, 0, b"")
+        assert await reader.read() == b""
+        assert closed.error is None
+
+
+async def test_a_lost_connection_is_the_reason() -> None:
+    async with bare_peer(client=True) as (mux, _, writer):
+        mine = Recorder()
+        mux.open(mine)
+        writer.transport.abort()
+        await mux.wait_closed()
+        assert mux.closed
+        assert isinstance(mine.error, SessionClosed)
+        mux.connection_lost(OSError("the cable"))
+
+
+async def test_an_error_of_the_connection_is_told() -> None:
+    async with bare_peer(client=True) as (mux, _, _writer):
+        mine = Recorder()
+        mux.open(mine)
+        mux.connection_lost(OSError("the cable"))
+        assert str(mux.reason) == "the connection was lost: the cable"
+        assert mine.error is mux.reason
+
+
+async def test_bytes_behind_an_upgrade_can_be_fed() -> None:
+    async with bare_peer(client=False, listen=Echo) as (mux, reader, _):
+        mux.feed(pack_header(DATA, SYN, 1, 3) + b"fed")
+        assert await read_frame(reader) == (DATA, ACK, 1, 3, b"fed")
+        before = mux.last_received
+        mux.feed(b"")
+        assert mux.last_received == before
+        await mux.close()
+        mux.feed(b"too late")
+
+
+async def test_a_lone_ack_goes_out_though_nothing_else_does() -> None:
+    async with bare_peer() as (mux, reader, writer):
+        writer.write(pack_header(WINDOW_UPDATE, SYN, 1, 0))
+        assert await read_frame(reader) == (WINDOW_UPDATE, ACK, 1, 0, b"")
+        assert mux.stream_count == 1
+
+
+async def test_streams_of_the_backlog_can_be_reset_or_cut_before_they_are_accepted() -> None:
+    async with bare_peer(listen=None) as (mux, reader, writer):
+        writer.write(pack_header(DATA, SYN, 1, 1) + b"x" + pack_header(WINDOW_UPDATE, RST, 1, 0))
+        writer.write(pack_header(WINDOW_UPDATE, SYN, 3, 0) + pack_header(PING, SYN, 0, 1))
+        assert (await read_frame(reader))[0] == PING
+        made: list[Recorder] = []
+        assert mux.stream_count == 1
+        await mux.close()
+        mux.listen(lambda: made.append(Recorder()) or made[-1])  # type: ignore[func-returns-value]
+        assert made == []
+
+
+async def test_a_small_call_passes_a_large_one() -> None:
+    async with mux_pair() as (client, _):
+        large = Recorder(keep_open=True)
+        transport = client.open(large)
+        transport.set_write_buffer_limits(high=100_000_000)
+        transport.write(bytes(50_000_000))
+        reader, writer = await reader_writer(client)
+        writer.write(b"small")
+        writer.write_eof()
+        assert await reader.read() == b"small"
+        assert transport.get_write_buffer_size() > 25_000_000
+        writer.close()
+        transport.abort()
