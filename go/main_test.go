@@ -1,3 +1,5 @@
+//go:build unix
+
 package plugmux
 
 import (
@@ -5,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,10 +18,7 @@ import (
 	"plugmux.dev/go/plugmuxtest"
 )
 
-const (
-	asPlugin  = "PLUGMUX_TEST_AS_PLUGIN"
-	testLimit = 20 * time.Second
-)
+const asPlugin = "PLUGMUX_TEST_AS_PLUGIN"
 
 // TestMain lets the test program be the plugin that it launches.
 func TestMain(m *testing.M) {
@@ -53,12 +51,6 @@ func serveWait(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-func testContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 func pluginProcess(ctx context.Context) *exec.Cmd {
 	command := exec.CommandContext(ctx, os.Args[0])
 	command.Env = append(os.Environ(), asPlugin+"=1")
@@ -77,20 +69,6 @@ func startPlugin(t *testing.T, launch launcher, command *exec.Cmd) *plugmuxtest.
 	}
 	fetch(t, link, "/registered") // is answered once the plugin knows that it is registered
 	return link
-}
-
-func fetch(t *testing.T, link *plugmuxtest.Link, path string) string {
-	t.Helper()
-	response, err := link.Client().Get(plugmuxtest.BaseURL + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 func TestALaunchedPluginEndsWell(t *testing.T) {

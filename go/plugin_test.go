@@ -21,6 +21,28 @@ import (
 	"plugmux.dev/go/plugmuxtest"
 )
 
+const testLimit = 20 * time.Second
+
+func testContext(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), testLimit)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func fetch(t *testing.T, link *plugmuxtest.Link, path string) string {
+	t.Helper()
+	response, err := link.Client().Get(plugmuxtest.BaseURL + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // run serves a plugin in this process on an in-memory connection. The channel gives what Run would have returned.
 func run(t *testing.T, options plugmuxtest.Options, config Config, servables ...Servable) (*plugmuxtest.Link, <-chan error) {
 	t.Helper()

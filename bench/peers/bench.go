@@ -129,32 +129,3 @@ func repeat(duration time.Duration, count, size int, move func(count, size int) 
 		}
 	}
 }
-
-// caller is an RPC system's way of doing the work.
-type caller interface {
-	echo(payload []byte) error
-	download(count, size int) error
-	upload(count, size int) error
-}
-
-// rpc measures an RPC system on all of its works.
-func (b *bench) rpc(c caller) error {
-	for _, work := range []struct {
-		name           string
-		inFlight, size int
-	}{{"unary-serial", 1, 100}, {"unary-16", 16, 100}, {"unary-64k", 1, 64 << 10}, {"unary-1m", 1, mebibyte}} {
-		if err := b.calls(work.name, work.inFlight, work.size, c.echo); err != nil {
-			return err
-		}
-	}
-	for _, work := range []struct {
-		name        string
-		count, size int
-		move        func(count, size int) error
-	}{{"stream-100b", 10_000, 100, c.download}, {"stream-64k", 1_000, 64 << 10, c.download}, {"upload-64k", 1_000, 64 << 10, c.upload}} {
-		if err := b.stream(work.name, work.count, work.size, work.move); err != nil {
-			return err
-		}
-	}
-	return nil
-}

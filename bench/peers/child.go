@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -49,12 +48,4 @@ func (c *child) end() error { return errors.Join(c.Close(), c.process.Wait()) }
 // inheritedConn is the child's end of the socket pair.
 func inheritedConn() (net.Conn, error) {
 	return net.FileConn(os.NewFile(inheritedDescriptor, "inherited"))
-}
-
-// whole says that a peer has moved other than it should.
-func whole(got, want int) error {
-	if got != want {
-		return fmt.Errorf("%d of %d bytes or messages came", got, want)
-	}
-	return nil
 }

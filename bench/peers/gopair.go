@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 
@@ -47,48 +48,34 @@ func measurePair(b *bench) error {
 	}}
 	// Compression, which connect-go asks for by default, would only slow it down on a local link.
 	plain := connect.WithAcceptCompression("gzip", nil, nil)
-	err = b.rpc(connectCaller{benchv1connect.NewBenchServiceClient(client, "http://unix", plain)})
+	err = connectRPC(benchv1connect.NewBenchServiceClient(client, "http://unix", plain)).measure(b)
 	return errors.Join(err, session.Close(), child.process.Wait())
 }
 
-type connectCaller struct {
-	client benchv1connect.BenchServiceClient
+func connectRPC(client benchv1connect.BenchServiceClient) rpc {
+	return rpc{
+		echo: client.Echo,
+		download: func(ctx context.Context, request *benchv1.DownloadRequest) (receive, error) {
+			stream, err := client.Download(ctx, request)
+			return func() (*benchv1.Chunk, error) {
+				if stream.Receive() {
+					return stream.Msg(), nil
+				}
+				if err := errors.Join(stream.Err(), stream.Close()); err != nil {
+					return nil, err
+				}
+				return nil, io.EOF
+			}, err
+		},
+		upload: func(ctx context.Context) (uploader, error) {
+			stream, err := client.Upload(ctx)
+			return connectUploader{stream}, err
+		},
+	}
 }
 
-func (c connectCaller) echo(payload []byte) error {
-	response, err := c.client.Echo(context.Background(), &benchv1.EchoRequest{Payload: payload})
-	if err != nil {
-		return err
-	}
-	return whole(len(response.GetPayload()), len(payload))
+type connectUploader struct {
+	*connect.ClientStreamForClientSimple[benchv1.Chunk, benchv1.UploadResponse]
 }
 
-func (c connectCaller) download(count, size int) error {
-	stream, err := c.client.Download(context.Background(), &benchv1.DownloadRequest{Count: uint32(count), Size: uint32(size)})
-	if err != nil {
-		return err
-	}
-	got := 0
-	for stream.Receive() {
-		got += len(stream.Msg().GetPayload())
-	}
-	return errors.Join(stream.Err(), stream.Close(), whole(got, count*size))
-}
-
-func (c connectCaller) upload(count, size int) error {
-	stream, err := c.client.Upload(context.Background())
-	if err != nil {
-		return err
-	}
-	chunk := &benchv1.Chunk{Payload: make([]byte, size)}
-	for range count {
-		if err := stream.Send(chunk); err != nil {
-			return err
-		}
-	}
-	response, err := stream.CloseAndReceive()
-	if err != nil {
-		return err
-	}
-	return whole(int(response.GetBytes()), count*size)
-}
+func (u connectUploader) CloseAndRecv() (*benchv1.UploadResponse, error) { return u.CloseAndReceive() }

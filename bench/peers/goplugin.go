@@ -29,7 +29,7 @@ func (benchPlugin) GRPCServer(_ *plugin.GRPCBroker, server *grpc.Server) error {
 }
 
 func (benchPlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
-	return grpcCaller{benchv1.NewBenchServiceClient(conn)}, nil
+	return grpcRPC(benchv1.NewBenchServiceClient(conn)), nil
 }
 
 func serveGoPlugin() error {
@@ -42,7 +42,7 @@ func serveGoPlugin() error {
 	return nil
 }
 
-func launchGoPlugin() (*plugin.Client, caller, error) {
+func launchGoPlugin() (*plugin.Client, rpc, error) {
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  handshake,
 		Plugins:          plugin.PluginSet{"bench": benchPlugin{}},
@@ -54,15 +54,15 @@ func launchGoPlugin() (*plugin.Client, caller, error) {
 	})
 	protocol, err := client.Client()
 	if err != nil {
-		return client, nil, err
+		return client, rpc{}, err
 	}
 	raw, err := protocol.Dispense("bench")
 	if err != nil {
-		return client, nil, err
+		return client, rpc{}, err
 	}
-	c, ok := raw.(caller)
+	c, ok := raw.(rpc)
 	if !ok {
-		return client, nil, fmt.Errorf("go-plugin gave a %T", raw)
+		return client, rpc{}, fmt.Errorf("go-plugin gave a %T", raw)
 	}
 	return client, c, nil
 }
@@ -73,7 +73,7 @@ func measureGoPlugin(b *bench) error {
 	if err != nil {
 		return err
 	}
-	if err := b.rpc(c); err != nil || !b.wants("launch") {
+	if err := c.measure(b); err != nil || !b.wants("launch") {
 		return err
 	}
 	var took []time.Duration

@@ -58,44 +58,23 @@ func measureTTRPC(b *bench) error {
 	}
 	conn, err := net.Dial("unix", listener.Addr().String())
 	if err == nil {
-		err = b.rpc(ttrpcCaller{benchv1.NewTTRPCBenchServiceClient(ttrpc.NewClient(conn))})
+		err = ttrpcRPC(benchv1.NewTTRPCBenchServiceClient(ttrpc.NewClient(conn))).measure(b)
 	}
 	err = errors.Join(err, process.Process.Kill())
 	_ = process.Wait() // it was killed
 	return err
 }
 
-type ttrpcCaller struct {
-	client benchv1.TTRPCBenchServiceClient
-}
-
-func (c ttrpcCaller) echo(payload []byte) error {
-	response, err := c.client.Echo(context.Background(), &benchv1.EchoRequest{Payload: payload})
-	if err != nil {
-		return err
+func ttrpcRPC(client benchv1.TTRPCBenchServiceClient) rpc {
+	return rpc{
+		echo: client.Echo,
+		download: func(ctx context.Context, request *benchv1.DownloadRequest) (receive, error) {
+			stream, err := client.Download(ctx, request)
+			if err != nil {
+				return nil, err
+			}
+			return stream.Recv, nil
+		},
+		upload: func(ctx context.Context) (uploader, error) { return client.Upload(ctx) },
 	}
-	return whole(len(response.GetPayload()), len(payload))
-}
-
-func (c ttrpcCaller) download(count, size int) error {
-	stream, err := c.client.Download(context.Background(), &benchv1.DownloadRequest{Count: uint32(count), Size: uint32(size)})
-	if err != nil {
-		return err
-	}
-	return receiveAll(stream.Recv, count, size)
-}
-
-func (c ttrpcCaller) upload(count, size int) error {
-	stream, err := c.client.Upload(context.Background())
-	if err != nil {
-		return err
-	}
-	if err := sendChunks(stream.Send, count, size); err != nil {
-		return err
-	}
-	response, err := stream.CloseAndRecv()
-	if err != nil {
-		return err
-	}
-	return whole(int(response.GetBytes()), count*size)
 }
