@@ -115,7 +115,7 @@ export class Plugin {
    * @throws RegistrationError when the runtime refuses the plugin or goes away.
    */
   async serveLaunched(config: LaunchConfig): Promise<void> {
-    await this.#stay(inherit(config.readFd, config.writeFd), config.name, config.timeout);
+    await this.serve(inherit(config.readFd, config.writeFd), config.name, config.timeout);
   }
 
   /**
@@ -129,7 +129,7 @@ export class Plugin {
     while (!this.#isStopping) {
       try {
         const connection = await dial(address);
-        await this.#stay({ input: connection, output: connection }, this.registration.name, REGISTRATION_TIMEOUT);
+        await this.serve({ input: connection, output: connection }, this.registration.name);
         hasServed = true;
         delay = FIRST_REDIAL;
       } catch (error) {
@@ -146,7 +146,15 @@ export class Plugin {
     this.#stop();
   }
 
-  async #stay(ends: Ends, name: string, timeout: number): Promise<void> {
+  /**
+   * Serves the runtime at the other end of a connection, until either ends the stay.
+   *
+   * @param ends the connection, which belongs to the plugin from here on.
+   * @param name the name to register under.
+   * @param timeout milliseconds that the runtime has for its answer to the registration.
+   * @throws RegistrationError when the runtime refuses the plugin or goes away.
+   */
+  async serve(ends: Ends, name: string, timeout = REGISTRATION_TIMEOUT): Promise<void> {
     const gate = new Gate(timeout);
     this.#site.gate = gate;
     const link = new Link({ role: "client", site: this.#site, ...ends });
