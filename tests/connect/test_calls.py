@@ -19,7 +19,6 @@ from echo.v1.echo_pb2 import (
     SumResponse,
 )
 from memory import MemoryTransport
-
 from plugmux.connect import App, Code, Context, Limits, RpcError
 
 
@@ -235,5 +234,5 @@ async def test_a_message_over_the_limit_names_the_size_the_limit_and_the_setting
 
 async def test_an_unimplemented_method_says_so() -> None:
     client = EchoClient(MemoryTransport(App([EchoService()])))
-    with pytest.raises(RpcError, match="unimplemented: /echo.v1.EchoService/Say"):
+    with pytest.raises(RpcError, match=r"unimplemented: /echo\.v1\.EchoService/Say"):
         await client.say(SayRequest())

@@ -93,7 +93,7 @@ async def test_calls_are_compressed_both_ways(name: str, direct: bool) -> None:
 async def test_a_small_request_that_unpacks_into_a_huge_one_is_refused(direct: bool) -> None:
     transport = MemoryTransport(App([Echo()], limits=Limits(receive=10_000)), direct=direct)
     client = EchoClient(transport, compression="gzip", accept=["gzip"])
-    with pytest.raises(RpcError, match="resource_exhausted: .* 10000 bytes set by Limits.receive"):
+    with pytest.raises(RpcError, match=r"resource_exhausted: .* 10000 bytes set by Limits.receive"):
         await client.say(SayRequest(text="x" * 1_000_000))
 
 

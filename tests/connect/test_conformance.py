@@ -1,4 +1,4 @@
-"""The official Connect conformance suite against our server and our client: every case passes, no lists of exceptions."""
+"""The official conformance suite against our server and our client: every case passes, no lists of exceptions."""
 
 from __future__ import annotations
 

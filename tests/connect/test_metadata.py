@@ -11,7 +11,8 @@ from plugmux.errors import ConfigError
 def test_names_are_found_in_any_case_and_kept_in_lower_case() -> None:
     metadata = Metadata({"X-One": "1"})
     metadata.add("x-one", "2")
-    assert (metadata["X-ONE"], metadata.get_all("x-one"), list(metadata), len(metadata)) == ("1", ["1", "2"], ["x-one"], 1)
+    assert (metadata["X-ONE"], metadata.get_all("x-one")) == ("1", ["1", "2"])
+    assert (list(metadata), len(metadata)) == (["x-one"], 1)
     metadata["X-One"] = "3"
     assert metadata.raw == [(b"x-one", b"3")]
     del metadata["x-one"]

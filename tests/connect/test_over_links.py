@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 from echo.v1.echo_connect import EchoClient
-from echo.v1.echo_pb2 import ChatRequest, ChatResponse, CountRequest, CountResponse, SayRequest, SayResponse, SumRequest, SumResponse
+from echo.v1.echo_pb2 import (
+    ChatRequest,
+    ChatResponse,
+    CountRequest,
+    CountResponse,
+    SayRequest,
+    SayResponse,
+    SumRequest,
+    SumResponse,
+)
 from links import linked
 from plugmux.connect import App, Code, RpcError
 from test_calls import Echo

@@ -297,5 +297,5 @@ def transport_of(target: Any) -> ClientTransport:
 
         return HttpxTransport(target)
     raise ConfigError(
-        f"{target!r} cannot carry calls: give a ClientTransport, an object that has one as `transport`, or an httpx client"
+        f"{target!r} cannot carry calls: give a ClientTransport, an object with a `transport`, or an httpx client"
     )

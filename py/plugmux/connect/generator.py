@@ -1,8 +1,8 @@
 """`protoc-gen-plugmux`: generates typed Python services and clients from proto files.
 
-protoc (or buf) writes a `CodeGeneratorRequest` on stdin and reads a `CodeGeneratorResponse` on stdout. For each file
-with services, `kv/v1/kv.proto`, there is one `kv/v1/kv_connect.py`, which imports the `kv_pb2` that protoc makes itself.
-The same input gives the same output, byte for byte.
+protoc (or buf) writes a `CodeGeneratorRequest` on stdin and reads a `CodeGeneratorResponse` on stdout. For each
+file with services, `kv/v1/kv.proto`, there is one `kv/v1/kv_connect.py`, which imports the `kv_pb2` that protoc makes
+itself. The same input gives the same output, byte for byte.
 
 Options (`opt:` in buf.gen.yaml, comma-separated):
     package=NAME    the Python package that holds the generated modules, for output below a package of one's own.

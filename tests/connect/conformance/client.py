@@ -14,10 +14,9 @@ from connectrpc.conformance.v1 import client_compat_pb2 as compat
 from connectrpc.conformance.v1 import config_pb2 as config
 from connectrpc.conformance.v1 import service_pb2 as pb
 from connectrpc.conformance.v1.service_connect import ConformanceClient
-from wire import from_error, from_fields, read, stdin, to_fields, write
-
-from plugmux.connect import Code, Context, Kind, Limits, Metadata, RpcError
+from plugmux.connect import Context, Kind, Limits, Metadata, RpcError
 from plugmux.errors import StreamClosed
+from wire import from_error, from_fields, read, stdin, to_fields, write
 
 PARALLEL = 8
 COMPRESSIONS = {

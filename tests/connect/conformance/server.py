@@ -1,4 +1,4 @@
-"""The server under test: our app on our HTTP server, over TCP or TLS; with `--link` each connection crosses a mux link."""
+"""The server under test: our app on our HTTP server, by TCP or TLS; with `--link` connections cross a mux link."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from connectrpc.conformance.v1 import server_compat_pb2 as compat
-from service import Conformance
-from wire import read, stdin, write
-
 from plugmux.connect import App, Limits
 from plugmux.http import Server
+from service import Conformance
+from wire import read, stdin, write
 
 
 def tls(request: Any) -> ssl.SSLContext | None:

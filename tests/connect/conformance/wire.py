@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from connectrpc.conformance.v1 import service_pb2 as pb
-
 from plugmux.connect import Code, ErrorDetail, RpcError
 from plugmux.exchange import Headers
 
