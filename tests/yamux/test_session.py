@@ -290,6 +290,7 @@ def test_the_windows_of_a_session_grow_by_a_sum_that_is_bounded() -> None:
     for _ in range(6):
         read_half(client, server, ours, theirs, 0.0001)
     assert theirs.window == INITIAL_WINDOW + 300_000
+    assert server._growth.take(INITIAL_WINDOW, 8 * MIB) == INITIAL_WINDOW
     server.reset(theirs)
     assert server._growth.take(INITIAL_WINDOW, 8 * MIB) == INITIAL_WINDOW + 300_000
 
@@ -303,7 +304,13 @@ def test_late_ids_are_remembered_within_a_bound() -> None:
     assert len(ids._late) == MAX_LATE
     assert not ids.used(MAX_STREAM_ID - 3)
     assert ids.used(2)
-    assert not ids.owns(1)
+    ids = PeerIds(1)
+    for stream_id in range(3, 8 * MAX_LATE, 4):
+        ids.use(stream_id)
+    assert len(ids._late) == MAX_LATE
+    assert ids.used(1)
+    assert not ids.used(8 * MAX_LATE - 7)
+    assert not ids.owns(2)
     assert not ids.owns(0)
 
 
