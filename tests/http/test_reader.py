@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import h11
 import pytest
+from plugmux.http.heads import LONGEST_REMEMBERED, MOST_REMEMBERED, HeadMemory
 from plugmux.http.reader import MAX_INTERIM, STEP, HeadReader, RemoteProtocolError
 
 LIMIT = 16 * 1024
@@ -64,9 +65,10 @@ def read(role: type, data: bytes, step: int) -> tuple[bytes, bool, bytes]:
     for start in range(0, len(data), step):
         piece = data[start : start + step]
         if body is None:
-            if reader.feed(piece) is None:
+            head = reader.feed(piece)
+            if head is None:
                 continue
-            body, pieces = reader.body(until_eof=role is h11.CLIENT)
+            body, pieces = reader.body(head, until_eof=role is h11.CLIENT)
             for early in pieces:
                 got += body.feed(early)
         else:
@@ -98,8 +100,9 @@ def test_a_body_that_ends_early_is_an_error(role: type, name: str, message: Mess
     body = None
     for byte in message.data[:-1]:
         if body is None:
-            if reader.feed(bytes([byte])):
-                body, _ = reader.body()
+            head = reader.feed(bytes([byte]))
+            if head:
+                body, _ = reader.body(head)
         else:
             body.feed(bytes([byte]))
     assert body is not None
@@ -111,8 +114,9 @@ def test_a_body_that_ends_early_is_an_error(role: type, name: str, message: Mess
 
 def test_a_body_without_framing_ends_with_the_connection() -> None:
     reader = HeadReader(h11.CLIENT, LIMIT)
-    assert reader.feed(OK + b"\r\nhel") is not None
-    body, pieces = reader.body(until_eof=True)
+    head = reader.feed(OK + b"\r\nhel")
+    assert head is not None
+    body, pieces = reader.body(head, until_eof=True)
     assert b"".join(map(body.feed, pieces)) + body.feed(b"lo") == b"hello"
     assert not body.complete
     body.feed_eof()
@@ -122,8 +126,9 @@ def test_a_body_without_framing_ends_with_the_connection() -> None:
 @pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
 def test_a_response_that_has_no_body_ends_with_its_head(framing: bytes) -> None:
     reader = HeadReader(h11.CLIENT, LIMIT)
-    assert reader.feed(OK + framing + b"\r\n\r\nnext") is not None
-    body, pieces = reader.body(empty=True, until_eof=True)
+    head = reader.feed(OK + framing + b"\r\n\r\nnext")
+    assert head is not None
+    body, pieces = reader.body(head, empty=True, until_eof=True)
     assert [body.feed(piece) for piece in pieces] == [b""]
     assert body.complete
     assert body.rest == b"next"
@@ -167,8 +172,9 @@ def test_a_head_that_breaks_the_rules_is_refused(head: bytes, status: int) -> No
 @pytest.mark.parametrize("chunks", [b"xyz\r\n", b"3\r\nabcd\r\n0\r\n\r\n", b"0\r\nbad\r\n\r\n", b"f" * 20_000])
 def test_chunks_that_break_the_rules_are_refused(chunks: bytes) -> None:
     reader = HeadReader(h11.SERVER, LIMIT)
-    reader.feed(POST + b"Transfer-Encoding: chunked\r\n\r\n")
-    body, _ = reader.body()
+    head = reader.feed(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+    assert head is not None
+    body, _ = reader.body(head)
     with pytest.raises(RemoteProtocolError):
         body.feed(chunks)
 
@@ -186,8 +192,8 @@ def test_switching_protocols_is_refused_unless_it_was_asked_for() -> None:
         HeadReader(h11.CLIENT, LIMIT).feed(switching)
     reader = HeadReader(h11.CLIENT, LIMIT, upgrade=True)
     head = reader.feed(switching)
-    assert type(head) is h11.InformationalResponse
-    assert (reader.upgrade, reader.rest) == (b"tcp", b"raw")
+    assert head is not None
+    assert (head.status, head.upgrade, reader.rest) == (101, b"tcp", b"raw")
 
 
 @pytest.mark.parametrize(
@@ -204,6 +210,53 @@ def test_switching_protocols_is_refused_unless_it_was_asked_for() -> None:
     ],
 )
 def test_a_head_says_what_becomes_of_the_connection(head: bytes, close: bool, upgrade: bytes | None) -> None:
-    reader = HeadReader(h11.SERVER, LIMIT)
-    assert reader.feed(head) is not None
-    assert (reader.close, reader.upgrade) == (close, upgrade)
+    found = HeadReader(h11.SERVER, LIMIT).feed(head)
+    assert found is not None
+    assert (found.close, found.upgrade) == (close, upgrade)
+
+
+@case
+def test_a_head_that_is_remembered_reads_as_it_did_before(role: type, name: str, message: Message) -> None:
+    memory = HeadMemory()
+    for _ in range(3):
+        reader = HeadReader(role, LIMIT, memory=memory)
+        head = reader.feed(message.data + b"behind")
+        assert head == HeadReader(role, LIMIT).feed(message.data)
+        if head is not None and message.complete:
+            body, pieces = reader.body(head)
+            assert b"".join([body.feed(piece) for piece in pieces]) == message.body
+            assert body.rest == b"behind"
+
+
+@pytest.mark.parametrize(
+    ("field", "kept"),
+    [
+        (b"X: y", True),
+        (b"Expect: 100-continue", True),
+        (b"Authorization: secret", False),
+        (b"Cookie: secret", False),
+        (b"Transfer-Encoding: chunked", False),
+        (b"Connection: upgrade\r\nUpgrade: tcp", False),
+        (b"Filler: " + b"f" * LONGEST_REMEMBERED, False),
+    ],
+)
+def test_heads_that_are_secret_or_long_or_not_all_are_not_remembered(field: bytes, kept: bool) -> None:
+    memory = HeadMemory()
+    data = POST + field + b"\r\n\r\n"
+    assert HeadReader(h11.SERVER, LIMIT, memory=memory).feed(data) is not None
+    assert (memory.get(data) is not None) is kept
+
+
+def test_only_the_last_heads_are_remembered() -> None:
+    memory = HeadMemory()
+    heads = [POST + b"X: %d\r\n\r\n" % n for n in range(MOST_REMEMBERED + 1)]
+    for data in heads:
+        HeadReader(h11.SERVER, LIMIT, memory=memory).feed(data)
+    assert [memory.get(data) is None for data in heads] == [True] + [False] * MOST_REMEMBERED
+
+
+def test_what_is_no_head_is_not_remembered() -> None:
+    memory = HeadMemory()
+    for _ in range(2):
+        with pytest.raises(RemoteProtocolError):
+            HeadReader(h11.SERVER, LIMIT, memory=memory).feed(b"GET / HTTP/1.1\r\n\r\n")

@@ -28,6 +28,7 @@ from .fields import (
 
 if TYPE_CHECKING:
     from .connection import ServerConnection
+    from .heads import Head
     from .reader import Buffer
 
 __all__ = ["ASGIExchange", "Message"]
@@ -75,26 +76,17 @@ class ASGIExchange:
     Args:
         connection: where the request came, and the response goes.
         request: the request's head.
-        version: the peer's HTTP version, `b"1.1"` or `b"1.0"`.
-        expects_continue: whether the peer waits for 100 (Continue); it is sent when the app asks for the body.
-        upgradable: whether the peer offers to change the protocol, so that the app finds `plugmux.upgrade`.
+        head: what the head says of the connection. A caller that waits for 100 (Continue) gets it when the app asks
+            for the body; one that offers to change the protocol lets the app find `plugmux.upgrade`.
     """
 
     collects = False
 
-    def __init__(
-        self,
-        connection: ServerConnection,
-        request: RequestHead,
-        version: bytes,
-        *,
-        expects_continue: bool,
-        upgradable: bool,
-    ) -> None:
+    def __init__(self, connection: ServerConnection, request: RequestHead, head: Head) -> None:
         self._connection = connection
         self._request = request
-        self._version = version
-        self._expects_continue = expects_continue
+        self._version = head.version
+        self._expects_continue = head.expects_continue
         self._asked = Asked.OPEN
         self._answered = Answered.NOTHING
         self._pieces: list[Buffer] = []
@@ -105,7 +97,7 @@ class ASGIExchange:
         self._chunked = False
         self._missing: int | None = None
         self._close = False
-        self._task: asyncio.Task[None] | None = connection.run(self._run(upgradable=upgradable))
+        self._task: asyncio.Task[None] | None = connection.run(self._run(upgradable=head.upgrade is not None))
 
     # What the connection calls
 

@@ -12,6 +12,7 @@ from ..address import Address
 from ..errors import ConfigError, ExchangeError
 from ..exchange import Complete, Request
 from .fields import CHUNKED, CLOSE, content_length, encode_fields, request_line
+from .heads import HeadMemory
 from .roundtrip import Collected, Streamed
 
 __all__ = ["Open", "SocketClient", "StreamClient"]
@@ -37,6 +38,7 @@ class StreamClient:
 
     def __init__(self, open: Open) -> None:
         self._open = open
+        self._memory = HeadMemory()
 
     async def fetch(self, request: Request, limit: int) -> Complete:
         """Send the request and return its whole response.
@@ -53,7 +55,7 @@ class StreamClient:
             TimeoutError: `request.timeout` has run out.
         """
         head = encode_head(request, STREAM_HOST)
-        trip = Collected(request, limit)
+        trip = Collected(request, self._memory, limit)
         trip.start(self._open(trip), head, request.timeout)
         return await trip.response()
 
@@ -70,7 +72,7 @@ class StreamClient:
             TimeoutError: `request.timeout` has run out.
         """
         head = encode_head(request, STREAM_HOST)
-        trip = Streamed(request)
+        trip = Streamed(request, self._memory)
         trip.start(self._open(trip), head, request.timeout)
         return await trip.begun()
 
@@ -88,6 +90,7 @@ class SocketClient:
 
     def __init__(self, address: str, *, ssl_context: ssl.SSLContext | None = None) -> None:
         self._address = address
+        self._memory = HeadMemory()
         self._connect, self._host = _connector(address, ssl_context)
 
     async def fetch(self, request: Request, limit: int) -> Complete:
@@ -98,7 +101,7 @@ class SocketClient:
         """
         head = encode_head(request, self._host)
         async with asyncio.timeout(request.timeout):
-            transport, trip = await self._opened(Collected(request, limit))
+            transport, trip = await self._opened(Collected(request, self._memory, limit))
             trip.start(transport, head, None)
             return await trip.response()
 
@@ -112,7 +115,7 @@ class SocketClient:
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.timeout(request.timeout):
-            transport, trip = await self._opened(Streamed(request))
+            transport, trip = await self._opened(Streamed(request, self._memory))
         rest = None if request.timeout is None else began + request.timeout - loop.time()
         trip.start(transport, head, rest)
         return await trip.begun()

@@ -31,7 +31,8 @@ from .asgi import ASGIExchange
 from .direct import DirectExchange
 from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_answer, response_head
 from .handover import hand_over
-from .reader import Body, Buffer, Head, HeadReader, RemoteProtocolError
+from .heads import Head
+from .reader import Body, Buffer, HeadReader, RemoteProtocolError
 
 if TYPE_CHECKING:
     from .server import Server
@@ -134,7 +135,7 @@ class ServerConnection(asyncio.Protocol):
     def _read_head(self, data: bytes) -> None:
         reader = self._reader
         if reader is None:
-            reader = self._reader = HeadReader(h11.SERVER, self.server.limits.head_bytes)
+            reader = self._reader = HeadReader(h11.SERVER, self.server.limits.head_bytes, memory=self.server.memory)
             if self._exchange is not None:  # a later request, whose time begins with its first byte
                 self.server.idle.discard(self)
                 self.server.heads.add(self)
@@ -149,23 +150,16 @@ class ServerConnection(asyncio.Protocol):
             self._begin(reader, head)
 
     def _begin(self, reader: HeadReader, head: Head) -> None:
-        assert type(head) is h11.Request
-        target = head.target
-        if not target.startswith(b"/"):
-            target = _origin_form(target)
-        path, _, query = target.partition(b"?")
-        request = RequestHead(
-            head.method.decode("ascii").upper(), path.decode("ascii"), query, list(head.headers), self.about
-        )
+        request = RequestHead(head.method, head.path, head.query, list(head.headers), self.about)
         self._phase = Phase.REQUEST
-        self._with_body = request.method != "HEAD"
-        self._keep = not reader.close
-        self._body, pieces = reader.body()
+        self._with_body = head.method != "HEAD"
+        self._keep = not head.close
+        self._body, pieces = reader.body(head)
         if self.server.closing:
             self.respond(plain_answer(503))
             return
         try:
-            self._exchange = self._choose(request, reader, head.http_version)
+            self._exchange = self._choose(request, head)
         except Exception:
             logger.exception("%s %s was not accepted", request.method, request.path)
             self.respond(plain_answer(500))
@@ -173,14 +167,12 @@ class ServerConnection(asyncio.Protocol):
         if self._phase is Phase.REQUEST:
             self._read_body(pieces)
 
-    def _choose(self, request: RequestHead, reader: HeadReader, version: bytes) -> Exchange:
-        if self.server.direct is not None and reader.upgrade is None:
+    def _choose(self, request: RequestHead, head: Head) -> Exchange:
+        if self.server.direct is not None and head.upgrade is None:
             call = self.server.direct(request)
             if call is not None:
-                return DirectExchange(self, request, call, reader.length or 0, expects_continue=reader.expects_continue)
-        return ASGIExchange(
-            self, request, version, expects_continue=reader.expects_continue, upgradable=reader.upgrade is not None
-        )
+                return DirectExchange(self, request, call, head)
+        return ASGIExchange(self, request, head)
 
     def _read_body(self, pieces: tuple[Buffer, ...]) -> None:
         body, exchange = self._body, self._exchange
@@ -393,16 +385,6 @@ class ServerConnection(asyncio.Protocol):
 
 def _host_and_port(name: object) -> tuple[str, int] | None:
     return (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else None
-
-
-def _origin_form(target: bytes) -> bytes:
-    """The path and query of a target in absolute form, as callers of proxies send it; any other is left as it is."""
-    scheme, separator, rest = target.partition(b"://")
-    if not separator or scheme.lower() not in (b"http", b"https"):
-        return target
-    authority = rest.partition(b"/")[0].partition(b"?")[0]
-    origin = rest[len(authority) :]
-    return origin if origin.startswith(b"/") else b"/" + origin
 
 
 def _break_off(transport: asyncio.Transport) -> None:

@@ -11,6 +11,7 @@ from .fields import plain_answer
 
 if TYPE_CHECKING:
     from .connection import ServerConnection
+    from .heads import Head
     from .reader import Buffer
 
 __all__ = ["DirectExchange"]
@@ -25,8 +26,7 @@ class DirectExchange:
         connection: where the request came, and the response goes.
         request: the request's head.
         call: what the app's `direct` gave for it.
-        length: bytes of body that the head promises.
-        expects_continue: whether the peer waits for 100 (Continue).
+        head: what the head says of the body.
     """
 
     __slots__ = ("_call", "_connection", "_pieces", "_request", "_size", "_task")
@@ -34,24 +34,16 @@ class DirectExchange:
     collects = True
     begun = False
 
-    def __init__(
-        self,
-        connection: ServerConnection,
-        request: RequestHead,
-        call: DirectCall,
-        length: int,
-        *,
-        expects_continue: bool,
-    ) -> None:
+    def __init__(self, connection: ServerConnection, request: RequestHead, call: DirectCall, head: Head) -> None:
         self._connection = connection
         self._request = request
         self._call = call
         self._pieces: list[Buffer] = []
         self._size = 0
         self._task: asyncio.Task[None] | None = None
-        if length > call.limit:
-            self._refuse(length)
-        elif expects_continue:
+        if head.length is not None and head.length > call.limit:
+            self._refuse(head.length)
+        elif head.expects_continue:
             connection.write_continue()
 
     def feed(self, data: Buffer) -> None:

@@ -19,6 +19,7 @@ from ..errors import ConfigError, ExchangeError, LinkError
 from ..exchange import Request
 from .client import Open, encode_head
 from .fields import encode_fields
+from .heads import HeadMemory
 from .roundtrip import Streamed
 
 __all__ = ["MuxTransport"]
@@ -41,6 +42,7 @@ class MuxTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, open: Open) -> None:
         self._open = open
+        self._memory = HeadMemory()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         library = httpx if isinstance(request, httpx.Request) else sys.modules["httpx2"]
@@ -53,7 +55,7 @@ class MuxTransport(httpx.AsyncBaseTransport):
         has_body = length is not None or "transfer-encoding" in request.headers
         asked = Request(target, kept, sending.pieces() if has_body else b"", method=request.method)
         host = encode_fields([(name, value) for name, value in headers if name == b"host"])
-        trip = Streamed(asked, chunked=length is None)
+        trip = Streamed(asked, self._memory, chunked=length is None)
         sending.trip = trip
         with _errors(library, request):
             head = encode_head(asked, host, length)

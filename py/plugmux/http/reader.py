@@ -12,10 +12,11 @@ from typing import Protocol, TypeAlias
 
 import h11
 
-__all__ = ["Body", "Head", "HeadReader", "RemoteProtocolError"]
+from .heads import LONGEST_REMEMBERED, Event, Head, HeadMemory
+
+__all__ = ["Body", "Buffer", "HeadReader", "RemoteProtocolError"]
 
 RemoteProtocolError = h11.RemoteProtocolError
-Head: TypeAlias = h11.Request | h11.Response | h11.InformationalResponse
 Buffer: TypeAlias = bytes | memoryview
 
 STEP = 4096
@@ -23,7 +24,6 @@ STEP = 4096
 LONGEST_CHUNK_LINE = 16 * 1024
 MAX_INTERIM = 100
 """Interim responses (1xx) that are skipped before one response; more is an attempt to keep the caller waiting."""
-_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
 
 # A client's parser must know that a request is out before it takes an interim response. Which one does not matter: the
 # framing of a response's body is decided in `HeadReader.body`.
@@ -52,41 +52,33 @@ class Body(Protocol):
 
 
 class HeadReader:
-    """Reads the head of one message, then says how its body is framed.
+    """Reads the head of one message.
 
     Args:
         role: who we are: `h11.SERVER` reads a request, `h11.CLIENT` a response.
         limit: size of the head, in bytes.
+        memory: heads that were read before.
         upgrade: (client) whether the request asked for another protocol, so that 101 may come.
-
-    Attributes:
-        length: what the head says of the body's size, in bytes; `None` if it says nothing.
-        chunked: whether the body is in chunks.
-        close: whether the peer ends the connection after this message.
-        upgrade: the protocol that the peer offers to change to, or changes to; `None` for none.
     """
 
-    __slots__ = ("_held", "_interim", "_limit", "_parser", "_unfed", "chunked", "close", "length", "upgrade")
+    __slots__ = ("_held", "_interim", "_limit", "_memory", "_parser", "_role", "_unfed", "_upgrade")
 
-    def __init__(self, role: type[h11.CLIENT] | type[h11.SERVER], limit: int, *, upgrade: bool = False) -> None:
-        self._parser = h11.Connection(role, limit)
+    def __init__(
+        self,
+        role: type[h11.CLIENT] | type[h11.SERVER],
+        limit: int,
+        *,
+        memory: HeadMemory | None = None,
+        upgrade: bool = False,
+    ) -> None:
+        self._role = role
         self._limit = limit
+        self._memory = memory
+        self._upgrade = upgrade
+        self._parser: h11.Connection | None = None
         self._interim = 0
         self._held: Buffer = b""
         self._unfed: Buffer = b""
-        self.length: int | None = None
-        self.chunked = False
-        self.close = False
-        self.upgrade: bytes | None = None
-        if role is h11.CLIENT:
-            self._parser.send(_ASKED_TO_UPGRADE if upgrade else _ASKED)
-            if upgrade:
-                self._parser.send(h11.EndOfMessage())
-
-    @property
-    def expects_continue(self) -> bool:
-        """Whether the peer waits for 100 (Continue) before it sends the body."""
-        return self._parser.they_are_waiting_for_100_continue
 
     def feed(self, data: bytes) -> Head | None:
         """Take what came from the peer; the head, once it is whole. Interim responses other than 101 are skipped.
@@ -95,28 +87,46 @@ class HeadReader:
             RemoteProtocolError: this is no HTTP, or the head is longer than the limit; `error_status_hint` is the
                 status that a server should answer with.
         """
-        if len(data) <= STEP:
-            self._parser.receive_data(data)
-            head = self._next_head()
-            if head is not None:
-                self._held = self._parser.trailing_data[0]
-                self._note(head)
+        if self._parser is not None:
+            return self._parse(self._parser, data)
+        if self._memory is None:
+            return self._parse(self._begin(), data)
+        end = data.find(b"\r\n\r\n", 0, LONGEST_REMEMBERED) + 4
+        if end < 4:
+            return self._parse(self._begin(), data)
+        known = data[:end]
+        head = self._memory.get(known)
+        if head is not None:
+            self._held = data[end:]
             return head
+        head = self._parse(self._begin(), data)
+        if head is not None and len(data) - len(self._held) - len(self._unfed) == end:
+            self._memory.keep(known, head)
+        return head
+
+    def _begin(self) -> h11.Connection:
+        parser = self._parser = h11.Connection(self._role, self._limit)
+        if self._role is h11.CLIENT:
+            parser.send(_ASKED_TO_UPGRADE if self._upgrade else _ASKED)
+            if self._upgrade:
+                parser.send(h11.EndOfMessage())
+        return parser
+
+    def _parse(self, parser: h11.Connection, data: bytes) -> Head | None:
         for start in range(0, len(data), STEP):
-            self._parser.receive_data(data[start : start + STEP])
-            head = self._next_head()
-            if head is not None:
+            parser.receive_data(data[start : start + STEP])
+            event = self._next_head(parser)
+            if event is not None:
                 view = memoryview(data)
                 end = min(start + STEP, len(data))
-                self._held = view[end - len(self._parser.trailing_data[0]) : end]
+                self._held = view[end - len(parser.trailing_data[0]) : end]
                 self._unfed = view[end:]
-                self._note(head)
-                return head
+                return Head.of(event, expects_continue=parser.they_are_waiting_for_100_continue)
         return None
 
-    def _next_head(self) -> Head | None:
+    def _next_head(self, parser: h11.Connection) -> Event | None:
         while True:
-            event = self._parser.next_event()
+            event = parser.next_event()
             if type(event) is h11.Request or type(event) is h11.Response:
                 return event
             if type(event) is not h11.InformationalResponse:
@@ -127,38 +137,22 @@ class HeadReader:
             if self._interim > MAX_INTERIM:
                 raise RemoteProtocolError(f"more than {MAX_INTERIM} interim responses before the response")
 
-    def _note(self, head: Head) -> None:
-        modern = head.http_version >= b"1.1"
-        options: list[bytes] = []
-        for name, value in head.headers:
-            if name not in _FRAMING:
-                continue
-            if name == b"content-length":
-                self.length = int(value)
-            elif name == b"transfer-encoding":
-                self.chunked = True
-            elif name == b"upgrade":
-                self.upgrade = value
-            else:
-                options += [option.strip() for option in value.lower().split(b",")]
-        self.close = not modern or b"close" in options
-        if not modern or b"upgrade" not in options:
-            self.upgrade = None
-
-    def body(self, *, empty: bool = False, until_eof: bool = False) -> tuple[Body, tuple[Buffer, ...]]:
+    def body(self, head: Head, *, empty: bool = False, until_eof: bool = False) -> tuple[Body, tuple[Buffer, ...]]:
         """The body that follows the head, and what of it has come with the head, to be fed to it.
 
         Args:
+            head: what `feed` gave.
             empty: there is none, whatever the head says (the response to HEAD, 204, 304).
             until_eof: without any framing the body reaches to the end of the connection (responses) and is not
                 missing (requests).
         """
-        if not empty and self.chunked:
+        if head.chunked and not empty:
             # h11 holds what came with the head.
+            assert self._parser is not None
             return _ChunkedBody(self._parser), (self._unfed,)
         body: Body
-        if empty or self.length is not None or not until_eof:
-            body = _CountedBody(0 if empty else self.length or 0)
+        if empty or head.length is not None or not until_eof:
+            body = _CountedBody(0 if empty else head.length or 0)
         else:
             body = _EndlessBody()
         return body, (self._held, self._unfed) if self._unfed else (self._held,)

@@ -16,6 +16,7 @@ import h11
 from ..errors import BodyTooLarge, ExchangeError, StreamReset
 from ..exchange import Complete, Request
 from .fields import LAST_CHUNK, WHOLE_WRITE, chunk
+from .heads import Head, HeadMemory
 from .reader import Body, Buffer, HeadReader, RemoteProtocolError
 
 __all__ = ["Collected", "RoundTrip", "Streamed"]
@@ -31,15 +32,16 @@ class RoundTrip(asyncio.Protocol):
 
     Args:
         request: what is asked.
+        memory: heads of responses that were read before.
         chunked: how a body that is asynchronous is framed; if it is not chunked, the head must say its length.
     """
 
-    def __init__(self, request: Request, *, chunked: bool = True) -> None:
+    def __init__(self, request: Request, memory: HeadMemory, *, chunked: bool = True) -> None:
         self.transport: asyncio.Transport
         self.over = False
         self._chunked = chunked
         self._request = request
-        self._reader: HeadReader | None = HeadReader(h11.CLIENT, HEAD_LIMIT)
+        self._reader: HeadReader | None = HeadReader(h11.CLIENT, HEAD_LIMIT, memory=memory)
         self._body: Body | None = None
         self._writable: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -47,7 +49,7 @@ class RoundTrip(asyncio.Protocol):
 
     # What a kind of round trip does with the response
 
-    def _begun(self, head: h11.Response, length: int | None) -> None:
+    def _begun(self, head: Head, length: int | None) -> None:
         raise NotImplementedError
 
     def _received(self, data: Buffer) -> None:
@@ -183,11 +185,10 @@ class RoundTrip(asyncio.Protocol):
         head = reader.feed(data)
         if head is None:
             return
-        assert type(head) is h11.Response
         self._reader = None
-        empty = self._request.method == "HEAD" or head.status_code in (204, 304)
-        self._body, pieces = reader.body(empty=empty, until_eof=True)
-        self._begun(head, None if empty or reader.chunked else reader.length)
+        empty = self._request.method == "HEAD" or head.status in (204, 304)
+        self._body, pieces = reader.body(head, empty=empty, until_eof=True)
+        self._begun(head, None if empty or head.chunked else head.length)
         self._read_body(self._body, pieces)
 
     def _read_body(self, body: Body, pieces: tuple[Buffer, ...]) -> None:
@@ -223,11 +224,12 @@ class Collected(RoundTrip):
 
     Args:
         request: what is asked.
+        memory: heads of responses that were read before.
         limit: bytes of body that the caller accepts.
     """
 
-    def __init__(self, request: Request, limit: int) -> None:
-        super().__init__(request)
+    def __init__(self, request: Request, memory: HeadMemory, limit: int) -> None:
+        super().__init__(request, memory)
         self._limit = limit
         self._response: asyncio.Future[Complete] = asyncio.get_running_loop().create_future()
         self._status = 0
@@ -249,10 +251,10 @@ class Collected(RoundTrip):
             self.abandon()
             await self.ended()
 
-    def _begun(self, head: h11.Response, length: int | None) -> None:
+    def _begun(self, head: Head, length: int | None) -> None:
         if length is not None and length > self._limit:
             raise BodyTooLarge(length, self._limit)
-        self._status = head.status_code
+        self._status = head.status
         self._headers = list(head.headers)
 
     def _received(self, data: Buffer) -> None:
@@ -281,8 +283,8 @@ class Streamed(RoundTrip):
         headers: the header fields, in order.
     """
 
-    def __init__(self, request: Request, *, chunked: bool = True) -> None:
-        super().__init__(request, chunked=chunked)
+    def __init__(self, request: Request, memory: HeadMemory, *, chunked: bool = True) -> None:
+        super().__init__(request, memory, chunked=chunked)
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._pieces: list[Buffer] = []
@@ -344,8 +346,8 @@ class Streamed(RoundTrip):
         self._changed.clear()
         await self._changed.wait()
 
-    def _begun(self, head: h11.Response, length: int | None) -> None:
-        self.status = head.status_code
+    def _begun(self, head: Head, length: int | None) -> None:
+        self.status = head.status
         self.headers = list(head.headers)
         self._changed.set()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..exchange import ASGIApp, DirectApp, DirectCall, RequestHead
 from .connection import ServerConnection
+from .heads import HeadMemory
 from .lifespan import Lifespan
 from .limits import DeadlineQueue, Limits
 
@@ -39,6 +40,7 @@ class Server:
         self.closing = False
         self.connections: set[ServerConnection] = set()
         self.tasks: set[asyncio.Task[None] | None] = set()
+        self.memory = HeadMemory()
         self.heads = DeadlineQueue(limits.head_seconds)
         self.idle = DeadlineQueue(limits.idle_seconds)
         self.bodies = DeadlineQueue(limits.body_seconds)

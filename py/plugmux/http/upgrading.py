@@ -110,14 +110,13 @@ class _Asking(asyncio.Protocol, Generic[AnyProtocol]):
         head = self._reader.feed(data)
         if head is None:
             return
-        assert not isinstance(head, h11.Request)
-        if head.status_code == 101:
+        if head.status == 101:
             protocol = self._factory()
             hand_over(self.transport, protocol, self._reader.rest)
             self.taken.set_result(protocol)
         else:
-            self._status = head.status_code
-            self._body, pieces = self._reader.body(until_eof=True)
+            self._status = head.status
+            self._body, pieces = self._reader.body(head, until_eof=True)
             self._read_reason(pieces)
 
     def _read_reason(self, pieces: tuple[Buffer, ...]) -> None:
