@@ -83,6 +83,21 @@ class ServerConnection(asyncio.Protocol):
         about: what the host says about the connection; becomes `RequestHead.connection`.
     """
 
+    __slots__ = (
+        "_body",
+        "_exchange",
+        "_keep",
+        "_phase",
+        "_reader",
+        "_reading_paused",
+        "_rest",
+        "_with_body",
+        "_writable",
+        "about",
+        "server",
+        "transport",
+    )
+
     def __init__(self, server: Server, about: Mapping[str, object]) -> None:
         self.server = server
         self.about = about

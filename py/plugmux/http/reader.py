@@ -21,7 +21,6 @@ Buffer: TypeAlias = bytes | memoryview
 
 STEP = 4096
 """How much of one read h11 is given at a time, while it looks for the end of a head: the rest is spared its buffer."""
-LONGEST_CHUNK_LINE = 16 * 1024
 MAX_INTERIM = 100
 """Interim responses (1xx) that are skipped before one response; more is an attempt to keep the caller waiting."""
 
@@ -204,28 +203,20 @@ class _ChunkedBody:
         if self.complete:
             self.rest += data
             return b""
+        if len(data):
+            self._parser.receive_data(bytes(data))
         pieces: list[bytes] = []
-        view = memoryview(data)
-        # In steps, because h11 takes each chunk off the front of its buffer, which for many small chunks is quadratic
-        # in the size of what it was given at once.
-        for start in range(0, max(len(view), 1), LONGEST_CHUNK_LINE):
-            if len(view):
-                self._parser.receive_data(bytes(view[start : start + LONGEST_CHUNK_LINE]))
-            if self._take(pieces):
-                self.rest = self._parser.trailing_data[0] + bytes(view[start + LONGEST_CHUNK_LINE :])
-                break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _take(self, pieces: list[bytes]) -> bool:
         while True:
             event = self._parser.next_event()
             if type(event) is h11.Data:
                 pieces.append(event.data)
-            elif type(event) is h11.EndOfMessage:
-                self.complete = True
-                return True
             elif event is h11.NEED_DATA:
-                return False
+                break
+            else:
+                self.complete = True
+                self.rest = self._parser.trailing_data[0]
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def feed_eof(self) -> None:
         if not self.complete:
