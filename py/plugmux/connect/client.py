@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from ..errors import ConfigError
 from ..exchange import ClientTransport, Complete, Headers, Request
 from .client_stream import BidiStream, ServerStream, StreamingCall
-from .client_wire import carry, message_of, too_late
+from .client_wire import carry, merged, message_of, too_late
 from .codec import Codec, codec_named
 from .compression import Compression, accept_encoding, named
 from .context import Context
 from .deadline import Deadline
-from .interceptor import Interceptor, around_stream, around_unary, checked
+from .interceptor import Interceptor, around_unary, checked
 from .limits import Limits, too_large
 from .metadata import Metadata, MetadataLike
 from .service import close, only
@@ -175,7 +175,7 @@ class Client:
     def _with_extras(
         self, headers: Headers, body: bytes, timeout: float | None, fields: Headers
     ) -> tuple[Headers, bytes]:
-        extended = merged(headers, fields)
+        extended = merged(headers, fields) if fields or TRACE.get() else list(headers)
         if timeout is not None and timeout != float("inf"):
             extended.append(timeout_field(timeout))
         if self._compression is not None and len(body) >= self._compress_min:
@@ -207,18 +207,7 @@ class Client:
         self, method: MethodSpec[Any, Any], timeout: float | None, headers: MetadataLike | None, context: Context | None
     ) -> tuple[StreamingCall, Context]:
         context = self._begin(method, Metadata(headers).raw if headers else (), context)
-        call = StreamingCall(
-            self._transport,
-            method,
-            self._codec,
-            self._compression,
-            self._accept,
-            self._compress_min,
-            self._limits,
-            self._common,
-            self._timeout if timeout is None else timeout,
-        )
-        call.run = around_stream(self._interceptors, call.exchange)
+        call = StreamingCall(self, method, self._timeout if timeout is None else timeout)
         return call, context
 
     def _server_stream(
@@ -256,15 +245,6 @@ class Client:
         """Make a call of streams both ways."""
         call, context = self._streaming(method, timeout, headers, context)
         return BidiStream(call.run, context)
-
-
-def merged(headers: Headers, fields: Headers) -> list[tuple[bytes, bytes]]:
-    """The protocol's headers with the caller's fields and the trace fields; the caller's own go before ours."""
-    names = {name for name, _ in fields}
-    result = [field for field in headers if field[0] != b"user-agent" or b"user-agent" not in names]
-    result += fields
-    result += [field for field in TRACE.get() if field[0] not in names]
-    return result
 
 
 async def _one(request: Any) -> AsyncIterator[Any]:

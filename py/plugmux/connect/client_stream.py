@@ -15,25 +15,24 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ..errors import ExchangeError, LinkError, StreamClosed
-from ..exchange import ClientTransport, Headers, Incoming, Request
-from .client_wire import protocol_error, received, same_type, too_late, translated
+from ..exchange import Incoming, Request
+from .client_wire import merged, protocol_error, received, same_type, too_late, translated
 from .code import Code
-from .codec import Codec
-from .compression import Compression
 from .context import Context
 from .deadline import Deadline
 from .envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from .error import RpcError, error_from_json
-from .interceptor import StreamNext
-from .limits import Limits, too_large
+from .interceptor import StreamNext, around_stream
+from .limits import too_large
 from .metadata import Metadata
 from .service import close
 from .spec import MethodSpec
 from .terms import timeout_field
-from .trace import TRACE
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+    from .client import Client
 
 __all__ = ["BidiStream", "ServerStream", "StreamingCall"]
 
@@ -42,31 +41,23 @@ Res = TypeVar("Res", bound="Message")
 
 
 class StreamingCall:
-    """How one streaming call is made."""
+    """How one streaming call is made.
 
-    def __init__(
-        self,
-        transport: ClientTransport,
-        method: MethodSpec[Any, Any],
-        codec: Codec,
-        compression: Compression | None,
-        accept: bytes,
-        compress_min: int,
-        limits: Limits,
-        headers: Headers,
-        timeout: float | None,
-    ) -> None:
-        self._transport = transport
+    Args:
+        client: whose options it is made by.
+        method: what is called.
+        timeout: seconds for all of it, `None` for no limit.
+    """
+
+    def __init__(self, client: Client, method: MethodSpec[Any, Any], timeout: float | None) -> None:
+        self._client = client
         self._method = method
-        self._codec = codec
-        self._compression = compression
-        self._accept = accept
-        self._compress_min = compress_min
-        self._limits = limits
-        self._headers = headers
         self._timeout = timeout
+        self._codec = client._codec
+        self._limits = client._limits
+        self._compression = client._compression
         self._fault: BaseException | None = None
-        self.run: StreamNext = self.exchange
+        self.run: StreamNext = around_stream(client._interceptors, self.exchange)
 
     async def exchange(self, requests: AsyncIterator[Any], context: Context) -> AsyncGenerator[Any, None]:
         """Send the requests and give the responses."""
@@ -77,7 +68,7 @@ class StreamingCall:
         incoming: Incoming | None = None
         messages: AsyncIterator[Any] | None = None
         try:
-            incoming = await self._transport.send(await self._request(requests, context))
+            incoming = await self._client._transport.send(await self._request(requests, context))
             self._check_head(incoming, context)
             messages = self._messages(incoming, context)
             async for message in messages:
@@ -107,16 +98,12 @@ class StreamingCall:
             await close(requests)
 
     async def _request(self, requests: AsyncIterator[Any], context: Context) -> Request:
-        fields = context.request_headers.raw
-        names = {name for name, _ in fields}
-        headers = [(b"content-type", b"application/connect+" + self._codec.name.encode())]
-        headers += [field for field in self._headers if field[0] != b"user-agent" or b"user-agent" not in names]
-        headers += fields
-        headers += [field for field in TRACE.get() if field[0] not in names]
+        headers = merged(self._client._common, context.request_headers.raw)
+        headers.append((b"content-type", b"application/connect+" + self._codec.name.encode()))
         if self._compression is not None:
             headers.append((b"connect-content-encoding", self._compression.name.encode()))
-        if self._accept:
-            headers.append((b"connect-accept-encoding", self._accept))
+        if self._client._accept:
+            headers.append((b"connect-accept-encoding", self._client._accept))
         if context._deadline is not None:
             headers.append(timeout_field(context._deadline.time_left))
         body = self._bodies(requests) if self._method.kind.client_streams else await self._whole_body(requests)
@@ -142,7 +129,7 @@ class StreamingCall:
         data = self._codec.encode(request)
         if len(data) > self._limits.send:
             raise too_large("send", len(data), self._limits.send)
-        if self._compression is not None and len(data) >= self._compress_min:
+        if self._compression is not None and len(data) >= self._client._compress_min:
             return envelope(self._compression.compress(data), COMPRESSED)
         return envelope(data)
 

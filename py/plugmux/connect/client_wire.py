@@ -15,11 +15,12 @@ from .error import RpcError, error_from_json
 from .limits import Limits, too_large
 from .metadata import Metadata
 from .spec import MethodSpec
+from .trace import TRACE
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-__all__ = ["carry", "message_of", "received", "split_trailers", "too_late", "translated"]
+__all__ = ["carry", "merged", "message_of", "protocol_error", "received", "same_type", "too_late", "translated"]
 
 T = TypeVar("T")
 Res = TypeVar("Res", bound="Message")
@@ -132,3 +133,12 @@ def _error_of(reply: Complete, kind: bytes, body: bytes) -> RpcError:
 def protocol_error(message: str) -> NoReturn:
     """Fail a call whose response breaks the protocol."""
     raise RpcError(Code.INTERNAL, message)
+
+
+def merged(headers: Headers, fields: Headers) -> list[tuple[bytes, bytes]]:
+    """The protocol's headers with the caller's fields and the trace fields; the caller's own go before ours."""
+    names = {name for name, _ in fields}
+    result = [field for field in headers if field[0] != b"user-agent" or b"user-agent" not in names]
+    result += fields
+    result += [field for field in TRACE.get() if field[0] not in names]
+    return result

@@ -20,8 +20,8 @@ from .error import RpcError
 from .interceptor import Interceptor, around_stream, around_unary, checked
 from .limits import Limits
 from .metadata import from_base64
-from .server_stream import Receive, Send, StreamCall, StreamRoute
-from .server_unary import UnaryCall, UnaryRoute, refusal
+from .server_stream import Receive, Send, StreamCall
+from .server_unary import Route, UnaryCall, refusal
 from .service import Service, stream_handler, unary_handler
 from .spec import Kind
 from .terms import STREAM_TYPES, UNARY_TYPES, Terms, content_codec, read_terms, received_encoding
@@ -61,8 +61,8 @@ class App:
     ) -> None:
         self.services = tuple(services)
         self._compression = NAMES if compression is None else tuple(named(name).name for name in compression)
-        self._unary: dict[str, UnaryRoute] = {}
-        self._streams: dict[str, StreamRoute] = {}
+        self._unary: dict[str, Route] = {}
+        self._streams: dict[str, Route] = {}
         chain, names = checked(interceptors), set()
         for service in self.services:
             if not isinstance(service, Service):
@@ -74,10 +74,10 @@ class App:
             for method in service.spec.methods:
                 if method.kind is Kind.UNARY:
                     unary = around_unary(chain, unary_handler(service, method))
-                    self._unary[method.path] = UnaryRoute(method, unary, bounds, compress_min)
+                    self._unary[method.path] = Route(method, unary, bounds, compress_min)
                 else:
                     stream = around_stream(chain, stream_handler(service, method))
-                    self._streams[method.path] = StreamRoute(method, stream, bounds, compress_min)
+                    self._streams[method.path] = Route(method, stream, bounds, compress_min)
 
     def direct(self, head: RequestHead) -> DirectCall | None:
         """Take a unary call straight; whatever is not plainly one goes by ASGI, which also answers what is wrong."""
@@ -115,7 +115,7 @@ class App:
         else:
             await _respond(send, Complete(404, TEXT, b"no such method is served here"))
 
-    async def _serve_stream(self, route: StreamRoute, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_stream(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         headers = list(scope["headers"])
         fields = dict(headers)
         if scope["method"] != "POST":
@@ -135,7 +135,7 @@ class App:
         else:
             await call.serve(receive)
 
-    async def _serve_unary(self, route: UnaryRoute, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_unary(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
         headers = list(scope["headers"])
         fields = dict(headers)
         try:

@@ -14,37 +14,16 @@ from .context import Context
 from .deadline import Deadline
 from .envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from .error import RpcError, error_to_json
-from .interceptor import StreamNext
-from .limits import Limits, too_large
-from .server_unary import expired, failure
+from .limits import too_large
+from .server_unary import Route, expired, failure
 from .service import close
-from .spec import MethodSpec
 from .terms import Terms
 from .trace import TRACE, trace_fields
 
-__all__ = ["StreamCall", "StreamRoute"]
+__all__ = ["StreamCall"]
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-
-class StreamRoute:
-    """A streaming method with what answers it.
-
-    Args:
-        method: the method.
-        handler: the service's handler with the interceptors around it.
-        limits: bounds on the messages.
-        compress_min: messages of fewer bytes are not compressed.
-    """
-
-    __slots__ = ("compress_min", "handler", "limits", "method")
-
-    def __init__(self, method: MethodSpec[Any, Any], handler: StreamNext, limits: Limits, compress_min: int) -> None:
-        self.method = method
-        self.handler = handler
-        self.limits = limits
-        self.compress_min = compress_min
 
 
 class Requests(AsyncIterator[Any]):
@@ -53,7 +32,7 @@ class Requests(AsyncIterator[Any]):
     Reading goes on while the handler does something else, so that the caller's leaving cancels the handler at once.
     """
 
-    def __init__(self, receive: Receive, route: StreamRoute, terms: Terms) -> None:
+    def __init__(self, receive: Receive, route: Route, terms: Terms) -> None:
         self._receive = receive
         self._route = route
         self._terms = terms
@@ -139,7 +118,7 @@ class StreamCall:
 
     def __init__(
         self,
-        route: StreamRoute,
+        route: Route,
         terms: Terms,
         headers: Headers,
         fields: Mapping[bytes, bytes],
@@ -194,18 +173,12 @@ class StreamCall:
         return None
 
     async def _send_message(self, reply: Any) -> None:
-        route, terms = self._route, self._terms
-        if not isinstance(reply, route.method.response):
-            raise TypeError(f"the handler gave {type(reply).__name__}, not {route.method.response.__name__}")
-        data = terms.codec.encode(reply)
-        if len(data) > route.limits.send:
-            raise too_large("send", len(data), route.limits.send)
-        flags = 0
-        if terms.sent is not None and len(data) >= route.compress_min:
-            data, flags = terms.sent.compress(data), COMPRESSED
+        data, compressed = self._route.encode(reply, self._terms)
         if not self._started:
             await self._start()
-        await self._send({"type": "http.response.body", "body": envelope(data, flags), "more_body": True})
+        await self._send(
+            {"type": "http.response.body", "body": envelope(data, COMPRESSED if compressed else 0), "more_body": True}
+        )
 
     async def _start(self) -> None:
         self._started = True

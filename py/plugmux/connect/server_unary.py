@@ -13,36 +13,51 @@ from .compression import decompressed
 from .context import Context
 from .deadline import Deadline
 from .error import RpcError, error_to_json
-from .interceptor import UnaryNext
 from .limits import Limits, too_large
 from .spec import MethodSpec
 from .terms import Terms
 from .trace import TRACE, trace_fields
 
-__all__ = ["UnaryCall", "UnaryRoute", "failure", "refusal"]
+__all__ = ["Route", "UnaryCall", "failure", "refusal"]
 
 logger = logging.getLogger("plugmux.connect")
 
 ERROR_HEADERS = [(b"content-type", b"application/json")]
 
 
-class UnaryRoute:
-    """A unary method with what answers it.
+class Route:
+    """A method with what answers it.
 
     Args:
         method: the method.
-        handler: the service's handler with the interceptors around it.
+        handler: the service's handler with the interceptors around it: a `UnaryNext` or a `StreamNext`.
         limits: bounds on the messages.
-        compress_min: responses of fewer bytes are not compressed.
+        compress_min: messages of fewer bytes are not compressed.
     """
 
     __slots__ = ("compress_min", "handler", "limits", "method")
 
-    def __init__(self, method: MethodSpec[Any, Any], handler: UnaryNext, limits: Limits, compress_min: int) -> None:
+    def __init__(self, method: MethodSpec[Any, Any], handler: Any, limits: Limits, compress_min: int) -> None:
         self.method = method
         self.handler = handler
         self.limits = limits
         self.compress_min = compress_min
+
+    def encode(self, reply: Any, terms: Terms) -> tuple[bytes, bool]:
+        """The bytes of a reply, and whether they are compressed.
+
+        Raises:
+            TypeError: the handler gave something else than the method's response.
+            RpcError: the reply is over the limit.
+        """
+        if not isinstance(reply, self.method.response):
+            raise TypeError(f"the handler gave {type(reply).__name__}, not {self.method.response.__name__}")
+        data = terms.codec.encode(reply)
+        if len(data) > self.limits.send:
+            raise too_large("send", len(data), self.limits.send)
+        if terms.sent is None or len(data) < self.compress_min:
+            return data, False
+        return terms.sent.compress(data), True
 
 
 class UnaryCall:
@@ -61,7 +76,7 @@ class UnaryCall:
 
     def __init__(
         self,
-        route: UnaryRoute,
+        route: Route,
         terms: Terms,
         headers: Headers,
         fields: Mapping[bytes, bytes],
@@ -111,15 +126,10 @@ class UnaryCall:
                 TRACE.reset(token)
 
     def _response(self, reply: Any, context: Context) -> Complete:
-        route, terms = self._route, self._terms
-        if not isinstance(reply, route.method.response):
-            raise TypeError(f"the handler returned {type(reply).__name__}, not {route.method.response.__name__}")
-        data = terms.codec.encode(reply)
-        if len(data) > route.limits.send:
-            raise too_large("send", len(data), route.limits.send)
+        terms = self._terms
+        data, compressed = self._route.encode(reply, terms)
         headers = [(b"content-type", b"application/" + terms.codec.name.encode())]
-        if terms.sent is not None and len(data) >= route.compress_min:
-            data = terms.sent.compress(data)
+        if compressed and terms.sent is not None:
             headers.append((b"content-encoding", terms.sent.name.encode()))
         _add_fields(headers, context)
         return Complete(200, headers, data)
