@@ -14,7 +14,6 @@ from typing import Any, Final, TypeVar, cast
 
 from ..errors import LinkError, LinkTimeout, SessionClosed
 from .config import Config
-from .deadlines import Deadlines
 from .events import (
     DataReceived,
     Event,
@@ -29,8 +28,8 @@ from .events import (
 )
 from .liveness import Liveness
 from .output import Output
+from .port import Port
 from .session import Session
-from .state import Half, Stream
 from .stream import StreamTransport
 from .waiters import Waiters, fail
 
@@ -84,10 +83,7 @@ class Mux(asyncio.BufferedProtocol):
             SessionClosed: the session has not begun, has ended, or takes no new streams.
         """
         self._check_connected()
-        stream = self._session.open()
-        transport = StreamTransport(self, stream)
-        self._opening.add(stream)
-        self._output.soon()
+        transport = StreamTransport(self._port, self._port.open())
         try:
             transport.start(protocol)
         except BaseException:
@@ -221,9 +217,8 @@ class Mux(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport = cast("asyncio.Transport", transport)
         self._output = Output(self._loop, self._session, self._transport, self._written)
-        self._liveness = Liveness(self._loop, self.config, self._keep_alive, self._time_out)
-        self._opening = Deadlines(self._loop, self.config.stream_open_timeout, self._open_expired)
-        self._closing = Deadlines(self._loop, self.config.stream_close_timeout, self._close_expired)
+        self._liveness = Liveness(self._loop, self.config, self._keep_alive, self.abort)
+        self._port = Port(self._loop, self, self.config, self._session, self._output)
         self._session.now = self._loop.time()
         self._state = _State.RUNNING
 
@@ -278,66 +273,6 @@ class Mux(asyncio.BufferedProtocol):
             self._finish.cancel()
         self._closers.wake()
 
-    # What the streams ask for.
-
-    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
-        """Call back in the loop's next turn."""
-        self._loop.call_soon(callback, *args)
-
-    def send(self, stream: Stream, data: bytes) -> None:
-        """Queue bytes on a stream."""
-        self._session.send(stream, data)
-        if not self._output.coming:
-            self._output.soon()
-
-    def end(self, stream: Stream) -> None:
-        """End our half of a stream behind what is queued."""
-        self._session.end(stream)
-        self._output.soon()
-
-    def close_stream(self, stream: Stream, unread: int) -> None:
-        """End our half of a stream that is read no more, with `unread` bytes left over."""
-        self._session.end(stream)
-        if not stream.ended:
-            self._closing.add(stream)
-            self.discard(stream, unread)
-        self._output.soon()
-
-    def reset(self, stream: Stream) -> None:
-        """End a stream at once."""
-        if not stream.ended:
-            self._session.reset(stream)
-            self._settle(stream)
-            self._output.soon()
-
-    def consume(self, stream: Stream, size: int) -> None:
-        """Report what a protocol has read."""
-        if self._output.coming:
-            self._session.consume(stream, size)
-        else:
-            self._session.now = self._loop.time()
-            self._session.consume(stream, size)
-            self._output.soon()
-
-    def discard(self, stream: Stream, size: int) -> None:
-        """Drop bytes for a stream that was closed here.
-
-        A few stragglers do no harm. A peer that goes on for half a window is writing in earnest what nobody will read:
-        it is told so by a reset, once all that we have written is out.
-        """
-        if stream.sending is not Half.ENDED:
-            self._session.consume(stream, size)
-        else:
-            stream.consumed += size
-            if stream.consumed * 2 >= stream.window:
-                self.reset(stream)
-
-    def report(self, message: str, error: Exception, transport: StreamTransport) -> None:
-        """Tell the loop's exception handler of a protocol's error."""
-        self._loop.call_exception_handler(
-            {"message": message, "exception": error, "transport": transport, "protocol": transport.get_protocol()}
-        )
-
     # Events.
 
     def _dispatch(self, events: list[Event]) -> None:
@@ -347,14 +282,14 @@ class Mux(asyncio.BufferedProtocol):
                 if owner is not None:
                     owner.data_received(event.data)
                 elif not event.stream.ended:
-                    self.discard(event.stream, len(event.data))
+                    self._port.discard(event.stream, len(event.data))
             else:
                 handle = _HANDLERS.get(type(event))
                 if handle is not None:
                     handle(self, event)
 
     def _on_opened(self, event: StreamOpened) -> None:
-        transport = StreamTransport(self, event.stream)
+        transport = StreamTransport(self._port, event.stream)
         if self._factory is None:
             self._backlog[transport] = None
         else:
@@ -367,18 +302,18 @@ class Mux(asyncio.BufferedProtocol):
         try:
             transport.start(self._factory())
         except Exception as error:
-            self.report(f"no protocol could be made for stream {stream.id}", error, transport)
+            self._port.report(f"no protocol could be made for stream {stream.id}", error, transport)
             transport.abort()
         self._output.soon()
 
     def _on_acknowledged(self, event: StreamAcknowledged) -> None:
-        self._opening.discard(event.stream)
+        self._port.acknowledged(event.stream)
 
     def _on_stream_ended(self, event: StreamEnded) -> None:
         stream = event.stream
         if stream.owner is not None:
             stream.owner.eof_received()
-        self._settle(stream)
+        self._port.settle(stream)
 
     def _on_drained(self, event: StreamDrained) -> None:
         if event.stream.owner is not None:
@@ -388,14 +323,14 @@ class Mux(asyncio.BufferedProtocol):
         stream = event.stream
         if stream.owner is not None:
             stream.owner.finished()
-        self._settle(stream)
+        self._port.settle(stream)
 
     def _on_reset(self, event: StreamWasReset) -> None:
         transport = event.stream.owner
         if transport is not None:
             self._backlog.pop(transport, None)
             transport.cut(event.error)
-        self._settle(event.stream)
+        self._port.settle(event.stream)
 
     def _on_pong(self, event: PongReceived) -> None:
         waiter = self._pings.pop(event.ping_id, None)
@@ -406,12 +341,6 @@ class Mux(asyncio.BufferedProtocol):
         self._finish_output()
         self._end(event.error, event.error)
 
-    def _settle(self, stream: Stream) -> None:
-        """Stop the time limits of a stream that has ended."""
-        if stream.ended:
-            self._opening.discard(stream)
-            self._closing.discard(stream)
-
     def _written(self) -> None:
         events = self._session.take_events()
         if events:
@@ -421,28 +350,9 @@ class Mux(asyncio.BufferedProtocol):
         if self._openers and not self._session.backlog_full:
             self._openers.wake(self._session.free_places)
 
-    # Time.
-
     def _keep_alive(self) -> None:
         self._session.ping()
         self._output.soon()
-
-    def _time_out(self, error: LinkTimeout) -> None:
-        self.abort(error)
-
-    def _open_expired(self, stream: Stream) -> None:
-        timeout = self.config.stream_open_timeout
-        self._expire(stream, f"the peer has not acknowledged stream {stream.id} within {timeout:g} s")
-
-    def _close_expired(self, stream: Stream) -> None:
-        timeout = self.config.stream_close_timeout
-        self._expire(stream, f"stream {stream.id} has not ended within {timeout:g} s of being closed")
-
-    def _expire(self, stream: Stream, message: str) -> None:
-        transport = stream.owner
-        self.reset(stream)
-        if transport is not None:
-            transport.cut(LinkTimeout(message))
 
     # The end.
 
@@ -462,8 +372,7 @@ class Mux(asyncio.BufferedProtocol):
         self._state = _State.ENDED
         self._reason = reason
         self._liveness.stop()
-        self._opening.clear()
-        self._closing.clear()
+        self._port.stop()
         self._output.close(flush=False)
         self._transport.close()
         self._finish = self._loop.call_later(self.config.connection_write_timeout, self._transport.abort)

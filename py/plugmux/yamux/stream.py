@@ -12,13 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from ..errors import LinkError
+from .port import Port
 from .state import Half, Stream
-
-if TYPE_CHECKING:
-    from .mux import Mux
 
 __all__ = ["StreamTransport"]
 
@@ -46,10 +44,10 @@ class StreamTransport(asyncio.Transport):
     """
 
     # One instance for each open stream: small matters. `_extra` of the base class stays unset.
-    __slots__ = ("_high", "_inbox", "_low", "_mux", "_protocol", "_reading", "_receive", "_state", "_waits", "stream")
+    __slots__ = ("_high", "_inbox", "_low", "_port", "_protocol", "_reading", "_receive", "_state", "_waits", "stream")
 
-    def __init__(self, mux: Mux, stream: Stream) -> None:
-        self._mux = mux
+    def __init__(self, port: Port, stream: Stream) -> None:
+        self._port = port
         self.stream = stream
         self._state = _State.WAITING
         self._protocol: asyncio.BaseProtocol | None = None
@@ -72,8 +70,8 @@ class StreamTransport(asyncio.Transport):
         if name == "stream_id":
             return self.stream.id
         if name == "mux":
-            return self._mux
-        return self._mux.get_extra_info(name, default)
+            return self._port.mux
+        return self._port.mux.get_extra_info(name, default)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """The protocol that is told what happens on the stream."""
@@ -105,9 +103,9 @@ class StreamTransport(asyncio.Transport):
             return
         self._reading = True
         if self._inbox:
-            self._mux.call_soon(self._deliver)
+            self._port.call_soon(self._deliver)
         elif self._state is _State.OPEN:
-            self._mux.consume(self.stream, 0)
+            self._port.consume(self.stream, 0)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Queue bytes; what is written after `close` or a reset is dropped.
@@ -122,7 +120,7 @@ class StreamTransport(asyncio.Transport):
         stream = self.stream
         if stream.sending is not Half.OPEN:
             raise RuntimeError(f"cannot write on stream {stream.id} after write_eof()")
-        self._mux.send(stream, data)
+        self._port.send(stream, data)
         if stream.pending_size > self._high and not self._waits:
             self._pause_writing()
 
@@ -133,7 +131,7 @@ class StreamTransport(asyncio.Transport):
     def write_eof(self) -> None:
         """End this half of the stream: FIN follows the last byte that was written."""
         if self._state is _State.OPEN:
-            self._mux.end(self.stream)
+            self._port.end(self.stream)
 
     def close(self) -> None:
         """Put out what was written, then FIN, and read no more."""
@@ -141,9 +139,9 @@ class StreamTransport(asyncio.Transport):
             self._state = _State.CLOSING
             unread = sum(len(data) for data in self._inbox or () if data)
             self._inbox = None
-            self._mux.close_stream(self.stream, unread)
+            self._port.close(self.stream, unread)
             if self.stream.sending is Half.ENDED:
-                self._mux.call_soon(self.lose, None)
+                self._port.call_soon(self.lose, None)
 
     def abort(self) -> None:
         """Reset the stream at once; what was written and has not been put out is dropped."""
@@ -196,7 +194,7 @@ class StreamTransport(asyncio.Transport):
                 self._fail("data_received", error)
             self._consumed(len(data))
         elif self.is_closing():
-            self._mux.discard(self.stream, len(data))
+            self._port.discard(self.stream, len(data))
         else:
             self._hold(data)
 
@@ -264,7 +262,7 @@ class StreamTransport(asyncio.Transport):
     def _consumed(self, size: int) -> None:
         # A protocol that has paused in the meantime wants no more: the credit waits until it resumes.
         if self._reading:
-            self._mux.consume(self.stream, size)
+            self._port.consume(self.stream, size)
         else:
             self.stream.consumed += size
 
@@ -286,15 +284,15 @@ class StreamTransport(asyncio.Transport):
             self._fail("pause_writing", error)
 
     def _fail(self, callback: str, error: Exception) -> None:
-        self._mux.report(f"{callback}() of the protocol on stream {self.stream.id} failed", error, self)
+        self._port.report(f"{callback}() of the protocol on stream {self.stream.id} failed", error, self)
         self._break_off(error)
 
     def _break_off(self, error: Exception | None) -> None:
         if self._state is not _State.LOST:
             self._state = _State.CLOSING
             self._inbox = None
-            self._mux.reset(self.stream)
-            self._mux.call_soon(self.lose, error)
+            self._port.reset(self.stream)
+            self._port.call_soon(self.lose, error)
 
 
 def _drop(data: bytes) -> None:

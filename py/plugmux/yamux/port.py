@@ -1,0 +1,144 @@
+"""What a stream's transport may ask of the session it is on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LinkTimeout
+from .config import Config
+from .deadlines import Deadlines
+from .output import Output
+from .session import Session
+from .state import Half, Stream
+
+if TYPE_CHECKING:
+    from .mux import Mux
+
+__all__ = ["Port"]
+
+
+class Port:
+    """The streams' side of a mux: each request goes to the session, and its output out in time.
+
+    It also keeps the two time limits that a stream has: to be acknowledged, and to end once it is closed.
+
+    Args:
+        loop: the loop to run in.
+        mux: the mux, for `get_extra_info`.
+        config: the time limits.
+        session: the session.
+        output: its output.
+    """
+
+    __slots__ = ("_closing", "_config", "_loop", "_opening", "_output", "_session", "mux")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, mux: Mux, config: Config, session: Session, output: Output
+    ) -> None:
+        self.mux = mux
+        self._loop = loop
+        self._config = config
+        self._session = session
+        self._output = output
+        self._opening = Deadlines(loop, config.stream_open_timeout, self._open_expired)
+        self._closing = Deadlines(loop, config.stream_close_timeout, self._close_expired)
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
+        """Call back in the loop's next turn."""
+        self._loop.call_soon(callback, *args)
+
+    def open(self) -> Stream:
+        """Open a stream, which has its time to be acknowledged.
+
+        Raises:
+            SessionClosed: the session takes no new streams.
+        """
+        stream = self._session.open()
+        self._opening.add(stream)
+        self._output.soon()
+        return stream
+
+    def acknowledged(self, stream: Stream) -> None:
+        """Note that the peer has acknowledged a stream."""
+        self._opening.discard(stream)
+
+    def send(self, stream: Stream, data: bytes) -> None:
+        """Queue bytes on a stream."""
+        self._session.send(stream, data)
+        if not self._output.coming:
+            self._output.soon()
+
+    def end(self, stream: Stream) -> None:
+        """End our half of a stream behind what is queued."""
+        self._session.end(stream)
+        self._output.soon()
+
+    def close(self, stream: Stream, unread: int) -> None:
+        """End our half of a stream that is read no more, with `unread` bytes left over."""
+        self._session.end(stream)
+        if not stream.ended:
+            self._closing.add(stream)
+            self.discard(stream, unread)
+        self._output.soon()
+
+    def reset(self, stream: Stream) -> None:
+        """End a stream at once."""
+        if not stream.ended:
+            self._session.reset(stream)
+            self.settle(stream)
+            self._output.soon()
+
+    def consume(self, stream: Stream, size: int) -> None:
+        """Report what a protocol has read."""
+        if self._output.coming:
+            self._session.consume(stream, size)
+        else:
+            self._session.now = self._loop.time()
+            self._session.consume(stream, size)
+            self._output.soon()
+
+    def discard(self, stream: Stream, size: int) -> None:
+        """Drop bytes for a stream that was closed here.
+
+        A few stragglers do no harm. A peer that goes on for half a window is writing in earnest what nobody will read:
+        it is told so by a reset, once all that we have written is out.
+        """
+        if stream.sending is not Half.ENDED:
+            self._session.consume(stream, size)
+        else:
+            stream.consumed += size
+            if stream.consumed * 2 >= stream.window:
+                self.reset(stream)
+
+    def settle(self, stream: Stream) -> None:
+        """Stop the time limits of a stream, if it has ended."""
+        if stream.ended:
+            self._opening.discard(stream)
+            self._closing.discard(stream)
+
+    def stop(self) -> None:
+        """Stop all time limits."""
+        self._opening.clear()
+        self._closing.clear()
+
+    def report(self, message: str, error: Exception, transport: asyncio.Transport) -> None:
+        """Tell the loop's exception handler of a protocol's error."""
+        self._loop.call_exception_handler(
+            {"message": message, "exception": error, "transport": transport, "protocol": transport.get_protocol()}
+        )
+
+    def _open_expired(self, stream: Stream) -> None:
+        timeout = self._config.stream_open_timeout
+        self._expire(stream, f"the peer has not acknowledged stream {stream.id} within {timeout:g} s")
+
+    def _close_expired(self, stream: Stream) -> None:
+        timeout = self._config.stream_close_timeout
+        self._expire(stream, f"stream {stream.id} has not ended within {timeout:g} s of being closed")
+
+    def _expire(self, stream: Stream, message: str) -> None:
+        transport = stream.owner
+        self.reset(stream)
+        if transport is not None:
+            transport.cut(LinkTimeout(message))
