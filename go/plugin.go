@@ -17,6 +17,7 @@ package plugmux
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -46,7 +47,8 @@ type Config struct {
 	Socket string
 
 	// Background runs in a goroutine of its own after every successful registration. Its context reaches the runtime
-	// (see [Host]) and ends when the link does, or when the plugin is asked to end; the plugin then waits for it.
+	// (see [Host]) and ends when the link does, or when the plugin is asked to end; the plugin
+	// then waits up to 2 s for it.
 	Background func(context.Context)
 
 	// ProtocolVersions are the versions of the application's own protocol that the plugin speaks; 1 by default.
@@ -178,7 +180,11 @@ func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) er
 	case <-link.session.CloseChan():
 	}
 	leave()
-	<-background
+	select {
+	case <-background:
+	case <-time.After(closeTimeout):
+		slog.Warn("Config.Background has not ended with its context")
+	}
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"connectrpc.com/connect"
 	kvv1 "plugmux.dev/examples/gen/go/kv/v1"
 	"plugmux.dev/examples/gen/go/kv/v1/kvv1connect"
+	"plugmux.dev/gen/go/accesscontrol/v1/accesscontrolv1connect"
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
 	"plugmux.dev/gen/go/plugins/v1/pluginsv1connect"
 	"plugmux.dev/go/plugmuxtest"
@@ -113,6 +114,26 @@ func TestWhatIsServedIsAnnounced(t *testing.T) {
 	}
 	if request.GetSecretsProvider().GetPattern() != "a/**" {
 		t.Error(request.GetMetadata())
+	}
+}
+
+func TestAnAccessControlPluginIsAnnouncedAsOne(t *testing.T) {
+	link, _ := run(t, plugmuxtest.Options{}, Config{}, AccessControl(accesscontrolv1connect.UnimplementedAccessControlServiceHandler{}))
+	if request := registered(t, link); request.GetAccessControlModule() == nil || len(request.GetServices()) != 0 {
+		t.Error(request)
+	}
+}
+
+func TestABackgroundThatDoesNotEndDoesNotKeepThePluginAlive(t *testing.T) {
+	forever := make(chan struct{})
+	defer close(forever)
+	link, ended := run(t, plugmuxtest.Options{}, Config{Background: func(context.Context) { <-forever }})
+	registered(t, link)
+	if err := link.Shutdown(testContext(t)); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
