@@ -1,0 +1,20 @@
+/** A plugin that does not make its end easy: a timer keeps its loop alive, and a child of its own outlives it. */
+
+import { spawn } from "node:child_process";
+import { plugin } from "../src/index.js";
+
+setInterval(() => {}, 60_000);
+console.log("a plugin may print what it likes");
+
+await plugin({
+  version: "v1.2.3",
+  secrets: {
+    pattern: "fixture/**",
+    *get() {
+      const seen = Object.keys(process.env).filter((name) => name.endsWith("_LAUNCH_CFG"));
+      yield { id: "fixture/environment", value: JSON.stringify(seen) };
+      const child = spawn("sleep", ["30"], { stdio: "ignore", detached: true });
+      yield { id: "fixture/grandchild", value: String(child.pid) };
+    },
+  },
+});
