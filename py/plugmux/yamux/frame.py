@@ -29,6 +29,7 @@ __all__ = [
     "WINDOW_UPDATE",
     "GoAwayCode",
     "describe",
+    "describe_code",
     "pack_header",
     "unpack_header",
 ]
@@ -71,6 +72,11 @@ unpack_header = _HEADER.unpack_from
 """Read `(version, type, flags, stream id, length)` from a buffer at an offset."""
 
 _TYPE_NAMES = {DATA: "data", WINDOW_UPDATE: "window update", PING: "ping", GO_AWAY: "go-away"}
+_CODE_NAMES: dict[int, str] = {
+    GoAwayCode.NORMAL: "no fault",
+    GoAwayCode.PROTOCOL_ERROR: "a protocol error",
+    GoAwayCode.INTERNAL_ERROR: "an internal error",
+}
 _FLAG_NAMES = {SYN: "SYN", ACK: "ACK", FIN: "FIN", RST: "RST"}
 
 
@@ -86,3 +92,8 @@ def describe(kind: int, flags: int, stream_id: int, length: int) -> str:
     if flags & ~FLAGS:
         marks = f"{flags:#06x}"
     return f"{name} frame{' ' + marks if marks else ''} on stream {stream_id}, length {length}"
+
+
+def describe_code(code: int) -> str:
+    """Name the code of a go-away in an error message."""
+    return _CODE_NAMES.get(code, f"the unknown code {code}")

@@ -55,6 +55,7 @@ from .frame import (
     WINDOW_UPDATE,
     GoAwayCode,
     describe,
+    describe_code,
 )
 from .ids import PeerIds
 from .outbox import MAX_FRAME, Outbox
@@ -69,10 +70,6 @@ MAX_UNREAD_CONTROL: Final = 1024 * 1024
 
 _PLACED: Final = (Handshake.SYN_OWED, Handshake.SYN_SENT)
 _SILENT: Final = (Handshake.HELD, Handshake.SYN_OWED, Handshake.SYN_RECEIVED)
-_GO_AWAY_REASONS: Final[dict[int, str]] = {
-    GoAwayCode.PROTOCOL_ERROR: "a protocol error",
-    GoAwayCode.INTERNAL_ERROR: "an internal error",
-}
 
 
 class Session:
@@ -106,7 +103,7 @@ class Session:
         self._reader = FrameReader(self._receive_frame, self._receive_payload)
         self._payload_stream: Stream | None = None
         self._payload_ends = False
-        self._outbox = Outbox(self._drained, self._finished)
+        self._outbox = Outbox(lambda stream: self._events.append(StreamDrained(stream)), self._finished)
         self._backlog = Backlog(config.accept_backlog)
         self._unaccepted = 0
         self._pings = Pings()
@@ -132,7 +129,7 @@ class Session:
         self.streams[stream.id] = stream
         self._backlog.enter(stream)
         self._outbox.enqueue(stream)
-        self._widen(stream)
+        self._growth.begin(stream)
         return stream
 
     def accept(self, stream: Stream) -> None:
@@ -141,7 +138,7 @@ class Session:
             return
         self._unaccepted -= 1
         self._outbox.owe_ack(stream)
-        self._widen(stream)
+        self._growth.begin(stream)
         if stream.pending or stream.sending is Half.ENDING:
             self._outbox.enqueue(stream)
 
@@ -372,8 +369,7 @@ class Session:
                 self._events.append(StreamWasReset(stream, error))
                 self._forget(stream)
         else:
-            reason = _GO_AWAY_REASONS.get(code, f"the unknown code {code}")
-            self._fail(SessionClosed(f"the peer ended the session for {reason}"), tell=False)
+            self._fail(SessionClosed(f"the peer ended the session for {describe_code(code)}"), tell=False)
 
     # Outgoing.
 
@@ -400,26 +396,12 @@ class Session:
     def _credit(self, stream: Stream) -> None:
         if stream.handshake in _SILENT:
             return  # the first frame tells it
-        growth = self._growth
-        if growth.may_grow(stream.window):
-            if growth.rtt is None and self._rtt_ping is None and self.error is None:
-                self._rtt_ping = self.ping()
-            before = stream.window
-            stream.window = growth.next_size(before, self.now - stream.credited_at)
-            stream.consumed += stream.window - before
-        stream.credited_at = self.now
+        if self._growth.wants_round_trip(stream) and self._rtt_ping is None and self.error is None:
+            self._rtt_ping = self.ping()
+        self._growth.refill(stream, self.now)
         self._outbox.credit(stream)
 
     # The life of a stream.
-
-    def _widen(self, stream: Stream) -> None:
-        """Start a stream with the window that is configured; what it has above the wire's is credit to be told."""
-        if self.config.stream_window_size > INITIAL_WINDOW:
-            stream.window = self._growth.take(INITIAL_WINDOW, self.config.stream_window_size)
-            stream.consumed += stream.window - INITIAL_WINDOW
-
-    def _drained(self, stream: Stream) -> None:
-        self._events.append(StreamDrained(stream))
 
     def _finished(self, stream: Stream) -> None:
         stream.sending = Half.ENDED
@@ -433,8 +415,7 @@ class Session:
         stream.sending = stream.receiving = Half.ENDED
         stream.pending = None
         stream.pending_size = 0
-        if stream.window > INITIAL_WINDOW:
-            self._growth.give_back(stream.window - INITIAL_WINDOW)
+        self._growth.end(stream)
         if self._peer_ids.owns(stream.id):
             self._peer_streams -= 1
         if stream.handshake in _PLACED:

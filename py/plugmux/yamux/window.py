@@ -9,6 +9,8 @@ than it started with. What all windows of a session have grown by is kept below 
 from __future__ import annotations
 
 from .config import Config
+from .frame import INITIAL_WINDOW
+from .state import Stream
 
 __all__ = ["WindowGrowth"]
 
@@ -20,36 +22,41 @@ class WindowGrowth:
         rtt: the shortest round trip measured, in seconds; `None` until there is one, and windows stay as they are.
     """
 
-    __slots__ = ("_left", "_maximum", "rtt")
+    __slots__ = ("_initial", "_left", "_maximum", "rtt")
 
     def __init__(self, config: Config) -> None:
         self.rtt: float | None = None
+        self._initial = config.stream_window_size
         self._maximum = config.max_stream_window_size
         self._left = config.max_session_window_growth
-
-    def may_grow(self, size: int) -> bool:
-        """Whether a window of `size` bytes is below its bounds."""
-        return size < self._maximum and self._left > 0
 
     def measured(self, rtt: float) -> None:
         """Take note of a round trip of `rtt` seconds."""
         if self.rtt is None or rtt < self.rtt:
             self.rtt = rtt
 
-    def next_size(self, size: int, elapsed: float) -> int:
-        """The size to go on with, for a window of which half was read within `elapsed` seconds."""
-        if self.rtt is None or elapsed >= 2 * self.rtt:
-            return size
-        return self.take(size, 2 * size)
+    def wants_round_trip(self, stream: Stream) -> bool:
+        """Whether a stream's window could grow if the round trip were known."""
+        return self.rtt is None and stream.window < self._maximum and self._left > 0
 
-    def take(self, size: int, wanted: int) -> int:
-        """Grow from `size` towards `wanted` bytes, as far as the bounds allow."""
-        growth = min(wanted, self._maximum, size + self._left) - size
-        if growth <= 0:
-            return size
+    def begin(self, stream: Stream) -> None:
+        """Start a stream with the window that is configured; what it has above the wire's is credit to be told."""
+        if self._initial > INITIAL_WINDOW:
+            self._widen(stream, self._initial)
+
+    def refill(self, stream: Stream, now: float) -> None:
+        """Note that half a stream's window has been read and is credited now, and widen it if that went fast."""
+        if self.rtt is not None and now - stream.credited_at < 2 * self.rtt:
+            self._widen(stream, 2 * stream.window)
+        stream.credited_at = now
+
+    def end(self, stream: Stream) -> None:
+        """Take back what the window of a stream has grown by."""
+        self._left += stream.window - INITIAL_WINDOW
+
+    def _widen(self, stream: Stream, wanted: int) -> None:
+        size = min(wanted, self._maximum, stream.window + self._left)
+        growth = max(size - stream.window, 0)
         self._left -= growth
-        return size + growth
-
-    def give_back(self, growth: int) -> None:
-        """Return the growth of a window whose stream has ended."""
-        self._left += growth
+        stream.window += growth
+        stream.consumed += growth
