@@ -47,6 +47,7 @@ type link struct {
 	transport *http.Transport
 	gate      gate
 	served    chan error
+	left      chan struct{}   // closed when the plugin's stay is over, and the link about to be closed
 	ctx       context.Context // of everything that is served on the link
 	cancel    context.CancelFunc
 }
@@ -61,7 +62,7 @@ func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler)
 	if err != nil {
 		panic(err) // only a wrong configuration is refused
 	}
-	l := &link{session: session, served: make(chan error, 1), gate: newGate()}
+	l := &link{session: session, served: make(chan error, 1), left: make(chan struct{}), gate: newGate()}
 	l.ctx, l.cancel = context.WithCancel(withLink(context.WithoutCancel(ctx), l))
 	l.transport = &http.Transport{
 		DialContext:        func(context.Context, string, string) (net.Conn, error) { return session.Open() },

@@ -47,8 +47,8 @@ type Config struct {
 	Socket string
 
 	// Background runs in a goroutine of its own after every successful registration. Its context reaches the runtime
-	// (see [Host]) and ends when the link does, or when the plugin is asked to end; the plugin
-	// then waits up to 2 s for it.
+	// (see [Host]) and ends when the link does, or when the plugin is asked to end. The plugin then waits up to 2 s for
+	// it, with its link still open: this is where it may clean up.
 	Background func(context.Context)
 
 	// ProtocolVersions are the versions of the application's own protocol that the plugin speaks; 1 by default.
@@ -161,6 +161,7 @@ func (p *plugin) serveDialling(ctx context.Context, socket string) error {
 // runtime has asked is answered first.
 func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) error {
 	defer link.close()
+	defer close(link.left)
 	if err := link.register(ctx, p.announcement, timeout); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -191,9 +192,12 @@ func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) er
 // shutdownService is what every plugin serves beside its own services.
 type shutdownService struct{ plugin *plugin }
 
-// Shutdown answers at once; the link stays until the answer has been read.
-func (s shutdownService) Shutdown(context.Context, *pluginsv1.ShutdownRequest) (*pluginsv1.ShutdownResponse, error) {
+// Shutdown answers when the plugin has cleaned up; the link stays until the answer has been read.
+func (s shutdownService) Shutdown(ctx context.Context, _ *pluginsv1.ShutdownRequest) (*pluginsv1.ShutdownResponse, error) {
 	s.plugin.stop()
+	if link, err := linkOf(ctx); err == nil {
+		<-link.left
+	}
 	return &pluginsv1.ShutdownResponse{}, nil
 }
 

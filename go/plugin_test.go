@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,6 +122,19 @@ func TestAnAccessControlPluginIsAnnouncedAsOne(t *testing.T) {
 	link, _ := run(t, plugmuxtest.Options{}, Config{}, AccessControl(accesscontrolv1connect.UnimplementedAccessControlServiceHandler{}))
 	if request := registered(t, link); request.GetAccessControlModule() == nil || len(request.GetServices()) != 0 {
 		t.Error(request)
+	}
+}
+
+func TestShutdownIsAnsweredAfterTheBackgroundHasCleanedUp(t *testing.T) {
+	var cleaned atomic.Bool
+	link, _ := run(t, plugmuxtest.Options{}, Config{Background: func(ctx context.Context) {
+		<-ctx.Done()
+		cleaned.Store(true)
+	}})
+	fetch(t, link, "/registered") // is answered once the plugin knows that it is registered
+	service := pluginsv1connect.NewPluginServiceClient(link.Client(), plugmuxtest.BaseURL)
+	if _, err := service.Shutdown(testContext(t), &pluginsv1.ShutdownRequest{}); err != nil || !cleaned.Load() {
+		t.Error(err, cleaned.Load())
 	}
 }
 
