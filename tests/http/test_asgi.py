@@ -73,6 +73,8 @@ async def test_a_target_in_absolute_form_gives_its_path(harness: Harness) -> Non
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == ("/a/b", b"/a/b", b"c")
     scope = await scope_of(harness, b"GET http://h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n")
     assert (scope["path"], scope["query_string"]) == ("/", b"")
+    scope = await scope_of(harness, b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert scope["path"] == "*"
 
 
 @pytest.mark.parametrize(

@@ -333,6 +333,26 @@ async def test_pipelined_requests_are_read_ahead_only_so_far(harness: Harness) -
         got += await wire.until(b"\r\n\r\n")
 
 
+@both
+async def test_a_caller_that_reads_no_responses_is_read_no_further(harness: Harness, make: Any) -> None:
+    server = harness.server(make(), buffer_bytes=1000)
+    wire = Wire()
+    transport = join(wire, server.protocol())
+    wire.transport.pause_reading()
+    large = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n" + bytes(20_000)
+    for _ in range(100):
+        wire.send(large)
+    for _ in range(300):
+        await asyncio.sleep(0)
+    assert len(transport.peer.writes) < 10
+    wire.transport.resume_reading()
+    got = b""
+    while got.count(b"200 OK") < 100 or not got.endswith(bytes(20_000)):
+        got += await wire.until(bytes(20_000))
+    wire.send(POST)
+    await wire.until(b"hello")
+
+
 async def test_shutdown_lets_requests_under_way_finish_and_refuses_new_ones(harness: Harness) -> None:
     began, release = asyncio.Event(), asyncio.Event()
 

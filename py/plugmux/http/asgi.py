@@ -262,6 +262,8 @@ class ASGIExchange:
 
     def _scope(self, *, upgradable: bool) -> Message:
         request, connection = self._request, self._connection
+        transport = connection.transport
+        sockname = transport.get_extra_info("sockname")
         extensions: dict[str, object] = {"plugmux.connection": request.connection}
         if upgradable:
             extensions["plugmux.upgrade"] = self._upgrade
@@ -270,14 +272,14 @@ class ASGIExchange:
             "asgi": dict(ASGI),
             "http_version": self._version.decode("ascii"),
             "method": request.method,
-            "scheme": connection.scheme,
+            "scheme": "http" if transport.get_extra_info("sslcontext") is None else "https",
             "path": unquote_to_bytes(request.path).decode("utf-8", "replace"),
             "raw_path": request.path.encode("ascii"),
             "query_string": request.query,
             "root_path": "",
             "headers": request.headers,
-            "client": connection.client,
-            "server": connection.address,
+            "client": _host_and_port(transport.get_extra_info("peername")),
+            "server": (sockname, None) if isinstance(sockname, str) and sockname else _host_and_port(sockname),
             "extensions": extensions,
         }
         if connection.server.state is not None:
@@ -313,3 +315,7 @@ class ASGIExchange:
             self._connection.fail()
         else:
             self._connection.respond(plain_answer(500))
+
+
+def _host_and_port(name: object) -> tuple[str, int] | None:
+    return (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else None

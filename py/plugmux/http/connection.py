@@ -18,8 +18,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import socket
-import struct
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,9 +28,9 @@ from ..exchange import Complete, RequestHead
 from .asgi import ASGIExchange
 from .direct import DirectExchange
 from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_answer, response_head
-from .handover import hand_over
 from .heads import Head
 from .reader import Body, Buffer, HeadReader, RemoteProtocolError
+from .transports import break_off, hand_over
 
 if TYPE_CHECKING:
     from .server import Server
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["ServerConnection"]
 
 logger = logging.getLogger("plugmux.http")
-
-NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Phase(enum.Enum):
@@ -121,11 +117,11 @@ class ServerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
-        if phase is Phase.HEAD:
+        if phase is Phase.HEAD and self._writable is None:
             self._read_head(data)
         elif phase is Phase.REQUEST:
             self._read_body((data,))
-        elif phase is Phase.RESPONSE:
+        elif phase is Phase.HEAD or phase is Phase.RESPONSE:
             self._rest += data
             if len(self._rest) > self.server.limits.buffer_bytes:
                 self.pause_reading()
@@ -144,8 +140,18 @@ class ServerConnection(asyncio.Protocol):
         if self._writable is not None:
             self._writable.set()
             self._writable = None
+            self._go_on()
 
     # Reading
+
+    def _go_on(self) -> None:
+        """Read the next request, unless the caller does not read its responses."""
+        if self._phase is Phase.HEAD and self._writable is None:
+            self.resume_reading()
+            if self._rest:
+                rest = bytes(self._rest)
+                self._rest.clear()
+                self._read_head(rest)
 
     def _read_head(self, data: bytes) -> None:
         reader = self._reader
@@ -247,7 +253,7 @@ class ServerConnection(asyncio.Protocol):
         if phase in (Phase.REQUEST, Phase.RESPONSE):
             assert self._exchange is not None
             self._exchange.disconnect()
-            _break_off(self.transport)
+            break_off(self.transport)
         self.resume_writing()
 
     # What an exchange calls
@@ -278,11 +284,7 @@ class ServerConnection(asyncio.Protocol):
         if self._phase is Phase.RESPONSE and not close:
             self._phase = Phase.HEAD
             self.server.idle.add(self)
-            self.resume_reading()
-            if self._rest:
-                rest = bytes(self._rest)
-                self._rest.clear()
-                self._read_head(rest)
+            self._go_on()
         elif self._phase is Phase.REQUEST:
             self._linger()
         elif self._phase is Phase.RESPONSE:
@@ -305,7 +307,7 @@ class ServerConnection(asyncio.Protocol):
         """The response has begun and cannot be completed."""
         if self._phase is not Phase.OVER:
             self._phase = Phase.OVER
-            _break_off(self.transport)
+            break_off(self.transport)
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start the task of an exchange, which is the server's to await when it shuts down."""
@@ -359,22 +361,6 @@ class ServerConnection(asyncio.Protocol):
         """Whether the connection ends with the response under way."""
         return not self._keep or self.server.closing
 
-    @property
-    def scheme(self) -> str:
-        """`"https"` where the transport is encrypted, else `"http"`."""
-        return "http" if self.transport.get_extra_info("sslcontext") is None else "https"
-
-    @property
-    def client(self) -> tuple[str, int] | None:
-        """The caller's address and port, as ASGI has it; `None` where it has none."""
-        return _host_and_port(self.transport.get_extra_info("peername"))
-
-    @property
-    def address(self) -> tuple[str, int | None] | None:
-        """Our own address and port, or the path of our unix socket; `None` where there is none."""
-        name = self.transport.get_extra_info("sockname")
-        return (name, None) if isinstance(name, str) and name else _host_and_port(name)
-
     def abort(self) -> None:
         """Cut the connection off; its exchange is cancelled with it."""
         self._caller_gone()
@@ -396,19 +382,3 @@ class ServerConnection(asyncio.Protocol):
         server.bodies.discard(self)
         server.lingering.discard(self)
         server.left()
-
-
-def _host_and_port(name: object) -> tuple[str, int] | None:
-    return (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else None
-
-
-def _break_off(transport: asyncio.Transport) -> None:
-    """Abort a connection so that the caller cannot take half a response for a whole one.
-
-    A body that reaches to the end of the connection (HTTP/1.0) looks whole after FIN, so TCP must end with RST. A mux
-    stream is reset by `abort`; the socket that it knows is its link's, and none of ours.
-    """
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family != socket.AF_UNIX and transport.get_extra_info("stream_id") is None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
-    transport.abort()

@@ -12,9 +12,9 @@ from ..errors import ExchangeError
 from ..exchange import Headers
 from .client import Open
 from .fields import encode_fields, request_line
-from .handover import hand_over
 from .reader import Body, Buffer, HeadReader, RemoteProtocolError
 from .roundtrip import HEAD_LIMIT
+from .transports import hand_over
 
 __all__ = ["upgrade"]
 

@@ -1,12 +1,16 @@
-"""A connection that changes its protocol: what both ends of an HTTP upgrade need."""
+"""What HTTP does with a transport beside reading and writing: give it to another protocol, or break it off."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 
 from ..pipes import feed
 
-__all__ = ["hand_over"]
+__all__ = ["break_off", "hand_over"]
+
+NO_LINGER = struct.pack("ii", 1, 0)
 
 
 def hand_over(
@@ -29,3 +33,15 @@ def hand_over(
     protocol.connection_made(transport)
     if rest:
         feed(protocol, rest)
+
+
+def break_off(transport: asyncio.Transport) -> None:
+    """Abort a connection so that the caller cannot take half a response for a whole one.
+
+    A body that reaches to the end of the connection (HTTP/1.0) looks whole after FIN, so TCP must end with RST. A mux
+    stream is reset by `abort`; the socket that it knows is its link's, and none of ours.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family != socket.AF_UNIX and transport.get_extra_info("stream_id") is None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+    transport.abort()
