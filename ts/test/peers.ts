@@ -2,7 +2,7 @@
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
@@ -18,6 +18,13 @@ export function buildGoPeer(): { readonly program: string; readonly remove: () =
   const program = join(directory, "peer");
   execFileSync("go", ["build", "-o", program, "."], { cwd: join(ROOT, "tests/interop/yamux/peer"), stdio: "inherit" });
   return { program, remove: () => rmSync(directory, { recursive: true }) };
+}
+
+/** The command that runs the Python peer: with the virtual environment of the checkout, or the Python on PATH. */
+export function pythonPeer(): string[] {
+  const own = join(ROOT, ".venv/bin/python");
+  const environment = `PYTHONPATH=${["py", "gen/python", "tests"].map((path) => join(ROOT, path)).join(":")}`;
+  return ["env", environment, existsSync(own) ? own : "python3", join(ROOT, "ts/test/python_peer.py")];
 }
 
 /** A running peer and the mux that is joined to it. */

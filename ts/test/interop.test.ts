@@ -1,12 +1,17 @@
-/** Against hashicorp/yamux, in both roles. */
+/** Against other people's yamux, hashicorp's in Go and the one of this repository in Python, in both roles. */
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { callMany, Mode, serve, type Tally } from "./exchange.js";
-import { buildGoPeer, Peer } from "./peers.js";
+import { buildGoPeer, Peer, pythonPeer } from "./peers.js";
 
 const MIB = 1024 * 1024;
-const LARGE_WINDOW = { streamWindowSize: MIB, maxStreamWindowSize: 4 * MIB };
+const WINDOWS = {
+  "the wire's windows": [{ maxStreamWindowSize: MIB / 4 }, []],
+  "growing windows": [{}, []],
+  "large windows": [{ streamWindowSize: MIB }, [`-window=${MIB}`]],
+} as const;
+const ROLES = ["client", "server"] as const;
 
 let go: ReturnType<typeof buildGoPeer>;
 before(() => {
@@ -14,32 +19,33 @@ before(() => {
 });
 after(() => go.remove());
 
-for (const role of ["client", "server"] as const) {
-  for (const [windows, config, options] of [
-    ["small windows", {}, []],
-    ["large windows", LARGE_WINDOW, [`-window=${MIB}`]],
-  ] as const) {
-    describe(`as the ${role} of Go's yamux, with ${windows}`, () => {
-      for (const count of [1, 100, 1000]) {
-        test(`${count} streams at once are answered by Go`, async () => {
-          const peer = Peer.start([go.program, ...options], role, config);
-          const tally = await callMany(peer.mux, count, 24 * MIB, 8 * MIB, [Mode.plain, Mode.halfClose, Mode.abandon]);
-          assert.deepEqual(tally, { ok: count, reset: 0, errors: [] });
-          await peer.stop();
-        });
+const PEERS = {
+  Go: () => [go.program],
+  Python: () => pythonPeer(),
+} as const;
 
-        test(`${count} streams at once are answered by us`, async () => {
-          const peer = Peer.start([go.program, ...options], role, config);
+for (const [language, command] of Object.entries(PEERS)) {
+  for (const role of ROLES) {
+    for (const [windows, [config, options]] of Object.entries(WINDOWS)) {
+      for (const count of [1, 100, 1000]) {
+        test(`as the ${role}, with ${windows}: ${count} streams at once each way with ${language}`, async () => {
+          const peer = Peer.start([...command(), ...options], role, config);
           serve(peer.mux);
-          const told: unknown = await peer.tell(`call ${count} ${24 * MIB} ${8 * MIB} ${count}`);
+          const [ours, told] = await Promise.all([
+            callMany(peer.mux, count, 24 * MIB, 8 * MIB, [Mode.plain, Mode.halfClose, Mode.abandon]),
+            peer.tell(`call ${count} ${24 * MIB} ${8 * MIB} ${count}`) as Promise<unknown>,
+          ]);
           const { ok, reset, errors } = told as Tally;
-          assert.deepEqual([ok + reset, errors], [count, null]);
+          assert.deepEqual(ours, { ok: count, reset: 0, errors: [] });
+          assert.deepEqual([ok + reset, errors ?? []], [count, []]);
           await peer.stop();
         });
       }
-    });
+    }
   }
+}
 
+for (const role of ROLES) {
   describe(`as the ${role} of Go's yamux`, () => {
     test("both sides measure the round trip", async () => {
       const peer = Peer.start([go.program], role);

@@ -1,0 +1,47 @@
+"""The mux of this repository in Python as the other end, on an inherited socket, steered by lines on stdin.
+
+It takes the same options and commands as the Go peer in tests/interop/yamux/peer, as far as the tests use them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import socket
+import sys
+from typing import Any
+
+from plugmux.yamux import Config, Mux
+from support.yamux_exchange import Servers, call_many
+
+
+async def answer(mux: Mux, words: list[str]) -> dict[str, Any]:
+    match words:
+        case ["call", *numbers]:
+            count, total, largest, seed = map(int, numbers)
+            return dataclasses.asdict(await call_many(mux, count, total, largest, seed))
+        case ["ping"]:
+            return {"rtt": await mux.ping(), "error": ""}
+        case _:
+            return {"error": "no such command"}
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-fd", type=int)
+    parser.add_argument("-client", type=json.loads)
+    parser.add_argument("-window", type=int, default=256 * 1024)
+    options = parser.parse_args()
+    mux = Mux(client=options.client, config=Config(stream_window_size=options.window))
+    loop = asyncio.get_running_loop()
+    await loop.create_unix_connection(lambda: mux, sock=socket.socket(fileno=options.fd))
+    servers = Servers(mux)
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        print(json.dumps(await answer(mux, line.split())), flush=True)
+    await servers.wait()
+    await mux.close()
+
+
+asyncio.run(main())
