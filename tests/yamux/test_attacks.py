@@ -216,6 +216,17 @@ async def test_unread_streams_are_bounded_by_their_windows_and_stop_no_other() -
         writer.close()
 
 
+async def test_a_window_of_tiny_frames_takes_no_more_than_a_window() -> None:
+    async with bare_peer(listen=None) as (mux, reader, writer):
+        writer.write(syn(1))
+        await answered(reader, writer)
+        with memory_below(2 * MIB):
+            for _ in range(INITIAL_WINDOW // 4096):
+                writer.write((pack_header(DATA, 0, 1, 1) + b"x") * 4096)
+                await answered(reader, writer)
+        assert mux.stream_count == 1
+
+
 async def test_new_streams_after_a_go_away_are_reset_and_old_ones_go_on() -> None:
     async with bare_peer(listen=Echo) as (mux, reader, writer):
         writer.write(syn(1, b"a"))

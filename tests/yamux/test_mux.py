@@ -256,3 +256,14 @@ async def test_a_small_call_passes_a_large_one() -> None:
         assert transport.get_write_buffer_size() > 25_000_000
         writer.close()
         transport.abort()
+
+
+async def test_openers_that_wait_are_told_of_the_peers_go_away() -> None:
+    async with bare_peer(client=True, config=Config(accept_backlog=1)) as (mux, _, writer):
+        mux.open(Recorder())
+        opener = asyncio.create_task(mux.create_connection(Recorder))
+        await asyncio.sleep(0)
+        writer.write(pack_header(GO_AWAY, 0, 0, 0))
+        with pytest.raises(SessionClosed, match="go-away"):
+            await opener
+        assert not mux.closed

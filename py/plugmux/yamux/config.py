@@ -17,7 +17,7 @@ class Config:
     Args:
         accept_backlog: streams that may wait for being accepted; further ones are reset. The same number limits how
             many of our own streams wait for the peer's ACK, because peers have the same backlog. Default 256.
-        max_streams: streams that the peer may have open at once; further ones are reset. Default 65,536.
+        max_streams: streams that the peer may have open at once; further ones are reset. Default 16,384.
         enable_keep_alive: whether a silent peer is pinged, and the session ended when it stays silent.
         keep_alive_interval: seconds of silence after which a ping goes out. Default 30.
         connection_write_timeout: seconds that the connection may take no byte, and a ping may stay unanswered,
@@ -37,7 +37,7 @@ class Config:
     """
 
     accept_backlog: int = 256
-    max_streams: int = 65_536
+    max_streams: int = 16_384
     enable_keep_alive: bool = True
     keep_alive_interval: float = 30.0
     connection_write_timeout: float = 10.0

@@ -17,6 +17,7 @@ from .config import Config
 from .events import (
     DataReceived,
     Event,
+    GoAwayReceived,
     PongReceived,
     SessionEnded,
     StreamAcknowledged,
@@ -102,7 +103,7 @@ class Mux(asyncio.BufferedProtocol):
 
         Cancelling gives up the place in the queue.
         """
-        while self._state is _State.RUNNING and self._session.backlog_full:
+        while self._state is _State.RUNNING and not self._session.remote_go_away and self._session.backlog_full:
             await self._openers.wait()
         protocol = factory()
         return self.open(protocol), protocol
@@ -194,16 +195,13 @@ class Mux(asyncio.BufferedProtocol):
 
     def abort(self, reason: BaseException | None = None) -> None:
         """End the session at once; every stream and every waiter is told `reason`."""
-        if self._state is not _State.RUNNING:
-            return
-        reason = reason or SessionClosed("the session was aborted here")
-        if isinstance(reason, LinkError):
-            error = reason
-        else:
-            error = SessionClosed(f"the session was aborted here: {reason}")
-            error.__cause__ = reason
-        self._end(reason, error)
-        self._transport.abort()
+        if self._state is _State.RUNNING:
+            error = reason = reason or SessionClosed("the session was aborted here")
+            if not isinstance(error, LinkError):
+                error = SessionClosed(f"the session was aborted here: {reason}")
+                error.__cause__ = reason
+            self._end(reason, error)
+            self._transport.abort()
 
     async def wait_closed(self) -> None:
         """Wait until the session has ended and its connection is closed. It may be cancelled at will."""
@@ -284,9 +282,7 @@ class Mux(asyncio.BufferedProtocol):
                 elif not event.stream.ended:
                     self._port.discard(event.stream, len(event.data))
             else:
-                handle = _HANDLERS.get(type(event))
-                if handle is not None:
-                    handle(self, event)
+                _HANDLERS[type(event)](self, event)
 
     def _on_opened(self, event: StreamOpened) -> None:
         transport = StreamTransport(self._port, event.stream)
@@ -336,6 +332,9 @@ class Mux(asyncio.BufferedProtocol):
         waiter = self._pings.pop(event.ping_id, None)
         if waiter is not None and not waiter.done():
             waiter.set_result(event.rtt)
+
+    def _on_go_away(self, event: GoAwayReceived) -> None:
+        self._openers.wake()
 
     def _on_session_ended(self, event: SessionEnded) -> None:
         self._finish_output()
@@ -395,5 +394,6 @@ _HANDLERS: Final[dict[type[Event], Callable[[Mux, Any], None]]] = {
     StreamFinished: Mux._on_finished,
     StreamWasReset: Mux._on_reset,
     PongReceived: Mux._on_pong,
+    GoAwayReceived: Mux._on_go_away,
     SessionEnded: Mux._on_session_ended,
 }

@@ -54,7 +54,7 @@ class StreamTransport(asyncio.Transport):
         self._receive: Callable[[bytes], None] | None = None
         self._reading = True
         # What the protocol does not read yet, in order; `None` in it is the end of the stream.
-        self._inbox: deque[bytes | None] | None = None
+        self._inbox: deque[bytearray | None] | None = None
         self._high = HIGH_WATER
         self._low = HIGH_WATER // 4
         self._waits = False  # whether the protocol was told to pause writing
@@ -240,10 +240,16 @@ class StreamTransport(asyncio.Transport):
 
     # Inside.
 
-    def _hold(self, item: bytes | None) -> None:
+    def _hold(self, data: bytes | None) -> None:
         if self._inbox is None:
             self._inbox = deque()
-        self._inbox.append(item)
+        last = self._inbox[-1] if self._inbox else None
+        if data is None:
+            self._inbox.append(None)
+        elif last is None:
+            self._inbox.append(bytearray(data))
+        else:
+            last += data  # in one piece: a window of tiny frames must not take more than a window of memory
 
     def _deliver(self) -> None:
         while self._inbox and self._reading and self._state is _State.OPEN:
@@ -252,7 +258,7 @@ class StreamTransport(asyncio.Transport):
                 self._tell_eof()
                 continue
             try:
-                self._receive(item)  # type: ignore[misc]
+                self._receive(bytes(item))  # type: ignore[misc]
             except Exception as error:
                 self._fail("data_received", error)
             self._consumed(len(item))
