@@ -241,3 +241,23 @@ async def test_a_stream_is_framed_message_by_message(transport: MemoryTransport)
     messages = EnvelopeReader(100).feed(reply.body)
     assert messages[:2] == [(0, CountResponse(number=n).SerializeToString()) for n in (1, 2)]
     assert end_of(reply) == {"metadata": {"x-count": ["ends"]}}
+
+
+async def test_a_caller_that_has_gone_when_a_message_is_sent_is_no_failure_of_the_handler(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events = iter([{"type": "http.request", "body": envelope(b"\x08\x09"), "more_body": False}])
+
+    async def receive() -> Any:
+        if (event := next(events, None)) is None:
+            await asyncio.Event().wait()
+        return event
+
+    async def send(event: Any) -> None:
+        if event["type"] == "http.response.body":
+            raise ConnectionResetError("gone")
+
+    scope = {"type": "http", "method": "POST", "path": COUNT, "query_string": b"", "headers": [STREAM]}
+    with pytest.raises(ConnectionResetError, match="gone"):
+        await App([Echo()])(scope, receive, send)
+    assert caplog.records == []

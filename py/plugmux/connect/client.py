@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from ..errors import ConfigError
 from ..exchange import ClientTransport, Complete, Headers, Request
 from .client_stream import BidiStream, ServerStream, StreamingCall
-from .client_wire import carry, merged, message_of, too_late
+from .client_wire import CallOptions, carry, merged, message_of, too_late
 from .codec import Codec, codec_named
 from .compression import Compression, accept_encoding, named
 from .context import Context
@@ -107,15 +107,9 @@ class Client:
         """The same client with other options, those of the constructor: `kv.using(codec="json").get(...)`."""
         return type(self)(self._transport, **{**self._options, **options})
 
-    async def _unary(
-        self,
-        method: MethodSpec[Req, Res],
-        request: Req,
-        timeout: float | None,
-        headers: MetadataLike | None,
-        context: Context | None,
-    ) -> Res:
+    async def _unary(self, method: MethodSpec[Req, Res], request: Req, *options: *CallOptions) -> Res:
         """Make a unary call."""
+        timeout, headers, context = options
         if timeout is None:
             timeout = self._timeout
         fields = Metadata(headers).raw if headers else ()
@@ -203,35 +197,25 @@ class Client:
             headers.append(timeout_field(timeout))
         return Request(path, headers, b"", "GET", timeout, True)
 
-    def _streaming(
-        self, method: MethodSpec[Any, Any], timeout: float | None, headers: MetadataLike | None, context: Context | None
-    ) -> tuple[StreamingCall, Context]:
+    def _streaming(self, method: MethodSpec[Any, Any], *options: *CallOptions) -> tuple[StreamingCall, Context]:
+        timeout, headers, context = options
         context = self._begin(method, Metadata(headers).raw if headers else (), context)
         call = StreamingCall(self, method, self._timeout if timeout is None else timeout)
         return call, context
 
-    def _server_stream(
-        self,
-        method: MethodSpec[Req, Res],
-        request: Req,
-        timeout: float | None,
-        headers: MetadataLike | None,
-        context: Context | None,
-    ) -> ServerStream[Res]:
+    def _server_stream(self, method: MethodSpec[Req, Res], request: Req, *options: *CallOptions) -> ServerStream[Res]:
         """Make a call that is answered by a stream."""
-        call, context = self._streaming(method, timeout, headers, context)
+        call, context = self._streaming(method, *options)
         return ServerStream(call.run(_one(request), context), context)
 
     async def _client_stream(
         self,
         method: MethodSpec[Req, Res],
         requests: AsyncIterable[Req] | Iterable[Req],
-        timeout: float | None,
-        headers: MetadataLike | None,
-        context: Context | None,
+        *options: *CallOptions,
     ) -> Res:
         """Make a call of many requests and one response."""
-        call, context = self._streaming(method, timeout, headers, context)
+        call, context = self._streaming(method, *options)
         replies = call.run(each(requests), context)
         try:
             reply: Res = await only(replies, "response")
@@ -239,11 +223,9 @@ class Client:
             await close(replies)
         return reply
 
-    def _bidi_stream(
-        self, method: MethodSpec[Req, Res], timeout: float | None, headers: MetadataLike | None, context: Context | None
-    ) -> BidiStream[Req, Res]:
+    def _bidi_stream(self, method: MethodSpec[Req, Res], *options: *CallOptions) -> BidiStream[Req, Res]:
         """Make a call of streams both ways."""
-        call, context = self._streaming(method, timeout, headers, context)
+        call, context = self._streaming(method, *options)
         return BidiStream(call.run, context)
 
 
@@ -272,9 +254,9 @@ def transport_of(target: Any) -> ClientTransport:
         if callable(getattr(candidate, "fetch", None)) and callable(getattr(candidate, "send", None)):
             found: ClientTransport = candidate
             return found
-    if type(target).__module__.partition(".")[0] in {"httpx", "httpx2"} or hasattr(target, "aclose"):
-        from .httpx import HttpxTransport
+    from .httpx import HttpxTransport, package_of
 
+    if hasattr(target, "aclose") and package_of(type(target)) is not None:
         return HttpxTransport(target)
     raise ConfigError(
         f"{target!r} cannot carry calls: give a ClientTransport, an object with a `transport`, or an httpx client"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from ..errors import BodyTooLarge, ExchangeError, LinkError
 from ..exchange import Complete, Headers
@@ -13,14 +13,27 @@ from .compression import decompressed, installed
 from .context import Context
 from .error import RpcError, error_from_json
 from .limits import Limits, too_large
-from .metadata import Metadata
+from .metadata import Metadata, MetadataLike
 from .spec import MethodSpec
 from .trace import TRACE
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-__all__ = ["carry", "merged", "message_of", "protocol_error", "received", "same_type", "too_late", "translated"]
+__all__ = [
+    "CallOptions",
+    "carry",
+    "merged",
+    "message_of",
+    "protocol_error",
+    "received",
+    "same_type",
+    "too_late",
+    "translated",
+]
+
+CallOptions: TypeAlias = tuple[float | None, "MetadataLike | None", Context | None]
+"""What the caller may give with each call: its timeout, header fields, and a context to fill in."""
 
 T = TypeVar("T")
 Res = TypeVar("Res", bound="Message")

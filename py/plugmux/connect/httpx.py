@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import BodyTooLarge, ExchangeError
 from ..exchange import Complete, Headers, Request
 
-__all__ = ["HttpxTransport"]
+__all__ = ["HttpxTransport", "package_of"]
 
 
 class HttpxTransport:
@@ -26,7 +26,7 @@ class HttpxTransport:
     def __init__(self, client: Any) -> None:
         self._client = client
         # The exceptions of the package that the client is of: httpx and httpx2 have one each.
-        self._package = sys.modules[_package_of(type(client))]
+        self._package = sys.modules[package_of(type(client)) or "httpx"]
 
     async def fetch(self, request: Request, limit: int) -> Complete:
         """Send the request and return its whole response."""
@@ -102,9 +102,7 @@ class _Incoming:
         await self._response.aclose()
 
 
-def _package_of(kind: type) -> str:
-    for base in kind.__mro__:
-        package = base.__module__.partition(".")[0]
-        if package in {"httpx", "httpx2"}:
-            return package
-    raise TypeError(f"{kind.__name__} is not a client of httpx or httpx2")
+def package_of(kind: type) -> str | None:
+    """The package that a class of client is of, `"httpx"` or `"httpx2"`; `None` for neither."""
+    packages = (base.__module__.partition(".")[0] for base in kind.__mro__)
+    return next((package for package in packages if package in {"httpx", "httpx2"}), None)

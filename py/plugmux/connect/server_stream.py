@@ -104,6 +104,13 @@ def _wake(future: asyncio.Future[None] | None) -> None:
         future.set_result(None)
 
 
+class _CallerGoneError(Exception):
+    """Nothing can be sent any more, as the caller has gone; `reason` is what the ASGI server raised."""
+
+    def __init__(self, reason: OSError) -> None:
+        self.reason = reason
+
+
 class StreamCall:
     """One streaming call, whose head has been read.
 
@@ -147,6 +154,8 @@ class StreamCall:
         except asyncio.CancelledError:
             if not requests.disconnected or task.uncancel() > before:
                 raise
+        except _CallerGoneError as gone:
+            raise gone.reason from None
         finally:
             if token is not None:
                 TRACE.reset(token)
@@ -161,6 +170,8 @@ class StreamCall:
                     await self._send_message(reply)
             finally:
                 await close(replies)
+        except _CallerGoneError:
+            raise
         except Exception as error:
             return failure(error, self._route.method)
         except asyncio.CancelledError:
@@ -176,9 +187,11 @@ class StreamCall:
         data, compressed = self._route.encode(reply, self._terms)
         if not self._started:
             await self._start()
-        await self._send(
-            {"type": "http.response.body", "body": envelope(data, COMPRESSED if compressed else 0), "more_body": True}
-        )
+        body = envelope(data, COMPRESSED if compressed else 0)
+        try:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        except OSError as error:  # how an ASGI server says that the caller has gone: no failure of the handler
+            raise _CallerGoneError(error) from error
 
     async def _start(self) -> None:
         self._started = True

@@ -13,8 +13,7 @@ from .client_stream import ServerStream
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from .context import Context
-    from .metadata import MetadataLike
+    from .client_wire import CallOptions
     from .spec import MethodSpec
 
 __all__ = ["SyncClient"]
@@ -47,45 +46,19 @@ class SyncClient:
 
         return self._runner.run(wait())
 
-    def _unary(
-        self,
-        method: MethodSpec[Req, Res],
-        request: Req,
-        timeout: float | None,
-        headers: MetadataLike | None,
-        context: Context | None,
-    ) -> Res:
-        return self._run(self._client._unary(method, request, timeout, headers, context))
+    def _unary(self, method: MethodSpec[Req, Res], request: Req, *options: *CallOptions) -> Res:
+        return self._run(self._client._unary(method, request, *options))
 
-    def _client_stream(
-        self,
-        method: MethodSpec[Req, Res],
-        requests: Iterable[Req],
-        timeout: float | None,
-        headers: MetadataLike | None,
-        context: Context | None,
-    ) -> Res:
-        return self._run(self._client._client_stream(method, requests, timeout, headers, context))
+    def _client_stream(self, method: MethodSpec[Req, Res], requests: Iterable[Req], *options: *CallOptions) -> Res:
+        return self._run(self._client._client_stream(method, requests, *options))
 
-    def _server_stream(
-        self,
-        method: MethodSpec[Req, Res],
-        request: Req,
-        timeout: float | None,
-        headers: MetadataLike | None,
-        context: Context | None,
-    ) -> Iterator[Res]:
-        return self._iterate(self._client._server_stream(method, request, timeout, headers, context))
+    def _server_stream(self, method: MethodSpec[Req, Res], request: Req, *options: *CallOptions) -> Iterator[Res]:
+        return self._iterate(self._client._server_stream(method, request, *options))
 
     def _bidi_stream(
-        self,
-        method: MethodSpec[Req, Res],
-        requests: Iterable[Req],
-        timeout: float | None,
-        headers: MetadataLike | None,
-        context: Context | None,
+        self, method: MethodSpec[Req, Res], requests: Iterable[Req], *options: *CallOptions
     ) -> Iterator[Res]:
-        call, context = self._client._streaming(method, timeout, headers, context)
+        call, context = self._client._streaming(method, *options)
         return self._iterate(ServerStream(call.run(each(requests), context), context))
 
     def _iterate(self, replies: ServerStream[Res]) -> Iterator[Res]:
