@@ -60,6 +60,15 @@ async def test_pipelined_requests_are_answered_in_order(harness: Harness, make: 
 
 
 @both
+async def test_any_number_of_pipelined_requests_is_answered(harness: Harness, make: Any) -> None:
+    wire = harness.wire(make(), buffer_bytes=1 << 20)
+    wire.send(POST * 2000)
+    got = b""
+    while got.count(b"HTTP/1.1 200 OK") < 2000:
+        got += await wire.until(b"hello")
+
+
+@both
 async def test_a_connection_that_the_caller_wants_closed_is_closed_behind_the_response(
     harness: Harness, make: Any
 ) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["ServerConnection"]
 
 logger = logging.getLogger("plugmux.http")
+
+AT_ONCE: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
 class Phase(enum.Enum):
@@ -117,7 +120,7 @@ class ServerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
-        if phase is Phase.HEAD and self._writable is None:
+        if phase is Phase.HEAD and not self._rest and self._writable is None:
             self._read_head(data)
         elif phase is Phase.REQUEST:
             self._read_body((data,))
@@ -284,7 +287,10 @@ class ServerConnection(asyncio.Protocol):
         if self._phase is Phase.RESPONSE and not close:
             self._phase = Phase.HEAD
             self.server.idle.add(self)
-            self._go_on()
+            if self._rest:
+                asyncio.get_running_loop().call_soon(self._go_on)
+            else:
+                self.resume_reading()
         elif self._phase is Phase.REQUEST:
             self._linger()
         elif self._phase is Phase.RESPONSE:
@@ -309,10 +315,17 @@ class ServerConnection(asyncio.Protocol):
             self._phase = Phase.OVER
             break_off(self.transport)
 
-    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start the task of an exchange, which is the server's to await when it shuts down."""
-        task = asyncio.get_running_loop().create_task(work)
-        self.server.tasks.add(task)
+    def run(self, work: Coroutine[Any, Any, None], *, at_once: bool = False) -> asyncio.Task[None]:
+        """Start the task of an exchange, which is the server's to await when it shuts down.
+
+        Args:
+            work: what the task does.
+            at_once: whether it runs to its first wait within this call, where Python can do that; a handler that waits
+                for nothing then costs no turn of the loop.
+        """
+        task = asyncio.Task(work, loop=asyncio.get_running_loop(), **(AT_ONCE if at_once else {}))
+        if not task.done():
+            self.server.tasks.add(task)
         return task
 
     def cancel(self, task: asyncio.Task[None]) -> None:
@@ -368,7 +381,7 @@ class ServerConnection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """End the connection if it waits for a request."""
-        if self._phase is Phase.HEAD and self._reader is None:
+        if self._phase is Phase.HEAD and self._reader is None and not self._rest:
             self._phase = Phase.OVER
             self.transport.close()
 

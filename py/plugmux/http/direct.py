@@ -57,7 +57,7 @@ class DirectExchange:
     def end(self) -> None:
         body = b"".join(self._pieces)
         self._pieces.clear()
-        self._task = self._connection.run(self._answer(body))
+        self._task = self._connection.run(self._answer(body), at_once=True)
 
     def disconnect(self) -> None:
         if self._task is not None:
