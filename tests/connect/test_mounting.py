@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import fastapi
@@ -139,3 +142,21 @@ async def test_a_synchronous_client_makes_calls_of_every_kind() -> None:
 
     async with listening(App([Echo()])) as url:
         await asyncio.to_thread(script, url)
+
+
+async def run(*command: str) -> str:
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    return output.decode()
+
+
+async def test_curl_and_buf_curl_call_with_json() -> None:
+    async with listening(App([Echo()])) as url:
+        method = f"{url}/echo.v1.EchoService/Say"
+        curl = ["curl", "--silent", "--fail", "-H", "content-type: application/json", "-d", '{"text": "x"}', method]
+        assert json.loads(await run(*curl)) == {"text": "x"}
+        buf = [str(Path(sys.executable).parent / "buf"), "curl", "--schema", str(Path(__file__).parent / "proto")]
+        assert json.loads(await run(*buf, "-d", '{"text": "x"}', method)) == {"text": "x"}
+        count = await run(*buf, "-d", '{"to": 2}', f"{url}/echo.v1.EchoService/Count")
+        assert "".join(count.split()) == '{"number":1}{"number":2}'
