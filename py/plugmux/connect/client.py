@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from ..errors import ConfigError
 from ..exchange import ClientTransport, Complete, Headers, Request
+from ..version import VERSION as RELEASE
 from .client_stream import BidiStream, ServerStream, StreamingCall
 from .client_wire import CallOptions, carry, merged, message_of, too_late
 from .codec import Codec, codec_named
@@ -30,7 +31,7 @@ __all__ = ["Client", "each", "transport_of"]
 Req = TypeVar("Req", bound="Message")
 Res = TypeVar("Res", bound="Message")
 
-USER_AGENT = (b"user-agent", b"plugmux-python")
+USER_AGENT = (b"user-agent", f"plugmux-python/{RELEASE.removeprefix('v')}".encode())
 VERSION = (b"connect-protocol-version", b"1")
 LONGEST_URL = 8192
 

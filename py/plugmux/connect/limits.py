@@ -39,7 +39,9 @@ class Limits:
 
 def too_large(direction: str, size: int, limit: int) -> RpcError:
     """The error for a message over its limit; `direction` is `"receive"` or `"send"`."""
-    return RpcError(
+    error = RpcError(
         Code.RESOURCE_EXHAUSTED,
         f"the message has {size} bytes or more, over the limit of {limit} bytes set by Limits.{direction}",
     )
+    error.sent = direction != "send"
+    return error
