@@ -68,6 +68,13 @@ def test_a_plugin_that_fails_is_told_on_stderr_and_the_others_answer(plugmux: An
     assert ran.stderr.count("there is no program './no-such-plugin'") == 1
 
 
+def test_no_value_is_logged_however_much_is_logged(plugmux: Any, plugin: Any) -> None:
+    ran = plugmux("get", "vault/a", "--verbose", "--plugin", plugin("vault"))
+    assert (ran.status, ran.stdout) == (0, b"hunter2\xff")
+    assert "a plugin may print what it likes" in ran.stderr
+    assert "hunter2" not in ran.stderr
+
+
 def test_explain_is_a_table_of_what_became_of_each_plugin(plugmux: Any, plugin: Any) -> None:
     plugins = ["--plugin", plugin("vault"), "--plugin", plugin("other"), "--plugin", "./nothing"]
     ran = plugmux("get", "vault/a", "--explain", *plugins)

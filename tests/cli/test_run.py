@@ -51,6 +51,19 @@ def test_it_says_where_it_listens_and_ends_in_order_at_a_signal(
     assert not (tmp_path / "s").exists()
 
 
+def test_a_signal_while_a_plugin_starts_ends_it_at_once(start: Start, program: Any, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    os.mkfifo(started)
+    slow = program("slow", f"open({str(started)!r}, 'w').close()\nimport signal\nsignal.pause()\n")
+    process = start("--plugin", slow, "--listen", f"unix:{tmp_path}/s")
+    started.open().close()
+    process.terminate()
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (0, "")
+    assert "listening" not in stderr
+    assert not (tmp_path / "s").exists()
+
+
 def test_the_default_socket_is_private_and_found_by_every_command(
     start: Start, plugmux: Any, plugin: Any, tmp_path: Path
 ) -> None:

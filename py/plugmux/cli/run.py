@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..address import Address
 from .address import default_addresses
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
 
 __all__ = ["add", "run"]
 
@@ -40,22 +43,34 @@ def add(commands: Any) -> argparse.ArgumentParser:
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
-    import asyncio
-
     from ..runtime import Launch, Runtime
     from ..secrets import Resolver, secrets_services
 
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in ENDING:
-        loop.add_signal_handler(number, ended.set)
-    runtime = Runtime(
-        [Launch.parse(command) for command in options.plugin], plugin_dir=options.plugin_dir, listen=addresses
-    )
+    plugins = [Launch.parse(command) for command in options.plugin]
+    runtime = Runtime(plugins, plugin_dir=options.plugin_dir, listen=addresses)
     for service in secrets_services(runtime, Resolver(runtime)):
         runtime.mount(service)
-    async with runtime:
-        for address in runtime.addresses:
-            print(f"listening on {address}", file=sys.stderr, flush=True)
-        await ended.wait()
+    await _serve(runtime)
     return 0
+
+
+async def _serve(runtime: Runtime) -> None:
+    """Start the runtime and end it in order at a signal, which may come while it starts."""
+    import asyncio
+
+    signalled = asyncio.Event()
+    for number in ENDING:
+        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+    starting, ending = asyncio.create_task(runtime.start()), asyncio.create_task(signalled.wait())
+    try:
+        await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            for address in runtime.addresses:
+                print(f"listening on {address}", file=sys.stderr, flush=True)
+            await ending
+    finally:
+        await runtime.close()
+        starting.cancel()
+        ending.cancel()
+        await asyncio.gather(starting, ending, return_exceptions=True)
