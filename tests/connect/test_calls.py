@@ -31,7 +31,10 @@ class Echo(EchoService):
         match request.text:
             case "missing":
                 raise RpcError(
-                    Code.NOT_FOUND, "nothing there", [SayRequest(text="detail")], {"x-why": "because", "x-bin": b"\x00"}
+                    Code.NOT_FOUND,
+                    "nothing there",
+                    [SayRequest(text="detail")],
+                    [("x-why", "because"), ("x-bin", b"\x00")],
                 )
             case "broken":
                 raise RuntimeError("a private text")

@@ -119,12 +119,12 @@ class Plain(Interceptor):
 
 
 class Yields(Interceptor):
-    async def unary(self, request: Any, context: Context, next: UnaryNext) -> Any:  # type: ignore[override]
+    async def unary(self, request: Any, context: Context, next: UnaryNext) -> Any:
         yield request
 
 
 class Returns(Interceptor):
-    async def stream(self, requests: Any, context: Context, next: StreamNext) -> Any: ...
+    async def stream(self, requests: Any, context: Context, next: StreamNext) -> Any: ...  # type: ignore[override]
 
 
 @pytest.mark.parametrize(
