@@ -65,6 +65,8 @@ export class Site {
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {
+    // As in Go, a caller that ends its side has gone away: it would have to read the response before.
+    request.socket.once("end", () => request.socket.destroy());
     this.#pass(request, (isOpen) => {
       const url = request.url ?? "";
       if (!isOpen) answer(response, 503, "not registered in time");

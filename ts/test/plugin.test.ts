@@ -224,6 +224,30 @@ test("a caller that cancels aborts the handler's signal", async () => {
   await over;
 });
 
+test("a caller that ends its side before the response aborts the handler's signal", async () => {
+  let started!: (signal: AbortSignal) => void;
+  const handler = new Promise<AbortSignal>((resolve) => {
+    started = resolve;
+  });
+  const { link, over } = start({
+    services: (router) =>
+      router.service(AuthorizerService, {
+        authorize(_request, { signal }) {
+          started(signal);
+          return new Promise(() => {});
+        },
+      }),
+  });
+  const stream = link.mux.open().on("error", () => {});
+  stream.write("POST /resolver.v1.AuthorizerService/Authorize HTTP/1.1\r\nHost: unix\r\n");
+  stream.write("Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+  const signal = await handler;
+  stream.end();
+  if (!signal.aborted) await once(signal, "abort");
+  await link.close();
+  await over;
+});
+
 describe("raw streams", () => {
   const echo = (stream: Duplex): Promise<void> => pipeline(stream, stream);
 

@@ -1,4 +1,5 @@
 import type { Config } from "./config.js";
+import type { StreamState } from "./state.js";
 
 /**
  * How far the receive windows of a session grow.
@@ -27,10 +28,16 @@ export class WindowGrowth {
     this.roundTrip = Math.min(roundTrip, this.roundTrip ?? roundTrip);
   }
 
-  /** The size that a window goes on with after half of it was read within `elapsed` milliseconds. */
-  next(size: number, elapsed: number): number {
-    if (this.roundTrip === undefined || elapsed >= 2 * this.roundTrip) return size;
-    return this.take(size, 2 * size);
+  /** Fills the window of a stream up, half of which has been read since it last was; gives the credit for the peer. */
+  credit(stream: StreamState, now: number): number {
+    const before = stream.window;
+    const isLimiting = this.roundTrip !== undefined && now - stream.creditedAt < 2 * this.roundTrip;
+    if (isLimiting) stream.window = this.take(before, 2 * before);
+    const credit = stream.consumed + stream.window - before;
+    stream.receiveWindow += credit;
+    stream.consumed = 0;
+    stream.creditedAt = now;
+    return credit;
   }
 
   /** Grows a window from `size` towards `wanted`, as far as the bounds allow. */

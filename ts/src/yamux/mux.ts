@@ -6,6 +6,7 @@ import type { Event } from "./events.js";
 import { type Role, Session } from "./session.js";
 import type { StreamState } from "./state.js";
 import { type Carrier, MuxStream } from "./stream.js";
+import { KeepAlive, StreamTimers } from "./timers.js";
 
 /** What is written to the connection at a time. */
 const BATCH = 128 * 1024;
@@ -46,9 +47,9 @@ export class Mux {
   readonly #input: Readable;
   readonly #output: Writable;
   readonly #streams = new Map<StreamState, MuxStream>();
-  /** Streams that are closed here and not by the peer, with what stops their timer. */
-  readonly #lingering = new Map<StreamState, () => void>();
-  readonly #openTimers = new Map<StreamState, () => void>();
+  /** Of our streams that the peer has not accepted, and of those closed here and not by the peer. */
+  readonly #timers: StreamTimers;
+  readonly #keepAlive: KeepAlive;
   readonly #pings = new Map<number, Ping>();
   #listener: ((stream: MuxStream) => void) | undefined;
   #backlog: MuxStream[] = [];
@@ -62,8 +63,6 @@ export class Mux {
   #unwritten: Event[] | undefined;
   #stopWriteTimer: (() => void) | undefined;
   #stopOwedTimer: (() => void) | undefined;
-  #stopKeepAlive: (() => void) | undefined;
-  #lastReceived: number;
 
   constructor({ role, input, output, config, clock = systemClock }: MuxOptions) {
     this.#config = configure(config);
@@ -71,7 +70,13 @@ export class Mux {
     this.#session = new Session(role, this.#config, clock.now());
     this.#input = input;
     this.#output = output;
-    this.#lastReceived = clock.now();
+    this.#timers = new StreamTimers(clock);
+    this.#keepAlive = new KeepAlive(
+      clock,
+      this.#config,
+      () => void this.ping().catch(() => {}), // The silence is judged, not the answer.
+      (silence) => this.#finish(new SessionTimeout(`the peer has been silent for ${silence / 1000} s`)),
+    );
     this.closed = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -83,7 +88,6 @@ export class Mux {
         this.#finish(new SessionClosedError(`the connection failed: ${error.message}`, { cause: error }));
       });
     }
-    if (this.#config.enableKeepAlive) this.#watch(this.#config.keepAliveInterval);
   }
 
   /** Why the session has ended; undefined while it has not. */
@@ -104,13 +108,7 @@ export class Mux {
   open(): MuxStream {
     this.#session.advance(this.#clock.now());
     const state = this.#session.open();
-    const { streamOpenTimeout } = this.#config;
-    if (streamOpenTimeout > 0) {
-      this.#openTimers.set(
-        state,
-        this.#clock.after(streamOpenTimeout, () => this.#openTimedOut(state)),
-      );
-    }
+    this.#timers.set(state, this.#config.streamOpenTimeout, () => this.#openTimedOut(state));
     this.#schedule();
     return this.#adopt(state);
   }
@@ -168,8 +166,8 @@ export class Mux {
 
   /** Takes bytes that were read from the connection before the mux had it. */
   feed(chunk: Buffer): void {
-    this.#lastReceived = this.#clock.now();
-    this.#session.receive(chunk, this.#lastReceived);
+    this.#keepAlive.heard();
+    this.#session.receive(chunk, this.#clock.now());
     this.#dispatch(this.#session.events());
     if (this.#session.wantsToSend || this.#session.owed > 0) this.#schedule();
   }
@@ -193,7 +191,7 @@ export class Mux {
     release: (stream, reset) => {
       const { state } = stream;
       this.#streams.delete(state);
-      if (!this.#session.streams.has(state.id)) return;
+      this.#timers.clear(state);
       if (reset) this.#session.reset(state);
       else this.#linger(state, this.#config.streamCloseTimeout);
       this.#schedule();
@@ -212,17 +210,17 @@ export class Mux {
     this.#listener(stream);
   }
 
-  /** Waits for the peer to end a stream that is closed here, and resets it when that takes too long. */
-  #linger(state: StreamState, timeout: number): void {
-    this.#lingering.get(state)?.();
-    const stop = timeout > 0 ? this.#clock.after(timeout, () => this.#reset(state)) : () => {};
-    this.#lingering.set(state, stop);
+  #isOpen(state: StreamState): boolean {
+    return this.#session.streams.get(state.id) === state;
   }
 
-  #reset(state: StreamState): void {
-    this.#lingering.delete(state);
-    this.#session.reset(state);
-    this.#schedule();
+  /** Waits for the peer to end a stream that is closed here, and resets it when that takes too long. */
+  #linger(state: StreamState, timeout: number): void {
+    if (!this.#isOpen(state)) return;
+    this.#timers.set(state, timeout, () => {
+      this.#session.reset(state);
+      this.#schedule();
+    });
   }
 
   #openTimedOut(state: StreamState): void {
@@ -241,26 +239,28 @@ export class Mux {
   }
 
   #tell(event: Event): void {
+    const stream = "stream" in event ? this.#streams.get(event.stream) : undefined;
     switch (event.type) {
       case "opened":
         return this.#opened(event.stream);
       case "acknowledged":
-        return this.#forgetTimer(this.#openTimers, event.stream);
+        if (stream) this.#timers.clear(event.stream);
+        return;
       case "data":
-        if (this.#lingering.has(event.stream)) return this.#linger(event.stream, LINGER);
-        return this.#streams.get(event.stream)?.received(own(event.data));
+        if (stream) stream.received(own(event.data));
+        else this.#linger(event.stream, LINGER);
+        return;
       case "ended":
-        if (this.#session.streams.get(event.stream.id) !== event.stream)
-          this.#forgetTimer(this.#lingering, event.stream);
-        return this.#streams.get(event.stream)?.ended();
+        if (stream) stream.ended();
+        else if (!this.#isOpen(event.stream)) this.#timers.clear(event.stream);
+        return;
       case "drained":
-        return this.#streams.get(event.stream)?.drained();
+        return stream?.drained();
       case "finished":
-        return this.#streams.get(event.stream)?.finished();
+        return stream?.finished();
       case "reset":
-        this.#forgetTimer(this.#openTimers, event.stream);
-        this.#forgetTimer(this.#lingering, event.stream);
-        this.#streams.get(event.stream)?.destroy(event.error);
+        this.#timers.clear(event.stream);
+        stream?.destroy(event.error);
         return;
       case "pong":
         this.#pings.get(event.ping)?.answered(event.roundTrip);
@@ -275,38 +275,15 @@ export class Mux {
   }
 
   #opened(state: StreamState): void {
-    if (this.#session.streams.get(state.id) !== state) return;
+    if (!this.#isOpen(state)) return;
     const stream = this.#adopt(state);
     if (this.#listener) this.#accept(stream);
     else this.#backlog.push(stream);
   }
 
-  #forgetTimer(timers: Map<StreamState, () => void>, state: StreamState): void {
-    timers.get(state)?.();
-    timers.delete(state);
-  }
-
   #receiveEnd(): void {
     this.#session.receiveEnd();
     this.#dispatch(this.#session.events());
-  }
-
-  /** Pings a peer that has been silent. Any byte is life, also one that came while this process was busy. */
-  #watch(delay: number): void {
-    this.#stopKeepAlive = this.#clock.after(delay, () => {
-      const { keepAliveInterval, connectionWriteTimeout } = this.#config;
-      const silence = this.#clock.now() - this.#lastReceived;
-      if (silence < keepAliveInterval) return this.#watch(keepAliveInterval - silence);
-      const asked = this.#lastReceived;
-      this.ping().catch(() => {});
-      this.#stopKeepAlive = this.#clock.after(connectionWriteTimeout, () => {
-        // What has come while the process was busy is read before this is called.
-        setImmediate(() => {
-          if (this.#lastReceived > asked) return this.#watch(keepAliveInterval);
-          this.#finish(new SessionTimeout(`the peer has not answered for ${silence + connectionWriteTimeout} ms`));
-        });
-      });
-    });
   }
 
   // Outgoing.
@@ -379,11 +356,10 @@ export class Mux {
     this.#phase = "over";
     const error = reason ?? new SessionClosedError("the session was closed");
     this.#session.error ??= error;
-    for (const stop of [this.#stopWriteTimer, this.#stopOwedTimer, this.#stopKeepAlive]) stop?.();
-    for (const timers of [this.#openTimers, this.#lingering]) {
-      for (const stop of timers.values()) stop();
-      timers.clear();
-    }
+    this.#stopWriteTimer?.();
+    this.#stopOwedTimer?.();
+    this.#keepAlive.stop();
+    this.#timers.clearAll();
     for (const ping of this.#pings.values()) ping.failed(error);
     this.#pings.clear();
     for (const stream of [...this.#streams.values()]) stream.sessionClosed(error);

@@ -33,9 +33,19 @@ import { WindowGrowth } from "./growth.js";
 import { PeerIds } from "./ids.js";
 import { MAX_FRAME, Outbox } from "./outbox.js";
 import { FrameParser } from "./parser.js";
-import { StreamState } from "./state.js";
+import { Pings } from "./pings.js";
+import { Places } from "./places.js";
+import { type Handshake, StreamState } from "./state.js";
 
 export type Role = "client" | "server";
+
+const GO_AWAY_REASONS: Readonly<Record<number, string>> = {
+  [GoAwayCode.protocolError]: "a protocol error",
+  [GoAwayCode.internalError]: "an internal error",
+};
+
+/** The handshakes of our streams that the peer has not accepted. */
+const UNACKNOWLEDGED: ReadonlySet<Handshake> = new Set(["held", "synOwed", "synSent"]);
 
 export class Session {
   /** The streams that have not ended, by id. */
@@ -62,14 +72,11 @@ export class Session {
     (event) => this.#events.push(event),
     (stream) => this.#finish(stream),
   );
-  /** Our streams that take a place in the peer's backlog, and those that wait for one. */
-  #placed = 0;
-  readonly #held = new Set<StreamState>();
+  readonly #places: Places;
   /** The peer's streams that take a place in ours. */
   #unaccepted = 0;
 
-  #nextPing = 0;
-  readonly #pings = new Map<number, number>();
+  readonly #pings = new Pings();
   #roundTripPing: number | undefined;
 
   constructor(role: Role, config: Config = defaultConfig, now = 0) {
@@ -78,6 +85,10 @@ export class Session {
     this.#nextId = role === "client" ? 1 : 2;
     this.#peerIds = new PeerIds(role === "client" ? 2 : 1);
     this.#growth = new WindowGrowth(config);
+    this.#places = new Places(config.acceptBacklog, (stream) => {
+      stream.handshake = "synOwed";
+      this.#outbox.ready(stream);
+    });
   }
 
   /**
@@ -92,8 +103,7 @@ export class Session {
     this.#nextId += 2;
     this.streams.set(stream.id, stream);
     this.#widen(stream);
-    if (this.#placed < this.#config.acceptBacklog) this.#place(stream);
-    else this.#held.add(stream);
+    this.#places.take(stream);
     return stream;
   }
 
@@ -147,15 +157,13 @@ export class Session {
   /** Queues a ping and gives its value, which comes back in a `pong`. */
   ping(): number {
     this.#checkRunning();
-    const value = this.#nextPing;
-    this.#nextPing = (value + 1) % (MAX_UINT32 + 1);
-    this.#pings.set(value, this.#now);
+    const value = this.#pings.ask(this.#now);
     this.#outbox.control(FrameType.ping, Flag.syn, 0, value);
     return value;
   }
 
   forgetPing(value: number): void {
-    this.#pings.delete(value);
+    this.#pings.forget(value);
   }
 
   /** Refuses new streams from now on, and tells the peer; open streams go on. */
@@ -302,7 +310,7 @@ export class Session {
   #receiveAck(stream: StreamState): void {
     if (stream.handshake !== "synSent") return;
     stream.handshake = "established";
-    this.#freePlace();
+    this.#places.leave(stream);
     this.#events.push({ type: "acknowledged", stream });
   }
 
@@ -326,10 +334,8 @@ export class Session {
     if (streamId !== 0) throw violation(header, "only stream 0 can be meant");
     if (flags === Flag.syn) return this.#answer(header, FrameType.ping, Flag.ack, 0, value);
     if (flags !== Flag.ack) throw violation(header, "a ping has SYN, its answer ACK");
-    const asked = this.#pings.get(value);
-    if (asked === undefined) return;
-    this.#pings.delete(value);
-    const roundTrip = this.#now - asked;
+    const roundTrip = this.#pings.answer(value, this.#now);
+    if (roundTrip === undefined) return;
     this.#growth.measured(roundTrip);
     if (value === this.#roundTripPing) this.#roundTripPing = undefined;
     else this.#events.push({ type: "pong", ping: value, roundTrip });
@@ -337,18 +343,12 @@ export class Session {
 
   #goAway(header: Header): void {
     if (header.streamId !== 0) throw violation(header, "only stream 0 can be meant");
-    switch (header.length) {
-      case GoAwayCode.normal:
-        this.remoteGoAway = true;
-        this.#events.push({ type: "goAway" });
-        return;
-      case GoAwayCode.protocolError:
-        throw new SessionClosedError("the peer ended the session for a protocol error");
-      case GoAwayCode.internalError:
-        throw new SessionClosedError("the peer ended the session for an internal error");
-      default:
-        throw new SessionClosedError(`the peer ended the session for the unknown code ${header.length}`);
+    if (header.length !== GoAwayCode.normal) {
+      const reason = GO_AWAY_REASONS[header.length] ?? `the unknown code ${header.length}`;
+      throw new SessionClosedError(`the peer ended the session for ${reason}`);
     }
+    this.remoteGoAway = true;
+    this.#events.push({ type: "goAway" });
   }
 
   #answer(asked: Header, type: number, flags: number, streamId: number, length: number): void {
@@ -357,19 +357,10 @@ export class Session {
   }
 
   #credit(stream: StreamState): void {
-    if (this.#growth.mayGrow(stream.window)) {
-      if (this.#growth.roundTrip === undefined && this.#roundTripPing === undefined && !this.error) {
-        this.#roundTripPing = this.ping();
-      }
-      const before = stream.window;
-      stream.window = this.#growth.next(before, this.#now - stream.creditedAt);
-      stream.consumed += stream.window - before;
-    }
-    stream.creditedAt = this.#now;
-    stream.receiveWindow += stream.consumed;
+    const isUnmeasured = this.#growth.roundTrip === undefined && this.#roundTripPing === undefined;
+    if (isUnmeasured && this.#growth.mayGrow(stream.window) && !this.error) this.#roundTripPing = this.ping();
     const flags = this.#outbox.takeHandshakeFlag(stream);
-    this.#outbox.control(FrameType.windowUpdate, flags, stream.id, stream.consumed);
-    stream.consumed = 0;
+    this.#outbox.control(FrameType.windowUpdate, flags, stream.id, this.#growth.credit(stream, this.#now));
   }
 
   // The life of a stream.
@@ -380,23 +371,6 @@ export class Session {
 
   #makeReady(stream: StreamState): void {
     if (stream.handshake !== "held" && stream.handshake !== "offered") this.#outbox.ready(stream);
-  }
-
-  /** Gives our stream a place in the peer's backlog. */
-  #place(stream: StreamState): void {
-    this.#placed += 1;
-    stream.handshake = "synOwed";
-    this.#outbox.ready(stream);
-  }
-
-  /** Passes a place in the peer's backlog on to the stream that has waited longest for one. */
-  #freePlace(): void {
-    this.#placed -= 1;
-    for (const stream of this.#held) {
-      this.#held.delete(stream);
-      this.#place(stream);
-      return;
-    }
   }
 
   #finish(stream: StreamState): void {
@@ -422,9 +396,8 @@ export class Session {
     this.#growth.giveBack(stream.window - INITIAL_WINDOW);
     this.#unread -= stream.unread;
     if (this.#peerIds.owns(stream.id)) this.#peerStreams -= 1;
-    if (stream.handshake === "held") this.#held.delete(stream);
-    else if (stream.handshake === "offered") this.#unaccepted -= 1;
-    else if (stream.handshake === "synOwed" || stream.handshake === "synSent") this.#freePlace();
+    if (stream.handshake === "offered") this.#unaccepted -= 1;
+    else if (UNACKNOWLEDGED.has(stream.handshake)) this.#places.leave(stream);
     stream.handshake = "established";
     stream.sending = stream.receiving = "ended";
     stream.pending.length = stream.pendingSize = stream.unread = 0;
