@@ -8,13 +8,13 @@ export const INITIAL_WINDOW = 256 * 1024;
 /** The largest value of a 32-bit field: the highest stream id, and the bound on the sum of a window. */
 export const MAX_UINT32 = 0xffff_ffff;
 
-export const VERSION = 0;
+const VERSION = 0;
 
 export const FrameType = { data: 0, windowUpdate: 1, ping: 2, goAway: 3 } as const;
 
 export const Flag = { syn: 1, ack: 2, fin: 4, rst: 8 } as const;
 
-export const KNOWN_FLAGS = Flag.syn | Flag.ack | Flag.fin | Flag.rst;
+const KNOWN_FLAGS = Flag.syn | Flag.ack | Flag.fin | Flag.rst;
 
 export const GoAwayCode = { normal: 0, protocolError: 1, internalError: 2 } as const;
 
@@ -47,6 +47,16 @@ export function decodeHeader(bytes: Buffer, offset: number): Header {
     streamId: bytes.readUInt32BE(offset + 4),
     length: bytes.readUInt32BE(offset + 8),
   };
+}
+
+/** What is wrong with a header by itself, whatever went before; undefined when nothing is. */
+export function faultOf({ version, type, flags, streamId }: Header): string | undefined {
+  if (version !== VERSION) return `version ${version} is not known`;
+  if (flags & ~KNOWN_FLAGS) return `flags 0x${flags.toString(16)} are not known`;
+  if (type > FrameType.goAway) return `type ${type} is not known`;
+  if (type > FrameType.windowUpdate && streamId !== 0) return "only stream 0 can be meant";
+  if (type === FrameType.ping && flags !== Flag.syn && flags !== Flag.ack) return "a ping has SYN, its answer ACK";
+  return undefined;
 }
 
 const TYPE_NAMES = ["data", "window update", "ping", "go away"];

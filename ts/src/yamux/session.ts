@@ -5,8 +5,8 @@
  * taken, and payload goes on without waiting for its frame to be complete.
  *
  * Outgoing: what is sent is queued, and `take` makes frames of it: control frames first; then, round robin, one frame
- * of each stream that has something to send and window to send it in. SYN and ACK ride on what goes out anyway. What nobody
- * waits for (a lone ACK, the FIN that answers a FIN) is put off until another frame goes out or `sendOwed` is called.
+ * of each stream that has something to send and window to send it in. SYN and ACK ride on what goes out anyway. What
+ * nobody waits for (a lone ACK, the FIN that answers a FIN) is put off until `sendOwed`, or until another frame goes out.
  *
  * Faults: what the peer does wrong never throws here. A fault of one stream resets that stream, any other ends the
  * session with a go-away and a `closed` event that names the frame and the rule. Calls throw only for what the caller
@@ -18,17 +18,7 @@
 import { GoAwayError, ProtocolViolation, SessionClosedError, StreamResetError } from "../errors.js";
 import { type Config, defaultConfig } from "./config.js";
 import type { Event } from "./events.js";
-import {
-  describe,
-  Flag,
-  FrameType,
-  GoAwayCode,
-  type Header,
-  INITIAL_WINDOW,
-  KNOWN_FLAGS,
-  MAX_UINT32,
-  VERSION,
-} from "./frame.js";
+import { describe, faultOf, Flag, FrameType, GoAwayCode, type Header, INITIAL_WINDOW, MAX_UINT32 } from "./frame.js";
 import { WindowGrowth } from "./growth.js";
 import { PeerIds } from "./ids.js";
 import { MAX_FRAME, Outbox } from "./outbox.js";
@@ -229,21 +219,12 @@ export class Session {
   // Incoming. The two arrows are the sink of the parser; they throw what ends the session.
 
   readonly #header = (header: Header): number => {
-    if (header.version !== VERSION) throw violation(header, `version ${header.version} is not known`);
-    if (header.flags & ~KNOWN_FLAGS) throw violation(header, `flags 0x${header.flags.toString(16)} are not known`);
-    switch (header.type) {
-      case FrameType.data:
-      case FrameType.windowUpdate:
-        return this.#streamFrame(header);
-      case FrameType.ping:
-        this.#ping(header);
-        return 0;
-      case FrameType.goAway:
-        this.#goAway(header);
-        return 0;
-      default:
-        throw violation(header, `type ${header.type} is not known`);
-    }
+    const fault = faultOf(header);
+    if (fault) throw violation(header, fault);
+    if (header.type <= FrameType.windowUpdate) return this.#streamFrame(header);
+    if (header.type === FrameType.ping) this.#ping(header);
+    else this.#goAway(header);
+    return 0;
   };
 
   readonly #payload = (data: Buffer, last: boolean): void => {
@@ -330,10 +311,8 @@ export class Session {
   }
 
   #ping(header: Header): void {
-    const { flags, streamId, length: value } = header;
-    if (streamId !== 0) throw violation(header, "only stream 0 can be meant");
+    const { flags, length: value } = header;
     if (flags === Flag.syn) return this.#answer(header, FrameType.ping, Flag.ack, 0, value);
-    if (flags !== Flag.ack) throw violation(header, "a ping has SYN, its answer ACK");
     const roundTrip = this.#pings.answer(value, this.#now);
     if (roundTrip === undefined) return;
     this.#growth.measured(roundTrip);
@@ -342,7 +321,6 @@ export class Session {
   }
 
   #goAway(header: Header): void {
-    if (header.streamId !== 0) throw violation(header, "only stream 0 can be meant");
     if (header.length !== GoAwayCode.normal) {
       const reason = GO_AWAY_REASONS[header.length] ?? `the unknown code ${header.length}`;
       throw new SessionClosedError(`the peer ended the session for ${reason}`);
