@@ -14,6 +14,7 @@ class Bridge(asyncio.Protocol):
         self._open = open
         self.other = other
         self.transport: Any = None
+        self.ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -26,8 +27,12 @@ class Bridge(asyncio.Protocol):
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
-        # A full close, as an HTTP/1.1 server takes the end of the requests for the caller's leaving anyway.
-        return False
+        self.ended = True
+        if self.other is None:
+            return False
+        if self.other.transport.can_write_eof():  # TLS has no half close: there the peer ends when it has read all
+            self.other.transport.write_eof()
+        return not self.other.ended
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.other is not None and self.other.transport is not None:
