@@ -48,7 +48,8 @@ export class Link {
   }
 
   /**
-   * Opens a raw stream to the endpoint that the peer serves under `name`; `end()` half-closes it.
+   * Opens a raw stream to the endpoint that the peer serves under `name`; `end()` half-closes it. As with any stream of
+   * node's, an "error" that nobody listens to ends the process.
    *
    * @throws StreamRefused when the peer serves no such endpoint or does not answer in time.
    */

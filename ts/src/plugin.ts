@@ -33,7 +33,7 @@ export interface Host {
   readonly transport: Transport;
   /** A client of a service that the runtime serves. */
   client<Service extends DescService>(service: Service): Client<Service>;
-  /** Opens a raw stream to an endpoint that the runtime serves; `end()` half-closes it. */
+  /** Opens a raw stream to an endpoint that the runtime serves; `end()` half-closes it. Listen to its "error". */
   openStream(name: string): Promise<Duplex>;
   /** The configuration that the runtime gave at registration, as a JSON object; empty when there is none. */
   readonly configurationJson: string;
