@@ -10,7 +10,8 @@ await plugin({
   version: "v1.2.3",
   secrets: {
     pattern: "fixture/**",
-    *get() {
+    *get(pattern) {
+      if (pattern !== "fixture/**") return;
       const seen = Object.keys(process.env).filter((name) => name.endsWith("_LAUNCH_CFG"));
       yield { id: "fixture/environment", value: JSON.stringify(seen) };
       const child = spawn("sleep", ["30"], { stdio: "ignore", detached: true });
