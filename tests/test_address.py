@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from plugmux.address import LONGEST_UNIX_PATH, Address
 from plugmux.errors import ConfigError
 

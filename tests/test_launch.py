@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from plugmux.errors import ConfigError
 from plugmux.launch import COMPATIBLE_VARIABLE, VARIABLE, LaunchConfig
 

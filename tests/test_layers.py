@@ -3,8 +3,9 @@
 import ast
 from pathlib import Path
 
-import plugmux
 import pytest
+
+import plugmux
 
 PACKAGE = Path(plugmux.__file__).parent
 

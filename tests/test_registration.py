@@ -1,6 +1,8 @@
 """What a plugin says of itself, and how it is checked."""
 
 import pytest
+from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
+
 from plugmux.registration import (
     BadPattern,
     Configuration,
@@ -8,7 +10,6 @@ from plugmux.registration import (
     RegistrationRefused,
     common_protocol_version,
 )
-from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
 
 def test_a_generic_plugin_is_read_with_its_services() -> None:

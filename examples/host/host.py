@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 from kv.v1.kv_connect import AuditService, KeyValueClient
-from kv.v1.kv_pb2 import GetRequest, PutRequest, RecordResponse, WatchRequest
+from kv.v1.kv_pb2 import GetRequest, PutRequest, RecordRequest, RecordResponse, WatchRequest
 
 from plugmux import Launch, Runtime
+from plugmux.connect import Context
 from plugmux.secrets import Resolver
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ class Audit(AuditService):
     def __init__(self) -> None:
         self.events: list[str] = []
 
-    async def record(self, request, context):
+    async def record(self, request: RecordRequest, context: Context) -> RecordResponse:
         self.events.append(f"{request.plugin}: {request.event}")
         return RecordResponse()
 

@@ -54,6 +54,7 @@ class Request:
         method: the HTTP method.
         timeout: seconds until the caller stops waiting, `None` for no limit. Transports that set a timer of their own
             per request use it; a caller's cancellation always works.
+        idempotent: whether the request may be made again although the peer may have acted on it already.
     """
 
     path: str
@@ -61,6 +62,7 @@ class Request:
     body: bytes | AsyncIterable[bytes] = b""
     method: str = "POST"
     timeout: float | None = None
+    idempotent: bool = False
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from plugmux.cli import main
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "gen" / "python"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from plugmux.address import Address
 from plugmux.cli.address import NoRuntime, default_addresses, find_runtime
 from plugmux.errors import ConfigError

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+
 from plugmux.cli.call import _call
 from plugmux.connect import RpcError
 from plugmux.exchange import Complete, Headers, Incoming, Request

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+
 from plugmux.cli.schema import check_requests, find_method
 from plugmux.errors import ConfigError
 from plugmux.exchange import Complete, Headers, Incoming, Request

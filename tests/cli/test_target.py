@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from plugmux_proto.plugins.v1 import plugins_pb2 as plugins
+from plugmux_proto.plugins.v1.plugins_connect import PluginManagementService
+from plugmux_proto.resolver.v1 import resolver_pb2 as resolver
+from plugmux_proto.resolver.v1.resolver_connect import ResolverService
+
 from plugmux.address import Address
 from plugmux.cli.target import _Listening
 from plugmux.connect import App, Code, Context, RpcError
 from plugmux.errors import PlugmuxError
 from plugmux.secrets import Pattern
-from plugmux_proto.plugins.v1 import plugins_pb2 as plugins
-from plugmux_proto.plugins.v1.plugins_connect import PluginManagementService
-from plugmux_proto.resolver.v1 import resolver_pb2 as resolver
-from plugmux_proto.resolver.v1.resolver_connect import ResolverService
 from support.direct import Direct
 
 

@@ -18,6 +18,7 @@ from echo.v1.echo_pb2 import (
     SumRequest,
     SumResponse,
 )
+
 from memory import MemoryTransport
 from plugmux.connect import App, Code, Context, Limits, RpcError
 

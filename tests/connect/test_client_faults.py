@@ -12,6 +12,7 @@ from echo.v1.echo_connect import EchoClient
 from echo.v1.echo_pb2 import ChatRequest, CountRequest, SayRequest, SayResponse, SumRequest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from memory import MemoryTransport
 from plugmux.connect import App, Code, Context, Limits, RpcError
 from plugmux.connect.envelope import COMPRESSED, END_STREAM, envelope

@@ -7,6 +7,7 @@ import gzip
 import pytest
 from echo.v1.echo_connect import EchoClient
 from echo.v1.echo_pb2 import CountRequest, SayRequest, SumRequest
+
 from memory import MemoryTransport
 from plugmux.connect import App, Code, Limits, RpcError
 from plugmux.connect.compression import NAMES, DecompressedTooLarge, installed, named, negotiate

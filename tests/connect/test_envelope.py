@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from plugmux.connect.envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 
 EXAMPLES = [(0, b""), (COMPRESSED, b"one"), (0, b"x" * 300), (END_STREAM, b"{}")]

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 from google.protobuf.compiler import plugin_pb2
+
 from plugmux.connect import Kind
 from plugmux.connect.generator import generate, snake_case
 

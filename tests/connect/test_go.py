@@ -10,6 +10,7 @@ import httpx
 import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest, WatchRequest
+
 from plugmux.connect import Code, Context, RpcError
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from echo.v1.echo_connect import EchoClient
 from echo.v1.echo_pb2 import ChatRequest, CountRequest, SayRequest, SayResponse, SumRequest
+
 from memory import MemoryTransport
 from plugmux.connect import App, Code, Context, Interceptor, RpcError, StreamNext, UnaryNext
 from plugmux.errors import ConfigError

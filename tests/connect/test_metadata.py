@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from plugmux.connect import Metadata
 from plugmux.connect.metadata import from_base64
 from plugmux.errors import ConfigError

@@ -20,6 +20,7 @@ import starlette.routing
 import uvicorn
 from echo.v1.echo_connect import EchoClient, EchoSyncClient
 from echo.v1.echo_pb2 import ChatRequest, CountRequest, SayRequest, SumRequest
+
 from links import listening
 from plugmux.connect import App, Code, RpcError
 from plugmux.http import SocketClient

@@ -22,6 +22,7 @@ from echo.v1.echo_pb2 import (
     SumRequest,
     SumResponse,
 )
+
 from links import linked
 from plugmux.connect import App, Code, RpcError
 from test_calls import Echo

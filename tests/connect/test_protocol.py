@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from echo.v1.echo_connect import EchoClient
 from echo.v1.echo_pb2 import CountResponse, SayRequest, SayResponse, SumResponse
+
 from memory import MemoryTransport
 from plugmux.connect import App, Context, Limits
 from plugmux.connect.envelope import COMPRESSED, END_STREAM, EnvelopeReader, envelope

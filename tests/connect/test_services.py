@@ -11,10 +11,11 @@ import pytest
 from echo.v1.echo_connect import EchoClient
 from echo.v1.echo_pb2 import CountRequest, SayRequest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
-from memory import MemoryTransport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from memory import MemoryTransport
 from plugmux.connect import App, Client, Code, RpcError
 from plugmux.connect.health import Health, HealthCheckRequest, HealthCheckResponse
 from plugmux.connect.otel import ClientTracing, ServerTracing

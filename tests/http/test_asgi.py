@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from plugmux.errors import PlugmuxError, StreamReset
 from support.http_peers import Harness, Wire, join
 

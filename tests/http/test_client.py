@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from plugmux.errors import BodyTooLarge, ConfigError, ExchangeError, SessionClosed, StreamReset
 from plugmux.exchange import ClientTransport, Complete, Request
 from plugmux.http import SocketClient, StreamClient

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from plugmux.errors import BodyTooLarge, ExchangeError
 from plugmux.exchange import Request
 from plugmux.http import Limits, Server, StreamClient, upgrade

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
+
 from plugmux.errors import SessionClosed
 from plugmux.http import MuxTransport
 from support.http_peers import Harness, Wire, echo, join

@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from plugmux.errors import ExchangeError, LinkError, SessionClosed
-from plugmux.exchange import Complete, Request
-from plugmux.http import StreamClient, upgrade
-from plugmux.yamux import Mux
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
-from support.http_peers import DirectEcho, EchoCall, Harness, connect, echo
 from uvicorn import Config as UvicornConfig
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
+
+from plugmux.errors import ExchangeError, LinkError, SessionClosed
+from plugmux.exchange import Complete, Request
+from plugmux.http import StreamClient, upgrade
+from plugmux.yamux import Mux
+from support.http_peers import DirectEcho, EchoCall, Harness, connect, echo
 
 SIZES = [0, 5, 70_000, 3_000_000]
 

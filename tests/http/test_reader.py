@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import h11
 import pytest
+
 from plugmux.http.heads import LONGEST_REMEMBERED, MOST_REMEMBERED, HeadMemory
 from plugmux.http.reader import MAX_INTERIM, STEP, HeadReader, RemoteProtocolError
 

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import pytest
+
 from plugmux.errors import ConfigError
 from plugmux.exchange import Complete
 from support.http_peers import DirectEcho, EchoCall, Harness, Wire, echo, join

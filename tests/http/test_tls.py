@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from plugmux.errors import ExchangeError
 from plugmux.exchange import Request
 from plugmux.http import SocketClient

@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 import pytest
+
 from plugmux.errors import ExchangeError, SessionClosed, StreamReset
 from plugmux.http import upgrade
 from support.http_peers import Harness, Wire, connect, echo, join

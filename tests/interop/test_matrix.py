@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest, RecordRequest, RecordResponse, WatchRequest
-from support.tools import ROOT, go_host, go_plugin, ts_host, ts_plugin
 
 from plugmux import Launch, Runtime
 from plugmux.connect import Context, RpcError
 from plugmux.secrets import Resolver
+from support.tools import ROOT, go_host, go_plugin, ts_host, ts_plugin
 
 LANGUAGES = ("python", "go", "ts")
 

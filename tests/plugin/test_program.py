@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from plugmux import Runtime, State
 from support.programs import KV_PLUGIN, script
 
@@ -121,3 +122,39 @@ async def test_a_child_of_the_plugin_inherits_neither_the_link_nor_its_configura
     async with Runtime([script(tmp_path, "parent", WITH_CHILD)]) as runtime:
         seen = (await runtime.client(KeyValueClient).get(GetRequest(key="a"))).value.decode()
     assert seen.strip() == "['0', '1', '2', '3'] []"  # 3 is the directory that is being listed
+
+
+TALKATIVE = """
+    from contextlib import asynccontextmanager
+    from kv.v1.kv_connect import AuditClient
+    from kv.v1.kv_pb2 import RecordRequest
+    from plugmux import Plugin
+
+    @asynccontextmanager
+    async def lifespan(plugin):
+        audit = plugin.client(AuditClient)
+        await audit.record(RecordRequest(event="before registration"))
+        yield
+        await audit.record(RecordRequest(event="at the end"))
+
+    Plugin(version="v1.0.0", lifespan=lifespan).run()
+"""
+
+
+async def test_it_calls_the_host_before_it_registers_and_when_it_is_shut_down(tmp_path: Path) -> None:
+    from kv.v1.kv_connect import AuditService
+    from kv.v1.kv_pb2 import RecordRequest, RecordResponse
+
+    from plugmux.connect import Context
+
+    events = []
+
+    class Audit(AuditService):
+        async def record(self, request: RecordRequest, context: Context) -> RecordResponse:
+            events.append(request.event)
+            return RecordResponse()
+
+    async with Runtime([script(tmp_path, "talkative", TALKATIVE)], services=[Audit()]) as runtime:
+        assert events == ["before registration"]
+        assert runtime.plugins()[0].state is State.RUNNING
+    assert events == ["before registration", "at the end"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
+
 from plugmux import Launch, PluginCause, PluginError, Runtime, State
 from plugmux.connect import Code, RpcError
 from support.programs import KV_PLUGIN, script

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+
 from plugmux.runtime.logline import LogLine, parse_line
 
 

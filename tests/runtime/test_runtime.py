@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from kv.v1.kv_connect import AuditService, KeyValueClient, KeyValueService
 from kv.v1.kv_pb2 import GetRequest, GetResponse, PutRequest, RecordRequest, RecordResponse, WatchRequest
+
 from plugmux import ConfigError, Launch, Restart, Runtime, State
 from plugmux.connect import Code, Context, RpcError
 from support.programs import KV_PLUGIN, script

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, WatchRequest
-from plugmux import Runtime, State
-from plugmux.http import SocketClient
-from plugmux.runtime import ListenError
 from plugmux_proto.health.v1.health_connect import VersionClient
 from plugmux_proto.health.v1.health_pb2 import GetVersionRequest
 from plugmux_proto.plugins.v1 import plugins_pb2 as pb
 from plugmux_proto.plugins.v1.plugins_connect import PluginManagementClient
+
+from plugmux import Runtime, State
+from plugmux.http import SocketClient
+from plugmux.runtime import ListenError
 from support.programs import KV_PLUGIN, script
 
 

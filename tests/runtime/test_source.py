@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from plugmux.errors import ConfigError
 from plugmux.runtime import Launch, Restart, Runtime, name_of_command
 from plugmux.runtime.environment import plugin_environment

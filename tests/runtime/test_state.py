@@ -1,8 +1,13 @@
 """The table of a plugin's states."""
 
 import pytest
-from plugmux.runtime import HostedPlugin, State
 from plugmux_proto.plugins.v1.plugins_pb2 import RunStatus
+
+from plugmux.runtime import HostedPlugin, State
+
+
+class Resting(HostedPlugin):
+    async def stop(self) -> None: ...
 
 
 def test_every_state_has_a_status_on_the_wire() -> None:
@@ -19,6 +24,6 @@ def test_a_plugin_waits_only_for_what_will_come() -> None:
 
 
 async def test_a_move_that_the_table_lacks_is_a_fault_of_ours() -> None:
-    plugin = HostedPlugin("kv", State.STOPPED, lambda plugin, before: None)
+    plugin = Resting("kv", State.STOPPED, lambda plugin, before: None)
     with pytest.raises(AssertionError):
         plugin.move(State.RUNNING)

@@ -8,8 +8,9 @@ from enum import Enum
 from typing import Any, cast
 
 import pytest
-from plugmux.registration import Registration
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
+
+from plugmux.registration import Registration
 
 Script = Callable[[Any], Awaitable[Any]]
 

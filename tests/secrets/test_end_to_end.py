@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plugmux_proto.accesscontrol.v1 import accesscontrol_pb2 as access
+from plugmux_proto.resolver.v1.resolver_connect import AuthorizerClient, ResolverClient
+from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, GetSecretsRequest
+
 from plugmux import Runtime
 from plugmux.connect import Code, RpcError
 from plugmux.exchange import Complete, Request
@@ -26,9 +30,6 @@ from plugmux.secrets import (
     secrets_services,
 )
 from plugmux.secrets.registry import Registry
-from plugmux_proto.accesscontrol.v1 import accesscontrol_pb2 as access
-from plugmux_proto.resolver.v1.resolver_connect import AuthorizerClient, ResolverClient
-from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, GetSecretsRequest
 
 VALUE = b"hunter2-\x00\xff"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from plugmux.errors import PlugmuxError
 from plugmux.secrets.error import InvalidPattern, SecretsError
 from plugmux.secrets.pattern import Pattern, SecretId

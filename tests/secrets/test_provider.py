@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from typing import Any
 
 import pytest
+from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
+from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest, GetSecretsResponse
+
 from plugmux.connect import Code, Context, RpcError
 from plugmux.errors import ConfigError
 from plugmux.secrets import InvalidPattern, Pattern, Provider, Secret, SecretNotFound
-from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
-from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest, GetSecretsResponse
 
 VALUE = b"hunter2"
 LOOP_THREAD = threading.main_thread()

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
+
 from plugmux.connect import Code, RpcError
 from plugmux.errors import ExchangeError
 from plugmux.secrets import (
@@ -21,7 +23,6 @@ from plugmux.secrets import (
     Secret,
     SecretNotFound,
 )
-from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
 VALUE = b"hunter2"
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)

@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
+
 from plugmux.errors import ConfigError
 from plugmux.secrets.error import InvalidPattern
 from plugmux.secrets.secret import Secret
-from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
 VALUE = b"hunter2-hunter2"
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)

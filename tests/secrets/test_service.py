@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from plugmux.connect import Code, Context, RpcError
-from plugmux.secrets import AccessModule, Explanation, Outcome, Pattern, Resolver, secrets_services
-from plugmux.secrets.access import requester
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeResponse as ModuleAnswer
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import Decision as ModuleDecision
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import Requester
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, GetSecretsRequest, GetSecretsResponse
+
+from plugmux.connect import Code, Context, RpcError
+from plugmux.secrets import AccessModule, Explanation, Outcome, Pattern, Resolver, secrets_services
+from plugmux.secrets.access import requester
 
 VALUE = b"hunter2"
 SOON = datetime(2030, 1, 1, tzinfo=UTC)

@@ -6,11 +6,12 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
+from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
+
 from plugmux.connect import App, RpcError
 from plugmux.connect.otel import ClientTracing, ServerTracing
 from plugmux.secrets import Pattern, Provider, Secret
-from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
-from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
 from support.direct import Direct
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import cast
 
 import pytest
+
 from plugmux.errors import ProtocolViolation, SessionClosed
 from plugmux.yamux import Config, Mux
 from plugmux.yamux.frame import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from plugmux.errors import SessionClosed, StreamReset
 from plugmux.yamux import Config, Mux
 from plugmux.yamux.frame import ACK, DATA, FIN, INITIAL_WINDOW, PING, RST, SYN, WINDOW_UPDATE, pack_header

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from plugmux.yamux import DataReceived, Session, SessionEnded, StreamOpened
 from plugmux.yamux.frame import DATA, pack_header
 

@@ -7,6 +7,7 @@ import hashlib
 from typing import cast
 
 import pytest
+
 from plugmux.errors import LinkTimeout, SessionClosed
 from plugmux.yamux import Config, Mux
 from plugmux.yamux.frame import ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE, pack_header

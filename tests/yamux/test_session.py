@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from plugmux.errors import ConfigError, ProtocolViolation, SessionClosed, StreamClosed
 from plugmux.yamux import (
     Config,

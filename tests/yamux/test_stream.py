@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from plugmux.errors import LinkTimeout, SessionClosed, StreamReset
 from plugmux.yamux import Config, Mux, StreamTransport
 from plugmux.yamux.frame import ACK, DATA, FIN, INITIAL_WINDOW, RST, SYN, WINDOW_UPDATE, pack_header

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
+
 from plugmux.errors import LinkTimeout
 from plugmux.yamux import Config, Handshake, Stream
 from plugmux.yamux.deadlines import Deadlines

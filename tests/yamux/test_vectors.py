@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from plugmux.errors import ProtocolViolation, SessionClosed
 from plugmux.yamux import (
     Config,

@@ -138,7 +138,7 @@ class _Listening:
     def __init__(self, address: Address) -> None:
         from ..http import SocketClient
 
-        self._transport = SocketClient(str(address))
+        self._transport: ClientTransport = SocketClient(str(address))
 
     async def secrets(self, pattern: Pattern) -> list[Secret]:
         from ..connect import Code, RpcError

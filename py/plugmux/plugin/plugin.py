@@ -9,12 +9,13 @@ the runtime's socket, and dials again with a growing delay when the runtime goes
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from plugmux_proto.plugins.v1.plugins_connect import PluginService
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, ShutdownRequest, ShutdownResponse
@@ -40,6 +41,7 @@ FIRST_REDIAL = 0.2
 LONGEST_REDIAL = 10.0
 
 AnyClient = TypeVar("AnyClient")
+Lifespan: TypeAlias = "Callable[[Plugin], AbstractAsyncContextManager[object]]"
 
 
 class Plugin:
@@ -55,6 +57,8 @@ class Plugin:
         interceptors: run around every RPC served.
         protocol_versions: the versions of the application's own protocol that this plugin speaks.
         configuration: what configuration the plugin takes.
+        lifespan: called with the plugin for every stay with a runtime, gives an asynchronous context manager that is
+            entered before the plugin registers and left before its link closes; the host can be called from it.
         priority: rank among several that serve the same; the higher is asked first.
         replica: whether this plugin may be one of several with its name.
         capabilities: free names, for programs that choose among plugins.
@@ -75,6 +79,7 @@ class Plugin:
         interceptors: Iterable[Interceptor] = (),
         protocol_versions: Sequence[int] = (),
         configuration: Configuration | None = None,
+        lifespan: Lifespan | None = None,
         priority: int = 0,
         replica: bool = False,
         capabilities: Iterable[str] = (),
@@ -105,7 +110,9 @@ class Plugin:
         self.configuration_json = ""
         self.transport: ClientTransport = _CurrentLink(self)
         self.link: Link | None = None
+        self._lifespan: Lifespan = lifespan or (lambda plugin: nullcontext())
         self._stop = asyncio.Event()
+        self.left = asyncio.Event()
 
     def client(self, client_class: Callable[..., AnyClient], **options: Any) -> AnyClient:
         """A client of a service that the runtime serves; it follows the plugin from link to link.
@@ -184,11 +191,16 @@ class Plugin:
         request.CopyFrom(self._announcement)
         request.name = name
         self.link = link
+        self.left.clear()
         async with link:
-            response = await register(link, request, timeout)
-            self.configuration_json = response.configuration_json
-            gate.open()
-            await self._until_over(link)
+            try:
+                async with self._lifespan(self):
+                    response = await register(link, request, timeout)
+                    self.configuration_json = response.configuration_json
+                    gate.open()
+                    await self._until_over(link)
+            finally:
+                self.left.set()
 
     async def _until_over(self, link: Link) -> None:
         waiting = [asyncio.ensure_future(link.wait_closed()), asyncio.ensure_future(self._stop.wait())]
@@ -215,6 +227,7 @@ class _Shutdown(PluginService):
 
     async def shutdown(self, request: ShutdownRequest, context: Context) -> ShutdownResponse:
         self._plugin.stop()
+        await self._plugin.left.wait()
         return ShutdownResponse()
 
 
@@ -240,7 +253,7 @@ class _CurrentLink:
 
 def default_name() -> str:
     """The name of a plugin that starts by itself: the file name of its program."""
-    program = Path(sys.argv[0] or sys.executable).name
+    program = os.path.basename(sys.argv[0] or sys.executable)
     for suffix in (".exe", ".py"):
         program = program.removesuffix(suffix)
     return program or "plugin"

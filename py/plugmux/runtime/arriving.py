@@ -13,7 +13,7 @@ from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
 from ..errors import LinkError
 from ..link import Link, Peer
-from ..registration import Registration
+from ..registration import Registration, RegistrationRefused
 from ..servable import Servable, announce, services_of
 from ..site import Site
 from .hosted import HostedPlugin
@@ -22,56 +22,74 @@ from .reception import Desk, Reception
 from .registry import Registry
 from .state import State
 
-__all__ = ["InProcessPlugin", "receive"]
+__all__ = ["InProcessPlugin", "SelfStartedPlugin"]
 
 OnChange = Callable[[HostedPlugin, State], None]
 
 
-async def receive(
-    link: Link, desk: Desk, registry: Registry, on_change: OnChange, timeout: float
-) -> HostedPlugin | None:
-    """Wait for a plugin that has connected by itself to register, and take it in.
+class SelfStartedPlugin(HostedPlugin):
+    """A plugin that has connected by itself: it has no name before it has registered.
 
     Args:
-        link: its link, connected.
-        desk: where its registration arrives; it has been told to check names against the registry.
         registry: takes the plugin in.
         on_change: told of every change of its state.
-        timeout: seconds that it has.
-
-    Returns:
-        The plugin, running; `None` when it did not register in time or was refused, and the link is closed.
     """
-    try:
-        async with asyncio.timeout(timeout):
-            registration = await desk.registered
-    except Exception:  # Late, or refused, which the answer has said.
-        await link.close()
-        return None
-    plugin = HostedPlugin(registration.name, State.REGISTERING, on_change, external=True)
-    _begin(plugin, registration, link, registry)
-    return plugin
 
+    def __init__(self, registry: Registry, on_change: OnChange) -> None:
+        super().__init__("", State.REGISTERING, on_change, external=True)
+        self._registry = registry
 
-def _begin(plugin: HostedPlugin, registration: Registration, link: Link, registry: Registry) -> None:
-    plugin.registration = registration
-    plugin.link = link
-    plugin.pid = link.peer.pid
-    registry.add(plugin)
-    plugin.move(State.RUNNING)
+    def admit(self, registration: Registration) -> None:
+        """Take the plugin in under the name that it registers.
 
+        Raises:
+            RegistrationRefused: the name is taken.
+        """
+        self._registry.check(registration)
+        self.name = registration.name
+        self.registration = registration
+        self._registry.add(self)
 
-async def stay(plugin: HostedPlugin, link: Link, registry: Registry) -> None:
-    """Keep a plugin in the registry for as long as its link is open."""
-    try:
-        await link.wait_closed()
-    finally:
-        plugin.link = None
-        registry.remove(plugin)
-        if plugin.state is State.RUNNING:
-            plugin.move(State.STOPPING, "its link has ended")
-        if plugin.state is State.STOPPING:
-            plugin.move(State.STOPPED, "its link has ended")
+    async def stay(self, link: Link, desk: Desk, timeout: float) -> None:
+        """Wait for the registration, then for the end of the link; the registry has the plugin meanwhile.
+
+        Args:
+            link: the plugin's link, connected.
+            desk: where its registration arrives; it has been told to ask `admit`.
+            timeout: seconds that the registration may take.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await desk.registered
+        except (TimeoutError, RegistrationRefused):  # Of a refusal the answer has told.
+            await link.close()
+            return
+        try:
+            self.link = link
+            self.pid = link.peer.pid
+            self.move(State.RUNNING)
+            await link.wait_closed()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self.link = None
+        self._registry.remove(self)
+        for state in (State.STOPPING, State.STOPPED):
+            if self.state.may_become(state):
+                self.move(state, "its link has ended")
+
+    async def stop(self) -> None:
+        """End its stay: Shutdown, then close. Its process is not ours to end."""
+        link = self.link
+        if link is None:
+            return
+        if self.state is State.RUNNING:
+            self.move(State.STOPPING)
+        try:
+            await shut_down(link)
+        except LinkError:
+            link.abort()
 
 
 class InProcessPlugin(HostedPlugin):
@@ -110,7 +128,7 @@ class InProcessPlugin(HostedPlugin):
         """
         request = announce(self._servables, RegisterPluginRequest(name=self.name, version=self._version))
         registration = Registration.from_request(request)
-        self._registry.check_name(self.name)
+        self._registry.check(registration)
         self._reception.welcome(registration)
         near, _ = self._reception.open_link(Peer(self.name), lambda _: None)
         far = Link(Site(services_of(self._servables)), initiator=True, peer=Peer(self._reception.name))
@@ -118,7 +136,10 @@ class InProcessPlugin(HostedPlugin):
         await near.over_socket(ends[0])
         await far.over_socket(ends[1])
         self._far = far
-        _begin(self, registration, near, self._registry)
+        self.registration = registration
+        self.link = near
+        self._registry.add(self)
+        self.move(State.RUNNING)
 
     async def stop(self) -> None:
         """Unlink the object."""
@@ -130,16 +151,3 @@ class InProcessPlugin(HostedPlugin):
             await self._far.close()
         self.link = None
         self.move(State.STOPPED)
-
-
-async def dismiss(plugin: HostedPlugin) -> None:
-    """End the stay of a plugin that came by itself: Shutdown, then close. Its process is not ours to end."""
-    link = plugin.link
-    if link is None:
-        return
-    if plugin.state is State.RUNNING:
-        plugin.move(State.STOPPING)
-    try:
-        await shut_down(link)
-    except LinkError:
-        link.abort()

@@ -23,6 +23,7 @@ class PluginCause(Enum):
     REFUSED = "correct what the plugin says of itself when it registers"
     NOT_A_PLUGIN = "start a program that serves plugmux; this one writes something else on the link"
     LINK_LOST = "see the plugin's log for why it closed the link"
+    FAILING = "see its log for why it fails; calls are let through again after a while"
     DISABLED = "enable it first (plugmux plugins enable NAME)"
     UNKNOWN = "see plugmux plugins for the names and services that there are"
     AMBIGUOUS = "name the plugin that is meant (plugin=...)"
@@ -32,7 +33,7 @@ class PluginError(PlugmuxError):
     """A plugin could not be started, registered or reached.
 
     Args:
-        plugin: the plugin's name.
+        plugin: the plugin's name; empty where no plugin can be named.
         cause: what kind of failure it is.
         detail: what happened, for a person.
         exit_code: the exit status of a plugin that ended by itself.
@@ -59,7 +60,8 @@ class PluginError(PlugmuxError):
         super().__init__(self._message())
 
     def _message(self) -> str:
-        message = f"plugin {self.plugin!r}: {self.detail}; {self.cause.value}"
+        subject = f"plugin {self.plugin!r}: " if self.plugin else ""
+        message = f"{subject}{self.detail}; {self.cause.value}"
         if self.stderr:
             message += "\nits last words on stderr:\n" + self.stderr
         return message

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import ExchangeError, PlugmuxError
+from .breaker import Breaker, BreakerPolicy
 from .error import PluginCause, PluginError
 from .output import plugin_logger
 from .state import State
@@ -22,7 +24,7 @@ POST_MORTEM_TIME = 2.0
 """Seconds that a broken call waits for word of how its plugin ended, before it tells what it knows itself."""
 
 
-class HostedPlugin:
+class HostedPlugin(ABC):
     """A plugin in a runtime.
 
     Attributes:
@@ -36,11 +38,18 @@ class HostedPlugin:
         external: whether it started by itself.
         restarts: how often it has been started again.
         in_flight: calls that are under way.
+        breaker: keeps calls from it while it fails every one.
         since: when it came into its state (seconds since the epoch).
     """
 
     def __init__(
-        self, name: str, state: State, on_change: Callable[[HostedPlugin, State], None], *, external: bool = False
+        self,
+        name: str,
+        state: State,
+        on_change: Callable[[HostedPlugin, State], None],
+        *,
+        external: bool = False,
+        breaker: BreakerPolicy = BreakerPolicy(),  # noqa: B008 -- it is frozen
     ) -> None:
         self.name = name
         self.state = state
@@ -52,6 +61,7 @@ class HostedPlugin:
         self.external = external
         self.restarts = 0
         self.in_flight = 0
+        self.breaker = Breaker(breaker)
         self.since = time.time()
         self._on_change = on_change
         self._waiters: set[asyncio.Future[None]] = set()
@@ -77,6 +87,7 @@ class HostedPlugin:
             self.error = error
         elif state is State.RUNNING:
             self.error = None
+            self.breaker.reset()
         plugin_logger(self.name).debug("%s -> %s %s", before.value, state.value, status)
         for waiter in self._waiters:
             if not waiter.done():
@@ -92,27 +103,22 @@ class HostedPlugin:
         finally:
             self._waiters.discard(waiter)
 
-    async def running(self) -> Link:
-        """The link to the plugin, as soon as it runs.
+    @property
+    def ready(self) -> bool:
+        """Whether it can be called right now."""
+        return self.state is State.RUNNING and self.link is not None and not self.link.closed
 
-        A call that comes while the plugin starts again waits here, for as long as its own deadline lets it.
-
-        Raises:
-            PluginError: it does not run, and will not by itself.
-        """
-        while True:
-            if self.state is State.RUNNING and self.link is not None and not self.link.closed:
-                return self.link
-            if not self.state.will_run:
-                raise self._not_running()
-            await self.changed()
-
-    def _not_running(self) -> PluginError:
+    def not_running(self) -> PluginError:
+        """Why it does not run."""
         if self.state is State.DISABLED:
             return PluginError(self.name, PluginCause.DISABLED, "it is disabled")
         if self.error is not None:
             return self.error
         return PluginError(self.name, PluginCause.LINK_LOST, f"it is {self.state.value}")
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End its work for this runtime; harmless where it has ended."""
 
     async def explain(self, link: Link, error: PlugmuxError) -> ExchangeError:
         """Say of a broken exchange what has become of the plugin.

@@ -18,6 +18,7 @@ from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
 from ..errors import PlugmuxError, ProtocolViolation
 from ..link import Link, Peer
 from ..registration import Registration, RegistrationRefused
+from .breaker import BreakerPolicy
 from .environment import plugin_environment
 from .error import PluginCause, PluginError
 from .hosted import HostedPlugin
@@ -46,6 +47,7 @@ class LaunchedPlugin(HostedPlugin):
         timeout: seconds for its registration.
         starts: bounds how many plugins start at the same time.
         on_change: told of every change of state.
+        breaker: when calls are kept from it.
     """
 
     def __init__(
@@ -55,8 +57,9 @@ class LaunchedPlugin(HostedPlugin):
         timeout: float,
         starts: asyncio.Semaphore,
         on_change: Callable[[HostedPlugin, State], None],
+        breaker: BreakerPolicy,
     ) -> None:
-        super().__init__(launch.name, State.STOPPED, on_change)
+        super().__init__(launch.name, State.STOPPED, on_change, breaker=breaker)
         self.launch = launch
         self._reception = reception
         self._timeout = launch.timeout if launch.timeout is not None else timeout

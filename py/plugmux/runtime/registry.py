@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ..registration import Registration, RegistrationRefused
 from .error import PluginCause, PluginError
 from .hosted import HostedPlugin
@@ -10,46 +12,67 @@ __all__ = ["Registry"]
 
 
 class Registry:
-    """All plugins of a runtime. Names are unique; the order is that of the names."""
+    """All plugins of a runtime, in the order of their names.
 
-    def __init__(self) -> None:
-        self._plugins: dict[str, HostedPlugin] = {}
-        self._serving: dict[str, list[HostedPlugin]] = {}
+    A name stands for one plugin, or for several replicas of it.
+
+    Args:
+        replicated: names of plugins that may come by themselves more than once, if they ask for it.
+    """
+
+    def __init__(self, replicated: Collection[str] = ()) -> None:
+        self._replicated = frozenset(replicated)
+        self._plugins: dict[str, list[HostedPlugin]] = {}
+        self._serving: dict[str, list[str]] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._plugins
 
     def sorted(self) -> list[HostedPlugin]:
         """All plugins, sorted by name."""
-        return [self._plugins[name] for name in sorted(self._plugins)]
+        return [plugin for name in sorted(self._plugins) for plugin in self._plugins[name]]
 
-    def check_name(self, name: str) -> None:
-        """See that a name is free.
+    def check(self, registration: Registration) -> None:
+        """See that a plugin may come in under its name.
 
         Raises:
-            RegistrationRefused: another plugin has it.
+            RegistrationRefused: another plugin has the name, and they are no replicas.
         """
-        if name in self._plugins:
+        name = registration.name
+        if name not in self._plugins:
+            return
+        if not registration.replica:
             raise RegistrationRefused(f"there is a plugin named {name!r} already: give this one another name")
+        if name not in self._replicated:
+            raise RegistrationRefused(
+                f"there is a plugin named {name!r} already, and the host does not allow replicas of it: "
+                f"Runtime(replicated=[{name!r}])"
+            )
 
     def add(self, plugin: HostedPlugin) -> None:
-        """Take a plugin in under its name."""
-        self.check_name(plugin.name)
-        self._plugins[plugin.name] = plugin
+        """Take a plugin in under its name, as one more replica where there are others."""
+        self._plugins.setdefault(plugin.name, []).append(plugin)
         self.refresh()
 
     def remove(self, plugin: HostedPlugin) -> None:
         """Forget a plugin."""
-        if self._plugins.get(plugin.name) is plugin:
-            del self._plugins[plugin.name]
+        replicas = self._plugins.get(plugin.name, [])
+        if plugin in replicas:
+            replicas.remove(plugin)
+            if not replicas:
+                del self._plugins[plugin.name]
             self.refresh()
 
     def refresh(self) -> None:
         """Take note of what the plugins say now that they serve."""
         self._serving = {}
-        for plugin in self.sorted():
-            for service in plugin.registration.services if plugin.registration else ():
-                self._serving.setdefault(service, []).append(plugin)
+        for name in sorted(self._plugins):
+            said = self._said(name)
+            for service in said.services if said else ():
+                self._serving.setdefault(service, []).append(name)
 
-    def named(self, name: str) -> HostedPlugin:
-        """The plugin of that name.
+    def named(self, name: str) -> list[HostedPlugin]:
+        """The plugin of that name, and its replicas.
 
         Raises:
             PluginError: there is none.
@@ -60,8 +83,8 @@ class Registry:
             known = ", ".join(sorted(self._plugins)) or "none"
             raise PluginError(name, PluginCause.UNKNOWN, f"there is no plugin of that name (known: {known})") from None
 
-    def serving(self, service: str) -> HostedPlugin:
-        """The plugin that serves a service: the one of the highest priority.
+    def serving(self, service: str) -> list[HostedPlugin]:
+        """The plugin that serves a service, and its replicas: of several plugins the one of the highest priority.
 
         Args:
             service: the full proto name of the service.
@@ -69,26 +92,28 @@ class Registry:
         Raises:
             PluginError: no plugin serves it, or several do with the same priority.
         """
-        plugins = self._serving.get(service, ())
-        if len(plugins) == 1:
-            return plugins[0]
-        if not plugins:
+        names = self._serving.get(service, ())
+        if len(names) == 1:
+            return self._plugins[names[0]]
+        if not names:
             raise self._unserved(service)
-        best = max(_priority(plugin.registration) for plugin in plugins)
-        first, *others = [plugin for plugin in plugins if _priority(plugin.registration) == best]
+        best = max(self._priority(name) for name in names)
+        first, *others = [name for name in names if self._priority(name) == best]
         if others:
-            names = ", ".join(plugin.name for plugin in (first, *others))
-            raise PluginError(names, PluginCause.AMBIGUOUS, f"they all serve {service}")
-        return first
+            raise PluginError(", ".join((first, *others)), PluginCause.AMBIGUOUS, f"they all serve {service}")
+        return self._plugins[first]
+
+    def _said(self, name: str) -> Registration | None:
+        return next((plugin.registration for plugin in self._plugins[name] if plugin.registration), None)
+
+    def _priority(self, name: str) -> int:
+        said = self._said(name)
+        return said.priority if said else 0
 
     def _unserved(self, service: str) -> PluginError:
-        failed = [f"{plugin.name}: {plugin.error}" for plugin in self.sorted() if plugin.error is not None]
+        failed = [plugin.error for plugin in self.sorted() if plugin.error is not None]
         known = ", ".join(sorted(self._serving)) or "none"
         detail = f"no plugin serves {service} (served: {known})"
         if failed:
-            detail += "; these do not run: " + "; ".join(failed)
-        return PluginError("?", PluginCause.UNKNOWN, detail)
-
-
-def _priority(registration: Registration | None) -> int:
-    return registration.priority if registration else 0
+            detail += "; these do not run: " + "; ".join(f"{error.plugin}, as {error.detail}" for error in failed)
+        return PluginError("", PluginCause.UNKNOWN, detail, stderr=failed[0].stderr if len(failed) == 1 else "")

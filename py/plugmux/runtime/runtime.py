@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -17,7 +17,8 @@ from ..registration import RegistrationRefused
 from ..servable import Servable
 from ..site import StreamHandler
 from ..version import VERSION
-from .arriving import InProcessPlugin, dismiss, receive, stay
+from .arriving import InProcessPlugin, SelfStartedPlugin
+from .breaker import BreakerPolicy
 from .discovery import find_plugins
 from .error import PluginCause, PluginError
 from .events import Event, Events
@@ -28,6 +29,7 @@ from .listener import Listener
 from .management import Management, Version
 from .reception import Reception
 from .registry import Registry
+from .retry import RetryPolicy
 from .router import Router
 from .source import Launch, PluginSource, as_launch_or_servable
 from .state import State
@@ -66,6 +68,10 @@ class Runtime:
         request_timeout: seconds that a request to a plugin may take, told to plugins; 0 for no limit.
         protocol_versions: versions of the application's own protocol that the host speaks.
         parallel_starts: how many plugins are started at the same time; twice the processors by default.
+        replicated: names of plugins that may connect by themselves more than once, where they ask for it.
+        retry: when a call that failed may be made again.
+        retry_methods: the same for single methods, by path (`"/kv.v1.KeyValueService/Put"`).
+        breaker: when calls are kept from a plugin that fails them all.
         mux: settings of the links' mux.
 
     Raises:
@@ -88,6 +94,10 @@ class Runtime:
         request_timeout: float = 0.0,
         protocol_versions: Sequence[int] = (1,),
         parallel_starts: int | None = None,
+        replicated: Collection[str] = (),
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- it is frozen
+        retry_methods: Mapping[str, RetryPolicy] | None = None,
+        breaker: BreakerPolicy = BreakerPolicy(),  # noqa: B008 -- it is frozen
         mux: Config | None = None,
     ) -> None:
         if not registration_timeout > 0:
@@ -107,9 +117,10 @@ class Runtime:
             mux,
         )
         self._starts = asyncio.Semaphore(parallel_starts or 2 * (os.cpu_count() or 1))
-        self._registry = Registry()
+        self._breaker = breaker
+        self._registry = Registry(replicated)
         self._events = Events()
-        self.transport = Router(self._registry)
+        self.transport = Router(self._registry, retry, retry_methods)
         self._front = Front(self.transport, self._hijacked)
         self._front.mount(Management(self))
         self._front.mount(Version(version))
@@ -161,20 +172,30 @@ class Runtime:
         prepared = as_launch_or_servable(source)
         if not isinstance(prepared, Launch):
             return await self._begin_in_process(prepared, name)
-        plugin = await self._begin_launch(prepared)
-        if plugin.error is not None:
-            error = plugin.error
-            await plugin.stop()
-            self._registry.remove(plugin)
+        replicas = await self._begin_launch(prepared)
+        error = next((plugin.error for plugin in replicas if plugin.error is not None), None)
+        if error is not None:
+            for plugin in replicas:
+                await plugin.stop()
+                self._registry.remove(plugin)
             raise error
-        return plugin
+        return replicas[0]
 
-    async def _begin_launch(self, launch: Launch) -> LaunchedPlugin:
-        plugin = LaunchedPlugin(launch, self._reception, self._registration_timeout, self._starts, self._changed)
-        self._add(plugin)
-        plugin.start()
-        await plugin.started()
-        return plugin
+    async def _begin_launch(self, launch: Launch) -> list[LaunchedPlugin]:
+        if launch.name in self._registry:
+            raise ConfigError(f"there is a plugin named {launch.name!r} already: give this one another name")
+        replicas = [
+            LaunchedPlugin(
+                launch, self._reception, self._registration_timeout, self._starts, self._changed, self._breaker
+            )
+            for _ in range(launch.replicas)
+        ]
+        for plugin in replicas:
+            self._registry.add(plugin)
+            plugin.start()
+        for plugin in replicas:
+            await plugin.started()
+        return replicas
 
     async def _begin_in_process(self, servable: Servable, name: str | None = None) -> HostedPlugin:
         plugin = InProcessPlugin(
@@ -182,12 +203,6 @@ class Runtime:
         )
         await plugin.start()
         return plugin
-
-    def _add(self, plugin: HostedPlugin) -> None:
-        try:
-            self._registry.add(plugin)
-        except RegistrationRefused as error:
-            raise ConfigError(str(error)) from None
 
     async def close(self) -> None:
         """End all plugins in parallel and stop listening. Harmless at any time, from any task, more than once."""
@@ -199,7 +214,7 @@ class Runtime:
                 await listener.close()
             async with asyncio.TaskGroup() as group:
                 for plugin in self._registry.sorted():
-                    group.create_task(_stop(plugin))
+                    group.create_task(plugin.stop())
             await self._server.shutdown(1.0)
             self._events.close()
 
@@ -222,19 +237,19 @@ class Runtime:
             plugin: the name of the plugin; needed only where several serve the service.
             options: what the class takes beside the transport.
         """
-        return client_class(self.transport if plugin is None else Router(self._registry, plugin), **options)
+        return client_class(self.transport if plugin is None else self.transport.named(plugin), **options)
 
     def plugins(self) -> list[HostedPlugin]:
         """All plugins, sorted by name."""
         return self._registry.sorted()
 
     def plugin(self, name: str) -> HostedPlugin:
-        """The plugin of that name.
+        """The plugin of that name; of replicas the first.
 
         Raises:
             PluginError: there is none.
         """
-        return self._registry.named(name)
+        return self._registry.named(name)[0]
 
     def events(self) -> AsyncIterator[Event]:
         """Every change of a plugin's state, from the first `anext` until the runtime closes.
@@ -260,7 +275,9 @@ class Runtime:
         Raises:
             PluginError: there is no such plugin, or it was not launched by this runtime.
         """
-        await self._launched(name).stop(State.DISABLED)
+        async with asyncio.TaskGroup() as group:
+            for plugin in self._launched(name):
+                group.create_task(plugin.stop(State.DISABLED))
 
     async def enable(self, name: str) -> None:
         """Start a plugin that has been disabled, or that has stopped; harmless where it runs.
@@ -268,11 +285,13 @@ class Runtime:
         Raises:
             PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
         """
-        plugin = self._launched(name)
-        plugin.start()
-        await plugin.started()
-        if plugin.error is not None:
-            raise plugin.error
+        replicas = self._launched(name)
+        for plugin in replicas:
+            plugin.start()
+        for plugin in replicas:
+            await plugin.started()
+            if plugin.error is not None:
+                raise plugin.error
 
     async def restart(self, name: str) -> None:
         """End a launched plugin and start it anew.
@@ -280,14 +299,16 @@ class Runtime:
         Raises:
             PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
         """
-        await self._launched(name).stop()
+        async with asyncio.TaskGroup() as group:
+            for plugin in self._launched(name):
+                group.create_task(plugin.stop())
         await self.enable(name)
 
-    def _launched(self, name: str) -> LaunchedPlugin:
-        plugin = self._registry.named(name)
-        if not isinstance(plugin, LaunchedPlugin):
+    def _launched(self, name: str) -> list[LaunchedPlugin]:
+        launched = [plugin for plugin in self._registry.named(name) if isinstance(plugin, LaunchedPlugin)]
+        if not launched:
             raise PluginError(name, PluginCause.UNKNOWN, "it was not launched by this runtime, which cannot switch it")
-        return plugin
+        return launched
 
     def _changed(self, plugin: HostedPlugin, before: State) -> None:
         if plugin.state is State.RUNNING:
@@ -299,21 +320,13 @@ class Runtime:
     async def _hijacked(self, scope: MutableMapping[str, Any]) -> None:
         """Make a connection to a socket of ours a link, and keep it until it ends."""
         peer = scope["extensions"]["plugmux.connection"].get("peer", Peer("a plugin"))
-        link, desk = self._reception.open_link(peer, lambda said: self._registry.check_name(said.name))
+        plugin = SelfStartedPlugin(self._registry, self._changed)
+        link, desk = self._reception.open_link(peer, plugin.admit)
         await scope["extensions"]["plugmux.upgrade"](lambda: link.mux, headers=[(b"upgrade", b"tcp")])
         try:
-            plugin = await receive(link, desk, self._registry, self._changed, self._registration_timeout)
-            if plugin is not None:
-                await stay(plugin, link, self._registry)
+            await plugin.stay(link, desk, self._registration_timeout)
         finally:
             link.abort()
-
-
-async def _stop(plugin: HostedPlugin) -> None:
-    if isinstance(plugin, LaunchedPlugin | InProcessPlugin):
-        await plugin.stop()
-    else:
-        await dismiss(plugin)
 
 
 def _single(errors: BaseExceptionGroup[BaseException]) -> BaseException:

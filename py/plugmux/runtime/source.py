@@ -60,7 +60,7 @@ class Launch:
         stdio: `"capture"` sends its stdout and stderr to logging; `"inherit"` leaves it the terminal.
         link: `"socket"` gives it one socket as descriptor 3; `"pipes"` a pair of one-way pipes.
         restart: what happens when it ends by itself.
-        optional: whether the runtime goes on, as a matter of course, without it.
+        replicas: how many processes of it to run; calls go to the one with the fewest in flight.
 
     Raises:
         ConfigError: the command is empty, or the name is not a plugin name.
@@ -74,8 +74,11 @@ class Launch:
     stdio: Literal["capture", "inherit"] = "capture"
     link: Literal["socket", "pipes"] = "socket"
     restart: Restart = field(default_factory=Restart)
+    replicas: int = 1
 
     def __post_init__(self) -> None:
+        if self.replicas < 1:
+            raise ConfigError(f"the number of replicas of {self.command} is {self.replicas}; it must be 1 or more")
         if not self.command or not self.command[0]:
             raise ConfigError("a plugin's command is empty")
         if not self.name:

@@ -14,9 +14,10 @@ from connectrpc.conformance.v1 import client_compat_pb2 as compat
 from connectrpc.conformance.v1 import config_pb2 as config
 from connectrpc.conformance.v1 import service_pb2 as pb
 from connectrpc.conformance.v1.service_connect import ConformanceClient
+from wire import from_error, from_fields, read, stdin, to_fields, write
+
 from plugmux.connect import Context, Kind, Limits, Metadata, RpcError
 from plugmux.errors import StreamClosed
-from wire import from_error, from_fields, read, stdin, to_fields, write
 
 PARALLEL = 8
 COMPRESSIONS = {
@@ -138,6 +139,9 @@ class Case:
     async def client_stream(self, function: Any) -> None:
         sent = 0
 
+        task = asyncio.current_task()
+        assert task is not None
+
         async def requests() -> AsyncIterator[Any]:
             nonlocal sent
             for message in self.messages:
@@ -150,8 +154,6 @@ class Case:
             if self.cancel_after is not None:
                 asyncio.get_running_loop().call_later(self.cancel_after, task.cancel)
 
-        task = asyncio.current_task()
-        assert task is not None
         try:
             reply = await function(requests(), **self.options)
             self.result.payloads.append(reply.payload)

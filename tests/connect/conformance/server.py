@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from connectrpc.conformance.v1 import server_compat_pb2 as compat
-from plugmux.connect import App, Limits
-from plugmux.http import Server
 from service import Conformance
 from wire import read, stdin, write
+
+from plugmux.connect import App, Limits
+from plugmux.http import Server
 
 
 def tls(request: Any) -> ssl.SSLContext | None:
@@ -37,15 +38,16 @@ def tls(request: Any) -> ssl.SSLContext | None:
 async def over_link(app: Any) -> Any:
     """A protocol factory that carries each connection over a stream of a link, to a server behind it."""
     from bridge import Bridge
+
     from plugmux.yamux import Mux
 
     near, far = Mux(client=True), Mux(client=False)
     server = Server(app)
     far.listen(server.protocol)
     loop = asyncio.get_running_loop()
-    for mux, sock in zip((near, far), socket.socketpair(), strict=True):
-        sock.setblocking(False)
-        await loop.create_unix_connection(lambda mux=mux: mux, sock=sock)
+    ends = socket.socketpair()
+    await loop.create_unix_connection(lambda: near, sock=ends[0])
+    await loop.create_unix_connection(lambda: far, sock=ends[1])
     return lambda: Bridge(near.open)
 
 

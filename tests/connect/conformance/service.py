@@ -10,8 +10,9 @@ from urllib.parse import parse_qsl
 from connectrpc.conformance.v1 import service_pb2 as pb
 from connectrpc.conformance.v1.service_connect import ConformanceService
 from google.protobuf.any_pb2 import Any as AnyMessage
-from plugmux.connect import Context
 from wire import from_fields, to_error, to_fields
+
+from plugmux.connect import Context
 
 
 def request_info(context: Context, requests: Sequence[Any]) -> Any:

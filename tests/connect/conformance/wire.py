@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from connectrpc.conformance.v1 import service_pb2 as pb
+
 from plugmux.connect import Code, ErrorDetail, RpcError
 from plugmux.exchange import Headers
 

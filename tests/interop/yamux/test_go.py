@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from plugmux.errors import LinkTimeout, SessionClosed, StreamReset
 from plugmux.yamux import Config, Half, Mux
 from support.yamux_exchange import Mode, Servers, Tally, call, call_many, open_stream

@@ -615,7 +615,7 @@ export const RegisterService: GenService<{
 export const PluginService: GenService<{
   /**
    * Shutdown asks the plugin to finish its work and to end. The plugin answers
-   * at once and ends after the link has closed.
+   * when it has cleaned up, and ends when the link has closed.
    *
    * @generated from rpc plugins.v1.PluginService.Shutdown
    */

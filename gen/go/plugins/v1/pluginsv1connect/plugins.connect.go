@@ -136,7 +136,7 @@ func (UnimplementedRegisterServiceHandler) RegisterPlugin(context.Context, *v1.R
 // PluginServiceClient is a client for the plugins.v1.PluginService service.
 type PluginServiceClient interface {
 	// Shutdown asks the plugin to finish its work and to end. The plugin answers
-	// at once and ends after the link has closed.
+	// when it has cleaned up, and ends when the link has closed.
 	Shutdown(context.Context, *v1.ShutdownRequest) (*v1.ShutdownResponse, error)
 }
 
@@ -177,7 +177,7 @@ func (c *pluginServiceClient) Shutdown(ctx context.Context, req *v1.ShutdownRequ
 // PluginServiceHandler is an implementation of the plugins.v1.PluginService service.
 type PluginServiceHandler interface {
 	// Shutdown asks the plugin to finish its work and to end. The plugin answers
-	// at once and ends after the link has closed.
+	// when it has cleaned up, and ends when the link has closed.
 	Shutdown(context.Context, *v1.ShutdownRequest) (*v1.ShutdownResponse, error)
 }
 

@@ -104,7 +104,7 @@ class PluginService(_connect.Service):
         self, request: _plugins_v1_plugins_pb2.ShutdownRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugins_v1_plugins_pb2.ShutdownResponse] | _plugins_v1_plugins_pb2.ShutdownResponse:
         """Shutdown asks the plugin to finish its work and to end. The plugin answers
-        at once and ends after the link has closed.
+        when it has cleaned up, and ends when the link has closed.
         """
         _connect.unimplemented(_Plugin_shutdown)
 
@@ -123,7 +123,7 @@ class PluginClient(_connect.Client):
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugins_v1_plugins_pb2.ShutdownResponse]:
         """Shutdown asks the plugin to finish its work and to end. The plugin answers
-        at once and ends after the link has closed.
+        when it has cleaned up, and ends when the link has closed.
         """
         return self._unary(_Plugin_shutdown, request, timeout, headers, context)
 
@@ -142,7 +142,7 @@ class PluginSyncClient(_connect.SyncClient):
         context: _connect.Context | None = None,
     ) -> _plugins_v1_plugins_pb2.ShutdownResponse:
         """Shutdown asks the plugin to finish its work and to end. The plugin answers
-        at once and ends after the link has closed.
+        when it has cleaned up, and ends when the link has closed.
         """
         return self._unary(_Plugin_shutdown, request, timeout, headers, context)
 
