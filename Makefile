@@ -7,11 +7,14 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/bin:$(CURDIR)/node_modules/.bin:$(P
 export GOBIN := $(CURDIR)/bin
 export PYTHONPATH := $(CURDIR)/examples/gen/python
 
+GO_MODULES := . tests/interop/go tests/interop/yamux/peer tests/connect/go bench/peers
+TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/connectconformance examples/ts-plugin/dist/ts-plugin
+
 GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*.go' 2>/dev/null) go.mod go.sum
 TS_SOURCES := $(shell find ts/src gen/ts examples/gen/ts examples/ts-plugin -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint generate clean
+.PHONY: help demo test lint generate conformance interop faults baseline clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -20,24 +23,37 @@ help: ## list the targets
 demo: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin ## launch a plugin in each language, and call them
 	@$(BIN)/python examples/host/host.py
 
-test: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin ## the whole suite: unit tests, and every language against every other
+test: $(TOOLS) ## the whole suite: unit tests, and every language against every other
 	$(BIN)/tox run $(if $(ENV),-e $(ENV)) -- -q $(ARGS)
-	go vet ./go/... ./examples/go-plugin/... && go test ./go/...
+	go test ./go/...
 	npm test --silent -w ts
 
-lint: $(BIN)/.ready node_modules/.ready ## format, lint and types, in every language
+lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin ## format, lint and types, in every language
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/buf lint
 	$(BIN)/buf format -d --exit-code
 	$(BIN)/buf breaking proto --against proto/baseline.binpb
-	test -z "$$(gofmt -l go examples/go-plugin | tee /dev/stderr)"
-	npm run --silent check -w ts
+	test -z "$$(gofmt -l go examples tests bench/peers | tee /dev/stderr)"
+	$(foreach module,$(GO_MODULES),go -C $(module) vet ./... &&) true
+	npm run --silent check
 
 generate: $(BIN)/.ready bin/protoc-gen-go bin/protoc-gen-connect-go node_modules/.ready ## generate the stubs from the protos
 	$(BIN)/buf generate --template buf.gen.yaml
 	$(BIN)/buf generate --template examples/buf.gen.yaml
+
+conformance: $(TOOLS) ## the official Connect conformance suite, client and server
+	$(PYTEST) -q tests/connect/test_conformance.py $(ARGS)
+
+interop: $(TOOLS) ## yamux against Go's and between the languages, the attacks, and every host against every plugin
+	PLUGMUX_INTEROP_ROUNDS=5 PLUGMUX_MODEL_EXAMPLES=1000 $(PYTEST) -q tests/interop tests/yamux/test_attacks.py $(ARGS)
+
+faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
+	$(PYTEST) -q tests/faults $(ARGS)
+
+baseline: $(BIN)/.ready ## take the protos as they stand for what later ones must not break
+	$(BIN)/buf build proto -o proto/baseline.binpb
 
 clean: ## remove everything that make has made
 	rm -rf .venv .tox bin node_modules ts/dist examples/ts-plugin/dist
@@ -54,7 +70,7 @@ $(BIN)/.ready: pyproject.toml
 
 .PHONY: has-go has-node
 has-go:
-	@command -v go >/dev/null || { echo "this needs Go 1.25 or newer, and there is no 'go' on PATH" >&2; exit 1; }
+	@command -v go >/dev/null || { echo "this needs Go 1.26 or newer, and there is no 'go' on PATH" >&2; exit 1; }
 has-node:
 	@command -v npm >/dev/null || { echo "this needs Node.js 20 or newer, and there is no 'npm' on PATH" >&2; exit 1; }
 
@@ -69,6 +85,10 @@ bin/protoc-gen-go: go.mod | has-go
 bin/protoc-gen-connect-go: go.mod | has-go
 	go install connectrpc.com/connect/cmd/protoc-gen-connect-go@v1.21.1
 	@touch $@
+
+bin/connectconformance: | has-go
+	@echo "building $@"
+	@go install connectrpc.com/conformance/cmd/connectconformance@v1.0.6
 
 node_modules/.ready: package-lock.json package.json | has-node
 	@echo "setting up node_modules"
