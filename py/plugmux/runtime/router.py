@@ -135,7 +135,7 @@ class Router:
 class _Attempts:
     """One call, which may be made several times."""
 
-    __slots__ = ("_count", "_ends", "_failed", "_loop", "_router", "request")
+    __slots__ = ("_count", "_ends", "_failed", "_loop", "_replicas", "_router", "request")
 
     def __init__(self, router: Router, request: Request) -> None:
         self._router = router
@@ -143,13 +143,15 @@ class _Attempts:
         self._ends = None if request.timeout is None else self._loop.time() + request.timeout
         self._count = 1
         self._failed: HostedPlugin | None = None
+        self._replicas: Sequence[HostedPlugin] = ()
         self.request = request
         router.budget.earn()
 
     def at_once(self) -> tuple[HostedPlugin, Link] | None:
         """The plugin to call now, `None` when none can be called yet."""
         best: HostedPlugin | None = None
-        for plugin in self._router.replicas(self.request.path):
+        self._replicas = self._router.replicas(self.request.path)
+        for plugin in self._replicas:
             if not plugin.ready or (
                 plugin.breaker.circuit is not Circuit.CLOSED and not plugin.breaker.admits(self._loop.time())
             ):
@@ -173,10 +175,9 @@ class _Attempts:
         """
         async with asyncio.timeout_at(self._ends):
             while (found := self.at_once()) is None:
-                replicas = self._router.replicas(self.request.path)
-                coming = [plugin for plugin in replicas if plugin.state.will_run and not plugin.ready]
+                coming = [plugin for plugin in self._replicas if plugin.state.will_run and not plugin.ready]
                 if not coming:
-                    raise _unreachable(replicas)
+                    raise _unreachable(self._replicas)
                 await _any_changed(coming)
         if self._ends is not None:
             self._renew(self._ends - self._loop.time())
@@ -190,6 +191,8 @@ class _Attempts:
     def again(self, plugin: HostedPlugin, error: ExchangeError | LinkError | None) -> bool:
         """Note a failure, and say whether the call may be made again.
 
+        A plugin may have ended by this very call: what it had been sent goes to another replica, or nowhere.
+
         Args:
             plugin: the plugin that was called.
             error: what broke the exchange; `None` when the plugin answered that it is unavailable.
@@ -198,12 +201,15 @@ class _Attempts:
         self._failed = plugin
         policy = self._router.policy(self.request.path)
         never_sent = isinstance(error, LinkError) or (error is not None and not error.sent)
-        if not never_sent and not self.request.idempotent and not policy.idempotent:
+        if not never_sent and not ((self.request.idempotent or policy.idempotent) and self._somebody_is_left()):
             return False
         if self._count >= policy.attempts or not isinstance(self.request.body, bytes):
             return False
         self._count += 1
         return self._router.budget.spend()
+
+    def _somebody_is_left(self) -> bool:
+        return any(plugin.ready for plugin in self._replicas)
 
     async def pause(self) -> None:
         """Wait before the next attempt, and no longer than the call has time.
