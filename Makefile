@@ -6,12 +6,13 @@ PYTEST := $(BIN)/python -m pytest
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export GOBIN := $(CURDIR)/bin
 export PYTHONPATH := $(CURDIR)/examples/gen/python
+export PLUGMUX_PREBUILT := 1
 
 GO_MODULES := . tests/interop/go tests/interop/yamux/peer tests/connect/go bench/peers
-TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/connectconformance examples/ts-plugin/dist/ts-plugin
+TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/connectconformance examples/ts-plugin/dist/ts-plugin
 
 GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*.go' 2>/dev/null) go.mod go.sum
-TS_SOURCES := $(shell find ts/src gen/ts examples/gen/ts examples/ts-plugin -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
+TS_SOURCES := $(shell find ts/src gen/ts examples/gen/ts examples/ts-plugin tests/interop/ts -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint generate conformance interop faults baseline clean
@@ -24,7 +25,7 @@ demo: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin ## launch a 
 	@$(BIN)/python examples/host/host.py
 
 test: $(TOOLS) ## the whole suite: unit tests, and every language against every other
-	$(BIN)/tox run $(if $(ENV),-e $(ENV)) -- -q $(ARGS)
+	$(BIN)/tox run-parallel --parallel-no-spinner $(if $(ENV),-e $(ENV)) -- -q $(ARGS)
 	go test ./go/...
 	npm test --silent -w ts
 
@@ -78,6 +79,10 @@ bin/go-plugin: $(GO_SOURCES) | has-go
 	@echo "building $@"
 	@go build -o $@ ./examples/go-plugin
 
+bin/go-host: $(GO_SOURCES) $(wildcard tests/interop/go/*.go) | has-go
+	@echo "building $@"
+	@go -C tests/interop/go build -o $(CURDIR)/$@ .
+
 bin/protoc-gen-go: go.mod | has-go
 	go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 	@touch $@
@@ -97,6 +102,5 @@ node_modules/.ready: package-lock.json package.json | has-node
 
 examples/ts-plugin/dist/ts-plugin: node_modules/.ready $(TS_SOURCES)
 	@echo "building $@"
-	@npm run --silent build -w ts
-	@npm run --silent build -w examples/ts-plugin
+	@npm run --silent build
 	@touch $@
