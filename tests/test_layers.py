@@ -9,10 +9,13 @@ import plugmux
 
 PACKAGE = Path(plugmux.__file__).parent
 
-BASE = {"errors", "exchange", "address", "launch", "registration", "version"}
+BASE = {"errors", "exchange", "address", "deadline", "httpx", "launch", "registration", "threads", "version"}
 BELOW = {
     "errors": set[str](),
     "exchange": set[str](),
+    "deadline": set[str](),
+    "threads": set[str](),
+    "httpx": {"errors", "exchange"},
     "version": set[str](),
     "address": {"errors"},
     "launch": {"errors"},
@@ -20,7 +23,9 @@ BELOW = {
     "pipes": set[str](),
     "yamux": {"errors"},
     "http": {"errors", "exchange", "address", "pipes"},
-    "connect": {"errors", "exchange", "version"},
+    "connect": {"errors", "exchange", "deadline", "httpx", "threads", "version"},
+    "services": {"connect"},
+    "otel": {"connect"},
     "site": BASE | {"connect"},
     "servable": BASE | {"connect"},
     "link": BASE | {"yamux", "http", "pipes", "site"},

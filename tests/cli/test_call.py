@@ -141,7 +141,7 @@ REFLECTING = """
 from kv.v1.kv_connect import KeyValueService
 from kv.v1.kv_pb2 import GetResponse, WatchResponse
 from plugmux import Plugin
-from plugmux.connect.reflection import Reflection
+from plugmux.services.reflection import Reflection
 
 class Store(KeyValueService):
     async def get(self, request, context):

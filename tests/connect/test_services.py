@@ -17,9 +17,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from memory import MemoryTransport
 from plugmux.connect import App, Client, Code, RpcError
-from plugmux.connect.health import Health, HealthCheckRequest, HealthCheckResponse
-from plugmux.connect.otel import ClientTracing, ServerTracing
-from plugmux.connect.reflection import Reflection, ServerReflectionRequest
+from plugmux.otel import ClientTracing, ServerTracing
+from plugmux.services.health import Health, HealthCheckRequest, HealthCheckResponse
+from plugmux.services.reflection import Reflection, ServerReflectionRequest
 from test_calls import Echo
 
 
@@ -98,7 +98,7 @@ async def test_reflection_says_what_it_does_not_know(question: dict[str, Any]) -
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])
 def test_a_process_may_import_grpcs_own_health_and_reflection_too(first: str) -> None:
-    ours = "import plugmux.connect.health, plugmux.connect.reflection"
+    ours = "import plugmux.services.health, plugmux.services.reflection"
     theirs = "import grpc_health.v1.health_pb2, grpc_reflection.v1alpha.reflection_pb2"
     lines = [ours, theirs] if first == "ours" else [theirs, ours]
     path = str(Path(__file__).parents[2] / "py")

@@ -1,7 +1,7 @@
 """Connect RPC: services, clients, codecs, errors. https://connectrpc.com/docs/protocol
 
-Generated code imports this module, so it stays light: what is needed by few is a module of its own, beside it
-(`plugmux.connect.health`, `.reflection`, `.otel`, `.generator`), and httpx is imported for none of it.
+Generated code imports this module, so it stays light: what is needed by few is a module of its own, in here
+(`plugmux.connect.generator`) or above (`plugmux.services`, `plugmux.otel`), and httpx is imported for none of it.
 """
 
 from .client import Client

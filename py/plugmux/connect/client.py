@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from ..deadline import Deadline
 from ..errors import ConfigError
 from ..exchange import ClientTransport, Complete, Headers, Request
 from ..version import VERSION as RELEASE
@@ -13,7 +14,6 @@ from .client_wire import CallOptions, carry, merged, message_of, too_late
 from .codec import Codec, codec_named
 from .compression import Compression, accept_encoding, named
 from .context import Context
-from .deadline import Deadline
 from .interceptor import Interceptor, around_unary, checked
 from .limits import Limits, too_large
 from .metadata import Metadata, MetadataLike
@@ -255,7 +255,7 @@ def transport_of(target: Any) -> ClientTransport:
         if callable(getattr(candidate, "fetch", None)) and callable(getattr(candidate, "send", None)):
             found: ClientTransport = candidate
             return found
-    from .httpx import HttpxTransport, package_of
+    from ..httpx import HttpxTransport, package_of
 
     if hasattr(target, "aclose") and package_of(type(target)) is not None:
         return HttpxTransport(target)

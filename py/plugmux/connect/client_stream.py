@@ -14,12 +14,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from ..deadline import Deadline
 from ..errors import ExchangeError, LinkError, StreamClosed
 from ..exchange import Incoming, Request
 from .client_wire import merged, protocol_error, received, same_type, too_late, translated
 from .code import Code
 from .context import Context
-from .deadline import Deadline
 from .envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from .error import RpcError, error_from_json
 from .interceptor import StreamNext, around_stream

@@ -9,7 +9,7 @@ from ..exchange import Headers
 from .metadata import Metadata
 
 if TYPE_CHECKING:
-    from .deadline import Deadline
+    from ..deadline import Deadline
     from .spec import MethodSpec
 
 __all__ = ["Context"]

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
+from ..deadline import Deadline
 from ..exchange import Headers
 from .code import Code
 from .compression import decompressed
 from .context import Context
-from .deadline import Deadline
 from .envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from .error import RpcError, error_to_json
 from .limits import too_large

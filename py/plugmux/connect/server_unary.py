@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from ..deadline import Deadline
 from ..exchange import Complete, Headers
 from .code import Code
 from .compression import decompressed
 from .context import Context
-from .deadline import Deadline
 from .error import RpcError, error_to_json
 from .limits import Limits, too_large
 from .spec import MethodSpec

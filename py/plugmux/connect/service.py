@@ -7,9 +7,9 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar
 
+from ..threads import BlockingIterator, iterate_in_threads
 from .code import Code
 from .error import RpcError
-from .threads import BlockingIterator, iterate_in_threads
 
 if TYPE_CHECKING:
     from .context import Context

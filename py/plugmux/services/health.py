@@ -6,12 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from .code import Code
-from .context import Context
-from .error import RpcError
+from ..connect import Code, Context, Kind, MethodSpec, RpcError, Service, ServiceSpec
 from .private import message_classes
-from .service import Service
-from .spec import Kind, MethodSpec, ServiceSpec
 
 __all__ = ["Health", "HealthCheckRequest", "HealthCheckResponse"]
 

@@ -9,11 +9,8 @@ from typing import Any
 from opentelemetry import propagate, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
-from .context import Context
-from .error import RpcError
-from .interceptor import Interceptor, StreamNext, UnaryNext
-from .metadata import Metadata
-from .service import close
+from .connect import Context, Interceptor, Metadata, RpcError, StreamNext, UnaryNext
+from .connect.service import close
 
 __all__ = ["ClientTracing", "ServerTracing"]
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
-from ..errors import BodyTooLarge, ExchangeError
-from ..exchange import Complete, Headers, Request
+from .errors import BodyTooLarge, ExchangeError
+from .exchange import Complete, Headers, Request
 
 __all__ = ["HttpxTransport", "package_of"]
 

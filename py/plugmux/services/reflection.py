@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import Default
 
-from .context import Context
+from ..connect import Context, Kind, MethodSpec, Service, ServiceSpec
 from .private import message_classes
-from .service import Service
-from .spec import Kind, MethodSpec, ServiceSpec
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FileDescriptor
