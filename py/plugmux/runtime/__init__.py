@@ -4,6 +4,7 @@ from .error import PluginCause, PluginError
 from .events import Event
 from .hosted import HostedPlugin
 from .listener import ListenError
+from .runner import Run, Runner
 from .runtime import Runtime
 from .source import Launch, PluginSource, Restart, name_of_command
 from .state import State
@@ -17,6 +18,8 @@ __all__ = [
     "PluginError",
     "PluginSource",
     "Restart",
+    "Run",
+    "Runner",
     "Runtime",
     "State",
     "name_of_command",

@@ -6,7 +6,6 @@ One task per plugin runs `live`; it owns the process and the link of every run a
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -19,12 +18,12 @@ from ..errors import PlugmuxError, ProtocolViolation
 from ..link import Link, Peer
 from ..registration import Registration, RegistrationRefused
 from .breaker import BreakerPolicy
-from .environment import plugin_environment
 from .error import PluginCause, PluginError
 from .hosted import HostedPlugin
 from .output import plugin_logger
-from .process import Process
+from .process import LocalRunner
 from .reception import Desk, Reception
+from .runner import Run, Runner
 from .source import Launch, Restart
 from .state import State
 
@@ -61,6 +60,7 @@ class LaunchedPlugin(HostedPlugin):
     ) -> None:
         super().__init__(launch.name, State.STOPPED, on_change, breaker=breaker)
         self.launch = launch
+        self._runner: Runner = launch.runner if launch.runner is not None else LocalRunner()
         self._reception = reception
         self._timeout = launch.timeout if launch.timeout is not None else timeout
         self._starts = starts
@@ -129,15 +129,13 @@ class LaunchedPlugin(HostedPlugin):
         self.move(State.STARTING)
         async with self._starts:
             try:
-                process, fds = await Process.start(
-                    self.launch, self._timeout, plugin_environment(os.environ, self.launch.env, self.name)
-                )
+                process = await self._runner.start(self.launch, self._timeout)
             except PluginError as error:
                 return self._crashed(error)
             self.pid = process.pid
             link, desk = self._reception.open_link(Peer(self.name, pid=process.pid), self._admit)
             try:
-                await _connect(link, fds)
+                await process.connect(link)
                 self.move(State.REGISTERING)
                 failure = await self._register(process, link, desk)
             except BaseException:
@@ -172,7 +170,7 @@ class LaunchedPlugin(HostedPlugin):
                 f"{self.name!r} registered as {registration.name!r}"
             )
 
-    async def _register(self, process: Process, link: Link, desk: Desk) -> PluginError | None:
+    async def _register(self, process: Run, link: Link, desk: Desk) -> PluginError | None:
         registered = desk.registered
         await _first(asyncio.wait([registered]), process.wait(), link.wait_closed(), self._stop.wait(), self._timeout)
         if registered.done():
@@ -189,13 +187,13 @@ class LaunchedPlugin(HostedPlugin):
             return self._failure(process, PluginCause.NOT_A_PLUGIN, f"it broke the protocol: {link.reason}")
         return await self._post_mortem(process, link, "before it had registered")
 
-    async def _serve(self, process: Process, link: Link) -> PluginError | None:
+    async def _serve(self, process: Run, link: Link) -> PluginError | None:
         await _first(process.wait(), link.wait_closed(), self._stop.wait())
         if self._stop.is_set():
             return None
         return await self._post_mortem(process, link, "while it was serving")
 
-    async def _post_mortem(self, process: Process, link: Link, when: str) -> PluginError:
+    async def _post_mortem(self, process: Run, link: Link, when: str) -> PluginError:
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_TIME):
                 await process.wait()
@@ -205,14 +203,14 @@ class LaunchedPlugin(HostedPlugin):
             return self._failure(process, PluginCause.NOT_A_PLUGIN, f"it broke the protocol {when}: {link.reason}")
         return self._failure(process, PluginCause.LINK_LOST, f"it closed its link {when}, and did not end")
 
-    def _failure(self, process: Process, cause: PluginCause, detail: str) -> PluginError:
+    def _failure(self, process: Run, cause: PluginCause, detail: str) -> PluginError:
         return PluginError(
             self.name,
             cause,
             detail,
             exit_code=process.exit_code,
             signal_number=process.signal_number,
-            stderr=str(process.tail),
+            stderr=process.last_words,
         )
 
 
@@ -223,7 +221,7 @@ async def shut_down(link: Link) -> None:
     await link.close(DRAIN_TIME)
 
 
-async def _end(process: Process, link: Link, patience: float = 0.0) -> None:
+async def _end(process: Run, link: Link, patience: float = 0.0) -> None:
     """Leave neither link nor process: wait, terminate, kill.
 
     Args:
@@ -239,15 +237,6 @@ async def _end(process: Process, link: Link, patience: float = 0.0) -> None:
             async with asyncio.timeout(limit):
                 await process.wait()
                 return
-
-
-async def _connect(link: Link, fds: tuple[int, int]) -> None:
-    import socket
-
-    if fds[0] == fds[1]:
-        await link.over_socket(socket.socket(fileno=fds[0]))
-    else:
-        await link.over_pipes(*fds)
 
 
 async def _first(*waiting: Coroutine[Any, Any, Any] | float) -> None:

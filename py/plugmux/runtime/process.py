@@ -15,16 +15,17 @@ import shutil
 import signal
 import socket
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 from ..launch import FIRST_FREE_FD, LaunchConfig
+from ..link import Link
+from .environment import plugin_environment
 from .error import PluginCause, PluginError, describe_exit
 from .output import LineReader, Tail, plugin_logger
 from .source import Launch
 
-__all__ = ["Process"]
+__all__ = ["LocalRunner", "Process"]
 
 DRAIN_TIME = 0.5
 """Seconds that output is still read after the process has ended, where a grandchild holds the pipes open."""
@@ -36,43 +37,11 @@ STANDARD_FDS = (0, 1, 2)
 LINK_FDS = (FIRST_FREE_FD, FIRST_FREE_FD + 1)
 
 
-class Process:
-    """One run of a launched plugin.
+class LocalRunner:
+    """Starts plugins as processes of this machine, with one end of a link as an inherited descriptor."""
 
-    Attributes:
-        pid: the process id; the process group has the same.
-        exited: done once the process has ended and been reaped.
-        exit_code: the exit status, `None` while it runs or when a signal ended it.
-        signal_number: the signal that ended it, if one did.
-    """
-
-    def __init__(self, name: str, pid: int, owns_group: bool) -> None:
-        self.name = name
-        self.pid = pid
-        self.exit_code: int | None = None
-        self.signal_number: int | None = None
-        self.tail = Tail()
-        self._owns_group = owns_group
-        self._readers: list[LineReader] = []
-        self._exited = asyncio.Event()
-        self._pidfd = os.pidfd_open(pid)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
-
-    @classmethod
-    async def start(cls, launch: Launch, timeout: float, environ: Mapping[str, str]) -> tuple[Self, tuple[int, int]]:
-        """Start the program with one end of a link.
-
-        Args:
-            launch: what to start.
-            timeout: seconds for its registration, told to the plugin.
-            environ: its environment, without the launch configuration.
-
-        Returns:
-            The process, and this side's descriptors of the link to read from and to write to (one twice for a socket).
-
-        Raises:
-            PluginError: it could not be started.
-        """
+    async def start(self, launch: Launch, timeout: float) -> Process:
+        """Start the program. (See `Runner`.)"""
         program = find_program(launch)
         captured = launch.stdio == "capture"
         with contextlib.ExitStack() as theirs:
@@ -88,7 +57,7 @@ class Process:
                 pid = os.posix_spawn(  # noqa: ASYNC221 -- returns as soon as the program is loaded
                     argv[0],
                     argv,
-                    {**environ, **config.to_environ()},
+                    {**plugin_environment(os.environ, launch.env, launch.name), **config.to_environ()},
                     file_actions=[
                         *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable_fds() - wanted.keys()),
                         *((os.POSIX_SPAWN_DUP2, source, target) for target, source in wanted.items()),
@@ -101,14 +70,44 @@ class Process:
                 for fd in {*ours, *(read for read, _ in outputs)}:
                     os.close(fd)
                 raise _not_started(launch, program, error) from None
-        process = cls(launch.name, pid, captured)
-        await process._read_outputs([read for read, _ in outputs])
-        return process, ours
+        process = Process(launch.name, pid, captured, ours)
+        await process.read_outputs([read for read, _ in outputs])
+        return process
 
-    async def _read_outputs(self, pipes: Sequence[int]) -> None:
+
+class Process:
+    """One run of a launched plugin as a process of this machine.
+
+    Args:
+        name: the plugin's name.
+        pid: the process id.
+        owns_group: whether the process leads a group of its own.
+        link_fds: this side's descriptors of the link to read from and to write to; one twice for a socket.
+
+    Attributes:
+        pid: the process id; the process group has the same.
+        exit_code: the exit status, `None` while it runs or when a signal ended it.
+        signal_number: the signal that ended it, if one did.
+    """
+
+    def __init__(self, name: str, pid: int, owns_group: bool, link_fds: tuple[int, int]) -> None:
+        self.name = name
+        self.pid = pid
+        self.exit_code: int | None = None
+        self.signal_number: int | None = None
+        self._tail = Tail()
+        self._owns_group = owns_group
+        self._link_fds = link_fds
+        self._readers: list[LineReader] = []
+        self._exited = asyncio.Event()
+        self._pidfd = os.pidfd_open(pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
+
+    async def read_outputs(self, pipes: Sequence[int]) -> None:
+        """Begin to read the process' stdout and stderr."""
         logger = plugin_logger(self.name)
         loop = asyncio.get_running_loop()
-        for fd, level, tail in zip(pipes, (logging.INFO, logging.INFO), (None, self.tail), strict=False):
+        for fd, level, tail in zip(pipes, (logging.INFO, logging.INFO), (None, self._tail), strict=False):
             reader = LineReader(logger, level, tail)
             await loop.connect_read_pipe(lambda reader=reader: reader, os.fdopen(fd, "rb", 0))  # type: ignore[misc]
             self._readers.append(reader)
@@ -131,6 +130,19 @@ class Process:
         """Whether the process has not been reaped yet."""
         return not self._exited.is_set()
 
+    @property
+    def last_words(self) -> str:
+        """The last lines that it wrote on stderr."""
+        return str(self._tail)
+
+    async def connect(self, link: Link) -> None:
+        """Connect the runtime's end of the link."""
+        read_fd, write_fd = self._link_fds
+        if read_fd == write_fd:
+            await link.over_socket(socket.socket(fileno=read_fd))
+        else:
+            await link.over_pipes(read_fd, write_fd)
+
     async def wait(self) -> None:
         """Wait for the process to end and for the last of its output."""
         await self._exited.wait()
@@ -147,6 +159,12 @@ class Process:
     def kill(self) -> None:
         """End the process and its group at once."""
         self._signal_group(signal.SIGKILL)
+
+    def diagnose(self) -> None:
+        """Ask the process alone, not its children, where its threads stand."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, signal.SIGQUIT)
 
     def _signal_group(self, number: signal.Signals) -> None:
         if not self.running:

@@ -7,12 +7,15 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..connect import Service
 from ..errors import ConfigError
 from ..registration import NAME
 from ..servable import Servable, ServiceSource
+
+if TYPE_CHECKING:
+    from .runner import Runner
 
 __all__ = ["Launch", "PluginSource", "Restart", "name_of_command"]
 
@@ -61,6 +64,7 @@ class Launch:
         link: `"socket"` gives it one socket as descriptor 3; `"pipes"` a pair of one-way pipes.
         restart: what happens when it ends by itself.
         replicas: how many processes of it to run; calls go to the one with the fewest in flight.
+        runner: starts it; by default as a process of this machine.
 
     Raises:
         ConfigError: the command is empty, or the name is not a plugin name.
@@ -75,6 +79,7 @@ class Launch:
     link: Literal["socket", "pipes"] = "socket"
     restart: Restart = field(default_factory=Restart)
     replicas: int = 1
+    runner: Runner | None = None
 
     def __post_init__(self) -> None:
         if self.replicas < 1:
