@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log"
+	"sync"
 
 	"connectrpc.com/connect"
 	kvv1 "plugmux.dev/examples/gen/go/kv/v1"
@@ -12,12 +13,21 @@ import (
 	plugmux "plugmux.dev/go"
 )
 
-type service struct {
-	*store
-	audit kvv1connect.AuditServiceClient // served by the host
+var audit = kvv1connect.NewAuditServiceClient(plugmux.Host, plugmux.HostURL) // the host serves it
+
+type store struct {
+	lock   sync.Mutex
+	values map[string][][]byte // all that a key has had, so that whoever watches it misses none
+	grown  chan struct{}       // closed by the next Put
 }
 
-func (s *service) Get(_ context.Context, request *kvv1.GetRequest) (*kvv1.GetResponse, error) {
+func (s *store) look(key string) ([][]byte, <-chan struct{}) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return s.values[key], s.grown
+}
+
+func (s *store) Get(_ context.Context, request *kvv1.GetRequest) (*kvv1.GetResponse, error) {
 	values, _ := s.look(request.Key)
 	if len(values) == 0 {
 		return nil, connect.NewError(connect.CodeNotFound, errors.New("no such key: "+request.Key))
@@ -25,18 +35,32 @@ func (s *service) Get(_ context.Context, request *kvv1.GetRequest) (*kvv1.GetRes
 	return &kvv1.GetResponse{Value: values[len(values)-1]}, nil
 }
 
-func (s *service) Put(ctx context.Context, request *kvv1.PutRequest) (*kvv1.PutResponse, error) {
-	s.put(request.Key, request.Value)
-	if _, err := s.audit.Record(ctx, &kvv1.RecordRequest{Plugin: "go-plugin", Event: "put " + request.Key}); err != nil {
+func (s *store) Put(ctx context.Context, request *kvv1.PutRequest) (*kvv1.PutResponse, error) {
+	s.lock.Lock()
+	s.values[request.Key] = append(s.values[request.Key], request.Value)
+	close(s.grown)
+	s.grown = make(chan struct{})
+	s.lock.Unlock()
+	if _, err := audit.Record(ctx, &kvv1.RecordRequest{Plugin: "go-plugin", Event: "put " + request.Key}); err != nil {
 		log.Printf("put %s: not audited: %v", request.Key, err) // a host need not serve AuditService
 	}
 	return &kvv1.PutResponse{}, nil
 }
 
-func (s *service) Watch(ctx context.Context, request *kvv1.WatchRequest, stream *connect.ServerStream[kvv1.WatchResponse]) error {
-	return s.watch(ctx, request.Key, func(value []byte) error {
-		return stream.Send(&kvv1.WatchResponse{Value: value})
-	})
+func (s *store) Watch(ctx context.Context, request *kvv1.WatchRequest, stream *connect.ServerStream[kvv1.WatchResponse]) error {
+	values, grown := s.look(request.Key)
+	for sent := max(len(values)-1, 0); ctx.Err() == nil; values, grown = s.look(request.Key) {
+		for ; sent < len(values); sent++ {
+			if err := stream.Send(&kvv1.WatchResponse{Value: values[sent]}); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-grown:
+		}
+	}
+	return ctx.Err()
 }
 
 func secrets(context.Context, plugmux.Pattern) ([]plugmux.Secret, error) {
@@ -44,8 +68,7 @@ func secrets(context.Context, plugmux.Pattern) ([]plugmux.Secret, error) {
 }
 
 func main() {
-	kv := &service{newStore(), kvv1connect.NewAuditServiceClient(plugmux.Host, plugmux.HostURL)}
 	plugmux.Main(plugmux.Config{Version: "v1.0.0"},
 		plugmux.Secrets("go/**", secrets),
-		plugmux.Service(kvv1connect.NewKeyValueServiceHandler(kv)))
+		plugmux.Service(kvv1connect.NewKeyValueServiceHandler(&store{values: map[string][][]byte{}, grown: make(chan struct{})})))
 }

@@ -1,0 +1,76 @@
+"""What README.md shows, run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from support.tools import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+KV_PLUGIN, KV_HOST, VAULT_PLUGIN, VAULT_HOST = (block for language, block in BLOCKS if language == "python")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory with the two plugins of the page."""
+    for name, source in (("kv-plugin", KV_PLUGIN), ("vault-plugin", VAULT_PLUGIN)):
+        (tmp_path / name).write_text(f"#!{sys.executable}\n{source}")
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def run(folder: Path, *command: str) -> str:
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_host_calls_the_plugin(folder: Path) -> None:
+    assert run(folder, sys.executable, "-c", KV_HOST).strip() == 'value: "1"'
+
+
+def test_the_resolver_asks_the_provider(folder: Path) -> None:
+    *imports, _, _, _ = VAULT_HOST.splitlines()
+    body = textwrap.indent("\n".join(VAULT_HOST.splitlines()[len(imports) :]), "    ")
+    program = "\n".join(
+        ["import asyncio", *imports, "async def main():", body, "    print(secret)", "asyncio.run(main())"]
+    )
+    shown = run(folder, sys.executable, "-c", program)
+    assert "vault/db/password" in shown
+    assert "..." not in shown
+
+
+@pytest.mark.parametrize(
+    ("language", "source"), [("go", "examples/go-plugin/main.go"), ("ts", "examples/ts-plugin/ts-plugin.ts")]
+)
+def test_the_plugins_in_other_languages_are_the_examples(language: str, source: str) -> None:
+    assert (language, (ROOT / source).read_text()) in BLOCKS
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("plugmux get vault/db/* --plugin ./vault-plugin", "..."),
+        ('plugmux call kv.v1.KeyValueService/Get {"key":"a"} --plugin ./kv-plugin', '"value"'),
+    ],
+)
+def test_the_command_line_works_as_shown(folder: Path, command: str, shown: str) -> None:
+    program, *arguments = command.split()
+    path = shutil.which(program)
+    assert path is not None
+    assert shown in run(folder, path, *arguments)
+
+
+def test_both_commands_of_the_first_screen_are_targets_of_make() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("demo", "test"):
+        assert f"make {target}" in README
+        assert f"\n{target}:" in makefile
