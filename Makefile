@@ -15,7 +15,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts/src gen/ts examples/gen/ts examples/ts-plugin tests/interop/ts -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint generate conformance interop faults baseline clean
+.PHONY: help demo test lint generate conformance interop faults docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -53,11 +53,20 @@ interop: $(TOOLS) ## yamux against Go's and between the languages, the attacks, 
 faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
 	$(PYTEST) -q tests/faults $(ARGS)
 
+docs: $(BIN)/.ready ## pages of the public interface, in build/docs, made from its docstrings
+	$(BIN)/pdoc -o build/docs plugmux plugmux.connect plugmux.services plugmux.secrets plugmux.runtime plugmux.http plugmux.yamux
+	@echo "see build/docs/index.html; the guides are in docs/"
+
 baseline: $(BIN)/.ready ## take the protos as they stand for what later ones must not break
 	$(BIN)/buf build proto -o proto/baseline.binpb
 
+wheel: $(BIN)/.ready ## build the wheel, and run it in an environment that has nothing else
+	rm -rf build/wheel && $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv --clear build/empty && build/empty/bin/python -m pip install --quiet build/wheel/plugmux-*.whl
+	cd build/empty && env -u PYTHONPATH bin/plugmux --version && env -u PYTHONPATH bin/plugmux plugins --plugin false
+
 clean: ## remove everything that make has made
-	rm -rf .venv .tox bin node_modules ts/dist examples/ts-plugin/dist
+	rm -rf .venv .tox bin build node_modules ts/dist examples/ts-plugin/dist
 
 # -- what the targets above need -------------------------------------------------------------------------------------
 

@@ -13,9 +13,20 @@ if TYPE_CHECKING:
     from .link import Link, Peer
     from .plugin import Plugin
     from .registration import Configuration, Registration
-    from .runtime import HostedPlugin, Launch, PluginCause, PluginError, Restart, Runtime, State
+    from .runtime import (
+        BreakerPolicy,
+        HostedPlugin,
+        Launch,
+        PluginCause,
+        PluginError,
+        Restart,
+        RetryPolicy,
+        Runtime,
+        State,
+    )
 
 __all__ = [
+    "BreakerPolicy",
     "ConfigError",
     "Configuration",
     "HostedPlugin",
@@ -29,6 +40,7 @@ __all__ = [
     "PlugmuxError",
     "Registration",
     "Restart",
+    "RetryPolicy",
     "Runtime",
     "State",
 ]
@@ -38,7 +50,17 @@ _HOMES = {
     "link": ("Link", "Peer"),
     "plugin": ("Plugin",),
     "registration": ("Configuration", "Registration"),
-    "runtime": ("HostedPlugin", "Launch", "PluginCause", "PluginError", "Restart", "Runtime", "State"),
+    "runtime": (
+        "BreakerPolicy",
+        "HostedPlugin",
+        "Launch",
+        "PluginCause",
+        "PluginError",
+        "Restart",
+        "RetryPolicy",
+        "Runtime",
+        "State",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,15 +1,19 @@
 """The host's side: `async with Runtime([...]) as runtime`."""
 
+from .breaker import BreakerPolicy, Circuit
 from .error import PluginCause, PluginError
 from .events import Event
 from .hosted import HostedPlugin
 from .listener import ListenError
+from .retry import RetryPolicy
 from .runner import Run, Runner
 from .runtime import Runtime
 from .source import Launch, PluginSource, Restart, name_of_command
 from .state import State
 
 __all__ = [
+    "BreakerPolicy",
+    "Circuit",
     "Event",
     "HostedPlugin",
     "Launch",
@@ -18,6 +22,7 @@ __all__ = [
     "PluginError",
     "PluginSource",
     "Restart",
+    "RetryPolicy",
     "Run",
     "Runner",
     "Runtime",
