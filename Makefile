@@ -63,7 +63,7 @@ baseline: $(BIN)/.ready ## take the protos as they stand for what later ones mus
 wheel: $(BIN)/.ready ## build the wheel, and run it in an environment that has nothing else
 	rm -rf build/wheel && $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	$(PYTHON) -m venv --clear build/empty && build/empty/bin/python -m pip install --quiet build/wheel/plugmux-*.whl
-	cd build/empty && env -u PYTHONPATH bin/plugmux --version && env -u PYTHONPATH bin/plugmux plugins --plugin false
+	cd build/empty && bin/plugmux --version && bin/plugmux get python/greeting --plugin "bin/python $(CURDIR)/examples/python-plugin/python-plugin"
 
 clean: ## remove everything that make has made
 	rm -rf .venv .tox bin build node_modules ts/dist examples/ts-plugin/dist
