@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
@@ -11,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from support.pages import examples
 from support.tools import ROOT
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-KV_PLUGIN, KV_HOST, VAULT_PLUGIN, VAULT_HOST = (block for language, block in BLOCKS if language == "python")
+KV_PLUGIN, KV_HOST, VAULT_PLUGIN, VAULT_HOST = examples("README.md")
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def test_the_resolver_asks_the_provider(folder: Path) -> None:
     ("language", "source"), [("go", "examples/go-plugin/main.go"), ("ts", "examples/ts-plugin/ts-plugin.ts")]
 )
 def test_the_plugins_in_other_languages_are_the_examples(language: str, source: str) -> None:
-    assert (language, (ROOT / source).read_text()) in BLOCKS
+    assert (ROOT / source).read_text() in examples("README.md", language)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""What the pages about the runtime say, run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kv.v1.kv_connect import KeyValueClient
+from kv.v1.kv_pb2 import GetRequest
+
+from support.pages import run_examples
+from support.programs import script
+
+KV_PLUGIN = """
+    from kv.v1.kv_connect import KeyValueService
+    from kv.v1.kv_pb2 import GetResponse
+    from plugmux import Plugin
+
+    class Store(KeyValueService):
+        async def get(self, request, context):
+            return GetResponse(value=b"1")
+
+    Plugin(Store(), version="v1.0.0").run()
+"""
+
+
+@pytest.mark.parametrize("page", ["docs/failover.md"])
+async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path, "kv-plugin", KV_PLUGIN)
+    monkeypatch.chdir(tmp_path)
+    await run_examples(page, {"KeyValueClient": KeyValueClient, "GetRequest": GetRequest})
