@@ -59,8 +59,12 @@ class Echo(EchoService):
 
     async def count(self, request: CountRequest, context: Context) -> AsyncIterator[CountResponse]:
         context.response_headers["x-count"] = "begins"
-        for number in range(1, request.to + 1):
-            yield CountResponse(number=number)
+        try:
+            for number in range(1, request.to + 1):
+                yield CountResponse(number=number)
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled.set()
+            raise
         context.response_trailers["x-count"] = "ends"
         if request.to < 0:
             raise RpcError(Code.OUT_OF_RANGE, "below zero")
@@ -189,7 +193,7 @@ async def test_headers_and_trailers_reach_the_handler_and_the_caller(client: Ech
 
 async def test_a_deadline_cancels_the_handler(client: EchoClient, service: Echo) -> None:
     with pytest.raises(RpcError) as caught:
-        await client.say(SayRequest(text="sleep"), timeout=0.02)
+        await client.say(SayRequest(text="sleep"), timeout=0.2)
     assert caught.value.code is Code.DEADLINE_EXCEEDED
     await service.cancelled.wait()
 
