@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = ["Route", "UnaryCall", "failure", "refusal"]
 
 logger = logging.getLogger("plugmux.connect")
 
+NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 ERROR_HEADERS = [(b"content-type", b"application/json")]
 
 
@@ -140,6 +142,10 @@ def failure(error: Exception, method: MethodSpec[Any, Any]) -> RpcError:
     if isinstance(error, RpcError):
         return error
     logger.error("%s failed", method.path, exc_info=error)
+    if isinstance(error, MemoryError):
+        return RpcError(Code.RESOURCE_EXHAUSTED, "the handler ran out of memory")
+    if isinstance(error, OSError) and error.errno in NO_FILES:
+        return RpcError(Code.RESOURCE_EXHAUSTED, "the handler could open no more files")
     return RpcError(Code.INTERNAL, "the handler failed; the server's log says why")
 
 

@@ -4,6 +4,7 @@ from .breaker import BreakerPolicy, Circuit
 from .error import PluginCause, PluginError
 from .events import Event
 from .hosted import HostedPlugin
+from .limits import Limits
 from .listener import ListenError
 from .retry import RetryPolicy
 from .runner import Run, Runner
@@ -17,6 +18,7 @@ __all__ = [
     "Event",
     "HostedPlugin",
     "Launch",
+    "Limits",
     "ListenError",
     "PluginCause",
     "PluginError",

@@ -19,6 +19,7 @@ class PluginCause(Enum):
     MISSING_INTERPRETER = "install the program that the file's first line (#!) names"
     NOT_STARTED = "see the system's reason in the message"
     EXITED = "run it by hand with the same arguments to see why it ends"
+    OVER_LIMIT = "see why it uses so much, or raise the limit (limits=...)"
     LATE = "give it more time (timeout=...), or see what keeps it from registering"
     REFUSED = "correct what the plugin says of itself when it registers"
     NOT_A_PLUGIN = "start a program that serves plugmux; this one writes something else on the link"

@@ -18,7 +18,7 @@ from ..errors import PlugmuxError, ProtocolViolation
 from ..link import Link, Peer
 from ..registration import Registration, RegistrationRefused
 from .breaker import BreakerPolicy
-from .error import PluginCause, PluginError
+from .error import PluginCause, PluginError, describe_exit
 from .hosted import HostedPlugin
 from .output import plugin_logger
 from .process import LocalRunner
@@ -198,10 +198,16 @@ class LaunchedPlugin(HostedPlugin):
             async with asyncio.timeout(LAST_WORDS_TIME):
                 await process.wait()
         if not process.running:
-            return self._failure(process, PluginCause.EXITED, f"it {process.describe_exit()} {when}")
+            return self._ended(process, when)
         if isinstance(link.reason, ProtocolViolation):
             return self._failure(process, PluginCause.NOT_A_PLUGIN, f"it broke the protocol {when}: {link.reason}")
         return self._failure(process, PluginCause.LINK_LOST, f"it closed its link {when}, and did not end")
+
+    def _ended(self, process: Run, when: str) -> PluginError:
+        said = f"it {describe_exit(process.exit_code, process.signal_number)} {when}"
+        if process.over_limit is not None:
+            return self._failure(process, PluginCause.OVER_LIMIT, f"{said}: {process.over_limit}")
+        return self._failure(process, PluginCause.EXITED, said)
 
     def _failure(self, process: Run, cause: PluginCause, detail: str) -> PluginError:
         return PluginError(

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -20,8 +21,10 @@ from pathlib import Path
 
 from ..launch import FIRST_FREE_FD, LaunchConfig
 from ..link import Link
+from .census import Guard
 from .environment import plugin_environment
-from .error import PluginCause, PluginError, describe_exit
+from .error import PluginCause, PluginError
+from .limits import KIB, Ending, Limits
 from .output import LineReader, Tail, plugin_logger
 from .source import Launch
 
@@ -70,7 +73,7 @@ class LocalRunner:
                 for fd in {*ours, *(read for read, _ in outputs)}:
                     os.close(fd)
                 raise _not_started(launch, program, error) from None
-        process = Process(launch.name, pid, captured, ours)
+        process = Process(launch.name, pid, captured, ours, launch.limits)
         await process.read_outputs([read for read, _ in outputs])
         return process
 
@@ -83,6 +86,7 @@ class Process:
         pid: the process id.
         owns_group: whether the process leads a group of its own.
         link_fds: this side's descriptors of the link to read from and to write to; one twice for a socket.
+        limits: what it may use; the program has been started with those that the kernel keeps.
 
     Attributes:
         pid: the process id; the process group has the same.
@@ -90,7 +94,7 @@ class Process:
         signal_number: the signal that ended it, if one did.
     """
 
-    def __init__(self, name: str, pid: int, owns_group: bool, link_fds: tuple[int, int]) -> None:
+    def __init__(self, name: str, pid: int, owns_group: bool, link_fds: tuple[int, int], limits: Limits) -> None:
         self.name = name
         self.pid = pid
         self.exit_code: int | None = None
@@ -98,7 +102,10 @@ class Process:
         self._tail = Tail()
         self._owns_group = owns_group
         self._link_fds = link_fds
+        self._limits = limits
+        self._guard = None if limits.processes is None else Guard(pid, limits.processes)
         self._readers: list[LineReader] = []
+        self._used: resource.struct_rusage | None = None
         self._exited = asyncio.Event()
         self._pidfd = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
@@ -117,7 +124,9 @@ class Process:
         loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._signal_group(signal.SIGKILL)
-        _, status = os.waitpid(self.pid, 0)
+        if self._guard is not None:
+            self._guard.stop()
+        _, status, self._used = os.wait4(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         if code < 0:
             self.signal_number = -code
@@ -175,9 +184,15 @@ class Process:
             else:
                 os.kill(self.pid, number)
 
-    def describe_exit(self) -> str:
-        """How the process ended, in words."""
-        return describe_exit(self.exit_code, self.signal_number)
+    @property
+    def over_limit(self) -> str | None:
+        """The limit that ended it, in words; `None` where none seems to have."""
+        if self._guard is not None and self._guard.verdict is not None:
+            return self._guard.verdict
+        if self._used is None:
+            return None
+        cpu, memory = self._used.ru_utime + self._used.ru_stime, self._used.ru_maxrss * KIB
+        return self._limits.explain(Ending(self.exit_code, self.signal_number, cpu, memory, self.last_words))
 
 
 def find_program(launch: Launch) -> str:
@@ -200,11 +215,17 @@ def find_program(launch: Launch) -> str:
 
 
 def _argv(launch: Launch, program: str) -> list[str]:
+    """The program and its arguments, behind a shell where something is to be done before it begins.
+
+    posix_spawn can neither change the directory nor set limits; the shell does it and becomes the program.
+    """
     argv = [program, *launch.command[1:]]
-    if launch.cwd is None:
+    steps = launch.limits.shell_words()
+    if launch.cwd is not None:
+        steps.append('cd -- "$0"')
+    if not steps:
         return argv
-    # posix_spawn cannot change the directory; the shell does it and becomes the program.
-    return ["/bin/sh", "-c", 'cd -- "$0" && exec "$@"', os.fspath(launch.cwd), *argv]
+    return ["/bin/sh", "-c", " && ".join([*steps, 'exec "$@"']), os.fspath(launch.cwd or "/bin/sh"), *argv]
 
 
 def _link_ends(launch: Launch, theirs: contextlib.ExitStack) -> tuple[tuple[int, int], list[int]]:

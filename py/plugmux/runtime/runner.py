@@ -79,6 +79,7 @@ class Run(Protocol):
         """Ask it to write on stderr where its threads stand (SIGQUIT on Unix). It may end by that."""
         ...
 
-    def describe_exit(self) -> str:
-        """How it ended, in words that follow "it"."""
+    @property
+    def over_limit(self) -> str | None:
+        """The limit of its launch that ended it, in words that tell what it did; `None` where none seems to have."""
         ...

@@ -13,6 +13,7 @@ from ..connect import Service
 from ..errors import ConfigError
 from ..registration import NAME
 from ..servable import Servable, ServiceSource
+from .limits import Limits
 
 if TYPE_CHECKING:
     from .runner import Runner
@@ -65,6 +66,7 @@ class Launch:
         restart: what happens when it ends by itself.
         replicas: how many processes of it to run; calls go to the one with the fewest in flight.
         runner: starts it; by default as a process of this machine.
+        limits: the most that it may use of the machine.
 
     Raises:
         ConfigError: the command is empty, or the name is not a plugin name.
@@ -80,6 +82,7 @@ class Launch:
     restart: Restart = field(default_factory=Restart)
     replicas: int = 1
     runner: Runner | None = None
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if self.replicas < 1:
