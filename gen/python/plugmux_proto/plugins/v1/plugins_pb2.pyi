@@ -41,8 +41,16 @@ class ConfigurationSchema(_message.Message):
     reloadable: bool
     def __init__(self, json_schema: _Optional[str] = ..., message_type: _Optional[str] = ..., reloadable: bool = ...) -> None: ...
 
+class StackSignal(_message.Message):
+    __slots__ = ("number", "fatal")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    FATAL_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    fatal: bool
+    def __init__(self, number: _Optional[int] = ..., fatal: bool = ...) -> None: ...
+
 class RegisterPluginRequest(_message.Message):
-    __slots__ = ("name", "version", "secrets_provider", "access_control_module", "services", "protocol_versions", "configuration", "priority", "replica", "capabilities", "labels")
+    __slots__ = ("name", "version", "secrets_provider", "access_control_module", "services", "protocol_versions", "configuration", "priority", "replica", "capabilities", "labels", "stack_signal")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +69,7 @@ class RegisterPluginRequest(_message.Message):
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    STACK_SIGNAL_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     secrets_provider: SecretsProvider
@@ -72,7 +81,8 @@ class RegisterPluginRequest(_message.Message):
     replica: bool
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., configuration: _Optional[_Union[ConfigurationSchema, _Mapping]] = ..., priority: _Optional[int] = ..., replica: bool = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    stack_signal: StackSignal
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., configuration: _Optional[_Union[ConfigurationSchema, _Mapping]] = ..., priority: _Optional[int] = ..., replica: bool = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., stack_signal: _Optional[_Union[StackSignal, _Mapping]] = ...) -> None: ...
 
 class RegisterPluginResponse(_message.Message):
     __slots__ = ("engine_name", "engine_version", "request_timeout", "protocol_version", "configuration_json")
@@ -97,7 +107,7 @@ class ShutdownResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class Plugin(_message.Message):
-    __slots__ = ("name", "version", "disabled", "external", "configurable", "run_status", "status_message", "secrets_provider", "access_control_module", "services", "state", "pid", "restarts", "capabilities", "labels")
+    __slots__ = ("name", "version", "disabled", "external", "configurable", "run_status", "status_message", "secrets_provider", "access_control_module", "services", "state", "pid", "restarts", "capabilities", "labels", "health")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +130,7 @@ class Plugin(_message.Message):
     RESTARTS_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     disabled: bool
@@ -135,7 +146,8 @@ class Plugin(_message.Message):
     restarts: int
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., disabled: bool = ..., external: bool = ..., configurable: bool = ..., run_status: _Optional[_Union[RunStatus, str]] = ..., status_message: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    health: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., disabled: bool = ..., external: bool = ..., configurable: bool = ..., run_status: _Optional[_Union[RunStatus, str]] = ..., status_message: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., health: _Optional[str] = ...) -> None: ...
 
 class ListPluginsRequest(_message.Message):
     __slots__ = ()
