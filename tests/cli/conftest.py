@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,3 +110,20 @@ def plugin(program: Callable[[str, str], str]) -> Callable[[str], str]:
         return shlex.join([sys.executable, program(name, PLUGIN.format(name=name))])
 
     return write
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `plugmux run` and ends whatever still runs."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "plugmux.cli", "run", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.communicate()

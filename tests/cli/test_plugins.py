@@ -37,6 +37,7 @@ def test_json_has_the_same_and_the_reason(plugmux: Any, plugin: Any) -> None:
         "message": "",
         "pattern": "vault/**",
         "services": ["kv.v1.KeyValueService"],
+        "health": "serving",
     }
     assert (missing["name"], missing["version"], missing["pattern"], missing["services"]) == ("missing", "", None, [])
     assert "there is no program './missing'" in missing["message"]

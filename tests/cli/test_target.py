@@ -10,7 +10,6 @@ from plugmux_proto.plugins.v1.plugins_connect import PluginManagementService
 from plugmux_proto.resolver.v1 import resolver_pb2 as resolver
 from plugmux_proto.resolver.v1.resolver_connect import ResolverService
 
-from plugmux.address import Address
 from plugmux.cli.target import _Listening
 from plugmux.connect import App, Code, Context, RpcError
 from plugmux.errors import PlugmuxError
@@ -36,9 +35,7 @@ class Answering(ResolverService):
 
 
 def listening(*services: Any) -> _Listening:
-    target = _Listening(Address("@nobody"))
-    target._transport = Direct(App(services))
-    return target
+    return _Listening(Direct(App(services)))
 
 
 async def test_a_runtime_without_finer_states_is_shown_by_its_run_status() -> None:

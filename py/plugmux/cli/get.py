@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError
 from .output import write_json
 from .target import add_target_options, open_target
+from .times import as_rfc3339
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -101,4 +102,4 @@ def _as_json(secret: Secret) -> dict[str, object]:
 
 
 def _time(time: datetime | None) -> str | None:
-    return None if time is None else time.isoformat().replace("+00:00", "Z")
+    return None if time is None else as_rfc3339(time)

@@ -76,4 +76,5 @@ def _as_json(plugin: Listed) -> dict[str, object]:
         "message": plugin.message,
         "pattern": plugin.pattern,
         "services": list(plugin.services),
+        "health": plugin.health or None,
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
     from ..secrets import Explanation, Pattern, Secret
 
-__all__ = ["Listed", "Target", "add_target_options", "open_target"]
+__all__ = ["Listed", "Target", "add_connect_option", "add_target_options", "open_runtime", "open_target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Listed:
         message: why it is in that state; empty where there is nothing to say.
         pattern: the pattern of a secrets provider, else `None`.
         services: full names of the services that it serves.
+        health: how it does while it runs; empty where it does not.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Listed:
     message: str
     pattern: str | None
     services: tuple[str, ...]
+    health: str = ""
 
 
 class Target(Protocol):
@@ -63,12 +65,30 @@ class Target(Protocol):
         ...
 
 
+def add_connect_option(parser: argparse._ActionsContainer) -> None:
+    """Add `--connect` alone, for what only a runtime that runs can do."""
+    parser.add_argument(
+        "--connect", metavar="ADDR", help="the runtime to ask, unix:/path or unix:@name; by default the user's own"
+    )
+
+
+def open_runtime(options: argparse.Namespace) -> ClientTransport:
+    """The way to the runtime that the option of `add_connect_option` names.
+
+    Raises:
+        ConfigError: the address is not valid.
+        NoRuntime: no runtime was found.
+    """
+    from ..http import SocketClient
+
+    addresses = [Address.parse(options.connect)] if options.connect else default_addresses()
+    return SocketClient(str(find_runtime(addresses)))
+
+
 def add_target_options(parser: argparse.ArgumentParser) -> None:
     """Add `--connect` and `--plugin`, of which a user gives at most one kind."""
     group = parser.add_mutually_exclusive_group()
-    group.add_argument(
-        "--connect", metavar="ADDR", help="the runtime to ask, unix:/path or unix:@name; by default the user's own"
-    )
+    add_connect_option(group)
     group.add_argument(
         "--plugin",
         metavar="CMD",
@@ -87,7 +107,7 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
         NoRuntime: no plugins are to be launched, and no runtime was found.
     """
     if not options.plugin:
-        yield _Listening(find_runtime([Address.parse(options.connect)] if options.connect else default_addresses()))
+        yield _Listening(open_runtime(options))
         return
     from ..runtime import Launch, Runtime
 
@@ -111,6 +131,8 @@ class _Launched:
         return await self._resolver.explain(pattern)
 
     async def plugins(self) -> list[Listed]:
+        from ..runtime import Health
+
         return [
             Listed(
                 name=plugin.name,
@@ -119,6 +141,7 @@ class _Launched:
                 message=str(plugin.error or plugin.status),
                 pattern=plugin.registration.secrets_pattern if plugin.registration else None,
                 services=plugin.registration.services if plugin.registration else (),
+                health="" if plugin.health is Health.UNKNOWN else plugin.health.value,
             )
             for plugin in self._runtime.plugins()
         ]
@@ -135,10 +158,8 @@ def _transport_alone(transport: ClientTransport) -> ClientTransport:
 class _Listening:
     """A runtime that listens on a socket."""
 
-    def __init__(self, address: Address) -> None:
-        from ..http import SocketClient
-
-        self._transport: ClientTransport = SocketClient(str(address))
+    def __init__(self, transport: ClientTransport) -> None:
+        self._transport = transport
 
     async def secrets(self, pattern: Pattern) -> list[Secret]:
         from ..connect import Code, RpcError
@@ -182,6 +203,7 @@ class _Listening:
                 message=plugin.status_message,
                 pattern=plugin.secrets_provider.pattern if plugin.HasField("secrets_provider") else None,
                 services=tuple(plugin.services),
+                health=plugin.health,
             )
             for plugin in response.plugins
         ]

@@ -3,9 +3,11 @@
 from .breaker import BreakerPolicy, Circuit
 from .error import PluginCause, PluginError
 from .events import Event
+from .health import Health
 from .hosted import HostedPlugin
 from .limits import Limits
 from .listener import ListenError
+from .logs import LogEntry, LogSource
 from .retry import RetryPolicy
 from .runner import Run, Runner
 from .runtime import Runtime
@@ -16,10 +18,13 @@ __all__ = [
     "BreakerPolicy",
     "Circuit",
     "Event",
+    "Health",
     "HostedPlugin",
     "Launch",
     "Limits",
     "ListenError",
+    "LogEntry",
+    "LogSource",
     "PluginCause",
     "PluginError",
     "PluginSource",

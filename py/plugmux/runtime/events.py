@@ -1,30 +1,32 @@
-"""What happens to the plugins of a runtime, as it happens."""
+"""What happens to the plugins of a runtime."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .error import PluginError
+from .health import Health
 from .state import State
 
-__all__ = ["Event", "Events"]
+if TYPE_CHECKING:
+    from .hosted import HostedPlugin
 
-MOST_UNREAD = 1000
+__all__ = ["Event", "event_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change of a plugin's state.
+    """One change of a plugin's state, or of its health.
 
     Args:
         plugin: the plugin's name.
-        before: the state that it left.
-        state: the state that it came into.
+        before: the state that it left; where only its health has changed, the state that it is in.
+        state: the state that it is in now.
         status: why, for a person.
         error: what went wrong, if something did.
+        health: how it does.
         time: when, in seconds since the epoch.
     """
 
@@ -33,37 +35,15 @@ class Event:
     state: State
     status: str = ""
     error: PluginError | None = None
+    health: Health = Health.UNKNOWN
     time: float = field(default_factory=time.time)
 
 
-class Events:
-    """Gives every reader every event from the moment it began to read; a reader that lags loses the oldest."""
+def event_of(plugin: HostedPlugin, before: State | None = None) -> Event:
+    """The event that tells of a plugin as it stands.
 
-    def __init__(self) -> None:
-        self._readers: set[asyncio.Queue[Event | None]] = set()
-
-    def publish(self, event: Event) -> None:
-        """Tell every reader of an event."""
-        for queue in self._readers:
-            _put(queue, event)
-
-    def close(self) -> None:
-        """Let every reader come to its end."""
-        for queue in self._readers:
-            _put(queue, None)
-
-    async def read(self) -> AsyncIterator[Event]:
-        """The events from now on, until the runtime closes."""
-        queue: asyncio.Queue[Event | None] = asyncio.Queue(MOST_UNREAD)
-        self._readers.add(queue)
-        try:
-            while (event := await queue.get()) is not None:
-                yield event
-        finally:
-            self._readers.discard(queue)
-
-
-def _put(queue: asyncio.Queue[Event | None], event: Event | None) -> None:
-    if queue.full():
-        queue.get_nowait()
-    queue.put_nowait(event)
+    Args:
+        plugin: the plugin.
+        before: the state that it has left; by default it has left none.
+    """
+    return Event(plugin.name, before or plugin.state, plugin.state, plugin.status, plugin.error, plugin.health)

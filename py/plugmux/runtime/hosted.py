@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ..errors import ExchangeError, PlugmuxError
 from .breaker import Breaker, BreakerPolicy
 from .error import PluginCause, PluginError
-from .output import plugin_logger
+from .health import Health
+from .logs import plugin_logger
 from .state import State
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class HostedPlugin(ABC):
         restarts: how often it has been started again.
         in_flight: calls that are under way.
         breaker: keeps calls from it while it fails every one.
+        health: how it does while it runs.
         since: when it came into its state (seconds since the epoch).
     """
 
@@ -62,6 +64,7 @@ class HostedPlugin(ABC):
         self.restarts = 0
         self.in_flight = 0
         self.breaker = Breaker(breaker)
+        self.health = Health.UNKNOWN
         self.since = time.time()
         self._on_change = on_change
         self._waiters: set[asyncio.Future[None]] = set()
@@ -83,6 +86,7 @@ class HostedPlugin(ABC):
             return
         assert self.state.may_become(state), f"plugin {self.name} cannot go from {self.state} to {state}"
         before, self.state, self.status, self.since = self.state, state, status, time.time()
+        self.health = Health.SERVING if state is State.RUNNING else Health.UNKNOWN
         if error is not None:
             self.error = error
         elif state is State.RUNNING:
@@ -93,6 +97,17 @@ class HostedPlugin(ABC):
             if not waiter.done():
                 waiter.set_result(None)
         self._on_change(self, before)
+
+    def found(self, health: Health, status: str = "") -> None:
+        """Take note of how the plugin does, and tell of it if that is new.
+
+        Args:
+            health: what a check found.
+            status: why, for a person.
+        """
+        if health is not self.health and self.state is State.RUNNING:
+            self.health, self.status = health, status
+            self._on_change(self, self.state)
 
     async def changed(self) -> None:
         """Wait for the next change of state."""

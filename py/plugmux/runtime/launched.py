@@ -6,6 +6,7 @@ One task per plugin runs `live`; it owns the process and the link of every run a
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -20,7 +21,7 @@ from ..registration import Registration, RegistrationRefused
 from .breaker import BreakerPolicy
 from .error import PluginCause, PluginError, describe_exit
 from .hosted import HostedPlugin
-from .output import plugin_logger
+from .logs import LogSource
 from .process import LocalRunner
 from .reception import Desk, Reception
 from .runner import Run, Runner
@@ -62,6 +63,7 @@ class LaunchedPlugin(HostedPlugin):
         self.launch = launch
         self._runner: Runner = launch.runner if launch.runner is not None else LocalRunner()
         self._reception = reception
+        self._log = reception.logs.of(launch.name)
         self._timeout = launch.timeout if launch.timeout is not None else timeout
         self._starts = starts
         self._stop = asyncio.Event()
@@ -129,7 +131,7 @@ class LaunchedPlugin(HostedPlugin):
         self.move(State.STARTING)
         async with self._starts:
             try:
-                process = await self._runner.start(self.launch, self._timeout)
+                process = await self._runner.start(self.launch, self._timeout, self._log)
             except PluginError as error:
                 return self._crashed(error)
             self.pid = process.pid
@@ -160,7 +162,7 @@ class LaunchedPlugin(HostedPlugin):
     def _crashed(self, error: PluginError) -> PluginError:
         """Tell of a crash at once: calls in flight are waiting to hear why they broke."""
         self.move(State.CRASHED, error.detail, error)
-        plugin_logger(self.name).warning("%s", error)
+        self._log.write(LogSource.RUNTIME, logging.WARNING, str(error))
         return error
 
     def _admit(self, registration: Registration) -> None:

@@ -12,6 +12,7 @@ from plugmux_proto.plugins.v1.plugins_connect import PluginManagementService
 from ..connect import Code, RpcError
 from ..connect import Context as Context
 from .error import PluginCause, PluginError
+from .health import Health
 from .hosted import HostedPlugin
 from .state import State
 
@@ -80,6 +81,7 @@ def describe(plugin: HostedPlugin) -> pb.Plugin:
         state=plugin.state.value,
         pid=plugin.pid or 0,
         restarts=plugin.restarts,
+        health="" if plugin.health is Health.UNKNOWN else plugin.health.value,
     )
     if said is None:
         return listed

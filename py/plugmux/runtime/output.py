@@ -7,21 +7,17 @@ bytes that are no text are shown escaped.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 
 from .logline import parse_line
+from .logs import LogSource, PluginLog, printable
 
-__all__ = ["LineReader", "Tail", "plugin_logger"]
+__all__ = ["LineReader", "Tail"]
 
 LONGEST_LINE = 8192
 TAIL_LINES = 20
 LONGEST_TAIL_LINE = 500
-
-
-def plugin_logger(name: str) -> logging.Logger:
-    """The logger of one plugin's output and life."""
-    return logging.getLogger(f"plugmux.plugin.{name}")
+CUT = " [...]"
 
 
 class Tail:
@@ -31,7 +27,7 @@ class Tail:
         self._lines: deque[str] = deque(maxlen=TAIL_LINES)
 
     def add(self, line: str) -> None:
-        self._lines.append(line[:LONGEST_TAIL_LINE])
+        self._lines.append(printable(line[:LONGEST_TAIL_LINE]))
 
     def __str__(self) -> str:
         return "\n".join(self._lines)
@@ -41,14 +37,14 @@ class LineReader(asyncio.Protocol):
     """Cuts what comes through a pipe into lines and logs them.
 
     Args:
-        logger: where the lines go; the fields of a JSON line stand in the record's `plugin_fields`.
-        level: the level of lines that name none.
+        log: where the lines go.
+        source: what the pipe is.
         tail: keeps the last of them, if given.
     """
 
-    def __init__(self, logger: logging.Logger, level: int, tail: Tail | None = None) -> None:
-        self._logger = logger
-        self._level = level
+    def __init__(self, log: PluginLog, source: LogSource, tail: Tail | None = None) -> None:
+        self._log = log
+        self._source = source
         self._tail = tail
         self._rest = bytearray()
         self._skipping = False
@@ -62,16 +58,21 @@ class LineReader(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         *lines, rest = data.split(b"\n")
         for line in lines:
-            self._rest += line[: LONGEST_LINE - len(self._rest)]
+            self._add(line)
             if not self._skipping:
                 self._emit()
             self._rest.clear()
             self._skipping = False
+        self._add(rest)
+
+    def _add(self, piece: bytes) -> None:
+        """Take a piece of a line; of a line that is too long, only its beginning."""
         if self._skipping:
             return
-        self._rest += rest[: LONGEST_LINE - len(self._rest)]
-        if len(self._rest) >= LONGEST_LINE:
-            self._emit()
+        room = LONGEST_LINE - len(self._rest)
+        self._rest += piece[:room]
+        if len(piece) > room:
+            self._emit(CUT)
             self._rest.clear()
             self._skipping = True
 
@@ -86,9 +87,9 @@ class LineReader(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _emit(self) -> None:
-        line = self._rest.decode("utf-8", "backslashreplace").rstrip("\r")
+    def _emit(self, cut: str = "") -> None:
+        line = self._rest.decode("utf-8", "backslashreplace").rstrip("\r") + cut
         if self._tail is not None:
             self._tail.add(line)
-        said = parse_line(line, self._level)
-        self._logger.log(said.level, "%s", said.message, extra={"plugin_fields": said.fields})
+        said = parse_line(line)
+        self._log.write(self._source, said.level, said.message, said.fields, size=len(line))

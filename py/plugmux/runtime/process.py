@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import logging
 import os
 import resource
 import shutil
@@ -25,7 +24,8 @@ from .census import Guard
 from .environment import plugin_environment
 from .error import PluginCause, PluginError
 from .limits import KIB, Ending, Limits
-from .output import LineReader, Tail, plugin_logger
+from .logs import LogSource, PluginLog
+from .output import LineReader, Tail
 from .source import Launch
 
 __all__ = ["LocalRunner", "Process"]
@@ -43,7 +43,7 @@ LINK_FDS = (FIRST_FREE_FD, FIRST_FREE_FD + 1)
 class LocalRunner:
     """Starts plugins as processes of this machine, with one end of a link as an inherited descriptor."""
 
-    async def start(self, launch: Launch, timeout: float) -> Process:
+    async def start(self, launch: Launch, timeout: float, log: PluginLog) -> Process:
         """Start the program. (See `Runner`.)"""
         program = find_program(launch)
         captured = launch.stdio == "capture"
@@ -74,7 +74,7 @@ class LocalRunner:
                     os.close(fd)
                 raise _not_started(launch, program, error) from None
         process = Process(launch.name, pid, captured, ours, launch.limits)
-        await process.read_outputs([read for read, _ in outputs])
+        await process.read_outputs([read for read, _ in outputs], log)
         return process
 
 
@@ -110,12 +110,11 @@ class Process:
         self._pidfd = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
 
-    async def read_outputs(self, pipes: Sequence[int]) -> None:
+    async def read_outputs(self, pipes: Sequence[int], log: PluginLog) -> None:
         """Begin to read the process' stdout and stderr."""
-        logger = plugin_logger(self.name)
         loop = asyncio.get_running_loop()
-        for fd, level, tail in zip(pipes, (logging.INFO, logging.INFO), (None, self._tail), strict=False):
-            reader = LineReader(logger, level, tail)
+        for fd, source, tail in zip(pipes, (LogSource.STDOUT, LogSource.STDERR), (None, self._tail), strict=False):
+            reader = LineReader(log, source, tail)
             await loop.connect_read_pipe(lambda reader=reader: reader, os.fdopen(fd, "rb", 0))  # type: ignore[misc]
             self._readers.append(reader)
 

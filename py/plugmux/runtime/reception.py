@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from plugmux_proto.plugins.v1.plugins_connect import RegisterService
@@ -18,6 +18,8 @@ from ..exchange import ASGIApp
 from ..link import Link, Peer
 from ..registration import BadPattern, Registration, RegistrationRefused, common_protocol_version
 from ..site import Site, StreamHandler
+from .log_desk import LogDesk
+from .logs import LogBook
 
 if TYPE_CHECKING:
     from ..connect import Context, Interceptor, Service
@@ -40,6 +42,7 @@ class Reception:
         request_timeout: seconds that the runtime lets a request to a plugin take; 0 for no limit.
         protocol_versions: versions of the application's own protocol that the host speaks.
         mux: settings of the links' mux.
+        logs: takes what plugins say over the log service.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Reception:
     request_timeout: float = 0.0
     protocol_versions: tuple[int, ...] = (1,)
     mux: Config | None = None
+    logs: LogBook = field(default_factory=LogBook)
 
     def open_link(self, peer: Peer, admit: Callable[[Registration], None]) -> tuple[Link, Desk]:
         """A link for a plugin that is about to register.
@@ -63,7 +67,12 @@ class Reception:
             The link, not connected yet, and the desk at which the registration arrives.
         """
         desk = Desk(self, admit)
-        site = Site([*self.services, desk], app=self.app, streams=self.streams, interceptors=tuple(self.interceptors))
+        site = Site(
+            [*self.services, desk, LogDesk(desk, self.logs)],
+            app=self.app,
+            streams=self.streams,
+            interceptors=tuple(self.interceptors),
+        )
         return Link(site, initiator=False, peer=peer, config=self.mux), desk
 
     def welcome(self, registration: Registration) -> RegisterPluginResponse:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ..link import Link
+    from .logs import PluginLog
     from .source import Launch
 
 __all__ = ["Run", "Runner"]
@@ -18,12 +19,13 @@ __all__ = ["Run", "Runner"]
 class Runner(Protocol):
     """Starts plugins: `Launch(command, runner=...)`. One runner may serve many launches at the same time."""
 
-    async def start(self, launch: Launch, timeout: float) -> Run:
+    async def start(self, launch: Launch, timeout: float, log: PluginLog) -> Run:
         """Start a plugin.
 
         Args:
             launch: what to start.
             timeout: seconds for its registration, to be told to the plugin.
+            log: takes what it prints.
 
         Raises:
             PluginError: it could not be started; nothing is left of it then.

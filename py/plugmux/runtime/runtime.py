@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -19,14 +19,17 @@ from ..site import StreamHandler
 from ..version import VERSION
 from .arriving import InProcessPlugin, SelfStartedPlugin
 from .breaker import BreakerPolicy
+from .broadcast import Broadcast
 from .discovery import find_plugins
 from .error import PluginCause, PluginError
-from .events import Event, Events
+from .events import Event, event_of
 from .front import Front
 from .hosted import HostedPlugin
 from .launched import LaunchedPlugin
 from .listener import Listener
+from .logs import LogBook, LogEntry
 from .management import Management, Version
+from .observation import Observation
 from .reception import Reception
 from .registry import Registry
 from .retry import RetryPolicy
@@ -105,6 +108,7 @@ class Runtime:
         self._sources = [as_launch_or_servable(source) for source in plugins]
         self._plugin_dir = plugin_dir
         self._registration_timeout = registration_timeout
+        self._logs = LogBook()
         self._reception = Reception(
             name,
             version,
@@ -115,15 +119,17 @@ class Runtime:
             request_timeout,
             tuple(protocol_versions),
             mux,
+            self._logs,
         )
         self._starts = asyncio.Semaphore(parallel_starts or 2 * (os.cpu_count() or 1))
         self._breaker = breaker
         self._registry = Registry(replicated)
-        self._events = Events()
+        self._events: Broadcast[Event] = Broadcast()
         self.transport = Router(self._registry, retry, retry_methods)
         self._front = Front(self.transport, self._hijacked)
         self._front.mount(Management(self))
         self._front.mount(Version(version))
+        self._front.mount(Observation(self))
         self._server = Server(self._front, lifespan=False)
         self._listeners = [Listener(Address.parse(text), self._server) for text in listen]
         self._closing = asyncio.Lock()
@@ -215,8 +221,9 @@ class Runtime:
             async with asyncio.TaskGroup() as group:
                 for plugin in self._registry.sorted():
                     group.create_task(plugin.stop())
-            await self._server.shutdown(1.0)
             self._events.close()
+            self._logs.close()
+            await self._server.shutdown(1.0)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -251,12 +258,45 @@ class Runtime:
         """
         return self._registry.named(name)[0]
 
-    def events(self) -> AsyncIterator[Event]:
-        """Every change of a plugin's state, from the first `anext` until the runtime closes.
+    def events(self, *, present: bool = False) -> AsyncGenerator[Event, None]:
+        """Every change of a plugin's state or health, from the first `anext` until the runtime closes.
 
         A reader that lags by more than a thousand events loses the oldest.
+
+        Args:
+            present: whether to begin with an event for each plugin as it stands.
         """
-        return self._events.read()
+        return self._events.read(lambda: map(event_of, self.plugins()) if present else ())
+
+    def logs(self, plugin: str | None = None) -> list[LogEntry]:
+        """The last lines that a plugin has said, oldest first: at most 500, and 128 Ki characters, of each plugin.
+
+        Args:
+            plugin: the plugin's name; all plugins by default.
+
+        Raises:
+            PluginError: there is no plugin of that name, and has not been.
+        """
+        self._check_logged(plugin)
+        return self._logs.kept(plugin)
+
+    def follow_logs(self, plugin: str | None = None) -> AsyncGenerator[LogEntry, None]:
+        """What `logs` gives, and then every line as it comes, until the runtime closes.
+
+        A reader that lags by more than a thousand lines loses the oldest.
+
+        Args:
+            plugin: the plugin's name; all plugins by default.
+
+        Raises:
+            PluginError: there is no plugin of that name, and has not been.
+        """
+        self._check_logged(plugin)
+        return self._logs.follow(plugin)
+
+    def _check_logged(self, plugin: str | None) -> None:
+        if plugin is not None and plugin not in self._logs:
+            self._registry.named(plugin)
 
     def mount(self, service: Service) -> None:
         """Serve one more service of the host on the listening sockets."""
@@ -313,7 +353,7 @@ class Runtime:
     def _changed(self, plugin: HostedPlugin, before: State) -> None:
         if plugin.state is State.RUNNING:
             self._registry.refresh()
-        self._events.publish(Event(plugin.name, before, plugin.state, plugin.status, plugin.error))
+        self._events.publish(event_of(plugin, before))
 
     # -- plugins that connect by themselves ---------------------------------------------------------------------------
 

@@ -232,62 +232,6 @@ func (x *ConfigurationSchema) GetReloadable() bool {
 	return false
 }
 
-// StackSignal is a signal at which a process prints on stderr where its threads
-// stand, even when it is too busy to answer.
-type StackSignal struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Number of the signal on the plugin's machine.
-	Number uint32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	// Whether the process ends by it.
-	Fatal         bool `protobuf:"varint,2,opt,name=fatal,proto3" json:"fatal,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *StackSignal) Reset() {
-	*x = StackSignal{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *StackSignal) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*StackSignal) ProtoMessage() {}
-
-func (x *StackSignal) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use StackSignal.ProtoReflect.Descriptor instead.
-func (*StackSignal) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *StackSignal) GetNumber() uint32 {
-	if x != nil {
-		return x.Number
-	}
-	return 0
-}
-
-func (x *StackSignal) GetFatal() bool {
-	if x != nil {
-		return x.Fatal
-	}
-	return false
-}
-
 // RegisterPluginRequest is what a plugin says of itself.
 type RegisterPluginRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -317,15 +261,16 @@ type RegisterPluginRequest struct {
 	Capabilities []string `protobuf:"bytes,105,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// Free metadata, listed by the runtime and not interpreted.
 	Labels map[string]string `protobuf:"bytes,106,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The signal at which the plugin prints its stacks, if it has one.
-	StackSignal   *StackSignal `protobuf:"bytes,120,opt,name=stack_signal,json=stackSignal,proto3" json:"stack_signal,omitempty"`
+	// Whether the plugin, at SIGQUIT, prints on stderr where its threads stand,
+	// even while it is too busy to answer, and goes on.
+	PrintsStacks  bool `protobuf:"varint,120,opt,name=prints_stacks,json=printsStacks,proto3" json:"prints_stacks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RegisterPluginRequest) Reset() {
 	*x = RegisterPluginRequest{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[4]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -337,7 +282,7 @@ func (x *RegisterPluginRequest) String() string {
 func (*RegisterPluginRequest) ProtoMessage() {}
 
 func (x *RegisterPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[4]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -350,7 +295,7 @@ func (x *RegisterPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterPluginRequest.ProtoReflect.Descriptor instead.
 func (*RegisterPluginRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{4}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RegisterPluginRequest) GetName() string {
@@ -441,11 +386,11 @@ func (x *RegisterPluginRequest) GetLabels() map[string]string {
 	return nil
 }
 
-func (x *RegisterPluginRequest) GetStackSignal() *StackSignal {
+func (x *RegisterPluginRequest) GetPrintsStacks() bool {
 	if x != nil {
-		return x.StackSignal
+		return x.PrintsStacks
 	}
-	return nil
+	return false
 }
 
 type isRegisterPluginRequest_Metadata interface {
@@ -485,7 +430,7 @@ type RegisterPluginResponse struct {
 
 func (x *RegisterPluginResponse) Reset() {
 	*x = RegisterPluginResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[5]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -497,7 +442,7 @@ func (x *RegisterPluginResponse) String() string {
 func (*RegisterPluginResponse) ProtoMessage() {}
 
 func (x *RegisterPluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[5]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -510,7 +455,7 @@ func (x *RegisterPluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterPluginResponse.ProtoReflect.Descriptor instead.
 func (*RegisterPluginResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{5}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RegisterPluginResponse) GetEngineName() string {
@@ -557,7 +502,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[6]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -569,7 +514,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[6]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -582,7 +527,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{6}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{5}
 }
 
 // ShutdownResponse is empty.
@@ -594,7 +539,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[7]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +551,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[7]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +564,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{7}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{6}
 }
 
 // Plugin is one plugin as the runtime sees it.
@@ -667,7 +612,7 @@ type Plugin struct {
 
 func (x *Plugin) Reset() {
 	*x = Plugin{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[8]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +624,7 @@ func (x *Plugin) String() string {
 func (*Plugin) ProtoMessage() {}
 
 func (x *Plugin) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[8]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +637,7 @@ func (x *Plugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plugin.ProtoReflect.Descriptor instead.
 func (*Plugin) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{8}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Plugin) GetName() string {
@@ -845,7 +790,7 @@ type ListPluginsRequest struct {
 
 func (x *ListPluginsRequest) Reset() {
 	*x = ListPluginsRequest{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[9]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +802,7 @@ func (x *ListPluginsRequest) String() string {
 func (*ListPluginsRequest) ProtoMessage() {}
 
 func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[9]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +815,7 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{9}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{8}
 }
 
 // ListPluginsResponse holds the plugins sorted by name.
@@ -884,7 +829,7 @@ type ListPluginsResponse struct {
 
 func (x *ListPluginsResponse) Reset() {
 	*x = ListPluginsResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[10]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +841,7 @@ func (x *ListPluginsResponse) String() string {
 func (*ListPluginsResponse) ProtoMessage() {}
 
 func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[10]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +854,7 @@ func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
 func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{10}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListPluginsResponse) GetPlugins() []*Plugin {
@@ -930,7 +875,7 @@ type EnablePluginRequest struct {
 
 func (x *EnablePluginRequest) Reset() {
 	*x = EnablePluginRequest{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[11]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +887,7 @@ func (x *EnablePluginRequest) String() string {
 func (*EnablePluginRequest) ProtoMessage() {}
 
 func (x *EnablePluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[11]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +900,7 @@ func (x *EnablePluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnablePluginRequest.ProtoReflect.Descriptor instead.
 func (*EnablePluginRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{11}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EnablePluginRequest) GetName() string {
@@ -974,7 +919,7 @@ type EnablePluginResponse struct {
 
 func (x *EnablePluginResponse) Reset() {
 	*x = EnablePluginResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[12]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +931,7 @@ func (x *EnablePluginResponse) String() string {
 func (*EnablePluginResponse) ProtoMessage() {}
 
 func (x *EnablePluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[12]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +944,7 @@ func (x *EnablePluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnablePluginResponse.ProtoReflect.Descriptor instead.
 func (*EnablePluginResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{12}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{11}
 }
 
 // DisablePluginRequest names the plugin to disable.
@@ -1013,7 +958,7 @@ type DisablePluginRequest struct {
 
 func (x *DisablePluginRequest) Reset() {
 	*x = DisablePluginRequest{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[13]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +970,7 @@ func (x *DisablePluginRequest) String() string {
 func (*DisablePluginRequest) ProtoMessage() {}
 
 func (x *DisablePluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[13]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +983,7 @@ func (x *DisablePluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisablePluginRequest.ProtoReflect.Descriptor instead.
 func (*DisablePluginRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{13}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DisablePluginRequest) GetName() string {
@@ -1057,7 +1002,7 @@ type DisablePluginResponse struct {
 
 func (x *DisablePluginResponse) Reset() {
 	*x = DisablePluginResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[14]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1014,7 @@ func (x *DisablePluginResponse) String() string {
 func (*DisablePluginResponse) ProtoMessage() {}
 
 func (x *DisablePluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[14]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1027,7 @@ func (x *DisablePluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisablePluginResponse.ProtoReflect.Descriptor instead.
 func (*DisablePluginResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{14}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{13}
 }
 
 // RestartPluginRequest names the plugin to restart.
@@ -1096,7 +1041,7 @@ type RestartPluginRequest struct {
 
 func (x *RestartPluginRequest) Reset() {
 	*x = RestartPluginRequest{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[15]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +1053,7 @@ func (x *RestartPluginRequest) String() string {
 func (*RestartPluginRequest) ProtoMessage() {}
 
 func (x *RestartPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[15]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1121,7 +1066,7 @@ func (x *RestartPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartPluginRequest.ProtoReflect.Descriptor instead.
 func (*RestartPluginRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{15}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RestartPluginRequest) GetName() string {
@@ -1140,7 +1085,7 @@ type RestartPluginResponse struct {
 
 func (x *RestartPluginResponse) Reset() {
 	*x = RestartPluginResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[16]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1152,7 +1097,7 @@ func (x *RestartPluginResponse) String() string {
 func (*RestartPluginResponse) ProtoMessage() {}
 
 func (x *RestartPluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[16]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1165,7 +1110,7 @@ func (x *RestartPluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartPluginResponse.ProtoReflect.Descriptor instead.
 func (*RestartPluginResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{16}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{15}
 }
 
 var File_plugins_v1_plugins_proto protoreflect.FileDescriptor
@@ -1183,10 +1128,7 @@ const file_plugins_v1_plugins_proto_rawDesc = "" +
 	"\fmessage_type\x18\x02 \x01(\tR\vmessageType\x12\x1e\n" +
 	"\n" +
 	"reloadable\x18\x03 \x01(\bR\n" +
-	"reloadable\";\n" +
-	"\vStackSignal\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\rR\x06number\x12\x14\n" +
-	"\x05fatal\x18\x02 \x01(\bR\x05fatal\"\x9a\x05\n" +
+	"reloadable\"\x83\x05\n" +
 	"\x15RegisterPluginRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12H\n" +
@@ -1198,8 +1140,8 @@ const file_plugins_v1_plugins_proto_rawDesc = "" +
 	"\bpriority\x18g \x01(\x05R\bpriority\x12\x18\n" +
 	"\areplica\x18h \x01(\bR\areplica\x12\"\n" +
 	"\fcapabilities\x18i \x03(\tR\fcapabilities\x12E\n" +
-	"\x06labels\x18j \x03(\v2-.plugins.v1.RegisterPluginRequest.LabelsEntryR\x06labels\x12:\n" +
-	"\fstack_signal\x18x \x01(\v2\x17.plugins.v1.StackSignalR\vstackSignal\x1a9\n" +
+	"\x06labels\x18j \x03(\v2-.plugins.v1.RegisterPluginRequest.LabelsEntryR\x06labels\x12#\n" +
+	"\rprints_stacks\x18x \x01(\bR\fprintsStacks\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\n" +
@@ -1278,59 +1220,57 @@ func file_plugins_v1_plugins_proto_rawDescGZIP() []byte {
 }
 
 var file_plugins_v1_plugins_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_plugins_v1_plugins_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_plugins_v1_plugins_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_plugins_v1_plugins_proto_goTypes = []any{
 	(RunStatus)(0),                 // 0: plugins.v1.RunStatus
 	(*SecretsProvider)(nil),        // 1: plugins.v1.SecretsProvider
 	(*AccessControlModule)(nil),    // 2: plugins.v1.AccessControlModule
 	(*ConfigurationSchema)(nil),    // 3: plugins.v1.ConfigurationSchema
-	(*StackSignal)(nil),            // 4: plugins.v1.StackSignal
-	(*RegisterPluginRequest)(nil),  // 5: plugins.v1.RegisterPluginRequest
-	(*RegisterPluginResponse)(nil), // 6: plugins.v1.RegisterPluginResponse
-	(*ShutdownRequest)(nil),        // 7: plugins.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),       // 8: plugins.v1.ShutdownResponse
-	(*Plugin)(nil),                 // 9: plugins.v1.Plugin
-	(*ListPluginsRequest)(nil),     // 10: plugins.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil),    // 11: plugins.v1.ListPluginsResponse
-	(*EnablePluginRequest)(nil),    // 12: plugins.v1.EnablePluginRequest
-	(*EnablePluginResponse)(nil),   // 13: plugins.v1.EnablePluginResponse
-	(*DisablePluginRequest)(nil),   // 14: plugins.v1.DisablePluginRequest
-	(*DisablePluginResponse)(nil),  // 15: plugins.v1.DisablePluginResponse
-	(*RestartPluginRequest)(nil),   // 16: plugins.v1.RestartPluginRequest
-	(*RestartPluginResponse)(nil),  // 17: plugins.v1.RestartPluginResponse
-	nil,                            // 18: plugins.v1.RegisterPluginRequest.LabelsEntry
-	nil,                            // 19: plugins.v1.Plugin.LabelsEntry
-	(*durationpb.Duration)(nil),    // 20: google.protobuf.Duration
+	(*RegisterPluginRequest)(nil),  // 4: plugins.v1.RegisterPluginRequest
+	(*RegisterPluginResponse)(nil), // 5: plugins.v1.RegisterPluginResponse
+	(*ShutdownRequest)(nil),        // 6: plugins.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),       // 7: plugins.v1.ShutdownResponse
+	(*Plugin)(nil),                 // 8: plugins.v1.Plugin
+	(*ListPluginsRequest)(nil),     // 9: plugins.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),    // 10: plugins.v1.ListPluginsResponse
+	(*EnablePluginRequest)(nil),    // 11: plugins.v1.EnablePluginRequest
+	(*EnablePluginResponse)(nil),   // 12: plugins.v1.EnablePluginResponse
+	(*DisablePluginRequest)(nil),   // 13: plugins.v1.DisablePluginRequest
+	(*DisablePluginResponse)(nil),  // 14: plugins.v1.DisablePluginResponse
+	(*RestartPluginRequest)(nil),   // 15: plugins.v1.RestartPluginRequest
+	(*RestartPluginResponse)(nil),  // 16: plugins.v1.RestartPluginResponse
+	nil,                            // 17: plugins.v1.RegisterPluginRequest.LabelsEntry
+	nil,                            // 18: plugins.v1.Plugin.LabelsEntry
+	(*durationpb.Duration)(nil),    // 19: google.protobuf.Duration
 }
 var file_plugins_v1_plugins_proto_depIdxs = []int32{
 	1,  // 0: plugins.v1.RegisterPluginRequest.secrets_provider:type_name -> plugins.v1.SecretsProvider
 	2,  // 1: plugins.v1.RegisterPluginRequest.access_control_module:type_name -> plugins.v1.AccessControlModule
 	3,  // 2: plugins.v1.RegisterPluginRequest.configuration:type_name -> plugins.v1.ConfigurationSchema
-	18, // 3: plugins.v1.RegisterPluginRequest.labels:type_name -> plugins.v1.RegisterPluginRequest.LabelsEntry
-	4,  // 4: plugins.v1.RegisterPluginRequest.stack_signal:type_name -> plugins.v1.StackSignal
-	20, // 5: plugins.v1.RegisterPluginResponse.request_timeout:type_name -> google.protobuf.Duration
-	0,  // 6: plugins.v1.Plugin.run_status:type_name -> plugins.v1.RunStatus
-	1,  // 7: plugins.v1.Plugin.secrets_provider:type_name -> plugins.v1.SecretsProvider
-	2,  // 8: plugins.v1.Plugin.access_control_module:type_name -> plugins.v1.AccessControlModule
-	19, // 9: plugins.v1.Plugin.labels:type_name -> plugins.v1.Plugin.LabelsEntry
-	9,  // 10: plugins.v1.ListPluginsResponse.plugins:type_name -> plugins.v1.Plugin
-	5,  // 11: plugins.v1.RegisterService.RegisterPlugin:input_type -> plugins.v1.RegisterPluginRequest
-	7,  // 12: plugins.v1.PluginService.Shutdown:input_type -> plugins.v1.ShutdownRequest
-	10, // 13: plugins.v1.PluginManagementService.ListPlugins:input_type -> plugins.v1.ListPluginsRequest
-	12, // 14: plugins.v1.PluginManagementService.EnablePlugin:input_type -> plugins.v1.EnablePluginRequest
-	14, // 15: plugins.v1.PluginManagementService.DisablePlugin:input_type -> plugins.v1.DisablePluginRequest
-	16, // 16: plugins.v1.PluginManagementService.RestartPlugin:input_type -> plugins.v1.RestartPluginRequest
-	6,  // 17: plugins.v1.RegisterService.RegisterPlugin:output_type -> plugins.v1.RegisterPluginResponse
-	8,  // 18: plugins.v1.PluginService.Shutdown:output_type -> plugins.v1.ShutdownResponse
-	11, // 19: plugins.v1.PluginManagementService.ListPlugins:output_type -> plugins.v1.ListPluginsResponse
-	13, // 20: plugins.v1.PluginManagementService.EnablePlugin:output_type -> plugins.v1.EnablePluginResponse
-	15, // 21: plugins.v1.PluginManagementService.DisablePlugin:output_type -> plugins.v1.DisablePluginResponse
-	17, // 22: plugins.v1.PluginManagementService.RestartPlugin:output_type -> plugins.v1.RestartPluginResponse
-	17, // [17:23] is the sub-list for method output_type
-	11, // [11:17] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	17, // 3: plugins.v1.RegisterPluginRequest.labels:type_name -> plugins.v1.RegisterPluginRequest.LabelsEntry
+	19, // 4: plugins.v1.RegisterPluginResponse.request_timeout:type_name -> google.protobuf.Duration
+	0,  // 5: plugins.v1.Plugin.run_status:type_name -> plugins.v1.RunStatus
+	1,  // 6: plugins.v1.Plugin.secrets_provider:type_name -> plugins.v1.SecretsProvider
+	2,  // 7: plugins.v1.Plugin.access_control_module:type_name -> plugins.v1.AccessControlModule
+	18, // 8: plugins.v1.Plugin.labels:type_name -> plugins.v1.Plugin.LabelsEntry
+	8,  // 9: plugins.v1.ListPluginsResponse.plugins:type_name -> plugins.v1.Plugin
+	4,  // 10: plugins.v1.RegisterService.RegisterPlugin:input_type -> plugins.v1.RegisterPluginRequest
+	6,  // 11: plugins.v1.PluginService.Shutdown:input_type -> plugins.v1.ShutdownRequest
+	9,  // 12: plugins.v1.PluginManagementService.ListPlugins:input_type -> plugins.v1.ListPluginsRequest
+	11, // 13: plugins.v1.PluginManagementService.EnablePlugin:input_type -> plugins.v1.EnablePluginRequest
+	13, // 14: plugins.v1.PluginManagementService.DisablePlugin:input_type -> plugins.v1.DisablePluginRequest
+	15, // 15: plugins.v1.PluginManagementService.RestartPlugin:input_type -> plugins.v1.RestartPluginRequest
+	5,  // 16: plugins.v1.RegisterService.RegisterPlugin:output_type -> plugins.v1.RegisterPluginResponse
+	7,  // 17: plugins.v1.PluginService.Shutdown:output_type -> plugins.v1.ShutdownResponse
+	10, // 18: plugins.v1.PluginManagementService.ListPlugins:output_type -> plugins.v1.ListPluginsResponse
+	12, // 19: plugins.v1.PluginManagementService.EnablePlugin:output_type -> plugins.v1.EnablePluginResponse
+	14, // 20: plugins.v1.PluginManagementService.DisablePlugin:output_type -> plugins.v1.DisablePluginResponse
+	16, // 21: plugins.v1.PluginManagementService.RestartPlugin:output_type -> plugins.v1.RestartPluginResponse
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_plugins_v1_plugins_proto_init() }
@@ -1338,11 +1278,11 @@ func file_plugins_v1_plugins_proto_init() {
 	if File_plugins_v1_plugins_proto != nil {
 		return
 	}
-	file_plugins_v1_plugins_proto_msgTypes[4].OneofWrappers = []any{
+	file_plugins_v1_plugins_proto_msgTypes[3].OneofWrappers = []any{
 		(*RegisterPluginRequest_SecretsProvider)(nil),
 		(*RegisterPluginRequest_AccessControlModule)(nil),
 	}
-	file_plugins_v1_plugins_proto_msgTypes[8].OneofWrappers = []any{
+	file_plugins_v1_plugins_proto_msgTypes[7].OneofWrappers = []any{
 		(*Plugin_SecretsProvider)(nil),
 		(*Plugin_AccessControlModule)(nil),
 	}
@@ -1352,7 +1292,7 @@ func file_plugins_v1_plugins_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugins_v1_plugins_proto_rawDesc), len(file_plugins_v1_plugins_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file plugins/v1/plugins.proto.
  */
 export const file_plugins_v1_plugins: GenFile = /*@__PURE__*/
-  fileDesc("ChhwbHVnaW5zL3YxL3BsdWdpbnMucHJvdG8SCnBsdWdpbnMudjEiIgoPU2VjcmV0c1Byb3ZpZGVyEg8KB3BhdHRlcm4YASABKAkiFQoTQWNjZXNzQ29udHJvbE1vZHVsZSJUChNDb25maWd1cmF0aW9uU2NoZW1hEhMKC2pzb25fc2NoZW1hGAEgASgJEhQKDG1lc3NhZ2VfdHlwZRgCIAEoCRISCgpyZWxvYWRhYmxlGAMgASgIIiwKC1N0YWNrU2lnbmFsEg4KBm51bWJlchgBIAEoDRINCgVmYXRhbBgCIAEoCCL4AwoVUmVnaXN0ZXJQbHVnaW5SZXF1ZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRI3ChBzZWNyZXRzX3Byb3ZpZGVyGAMgASgLMhsucGx1Z2lucy52MS5TZWNyZXRzUHJvdmlkZXJIABJAChVhY2Nlc3NfY29udHJvbF9tb2R1bGUYBCABKAsyHy5wbHVnaW5zLnYxLkFjY2Vzc0NvbnRyb2xNb2R1bGVIABIQCghzZXJ2aWNlcxhkIAMoCRIZChFwcm90b2NvbF92ZXJzaW9ucxhlIAMoDRI2Cg1jb25maWd1cmF0aW9uGGYgASgLMh8ucGx1Z2lucy52MS5Db25maWd1cmF0aW9uU2NoZW1hEhAKCHByaW9yaXR5GGcgASgFEg8KB3JlcGxpY2EYaCABKAgSFAoMY2FwYWJpbGl0aWVzGGkgAygJEj0KBmxhYmVscxhqIAMoCzItLnBsdWdpbnMudjEuUmVnaXN0ZXJQbHVnaW5SZXF1ZXN0LkxhYmVsc0VudHJ5Ei0KDHN0YWNrX3NpZ25hbBh4IAEoCzIXLnBsdWdpbnMudjEuU3RhY2tTaWduYWwaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIKCghtZXRhZGF0YSK0AQoWUmVnaXN0ZXJQbHVnaW5SZXNwb25zZRITCgtlbmdpbmVfbmFtZRgBIAEoCRIWCg5lbmdpbmVfdmVyc2lvbhgCIAEoCRIyCg9yZXF1ZXN0X3RpbWVvdXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGAoQcHJvdG9jb2xfdmVyc2lvbhhkIAEoDRIfChJjb25maWd1cmF0aW9uX2pzb24YZSABKAlCA4ABASIRCg9TaHV0ZG93blJlcXVlc3QiEgoQU2h1dGRvd25SZXNwb25zZSLwAwoGUGx1Z2luEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIQCghkaXNhYmxlZBgDIAEoCBIQCghleHRlcm5hbBgEIAEoCBIUCgxjb25maWd1cmFibGUYBSABKAgSKQoKcnVuX3N0YXR1cxgGIAEoDjIVLnBsdWdpbnMudjEuUnVuU3RhdHVzEhYKDnN0YXR1c19tZXNzYWdlGAcgASgJEjcKEHNlY3JldHNfcHJvdmlkZXIYCCABKAsyGy5wbHVnaW5zLnYxLlNlY3JldHNQcm92aWRlckgAEkAKFWFjY2Vzc19jb250cm9sX21vZHVsZRgJIAEoCzIfLnBsdWdpbnMudjEuQWNjZXNzQ29udHJvbE1vZHVsZUgAEhAKCHNlcnZpY2VzGGQgAygJEg0KBXN0YXRlGGUgASgJEgsKA3BpZBhmIAEoBRIQCghyZXN0YXJ0cxhnIAEoDRIUCgxjYXBhYmlsaXRpZXMYaCADKAkSLgoGbGFiZWxzGGkgAygLMh4ucGx1Z2lucy52MS5QbHVnaW4uTGFiZWxzRW50cnkSDgoGaGVhbHRoGHggASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCgoIbWV0YWRhdGEiFAoSTGlzdFBsdWdpbnNSZXF1ZXN0IjoKE0xpc3RQbHVnaW5zUmVzcG9uc2USIwoHcGx1Z2lucxgBIAMoCzISLnBsdWdpbnMudjEuUGx1Z2luIiMKE0VuYWJsZVBsdWdpblJlcXVlc3QSDAoEbmFtZRgBIAEoCSIWChRFbmFibGVQbHVnaW5SZXNwb25zZSIkChREaXNhYmxlUGx1Z2luUmVxdWVzdBIMCgRuYW1lGAEgASgJIhcKFURpc2FibGVQbHVnaW5SZXNwb25zZSIkChRSZXN0YXJ0UGx1Z2luUmVxdWVzdBIMCgRuYW1lGAEgASgJIhcKFVJlc3RhcnRQbHVnaW5SZXNwb25zZSqQAQoJUnVuU3RhdHVzEhoKFlJVTl9TVEFUVVNfVU5TUEVDSUZJRUQQABIWChJSVU5fU1RBVFVTX1JVTk5JTkcQARIWChJSVU5fU1RBVFVTX1NUT1BQRUQQAhIWChJSVU5fU1RBVFVTX0NSQVNIRUQQAxIfChtSVU5fU1RBVFVTX1JFVFJJRVNfRVhDRUVERUQQBDJsCg9SZWdpc3RlclNlcnZpY2USWQoOUmVnaXN0ZXJQbHVnaW4SIS5wbHVnaW5zLnYxLlJlZ2lzdGVyUGx1Z2luUmVxdWVzdBoiLnBsdWdpbnMudjEuUmVnaXN0ZXJQbHVnaW5SZXNwb25zZSIAMlgKDVBsdWdpblNlcnZpY2USRwoIU2h1dGRvd24SGy5wbHVnaW5zLnYxLlNodXRkb3duUmVxdWVzdBocLnBsdWdpbnMudjEuU2h1dGRvd25SZXNwb25zZSIAMvMCChdQbHVnaW5NYW5hZ2VtZW50U2VydmljZRJTCgtMaXN0UGx1Z2lucxIeLnBsdWdpbnMudjEuTGlzdFBsdWdpbnNSZXF1ZXN0Gh8ucGx1Z2lucy52MS5MaXN0UGx1Z2luc1Jlc3BvbnNlIgOQAgESUwoMRW5hYmxlUGx1Z2luEh8ucGx1Z2lucy52MS5FbmFibGVQbHVnaW5SZXF1ZXN0GiAucGx1Z2lucy52MS5FbmFibGVQbHVnaW5SZXNwb25zZSIAElYKDURpc2FibGVQbHVnaW4SIC5wbHVnaW5zLnYxLkRpc2FibGVQbHVnaW5SZXF1ZXN0GiEucGx1Z2lucy52MS5EaXNhYmxlUGx1Z2luUmVzcG9uc2UiABJWCg1SZXN0YXJ0UGx1Z2luEiAucGx1Z2lucy52MS5SZXN0YXJ0UGx1Z2luUmVxdWVzdBohLnBsdWdpbnMudjEuUmVzdGFydFBsdWdpblJlc3BvbnNlIgBCKVoncGx1Z211eC5kZXYvZ2VuL2dvL3BsdWdpbnMvdjE7cGx1Z2luc3YxYgZwcm90bzM", [file_google_protobuf_duration]);
+  fileDesc("ChhwbHVnaW5zL3YxL3BsdWdpbnMucHJvdG8SCnBsdWdpbnMudjEiIgoPU2VjcmV0c1Byb3ZpZGVyEg8KB3BhdHRlcm4YASABKAkiFQoTQWNjZXNzQ29udHJvbE1vZHVsZSJUChNDb25maWd1cmF0aW9uU2NoZW1hEhMKC2pzb25fc2NoZW1hGAEgASgJEhQKDG1lc3NhZ2VfdHlwZRgCIAEoCRISCgpyZWxvYWRhYmxlGAMgASgIIuADChVSZWdpc3RlclBsdWdpblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEjcKEHNlY3JldHNfcHJvdmlkZXIYAyABKAsyGy5wbHVnaW5zLnYxLlNlY3JldHNQcm92aWRlckgAEkAKFWFjY2Vzc19jb250cm9sX21vZHVsZRgEIAEoCzIfLnBsdWdpbnMudjEuQWNjZXNzQ29udHJvbE1vZHVsZUgAEhAKCHNlcnZpY2VzGGQgAygJEhkKEXByb3RvY29sX3ZlcnNpb25zGGUgAygNEjYKDWNvbmZpZ3VyYXRpb24YZiABKAsyHy5wbHVnaW5zLnYxLkNvbmZpZ3VyYXRpb25TY2hlbWESEAoIcHJpb3JpdHkYZyABKAUSDwoHcmVwbGljYRhoIAEoCBIUCgxjYXBhYmlsaXRpZXMYaSADKAkSPQoGbGFiZWxzGGogAygLMi0ucGx1Z2lucy52MS5SZWdpc3RlclBsdWdpblJlcXVlc3QuTGFiZWxzRW50cnkSFQoNcHJpbnRzX3N0YWNrcxh4IAEoCBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgoKCG1ldGFkYXRhIrQBChZSZWdpc3RlclBsdWdpblJlc3BvbnNlEhMKC2VuZ2luZV9uYW1lGAEgASgJEhYKDmVuZ2luZV92ZXJzaW9uGAIgASgJEjIKD3JlcXVlc3RfdGltZW91dBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIYChBwcm90b2NvbF92ZXJzaW9uGGQgASgNEh8KEmNvbmZpZ3VyYXRpb25fanNvbhhlIAEoCUIDgAEBIhEKD1NodXRkb3duUmVxdWVzdCISChBTaHV0ZG93blJlc3BvbnNlIvADCgZQbHVnaW4SDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhAKCGRpc2FibGVkGAMgASgIEhAKCGV4dGVybmFsGAQgASgIEhQKDGNvbmZpZ3VyYWJsZRgFIAEoCBIpCgpydW5fc3RhdHVzGAYgASgOMhUucGx1Z2lucy52MS5SdW5TdGF0dXMSFgoOc3RhdHVzX21lc3NhZ2UYByABKAkSNwoQc2VjcmV0c19wcm92aWRlchgIIAEoCzIbLnBsdWdpbnMudjEuU2VjcmV0c1Byb3ZpZGVySAASQAoVYWNjZXNzX2NvbnRyb2xfbW9kdWxlGAkgASgLMh8ucGx1Z2lucy52MS5BY2Nlc3NDb250cm9sTW9kdWxlSAASEAoIc2VydmljZXMYZCADKAkSDQoFc3RhdGUYZSABKAkSCwoDcGlkGGYgASgFEhAKCHJlc3RhcnRzGGcgASgNEhQKDGNhcGFiaWxpdGllcxhoIAMoCRIuCgZsYWJlbHMYaSADKAsyHi5wbHVnaW5zLnYxLlBsdWdpbi5MYWJlbHNFbnRyeRIOCgZoZWFsdGgYeCABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIKCghtZXRhZGF0YSIUChJMaXN0UGx1Z2luc1JlcXVlc3QiOgoTTGlzdFBsdWdpbnNSZXNwb25zZRIjCgdwbHVnaW5zGAEgAygLMhIucGx1Z2lucy52MS5QbHVnaW4iIwoTRW5hYmxlUGx1Z2luUmVxdWVzdBIMCgRuYW1lGAEgASgJIhYKFEVuYWJsZVBsdWdpblJlc3BvbnNlIiQKFERpc2FibGVQbHVnaW5SZXF1ZXN0EgwKBG5hbWUYASABKAkiFwoVRGlzYWJsZVBsdWdpblJlc3BvbnNlIiQKFFJlc3RhcnRQbHVnaW5SZXF1ZXN0EgwKBG5hbWUYASABKAkiFwoVUmVzdGFydFBsdWdpblJlc3BvbnNlKpABCglSdW5TdGF0dXMSGgoWUlVOX1NUQVRVU19VTlNQRUNJRklFRBAAEhYKElJVTl9TVEFUVVNfUlVOTklORxABEhYKElJVTl9TVEFUVVNfU1RPUFBFRBACEhYKElJVTl9TVEFUVVNfQ1JBU0hFRBADEh8KG1JVTl9TVEFUVVNfUkVUUklFU19FWENFRURFRBAEMmwKD1JlZ2lzdGVyU2VydmljZRJZCg5SZWdpc3RlclBsdWdpbhIhLnBsdWdpbnMudjEuUmVnaXN0ZXJQbHVnaW5SZXF1ZXN0GiIucGx1Z2lucy52MS5SZWdpc3RlclBsdWdpblJlc3BvbnNlIgAyWAoNUGx1Z2luU2VydmljZRJHCghTaHV0ZG93bhIbLnBsdWdpbnMudjEuU2h1dGRvd25SZXF1ZXN0GhwucGx1Z2lucy52MS5TaHV0ZG93blJlc3BvbnNlIgAy8wIKF1BsdWdpbk1hbmFnZW1lbnRTZXJ2aWNlElMKC0xpc3RQbHVnaW5zEh4ucGx1Z2lucy52MS5MaXN0UGx1Z2luc1JlcXVlc3QaHy5wbHVnaW5zLnYxLkxpc3RQbHVnaW5zUmVzcG9uc2UiA5ACARJTCgxFbmFibGVQbHVnaW4SHy5wbHVnaW5zLnYxLkVuYWJsZVBsdWdpblJlcXVlc3QaIC5wbHVnaW5zLnYxLkVuYWJsZVBsdWdpblJlc3BvbnNlIgASVgoNRGlzYWJsZVBsdWdpbhIgLnBsdWdpbnMudjEuRGlzYWJsZVBsdWdpblJlcXVlc3QaIS5wbHVnaW5zLnYxLkRpc2FibGVQbHVnaW5SZXNwb25zZSIAElYKDVJlc3RhcnRQbHVnaW4SIC5wbHVnaW5zLnYxLlJlc3RhcnRQbHVnaW5SZXF1ZXN0GiEucGx1Z2lucy52MS5SZXN0YXJ0UGx1Z2luUmVzcG9uc2UiAEIpWidwbHVnbXV4LmRldi9nZW4vZ28vcGx1Z2lucy92MTtwbHVnaW5zdjFiBnByb3RvMw", [file_google_protobuf_duration]);
 
 /**
  * SecretsProvider marks a plugin that resolves secrets.
@@ -86,35 +86,6 @@ export type ConfigurationSchema = Message<"plugins.v1.ConfigurationSchema"> & {
  */
 export const ConfigurationSchemaSchema: GenMessage<ConfigurationSchema> = /*@__PURE__*/
   messageDesc(file_plugins_v1_plugins, 2);
-
-/**
- * StackSignal is a signal at which a process prints on stderr where its threads
- * stand, even when it is too busy to answer.
- *
- * @generated from message plugins.v1.StackSignal
- */
-export type StackSignal = Message<"plugins.v1.StackSignal"> & {
-  /**
-   * Number of the signal on the plugin's machine.
-   *
-   * @generated from field: uint32 number = 1;
-   */
-  number: number;
-
-  /**
-   * Whether the process ends by it.
-   *
-   * @generated from field: bool fatal = 2;
-   */
-  fatal: boolean;
-};
-
-/**
- * Describes the message plugins.v1.StackSignal.
- * Use `create(StackSignalSchema)` to create a new message.
- */
-export const StackSignalSchema: GenMessage<StackSignal> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 3);
 
 /**
  * RegisterPluginRequest is what a plugin says of itself.
@@ -210,11 +181,12 @@ export type RegisterPluginRequest = Message<"plugins.v1.RegisterPluginRequest"> 
   labels: { [key: string]: string };
 
   /**
-   * The signal at which the plugin prints its stacks, if it has one.
+   * Whether the plugin, at SIGQUIT, prints on stderr where its threads stand,
+   * even while it is too busy to answer, and goes on.
    *
-   * @generated from field: plugins.v1.StackSignal stack_signal = 120;
+   * @generated from field: bool prints_stacks = 120;
    */
-  stackSignal?: StackSignal | undefined;
+  printsStacks: boolean;
 };
 
 /**
@@ -222,7 +194,7 @@ export type RegisterPluginRequest = Message<"plugins.v1.RegisterPluginRequest"> 
  * Use `create(RegisterPluginRequestSchema)` to create a new message.
  */
 export const RegisterPluginRequestSchema: GenMessage<RegisterPluginRequest> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 4);
+  messageDesc(file_plugins_v1_plugins, 3);
 
 /**
  * RegisterPluginResponse is what the runtime says of itself.
@@ -271,7 +243,7 @@ export type RegisterPluginResponse = Message<"plugins.v1.RegisterPluginResponse"
  * Use `create(RegisterPluginResponseSchema)` to create a new message.
  */
 export const RegisterPluginResponseSchema: GenMessage<RegisterPluginResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 5);
+  messageDesc(file_plugins_v1_plugins, 4);
 
 /**
  * ShutdownRequest is empty.
@@ -286,7 +258,7 @@ export type ShutdownRequest = Message<"plugins.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 6);
+  messageDesc(file_plugins_v1_plugins, 5);
 
 /**
  * ShutdownResponse is empty.
@@ -301,7 +273,7 @@ export type ShutdownResponse = Message<"plugins.v1.ShutdownResponse"> & {
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema: GenMessage<ShutdownResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 7);
+  messageDesc(file_plugins_v1_plugins, 6);
 
 /**
  * Plugin is one plugin as the runtime sees it.
@@ -437,7 +409,7 @@ export type Plugin = Message<"plugins.v1.Plugin"> & {
  * Use `create(PluginSchema)` to create a new message.
  */
 export const PluginSchema: GenMessage<Plugin> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 8);
+  messageDesc(file_plugins_v1_plugins, 7);
 
 /**
  * ListPluginsRequest is empty.
@@ -452,7 +424,7 @@ export type ListPluginsRequest = Message<"plugins.v1.ListPluginsRequest"> & {
  * Use `create(ListPluginsRequestSchema)` to create a new message.
  */
 export const ListPluginsRequestSchema: GenMessage<ListPluginsRequest> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 9);
+  messageDesc(file_plugins_v1_plugins, 8);
 
 /**
  * ListPluginsResponse holds the plugins sorted by name.
@@ -473,7 +445,7 @@ export type ListPluginsResponse = Message<"plugins.v1.ListPluginsResponse"> & {
  * Use `create(ListPluginsResponseSchema)` to create a new message.
  */
 export const ListPluginsResponseSchema: GenMessage<ListPluginsResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 10);
+  messageDesc(file_plugins_v1_plugins, 9);
 
 /**
  * EnablePluginRequest names the plugin to enable.
@@ -494,7 +466,7 @@ export type EnablePluginRequest = Message<"plugins.v1.EnablePluginRequest"> & {
  * Use `create(EnablePluginRequestSchema)` to create a new message.
  */
 export const EnablePluginRequestSchema: GenMessage<EnablePluginRequest> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 11);
+  messageDesc(file_plugins_v1_plugins, 10);
 
 /**
  * EnablePluginResponse is empty.
@@ -509,7 +481,7 @@ export type EnablePluginResponse = Message<"plugins.v1.EnablePluginResponse"> & 
  * Use `create(EnablePluginResponseSchema)` to create a new message.
  */
 export const EnablePluginResponseSchema: GenMessage<EnablePluginResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 12);
+  messageDesc(file_plugins_v1_plugins, 11);
 
 /**
  * DisablePluginRequest names the plugin to disable.
@@ -530,7 +502,7 @@ export type DisablePluginRequest = Message<"plugins.v1.DisablePluginRequest"> & 
  * Use `create(DisablePluginRequestSchema)` to create a new message.
  */
 export const DisablePluginRequestSchema: GenMessage<DisablePluginRequest> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 13);
+  messageDesc(file_plugins_v1_plugins, 12);
 
 /**
  * DisablePluginResponse is empty.
@@ -545,7 +517,7 @@ export type DisablePluginResponse = Message<"plugins.v1.DisablePluginResponse"> 
  * Use `create(DisablePluginResponseSchema)` to create a new message.
  */
 export const DisablePluginResponseSchema: GenMessage<DisablePluginResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 14);
+  messageDesc(file_plugins_v1_plugins, 13);
 
 /**
  * RestartPluginRequest names the plugin to restart.
@@ -566,7 +538,7 @@ export type RestartPluginRequest = Message<"plugins.v1.RestartPluginRequest"> & 
  * Use `create(RestartPluginRequestSchema)` to create a new message.
  */
 export const RestartPluginRequestSchema: GenMessage<RestartPluginRequest> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 15);
+  messageDesc(file_plugins_v1_plugins, 14);
 
 /**
  * RestartPluginResponse is empty.
@@ -581,7 +553,7 @@ export type RestartPluginResponse = Message<"plugins.v1.RestartPluginResponse"> 
  * Use `create(RestartPluginResponseSchema)` to create a new message.
  */
 export const RestartPluginResponseSchema: GenMessage<RestartPluginResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 16);
+  messageDesc(file_plugins_v1_plugins, 15);
 
 /**
  * RunStatus is the state of a plugin, as coarse as a list needs it.

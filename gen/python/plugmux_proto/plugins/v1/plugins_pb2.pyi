@@ -41,16 +41,8 @@ class ConfigurationSchema(_message.Message):
     reloadable: bool
     def __init__(self, json_schema: _Optional[str] = ..., message_type: _Optional[str] = ..., reloadable: bool = ...) -> None: ...
 
-class StackSignal(_message.Message):
-    __slots__ = ("number", "fatal")
-    NUMBER_FIELD_NUMBER: _ClassVar[int]
-    FATAL_FIELD_NUMBER: _ClassVar[int]
-    number: int
-    fatal: bool
-    def __init__(self, number: _Optional[int] = ..., fatal: bool = ...) -> None: ...
-
 class RegisterPluginRequest(_message.Message):
-    __slots__ = ("name", "version", "secrets_provider", "access_control_module", "services", "protocol_versions", "configuration", "priority", "replica", "capabilities", "labels", "stack_signal")
+    __slots__ = ("name", "version", "secrets_provider", "access_control_module", "services", "protocol_versions", "configuration", "priority", "replica", "capabilities", "labels", "prints_stacks")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -69,7 +61,7 @@ class RegisterPluginRequest(_message.Message):
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
-    STACK_SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    PRINTS_STACKS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     secrets_provider: SecretsProvider
@@ -81,8 +73,8 @@ class RegisterPluginRequest(_message.Message):
     replica: bool
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     labels: _containers.ScalarMap[str, str]
-    stack_signal: StackSignal
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., configuration: _Optional[_Union[ConfigurationSchema, _Mapping]] = ..., priority: _Optional[int] = ..., replica: bool = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., stack_signal: _Optional[_Union[StackSignal, _Mapping]] = ...) -> None: ...
+    prints_stacks: bool
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., configuration: _Optional[_Union[ConfigurationSchema, _Mapping]] = ..., priority: _Optional[int] = ..., replica: bool = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., prints_stacks: bool = ...) -> None: ...
 
 class RegisterPluginResponse(_message.Message):
     __slots__ = ("engine_name", "engine_version", "request_timeout", "protocol_version", "configuration_json")

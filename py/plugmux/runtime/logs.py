@@ -1,0 +1,172 @@
+"""What the plugins of a runtime say: into `logging` as it comes, and the last of it kept for those who ask later."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+from .broadcast import Broadcast
+
+__all__ = ["LogBook", "LogEntry", "LogSource", "PluginLog", "level_name", "plugin_logger", "printable"]
+
+KEPT_LINES = 500
+KEPT_CHARACTERS = 128 * 1024
+MOST_LOGS = 1024
+NOTHING: Mapping[str, object] = MappingProxyType({})
+LEVEL_NAMES = (
+    (logging.CRITICAL, "critical"),
+    (logging.ERROR, "error"),
+    (logging.WARNING, "warning"),
+    (logging.INFO, "info"),
+)
+UNPRINTABLE = {
+    number: f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+    for number in (*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000))
+    if chr(number) not in "\t\n"
+}
+"""How control characters, and halves of characters, are shown."""
+
+
+def plugin_logger(name: str) -> logging.Logger:
+    """The logger of one plugin's output and life."""
+    return logging.getLogger(f"plugmux.plugin.{name}")
+
+
+def level_name(level: int) -> str:
+    """The word for a level of `logging`, or for the next below it that has one."""
+    return next((word for number, word in LEVEL_NAMES if level >= number), "debug")
+
+
+def printable(text: str) -> str:
+    """A text without what would steer the terminal of whoever reads it, or could not be written to a file."""
+    return text if text.isprintable() else text.translate(UNPRINTABLE)
+
+
+class LogSource(Enum):
+    """Where a line comes from."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    LOG = "log"
+    """The plugin's logger, over the log service."""
+    RUNTIME = "runtime"
+    """What the runtime itself says of the plugin."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One line of a plugin's log.
+
+    Args:
+        plugin: the plugin's name.
+        source: where it comes from.
+        level: a level of `logging`.
+        message: the text.
+        fields: what else it says.
+        time: when, in seconds since the epoch.
+    """
+
+    plugin: str
+    source: LogSource
+    level: int
+    message: str
+    fields: Mapping[str, object]
+    time: float
+
+
+class PluginLog:
+    """The log of one plugin, through all its runs.
+
+    Args:
+        name: the plugin's name.
+        broadcast: told of every line.
+    """
+
+    def __init__(self, name: str, broadcast: Broadcast[LogEntry]) -> None:
+        self.name = name
+        self._logger = plugin_logger(name)
+        self._broadcast = broadcast
+        self._kept: deque[tuple[int, LogEntry]] = deque()
+        self._size = 0
+
+    def write(
+        self,
+        source: LogSource,
+        level: int,
+        message: str,
+        fields: Mapping[str, object] = NOTHING,
+        *,
+        size: int = 0,
+        when: float | None = None,
+    ) -> None:
+        """Take one line.
+
+        Args:
+            source: where it comes from.
+            level: a level of `logging`.
+            message: the text; its length is bounded.
+            fields: what else it says; in the log record they stand in `plugin_fields`.
+            size: the characters that it takes, where that is more than its text.
+            when: when it was said, in seconds since the epoch; now by default.
+        """
+        message = printable(message)
+        entry = LogEntry(self.name, source, level, message, fields, time.time() if when is None else when)
+        self._keep(entry, max(size, len(message)))
+        self._broadcast.publish(entry)
+        if self._logger.isEnabledFor(level):
+            extra = {"plugin_fields": dict(fields)}
+            record = self._logger.makeRecord(
+                self._logger.name, level, source.value, 0, "%s", (message,), None, extra=extra
+            )
+            if when is not None:
+                record.created, record.msecs = when, when % 1 * 1000
+            self._logger.handle(record)
+
+    def _keep(self, entry: LogEntry, size: int) -> None:
+        kept = self._kept
+        kept.append((size, entry))
+        self._size += size
+        while len(kept) > KEPT_LINES or self._size > KEPT_CHARACTERS:
+            self._size -= kept.popleft()[0]
+
+    def kept(self) -> list[LogEntry]:
+        """The last lines, oldest first."""
+        return [entry for _, entry in self._kept]
+
+
+class LogBook:
+    """The logs of all plugins of a runtime, by name; replicas share one."""
+
+    def __init__(self) -> None:
+        self._logs: dict[str, PluginLog] = {}
+        self._broadcast: Broadcast[LogEntry] = Broadcast()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._logs
+
+    def of(self, name: str) -> PluginLog:
+        """The log of a plugin, begun if there is none."""
+        log = self._logs.pop(name, None) or PluginLog(name, self._broadcast)
+        self._logs[name] = log  # at the end again: what has not been asked for longest is forgotten first
+        if len(self._logs) > MOST_LOGS:
+            del self._logs[next(iter(self._logs))]
+        return log
+
+    def kept(self, name: str | None = None) -> list[LogEntry]:
+        """The last lines of one plugin, or of all, oldest first."""
+        logs: Iterable[PluginLog] = self._logs.values() if name is None else filter(None, [self._logs.get(name)])
+        return sorted((entry for log in logs for entry in log.kept()), key=lambda entry: entry.time)
+
+    def follow(self, name: str | None = None) -> AsyncGenerator[LogEntry, None]:
+        """The last lines, oldest first, and then those that come, until the book is closed."""
+        wanted = None if name is None else lambda entry: entry.plugin == name
+        return self._broadcast.read(lambda: self.kept(name), wanted)
+
+    def close(self) -> None:
+        """Let every reader come to its end."""
+        self._broadcast.close()
