@@ -25,6 +25,7 @@ class PluginCause(Enum):
     NOT_A_PLUGIN = "start a program that serves plugmux; this one writes something else on the link"
     LINK_LOST = "see the plugin's log for why it closed the link"
     FAILING = "see its log for why it fails; calls are let through again after a while"
+    UNFIT = "correct the new version, and replace the plugin again"
     DISABLED = "enable it first (plugmux plugins enable NAME)"
     UNKNOWN = "see plugmux plugins for the names and services that there are"
     AMBIGUOUS = "name the plugin that is meant (plugin=...)"

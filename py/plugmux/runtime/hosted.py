@@ -67,6 +67,7 @@ class HostedPlugin(ABC):
         self.health = Health.UNKNOWN
         self.since = time.time()
         self._on_change = on_change
+        self._idle: asyncio.Event | None = None
         self._waiters: set[asyncio.Future[None]] = set()
 
     @property
@@ -117,6 +118,20 @@ class HostedPlugin(ABC):
             await waiter
         finally:
             self._waiters.discard(waiter)
+
+    def call_ended(self) -> None:
+        """Count one call less as under way."""
+        self.in_flight -= 1
+        if self._idle is not None and not self.in_flight:
+            self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Wait until no call is under way."""
+        if self._idle is None:
+            self._idle = asyncio.Event()
+        while self.in_flight:
+            self._idle.clear()
+            await self._idle.wait()
 
     @property
     def ready(self) -> bool:

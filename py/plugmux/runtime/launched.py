@@ -88,9 +88,9 @@ class LaunchedPlugin(HostedPlugin):
             final: the state to leave it in, `STOPPED` or `DISABLED`.
         """
         self._stop.set()
-        if self._task is not None:
-            await asyncio.wait([self._task])
-            self._task.result()
+        if (task := self._task) is not None:
+            await asyncio.wait([task])
+            task.result()
             self._task = None
         self.move(final)
 

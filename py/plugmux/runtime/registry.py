@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 
 from ..registration import Registration, RegistrationRefused
 from .error import PluginCause, PluginError
@@ -14,7 +14,8 @@ __all__ = ["Registry"]
 class Registry:
     """All plugins of a runtime, in the order of their names.
 
-    A name stands for one plugin, or for several replicas of it.
+    A name stands for one plugin, or for several replicas of it. Aside stand those that are to come in the place of
+    others, or have been replaced and end their work: no call finds them.
 
     Args:
         replicated: names of plugins that may come by themselves more than once, if they ask for it.
@@ -23,6 +24,7 @@ class Registry:
     def __init__(self, replicated: Collection[str] = ()) -> None:
         self._replicated = frozenset(replicated)
         self._plugins: dict[str, list[HostedPlugin]] = {}
+        self._aside: list[HostedPlugin] = []
         self._serving: dict[str, list[str]] = {}
 
     def __contains__(self, name: object) -> bool:
@@ -31,6 +33,10 @@ class Registry:
     def sorted(self) -> list[HostedPlugin]:
         """All plugins, sorted by name."""
         return [plugin for name in sorted(self._plugins) for plugin in self._plugins[name]]
+
+    def everybody(self) -> list[HostedPlugin]:
+        """All plugins, with those aside."""
+        return [*self.sorted(), *self._aside]
 
     def check(self, registration: Registration) -> None:
         """See that a plugin may come in under its name.
@@ -62,6 +68,27 @@ class Registry:
             if not replicas:
                 del self._plugins[plugin.name]
             self.refresh()
+
+    def has_aside(self, name: str) -> bool:
+        """Whether plugins of that name stand aside."""
+        return any(plugin.name == name for plugin in self._aside)
+
+    def set_aside(self, plugins: Iterable[HostedPlugin]) -> None:
+        """Take plugins in where no call finds them."""
+        self._aside += plugins
+
+    def exchange(self, old: Sequence[HostedPlugin], new: Sequence[HostedPlugin]) -> None:
+        """Let plugins from aside take the place of others of their name, which stand aside from now on."""
+        name = new[0].name
+        staying = [plugin for plugin in self._plugins.get(name, ()) if plugin not in old]
+        self._plugins[name] = [*new, *staying]
+        self._aside = [*(plugin for plugin in self._aside if plugin not in new), *old]
+        self.refresh()
+
+    def forget(self, plugins: Iterable[HostedPlugin]) -> None:
+        """Forget plugins that stand aside."""
+        gone = list(plugins)
+        self._aside = [plugin for plugin in self._aside if plugin not in gone]
 
     def refresh(self) -> None:
         """Take note of what the plugins say now that they serve."""

@@ -89,7 +89,7 @@ class Router:
                 if not attempts.again(plugin, None):
                     return response
             finally:
-                plugin.in_flight -= 1
+                plugin.call_ended()
             await attempts.pause()
 
     async def send(self, request: Request) -> Incoming:
@@ -100,7 +100,7 @@ class Router:
         try:
             incoming = await link.transport.send(attempts.request)
         except BaseException as error:
-            plugin.in_flight -= 1
+            plugin.call_ended()
             if not isinstance(error, ExchangeError | LinkError):
                 plugin.breaker.abandoned()
                 raise
@@ -280,4 +280,4 @@ class _Routed:
     def _ended(self) -> None:
         if self._open:
             self._open = False
-            self._plugin.in_flight -= 1
+            self._plugin.call_ended()

@@ -32,9 +32,10 @@ from .management import Management, Version
 from .observation import Observation
 from .reception import Reception
 from .registry import Registry
+from .replace import replace
 from .retry import RetryPolicy
 from .router import Router
-from .source import Launch, PluginSource, as_launch_or_servable
+from .source import Launch, PluginSource, as_launch, as_launch_or_servable
 from .state import State
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Runtime"]
 
 REGISTRATION_TIMEOUT = 5.0
+DRAIN_TIME = 30.0
 
 AnyClient = TypeVar("AnyClient")
 
@@ -190,18 +192,21 @@ class Runtime:
     async def _begin_launch(self, launch: Launch) -> list[LaunchedPlugin]:
         if launch.name in self._registry:
             raise ConfigError(f"there is a plugin named {launch.name!r} already: give this one another name")
-        replicas = [
-            LaunchedPlugin(
-                launch, self._reception, self._registration_timeout, self._starts, self._changed, self._breaker
-            )
-            for _ in range(launch.replicas)
-        ]
+        replicas = self._replicas(launch)
         for plugin in replicas:
             self._registry.add(plugin)
             plugin.start()
         for plugin in replicas:
             await plugin.started()
         return replicas
+
+    def _replicas(self, launch: Launch) -> list[LaunchedPlugin]:
+        return [
+            LaunchedPlugin(
+                launch, self._reception, self._registration_timeout, self._starts, self._changed, self._breaker
+            )
+            for _ in range(launch.replicas)
+        ]
 
     async def _begin_in_process(self, servable: Servable, name: str | None = None) -> HostedPlugin:
         plugin = InProcessPlugin(
@@ -219,7 +224,7 @@ class Runtime:
             for listener in self._listeners:
                 await listener.close()
             async with asyncio.TaskGroup() as group:
-                for plugin in self._registry.sorted():
+                for plugin in self._registry.everybody():
                     group.create_task(plugin.stop())
             self._events.close()
             self._logs.close()
@@ -343,6 +348,36 @@ class Runtime:
             for plugin in self._launched(name):
                 group.create_task(plugin.stop())
         await self.enable(name)
+
+    async def replace(
+        self,
+        name: str,
+        source: PluginSource | None = None,
+        *,
+        drain_time: float = DRAIN_TIME,
+        same_services: bool = True,
+    ) -> HostedPlugin:
+        """Put a new process in the place of a launched plugin, while calls go on.
+
+        The new one starts beside the old. When it has registered, answers `/health` and serves what the old one serves,
+        calls that begin go to it; the old one ends when the calls under way on it have ended.
+
+        Args:
+            name: the plugin, which the new one is to be called as well.
+            source: what to start, with its replicas; what the old one was started from by default.
+            drain_time: seconds that calls under way may still take; what is left then is cut off.
+            same_services: whether the new one must serve all that the old one does.
+
+        Raises:
+            PluginError: there is no such plugin, it was not launched by this runtime, or it is disabled; or the new one
+                failed, and the old one works on.
+            ConfigError: the source is none, or the plugin is being replaced already.
+        """
+        old = self._launched(name)
+        launch = old[0].launch if source is None else as_launch(source, name)
+        new = self._replicas(launch)
+        await replace(self._registry, old, new, drain_time=drain_time, same_services=same_services)
+        return new[0]
 
     def _launched(self, name: str) -> list[LaunchedPlugin]:
         launched = [plugin for plugin in self._registry.named(name) if isinstance(plugin, LaunchedPlugin)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -153,3 +153,17 @@ def as_launch_or_servable(source: PluginSource) -> Launch | Servable:
     if isinstance(source, ServiceSource) and not isinstance(source, type):
         return source
     raise ConfigError(f"{source!r} is no plugin: give a path, an argument list, a Launch, or an object to serve")
+
+
+def as_launch(source: PluginSource, name: str) -> Launch:
+    """Bring what a user gave into the form of a launch under a name.
+
+    Raises:
+        ConfigError: it is no command.
+    """
+    launch = as_launch_or_servable(source)
+    if not isinstance(launch, Launch):
+        raise ConfigError(
+            f"{source!r} cannot take the place of plugin {name!r}: give a path, an argument list or a Launch"
+        )
+    return replace(launch, name=name)

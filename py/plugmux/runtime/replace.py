@@ -1,0 +1,147 @@
+"""Puts a new process in the place of a launched plugin, while calls go on.
+
+    new    starting ──> checked ──┬──> takes the calls ...
+                                  └──> stopped               (it failed: the old one works on)
+    old    works ─────────────────┴──> drained ──> stopped
+
+The new one starts aside, where no call finds it. What it must show there is that it registers, answers `/health` and
+serves what the old one serves. Then the registry changes the two in one step: calls that begin find the new one, calls
+under way end on the old one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from ..errors import ConfigError, PlugmuxError
+from ..exchange import Request
+from ..link import Link
+from ..site import HEALTH
+from .error import PluginCause, PluginError
+from .launched import LaunchedPlugin
+from .registry import Registry
+from .state import State
+
+__all__ = ["replace"]
+
+HEALTH_TIMEOUT = 5.0
+LONGEST_HEALTH = 65_536
+OK = 200
+
+
+async def replace(
+    registry: Registry,
+    old: Sequence[LaunchedPlugin],
+    new: Sequence[LaunchedPlugin],
+    *,
+    drain_time: float,
+    same_services: bool,
+) -> None:
+    """Start `new`, check them, let them take the place of `old`, and end those in order.
+
+    Args:
+        registry: has `old`, the plugin of one name with its replicas.
+        old: what is to go.
+        new: what is to come, of the same name; not started yet.
+        drain_time: seconds that calls under way on the old ones may still take; what is left then is cut off.
+        same_services: whether the new ones must serve all that the old ones do.
+
+    Raises:
+        ConfigError: the plugin is being replaced already.
+        PluginError: the new ones failed; the old ones work on.
+
+    Cancelling it before the change ends the new ones, after the change it ends the old ones without further waiting.
+    """
+    name = new[0].name
+    _check_wanted(old)
+    if registry.has_aside(name):
+        raise ConfigError(f"plugin {name!r} is being replaced already: wait for the end of that")
+    registry.set_aside(new)
+    try:
+        await _start(new)
+        for plugin in new:
+            _check_fit(plugin, old if same_services else ())
+        _check_wanted(old)
+        registry.exchange(old, new)
+    except BaseException as error:
+        await _stop(new)
+        registry.forget(new)
+        if isinstance(error, PluginError):
+            raise _rolled_back(error) from error
+        raise
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(drain_time):
+                for plugin in old:
+                    await plugin.wait_idle()
+    finally:
+        await _stop(old)
+        registry.forget(old)
+
+
+async def _start(plugins: Sequence[LaunchedPlugin]) -> None:
+    for plugin in plugins:
+        plugin.start()
+    for plugin in plugins:
+        await plugin.started()
+        if plugin.link is None:
+            raise plugin.not_running()
+        await _check_health(plugin, plugin.link)
+
+
+async def _check_health(plugin: LaunchedPlugin, link: Link) -> None:
+    request = Request(HEALTH, method="GET", timeout=HEALTH_TIMEOUT)
+    try:
+        answer = await link.transport.fetch(request, LONGEST_HEALTH)
+    except TimeoutError:
+        raise _unfit(plugin, f"it did not answer {HEALTH} within {HEALTH_TIMEOUT:g} s") from None
+    except PlugmuxError as error:
+        raise _unfit(plugin, f"it did not answer {HEALTH}: {error}") from error
+    if answer.status != OK:
+        raise _unfit(plugin, f"it answered {HEALTH} with status {answer.status}")
+
+
+def _check_fit(plugin: LaunchedPlugin, old: Sequence[LaunchedPlugin]) -> None:
+    """See that a plugin can take the calls that the old ones took."""
+    if not plugin.ready:
+        raise plugin.not_running()
+    said = plugin.registration
+    for before in (other.registration for other in old):
+        if said is None or before is None:
+            continue
+        missing = [service for service in before.services if service not in said.services]
+        if before.secrets_pattern and not said.secrets_pattern:
+            missing.append("secrets")
+        if before.access_control and not said.access_control:
+            missing.append("access control")
+        if missing:
+            raise _unfit(plugin, f"it does not serve {', '.join(missing)} any more")
+
+
+def _check_wanted(old: Sequence[LaunchedPlugin]) -> None:
+    """See that nobody has switched the plugin off, before the new one starts or meanwhile."""
+    if any(plugin.state is State.DISABLED for plugin in old):
+        raise PluginError(old[0].name, PluginCause.DISABLED, "it is disabled")
+
+
+def _unfit(plugin: LaunchedPlugin, detail: str) -> PluginError:
+    return PluginError(plugin.name, PluginCause.UNFIT, detail)
+
+
+def _rolled_back(error: PluginError) -> PluginError:
+    return PluginError(
+        error.plugin,
+        error.cause,
+        f"the new one was not taken, and the old one stays: {error.detail}",
+        exit_code=error.exit_code,
+        signal_number=error.signal_number,
+        stderr=error.stderr,
+    )
+
+
+async def _stop(plugins: Sequence[LaunchedPlugin]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for plugin in plugins:
+            group.create_task(plugin.stop())
