@@ -9,10 +9,11 @@ import plugmux
 
 PACKAGE = Path(plugmux.__file__).parent
 
-BASE = {"errors", "exchange", "address", "deadline", "httpx", "launch", "registration", "threads", "version"}
+BASE = {"errors", "exchange", "version", "address", "launch", "registration"}
 BELOW = {
     "errors": set[str](),
     "exchange": set[str](),
+    "compression": {"errors"},
     "deadline": set[str](),
     "threads": set[str](),
     "httpx": {"errors", "exchange"},
@@ -23,7 +24,7 @@ BELOW = {
     "pipes": set[str](),
     "yamux": {"errors"},
     "http": {"errors", "exchange", "address", "pipes"},
-    "connect": {"errors", "exchange", "deadline", "httpx", "threads", "version"},
+    "connect": {"errors", "exchange", "compression", "deadline", "httpx", "threads", "version"},
     "services": {"connect"},
     "otel": {"connect"},
     "site": BASE | {"connect"},

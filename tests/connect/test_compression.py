@@ -9,8 +9,9 @@ from echo.v1.echo_connect import EchoClient
 from echo.v1.echo_pb2 import CountRequest, SayRequest, SumRequest
 
 from memory import MemoryTransport
+from plugmux.compression import NAMES, DecompressedTooLarge, installed, named
 from plugmux.connect import App, Code, Limits, RpcError
-from plugmux.connect.compression import NAMES, DecompressedTooLarge, installed, named, negotiate
+from plugmux.connect.terms import negotiate
 from plugmux.errors import ConfigError
 from test_calls import Echo
 
@@ -56,7 +57,6 @@ def test_gzip_of_several_members_is_one() -> None:
 @pytest.mark.parametrize(
     ("accepted", "chosen"),
     [
-        (None, None),
         (b"", None),
         (b"identity", None),
         (b"gzip", "gzip"),
@@ -66,7 +66,7 @@ def test_gzip_of_several_members_is_one() -> None:
         (b"*", None),
     ],
 )
-def test_the_first_compression_that_both_have_is_chosen(accepted: bytes | None, chosen: str | None) -> None:
+def test_the_first_compression_that_both_have_is_chosen(accepted: bytes, chosen: str | None) -> None:
     compression = negotiate(accepted, NAMES)
     assert (compression and compression.name) == chosen
 

@@ -98,6 +98,17 @@ async def test_a_caller_who_leaves_uvicorn_cancels_the_handler() -> None:
         await service.cancelled.wait()
 
 
+async def test_a_caller_who_leaves_uvicorn_with_messages_unread_cancels_the_handler() -> None:
+    service = Echo()
+    async with uvicorn_listening(App([service])) as url, EchoClient(SocketClient(url)).chat() as call:
+        await call.send(ChatRequest(text="sleep"))
+        await service.started.wait()
+        for _ in range(3):
+            await call.send(ChatRequest(text="unread"))
+        await call.aclose()
+        await service.cancelled.wait()
+
+
 @pytest.mark.parametrize("package", [httpx, httpx2], ids=["httpx", "httpx2"])
 async def test_a_client_calls_over_either_httpx(package: Any) -> None:
     async with listening(App([Echo()])) as url, package.AsyncClient(base_url=url, trust_env=False) as http:

@@ -12,7 +12,7 @@ from echo.v1.echo_connect import EchoClient
 from echo.v1.echo_pb2 import CountResponse, SayRequest, SayResponse, SumResponse
 
 from memory import MemoryTransport
-from plugmux.connect import App, Context, Limits
+from plugmux.connect import App, Context, Limits, RpcError
 from plugmux.connect.envelope import COMPRESSED, END_STREAM, EnvelopeReader, envelope
 from plugmux.errors import ConfigError
 from plugmux.exchange import Complete, Request
@@ -136,6 +136,9 @@ async def test_a_method_without_side_effects_is_called_by_get(transport: MemoryT
         ("connect=v2&encoding=proto&message=", "invalid_argument"),
         ("encoding=proto&message=&compression=lzma", "unimplemented"),
         ("encoding=proto&message=%FF", "invalid_argument"),
+        ("encoding=proto&message=" + "x" * 1001, "resource_exhausted"),
+        ("encoding=proto&message=x&base64=1", "invalid_argument"),
+        ("encoding=proto&message=eHh4&base64=1&compression=gzip", "invalid_argument"),
     ],
 )
 async def test_a_wrong_query_is_told_what_is_wrong(transport: MemoryTransport, query: str, code: str) -> None:
@@ -153,7 +156,11 @@ async def test_a_client_calls_by_get_where_it_may_and_the_url_is_not_too_long(tr
     transport.app = App([Echo()])
     text = "".join(chr(33 + (i * i * 7919) % 90) for i in range(20_000))
     assert (await client.using(compression=None).say(SayRequest(text=text))).text == text
-    assert transport.requests[-1].method == "POST"
+    assert (transport.requests[-1].method, context.http_method) == ("POST", "GET")
+    await client.using(compression=None).say(SayRequest(text=text), context=context)
+    assert context.http_method == "POST"
+    with pytest.raises(RpcError, match=r"over the limit of 10 bytes set by Limits\.send"):
+        await client.using(limits=Limits(send=10)).say(SayRequest(text="longer than that"))
 
 
 async def test_an_app_below_a_path_finds_its_methods(transport: MemoryTransport) -> None:

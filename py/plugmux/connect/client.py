@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from ..compression import Compression, named
 from ..deadline import Deadline
-from ..errors import ConfigError
-from ..exchange import ClientTransport, Complete, Headers, Request
+from ..errors import ConfigError, ExchangeError, LinkError
+from ..exchange import ClientTransport, Headers, Request
 from ..version import VERSION as RELEASE
 from .client_stream import BidiStream, ServerStream, StreamingCall
-from .client_wire import CallOptions, carry, merged, message_of, too_late
+from .client_wire import CallOptions, message_of, request_headers, too_late, translated
 from .codec import Codec, codec_named
-from .compression import Compression, accept_encoding, named
 from .context import Context
 from .interceptor import Interceptor, around_unary, checked
-from .limits import Limits, too_large
+from .limits import Limits
+from .message import packed
 from .metadata import Metadata, MetadataLike
 from .service import close, only
-from .terms import timeout_field
 from .trace import TRACE
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Client:
         }
         self._codec: Codec = codec_named(codec)
         self._compression: Compression | None = None if compression is None else named(compression)
-        self._accept = accept_encoding(named(name).name for name in self._options["accept"])
+        self._accept = ", ".join(named(name).name for name in self._options["accept"]).encode()
         self._compress_min = compress_min
         self._limits = limits or Limits()
         self._interceptors: tuple[Interceptor, ...] = self._options["interceptors"]
@@ -155,28 +155,22 @@ class Client:
         if self._get and method.no_side_effects:
             call = self._by_get(method, request, timeout, fields)
         if call is None:
-            body = codec.encode(request)
-            if len(body) > self._limits.send:
-                raise too_large("send", len(body), self._limits.send)
+            if context is not None:
+                context.http_method = "POST"
+            body, compression = packed(codec.encode(request), self._limits, self._compression, self._compress_min)
             headers: Headers = self._unary_headers
-            if timeout is not None or fields or self._compression is not None or TRACE.get():
-                headers, body = self._with_extras(headers, body, timeout, fields)
+            if timeout is not None or fields or compression is not None or TRACE.get():
+                headers = request_headers(headers, fields, timeout)
+                if compression is not None:
+                    headers.append((b"content-encoding", compression.name.encode()))
             call = Request(method.path, headers, body, "POST", timeout, method.no_side_effects)
         if timeout is not None and timeout <= 0:
             raise too_late(method, timeout, sent=False)
-        reply: Complete = await carry(method, timeout, self._limits, self._transport.fetch(call, self._limits.receive))
+        try:
+            reply = await self._transport.fetch(call, self._limits.receive)
+        except (ExchangeError, LinkError, TimeoutError) as error:
+            raise translated(error, method, timeout, self._limits) from error
         return message_of(reply, method, codec, self._content_type, self._limits.receive, context)
-
-    def _with_extras(
-        self, headers: Headers, body: bytes, timeout: float | None, fields: Headers
-    ) -> tuple[Headers, bytes]:
-        extended = merged(headers, fields) if fields or TRACE.get() else list(headers)
-        if timeout is not None and timeout != float("inf"):
-            extended.append(timeout_field(timeout))
-        if self._compression is not None and len(body) >= self._compress_min:
-            body = self._compression.compress(body)
-            extended.append((b"content-encoding", self._compression.name.encode()))
-        return extended, body
 
     def _by_get(
         self, method: MethodSpec[Any, Any], request: Message, timeout: float | None, fields: Headers
@@ -184,19 +178,16 @@ class Client:
         """The call as a GET, or `None` where its URL would be too long."""
         from base64 import urlsafe_b64encode
 
-        data = self._codec.encode_stable(request)
-        packing = ""
-        if self._compression is not None and len(data) >= self._compress_min:
-            data, packing = self._compression.compress(data), f"&compression={self._compression.name}"
+        stable = self._codec.encode_stable(request)
+        data, compression = packed(stable, self._limits, self._compression, self._compress_min)
+        packing = "" if compression is None else f"&compression={compression.name}"
         message = urlsafe_b64encode(data).rstrip(b"=").decode()
         path = f"{method.path}?connect=v1&base64=1{packing}&encoding={self._codec.name}&message={message}"
         if len(path) > LONGEST_URL:
             return None
         unneeded = (b"content-type", VERSION[0])
-        headers = merged([field for field in self._unary_headers if field[0] not in unneeded], fields)
-        if timeout is not None and timeout != float("inf"):
-            headers.append(timeout_field(timeout))
-        return Request(path, headers, b"", "GET", timeout, True)
+        headers = [field for field in self._unary_headers if field[0] not in unneeded]
+        return Request(path, request_headers(headers, fields, timeout), b"", "GET", timeout, True)
 
     def _streaming(self, method: MethodSpec[Any, Any], *options: *CallOptions) -> tuple[StreamingCall, Context]:
         timeout, headers, context = options

@@ -10,24 +10,32 @@ the stream; so does dropping it, for the event loop closes generators that nobod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ..deadline import Deadline
 from ..errors import ExchangeError, LinkError, StreamClosed
 from ..exchange import Incoming, Request
-from .client_wire import merged, protocol_error, received, same_type, too_late, translated
+from .client_wire import (
+    compression_of,
+    json_object,
+    protocol_error,
+    request_headers,
+    same_type,
+    too_late,
+    translated,
+)
 from .code import Code
 from .context import Context
 from .envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from .error import RpcError, error_from_json
 from .interceptor import StreamNext, around_stream
 from .limits import too_large
+from .message import decompressed, packed
 from .metadata import Metadata
 from .service import close
 from .spec import MethodSpec
-from .terms import timeout_field
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -53,9 +61,7 @@ class StreamingCall:
         self._client = client
         self._method = method
         self._timeout = timeout
-        self._codec = client._codec
-        self._limits = client._limits
-        self._compression = client._compression
+        self._content_type = b"application/connect+" + client._codec.name.encode()
         self._fault: BaseException | None = None
         self.run: StreamNext = around_stream(client._interceptors, self.exchange)
 
@@ -66,24 +72,24 @@ class StreamingCall:
         deadline = None if self._timeout is None or self._timeout == float("inf") else Deadline(self._timeout)
         context._deadline = deadline
         incoming: Incoming | None = None
-        messages: AsyncIterator[Any] | None = None
         try:
             incoming = await self._client._transport.send(await self._request(requests, context))
-            self._check_head(incoming, context)
-            messages = self._messages(incoming, context)
-            async for message in messages:
-                if deadline is None:
+            responses = _Reader(self._client, self._method, self._content_type, incoming, context)
+            async for chunk in incoming:
+                for message in responses.feed(chunk):
+                    if deadline is None:
+                        yield message
+                        continue
+                    deadline.guard(None)
                     yield message
-                    continue
-                deadline.guard(None)
-                yield message
-                if deadline.expired:
-                    raise too_late(self._method, self._timeout)
-                deadline.guard(asyncio.current_task())
+                    if deadline.expired:
+                        raise too_late(self._method, self._timeout)
+                    deadline.guard(asyncio.current_task())
+            responses.finish()
         except (ExchangeError, LinkError, TimeoutError) as error:
             if self._fault is not None:
                 raise self._fault from None
-            raise translated(error, self._method, self._timeout, self._limits) from error
+            raise translated(error, self._method, self._timeout, self._client._limits) from error
         except asyncio.CancelledError:
             if deadline is None or not deadline.claims():
                 raise
@@ -91,28 +97,24 @@ class StreamingCall:
         finally:
             if deadline is not None:
                 deadline.cancel()
-            if messages is not None:
-                await close(messages)
             if incoming is not None:
                 await incoming.aclose()
             await close(requests)
 
     async def _request(self, requests: AsyncIterator[Any], context: Context) -> Request:
-        headers = merged(self._client._common, context.request_headers.raw)
-        headers.append((b"content-type", b"application/connect+" + self._codec.name.encode()))
-        if self._compression is not None:
-            headers.append((b"connect-content-encoding", self._compression.name.encode()))
-        if self._client._accept:
-            headers.append((b"connect-accept-encoding", self._client._accept))
-        if context._deadline is not None:
-            headers.append(timeout_field(context._deadline.time_left))
-        body = self._bodies(requests) if self._method.kind.client_streams else await self._whole_body(requests)
+        client, time_left = self._client, context.time_left
+        headers = request_headers(client._common, context.request_headers.raw, time_left)
+        headers.append((b"content-type", self._content_type))
+        if client._compression is not None:
+            headers.append((b"connect-content-encoding", client._compression.name.encode()))
+        if client._accept:
+            headers.append((b"connect-accept-encoding", client._accept))
+        if self._method.kind.client_streams:
+            return Request(self._method.path, headers, self._envelopes(requests))
+        body = b"".join([self._envelope(request) async for request in requests])
         return Request(self._method.path, headers, body)
 
-    async def _whole_body(self, requests: AsyncIterator[Any]) -> bytes:
-        return b"".join([self._envelope(request) async for request in requests])
-
-    async def _bodies(self, requests: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+    async def _envelopes(self, requests: AsyncIterator[Any]) -> AsyncIterator[bytes]:
         try:
             async for request in requests:
                 yield self._envelope(request)
@@ -126,78 +128,82 @@ class StreamingCall:
         if not isinstance(request, self._method.request):
             wanted = self._method.request.__name__
             raise TypeError(f"{self._method.path} takes messages of {wanted}, not a {type(request).__name__}")
-        data = self._codec.encode(request)
-        if len(data) > self._limits.send:
-            raise too_large("send", len(data), self._limits.send)
-        if self._compression is not None and len(data) >= self._client._compress_min:
-            return envelope(self._compression.compress(data), COMPRESSED)
-        return envelope(data)
+        client = self._client
+        encoded = client._codec.encode(request)
+        data, compression = packed(encoded, client._limits, client._compression, client._compress_min)
+        return envelope(data, 0 if compression is None else COMPRESSED)
 
-    def _check_head(self, incoming: Incoming, context: Context) -> None:
+
+class _Reader:
+    """Turns the bytes of a response into its messages; makes sure that it is one of the Connect protocol.
+
+    Raises:
+        RpcError: from any method: the call failed, or the response breaks the protocol.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        method: MethodSpec[Any, Any],
+        content_type: bytes,
+        incoming: Incoming,
+        context: Context,
+    ) -> None:
+        fields = dict(incoming.headers)
         context.received(incoming.headers, ())
         if incoming.status != 200:
-            code = Code.from_http(incoming.status)
-            raise RpcError(
-                code, f"the peer answered with HTTP status {incoming.status}", metadata=context.response_headers
-            )
-        kind = dict(incoming.headers).get(b"content-type", b"")
-        if not same_type(kind, b"application/connect+" + self._codec.name.encode()):
+            text = f"the peer answered with HTTP status {incoming.status}"
+            raise RpcError(Code.from_http(incoming.status), text, metadata=context.response_headers)
+        kind = fields.get(b"content-type", b"")
+        if not same_type(kind, content_type):
             code = Code.INTERNAL if kind.startswith(b"application/connect+") else Code.UNKNOWN
             raise RpcError(code, f"the response has the content type {kind!r}, not that of the request")
+        self._codec = client._codec
+        self._response = method.response
+        self._limit = client._limits.receive
+        self._compression = compression_of(fields.get(b"connect-content-encoding"))
+        self._envelopes = EnvelopeReader(self._limit)
+        self._end: bytes | None = None
+        self._context = context
 
-    async def _messages(self, incoming: Incoming, context: Context) -> AsyncIterator[Any]:
-        reader = EnvelopeReader(self._limits.receive)
-        encoding = dict(incoming.headers).get(b"connect-content-encoding")
-        decode, response, limit = self._codec.decode, self._method.response, self._limits.receive
-        end: bytes | None = None
+    def feed(self, chunk: bytes) -> Iterator[Any]:
+        """The messages that the next bytes complete."""
         try:
-            async for chunk in incoming:
-                for flags, data in reader.feed(chunk):
-                    if end is not None:
-                        protocol_error("the response goes on after the end of its stream")
-                    if flags & COMPRESSED:
-                        if encoding is None or encoding == b"identity":
-                            protocol_error("a message is compressed, but the response names no compression")
-                        data = received(encoding, data, limit)
-                    if flags & END_STREAM:
-                        end = data
-                    elif flags & ~COMPRESSED:
-                        protocol_error(f"an envelope of the response has the flags {flags:#04x}")
-                    else:
-                        try:
-                            message = decode(response, data)
-                        except ValueError as error:
-                            raise RpcError(Code.INTERNAL, f"a message is {error}") from error
-                        yield message
+            complete = self._envelopes.feed(chunk)
         except EnvelopeTooLarge as error:
-            raise too_large("receive", error.size, limit) from None
-        if reader.pending:
-            protocol_error(f"the response ends within an envelope, after {reader.pending} bytes of it")
-        if end is None:
+            raise too_large("receive", error.size, self._limit) from None
+        decode, response = self._codec.decode, self._response
+        for flags, data in complete:
+            if self._end is not None:
+                protocol_error("the response goes on after the end of its stream")
+            if flags & COMPRESSED:
+                if self._compression is None:
+                    protocol_error("a message is compressed, but the response names no compression")
+                data = decompressed(data, self._compression, self._limit, Code.INTERNAL)
+            if flags & END_STREAM:
+                self._end = data
+            elif flags & ~COMPRESSED:
+                protocol_error(f"an envelope of the response has the flags {flags:#04x}")
+            else:
+                yield decode(response, data, Code.INTERNAL)
+
+    def finish(self) -> None:
+        """Take the end of the response: note the trailers, raise the error if there is one."""
+        if self._envelopes.pending:
+            protocol_error(f"the response ends within an envelope, after {self._envelopes.pending} bytes of it")
+        if self._end is None:
             protocol_error("the response ends without the message that ends a stream")
-        _finish(end, context)
-
-
-def _finish(data: bytes, context: Context) -> None:
-    """Take the message that ends a stream: note the trailers, raise the error if there is one."""
-    if data == b"{}":
-        return
-    import json
-
-    try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        protocol_error("the message that ends the stream is not a JSON object")
-    trailers = context.response_trailers.raw
-    metadata = fields.get("metadata")
-    for name, values in metadata.items() if isinstance(metadata, dict) else ():
-        trailers += [(name.lower().encode(), str(v).encode()) for v in (values if isinstance(values, list) else ())]
-    if fields.get("error") is not None:
-        error = error_from_json(fields["error"], Code.UNKNOWN)
-        error.metadata = Metadata.from_wire([*context.response_headers.raw, *trailers])
-        raise error
+        fields = json_object(self._end)
+        if fields is None:
+            protocol_error("the message that ends the stream is not a JSON object")
+        trailers = self._context.response_trailers.raw
+        metadata = fields.get("metadata")
+        for name, values in metadata.items() if isinstance(metadata, dict) else ():
+            trailers += [(name.lower().encode(), str(v).encode()) for v in (values if isinstance(values, list) else ())]
+        if fields.get("error") is not None:
+            error = error_from_json(fields["error"], Code.UNKNOWN)
+            error.metadata = Metadata.from_wire([*self._context.response_headers.raw, *trailers])
+            raise error
 
 
 class _Responses(Generic[Res]):

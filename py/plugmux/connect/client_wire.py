@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
+from ..compression import Compression, installed
 from ..errors import BodyTooLarge, ExchangeError, LinkError
 from ..exchange import Complete, Headers
 from .code import Code
 from .codec import Codec
-from .compression import decompressed, installed
 from .context import Context
 from .error import RpcError, error_from_json
 from .limits import Limits, too_large
+from .message import decompressed
 from .metadata import Metadata, MetadataLike
 from .spec import MethodSpec
+from .terms import timeout_field
 from .trace import TRACE
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallOptions",
-    "carry",
-    "merged",
+    "compression_of",
+    "json_object",
     "message_of",
     "protocol_error",
-    "received",
+    "request_headers",
     "same_type",
     "too_late",
     "translated",
@@ -35,17 +36,8 @@ __all__ = [
 CallOptions: TypeAlias = tuple[float | None, "MetadataLike | None", Context | None]
 """What the caller may give with each call: its timeout, header fields, and a context to fill in."""
 
-T = TypeVar("T")
 Res = TypeVar("Res", bound="Message")
 _TRAILER = b"trailer-"
-
-
-async def carry(method: MethodSpec[Any, Any], timeout: float | None, limits: Limits, exchange: Awaitable[T]) -> T:
-    """Await an exchange; what breaks it becomes an `RpcError`."""
-    try:
-        return await exchange
-    except (ExchangeError, LinkError, TimeoutError) as error:
-        raise translated(error, method, timeout, limits) from error
 
 
 def translated(error: Exception, method: MethodSpec[Any, Any], timeout: float | None, limits: Limits) -> RpcError:
@@ -93,19 +85,15 @@ def message_of(
     if context is not None:
         context.received(*split_trailers(reply.headers))
     body = reply.body
-    encoding = fields.get(b"content-encoding")
-    if encoding is not None and encoding != b"identity":
-        body = received(encoding, body, limit)
+    if (compression := compression_of(fields.get(b"content-encoding"))) is not None:
+        body = decompressed(body, compression, limit, Code.INTERNAL)
     kind = fields.get(b"content-type", b"")
     if reply.status != 200:
         raise _error_of(reply, kind, body)
     if kind != content_type and not same_type(kind, content_type):
         code = Code.INTERNAL if kind.startswith(b"application/") else Code.UNKNOWN
         raise RpcError(code, f"the response has the content type {kind!r} where {content_type!r} was asked for")
-    try:
-        return codec.decode(method.response, body)
-    except ValueError as error:
-        raise RpcError(Code.INTERNAL, f"the response is {error}") from error
+    return codec.decode(method.response, body, Code.INTERNAL)
 
 
 def same_type(received: bytes, wanted: bytes) -> bool:
@@ -113,31 +101,34 @@ def same_type(received: bytes, wanted: bytes) -> bool:
     return received.partition(b";")[0].strip().lower() == wanted
 
 
-def received(encoding: bytes, data: bytes, limit: int) -> bytes:
-    """Data of a response, decompressed."""
+def compression_of(encoding: bytes | None) -> Compression | None:
+    """The compression that a response names, or `None` where it names none."""
+    if encoding is None or encoding == b"identity":
+        return None
     compression = installed(encoding.decode("latin-1"))
     if compression is None:
-        raise RpcError(Code.INTERNAL, f"the response is compressed with {encoding!r}, which was not offered")
+        protocol_error(f"the response is compressed with {encoding!r}, which was not offered")
+    return compression
+
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """The JSON object in these bytes, or `None` where they are none."""
+    import json
+
     try:
-        return decompressed(compression, data, limit)
-    except RpcError as error:
-        if error.code is Code.INVALID_ARGUMENT:  # on this side it is the server that is wrong
-            raise RpcError(Code.INTERNAL, error.message) from error
-        raise
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
 
 
 def _error_of(reply: Complete, kind: bytes, body: bytes) -> RpcError:
     code = Code.from_http(reply.status)
-    error = RpcError(code, f"the peer answered with HTTP status {reply.status}")
-    if same_type(kind, b"application/json"):
-        import json
-
-        try:
-            fields = json.loads(body)
-        except (ValueError, RecursionError):
-            fields = None
-        if isinstance(fields, dict):
-            error = error_from_json(fields, code)
+    fields = json_object(body) if same_type(kind, b"application/json") else None
+    if fields is None:
+        error = RpcError(code, f"the peer answered with HTTP status {reply.status}")
+    else:
+        error = error_from_json(fields, code)
     headers, trailers = split_trailers(reply.headers)
     error.metadata = Metadata.from_wire([*headers, *trailers])
     return error
@@ -148,10 +139,18 @@ def protocol_error(message: str) -> NoReturn:
     raise RpcError(Code.INTERNAL, message)
 
 
-def merged(headers: Headers, fields: Headers) -> list[tuple[bytes, bytes]]:
-    """The protocol's headers with the caller's fields and the trace fields; the caller's own go before ours."""
-    names = {name for name, _ in fields}
-    result = [field for field in headers if field[0] != b"user-agent" or b"user-agent" not in names]
-    result += fields
-    result += [field for field in TRACE.get() if field[0] not in names]
+def request_headers(headers: Headers, fields: Headers, timeout: float | None) -> list[tuple[bytes, bytes]]:
+    """The protocol's headers with the caller's fields, the trace fields and the time limit.
+
+    The caller's own fields go before ours.
+    """
+    result, trace = list(headers), TRACE.get()
+    if fields or trace:
+        names = {name for name, _ in fields}
+        if b"user-agent" in names:
+            result = [field for field in headers if field[0] != b"user-agent"]
+        result += fields
+        result += [field for field in trace if field[0] not in names]
+    if timeout is not None and timeout != float("inf"):
+        result.append(timeout_field(timeout))
     return result

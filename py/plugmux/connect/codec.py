@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..errors import ConfigError
+from .code import Code
+from .error import RpcError
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -15,13 +17,13 @@ M = TypeVar("M", bound="Message")
 
 
 class Codec(Protocol):
-    """Turns messages into bytes and back. `decode` raises `ValueError` for bytes that are no such message."""
+    """Turns messages into bytes and back. For bytes that are no such message `decode` raises `RpcError(fault)`."""
 
     @property
     def name(self) -> str: ...
     def encode(self, message: Message, /) -> bytes: ...
     def encode_stable(self, message: Message, /) -> bytes: ...
-    def decode(self, message_type: type[M], data: bytes, /) -> M: ...
+    def decode(self, message_type: type[M], data: bytes, fault: Code, /) -> M: ...
 
 
 class _Proto:
@@ -33,11 +35,11 @@ class _Proto:
     def encode_stable(self, message: Message, /) -> bytes:
         return message.SerializeToString(deterministic=True)
 
-    def decode(self, message_type: type[M], data: bytes, /) -> M:
+    def decode(self, message_type: type[M], data: bytes, fault: Code, /) -> M:
         try:
             return message_type.FromString(data)
         except Exception as error:  # protobuf's DecodeError, not imported until there is one
-            raise ValueError(f"not a serialized {message_type.DESCRIPTOR.full_name}") from error
+            raise RpcError(fault, f"the message is not a serialized {message_type.DESCRIPTOR.full_name}") from error
 
 
 class _Json:
@@ -53,17 +55,18 @@ class _Json:
 
         return MessageToJson(message, indent=None, sort_keys=True).encode()
 
-    def decode(self, message_type: type[M], data: bytes, /) -> M:
+    def decode(self, message_type: type[M], data: bytes, fault: Code, /) -> M:
         from google.protobuf.json_format import Parse, ParseError
 
         name = message_type.DESCRIPTOR.full_name
         if not data.lstrip().startswith(b"{") and not name.startswith("google.protobuf."):
-            raise ValueError(f"not a JSON object, as that of a {name} is")  # protobuf itself would take [] and ""
+            # protobuf itself would take [] and ""
+            raise RpcError(fault, f"the message is not a JSON object, as that of a {name} is")
         try:
             # Fields that this side does not know are from a newer peer.
             return Parse(data, message_type(), ignore_unknown_fields=True)
         except (ParseError, ValueError, RecursionError) as error:
-            raise ValueError(f"not the JSON of a {name}") from error
+            raise RpcError(fault, f"the message is not the JSON of a {name}") from error
 
 
 PROTO: Codec = _Proto()

@@ -74,20 +74,16 @@ def _fault(interceptor: object) -> str | None:
 def around_unary(interceptors: tuple[Interceptor, ...], call: UnaryNext) -> UnaryNext:
     """The call with the interceptors around it, the first outermost."""
     for interceptor in reversed(interceptors):
-        call = _unary_link(interceptor, call)
+        call = _link(interceptor.unary, call)
     return call
-
-
-def _unary_link(interceptor: Interceptor, call: UnaryNext) -> UnaryNext:
-    return lambda request, context: interceptor.unary(request, context, call)
 
 
 def around_stream(interceptors: tuple[Interceptor, ...], call: StreamNext) -> StreamNext:
     """The stream with the interceptors around it, the first outermost."""
     for interceptor in reversed(interceptors):
-        call = _stream_link(interceptor, call)
+        call = _link(interceptor.stream, call)
     return call
 
 
-def _stream_link(interceptor: Interceptor, call: StreamNext) -> StreamNext:
-    return lambda requests, context: interceptor.stream(requests, context, call)
+def _link(step: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda messages, context: step(messages, context, call)

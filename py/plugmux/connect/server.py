@@ -7,29 +7,26 @@ direct:  direct ─────────────> UnaryCall.complete ─�
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
+from ..compression import NAMES, named
 from ..errors import ConfigError
 from ..exchange import Complete, DirectCall, RequestHead
-from .code import Code
-from .codec import CODECS
-from .compression import NAMES, named
+from .context import Context
 from .error import RpcError
 from .interceptor import Interceptor, around_stream, around_unary, checked
-from .limits import Limits
-from .metadata import from_base64
-from .server_stream import Receive, Send, StreamCall
+from .limits import Limits, too_large
+from .server_stream import Receive, Send, StreamCall, while_connected
 from .server_unary import Route, UnaryCall, refusal
 from .service import Service, stream_handler, unary_handler
 from .spec import Kind
-from .terms import STREAM_TYPES, UNARY_TYPES, Terms, content_codec, read_terms, received_encoding
+from .terms import STREAM_TYPES, UNARY_TYPES, read_query, read_terms
 
 __all__ = ["App"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
-Fields: TypeAlias = list[tuple[bytes, bytes]]
+TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 
 
 class App:
@@ -84,15 +81,10 @@ class App:
         route = self._unary.get(head.path)
         if route is None or head.method != "POST":
             return None
-        fields = dict(head.headers)
-        codec = content_codec(fields.get(b"content-type"), UNARY_TYPES)
-        if codec is None:
+        terms = read_terms(dict(head.headers), UNARY_TYPES, self._compression)
+        if terms is None or terms.fault is not None:
             return None
-        try:
-            terms = read_terms(fields, codec, self._compression)
-        except RpcError:
-            return None
-        return UnaryCall(route, terms, head.headers, fields, head.connection)
+        return UnaryCall(route, terms, Context(route.method, head.headers, head.connection))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry."""
@@ -108,106 +100,90 @@ class App:
         root: str = scope.get("root_path", "")
         if root and path.startswith(root):
             path = path[len(root) :]
+        response: Complete | None
         if (stream := self._streams.get(path)) is not None:
-            await self._serve_stream(stream, scope, receive, send)
+            response = await self._serve_stream(stream, scope, receive, send)
         elif (unary := self._unary.get(path)) is not None:
-            await self._serve_unary(unary, scope, receive, send)
+            response = await self._serve_unary(unary, scope, receive)
         else:
-            await _respond(send, Complete(404, TEXT, b"no such method is served here"))
+            response = Complete(404, TEXT, b"no such method is served here")
+        if response is not None:
+            headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+            await send({"type": "http.response.start", "status": response.status, "headers": headers})
+            await send({"type": "http.response.body", "body": response.body})
 
-    async def _serve_stream(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = list(scope["headers"])
-        fields = dict(headers)
+    async def _serve_stream(self, route: Route, scope: Scope, receive: Receive, send: Send) -> Complete | None:
+        """Serve a stream; gives a response only where the request is none for a stream."""
+        context = _context(route, scope)
         if scope["method"] != "POST":
-            await _respond(send, Complete(405, [*TEXT, (b"allow", b"POST")], b"a stream is called with POST"))
-            return
-        codec = content_codec(fields.get(b"content-type"), STREAM_TYPES)
-        if codec is None:
-            await _respond(send, _unsupported(STREAM_TYPES))
-            return
-        try:
-            terms, fault = read_terms(fields, codec, self._compression, b"connect-"), None
-        except RpcError as error:
-            terms, fault = Terms(codec), error
-        call = StreamCall(route, terms, headers, fields, _connection(scope), send)
-        if fault is not None:
-            await call.end(fault)
-        else:
-            await call.serve(receive)
+            return _not_allowed(b"POST")
+        terms = read_terms(dict(scope["headers"]), STREAM_TYPES, self._compression)
+        if terms is None:
+            return _unsupported(STREAM_TYPES)
+        await StreamCall(route, terms, context, send).serve(receive)
+        return None
 
-    async def _serve_unary(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = list(scope["headers"])
-        fields = dict(headers)
+    async def _serve_unary(self, route: Route, scope: Scope, receive: Receive) -> Complete | None:
+        """The response of a unary call; `None` where the caller has left."""
+        context, fields = _context(route, scope), dict(scope["headers"])
+        body: bytes | None = None
         try:
             if scope["method"] == "GET" and route.method.no_side_effects:
-                query = scope["query_string"]
-                terms, body = _read_query(query, fields, self._compression)
-                call = UnaryCall(route, terms, headers, fields, _connection(scope), query)
-                response = await _while_connected(call, body, receive)
+                context.http_method, context.query = "GET", scope["query_string"]
+                terms, body = read_query(context.query, fields, self._compression)
+                if len(body) > route.limits.receive:
+                    raise too_large("receive", len(body), route.limits.receive)
             elif scope["method"] != "POST":
-                allow = b"GET, POST" if route.method.no_side_effects else b"POST"
-                response = Complete(405, [*TEXT, (b"allow", allow)], b"this method is called with " + allow)
-            elif (codec := content_codec(fields.get(b"content-type"), UNARY_TYPES)) is None:
-                response = _unsupported(UNARY_TYPES)
+                return _not_allowed(b"GET, POST" if route.method.no_side_effects else b"POST")
+            elif (read := read_terms(fields, UNARY_TYPES, self._compression)) is None:
+                return _unsupported(UNARY_TYPES)
             else:
-                call = UnaryCall(
-                    route, read_terms(fields, codec, self._compression), headers, fields, _connection(scope)
-                )
-                response = await _serve_body(call, receive)
+                terms = read
+            if terms.fault is not None:
+                raise terms.fault
+            if body is None and (body := await _read_body(receive, route.limits.receive)) is None:
+                return None
         except RpcError as error:
-            response = refusal(error)
-        if response is not None:
-            await _respond(send, response)
+            return refusal(error)
+
+        async def left() -> bool:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return True
+
+        return await while_connected(UnaryCall(route, terms, context).complete(body), left)
 
 
-TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
+def _context(route: Route, scope: Scope) -> Context:
+    connection = (scope.get("extensions") or {}).get("plugmux.connection") or {}
+    return Context(route.method, list(scope["headers"]), connection)
 
 
-async def _serve_body(call: UnaryCall, receive: Receive) -> Complete | None:
-    """Read the body and answer it; `None` when the caller has left."""
+def _not_allowed(allow: bytes) -> Complete:
+    return Complete(405, [*TEXT, (b"allow", allow)], b"this method is called with " + allow)
+
+
+def _unsupported(types: Mapping[bytes, object]) -> Complete:
+    return Complete(415, [(b"accept-post", b", ".join(types))])
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes | None:
+    """The whole body of a request; `None` when the caller has left.
+
+    Raises:
+        RpcError: it is over the limit.
+    """
     parts, size, more = [], 0, True
     while more:
         event = await receive()
         if event["type"] == "http.disconnect":
             return None
-        part = event.get("body", b"")
-        size += len(part)
-        if size > call.limit:
-            return call.too_large(size)
-        parts.append(part)
+        parts.append(event.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise too_large("receive", size, limit)
         more = event.get("more_body", False)
-    return await _while_connected(call, b"".join(parts), receive)
-
-
-async def _while_connected(call: UnaryCall, body: bytes, receive: Receive) -> Complete | None:
-    """Answer the request, unless the caller leaves first, which cancels the handler."""
-    task = asyncio.current_task()
-    assert task is not None
-    before, left = task.cancelling(), False
-
-    async def watch() -> None:
-        nonlocal left
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        left = True
-        task.cancel()
-
-    watching = asyncio.ensure_future(watch())
-    try:
-        return await call.complete(body)
-    except asyncio.CancelledError:
-        if not left or task.uncancel() > before:
-            raise
-        return None
-    finally:
-        watching.cancel()
-        await asyncio.wait((watching,))
-
-
-async def _respond(send: Send, response: Complete) -> None:
-    headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+    return b"".join(parts)
 
 
 async def _live(receive: Receive, send: Send) -> None:
@@ -217,31 +193,3 @@ async def _live(receive: Receive, send: Send) -> None:
         await send({"type": f"{event}.complete"})
         if event == "lifespan.shutdown":
             return
-
-
-def _connection(scope: Scope) -> Mapping[str, object]:
-    connection: Mapping[str, object] = (scope.get("extensions") or {}).get("plugmux.connection") or {}
-    return connection
-
-
-def _unsupported(types: Mapping[bytes, object]) -> Complete:
-    return Complete(415, [(b"accept-post", b", ".join(types))])
-
-
-def _read_query(query_string: bytes, fields: Mapping[bytes, bytes], offered: Iterable[str]) -> tuple[Terms, bytes]:
-    """The terms and the message of a call by GET. (Connect protocol, "Unary-Get-Request".)"""
-    from urllib.parse import unquote_to_bytes
-
-    pairs = [parameter.partition(b"=") for parameter in query_string.replace(b"+", b" ").split(b"&")]
-    query = {unquote_to_bytes(name): unquote_to_bytes(value) for name, _, value in pairs}
-    codec = CODECS.get(query.get(b"encoding", b"").decode("latin-1"))
-    if codec is None or b"message" not in query:
-        raise RpcError(Code.INVALID_ARGUMENT, "a call by GET has the query parameters `encoding` and `message`")
-    if query.get(b"connect", b"v1") != b"v1":
-        raise RpcError(Code.INVALID_ARGUMENT, "the query parameter `connect` must be v1")
-    message = query[b"message"]
-    if query.get(b"base64") == b"1":
-        message = from_base64(message)
-    terms = read_terms({**fields, b"content-encoding": b""}, codec, offered)
-    terms.received = received_encoding(query.get(b"compression"), offered)
-    return terms, message

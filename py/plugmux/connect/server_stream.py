@@ -4,30 +4,63 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias, TypeVar
 
 from ..deadline import Deadline
 from ..exchange import Headers
 from .code import Code
-from .compression import decompressed
 from .context import Context
 from .envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from .error import RpcError, error_to_json
 from .limits import too_large
+from .message import decompressed
 from .server_unary import Route, expired, failure
 from .service import close
 from .terms import Terms
-from .trace import TRACE, trace_fields
+from .trace import TRACE
 
-__all__ = ["StreamCall"]
+__all__ = ["Receive", "Send", "StreamCall", "while_connected"]
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
+
+READ_AHEAD = 64 * 1024
+"""How much is taken from the caller before the handler has asked for it, in bytes."""
+
+
+async def while_connected(work: Awaitable[T], left: Callable[[], Awaitable[bool]]) -> T | None:
+    """Do the work, unless the caller leaves first, which cancels it and gives `None`.
+
+    Args:
+        work: what is done, in this task.
+        left: waits for the caller to leave; `False` where that can no longer be told.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before, gone = task.cancelling(), False
+
+    async def watch() -> None:
+        nonlocal gone
+        if await left():
+            gone = True
+            task.cancel()
+
+    watching = asyncio.ensure_future(watch())
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not gone or task.uncancel() > before:
+            raise
+        return None
+    finally:
+        watching.cancel()
+        await asyncio.wait((watching,))
 
 
 class Requests(AsyncIterator[Any]):
-    """The messages of the caller, read ahead by what one ASGI event holds and no further.
+    """The messages of the caller.
 
     Reading goes on while the handler does something else, so that the caller's leaving cancels the handler at once.
     """
@@ -38,11 +71,10 @@ class Requests(AsyncIterator[Any]):
         self._terms = terms
         self._reader = EnvelopeReader(route.limits.receive)
         self._ready: deque[tuple[int, bytes]] = deque()
+        self._unread = 0  # bytes that have come since the handler had all of them
         self._fault: Exception | None = None
         self._ended = False
-        self._waiting: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
-        self.disconnected = False
+        self._changed = asyncio.Event()
 
     async def __anext__(self) -> Any:
         while not self._ready:
@@ -50,65 +82,49 @@ class Requests(AsyncIterator[Any]):
                 raise self._fault
             if self._ended:
                 raise StopAsyncIteration
-            self._waiting = asyncio.get_running_loop().create_future()
-            await self._waiting
+            await self._change()
         flags, data = self._ready.popleft()
         if not self._ready:
-            _wake(self._drained)
+            self._unread = 0
+            self._changed.set()
         if flags & ~COMPRESSED:
             raise RpcError(Code.INVALID_ARGUMENT, f"an envelope of a request has the flags {flags:#04x}")
         if flags:
             if self._terms.received is None:
                 raise RpcError(Code.INTERNAL, "a message is compressed, but the request names no compression")
-            data = decompressed(self._terms.received, data, self._route.limits.receive)
-        try:
-            return self._terms.codec.decode(self._route.method.request, data)
-        except ValueError as error:
-            raise RpcError(Code.INVALID_ARGUMENT, f"a message is {error}") from error
+            data = decompressed(data, self._terms.received, self._route.limits.receive, Code.INVALID_ARGUMENT)
+        return self._terms.codec.decode(self._route.method.request, data, Code.INVALID_ARGUMENT)
 
-    async def read(self, handler: asyncio.Task[Any]) -> None:
-        """Read until the caller disconnects, and then cancel the handler."""
+    async def read(self) -> bool:
+        """Read until the caller leaves; `False` where the reading fails, of which the handler is told."""
         try:
             while (event := await self._receive())["type"] != "http.disconnect":
                 if not self._ended:
-                    self._take(event)
-                    _wake(self._waiting)
-                while self._ready and not self._ended:
-                    self._drained = asyncio.get_running_loop().create_future()
-                    await self._drained
+                    self._take(event.get("body", b""), more=event.get("more_body", False))
+                while self._unread > READ_AHEAD and not self._ended:
+                    await self._change()
         except Exception as error:
             self._fault = self._fault or error
-            _wake(self._waiting)
-        else:
-            self.disconnected = True
-            handler.cancel()
+            self._changed.set()
+            return False
+        return True
 
-    def _take(self, event: MutableMapping[str, Any]) -> None:
+    def _take(self, data: bytes, *, more: bool) -> None:
         try:
-            self._ready.extend(self._reader.feed(event.get("body", b"")))
+            self._ready.extend(self._reader.feed(data))
         except EnvelopeTooLarge as error:
             self._fault = too_large("receive", error.size, self._route.limits.receive)
-            self._ended = True
-            return
-        if not event.get("more_body", False):
-            self._ended = True
-            if self._reader.pending:
-                self._fault = RpcError(
-                    Code.INVALID_ARGUMENT,
-                    f"the request ends within an envelope, after {self._reader.pending} bytes of it",
-                )
+        if not more and (pending := self._reader.pending):
+            self._fault = self._fault or RpcError(
+                Code.INVALID_ARGUMENT, f"the request ends within an envelope, after {pending} bytes of it"
+            )
+        self._unread = self._unread + len(data) if self._ready else 0
+        self._ended = not more or self._fault is not None
+        self._changed.set()
 
-
-def _wake(future: asyncio.Future[None] | None) -> None:
-    if future is not None and not future.done():
-        future.set_result(None)
-
-
-class _CallerGoneError(Exception):
-    """Nothing can be sent any more, as the caller has gone; `reason` is what the ASGI server raised."""
-
-    def __init__(self, reason: OSError) -> None:
-        self.reason = reason
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
 
 
 class StreamCall:
@@ -117,52 +133,37 @@ class StreamCall:
     Args:
         route: the method that is called.
         terms: the caller's terms.
-        headers: all fields of the request.
-        fields: the same as a mapping.
-        connection: what the host of the connection says about it.
+        context: the call, as its handler sees it.
         send: the ASGI server's.
     """
 
-    def __init__(
-        self,
-        route: Route,
-        terms: Terms,
-        headers: Headers,
-        fields: Mapping[bytes, bytes],
-        connection: Mapping[str, object],
-        send: Send,
-    ) -> None:
+    def __init__(self, route: Route, terms: Terms, context: Context, send: Send) -> None:
         self._route = route
         self._terms = terms
-        self._fields = fields
-        self._context = Context(route.method, headers, connection)
+        self._context = context
         self._send = send
         self._started = False
+        self._unsent: OSError | None = None  # how an ASGI server says that the caller has gone
 
     async def serve(self, receive: Receive) -> None:
         """Answer the call; only a cancellation that is neither the deadline's nor the caller's comes out of this."""
-        task = asyncio.current_task()
-        assert task is not None
+        if self._terms.fault is not None:
+            await self._end(self._terms.fault)
+            return
         requests = Requests(receive, self._route, self._terms)
+        token = TRACE.set(self._terms.trace)
+        try:
+            await while_connected(self._answer(requests), requests.read)
+        finally:
+            TRACE.reset(token)
+
+    async def _answer(self, requests: Requests) -> None:
+        await self._end(await self._run(requests))
+
+    async def _run(self, requests: Requests) -> RpcError | None:
+        """Run the handler and send what it gives; returns the error that it ends with."""
         deadline = None if self._terms.timeout is None else Deadline(self._terms.timeout)
         self._context._deadline = deadline
-        token = TRACE.set(trace_fields(self._fields)) if b"traceparent" in self._fields else None
-        before = task.cancelling()
-        reading = asyncio.ensure_future(requests.read(task))
-        try:
-            await self.end(await self._answer(requests, deadline))
-        except asyncio.CancelledError:
-            if not requests.disconnected or task.uncancel() > before:
-                raise
-        except _CallerGoneError as gone:
-            raise gone.reason from None
-        finally:
-            if token is not None:
-                TRACE.reset(token)
-            reading.cancel()
-            await asyncio.wait((reading,))
-
-    async def _answer(self, requests: Requests, deadline: Deadline | None) -> RpcError | None:
         try:
             replies = self._route.handler(requests, self._context)
             try:
@@ -170,12 +171,12 @@ class StreamCall:
                     await self._send_message(reply)
             finally:
                 await close(replies)
-        except _CallerGoneError:
-            raise
         except Exception as error:
+            if error is self._unsent:
+                raise
             return failure(error, self._route.method)
         except asyncio.CancelledError:
-            if deadline is None or requests.disconnected or not deadline.claims():
+            if deadline is None or not deadline.claims():
                 raise
             return expired(self._terms)
         finally:
@@ -184,14 +185,23 @@ class StreamCall:
         return None
 
     async def _send_message(self, reply: Any) -> None:
-        data, compressed = self._route.encode(reply, self._terms)
+        data, compression = self._route.pack(reply, self._terms)
+        body = envelope(data, 0 if compression is None else COMPRESSED)
+        try:
+            if not self._started:
+                await self._start()
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        except OSError as error:
+            self._unsent = error
+            raise
+
+    async def _end(self, error: RpcError | None) -> None:
+        """Send the end of the stream: the error, if there is one, and the trailers."""
+        trailers = self._context.response_trailers.raw + (error.metadata.raw if error is not None else [])
+        body = envelope(end_of_stream(error, trailers), END_STREAM)
         if not self._started:
             await self._start()
-        body = envelope(data, COMPRESSED if compressed else 0)
-        try:
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
-        except OSError as error:  # how an ASGI server says that the caller has gone: no failure of the handler
-            raise _CallerGoneError(error) from error
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _start(self) -> None:
         self._started = True
@@ -200,14 +210,6 @@ class StreamCall:
             headers.append((b"connect-content-encoding", self._terms.sent.name.encode()))
         headers += self._context.response_headers.raw
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-
-    async def end(self, error: RpcError | None) -> None:
-        """Send the end of the stream: the error, if there is one, and the trailers."""
-        if not self._started:
-            await self._start()
-        trailers = self._context.response_trailers.raw + (error.metadata.raw if error is not None else [])
-        body = envelope(end_of_stream(error, trailers), END_STREAM)
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def end_of_stream(error: RpcError | None, trailers: Headers) -> bytes:

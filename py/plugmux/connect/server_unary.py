@@ -5,26 +5,25 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Mapping
 from typing import Any
 
+from ..compression import Compression
 from ..deadline import Deadline
-from ..exchange import Complete, Headers
+from ..exchange import Complete
 from .code import Code
-from .compression import decompressed
 from .context import Context
 from .error import RpcError, error_to_json
 from .limits import Limits, too_large
+from .message import decompressed, packed
 from .spec import MethodSpec
 from .terms import Terms
-from .trace import TRACE, trace_fields
+from .trace import TRACE
 
-__all__ = ["Route", "UnaryCall", "failure", "refusal"]
+__all__ = ["Route", "UnaryCall", "expired", "failure", "refusal"]
 
 logger = logging.getLogger("plugmux.connect")
 
 NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
-ERROR_HEADERS = [(b"content-type", b"application/json")]
 
 
 class Route:
@@ -45,8 +44,8 @@ class Route:
         self.limits = limits
         self.compress_min = compress_min
 
-    def encode(self, reply: Any, terms: Terms) -> tuple[bytes, bool]:
-        """The bytes of a reply, and whether they are compressed.
+    def pack(self, reply: Any, terms: Terms) -> tuple[bytes, Compression | None]:
+        """The bytes of a reply, and how they are compressed, if they are.
 
         Raises:
             TypeError: the handler gave something else than the method's response.
@@ -54,12 +53,7 @@ class Route:
         """
         if not isinstance(reply, self.method.response):
             raise TypeError(f"the handler gave {type(reply).__name__}, not {self.method.response.__name__}")
-        data = terms.codec.encode(reply)
-        if len(data) > self.limits.send:
-            raise too_large("send", len(data), self.limits.send)
-        if terms.sent is None or len(data) < self.compress_min:
-            return data, False
-        return terms.sent.compress(data), True
+        return packed(terms.codec.encode(reply), self.limits, terms.sent, self.compress_min)
 
 
 class UnaryCall:
@@ -68,29 +62,15 @@ class UnaryCall:
     Args:
         route: the method that is called.
         terms: the caller's terms.
-        headers: all fields of the request.
-        fields: the same as a mapping.
-        connection: what the host of the connection says about it.
-        query: the query string of a call by GET, `None` for one by POST.
+        context: the call, as its handler sees it.
     """
 
-    __slots__ = ("_connection", "_fields", "_headers", "_query", "_route", "_terms", "limit")
+    __slots__ = ("_context", "_route", "_terms", "limit")
 
-    def __init__(
-        self,
-        route: Route,
-        terms: Terms,
-        headers: Headers,
-        fields: Mapping[bytes, bytes],
-        connection: Mapping[str, object],
-        query: bytes | None = None,
-    ) -> None:
+    def __init__(self, route: Route, terms: Terms, context: Context) -> None:
         self._route = route
         self._terms = terms
-        self._headers = headers
-        self._fields = fields
-        self._connection = connection
-        self._query = query
+        self._context = context
         self.limit = route.limits.receive
 
     def too_large(self, size: int) -> Complete:
@@ -99,22 +79,17 @@ class UnaryCall:
 
     async def complete(self, body: bytes) -> Complete:
         """Answer the request; only a cancellation that is not the deadline's comes out of this."""
-        route, terms = self._route, self._terms
+        route, terms, context = self._route, self._terms, self._context
         deadline = None if terms.timeout is None else Deadline(terms.timeout)
-        context = Context(route.method, self._headers, self._connection, deadline)
-        if self._query is not None:
-            context.http_method, context.query = "GET", self._query
-        token = TRACE.set(trace_fields(self._fields)) if b"traceparent" in self._fields else None
+        context._deadline = deadline
+        token = TRACE.set(terms.trace) if terms.trace else None
         try:
             if terms.received is not None:
-                body = decompressed(terms.received, body, self.limit)
-            try:
-                request = terms.codec.decode(route.method.request, body)
-            except ValueError as error:
-                raise RpcError(Code.INVALID_ARGUMENT, f"the request is {error}") from error
+                body = decompressed(body, terms.received, self.limit, Code.INVALID_ARGUMENT)
+            request = terms.codec.decode(route.method.request, body, Code.INVALID_ARGUMENT)
             if deadline is not None and deadline.time_left <= 0:
                 raise RpcError(Code.DEADLINE_EXCEEDED, "the time limit had run out before the call began")
-            return self._response(await route.handler(request, context), context)
+            return self._response(await route.handler(request, context))
         except Exception as error:
             return refusal(failure(error, route.method), context)
         except asyncio.CancelledError:
@@ -127,13 +102,13 @@ class UnaryCall:
             if token is not None:
                 TRACE.reset(token)
 
-    def _response(self, reply: Any, context: Context) -> Complete:
+    def _response(self, reply: Any) -> Complete:
         terms = self._terms
-        data, compressed = self._route.encode(reply, terms)
+        data, compression = self._route.pack(reply, terms)
         headers = [(b"content-type", b"application/" + terms.codec.name.encode())]
-        if compressed and terms.sent is not None:
-            headers.append((b"content-encoding", terms.sent.name.encode()))
-        _add_fields(headers, context)
+        if compression is not None:
+            headers.append((b"content-encoding", compression.name.encode()))
+        _add_fields(headers, self._context)
         return Complete(200, headers, data)
 
 
@@ -158,7 +133,7 @@ def refusal(error: RpcError, context: Context | None = None) -> Complete:
     """The response of a unary call that fails."""
     import json
 
-    headers = list(ERROR_HEADERS)
+    headers = [(b"content-type", b"application/json")]
     if context is not None:
         _add_fields(headers, context)
     headers += error.metadata.raw

@@ -5,24 +5,12 @@ A decompressor is given a limit, and stops there: a small message that would unp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
-from ..errors import ConfigError
-from .code import Code
-from .error import RpcError
-from .limits import too_large
+from .errors import ConfigError
 
-__all__ = [
-    "NAMES",
-    "Compression",
-    "DecompressedTooLarge",
-    "accept_encoding",
-    "decompressed",
-    "installed",
-    "named",
-    "negotiate",
-]
+__all__ = ["NAMES", "Compression", "DecompressedTooLarge", "installed", "named"]
 
 
 class DecompressedTooLarge(Exception):
@@ -62,7 +50,7 @@ class _Gzip:
             if len(unpacked) > limit:
                 raise DecompressedTooLarge
             if not unpacker.eof:
-                raise ValueError("the gzip data end early")
+                raise ValueError("gzip data that end early")
             data = unpacker.unused_data
         return unpacked
 
@@ -89,7 +77,7 @@ class _Brotli:
                 if len(unpacked) > limit:
                     raise DecompressedTooLarge
                 if not piece and not data and not unpacker.is_finished():
-                    raise ValueError("the br data end early")
+                    raise ValueError("br data that end early")
                 data = b""
         except self._brotli.error as error:
             raise ValueError("not br data") from error
@@ -152,40 +140,3 @@ def named(name: str) -> Compression:
             raise ConfigError(f"compression {name!r} needs a package: install plugmux[compression]")
         raise ConfigError(f"compression is {name!r}; it must be one of {', '.join(NAMES)}")
     return compression
-
-
-def accept_encoding(names: Iterable[str]) -> bytes:
-    """The value of an Accept-Encoding field that lists these."""
-    return ", ".join(names).encode()
-
-
-def negotiate(accepted: bytes | None, offered: Iterable[str]) -> Compression | None:
-    """The first compression that the peer accepts and that is offered here, `None` for no compression.
-
-    Args:
-        accepted: the peer's Accept-Encoding field, in its order of preference.
-        offered: the names that may be used.
-    """
-    if not accepted or accepted == b"identity":
-        return None
-    for item in accepted.split(b","):
-        name, _, weight = item.partition(b";")
-        text = name.strip().decode("latin-1")
-        refused = weight.replace(b" ", b"").rstrip(b"0.") == b"q="
-        if text in offered and not refused and (compression := installed(text)) is not None:
-            return compression
-    return None
-
-
-def decompressed(compression: Compression, data: bytes, limit: int) -> bytes:
-    """The data, decompressed.
-
-    Raises:
-        RpcError: they are not of this compression, or unpack into more than the limit.
-    """
-    try:
-        return compression.decompress(data, limit)
-    except DecompressedTooLarge:
-        raise too_large("receive", limit + 1, limit) from None
-    except ValueError as error:
-        raise RpcError(Code.INVALID_ARGUMENT, f"the message cannot be decompressed: {error}") from error
