@@ -18,13 +18,14 @@ const (
 )
 
 // launchConfig is what a runtime tells a plugin that it launches: one inherited socket in FD, or a pair of one-way
-// pipes in R and W. Other keys are ignored.
+// pipes in R and W, or the path of a unix socket to connect to in Socket, as in a container. Other keys are ignored.
 type launchConfig struct {
 	Name    string        `json:"name"`
 	Timeout time.Duration `json:"timeout"`
 	FD      *uintptr      `json:"fd"`
 	R       *uintptr      `json:"r"`
 	W       *uintptr      `json:"w"`
+	Socket  string        `json:"socket"`
 }
 
 // takeLaunchConfig reads the configuration and removes it from the environment, so that a child of the plugin does not
@@ -59,7 +60,7 @@ func (c *launchConfig) check() error {
 	if c.Timeout <= 0 {
 		return fmt.Errorf("its timeout is %v; it must be above 0", c.Timeout)
 	}
-	if c.FD == nil && (c.R == nil || c.W == nil) {
+	if c.Socket == "" && c.FD == nil && (c.R == nil || c.W == nil) {
 		return errors.New(`it needs "fd", or "r" and "w"`)
 	}
 	for _, descriptor := range c.descriptors() {
@@ -71,15 +72,25 @@ func (c *launchConfig) check() error {
 }
 
 func (c *launchConfig) descriptors() []uintptr {
+	if c.Socket != "" {
+		return nil
+	}
 	if c.FD != nil {
 		return []uintptr{*c.FD}
 	}
 	return []uintptr{*c.R, *c.W}
 }
 
-// open takes the inherited descriptors over. From here on no child of the plugin inherits them: one that did would
+// open connects to the socket, or takes the inherited descriptors over. From here on no child of the plugin inherits them: one that did would
 // hold the link open after the plugin's end.
 func (c *launchConfig) open() (io.ReadWriteCloser, error) {
+	if c.Socket != "" {
+		conn, err := net.DialTimeout("unix", c.Socket, c.Timeout)
+		if err != nil {
+			return nil, launchError{fmt.Errorf("nobody listens at its socket: %w", err)}
+		}
+		return conn, nil
+	}
 	for _, descriptor := range c.descriptors() {
 		if err := claim(descriptor); err != nil {
 			return nil, launchError{fmt.Errorf("descriptor %d cannot be used: %w", descriptor, err)}

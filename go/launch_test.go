@@ -15,6 +15,7 @@ func TestTheLaunchConfigurationIsReadAndRemoved(t *testing.T) {
 	}{
 		"a socket":           {compatible: `{"name":"a","timeout":5000000000,"fd":3}`, descriptors: []uintptr{3}},
 		"two pipes":          {compatible: `{"name":"a","timeout":5000000000,"r":4,"w":5}`, descriptors: []uintptr{4, 5}},
+		"a socket's path":    {ours: `{"name":"a","timeout":5000000000,"socket":"/run/s"}`},
 		"ours is read first": {`{"name":"a","timeout":5000000000,"fd":7,"more":{}}`, `{"name":"b","timeout":1,"fd":3}`, []uintptr{7}},
 	}
 	for name, c := range cases {

@@ -7,13 +7,16 @@ import pytest
 from plugmux.errors import ConfigError
 from plugmux.launch import COMPATIBLE_VARIABLE, VARIABLE, LaunchConfig
 
+IN_A_CONTAINER = LaunchConfig("kv", 5.0, socket="/run/s")
+
 
 def test_the_json_is_the_one_of_the_wire() -> None:
     assert json.loads(LaunchConfig("kv", 5.0, 3, 3).to_json()) == {"name": "kv", "timeout": 5_000_000_000, "fd": 3}
     assert json.loads(LaunchConfig("kv", 0.5, 3, 4).to_json()) == {"name": "kv", "timeout": 500_000_000, "r": 3, "w": 4}
+    assert json.loads(IN_A_CONTAINER.to_json()) == {"name": "kv", "timeout": 5_000_000_000, "socket": "/run/s"}
 
 
-@pytest.mark.parametrize("config", [LaunchConfig("kv", 5.0, 3, 3), LaunchConfig("kv", 0.25, 7, 9)])
+@pytest.mark.parametrize("config", [LaunchConfig("kv", 5.0, 3, 3), LaunchConfig("kv", 0.25, 7, 9), IN_A_CONTAINER])
 def test_what_is_written_is_what_is_read(config: LaunchConfig) -> None:
     assert LaunchConfig.from_json(config.to_json()) == config
 
@@ -64,3 +67,8 @@ def test_the_compatible_variable_alone_is_enough() -> None:
 def test_without_a_variable_nothing_was_launched() -> None:
     assert LaunchConfig.take_from({}) is None
     assert LaunchConfig.take_from({VARIABLE: ""}) is None
+
+
+def test_a_socket_is_told_in_our_variable_only() -> None:
+    assert set(IN_A_CONTAINER.to_environ()) == {VARIABLE}
+    assert not IN_A_CONTAINER.descriptors

@@ -1,8 +1,10 @@
 """What a runtime tells a plugin that it launches: the launch configuration.
 
 It travels as JSON in an environment variable: `{"name": ..., "timeout": nanoseconds, "fd": 3}` where one inherited
-descriptor carries the link, `"r"` and `"w"` in place of `"fd"` where a pair of one-way pipes does. Both ends read and
-write it here, so that they cannot drift. (wire.md section 2.)
+descriptor carries the link, `"r"` and `"w"` in place of `"fd"` where a pair of one-way pipes does. Where no descriptor
+can be inherited, as in a container, `"socket"` stands there: the path of a unix socket that the plugin connects to, and
+the connection is the link. Both ends read and write it here, so that they cannot drift. (wire.md section 2; `"socket"` is
+our addition.)
 """
 
 from __future__ import annotations
@@ -27,18 +29,20 @@ SOCKET_VARIABLE = "PLUGMUX_SOCKET"
 
 NANOSECONDS = 1_000_000_000
 FIRST_FREE_FD = 3
+NO_FD = -1
 LONGEST_CONFIG = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchConfig:
-    """Name, time limit and descriptors that a launched plugin has been given.
+    """Name, time limit and descriptors, or a socket, that a launched plugin has been given.
 
     Args:
         name: the name that the plugin must register under.
         timeout: seconds that the plugin has for its registration.
         read_fd: descriptor (on Windows: handle) to read the link from; above 2.
         write_fd: descriptor to write the link to; the same as `read_fd` when one socket serves both.
+        socket: path of the unix socket to connect to, where there are no descriptors; empty where there are.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -46,17 +50,23 @@ class LaunchConfig:
 
     name: str
     timeout: float
-    read_fd: int
-    write_fd: int
+    read_fd: int = NO_FD
+    write_fd: int = NO_FD
+    socket: str = ""
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ConfigError("the launch configuration has no plugin name")
         if not self.timeout > 0:
             raise ConfigError(f"the launch configuration's timeout is {self.timeout} s; it must be above 0")
-        for descriptor in (self.read_fd, self.write_fd):
+        for descriptor in self.descriptors:
             if descriptor < FIRST_FREE_FD:
                 raise ConfigError(f"the launch configuration names descriptor {descriptor}; it must be above 2")
+
+    @property
+    def descriptors(self) -> frozenset[int]:
+        """The descriptors that have been inherited: one, two, or none where there is a socket to connect to."""
+        return frozenset() if self.socket else frozenset({self.read_fd, self.write_fd})
 
     @property
     def is_pipe_pair(self) -> bool:
@@ -66,13 +76,15 @@ class LaunchConfig:
     def to_json(self) -> str:
         """The configuration as the JSON that crosses to the plugin."""
         head = {"name": self.name, "timeout": int(self.timeout * NANOSECONDS)}
+        if self.socket:
+            return json.dumps(head | {"socket": self.socket})
         ends = {"r": self.read_fd, "w": self.write_fd} if self.is_pipe_pair else {"fd": self.read_fd}
         return json.dumps(head | ends)
 
     def to_environ(self) -> dict[str, str]:
-        """The environment variables that a runtime sets for the plugin, under both of their names."""
+        """The environment variables that a runtime sets for the plugin: under both of their names where both fit."""
         text = self.to_json()
-        return {VARIABLE: text, COMPATIBLE_VARIABLE: text}
+        return {VARIABLE: text} if self.socket else {VARIABLE: text, COMPATIBLE_VARIABLE: text}
 
     @classmethod
     def from_json(cls, text: str) -> LaunchConfig:
@@ -94,6 +106,8 @@ class LaunchConfig:
         name, timeout = values.get("name"), values.get("timeout")
         if not isinstance(name, str) or not _is_whole(timeout):
             raise ConfigError('the launch configuration needs "name" (text) and "timeout" (whole nanoseconds)')
+        if isinstance(path := values.get("socket"), str) and path:
+            return cls(name, timeout / NANOSECONDS, socket=path)
         read_fd, write_fd = (values.get(key) for key in (("fd", "fd") if "fd" in values else ("r", "w")))
         if not _is_whole(read_fd) or not _is_whole(write_fd):
             raise ConfigError('the launch configuration needs "fd", or "r" and "w", as whole numbers')

@@ -1,6 +1,8 @@
+import { once } from "node:events";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { ConfigError, DialError } from "./errors.js";
+import type { Ends } from "./link.js";
 import { upgrade } from "./upgrade.js";
 
 const DIAL_TIMEOUT = 2_000;
@@ -39,6 +41,22 @@ export async function dial(address: string): Promise<Duplex> {
       { cause: error },
     );
   }
+}
+
+/**
+ * Connects to the socket that a launch names; the connection is the link as it is.
+ *
+ * @param timeout milliseconds for the connection.
+ */
+export async function connectTo(path: string, timeout: number): Promise<Ends> {
+  const connection = connect(path);
+  try {
+    await once(connection, "connect", { signal: AbortSignal.timeout(timeout) });
+  } catch (error) {
+    connection.destroy();
+    throw new DialError(`the runtime that launched this plugin cannot be reached at ${path}`, { cause: error });
+  }
+  return { input: connection, output: connection };
 }
 
 /** Node before 22 fills abstract names up with zeros, which makes other names of them. */

@@ -15,9 +15,19 @@ export interface LaunchConfig {
   readonly name: string;
   /** Milliseconds that the plugin has for its registration. */
   readonly timeout: number;
-  /** The descriptors to read the link from and to write it to; the same one where a socket serves both. */
+  /** Where the link is. */
+  readonly link: InheritedLink | SocketLink;
+}
+
+/** The descriptors to read the link from and to write it to; the same one where a socket serves both. */
+export interface InheritedLink {
   readonly readFd: number;
   readonly writeFd: number;
+}
+
+/** The path of a unix socket; a connection to it is the link. It stands where nothing can be inherited: in a container. */
+export interface SocketLink {
+  readonly socket: string;
 }
 
 /**
@@ -43,7 +53,7 @@ export function parseLaunchConfig(text: string): LaunchConfig {
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
     throw new ConfigError("the launch configuration is not a JSON object");
   }
-  const { name, timeout, fd, r, w } = values as Readonly<Record<string, unknown>>;
+  const { name, timeout, fd, r, w, socket } = values as Readonly<Record<string, unknown>>;
   if (typeof name !== "string" || name === "") throw new ConfigError("the launch configuration has no plugin name");
   if (!isWhole(timeout) || timeout <= 0) {
     throw new ConfigError('the launch configuration needs "timeout", in nanoseconds and above 0');
@@ -51,8 +61,10 @@ export function parseLaunchConfig(text: string): LaunchConfig {
   return {
     name,
     timeout: timeout / NANOSECONDS_PER_MILLISECOND,
-    readFd: descriptor(fd ?? r),
-    writeFd: descriptor(fd ?? w),
+    link:
+      typeof socket === "string" && socket !== ""
+        ? { socket }
+        : { readFd: descriptor(fd ?? r), writeFd: descriptor(fd ?? w) },
   };
 }
 

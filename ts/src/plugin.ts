@@ -9,7 +9,7 @@ import {
   RegisterPluginRequestSchema,
   RegisterService,
 } from "../../gen/ts/plugins/v1/plugins_pb.js";
-import { dial } from "./dial.js";
+import { connectTo, dial } from "./dial.js";
 import { DialError, RegistrationError, SessionClosedError } from "./errors.js";
 import { Gate } from "./gate.js";
 import type { LaunchConfig } from "./launch.js";
@@ -112,10 +112,12 @@ export class Plugin {
   /**
    * Serves the runtime that launched this process, until either ends the stay.
    *
-   * @throws RegistrationError when the runtime refuses the plugin or goes away.
+   * @throws DialError when the launch names a socket and nobody listens there, RegistrationError when the runtime
+   * refuses the plugin or goes away.
    */
-  async serveLaunched(config: LaunchConfig): Promise<void> {
-    await this.serve(inherit(config.readFd, config.writeFd), config.name, config.timeout);
+  async serveLaunched({ name, timeout, link }: LaunchConfig): Promise<void> {
+    const ends = "socket" in link ? await connectTo(link.socket, timeout) : inherit(link.readFd, link.writeFd);
+    await this.serve(ends, name, timeout);
   }
 
   /**

@@ -13,7 +13,7 @@ from ..address import Address
 from ..errors import PlugmuxError
 from ..http import upgrade
 
-__all__ = ["DIAL_TIMEOUT", "DialError", "dial"]
+__all__ = ["DIAL_TIMEOUT", "DialError", "connect", "dial"]
 
 DIAL_TIMEOUT = 2.0
 HIJACK_PATH = "/hijack"
@@ -49,3 +49,27 @@ async def dial(address: Address, factory: Callable[[], asyncio.BaseProtocol], ti
     except (OSError, PlugmuxError) as error:
         sock.close()
         raise DialError(f"no runtime at {address}: {error}; start one there, or set PLUGMUX_SOCKET") from error
+
+
+async def connect(path: str, timeout: float) -> socket.socket:
+    """Connect to the socket that a launch names; the connection is the link as it is.
+
+    Args:
+        path: the socket's path.
+        timeout: seconds for the connection.
+
+    Raises:
+        DialError: nobody listens there.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        async with asyncio.timeout(timeout):
+            await asyncio.get_running_loop().sock_connect(sock, path)
+    except (OSError, TimeoutError) as error:
+        sock.close()
+        raise DialError(f"the runtime that launched this plugin cannot be reached at {path!r}: {error}") from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock

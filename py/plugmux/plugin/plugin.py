@@ -28,7 +28,7 @@ from ..link import Link, Peer
 from ..registration import Configuration, Registration
 from ..servable import Servable, announce, services_of
 from ..site import Gate, Site, StreamHandler
-from .dial import DialError, dial
+from .dial import DialError, connect, dial
 from .register import RegistrationFailed, register
 
 if TYPE_CHECKING:
@@ -146,10 +146,13 @@ class Plugin:
         """Serve the runtime that launched this process, until either ends the stay.
 
         Raises:
+            DialError: the launch names a socket, and nobody listens there.
             RegistrationFailed: the runtime refused the plugin, or went away.
         """
         link, gate = self._new_link(config.timeout)
-        if config.is_pipe_pair:
+        if config.socket:
+            await link.over_socket(await connect(config.socket, config.timeout))
+        elif config.is_pipe_pair:
             await link.over_pipes(config.read_fd, config.write_fd)
         else:
             await link.over_socket(socket.socket(fileno=config.read_fd))

@@ -76,7 +76,7 @@ def _address() -> Address | None:
 
 def _keep_from_children(config: LaunchConfig) -> None:
     """Make the link's descriptors close on exec at once: a grandchild that held one would keep the link open."""
-    for descriptor in {config.read_fd, config.write_fd}:
+    for descriptor in config.descriptors:
         try:
             os.set_inheritable(descriptor, False)
         except OSError as error:
