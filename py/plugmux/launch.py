@@ -3,8 +3,8 @@
 It travels as JSON in an environment variable: `{"name": ..., "timeout": nanoseconds, "fd": 3}` where one inherited
 descriptor carries the link, `"r"` and `"w"` in place of `"fd"` where a pair of one-way pipes does. Where no descriptor
 can be inherited, as in a container, `"socket"` stands there: the path of a unix socket that the plugin connects to, and
-the connection is the link. Both ends read and write it here, so that they cannot drift. (wire.md section 2; `"socket"` is
-our addition.)
+the connection is the link. Both ends read and write it here, so that they cannot drift. (wire.md section 2; `"socket"`
+is our addition.)
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from ..registration import Registration, RegistrationRefused
 from .breaker import BreakerPolicy
 from .error import PluginCause, PluginError, describe_exit
 from .hosted import HostedPlugin
+from .local import LocalRunner
 from .logs import LogSource
-from .process import LocalRunner
 from .reception import Desk, Reception
 from .runner import Run, Runner
 from .source import Launch, Restart
@@ -143,7 +143,8 @@ class LaunchedPlugin(HostedPlugin):
             except BaseException:
                 await _end(process, link)
                 raise
-        patience = EXIT_TIME if failure is None else 0.0
+        registered = failure is None and desk.registered.done()
+        patience = EXIT_TIME if registered else 0.0
         try:
             if failure is None and not self._stop.is_set():
                 self.link = link
@@ -153,7 +154,8 @@ class LaunchedPlugin(HostedPlugin):
             if failure is not None:
                 return self._crashed(failure)
             self.move(State.STOPPING)
-            await shut_down(link)
+            if registered:
+                await shut_down(link)
         finally:
             await _end(process, link, patience)
             self.pid = self.link = None

@@ -1,4 +1,4 @@
-"""A plugin's process on this machine: started, watched, ended. It knows nothing of what crosses the link.
+"""A process on this machine: started, watched, ended. It knows nothing of plugins.
 
 The process leads a group of its own, so that its children end with it. It is reaped only after its group has been
 signalled for the last time: until then its process id cannot pass to a stranger, and no other process is ever hit.
@@ -8,85 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import resource
-import shutil
 import signal
-import socket
-import stat
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
 
-from ..launch import FIRST_FREE_FD, LaunchConfig
-from ..link import Link
 from .census import Guard
-from .environment import plugin_environment
-from .error import PluginCause, PluginError
 from .limits import KIB, Ending, Limits
 from .logs import LogSource, PluginLog
 from .output import LineReader, Tail
-from .source import Launch
 
-__all__ = ["LocalRunner", "Process"]
+__all__ = ["Process"]
 
 DRAIN_TIME = 0.5
 """Seconds that output is still read after the process has ended, where a grandchild holds the pipes open."""
 
-BINARY_FORMATS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
-"""How the files of compiled programs begin: ELF, Windows, Mach-O of 64 and of 32 bits, Mach-O of several machines."""
-
 STANDARD_FDS = (0, 1, 2)
-LINK_FDS = (FIRST_FREE_FD, FIRST_FREE_FD + 1)
-
-
-class LocalRunner:
-    """Starts plugins as processes of this machine, with one end of a link as an inherited descriptor."""
-
-    async def start(self, launch: Launch, timeout: float, log: PluginLog) -> Process:
-        """Start the program. (See `Runner`.)"""
-        program = find_program(launch)
-        captured = launch.stdio == "capture"
-        with contextlib.ExitStack() as theirs:
-            ours, link_fds = _link_ends(launch, theirs)
-            config = LaunchConfig(launch.name, timeout, LINK_FDS[0], LINK_FDS[len(link_fds) - 1])
-            outputs = _output_pipes(theirs) if captured else []
-            null = _kept(theirs, os.open(os.devnull, os.O_RDONLY))
-            wanted = dict(zip(LINK_FDS, link_fds, strict=False))
-            if captured:
-                wanted |= {0: null, 1: outputs[0][1], 2: outputs[1][1]}
-            argv = _argv(launch, program)
-            try:
-                pid = os.posix_spawn(  # noqa: ASYNC221 -- returns as soon as the program is loaded
-                    argv[0],
-                    argv,
-                    {**plugin_environment(os.environ, launch.env, launch.name), **config.to_environ()},
-                    file_actions=[
-                        *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable_fds() - wanted.keys()),
-                        *((os.POSIX_SPAWN_DUP2, source, target) for target, source in wanted.items()),
-                    ],
-                    setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
-                    setsigmask=[],
-                    **({"setpgroup": 0} if captured else {}),  # type: ignore[arg-type]
-                )
-            except OSError as error:
-                for fd in {*ours, *(read for read, _ in outputs)}:
-                    os.close(fd)
-                raise _not_started(launch, program, error) from None
-        process = Process(launch.name, pid, captured, ours, launch.limits)
-        await process.read_outputs([read for read, _ in outputs], log)
-        return process
 
 
 class Process:
-    """One run of a launched plugin as a process of this machine.
+    """One run of a program.
 
     Args:
-        name: the plugin's name.
         pid: the process id.
         owns_group: whether the process leads a group of its own.
-        link_fds: this side's descriptors of the link to read from and to write to; one twice for a socket.
-        limits: what it may use; the program has been started with those that the kernel keeps.
+        limits: what it may use; those that the kernel keeps hold already.
 
     Attributes:
         pid: the process id; the process group has the same.
@@ -94,14 +41,12 @@ class Process:
         signal_number: the signal that ended it, if one did.
     """
 
-    def __init__(self, name: str, pid: int, owns_group: bool, link_fds: tuple[int, int], limits: Limits) -> None:
-        self.name = name
+    def __init__(self, pid: int, owns_group: bool, limits: Limits) -> None:
         self.pid = pid
         self.exit_code: int | None = None
         self.signal_number: int | None = None
         self._tail = Tail()
         self._owns_group = owns_group
-        self._link_fds = link_fds
         self._limits = limits
         self._guard = None if limits.processes is None else Guard(pid, limits.processes)
         self._readers: list[LineReader] = []
@@ -110,10 +55,61 @@ class Process:
         self._pidfd = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
 
-    async def read_outputs(self, pipes: Sequence[int], log: PluginLog) -> None:
-        """Begin to read the process' stdout and stderr."""
+    @classmethod
+    async def spawn(
+        cls,
+        argv: list[str],
+        environ: Mapping[str, str],
+        log: PluginLog | None,
+        *,
+        inherited: Mapping[int, int] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 -- it is frozen
+    ) -> Self:
+        """Start a program.
+
+        Args:
+            argv: the path of the program, and its arguments.
+            environ: its environment.
+            log: takes what it prints; without one it has this process' own stdin, stdout, stderr and process group.
+            inherited: the descriptors of this process that it has, by the number that each has there.
+            limits: see above.
+
+        Raises:
+            OSError: it could not be started.
+        """
+        with contextlib.ExitStack() as theirs:
+            wanted = dict(inherited or {})
+            outputs = [os.pipe(), os.pipe()] if log is not None else []
+            if outputs:
+                null = os.open(os.devnull, os.O_RDONLY)
+                for fd in (null, *(write for _, write in outputs)):
+                    theirs.callback(os.close, fd)
+                wanted |= {0: null, 1: outputs[0][1], 2: outputs[1][1]}
+            try:
+                pid = os.posix_spawn(  # noqa: ASYNC221 -- returns as soon as the program is loaded
+                    argv[0],
+                    argv,
+                    environ,
+                    file_actions=[
+                        *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable_fds() - wanted.keys()),
+                        *((os.POSIX_SPAWN_DUP2, source, target) for target, source in _out_of_the_way(wanted, theirs)),
+                    ],
+                    setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+                    setsigmask=[],
+                    **({"setpgroup": 0} if outputs else {}),  # type: ignore[arg-type]
+                )
+            except OSError:
+                for read, _ in outputs:
+                    os.close(read)
+                raise
+        process = cls(pid, bool(outputs), limits)
+        if log is not None:
+            await process._read_outputs([read for read, _ in outputs], log)
+        return process
+
+    async def _read_outputs(self, pipes: Sequence[int], log: PluginLog) -> None:
         loop = asyncio.get_running_loop()
-        for fd, source, tail in zip(pipes, (LogSource.STDOUT, LogSource.STDERR), (None, self._tail), strict=False):
+        for fd, source, tail in zip(pipes, (LogSource.STDOUT, LogSource.STDERR), (None, self._tail), strict=True):
             reader = LineReader(log, source, tail)
             await loop.connect_read_pipe(lambda reader=reader: reader, os.fdopen(fd, "rb", 0))  # type: ignore[misc]
             self._readers.append(reader)
@@ -142,14 +138,6 @@ class Process:
     def last_words(self) -> str:
         """The last lines that it wrote on stderr."""
         return str(self._tail)
-
-    async def connect(self, link: Link) -> None:
-        """Connect the runtime's end of the link."""
-        read_fd, write_fd = self._link_fds
-        if read_fd == write_fd:
-            await link.over_socket(socket.socket(fileno=read_fd))
-        else:
-            await link.over_pipes(read_fd, write_fd)
 
     async def wait(self) -> None:
         """Wait for the process to end and for the last of its output."""
@@ -194,68 +182,18 @@ class Process:
         return self._limits.explain(Ending(self.exit_code, self.signal_number, cpu, memory, self.last_words))
 
 
-def find_program(launch: Launch) -> str:
-    """The file that a launch would run.
+def _out_of_the_way(wanted: Mapping[int, int], theirs: contextlib.ExitStack) -> Iterator[tuple[int, int]]:
+    """What to copy to which number, from behind all of these: else it could be overwritten before it is copied."""
+    import fcntl
 
-    Raises:
-        PluginError: there is none, or it cannot be run.
-    """
-    command = launch.command[0]
-    base = os.fspath(launch.cwd) if launch.cwd is not None else os.getcwd()
-    path = shutil.which(command) if os.sep not in command else os.path.join(base, command)
-    if launch.cwd is not None and not os.path.isdir(launch.cwd):
-        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"its directory {base!r} does not exist")
-    if path is None or not os.path.exists(path):
-        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"there is no program {command!r}")
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode) or not os.access(path, os.X_OK):
-        raise PluginError(launch.name, PluginCause.NOT_EXECUTABLE, f"{path!r} is not an executable file")
-    return path
-
-
-def _argv(launch: Launch, program: str) -> list[str]:
-    """The program and its arguments, behind a shell where something is to be done before it begins.
-
-    posix_spawn can neither change the directory nor set limits; the shell does it and becomes the program.
-    """
-    argv = [program, *launch.command[1:]]
-    steps = launch.limits.shell_words()
-    if launch.cwd is not None:
-        steps.append('cd -- "$0"')
-    if not steps:
-        return argv
-    return ["/bin/sh", "-c", " && ".join([*steps, 'exec "$@"']), os.fspath(launch.cwd or "/bin/sh"), *argv]
-
-
-def _link_ends(launch: Launch, theirs: contextlib.ExitStack) -> tuple[tuple[int, int], list[int]]:
-    """Our two descriptors of the link, and the plugin's one or two."""
-    if launch.link == "socket":
-        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        fd = here.detach()
-        return (fd, fd), [_kept(theirs, there.detach())]
-    our_read, their_write = os.pipe()
-    their_read, our_write = os.pipe()
-    return (our_read, our_write), [_kept(theirs, their_read), _kept(theirs, their_write)]
-
-
-def _output_pipes(theirs: contextlib.ExitStack) -> list[tuple[int, int]]:
-    pipes = []
-    for _ in ("stdout", "stderr"):
-        read, write = os.pipe()
-        pipes.append((read, _kept(theirs, write)))
-    return pipes
-
-
-def _kept(theirs: contextlib.ExitStack, fd: int) -> int:
-    """The descriptor, moved out of the way of those it will be copied to, and closed here when the child has it."""
-    if fd <= max(LINK_FDS):
-        import fcntl
-
-        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(LINK_FDS) + 1)
-        os.close(fd)
-        fd = moved
-    theirs.callback(os.close, fd)
-    return fd
+    last = max(wanted, default=0)
+    for target, source in wanted.items():
+        if source > last:
+            yield target, source
+            continue
+        moved = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, last + 1)
+        theirs.callback(os.close, moved)
+        yield target, moved
 
 
 def _inheritable_fds() -> set[int]:
@@ -266,30 +204,3 @@ def _inheritable_fds() -> set[int]:
             if int(name) > max(STANDARD_FDS) and os.get_inheritable(int(name)):
                 found.add(int(name))
     return found
-
-
-def _not_started(launch: Launch, program: str, error: OSError) -> PluginError:
-    name = launch.name
-    if error.errno == errno.ENOEXEC and _first_bytes(program).startswith(BINARY_FORMATS):
-        return PluginError(name, PluginCause.WRONG_ARCHITECTURE, f"{program!r} is not a program for this machine")
-    if error.errno == errno.ENOEXEC:
-        return PluginError(name, PluginCause.MISSING_INTERPRETER, f"{program!r} is a script without a first line (#!)")
-    if error.errno == errno.ENOENT:
-        return PluginError(
-            name, PluginCause.MISSING_INTERPRETER, f"{_interpreter(program)}, for {program!r}, is missing"
-        )
-    if error.errno == errno.EACCES:
-        return PluginError(name, PluginCause.NOT_EXECUTABLE, f"{program!r} may not be executed")
-    return PluginError(name, PluginCause.NOT_STARTED, f"{program!r} could not be started: {error}")
-
-
-def _interpreter(program: str) -> str:
-    first = _first_bytes(program).partition(b"\n")[0]
-    if not first.startswith(b"#!"):
-        return "its loader"
-    return f"the interpreter {first[2:].decode('utf-8', 'replace').strip()!r}"
-
-
-def _first_bytes(program: str) -> bytes:
-    with Path(program).open("rb") as file:
-        return file.read(256)

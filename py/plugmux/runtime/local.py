@@ -1,0 +1,144 @@
+"""Plugins as processes of this machine, with one end of the link as an inherited descriptor: the default runner.
+
+It finds the program, has a shell do what posix_spawn cannot, and explains why a program cannot be started.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import stat
+from pathlib import Path
+
+from ..launch import FIRST_FREE_FD, LaunchConfig
+from ..link import Link
+from .environment import plugin_environment
+from .error import PluginCause, PluginError
+from .logs import PluginLog
+from .process import Process
+from .source import Launch
+
+__all__ = ["LocalRun", "LocalRunner"]
+
+BINARY_FORMATS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+"""How the files of compiled programs begin: ELF, Windows, Mach-O of 64 and of 32 bits, Mach-O of several machines."""
+
+LINK_FDS = (FIRST_FREE_FD, FIRST_FREE_FD + 1)
+
+
+class LocalRunner:
+    """Starts plugins as processes of this machine. (See `Runner`.)"""
+
+    async def start(self, launch: Launch, timeout: float, log: PluginLog) -> LocalRun:
+        """Start the program."""
+        program = find_program(launch)
+        ours, theirs = _link_ends(launch)
+        config = LaunchConfig(launch.name, timeout, LINK_FDS[0], LINK_FDS[len(theirs) - 1])
+        try:
+            run = await LocalRun.spawn(
+                _argv(launch, program),
+                {**plugin_environment(os.environ, launch.env, launch.name), **config.to_environ()},
+                log if launch.stdio == "capture" else None,
+                inherited=dict(zip(LINK_FDS, theirs, strict=False)),
+                limits=launch.limits,
+            )
+        except OSError as error:
+            for fd in {*ours}:
+                os.close(fd)
+            raise _not_started(launch, program, error) from None
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        run.link_fds = ours
+        return run
+
+
+class LocalRun(Process):
+    """One run of a plugin on this machine.
+
+    Attributes:
+        link_fds: this side's descriptors of the link to read from and to write to; one twice for a socket.
+    """
+
+    link_fds: tuple[int, int]
+
+    async def connect(self, link: Link) -> None:
+        """Connect the runtime's end of the link."""
+        read_fd, write_fd = self.link_fds
+        if read_fd == write_fd:
+            await link.over_socket(socket.socket(fileno=read_fd))
+        else:
+            await link.over_pipes(read_fd, write_fd)
+
+
+def find_program(launch: Launch) -> str:
+    """The file that a launch would run.
+
+    Raises:
+        PluginError: there is none, or it cannot be run.
+    """
+    command = launch.command[0]
+    base = os.fspath(launch.cwd) if launch.cwd is not None else os.getcwd()
+    path = shutil.which(command) if os.sep not in command else os.path.join(base, command)
+    if launch.cwd is not None and not os.path.isdir(launch.cwd):
+        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"its directory {base!r} does not exist")
+    if path is None or not os.path.exists(path):
+        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"there is no program {command!r}")
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) or not os.access(path, os.X_OK):
+        raise PluginError(launch.name, PluginCause.NOT_EXECUTABLE, f"{path!r} is not an executable file")
+    return path
+
+
+def _argv(launch: Launch, program: str) -> list[str]:
+    """The program and its arguments, behind a shell where something is to be done before it begins.
+
+    posix_spawn can neither change the directory nor set limits; the shell does it and becomes the program.
+    """
+    argv = [program, *launch.command[1:]]
+    steps = launch.limits.shell_words()
+    if launch.cwd is not None:
+        steps.append('cd -- "$0"')
+    if not steps:
+        return argv
+    return ["/bin/sh", "-c", " && ".join([*steps, 'exec "$@"']), os.fspath(launch.cwd or "/bin/sh"), *argv]
+
+
+def _link_ends(launch: Launch) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """Our two descriptors of the link, and the plugin's one or two."""
+    if launch.link == "socket":
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        fd = here.detach()
+        return (fd, fd), (there.detach(),)
+    our_read, their_write = os.pipe()
+    their_read, our_write = os.pipe()
+    return (our_read, our_write), (their_read, their_write)
+
+
+def _not_started(launch: Launch, program: str, error: OSError) -> PluginError:
+    name = launch.name
+    if error.errno == errno.ENOEXEC and _first_bytes(program).startswith(BINARY_FORMATS):
+        return PluginError(name, PluginCause.WRONG_ARCHITECTURE, f"{program!r} is not a program for this machine")
+    if error.errno == errno.ENOEXEC:
+        return PluginError(name, PluginCause.MISSING_INTERPRETER, f"{program!r} is a script without a first line (#!)")
+    if error.errno == errno.ENOENT:
+        return PluginError(
+            name, PluginCause.MISSING_INTERPRETER, f"{_interpreter(program)}, for {program!r}, is missing"
+        )
+    if error.errno == errno.EACCES:
+        return PluginError(name, PluginCause.NOT_EXECUTABLE, f"{program!r} may not be executed")
+    return PluginError(name, PluginCause.NOT_STARTED, f"{program!r} could not be started: {error}")
+
+
+def _interpreter(program: str) -> str:
+    first = _first_bytes(program).partition(b"\n")[0]
+    if not first.startswith(b"#!"):
+        return "its loader"
+    return f"the interpreter {first[2:].decode('utf-8', 'replace').strip()!r}"
+
+
+def _first_bytes(program: str) -> bytes:
+    with Path(program).open("rb") as file:
+        return file.read(256)
