@@ -5,9 +5,10 @@ BIN    := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export GOBIN := $(CURDIR)/bin
-export PYTHONPATH := $(CURDIR)/examples/gen/python
+export PYTHONPATH := $(CURDIR)/examples/gen/python:$(CURDIR)/bench:$(CURDIR)/bench/gen
 export PLUGMUX_PREBUILT := 1
 
+BENCH      := .venv-bench/bin
 GO_MODULES := . tests/interop/go tests/interop/yamux/peer tests/connect/go bench/peers
 TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/connectconformance examples/ts-plugin/dist/ts-plugin
 
@@ -15,7 +16,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts/src gen/ts examples/gen/ts examples/ts-plugin tests/interop/ts -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint generate conformance interop faults docs baseline wheel clean
+.PHONY: help bench profile demo test lint generate conformance interop faults docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -43,6 +44,13 @@ lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin ## format, lint and types,
 generate: $(BIN)/.ready bin/protoc-gen-go bin/protoc-gen-connect-go node_modules/.ready ## generate the stubs from the protos
 	$(BIN)/buf generate --template buf.gen.yaml
 	$(BIN)/buf generate --template examples/buf.gen.yaml
+	$(BIN)/buf generate --template bench/buf.gen.yaml
+
+bench: $(BENCH)/.ready bin/bench-peers bin/bench-plugin ## plugmux beside its peers, in one run (rounds=, seconds=, works=, systems=)
+	@$(BENCH)/python bench/run.py $(foreach option,rounds seconds works systems,$(if $($(option)),--$(option) $($(option))))
+
+profile: $(BENCH)/.ready ## where the time of a unary call goes, in the host and in the plugin
+	@$(BENCH)/python bench/profiles.py
 
 conformance: $(TOOLS) ## the official Connect conformance suite, client and server
 	$(PYTEST) -q tests/connect/test_conformance.py $(ARGS)
@@ -66,7 +74,7 @@ wheel: $(BIN)/.ready ## build the wheel, and run it in an environment that has n
 	cd build/empty && bin/plugmux --version && bin/plugmux get python/greeting --plugin "bin/python $(CURDIR)/examples/python-plugin/python-plugin"
 
 clean: ## remove everything that make has made
-	rm -rf .venv .tox bin build node_modules ts/dist examples/ts-plugin/dist
+	rm -rf .venv .venv-bench .tox bin build node_modules ts/dist examples/ts-plugin/dist
 
 # -- what the targets above need -------------------------------------------------------------------------------------
 
@@ -76,6 +84,13 @@ $(BIN)/.ready: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --upgrade pip
 	@$(BIN)/python -m pip install --quiet --group dev --editable '.[uvloop,httpx2,compression,opentelemetry]'
+	@touch $@
+
+$(BENCH)/.ready: pyproject.toml | $(BIN)/.ready
+	@echo "setting up .venv-bench"
+	@test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
+	@$(BIN)/python -m pip --python $(BENCH)/python install --quiet --group bench --editable '.[uvloop]'
+	@$(BENCH)/python -m compileall -q py gen/python bench
 	@touch $@
 
 .PHONY: has-go has-node
@@ -99,6 +114,10 @@ bin/protoc-gen-go: go.mod | has-go
 bin/protoc-gen-connect-go: go.mod | has-go
 	go install connectrpc.com/connect/cmd/protoc-gen-connect-go@v1.21.1
 	@touch $@
+
+bin/bench-peers bin/bench-plugin: $(GO_SOURCES) $(shell find bench/peers -name '*.go') | has-go
+	@echo "building $@"
+	@go -C bench/peers build -o $(CURDIR)/$@ $(if $(filter %plugin,$@),./plugin,.)
 
 bin/connectconformance: | has-go
 	@echo "building $@"

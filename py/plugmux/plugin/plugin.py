@@ -33,6 +33,7 @@ from .register import RegistrationFailed, register
 
 if TYPE_CHECKING:
     from ..connect import Context, Interceptor
+    from ..yamux import Config
 
 __all__ = ["Plugin"]
 
@@ -63,6 +64,7 @@ class Plugin:
         replica: whether this plugin may be one of several with its name.
         capabilities: free names, for programs that choose among plugins.
         labels: free metadata.
+        mux: settings of the link's mux.
 
     Raises:
         ConfigError: an object cannot be served, or two serve the same service.
@@ -84,6 +86,7 @@ class Plugin:
         replica: bool = False,
         capabilities: Iterable[str] = (),
         labels: Mapping[str, str] | None = None,
+        mux: Config | None = None,
     ) -> None:
         self._services = services_of(servables)
         self._app = app
@@ -111,6 +114,7 @@ class Plugin:
         self.transport: ClientTransport = _CurrentLink(self)
         self.link: Link | None = None
         self._lifespan: Lifespan = lifespan or (lambda plugin: nullcontext())
+        self._mux = mux
         self._stop = asyncio.Event()
         self.left = asyncio.Event()
 
@@ -187,7 +191,7 @@ class Plugin:
             gate=gate,
             interceptors=self._interceptors,
         )
-        return Link(site, initiator=True, peer=Peer("the runtime")), gate
+        return Link(site, initiator=True, peer=Peer("the runtime"), config=self._mux), gate
 
     async def _stay(self, link: Link, gate: Gate, name: str, timeout: float) -> None:
         request = RegisterPluginRequest()

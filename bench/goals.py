@@ -1,0 +1,54 @@
+"""What plugmux is to reach, as ratios within one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["GOALS", "Goal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One bound on a ratio, or on a difference, of two figures.
+
+    Args:
+        what: for a person.
+        ours: work, system and figure, as three words.
+        theirs: the same, of whom we compare with.
+        sign: on which side of the bound the ratio is to be.
+        bound: the bound.
+        by: `"ratio"`, or `"difference"`.
+    """
+
+    what: str
+    ours: str
+    theirs: str
+    sign: Literal["<=", ">="]
+    bound: float
+    by: Literal["ratio", "difference"] = "ratio"
+
+
+GOALS = (
+    Goal("unary, serial, to grpc.aio", "unary-serial plugmux p50_us", "unary-serial grpc-aio p50_us", "<=", 0.55),
+    Goal("unary, serial, to the Go pair", "unary-serial plugmux p50_us", "unary-serial go-pair p50_us", "<=", 1.0),
+    Goal("unary, 16 in flight, to grpc.aio", "unary-16 plugmux per_s", "unary-16 grpc-aio per_s", ">=", 2.0),
+    Goal("unary, 16 in flight, to the Go pair", "unary-16 plugmux per_s", "unary-16 go-pair per_s", ">=", 1.2),
+    Goal("uvloop, serial, to the Go pair", "unary-serial plugmux-uvloop p50_us", "unary-serial go-pair p50_us", "<=", 0.75),
+    Goal("uvloop, 16 in flight, to the Go pair", "unary-16 plugmux-uvloop per_s", "unary-16 go-pair per_s", ">=", 1.5),
+    Goal("unary, 64 KiB, to grpc.aio", "unary-64k plugmux per_s", "unary-64k grpc-aio per_s", ">=", 1.5),
+    Goal("unary, 1 MiB, to grpc.aio", "unary-1m plugmux per_s", "unary-1m grpc-aio per_s", ">=", 1.5),
+    Goal("server stream, 100 B, to grpc.aio", "stream-100b plugmux per_s", "stream-100b grpc-aio per_s", ">=", 3.0),
+    Goal("server stream, 64 KiB, to grpc.aio", "stream-64k plugmux per_s", "stream-64k grpc-aio per_s", ">=", 2.0),
+    Goal("client stream, 64 KiB, to grpc.aio", "upload-64k plugmux per_s", "upload-64k grpc-aio per_s", ">=", 2.0),
+    Goal("raw stream, same window as Go yamux", "raw-bulk plugmux per_s", "raw-bulk go-yamux per_s", ">=", 1.3),
+    Goal("raw stream, grown window, to Go yamux", "raw-bulk-grown plugmux per_s", "raw-bulk-grown go-yamux per_s", ">=", 2.0),
+    Goal("raw stream, grown window, to the floor", "raw-bulk-grown plugmux per_s", "raw-bulk floor per_s", ">=", 0.5),
+    Goal("p99 under a bulk, to idle", "small-under-bulk plugmux p99_us", "small-under-bulk plugmux base_p99_us", "<=", 5.0),
+    Goal("Python host, Go plugin, to the Go pair", "host-to-go-plugin plugmux p50_us", "unary-serial go-pair p50_us", "<=", 1.0),
+    Goal("launch, to a bare interpreter", "launch plugmux p50_us", "launch floor p50_us", "<=", 1.5),
+    Goal("import plugmux, to asyncio", "import plugmux p50_us", "import plugmux base_p50_us", "<=", 1.5),
+    Goal("memory of a plugin over bare, MiB", "memory plugmux mib", "memory plugmux base_mib", "<=", 12.0, "difference"),
+    Goal("a call at 100 plugins, to 1", "plugins-100 plugmux p50_us", "plugins-100 plugmux base_p50_us", "<=", 1.15),
+    Goal("a call at 10,000 idle streams, to 0", "idle-streams plugmux p50_us", "idle-streams plugmux base_p50_us", "<=", 1.15),
+)  # fmt: skip

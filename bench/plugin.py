@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""The benchmark's service as a plugin in Python: with `uvloop` on that, with `held` with windows that do not grow."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+from bench.v1.bench_connect import BenchService
+from bench.v1.bench_pb2 import Chunk, DownloadRequest, EchoRequest, EchoResponse, UploadResponse
+
+from plugmux import Plugin
+from plugmux.connect import Context
+from plugmux.yamux import Config
+
+
+class Service(BenchService):
+    async def echo(self, request: EchoRequest, context: Context) -> EchoResponse:
+        return EchoResponse(payload=request.payload)
+
+    async def download(self, request: DownloadRequest, context: Context) -> AsyncIterator[Chunk]:
+        chunk = Chunk(payload=bytes(request.size))
+        for _ in range(request.count):
+            yield chunk
+
+    async def upload(self, requests: AsyncIterator[Chunk], context: Context) -> UploadResponse:
+        response = UploadResponse()
+        async for chunk in requests:
+            response.count += 1
+            response.bytes += len(chunk.payload)
+        return response
+
+
+async def sink(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes all that comes, and says at the end how much it was."""
+    arrived = 0
+    while data := await reader.read(1024 * 1024):
+        arrived += len(data)
+    writer.write(arrived.to_bytes(8, "big"))
+    writer.write_eof()
+
+
+if __name__ == "__main__":
+    loop_factory = None
+    if "uvloop" in sys.argv:
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    mux = Config(max_stream_window_size=256 * 1024) if "held" in sys.argv else None
+    Plugin(Service(), version="v1.0.0", streams={"sink": sink}, mux=mux).run(loop_factory=loop_factory)

@@ -1,0 +1,225 @@
+"""plugmux: a Python host and its plugins; with `-uvloop`, both on uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bench.v1.bench_connect import BenchClient
+from bench.v1.bench_pb2 import Chunk, DownloadRequest, EchoRequest
+
+from measure import KIB64, Bench, Call, achunks, alternate, arguments, percentiles
+from plugmux import Launch, Runtime
+from plugmux.yamux import Config
+
+HERE = Path(__file__).parents[1]
+PLUGIN = (sys.executable, str(HERE / "plugin.py"))
+GO_PLUGIN = (str(HERE.parent / "bin" / "bench-plugin"),)
+BULK = 2048  # messages of 64 KiB: 128 MiB
+SAME_WINDOW = Config(max_stream_window_size=256 * 1024)
+MANY_PLUGINS = 100
+IDLE_STREAMS = 10_000
+LAUNCHES = 10
+
+
+@asynccontextmanager
+async def runtime_of(command: Sequence[str], count: int = 1, mux: Config | None = None) -> AsyncIterator[Runtime]:
+    """A runtime with one plugin, or with many; "bench" is the one that is called."""
+    names = ["bench", *(f"other{n}" for n in range(1, count))]
+    launches = [Launch(command, name=name, timeout=60) for name in names]
+    async with Runtime(launches, mux=mux) as runtime:
+        for plugin in runtime.plugins():
+            if plugin.error is not None:
+                raise plugin.error
+        yield runtime
+
+
+def echo_of(runtime: Runtime) -> Call:
+    """A unary call of the plugin."""
+    client = runtime.client(BenchClient, plugin="bench")
+
+    async def echo(payload: bytes) -> None:
+        response = await client.echo(EchoRequest(payload=payload))
+        assert len(response.payload) == len(payload)
+
+    return echo
+
+
+async def pour(runtime: Runtime, count: int, size: int) -> None:
+    """Move a bulk through a raw stream, and hear how much has arrived."""
+    link = runtime.plugin("bench").link
+    assert link is not None
+    reader, writer = await link.open_stream("sink")
+    chunk = bytes(size)
+    for _ in range(count):
+        writer.write(chunk)
+        await writer.drain()
+    writer.write_eof()
+    assert int.from_bytes(await reader.readexactly(8), "big") == count * size
+    writer.close()
+
+
+async def rpc(bench: Bench, plugin: Sequence[str]) -> None:
+    async with runtime_of(plugin) as runtime:
+        client = runtime.client(BenchClient, plugin="bench")
+
+        async def download(count: int, size: int) -> None:
+            arrived = 0
+            async for chunk in client.download(DownloadRequest(count=count, size=size)):
+                arrived += len(chunk.payload)
+            assert arrived == count * size
+
+        async def upload(count: int, size: int) -> None:
+            response = await client.upload(achunks(count, size, Chunk))
+            assert response.bytes == count * size
+
+        await bench.rpc(echo_of(runtime), download, upload)
+
+
+async def bulk(bench: Bench, plugin: Sequence[str]) -> None:
+    for work, config in (("raw-bulk", SAME_WINDOW), ("raw-bulk-grown", Config())):
+        if bench.wants(work):
+            held = [*plugin, "held"] if work == "raw-bulk" else plugin
+            async with runtime_of(held, mux=config) as runtime:
+                await bench.stream(work, BULK, KIB64, lambda count, size: pour(runtime, count, size))
+
+
+async def small_under_bulk(bench: Bench, plugin: Sequence[str]) -> None:
+    """The tail of small calls while a bulk stream saturates their link, beside the same tail on an idle link."""
+    if not bench.wants("small-under-bulk"):
+        return
+    async with runtime_of(plugin) as runtime:
+        echo = echo_of(runtime)
+        await alternate(bench.seconds / 4, echo)
+        (idle,) = await alternate(bench.seconds, echo)
+
+        async def saturate() -> None:
+            while True:
+                await pour(runtime, BULK, KIB64)
+
+        task = asyncio.create_task(saturate())
+        await alternate(bench.seconds / 4, echo)
+        (busy,) = await alternate(bench.seconds, echo)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        base = percentiles(idle)
+        bench.row("small-under-bulk", **percentiles(busy), base_p50_us=base["p50_us"], base_p99_us=base["p99_us"])
+
+
+async def host_to_go(bench: Bench) -> None:
+    if bench.wants("host-to-go-plugin"):
+        async with runtime_of(GO_PLUGIN) as runtime:
+            await bench.calls("host-to-go-plugin", 1, 100, echo_of(runtime))
+
+
+async def many_plugins(bench: Bench) -> None:
+    """A call to one plugin of many, beside the same call to one that is alone."""
+    if not bench.wants("plugins-100"):
+        return
+    async with runtime_of(GO_PLUGIN) as alone, runtime_of(GO_PLUGIN, MANY_PLUGINS) as crowd:
+        few, many = await alternate(2 * bench.seconds, echo_of(alone), echo_of(crowd))
+        bench.row("plugins-100", **percentiles(many), base_p50_us=percentiles(few)["p50_us"])
+
+
+async def idle_streams(bench: Bench, plugin: Sequence[str]) -> None:
+    """A call beside many idle streams on the same link, beside the same call on an empty one."""
+    if not bench.wants("idle-streams"):
+        return
+    async with runtime_of(plugin) as empty, runtime_of(plugin) as full:
+        link = full.plugin("bench").link
+        assert link is not None
+        streams = [await link.open_stream("sink") for _ in range(IDLE_STREAMS)]
+        without, beside = await alternate(2 * bench.seconds, echo_of(empty), echo_of(full))
+        bench.row("idle-streams", **percentiles(beside), base_p50_us=percentiles(without)["p50_us"], n=len(streams))
+        for _, writer in streams:
+            writer.close()
+
+
+async def launch(bench: Bench, plugin: Sequence[str]) -> None:
+    if not bench.wants("launch"):
+        return
+    took = []
+    async with Runtime() as runtime:
+        for number in range(LAUNCHES):
+            begin = time.perf_counter()
+            await runtime.launch(Launch(plugin, name=f"bench{number}"))
+            took.append(time.perf_counter() - begin)
+            await runtime.plugin(f"bench{number}").stop()
+    bench.row("launch", p50_us=percentiles(took)["p50_us"], n=LAUNCHES)
+
+
+def imports(bench: Bench) -> None:
+    """The time that an import takes in a new interpreter."""
+    if bench.wants("import"):
+        bench.row("import", p50_us=import_time("plugmux"), base_p50_us=import_time("asyncio"))
+
+
+def import_time(module: str) -> float:
+    """The median of a number of imports, in microseconds."""
+    program = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    took = [
+        float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout)
+        for _ in range(LAUNCHES)
+    ]
+    return percentiles(took)["p50_us"]
+
+
+async def memory(bench: Bench, plugin: Sequence[str]) -> None:
+    """What a plugin that has been called takes, beside an interpreter that has imported protobuf alone."""
+    if not bench.wants("memory"):
+        return
+    async with runtime_of(plugin) as runtime:
+        await echo_of(runtime)(bytes(100))
+        pid = runtime.plugin("bench").pid
+        assert pid is not None
+        with subprocess.Popen(
+            [sys.executable, "-c", "import google.protobuf.message, sys; print(flush=True); sys.stdin.read()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as bare:
+            assert bare.stdout is not None
+            bare.stdout.readline()
+            bench.row("memory", mib=resident(pid), base_mib=resident(bare.pid))
+            bare.communicate()
+
+
+def resident(pid: int) -> float:
+    """A process' resident memory, in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"process {pid} has no resident memory")
+
+
+async def measure(bench: Bench, plugin: Sequence[str]) -> None:
+    await rpc(bench, plugin)
+    await bulk(bench, plugin)
+    await small_under_bulk(bench, plugin)
+    if bench.system == "plugmux":
+        await host_to_go(bench)
+        await launch(bench, plugin)
+        await memory(bench, plugin)
+        await many_plugins(bench)
+        await idle_streams(bench, plugin)
+        imports(bench)
+
+
+def main() -> None:
+    bench, given = arguments("plugmux", uvloop="run host and plugin on uvloop")
+    if not given.uvloop:
+        asyncio.run(measure(bench, PLUGIN))
+        return
+    import uvloop
+
+    bench = Bench("plugmux-uvloop", bench.works, bench.seconds)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(measure(bench, [*PLUGIN, "uvloop"]))
+
+
+if __name__ == "__main__":
+    main()
