@@ -24,7 +24,7 @@ from echo.v1.echo_pb2 import (
 )
 
 from links import linked
-from plugmux.connect import App, Code, RpcError
+from plugmux.connect import App, Code, Context, RpcError
 from test_calls import Echo
 
 HERE = Path(__file__).parent
@@ -90,6 +90,41 @@ async def test_cancelling_or_leaving_a_call_cancels_its_handler_and_spares_the_l
         await client.say(SayRequest(text="sleep"), timeout=0.02)
     assert caught.value.code is Code.DEADLINE_EXCEEDED
     assert (await client.say(SayRequest(text="alive"))).text == "alive"
+
+
+async def test_a_handler_whose_caller_has_left_may_clean_up() -> None:
+    started, cleaned = asyncio.Event(), asyncio.Event()
+
+    class Tidy(Echo):
+        async def chat(self, requests: AsyncIterator[ChatRequest], context: Context) -> AsyncIterator[ChatResponse]:
+            try:
+                async for _ in requests:
+                    started.set()
+                yield ChatResponse()
+            finally:
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                cleaned.set()
+
+    async with linked(App([Tidy()])) as transport, EchoClient(transport).chat() as call:
+        await call.send(ChatRequest())
+        await started.wait()
+        await call.aclose()
+        await cleaned.wait()
+
+
+async def test_a_call_whose_link_goes_down_says_that_it_may_have_been_done(service: Echo) -> None:
+    async with linked(App([service])) as transport:
+        unary = asyncio.ensure_future(EchoClient(transport).say(SayRequest(text="sleep")))
+        await service.started.wait()
+        stream = EchoClient(transport).count(CountRequest(to=1000))
+        assert (await anext(stream)).number == 1
+    with pytest.raises(RpcError, match="the peer may have acted on it") as caught:
+        await unary
+    assert (caught.value.code, caught.value.sent) == (Code.UNAVAILABLE, True)
+    with pytest.raises(RpcError) as caught:
+        [reply async for reply in stream]
+    assert (caught.value.code, caught.value.sent) == (Code.UNAVAILABLE, True)
 
 
 async def test_a_link_that_has_ended_makes_calls_unavailable_and_tells_that_nothing_was_sent(service: Echo) -> None:

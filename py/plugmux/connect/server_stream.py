@@ -43,7 +43,7 @@ async def while_connected(work: Awaitable[T], left: Callable[[], Awaitable[bool]
 
     async def watch() -> None:
         nonlocal gone
-        if await left():
+        if await left() and task.cancelling() == before:  # once only, or it would cut the handler's cleaning up short
             gone = True
             task.cancel()
 

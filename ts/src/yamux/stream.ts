@@ -141,6 +141,9 @@ export class MuxStream extends Duplex {
   override _destroy(error: Error | null, callback: Callback): void {
     this.#carrier.release(this, error !== null || this.state.sending === "open");
     callback(error);
+    const drained = this.#drained; // Whoever waits for a write to go out must hear that it never will.
+    this.#drained = undefined;
+    drained?.(error ?? new Error("the stream was closed before all that was written had gone out"));
   }
 
   #report(): void {

@@ -1,0 +1,70 @@
+#!/usr/bin/env node
+/** A plugin that tells its host what becomes of its handlers; tests/interop/probe/probe.py says how. */
+
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import type { Duplex } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { Client } from "@connectrpc/connect";
+import { type Host, plugin } from "plugmux";
+import { AuditService, KeyValueService } from "../../../../examples/gen/ts/kv/v1/kv_pb.js";
+
+let audit: Client<typeof AuditService>;
+
+const record = (event: string): Promise<unknown> => audit.record({ plugin: "probe", event });
+
+/** Waits to be cancelled, and tells the host when it begins and ends. */
+async function wait(what: string, signal: AbortSignal): Promise<void> {
+  await record(`${what} begins`);
+  if (!signal.aborted) await once(signal, "abort");
+  await record(`${what} ends`);
+}
+
+async function sayHello(host: Host, name: string): Promise<Buffer> {
+  let stream: Duplex;
+  try {
+    stream = await host.openStream(name);
+  } catch (error) {
+    return Buffer.from(`refused: ${String(error)}`);
+  }
+  stream.end("hello");
+  return Buffer.concat(await stream.toArray());
+}
+
+await plugin({
+  version: "v1.0.0",
+  services(router, host) {
+    audit = host.client(AuditService);
+    router.service(KeyValueService, {
+      async get({ key }, { signal, timeoutMs }) {
+        const [what, name = ""] = key.split(" ");
+        if (what === "wait") await wait("get", signal);
+        if (what === "forward") await audit.record({ plugin: "probe", event: "forward" }, { signal });
+        if (what === "time") return { value: Buffer.from(String(timeoutMs() ?? "none")) };
+        if (what === "open") return { value: await sayHello(host, name) };
+        return { value: Buffer.from(key) };
+      },
+      async *watch({ key }, { signal }) {
+        yield { value: Buffer.from("first") };
+        if (key === "wait") return wait("watch", signal);
+        try {
+          while (!signal.aborted) yield { value: Buffer.alloc(65536) };
+        } finally {
+          await record("flood ends");
+        }
+      },
+    });
+  },
+  streams: {
+    echo: (stream) => pipeline(stream, stream, { end: false }),
+    async sha256(stream) {
+      const digest = createHash("sha256");
+      for await (const data of stream.iterator({ destroyOnReturn: false })) digest.update(data as Buffer);
+      stream.write(digest.digest("hex"));
+    },
+    async reset(stream) {
+      await once(stream, "readable");
+      throw new Error("reset, as the test wants it");
+    },
+  },
+});

@@ -1,0 +1,73 @@
+"""The probe: the same plugin in three languages, and the host that hears what becomes of its handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from kv.v1.kv_connect import AuditService, KeyValueClient
+from kv.v1.kv_pb2 import RecordRequest, RecordResponse
+
+from plugmux import Launch, Runtime
+from plugmux.connect import Context
+from plugmux.link import Link
+
+from .tools import ROOT, go_build, npm_build, tool
+
+
+def probe_command(language: str) -> list[str]:
+    """The probe of a language, built."""
+    if language == "python":
+        return [sys.executable, str(ROOT / "tests/interop/probe/probe.py")]
+    if language == "go":
+        return [go_build("tests/interop/go", "./probe", "probe")]
+    npm_build("ts", "tests/interop/ts")
+    return [tool("node"), str(ROOT / "tests/interop/ts/dist/tests/interop/ts/src/probe.js")]
+
+
+class Audit(AuditService):
+    """Hears what the probe reports; an event called "forward" is answered never."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[str] = asyncio.Queue()
+
+    async def record(self, request: RecordRequest, context: Context) -> RecordResponse:
+        if request.event == "forward":
+            await self.events.put("forward begins")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await self.events.put("forward ends")
+        await self.events.put(request.event)
+        return RecordResponse()
+
+
+class Probe:
+    """A running probe."""
+
+    def __init__(self, runtime: Runtime, audit: Audit, language: str) -> None:
+        self.runtime = runtime
+        self.kv = runtime.client(KeyValueClient)
+        self.events = audit.events
+        self.language = language
+
+    @property
+    def link(self) -> Link:
+        link = self.runtime.plugin("probe").link
+        assert link is not None
+        return link
+
+
+@asynccontextmanager
+async def running(language: str) -> AsyncIterator[Probe]:
+    """Run the probe of a language."""
+    audit = Audit()
+
+    async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.read()).upper())
+
+    launch = Launch(probe_command(language), name="probe", timeout=20)
+    async with Runtime([launch], services=[audit], streams={"shout": shout}) as runtime:
+        yield Probe(runtime, audit, language)
