@@ -30,8 +30,8 @@ BELOW = {
     "site": BASE | {"connect"},
     "servable": BASE | {"connect"},
     "link": BASE | {"yamux", "http", "pipes", "site"},
-    "plugin": BASE | {"connect", "http", "yamux", "link", "site", "servable"},
-    "runtime": BASE | {"connect", "http", "yamux", "link", "site", "servable"},
+    "plugin": BASE | {"connect", "services", "http", "yamux", "link", "site", "servable"},
+    "runtime": BASE | {"connect", "services", "http", "yamux", "link", "site", "servable"},
     "secrets": BASE | {"connect", "runtime", "plugin"},
     "cli": BASE | {"http", "connect", "runtime", "secrets", "plugin"},
 }

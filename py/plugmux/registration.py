@@ -76,6 +76,7 @@ class Registration:
         replica: whether it asks to be one of several plugins with its name.
         capabilities: free names, for programs that choose among plugins.
         labels: free metadata.
+        prints_stacks: whether it prints on stderr, at SIGQUIT, where its threads stand, and goes on.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Registration:
     replica: bool = False
     capabilities: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    prints_stacks: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -145,6 +147,7 @@ class Registration:
             replica=request.replica,
             capabilities=tuple(request.capabilities),
             labels=dict(request.labels),
+            prints_stacks=request.prints_stacks,
         )
 
 

@@ -71,6 +71,8 @@ class Site:
         streams: handlers of raw streams, by the name under which the peer opens them.
         gate: where requests wait until this end is ready; `/health` and `Shutdown` pass it always.
         interceptors: run around every RPC, the first outermost.
+        late: makes further services, each when it is first called, by full name; a service of the same name in
+            `services` goes before.
     """
 
     def __init__(
@@ -81,10 +83,12 @@ class Site:
         streams: Mapping[str, StreamHandler] | None = None,
         gate: Gate | None = None,
         interceptors: Iterable[Interceptor] = (),
+        late: Mapping[str, Callable[[], Service]] | None = None,
     ) -> None:
-        services = tuple(services)
-        self._rpc = App(services, interceptors=tuple(interceptors))
-        self._service_names = frozenset(service.spec.name for service in services)
+        self._interceptors = tuple(interceptors)
+        self._rpc = App(services, interceptors=self._interceptors)
+        self._service_names = {service.spec.name for service in self._rpc.services}
+        self._late = {name: make for name, make in (late or {}).items() if name not in self._service_names}
         self._app = app
         self._streams = dict(streams or {})
         self._gate = gate
@@ -93,7 +97,20 @@ class Site:
         """Take a unary call straight, unless it must wait at the gate."""
         if self._gate is not None and not self._gate.is_open:
             return None
-        return self._rpc.direct(head)
+        call = self._rpc.direct(head)
+        if call is None and self._late and self._has_made(head.path):
+            return self._rpc.direct(head)
+        return call
+
+    def _has_made(self, path: str) -> bool:
+        """Make the service that a path names, if it is one of those that are made when they are first called."""
+        name = path[1:].partition("/")[0]
+        make = self._late.pop(name, None)
+        if make is None:
+            return False
+        self._rpc = App((*self._rpc.services, make()), interceptors=self._interceptors)
+        self._service_names.add(name)
+        return True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -111,7 +128,7 @@ class Site:
             await answer(send, 200, b"ok")
         elif path.startswith(STREAM_PREFIX):
             await self._serve_stream(scope, send)
-        elif self._app is None or path[1:].partition("/")[0] in self._service_names:
+        elif self._has_made(path) or self._app is None or path[1:].partition("/")[0] in self._service_names:
             await self._rpc(scope, receive, send)
         else:
             await self._app(scope, receive, send)

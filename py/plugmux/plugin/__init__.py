@@ -2,6 +2,7 @@
 
 from .dial import DialError
 from .plugin import Plugin
+from .records import LogHandler
 from .register import RegistrationFailed
 
-__all__ = ["DialError", "Plugin", "RegistrationFailed"]
+__all__ = ["DialError", "LogHandler", "Plugin", "RegistrationFailed"]

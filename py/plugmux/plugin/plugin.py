@@ -14,7 +14,7 @@ import random
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from plugmux_proto.plugins.v1.plugins_connect import PluginService
@@ -32,7 +32,8 @@ from .dial import DialError, connect, dial
 from .register import RegistrationFailed, register
 
 if TYPE_CHECKING:
-    from ..connect import Context, Interceptor
+    from ..connect import Context, Interceptor, Service
+    from ..services.health import Health
     from ..yamux import Config
 
 __all__ = ["Plugin"]
@@ -40,8 +41,11 @@ __all__ = ["Plugin"]
 REGISTRATION_TIMEOUT = 5.0
 FIRST_REDIAL = 0.2
 LONGEST_REDIAL = 10.0
+HEALTH_SERVICE = "grpc.health.v1.Health"
+DIAGNOSTICS_SERVICE = "plugmux.v1.DiagnosticsService"
 
 AnyClient = TypeVar("AnyClient")
+Companion: TypeAlias = Callable[[Link, Gate], AbstractAsyncContextManager[None]]
 Lifespan: TypeAlias = "Callable[[Plugin], AbstractAsyncContextManager[object]]"
 
 
@@ -111,12 +115,33 @@ class Plugin:
             declared.reloadable = configuration.reloadable
         self.registration = Registration.from_request(self._announcement)
         self.configuration_json = ""
+        self.prints_stacks = False
+        self._health: Health | None = None
+        self._beside: list[Companion] = []
         self.transport: ClientTransport = _CurrentLink(self)
         self.link: Link | None = None
         self._lifespan: Lifespan = lifespan or (lambda plugin: nullcontext())
         self._mux = mux
         self._stop = asyncio.Event()
         self.left = asyncio.Event()
+
+    @property
+    def health(self) -> Health:
+        """Tells the runtime whether the plugin and its services are ready: `plugin.health.set("", False)`."""
+        if self._health is None:
+            from ..services.health import Health
+
+            given = [service for service in self._services if isinstance(service, Health)]
+            self._health = given[0] if given else Health(*(service.spec.name for service in self._services))
+        return self._health
+
+    def beside(self, companion: Companion) -> None:
+        """Enter a context manager for every further stay with a runtime; it is left before the link closes.
+
+        Args:
+            companion: called with the link and its gate, which opens when the plugin has registered.
+        """
+        self._beside.append(companion)
 
     def client(self, client_class: Callable[..., AnyClient], **options: Any) -> AnyClient:
         """A client of a service that the runtime serves; it follows the plugin from link to link.
@@ -190,6 +215,7 @@ class Plugin:
             streams=self._streams,
             gate=gate,
             interceptors=self._interceptors,
+            late={HEALTH_SERVICE: lambda: self.health, DIAGNOSTICS_SERVICE: _diagnostics},
         )
         return Link(site, initiator=True, peer=Peer("the runtime"), config=self._mux), gate
 
@@ -197,11 +223,15 @@ class Plugin:
         request = RegisterPluginRequest()
         request.CopyFrom(self._announcement)
         request.name = name
+        request.prints_stacks = self.prints_stacks
         self.link = link
         self.left.clear()
         async with link:
             try:
-                async with self._lifespan(self):
+                async with AsyncExitStack() as beside:
+                    for companion in self._beside:
+                        await beside.enter_async_context(companion(link, gate))
+                    await beside.enter_async_context(self._lifespan(self))
                     response = await register(link, request, timeout)
                     self.configuration_json = response.configuration_json
                     gate.open()
@@ -224,6 +254,12 @@ class Plugin:
                 await self._stop.wait()
         except TimeoutError:
             pass
+
+
+def _diagnostics() -> Service:
+    from .stacks import Diagnostics
+
+    return Diagnostics()
 
 
 class _Shutdown(PluginService):

@@ -21,6 +21,7 @@ __all__ = ["run"]
 
 FAILED = 1
 WRONG_USAGE = 2
+STDERR = 2
 LAST_GRACE = 3.0
 """Seconds that threads which will not end are given before the process ends without them."""
 
@@ -44,6 +45,7 @@ def run(plugin: Plugin, loop_factory: Callable[[], asyncio.AbstractEventLoop] | 
         _explain(plugin)
     if config is not None:
         _keep_from_children(config)
+    plugin.prints_stacks = _print_stacks_at_quit()
     failure: PlugmuxError | None = None
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -82,6 +84,22 @@ def _keep_from_children(config: LaunchConfig) -> None:
         except OSError as error:
             print(f"the launch configuration names descriptor {descriptor}: {error}", file=sys.stderr)
             raise SystemExit(WRONG_USAGE) from None
+
+
+def _print_stacks_at_quit() -> bool:
+    """Let SIGQUIT print on stderr where all threads stand, even while the event loop is blocked.
+
+    Returns:
+        Whether it does: not where the program has a use of its own for the signal, and not on Windows.
+    """
+    import faulthandler
+
+    if not hasattr(faulthandler, "register"):
+        return False
+    if signal.getsignal(signal.SIGQUIT) not in (signal.SIG_DFL, signal.SIG_IGN):
+        return False
+    faulthandler.register(signal.SIGQUIT, file=STDERR, all_threads=True, chain=False)
+    return True
 
 
 def _end_without_stuck_threads(status: int) -> None:

@@ -3,7 +3,7 @@
 from .breaker import BreakerPolicy, Circuit
 from .error import PluginCause, PluginError
 from .events import Event
-from .health import Health
+from .health import Health, HealthPolicy
 from .hosted import HostedPlugin
 from .limits import Limits
 from .listener import ListenError
@@ -19,6 +19,7 @@ __all__ = [
     "Circuit",
     "Event",
     "Health",
+    "HealthPolicy",
     "HostedPlugin",
     "Launch",
     "Limits",

@@ -21,6 +21,7 @@ from .launched import shut_down
 from .reception import Desk, Reception
 from .registry import Registry
 from .state import State
+from .waiting import first
 
 __all__ = ["InProcessPlugin", "SelfStartedPlugin"]
 
@@ -64,20 +65,24 @@ class SelfStartedPlugin(HostedPlugin):
         except (TimeoutError, RegistrationRefused):  # Of a refusal the answer has told.
             await link.close()
             return
+        why = "its link has ended"
         try:
             self.link = link
             self.pid = link.peer.pid
             self.move(State.RUNNING)
-            await link.wait_closed()
+            prober = desk.reception.prober(self, link)
+            await first(link.wait_closed(), prober.hung())
+            if prober.verdict is not None:
+                why = prober.verdict
         finally:
-            self._leave()
+            self._leave(why)
 
-    def _leave(self) -> None:
+    def _leave(self, why: str) -> None:
         self.link = None
         self._registry.remove(self)
         for state in (State.STOPPING, State.STOPPED):
             if self.state.may_become(state):
-                self.move(state, "its link has ended")
+                self.move(state, why)
 
     async def stop(self) -> None:
         """End its stay: Shutdown, then close. Its process is not ours to end."""

@@ -24,6 +24,7 @@ class PluginCause(Enum):
     REFUSED = "correct what the plugin says of itself when it registers"
     NOT_A_PLUGIN = "start a program that serves plugmux; this one writes something else on the link"
     LINK_LOST = "see the plugin's log for why it closed the link"
+    HUNG = "see its stacks in its log for what it waits for"
     FAILING = "see its log for why it fails; calls are let through again after a while"
     UNFIT = "correct the new version, and replace the plugin again"
     DISABLED = "enable it first (plugmux plugins enable NAME)"

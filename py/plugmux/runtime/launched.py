@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from plugmux_proto.plugins.v1.plugins_connect import PluginClient
 from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
@@ -27,6 +26,7 @@ from .reception import Desk, Reception
 from .runner import Run, Runner
 from .source import Launch, Restart
 from .state import State
+from .waiting import first
 
 __all__ = ["LaunchedPlugin", "shut_down"]
 
@@ -176,7 +176,7 @@ class LaunchedPlugin(HostedPlugin):
 
     async def _register(self, process: Run, link: Link, desk: Desk) -> PluginError | None:
         registered = desk.registered
-        await _first(asyncio.wait([registered]), process.wait(), link.wait_closed(), self._stop.wait(), self._timeout)
+        await first(asyncio.wait([registered]), process.wait(), link.wait_closed(), self._stop.wait(), self._timeout)
         if registered.done():
             try:
                 self.registration = registered.result()
@@ -192,9 +192,12 @@ class LaunchedPlugin(HostedPlugin):
         return await self._post_mortem(process, link, "before it had registered")
 
     async def _serve(self, process: Run, link: Link) -> PluginError | None:
-        await _first(process.wait(), link.wait_closed(), self._stop.wait())
+        prober = self._reception.prober(self, link, process)
+        await first(process.wait(), link.wait_closed(), self._stop.wait(), prober.hung())
         if self._stop.is_set():
             return None
+        if prober.verdict is not None:
+            return self._failure(process, PluginCause.HUNG, prober.verdict)
         return await self._post_mortem(process, link, "while it was serving")
 
     async def _post_mortem(self, process: Run, link: Link, when: str) -> PluginError:
@@ -247,18 +250,6 @@ async def _end(process: Run, link: Link, patience: float = 0.0) -> None:
             async with asyncio.timeout(limit):
                 await process.wait()
                 return
-
-
-async def _first(*waiting: Coroutine[Any, Any, Any] | float) -> None:
-    """Wait until one of several is done, or a number of seconds is over."""
-    timeout = next((item for item in waiting if isinstance(item, float | int)), None)
-    tasks = [asyncio.ensure_future(item) for item in waiting if not isinstance(item, float | int)]
-    try:
-        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _jittered(delay: float, policy: Restart) -> float:

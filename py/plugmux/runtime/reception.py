@@ -18,12 +18,16 @@ from ..exchange import ASGIApp
 from ..link import Link, Peer
 from ..registration import BadPattern, Registration, RegistrationRefused, common_protocol_version
 from ..site import Site, StreamHandler
+from .health import HealthPolicy
 from .log_desk import LogDesk
 from .logs import LogBook
+from .prober import Prober, without_keepalive
 
 if TYPE_CHECKING:
     from ..connect import Context, Interceptor, Service
     from ..yamux import Config
+    from .hosted import HostedPlugin
+    from .runner import Run
 
 __all__ = ["Desk", "Reception"]
 
@@ -43,6 +47,7 @@ class Reception:
         protocol_versions: versions of the application's own protocol that the host speaks.
         mux: settings of the links' mux.
         logs: takes what plugins say over the log service.
+        health: when plugins are checked, and what becomes of one that hangs.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Reception:
     protocol_versions: tuple[int, ...] = (1,)
     mux: Config | None = None
     logs: LogBook = field(default_factory=LogBook)
+    health: HealthPolicy = field(default_factory=HealthPolicy)
 
     def open_link(self, peer: Peer, admit: Callable[[Registration], None]) -> tuple[Link, Desk]:
         """A link for a plugin that is about to register.
@@ -73,7 +79,18 @@ class Reception:
             streams=self.streams,
             interceptors=tuple(self.interceptors),
         )
-        return Link(site, initiator=False, peer=peer, config=self.mux), desk
+        config = without_keepalive(self.mux) if self.health.interval else self.mux
+        return Link(site, initiator=False, peer=peer, config=config), desk
+
+    def prober(self, plugin: HostedPlugin, link: Link, run: Run | None = None) -> Prober:
+        """What checks a plugin that has registered.
+
+        Args:
+            plugin: the plugin.
+            link: its link.
+            run: its process, where the runtime has launched it.
+        """
+        return Prober(plugin, link, self.health, self.logs.of(plugin.name), run)
 
     def welcome(self, registration: Registration) -> RegisterPluginResponse:
         """The answer to a registration.
@@ -99,11 +116,12 @@ class Desk(RegisterService):
     """Takes the one registration of a link.
 
     Attributes:
+        reception: what the runtime offers.
         registered: done with the registration, or with the `RegistrationRefused` that was answered.
     """
 
     def __init__(self, reception: Reception, admit: Callable[[Registration], None]) -> None:
-        self._reception = reception
+        self.reception = reception
         self._admit = admit
         self.registered: asyncio.Future[Registration] = asyncio.get_running_loop().create_future()
 
@@ -112,7 +130,7 @@ class Desk(RegisterService):
             raise RpcError(Code.INTERNAL, "cannot rerun registration: this link has registered already")
         try:
             registration = Registration.from_request(request)
-            response = self._reception.welcome(registration)
+            response = self.reception.welcome(registration)
             self._admit(registration)
         except RegistrationRefused as error:
             self.registered.set_exception(error)

@@ -163,8 +163,8 @@ class _Attempts:
         best.breaker.begin()
         return best, best.link
 
-    def _rank(self, plugin: HostedPlugin) -> tuple[bool, int]:
-        return plugin is self._failed, plugin.in_flight
+    def _rank(self, plugin: HostedPlugin) -> tuple[bool, bool, int]:
+        return plugin is self._failed, not plugin.health.takes_calls, plugin.in_flight
 
     async def wait(self) -> tuple[HostedPlugin, Link]:
         """The plugin to call, as soon as there is one.

@@ -24,6 +24,7 @@ from .discovery import find_plugins
 from .error import PluginCause, PluginError
 from .events import Event, event_of
 from .front import Front
+from .health import HealthPolicy
 from .hosted import HostedPlugin
 from .launched import LaunchedPlugin
 from .listener import Listener
@@ -77,6 +78,7 @@ class Runtime:
         retry: when a call that failed may be made again.
         retry_methods: the same for single methods, by path (`"/kv.v1.KeyValueService/Put"`).
         breaker: when calls are kept from a plugin that fails them all.
+        health: when plugins are checked, and what becomes of one that hangs.
         mux: settings of the links' mux.
 
     Raises:
@@ -103,6 +105,7 @@ class Runtime:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- it is frozen
         retry_methods: Mapping[str, RetryPolicy] | None = None,
         breaker: BreakerPolicy = BreakerPolicy(),  # noqa: B008 -- it is frozen
+        health: HealthPolicy = HealthPolicy(),  # noqa: B008 -- it is frozen
         mux: Config | None = None,
     ) -> None:
         if not registration_timeout > 0:
@@ -122,6 +125,7 @@ class Runtime:
             tuple(protocol_versions),
             mux,
             self._logs,
+            health,
         )
         self._starts = asyncio.Semaphore(parallel_starts or 2 * (os.cpu_count() or 1))
         self._breaker = breaker

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from ..connect import Code, Context, Kind, MethodSpec, RpcError, Service, ServiceSpec
+from ..connect import Client, Code, Context, Kind, MethodSpec, RpcError, ServerStream, Service, ServiceSpec
 from .private import message_classes
 
-__all__ = ["Health", "HealthCheckRequest", "HealthCheckResponse"]
+__all__ = ["Health", "HealthCheckRequest", "HealthCheckResponse", "HealthClient"]
 
 _classes = message_classes(
     "grpc/health/v1/health.proto",
@@ -82,3 +82,17 @@ class Health(Service):
                 yield HealthCheckResponse(status=status)
             else:
                 await changed.wait()
+
+
+class HealthClient(Client):
+    """Asks a server after its health."""
+
+    spec = Health.spec
+
+    async def check(self, request: Any, *, timeout: float | None = None) -> Any:
+        """Ask for the status of a service now."""
+        return await self._unary(self.spec.methods[0], request, timeout, None, None)
+
+    def watch(self, request: Any, *, timeout: float | None = None) -> ServerStream[Any]:
+        """Ask for the status of a service now, and at every change."""
+        return self._server_stream(self.spec.methods[1], request, timeout, None, None)

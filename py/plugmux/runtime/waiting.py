@@ -1,0 +1,21 @@
+"""Waiting for the first of several things."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+__all__ = ["first"]
+
+
+async def first(*waiting: Coroutine[Any, Any, Any] | float) -> None:
+    """Wait until one of several is done, or a number of seconds is over."""
+    timeout = next((item for item in waiting if isinstance(item, float | int)), None)
+    tasks = [asyncio.ensure_future(item) for item in waiting if not isinstance(item, float | int)]
+    try:
+        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
