@@ -6,11 +6,15 @@ A decompressor is given a limit, and stops there: a small message that would unp
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from .errors import ConfigError
 
 __all__ = ["NAMES", "Compression", "DecompressedTooLarge", "installed", "named"]
+
+
+PIECE = 8192
+"""How much is fed at once to what may be one of many parts: each hands back what it did not need."""
 
 
 class DecompressedTooLarge(Exception):
@@ -40,19 +44,21 @@ class _Gzip:
         return packer.compress(data) + packer.flush()
 
     def decompress(self, data: bytes, limit: int, /) -> bytes:
-        unpacked = b""
-        while data:  # gzip data may be several members, one after the other
+        unpacked, position = bytearray(), 0
+        while position < len(data):  # gzip data may be several members, one after the other
             unpacker = self._zlib.decompressobj(wbits=31)
-            try:
-                unpacked += unpacker.decompress(data, limit + 1 - len(unpacked))
-            except self._zlib.error as error:
-                raise ValueError(f"not gzip data: {error}") from error
-            if len(unpacked) > limit:
-                raise DecompressedTooLarge
-            if not unpacker.eof:
-                raise ValueError("gzip data that end early")
-            data = unpacker.unused_data
-        return unpacked
+            while not unpacker.eof:
+                piece = data[position : position + PIECE]
+                if not piece:
+                    raise ValueError("gzip data that end early")
+                try:
+                    unpacked += unpacker.decompress(piece, limit + 1 - len(unpacked))
+                except self._zlib.error as error:
+                    raise ValueError(f"not gzip data: {error}") from error
+                if len(unpacked) > limit:
+                    raise DecompressedTooLarge
+                position += len(piece) - len(unpacker.unused_data)
+        return bytes(unpacked)
 
 
 class _Brotli:
@@ -105,9 +111,22 @@ class _Zstandard:
                     unpacked += piece
                     if len(unpacked) > limit:
                         raise DecompressedTooLarge
+            self._check_end(decompressor, data)
         except self._zstandard.ZstdError as error:
             raise ValueError("not zstd data") from error
         return unpacked
+
+    def _check_end(self, decompressor: Any, data: bytes) -> None:
+        """Make sure that the last frame is whole, which the reader does not say; the size is known to be in bounds."""
+        position = 0
+        while position < len(data):
+            frame = decompressor.decompressobj()
+            while not frame.eof:
+                piece = data[position : position + PIECE]
+                if not piece:
+                    raise ValueError("zstd data that end early")
+                frame.decompress(piece)
+                position += len(piece) - len(frame.unused_data)
 
 
 _MAKERS: dict[str, Callable[[], Compression]] = {"gzip": _Gzip, "br": _Brotli, "zstd": _Zstandard}

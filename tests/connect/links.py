@@ -15,6 +15,13 @@ from plugmux.yamux import Mux
 @asynccontextmanager
 async def linked(app: Any) -> AsyncIterator[StreamClient]:
     """Serve the app at one end of a link; gives the client at the other."""
+    async with joined(app) as mux:
+        yield StreamClient(mux.open)
+
+
+@asynccontextmanager
+async def joined(app: Any) -> AsyncIterator[Mux]:
+    """Serve the app at one end of a link; gives the mux at the other."""
     near, far = Mux(client=True), Mux(client=False)
     server = Server(app)
     await server.startup()
@@ -24,7 +31,7 @@ async def linked(app: Any) -> AsyncIterator[StreamClient]:
         sock.setblocking(False)
         await loop.create_unix_connection(lambda mux=mux: mux, sock=sock)  # type: ignore[misc]
     try:
-        yield StreamClient(near.open)
+        yield near
     finally:
         await near.close()
         await far.close()

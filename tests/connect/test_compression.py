@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
+import contextlib
+import random
+import tracemalloc
 
 import pytest
 from echo.v1.echo_connect import EchoClient
 from echo.v1.echo_pb2 import CountRequest, SayRequest, SumRequest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from memory import MemoryTransport
 from plugmux.compression import NAMES, DecompressedTooLarge, installed, named
@@ -16,6 +20,7 @@ from plugmux.errors import ConfigError
 from test_calls import Echo
 
 DATA = b"all the same " * 1000
+NOISE = random.Random(1).randbytes(100_000)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -29,8 +34,14 @@ def test_data_come_out_as_they_went_in(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_decompression_stops_at_the_limit(name: str) -> None:
     compression = named(name)
-    with pytest.raises(DecompressedTooLarge):
-        compression.decompress(compression.compress(bytes(1 << 24)), 1000)
+    bomb = compression.compress(bytes(1 << 24))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DecompressedTooLarge):
+            compression.decompress(bomb, 1000)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
     with pytest.raises(DecompressedTooLarge):
         compression.decompress(compression.compress(DATA), len(DATA) - 1)
 
@@ -41,17 +52,39 @@ def test_what_is_not_compressed_data_is_refused(name: str) -> None:
         named(name).decompress(b"\x00garbage", 1000)
 
 
-@pytest.mark.parametrize("name", ["gzip", "br"])
+@pytest.mark.parametrize("name", NAMES)
 def test_data_that_end_early_are_refused(name: str) -> None:
     compression = named(name)
-    with pytest.raises(ValueError, match="end early"):
-        compression.decompress(compression.compress(DATA)[:-5], len(DATA))
+    packed = compression.compress(NOISE)
+    for size in (1, len(packed) // 2, len(packed) - 1):
+        with pytest.raises(ValueError, match="end early"):
+            compression.decompress(packed[:size], len(NOISE))
 
 
-def test_gzip_of_several_members_is_one() -> None:
-    assert named("gzip").decompress(gzip.compress(b"one") + gzip.compress(b"two"), 6) == b"onetwo"
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_data_of_several_parts_are_one(name: str) -> None:
+    compression = named(name)
+    packed = compression.compress(b"one") + compression.compress(b"two")
+    assert compression.decompress(packed, 6) == b"onetwo"
     with pytest.raises(DecompressedTooLarge):
-        named("gzip").decompress(gzip.compress(b"one") + gzip.compress(b"two"), 5)
+        compression.decompress(packed, 5)
+    with pytest.raises(ValueError, match="end early"):
+        compression.decompress(packed[:-1], 6)
+    many = compression.compress(b"") * 20_000 + compression.compress(NOISE)
+    assert compression.decompress(many, len(NOISE)) == NOISE
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(noise=st.binary(max_size=300), cut=st.integers(0, 300), flip=st.integers(0, 300), limit=st.integers(0, 400))
+def test_arbitrary_data_unpack_within_the_limit_or_are_refused(
+    name: str, noise: bytes, cut: int, flip: int, limit: int
+) -> None:
+    compression = named(name)
+    damaged = bytearray(compression.compress(noise))
+    damaged[flip % len(damaged)] ^= 1 + cut % 255
+    for data in (noise, bytes(damaged), bytes(damaged[:cut]) + noise):
+        with contextlib.suppress(ValueError, DecompressedTooLarge):
+            assert len(compression.decompress(data, limit)) <= limit
 
 
 @pytest.mark.parametrize(
