@@ -9,11 +9,11 @@ export PYTHONPATH := $(CURDIR)/examples/gen/python:$(CURDIR)/bench:$(CURDIR)/ben
 export PLUGMUX_PREBUILT := 1
 
 BENCH      := .venv-bench/bin
-GO_MODULES := . tests/interop/go tests/interop/yamux/peer tests/connect/go bench/peers
-TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/connectconformance examples/ts-plugin/dist/ts-plugin
+GO_MODULES := . tests/interop/go tests/faults/plugins/go tests/interop/yamux/peer tests/connect/go bench/peers
+TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/go-faulty bin/connectconformance examples/ts-plugin/dist/ts-plugin
 
 GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*.go' 2>/dev/null) go.mod go.sum
-TS_SOURCES := $(shell find ts/src gen/ts examples/gen/ts examples/ts-plugin tests/interop/ts -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
+TS_SOURCES := $(shell find ts/src gen/ts examples/gen/ts examples/ts-plugin tests/interop/ts tests/faults/plugins/ts -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help bench profile demo test lint generate conformance interop faults docs baseline wheel clean
@@ -106,6 +106,10 @@ bin/go-plugin: $(GO_SOURCES) | has-go
 bin/go-host: $(GO_SOURCES) $(wildcard tests/interop/go/*.go) | has-go
 	@echo "building $@"
 	@go -C tests/interop/go build -o $(CURDIR)/$@ .
+
+bin/go-faulty: $(GO_SOURCES) $(wildcard tests/faults/plugins/go/*.go) | has-go
+	@echo "building $@"
+	@go -C tests/faults/plugins/go build -o $(CURDIR)/$@ .
 
 bin/protoc-gen-go: go.mod | has-go
 	go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12

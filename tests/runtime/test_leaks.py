@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from pathlib import Path
 
 from plugmux import Runtime
+from support.census import Census
 from support.programs import script
 
 ROUNDS = 50
@@ -21,27 +20,12 @@ MINIMAL = """
 """
 
 
-def children() -> set[str]:
-    me = os.getpid()
-    return {pid for pid in os.listdir("/proc") if pid.isdigit() and _parent(pid) == me}
-
-
-def _parent(pid: str) -> int | None:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return int(file.read().rpartition(")")[2].split()[1])
-    except OSError:
-        return None
-
-
 async def test_200_launches_and_shutdowns_leave_no_process_no_descriptor_and_no_task(tmp_path: Path) -> None:
     programs = [script(tmp_path, f"minimal{n}", MINIMAL) for n in range(PLUGINS)]
     async with Runtime(programs[:1]):
         pass
-    fds, processes, tasks = len(os.listdir("/proc/self/fd")), children(), len(asyncio.all_tasks())
+    before = Census.take()
     for _ in range(ROUNDS):
         async with Runtime(programs) as runtime:
             assert [plugin.error for plugin in runtime.plugins()] == [None] * PLUGINS
-    assert len(os.listdir("/proc/self/fd")) == fds
-    assert children() == processes
-    assert len(asyncio.all_tasks()) == tasks
+    assert Census.take() == before

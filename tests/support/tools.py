@@ -6,6 +6,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,3 +61,14 @@ def ts_host() -> list[str]:
     """The TypeScript host; the plugin's command follows."""
     npm_build("ts", "tests/interop/ts")
     return [tool("node"), str(ROOT / "tests/interop/ts/dist/tests/interop/ts/src/host.js")]
+
+
+def faulty_plugin(language: str, *arguments: str) -> list[str]:
+    """The plugin that misbehaves as it is told, in a language of three."""
+    plugins = ROOT / "tests/faults/plugins"
+    if language == "python":
+        return [sys.executable, str(plugins / "faulty.py"), *arguments]
+    if language == "go":
+        return [go_build("tests/faults/plugins/go", ".", "go-faulty"), *arguments]
+    npm_build("ts", "tests/faults/plugins/ts")
+    return [tool("node"), str(plugins / "ts/dist/tests/faults/plugins/ts/src/main.js"), *arguments]

@@ -187,8 +187,6 @@ class LaunchedPlugin(HostedPlugin):
             return None
         if process.running and not link.closed:
             return self._failure(process, PluginCause.LATE, f"it did not register within {self._timeout:g} s")
-        if isinstance(link.reason, ProtocolViolation):
-            return self._failure(process, PluginCause.NOT_A_PLUGIN, f"it broke the protocol: {link.reason}")
         return await self._post_mortem(process, link, "before it had registered")
 
     async def _serve(self, process: Run, link: Link) -> PluginError | None:
@@ -201,12 +199,13 @@ class LaunchedPlugin(HostedPlugin):
         return await self._post_mortem(process, link, "while it was serving")
 
     async def _post_mortem(self, process: Run, link: Link, when: str) -> PluginError:
+        broken = isinstance(link.reason, ProtocolViolation)
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_TIME):
                 await process.wait()
-        if not process.running:
+        if not process.running and not (broken and process.exit_code == 0):  # It ends well when it is cut off for it.
             return self._ended(process, when)
-        if isinstance(link.reason, ProtocolViolation):
+        if broken:
             return self._failure(process, PluginCause.NOT_A_PLUGIN, f"it broke the protocol {when}: {link.reason}")
         return self._failure(process, PluginCause.LINK_LOST, f"it closed its link {when}, and did not end")
 

@@ -1,0 +1,15 @@
+module plugmux.dev/tests/faults
+
+go 1.26.0
+
+replace plugmux.dev => ../../../..
+
+require (
+	connectrpc.com/connect v1.21.1
+	plugmux.dev v0.0.0-00010101000000-000000000000
+)
+
+require (
+	github.com/hashicorp/yamux v0.1.2 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
+)

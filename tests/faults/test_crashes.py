@@ -1,0 +1,114 @@
+"""A plugin that ends or loses its link in any way is told of, ended and started again; nobody else notices."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from plugmux import Launch, PluginCause, State
+from plugmux.connect import Code, RpcError
+from support.tools import faulty_plugin
+from support.ward import AT_ONCE, LANGUAGES, Ward, ward
+
+
+async def kill(test: Ward) -> None:
+    call = await test.asking("hang")
+    assert test.plugin.pid is not None
+    os.kill(test.plugin.pid, signal.SIGKILL)
+    await call
+
+
+def ask(key: str) -> Callable[[Ward], Awaitable[object]]:
+    return lambda test: test.ask(key)
+
+
+@dataclass(frozen=True)
+class Crash:
+    """What is done to a plugin, and what is then told of it."""
+
+    provoke: Callable[[Ward], Awaitable[object]]
+    cause: PluginCause
+    told: str
+    exit_code: int | None = None
+    signal_number: int | None = None
+
+
+CRASHES = {
+    "killed": Crash(kill, PluginCause.EXITED, "was ended by SIGKILL while it was serving", signal_number=9),
+    "exit during a call": Crash(
+        ask("exit"), PluginCause.EXITED, "exited with status 7 while.*on my way out", exit_code=7
+    ),
+    "garbage on the link": Crash(ask("garbage"), PluginCause.NOT_A_PLUGIN, "broke the protocol"),
+    "half a frame, then death": Crash(ask("halfframe"), PluginCause.EXITED, "SIGKILL", signal_number=9),
+    "link closed, process alive": Crash(ask("unlink"), PluginCause.LINK_LOST, "closed its link .* did not end"),
+    "deaf to SIGTERM": Crash(ask("unlink deaf"), PluginCause.LINK_LOST, "closed its link .* did not end"),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("crash", CRASHES.values(), ids=CRASHES)
+async def test_a_crash_is_told_to_the_call_in_flight_and_the_plugin_runs_again(crash: Crash, language: str) -> None:
+    async with ward(Launch(faulty_plugin(language), restart=AT_ONCE, timeout=20)) as test:
+        first = test.plugin.pid
+        with pytest.raises(RpcError) as caught:
+            await crash.provoke(test)
+        assert caught.value.code is Code.UNAVAILABLE
+        assert "plugin 'faulty': it " in caught.value.message
+        assert re.search(crash.told, caught.value.message, re.DOTALL)
+        await test.until(State.RUNNING)
+        assert await test.ask("pid") == str(test.plugin.pid)
+        assert test.plugin.pid != first
+        assert (test.plugin.error, test.plugin.restarts) == (None, 1)
+        assert test.states == [State.CRASHED, State.BACKING_OFF, State.STARTING, State.REGISTERING, State.RUNNING]
+        error = test.events[0].error
+        assert error is not None
+        assert error.cause is crash.cause
+        if crash.cause is PluginCause.EXITED:
+            assert (error.exit_code, error.signal_number) == (crash.exit_code, crash.signal_number)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_an_exit_during_registration_is_final(language: str) -> None:
+    async with ward(Launch(faulty_plugin(language, "exit-registering"), timeout=20)) as test:
+        assert test.plugin.state is State.GAVE_UP
+        assert test.plugin.error is not None
+        assert (test.plugin.error.cause, test.plugin.error.exit_code) == (PluginCause.EXITED, 3)
+        with pytest.raises(RpcError, match=r"exited with status 3 before it had registered(.|\n)*half registered"):
+            await test.ask("pid")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_child_ends_with_the_plugin(language: str) -> None:
+    async with ward(Launch(faulty_plugin(language), restart=AT_ONCE, timeout=20)) as test:
+        child = int(await test.ask("child attached"))
+        with pytest.raises(RpcError, match="status 7"):
+            await test.ask("exit")
+        assert not alive(child)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_grandchild_that_keeps_the_pipes_open_delays_nothing(language: str) -> None:
+    async with ward(Launch(faulty_plugin(language), restart=AT_ONCE, timeout=20)) as test:
+        stray = int(await test.ask("child detached"))
+        try:
+            with pytest.raises(RpcError, match=r"status 7 while(.|\n)*on my way out"):
+                await test.ask("exit")
+            assert await test.ask("pid", timeout=20)
+            assert alive(stray)
+        finally:
+            os.kill(stray, signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: one that has ended and is waited for by nobody yet does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

@@ -1,0 +1,98 @@
+"""Faults that end nothing by themselves: a plugin that hangs, one that floods, and one that crashes all the time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plugmux import Launch, State
+from plugmux.connect import Code, RpcError
+from support.census import resident_bytes
+from support.tools import faulty_plugin
+from support.ward import AT_ONCE, LANGUAGES, ward
+
+MEBIBYTE = 1 << 20
+CRASHES = 100
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_hung_plugin_costs_its_callers_their_deadline_and_goes_on_where_it_stopped(language: str) -> None:
+    async with ward(Launch(faulty_plugin(language), timeout=20)) as test:
+        assert test.plugin.pid is not None
+        os.kill(test.plugin.pid, signal.SIGSTOP)
+        with pytest.raises(RpcError) as caught:
+            await test.ask("pid", timeout=0.2)
+        assert caught.value.code is Code.DEADLINE_EXCEEDED
+        await test.others_go_on()
+        os.kill(test.plugin.pid, signal.SIGCONT)
+        assert await test.ask("pid") == str(test.plugin.pid)
+        assert test.events == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_hung_plugin_ends_with_the_runtime(language: str) -> None:
+    async with ward(Launch(faulty_plugin(language), timeout=20)) as test:
+        assert test.plugin.pid is not None
+        os.kill(test.plugin.pid, signal.SIGSTOP)
+    assert test.plugin.state is State.STOPPED
+
+
+class Counter(logging.Filter):
+    """Counts what is logged, and keeps it from those who would collect it."""
+
+    lines = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.lines += 1
+        return False
+
+
+@pytest.fixture
+def counter() -> Iterator[Counter]:
+    """What a faulty plugin prints, as it is logged."""
+    counter, logger = Counter(), logging.getLogger("plugmux.plugin.faulty")
+    logger.addFilter(counter)
+    logger.setLevel(logging.INFO)
+    yield counter
+    logger.setLevel(logging.NOTSET)
+    logger.removeFilter(counter)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_gibibyte_on_stderr_blocks_nobody_and_is_not_kept(language: str, counter: Counter) -> None:
+    async with ward(Launch(faulty_plugin(language), timeout=20)) as test:
+        await test.ask("flood 1")
+        before = most = resident_bytes()
+        flood = asyncio.create_task(test.ask("flood 1024"))
+        while not flood.done():
+            await test.others_go_on()
+            await test.ask("pid")
+            most = max(most, resident_bytes())
+        assert await flood == "1024"
+        assert most - before < 32 * MEBIBYTE
+        assert counter.lines > 1024
+        assert test.events == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_hundred_crashes_in_a_row_leave_nothing_behind(language: str, tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    left.write_text("0")
+    launch = Launch(faulty_plugin(language, "crash-loop", str(left)), restart=AT_ONCE, timeout=20)
+    async with ward(launch) as test:
+        left.write_text(str(CRASHES - 1))
+        with pytest.raises(RpcError, match="exited with status 7"):
+            await test.ask("exit")
+        while test.plugin.restarts < CRASHES / 10:
+            await test.plugin.changed()
+        before = resident_bytes()
+        assert await test.ask("pid") == str(test.plugin.pid)
+        assert (test.plugin.state, test.plugin.restarts, test.plugin.error) == (State.RUNNING, CRASHES, None)
+        assert resident_bytes() - before < 4 * MEBIBYTE
+        assert test.states.count(State.CRASHED) == CRASHES
