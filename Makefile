@@ -13,7 +13,7 @@ GO_MODULES := . tests/interop/go tests/faults/plugins/go tests/interop/yamux/pee
 TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/go-faulty bin/connectconformance examples/ts-plugin/dist/ts-plugin
 
 GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*.go' 2>/dev/null) go.mod go.sum
-TS_SOURCES := $(shell find ts/src gen/ts examples/gen/ts examples/ts-plugin tests/interop/ts tests/faults/plugins/ts -name node_modules -prune -o -name dist -prune -o -type f -print 2>/dev/null)
+TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .PHONY: help bench profile demo test lint generate conformance interop faults docs baseline wheel clean
@@ -57,6 +57,7 @@ conformance: $(TOOLS) ## the official Connect conformance suite, client and serv
 
 interop: $(TOOLS) ## yamux against Go's and between the languages, the attacks, and every host against every plugin
 	PLUGMUX_INTEROP_ROUNDS=5 PLUGMUX_MODEL_EXAMPLES=1000 $(PYTEST) -q tests/interop tests/yamux/test_attacks.py $(ARGS)
+	node --test --test-timeout=60000 ts/dist/ts/test/interop.test.js
 
 faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
 	$(PYTEST) -q tests/faults $(ARGS)

@@ -22,7 +22,7 @@ from urllib.parse import quote
 from .exchange import ASGIApp, ClientTransport
 from .http import Server, StreamClient, upgrade
 from .pipes import open_pipe_pair
-from .site import STREAM_PREFIX, STREAM_PROTOCOL
+from .site import STREAM_BUFFER, STREAM_PREFIX, STREAM_PROTOCOL
 from .yamux import Config, Mux
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Link:
             SessionClosed: the link has ended.
             TimeoutError: the peer did not answer in time.
         """
-        reader = asyncio.StreamReader()
+        reader = asyncio.StreamReader(STREAM_BUFFER)
         transport, protocol = await upgrade(
             self.mux.open,
             STREAM_PREFIX + quote(name, safe=""),

@@ -18,7 +18,7 @@ from .exchange import ASGIApp, DirectCall, RequestHead
 if TYPE_CHECKING:
     from .connect import Interceptor, Service
 
-__all__ = ["STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "Site", "StreamHandler"]
+__all__ = ["STREAM_BUFFER", "STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "Site", "StreamHandler"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -28,6 +28,8 @@ StreamHandler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter]
 
 STREAM_PREFIX = "/stream/"
 STREAM_PROTOCOL = b"plugmux-stream"
+STREAM_BUFFER = 256 * 1024
+"""Half of the bytes that are held for the reader of a raw stream before the peer gets no more credit."""
 LONGEST_STREAM_NAME = 256
 HEALTH = "/health"
 UNGATED = frozenset({HEALTH, "/plugins.v1.PluginService/Shutdown"})
@@ -153,7 +155,7 @@ async def answer(send: Send, status: int, body: bytes) -> None:
 
 
 async def _run_stream(handler: StreamHandler, upgrade: Callable[..., Awaitable[tuple[asyncio.Transport, Any]]]) -> None:
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(STREAM_BUFFER)
     transport, protocol = await upgrade(
         lambda: asyncio.StreamReaderProtocol(reader), headers=[(b"upgrade", STREAM_PROTOCOL)]
     )

@@ -6,11 +6,12 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from plugmux import Runtime, State
+from plugmux import Plugin, Runtime, State
 from support.programs import KV_PLUGIN, script
 
 
@@ -158,3 +159,17 @@ async def test_it_calls_the_host_before_it_registers_and_when_it_is_shut_down(tm
         assert events == ["before registration"]
         assert runtime.plugins()[0].state is State.RUNNING
     assert events == ["before registration", "at the end"]
+
+
+@pytest.mark.parametrize(
+    ("program", "name"),
+    [
+        ("/opt/vault-plugin", "vault-plugin"),
+        ("plugins/kv.py", "kv"),
+        ("/lib/cloud/__main__.py", "cloud"),
+        ("kv.exe", "kv"),
+    ],
+)
+def test_a_plugin_is_named_after_its_program(program: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [program])
+    assert Plugin(version="v1.0.0").registration.name == name

@@ -8,7 +8,8 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from support.pages import run_examples
+from plugmux import Runtime
+from support.pages import examples, run_examples
 from support.programs import script
 
 KV_PLUGIN = """
@@ -23,9 +24,20 @@ KV_PLUGIN = """
     Plugin(Store(), version="v1.0.0").run()
 """
 
+SHOUTING_PLUGIN = f"{examples('docs/streams.md')[0]}\nplugin.run()\n"
 
-@pytest.mark.parametrize("page", ["docs/failover.md"])
+
+@pytest.mark.parametrize("page", ["docs/failover.md", "docs/streams.md"])
 async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path, "kv-plugin", KV_PLUGIN)
+    script(tmp_path, "shouting", SHOUTING_PLUGIN)
     monkeypatch.chdir(tmp_path)
-    await run_examples(page, {"KeyValueClient": KeyValueClient, "GetRequest": GetRequest})
+    await run_examples(
+        page,
+        {
+            "KeyValueClient": KeyValueClient,
+            "GetRequest": GetRequest,
+            "Runtime": Runtime,
+            "COMMAND": "./shouting",
+        },
+    )

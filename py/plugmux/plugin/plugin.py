@@ -295,8 +295,10 @@ class _CurrentLink:
 
 
 def default_name() -> str:
-    """The name of a plugin that starts by itself: the file name of its program."""
-    program = os.path.basename(sys.argv[0] or sys.executable)
+    """The name of a plugin that starts by itself: the file name of its program, or of its package (`python -m`)."""
+    folder, program = os.path.split(sys.argv[0] or sys.executable)
+    if program == "__main__.py":
+        program = os.path.basename(folder)
     for suffix in (".exe", ".py"):
         program = program.removesuffix(suffix)
     return program or "plugin"
