@@ -1,15 +1,17 @@
 """What a hostile peer can do: each attack is bounded in memory, and leaves the process as it was.
 
-After each attack the same loop serves another link.
+After each attack the same loop serves another link, with no more work than before. Work is counted in function calls:
+that tells the same on every machine, however busy, where a clock would not.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -47,15 +49,41 @@ def memory_below(limit: int) -> Iterator[None]:
         tracemalloc.stop()
 
 
-@pytest.fixture(autouse=True)
-async def _another_link_works_afterwards() -> AsyncIterator[None]:
-    yield
-    async with mux_pair() as (client, _):
-        reader, writer = await reader_writer(client)
-        writer.write(b"still here")
+async def work_of(activity: Coroutine[Any, Any, None]) -> int:
+    """The function calls that something takes, those of the event loop included."""
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        await activity
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+async def exchange(mux: Mux) -> None:
+    """Twenty streams, one after the other, each of which sends 10 KiB and gets them back."""
+    for _ in range(20):
+        reader, writer = await reader_writer(mux)
+        writer.write(bytes(10_240))
         writer.write_eof()
-        assert await reader.read() == b"still here"
+        assert len(await reader.read()) == 10_240
         writer.close()
+
+
+@pytest.fixture(autouse=True)
+async def _another_link_is_served_with_no_more_work_than_before() -> AsyncIterator[None]:
+    async with mux_pair() as (client, _):
+        await exchange(client)
+        before = await work_of(exchange(client))
+        yield
+        await exchange(client)
+        after = await work_of(exchange(client))
+    assert after <= 1.05 * before
 
 
 async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> list[tuple[int, int, int, int]]:
@@ -288,3 +316,18 @@ async def test_ten_thousand_idle_streams_take_under_four_kib_each() -> None:
         assert server.stream_count == client.stream_count == 10_100
         # Both ends are in this process.
         assert (after - before) / 10_000 < 2 * 4096
+
+
+async def test_the_last_of_ten_thousand_streams_opens_with_as_little_work_as_the_first() -> None:
+    async def open_many(mux: Mux, count: int) -> None:
+        for _ in range(count):
+            await mux.create_connection(asyncio.Protocol)
+        await mux.ping()
+
+    async with mux_pair(listen=asyncio.Protocol) as (client, server):
+        await open_many(client, 100)
+        first = await work_of(open_many(client, 100))
+        await open_many(client, 9_700)
+        last = await work_of(open_many(client, 100))
+        assert server.stream_count == client.stream_count == 10_000
+        assert last <= 1.3 * first
