@@ -26,6 +26,6 @@ async def test_200_launches_and_shutdowns_leave_no_process_no_descriptor_and_no_
         pass
     before = Census.take()
     for _ in range(ROUNDS):
-        async with Runtime(programs) as runtime:
+        async with Runtime(programs, registration_timeout=60) as runtime:
             assert [plugin.error for plugin in runtime.plugins()] == [None] * PLUGINS
     assert Census.take() == before

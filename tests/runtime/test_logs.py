@@ -243,3 +243,19 @@ async def test_logs_and_events_are_streamed_from_the_socket(tmp_path: Path) -> N
             await runtime.close()
             assert [event.state async for event in seen] == ["stopped"]
             assert [line.message async for line in lines] == []
+
+
+def test_the_reason_of_a_crash_stands_before_the_last_lines_of_a_long_account() -> None:
+    tail = Tail()
+    for line in ("panic: no database", *(f"goroutine {number}" for number in range(100))):
+        tail.add(line)
+    first, second, *rest = str(tail).splitlines()
+    assert (first, second, rest[-1]) == ("panic: no database", "[...]", "goroutine 99")
+    assert len(rest) == 20
+
+
+def test_the_reason_of_a_short_account_stands_where_it_was() -> None:
+    tail = Tail()
+    for line in ("panic: no database", "goroutine 1"):
+        tail.add(line)
+    assert str(tail) == "panic: no database\ngoroutine 1"

@@ -1,6 +1,7 @@
 """The host's side: `async with Runtime([...]) as runtime`."""
 
 from .breaker import BreakerPolicy, Circuit
+from .container import ContainerRunner
 from .error import PluginCause, PluginError
 from .events import Event
 from .health import Health, HealthPolicy
@@ -15,6 +16,7 @@ from .source import Launch, PluginSource, Restart, name_of_command
 from .state import State
 
 __all__ = [
+    "ContainerRunner",
     "BreakerPolicy",
     "Circuit",
     "Event",

@@ -18,19 +18,26 @@ LONGEST_LINE = 8192
 TAIL_LINES = 20
 LONGEST_TAIL_LINE = 500
 CUT = " [...]"
+HEADLINES = ("panic: ", "fatal error: ")
+"""How Go begins the account of a crash; the stacks of all goroutines follow, and push it out of the last lines."""
 
 
 class Tail:
-    """The last lines that a plugin wrote."""
+    """The last lines that a plugin wrote, and before them the line that says why it crashed, where one does."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=TAIL_LINES)
+        self._headline = ""
 
     def add(self, line: str) -> None:
-        self._lines.append(printable(line[:LONGEST_TAIL_LINE]))
+        kept = printable(line[:LONGEST_TAIL_LINE])
+        if line.startswith(HEADLINES):
+            self._headline = kept
+        self._lines.append(kept)
 
     def __str__(self) -> str:
-        return "\n".join(self._lines)
+        lost = self._headline and self._headline not in self._lines
+        return "\n".join([self._headline, CUT.strip(), *self._lines] if lost else self._lines)
 
 
 class LineReader(asyncio.Protocol):

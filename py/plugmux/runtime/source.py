@@ -69,7 +69,7 @@ class Launch:
         limits: the most that it may use of the machine.
 
     Raises:
-        ConfigError: the command is empty, or the name is not a plugin name.
+        ConfigError: the command is empty where the runner needs one, or the name is not a plugin name.
     """
 
     command: Sequence[str]
@@ -87,9 +87,9 @@ class Launch:
     def __post_init__(self) -> None:
         if self.replicas < 1:
             raise ConfigError(f"the number of replicas of {self.command} is {self.replicas}; it must be 1 or more")
-        if not self.command or not self.command[0]:
+        if not any(self.command[:1]) and (self.runner is None or self.command):
             raise ConfigError("a plugin's command is empty")
-        if not self.name:
+        if not self.name and self.command:
             object.__setattr__(self, "name", name_of_command(self.command))
         if not NAME.fullmatch(self.name):
             raise ConfigError(

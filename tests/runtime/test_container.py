@@ -1,0 +1,172 @@
+"""Plugins in containers, held against a stand-in for docker's command line. (Nothing here has met a real engine.)"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kv.v1.kv_connect import KeyValueClient
+from kv.v1.kv_pb2 import GetRequest
+
+from plugmux import ConfigError, Launch, Limits, PluginCause, Runtime, State
+from plugmux.runtime import ContainerRunner
+from plugmux.runtime.limits import MIB
+from support.docker import Docker
+from support.programs import KV_PLUGIN, script
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
+    return Docker.install(tmp_path / "docker", monkeypatch)
+
+
+def in_container(tmp_path: Path, source: str = KV_PLUGIN, **options: Any) -> Launch:
+    return Launch([script(tmp_path, "kv", source)], runner=ContainerRunner("kv-image"), timeout=30, **options)
+
+
+def sockets() -> set[str]:
+    import tempfile
+
+    return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("plugmux-")}
+
+
+async def test_a_plugin_in_a_container_is_called_and_ends_in_order(tmp_path: Path, docker: Docker) -> None:
+    before = sockets()
+    async with Runtime([in_container(tmp_path)]) as runtime:
+        plugin = runtime.plugin("kv")
+        assert (plugin.state, plugin.version, plugin.pid) == (State.RUNNING, "v1.2.3", None)
+        assert (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value
+        (asked,) = docker.asked
+        assert asked[:2] == ["run", "--rm"]
+        assert len(docker.running) == 1
+    assert docker.running == []
+    assert [words[0] for words in docker.asked] == ["run"]
+    assert sockets() == before
+
+
+async def test_only_what_the_launch_sets_passes_and_no_value_can_be_seen(
+    tmp_path: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    launch = in_container(tmp_path, env={"PASSWORD": "hunter2\n", "ABSENT": None}, cwd=tmp_path)
+    async with Runtime([launch]) as runtime:
+        kv = runtime.client(KeyValueClient)
+        assert (await kv.get(GetRequest(key="env PASSWORD"))).value == b"hunter2\n"
+        assert (await kv.get(GetRequest(key="env LANG"))).value == b""
+    assert "hunter2" not in str(docker.asked)
+
+
+async def test_options_limits_and_an_image_with_a_command_of_its_own(tmp_path: Path, docker: Docker) -> None:
+    program = script(tmp_path, "kv", KV_PLUGIN)
+    launch = Launch(
+        [],
+        name="kv",
+        timeout=30,
+        runner=ContainerRunner(program, options=["--network=none"]),
+        limits=Limits(memory=512 * MIB, cpu=20, files=64, processes=10),
+    )
+    async with Runtime([launch]) as runtime:
+        assert (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value
+    (asked,) = docker.asked
+    assert asked[-7:] == [
+        "--memory=536870912",
+        "--memory-swap=536870912",
+        "--ulimit=cpu=20:21",
+        "--ulimit=nofile=64:64",
+        "--pids-limit=10",
+        "--network=none",
+        program,
+    ]
+
+
+async def test_a_plugin_that_ends_by_itself_is_told_with_its_status(tmp_path: Path, docker: Docker) -> None:
+    async with Runtime([in_container(tmp_path, "import sys; sys.exit('no database')")]) as runtime:
+        error = runtime.plugin("kv").error
+        assert error is not None
+        assert (error.cause, error.exit_code, error.stderr) == (PluginCause.EXITED, 1, "no database")
+
+
+async def test_a_signal_that_ended_the_plugin_is_told(tmp_path: Path, docker: Docker) -> None:
+    async with Runtime([in_container(tmp_path, "import os; os.kill(os.getpid(), 6)")]) as runtime:
+        error = runtime.plugin("kv").error
+        assert error is not None
+        assert (error.exit_code, error.signal_number) == (None, signal.SIGABRT)
+
+
+async def test_a_kill_is_told_as_the_memory_limit_where_there_is_one(tmp_path: Path, docker: Docker) -> None:
+    launch = in_container(tmp_path, "import os; os.kill(os.getpid(), 9)", limits=Limits(memory=64 * MIB))
+    async with Runtime([launch]) as runtime:
+        error = runtime.plugin("kv").error
+        assert error is not None
+        assert error.cause is PluginCause.OVER_LIMIT
+        assert "memory limit of 64 MiB" in error.detail
+
+
+async def test_what_the_engine_itself_says_is_told(tmp_path: Path, docker: Docker) -> None:
+    async with Runtime([Launch(["kv"], runner=ContainerRunner("absent"))]) as runtime:
+        assert "no such image: absent" in str(runtime.plugin("kv").error)
+
+
+async def test_an_engine_that_is_missing_is_told() -> None:
+    async with Runtime([Launch(["kv"], runner=ContainerRunner("kv-image", engine="no-such-engine"))]) as runtime:
+        error = runtime.plugin("kv").error
+        assert error is not None
+        assert error.cause is PluginCause.NOT_FOUND
+        assert "'no-such-engine'" in str(error)
+
+
+STUBBORN = """
+    import signal, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    open(OPTIONS["up"], "w").close()
+    while True:
+        time.sleep(1)
+"""
+
+
+async def test_a_container_that_does_not_end_is_removed_by_force(
+    tmp_path: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plugmux.runtime.launched.TERMINATE_TIME", 0.2)
+    up = tmp_path / "up"
+    program = script(tmp_path, "kv", STUBBORN, up=str(up))
+    async with Runtime() as runtime:
+        launch = Launch([program], runner=ContainerRunner("kv-image"), timeout=30)
+        starting = asyncio.create_task(runtime.launch(launch))
+        while not up.exists():
+            await asyncio.sleep(0.01)
+    assert docker.running == []
+    assert [words[:2] for words in docker.asked] == [["run", "--rm"], ["rm", "--force"]]
+    await asyncio.gather(starting, return_exceptions=True)
+
+
+async def test_a_container_whose_command_is_killed_is_removed(tmp_path: Path, docker: Docker) -> None:
+    async with Runtime([in_container(tmp_path)]) as runtime:
+        plugin = runtime.plugin("kv")
+        (name,) = docker.running
+        commands = [
+            int(pid)
+            for pid in os.listdir("/proc")
+            if pid.isdigit() and f"--name={name}".encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        ]
+        os.kill(commands[0], signal.SIGKILL)
+        while plugin.state is State.RUNNING:
+            await plugin.changed()
+    assert ["rm", "--force", name] in docker.asked
+
+
+@pytest.mark.parametrize("image", ["", "--privileged"])
+def test_what_is_no_image_is_refused(image: str) -> None:
+    with pytest.raises(ConfigError, match="not the name of an image"):
+        ContainerRunner(image)
+
+
+def test_a_launch_without_a_command_needs_a_runner_and_a_name() -> None:
+    with pytest.raises(ConfigError, match="command is empty"):
+        Launch([], name="kv")
+    with pytest.raises(ConfigError, match="name"):
+        Launch([], runner=ContainerRunner("kv-image"))
