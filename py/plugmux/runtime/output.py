@@ -18,8 +18,8 @@ LONGEST_LINE = 8192
 TAIL_LINES = 20
 LONGEST_TAIL_LINE = 500
 CUT = " [...]"
-HEADLINES = ("panic: ", "fatal error: ")
-"""How Go begins the account of a crash; the stacks of all goroutines follow, and push it out of the last lines."""
+HEADLINES = ("panic: ", "fatal error: ", "FATAL ERROR: ")
+"""How Go and Node.js begin the account of a crash; the stacks that follow push it out of the last lines."""
 
 
 class Tail:
