@@ -27,6 +27,7 @@ import (
 
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
 	"plugmux.dev/gen/go/plugins/v1/pluginsv1connect"
+	"plugmux.dev/gen/go/plugmux/v1/plugmuxv1connect"
 )
 
 const (
@@ -50,6 +51,11 @@ type Config struct {
 	// (see [Host]) and ends when the link does, or when the plugin is asked to end. The plugin then waits up to 2 s for
 	// it, with its link still open: this is where it may clean up.
 	Background func(context.Context)
+
+	// Health tells whether the plugin is ready; it always is by default.
+	Health *Health
+	// Logs hands log records to the runtime; see [NewLogHandler].
+	Logs *LogHandler
 
 	// ProtocolVersions are the versions of the application's own protocol that the plugin speaks; 1 by default.
 	ProtocolVersions []uint32
@@ -102,6 +108,8 @@ func newPlugin(config Config, servables []Servable) *plugin {
 	}}
 	site := newSite(p.announcement, servables)
 	site.mux.Handle(pluginsv1connect.NewPluginServiceHandler(shutdownService{p}))
+	site.mux.Handle(plugmuxv1connect.NewDiagnosticsServiceHandler(diagnosticsService{}))
+	site.serveHealth(config.Health)
 	p.handler = site
 	return p
 }
@@ -176,6 +184,7 @@ func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) er
 			p.config.Background(stay)
 		}
 	}()
+	finishLogs := p.sendLogs(link)
 	select {
 	case <-ctx.Done():
 	case <-link.session.CloseChan():
@@ -186,7 +195,24 @@ func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) er
 	case <-time.After(closeTimeout):
 		slog.Warn("Config.Background has not ended with its context")
 	}
+	finishLogs()
 	return nil
+}
+
+// sendLogs hands log records to the runtime until the function that it gives is called, which sends the last of them.
+func (p *plugin) sendLogs(link *link) func() {
+	if p.config.Logs == nil {
+		return func() {}
+	}
+	leaving, sent := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(sent)
+		p.config.Logs.send(link.ctx, leaving)
+	}()
+	return func() {
+		close(leaving)
+		<-sent
+	}
 }
 
 // shutdownService is what every plugin serves beside its own services.
