@@ -4,7 +4,7 @@ package main
 import (
 	"context"
 	"errors"
-	"log"
+	"log/slog"
 	"sync"
 
 	"connectrpc.com/connect"
@@ -42,7 +42,7 @@ func (s *store) Put(ctx context.Context, request *kvv1.PutRequest) (*kvv1.PutRes
 	s.grown = make(chan struct{})
 	s.lock.Unlock()
 	if _, err := audit.Record(ctx, &kvv1.RecordRequest{Plugin: "go-plugin", Event: "put " + request.Key}); err != nil {
-		log.Printf("put %s: not audited: %v", request.Key, err) // a host need not serve AuditService
+		slog.Warn("put not audited", "key", request.Key, "error", err) // a host need not serve AuditService
 	}
 	return &kvv1.PutResponse{}, nil
 }
@@ -68,7 +68,9 @@ func secrets(context.Context, plugmux.Pattern) ([]plugmux.Secret, error) {
 }
 
 func main() {
-	plugmux.Main(plugmux.Config{Version: "v1.0.0"},
+	logs := plugmux.NewLogHandler(nil)
+	slog.SetDefault(slog.New(logs))
+	plugmux.Main(plugmux.Config{Version: "v1.0.0", Logs: logs},
 		plugmux.Secrets("go/**", secrets),
 		plugmux.Service(kvv1connect.NewKeyValueServiceHandler(&store{values: map[string][][]byte{}, grown: make(chan struct{})})))
 }

@@ -13,7 +13,7 @@ await plugin({
     pattern: "ts/**",
     get: () => [{ id: "ts/greeting", value: "hello from TypeScript" }],
   },
-  services: (router) =>
+  services: (router, host) =>
     router.service(KeyValueService, {
       get({ key }) {
         const value = values.get(key);
@@ -22,6 +22,7 @@ await plugin({
       },
       put({ key, value }) {
         values.set(key, value);
+        host.log.info("put", { key });
         changes.emit(`put ${key}`, value);
         return {};
       },

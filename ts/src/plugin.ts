@@ -9,11 +9,17 @@ import {
   RegisterPluginRequestSchema,
   RegisterService,
 } from "../../gen/ts/plugins/v1/plugins_pb.js";
+import { DiagnosticsService } from "../../gen/ts/plugmux/v1/diagnostics_pb.js";
+import { HealthService } from "../../gen/ts/plugmux/v1/health_pb.js";
+import { LogService } from "../../gen/ts/plugmux/v1/log_pb.js";
+import { serveDiagnostics } from "./diagnostics.js";
 import { connectTo, dial } from "./dial.js";
 import { DialError, RegistrationError, SessionClosedError } from "./errors.js";
 import { Gate } from "./gate.js";
+import { Health } from "./health.js";
 import type { LaunchConfig } from "./launch.js";
 import { type Ends, inherit, Link, openStream } from "./link.js";
+import { type Logger, LogQueue } from "./log.js";
 import { type SecretsProvider, serveSecrets } from "./secrets.js";
 import { Site, type StreamHandler } from "./site.js";
 import { createTransport } from "./transport.js";
@@ -24,7 +30,12 @@ const FIRST_REDIAL = 200;
 const LONGEST_REDIAL = 10_000;
 
 /** Services that the kind of the plugin announces, or that every plugin serves. */
-const UNANNOUNCED = new Set(["plugins.v1.PluginService", "resolver.v1.ResolverService"]);
+const UNANNOUNCED = new Set([
+  "plugins.v1.PluginService",
+  "resolver.v1.ResolverService",
+  HealthService.typeName,
+  DiagnosticsService.typeName,
+]);
 const ACCESS_CONTROL = "accesscontrol.v1.AccessControlService";
 
 /** The runtime, as its plugin sees it; it stays the same when the plugin is linked to a runtime again. */
@@ -37,6 +48,10 @@ export interface Host {
   openStream(name: string): Promise<Duplex>;
   /** The configuration that the runtime gave at registration, as a JSON object; empty when there is none. */
   readonly configurationJson: string;
+  /** Hands log records to the runtime, with their level and fields. */
+  readonly log: Logger;
+  /** Tells the runtime whether a service, by its full name, is ready; "" is the plugin as a whole. All are at first. */
+  setHealth(service: string, serving: boolean): void;
 }
 
 /** What a plugin is and serves. */
@@ -79,6 +94,8 @@ export class Plugin {
   readonly registration: RegisterPluginRequest;
   readonly host: Host;
   readonly #site: Site;
+  readonly #health = new Health();
+  readonly #log = new LogQueue();
   readonly #stopped: Promise<void>;
   #stop!: () => void;
   #isStopping = false;
@@ -95,11 +112,14 @@ export class Plugin {
         services?.(router, this.host);
         if (secrets) serveSecrets(router, secrets);
         router.service(PluginService, { shutdown: () => this.#answerShutdown() });
+        serveDiagnostics(router);
+        this.#health.serve(router);
       },
       streams,
       interceptors,
       ...(rest.maxMessageBytes !== undefined && { maxMessageBytes: rest.maxMessageBytes }),
     });
+    for (const service of this.#site.services) this.#health.know(service);
     this.registration = create(RegisterPluginRequestSchema, {
       ...rest.registration,
       name: name ?? defaultName(),
@@ -164,8 +184,11 @@ export class Plugin {
     try {
       await this.#register(link, name, timeout);
       gate.open();
+      this.#log.attach(link.client(LogService));
       await Promise.race([link.mux.closed, this.#stopped]);
+      await this.#log.flush();
     } finally {
+      this.#log.detach();
       await link.close();
     }
   }
@@ -183,7 +206,8 @@ export class Plugin {
     }
   }
 
-  #answerShutdown(): Record<string, never> {
+  async #answerShutdown(): Promise<Record<string, never>> {
+    await this.#log.flush(); // Behind the answer the runtime takes no more calls.
     this.stop();
     return {};
   }
@@ -199,6 +223,8 @@ export class Plugin {
       get configurationJson() {
         return configurationJson();
       },
+      log: this.#log,
+      setHealth: (service, serving) => this.#health.set(service, serving),
     };
   }
 

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { type ConnectRouter, type Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { Gate } from "./gate.js";
+import { HEALTH_ALIAS } from "./health.js";
 
 /** Serves one raw stream, which is half-closed when the promise resolves and reset when it rejects. */
 export type StreamHandler = (stream: Duplex) => Promise<void>;
@@ -59,6 +60,14 @@ export class Site {
     this.#server.emit("connection", connection);
   }
 
+  /** Health has its handlers under a name of our own, unless the plugin serves gRPC's by itself. */
+  #translate(request: IncomingMessage): void {
+    const url = request.url ?? "";
+    if (url.startsWith(HEALTH_ALIAS.from) && !this.services.includes(HEALTH_ALIAS.from.slice(1, -1))) {
+      request.url = HEALTH_ALIAS.to + url.slice(HEALTH_ALIAS.from.length);
+    }
+  }
+
   #pass(request: IncomingMessage, go: (isOpen: boolean) => void): void {
     if (!this.gate || UNGATED.has(request.url ?? "")) go(true);
     else this.gate.wait(go);
@@ -67,6 +76,7 @@ export class Site {
   #request(request: IncomingMessage, response: ServerResponse): void {
     // As in Go, a caller that ends its side has gone away: it would have to read the response before.
     request.socket.once("end", () => request.socket.destroy());
+    this.#translate(request);
     this.#pass(request, (isOpen) => {
       const url = request.url ?? "";
       if (!isOpen) answer(response, 503, "not registered in time");

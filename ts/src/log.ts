@@ -1,0 +1,135 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
+import { type Client, Code, ConnectError } from "@connectrpc/connect";
+import { LogLevel, type LogRecord, LogRecordSchema, type LogService } from "../../gen/ts/plugmux/v1/log_pb.js";
+
+const MOST_RECORDS = 1000;
+const RECORDS_AT_ONCE = 50;
+const LONGEST_TEXT = 8192;
+const SEND_TIMEOUT = 5_000;
+const RESEND_DELAY = 500;
+const LAST_SEND = 1_000;
+
+/** What a record says beside its message; values are written as JSON, errors with their stack. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+/**
+ * Hands log records to the runtime. Logging never waits: records wait in a queue until the runtime takes them, and when
+ * that is full the oldest are lost, which the runtime is told. Where a runtime has no log service they go to stderr.
+ */
+export interface Logger {
+  debug(message: string, fields?: Fields): void;
+  info(message: string, fields?: Fields): void;
+  warn(message: string, fields?: Fields): void;
+  error(message: string, fields?: Fields): void;
+}
+
+/** The logger of a plugin, through all its stays with a runtime. */
+export class LogQueue implements Logger {
+  #waiting: LogRecord[] = [];
+  #dropped = 0;
+  #client: Client<typeof LogService> | undefined;
+  #sending: Promise<void> = Promise.resolve();
+  #isSending = false;
+  #toStderr = false;
+
+  debug(message: string, fields?: Fields): void {
+    this.#put(LogLevel.DEBUG, message, fields);
+  }
+
+  info(message: string, fields?: Fields): void {
+    this.#put(LogLevel.INFO, message, fields);
+  }
+
+  warn(message: string, fields?: Fields): void {
+    this.#put(LogLevel.WARNING, message, fields);
+  }
+
+  error(message: string, fields?: Fields): void {
+    this.#put(LogLevel.ERROR, message, fields);
+  }
+
+  /** Sends over a link, once the plugin has registered there. */
+  attach(client: Client<typeof LogService>): void {
+    this.#client = client;
+    this.#toStderr = false;
+    this.#wake();
+  }
+
+  /** Sends no more until the next `attach`. */
+  detach(): void {
+    this.#client = undefined;
+  }
+
+  /** Waits until everything has been sent, for a second at most. */
+  async flush(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LAST_SEND);
+    });
+    await Promise.race([this.#sending, late]);
+    clearTimeout(timer);
+  }
+
+  /** Writes what waits, and all that comes, to stderr. */
+  giveUp(): void {
+    this.#toStderr = true;
+    for (const record of this.#waiting.splice(0)) process.stderr.write(`${record.message} ${record.fieldsJson}\n`);
+  }
+
+  #put(level: LogLevel, message: string, fields: Fields = {}): void {
+    const record = create(LogRecordSchema, {
+      time: timestampNow(),
+      level,
+      message: message.slice(0, LONGEST_TEXT),
+      fieldsJson: asJson(fields),
+    });
+    this.#waiting.push(record);
+    if (this.#toStderr) this.giveUp();
+    this.#bound();
+    this.#wake();
+  }
+
+  #bound(): void {
+    this.#dropped += this.#waiting.splice(0, this.#waiting.length - MOST_RECORDS).length;
+  }
+
+  #wake(): void {
+    if (this.#isSending || !this.#client || this.#waiting.length === 0) return;
+    this.#isSending = true;
+    this.#sending = this.#send().finally(() => {
+      this.#isSending = false;
+    });
+  }
+
+  async #send(): Promise<void> {
+    while (this.#client && this.#waiting.length > 0) {
+      const records = this.#waiting.splice(0, RECORDS_AT_ONCE);
+      const dropped = this.#dropped;
+      this.#dropped = 0;
+      try {
+        await this.#client.write({ records, dropped: BigInt(dropped) }, { timeoutMs: SEND_TIMEOUT });
+      } catch (error) {
+        this.#waiting.unshift(...records);
+        this.#dropped += dropped;
+        this.#bound();
+        if (ConnectError.from(error).code === Code.Unimplemented) return this.giveUp();
+        await new Promise((resolve) => setTimeout(resolve, RESEND_DELAY).unref());
+      }
+    }
+  }
+}
+
+function asJson(fields: Fields): string {
+  let text: string;
+  try {
+    text = JSON.stringify(fields, (_, value: unknown) => {
+      if (value instanceof Error) return value.stack ?? String(value);
+      return typeof value === "bigint" ? String(value) : value;
+    });
+  } catch {
+    text = JSON.stringify(Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, String(value)])));
+  }
+  if (text === "{}") return "";
+  return text.length <= LONGEST_TEXT ? text : JSON.stringify({ cut: text.slice(0, LONGEST_TEXT / 4) });
+}
