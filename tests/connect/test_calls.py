@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from echo.v1.echo_pb2 import (
 )
 
 from memory import MemoryTransport
-from plugmux.connect import App, Code, Context, Limits, RpcError
+from plugmux.connect import App, Code, Context, ErrorDetail, Limits, RpcError
 
 
 class Echo(EchoService):
@@ -233,11 +234,84 @@ async def test_breaking_out_of_a_bare_async_for_cancels_the_handler(client: Echo
     await service.cancelled.wait()
 
 
-async def test_a_message_over_the_limit_names_the_size_the_limit_and_the_setting(transport: MemoryTransport) -> None:
-    for limits, setting in ((Limits(receive=100), "receive"), (Limits(send=100), "send")):
-        client = EchoClient(transport, limits=limits)
-        with pytest.raises(RpcError, match=rf"resource_exhausted: .*100 bytes set by Limits.{setting}"):
-            await client.say(SayRequest(text="x" * 200))
+LONG = "x" * 200
+
+
+async def chat(client: EchoClient) -> None:
+    async with client.chat() as call:
+        await call.send(ChatRequest(text=LONG))
+        await call.close_send()
+        assert [reply.text async for reply in call] == [LONG.upper()]
+
+
+async def say(client: EchoClient) -> None:
+    await client.say(SayRequest(text=LONG))
+
+
+@pytest.mark.parametrize("call", [say, chat])
+@pytest.mark.parametrize("setting", ["receive", "send"])
+@pytest.mark.parametrize("end", ["client", "server"])
+async def test_a_message_over_the_limit_names_the_size_the_limit_and_the_setting(
+    transport: MemoryTransport, call: Any, setting: str, end: str
+) -> None:
+    limits = {end: Limits(**{setting: 100})}
+    small = MemoryTransport(App([Echo()], limits=limits.get("server")), direct=transport.is_direct)
+    with pytest.raises(RpcError) as caught:
+        await call(EchoClient(small, limits=limits.get("client")))
+    assert caught.value.code is Code.RESOURCE_EXHAUSTED
+    size = int(caught.value.message.removeprefix("the message has ").partition(" ")[0])
+    assert 100 < size <= 203
+    assert caught.value.message.endswith(f"over the limit of 100 bytes set by Limits.{setting}")
+    assert caught.value.sent is not (end == "client" and setting == "send")
+
+
+def test_limits_are_finite_by_default() -> None:
+    assert (Limits().receive, Limits().send) == (4 << 20, 4 << 20)
+
+
+async def test_a_call_says_its_protocol_and_who_makes_it(transport: MemoryTransport) -> None:
+    client = EchoClient(transport)
+    await client.say(SayRequest())
+    await client.sum([])
+    for request in transport.requests:
+        fields = dict(request.headers)
+        assert fields[b"connect-protocol-version"] == b"1"
+        assert fields[b"user-agent"].startswith(b"plugmux-python/")
+
+
+async def test_a_plain_function_does_not_run_in_the_event_loops_thread() -> None:
+    class Where(EchoService):
+        def say(self, request: SayRequest, context: Context) -> SayResponse:
+            return SayResponse(text=str(threading.get_ident()))
+
+        def count(self, request: CountRequest, context: Context) -> Iterator[CountResponse]:
+            yield CountResponse(number=int(threading.get_ident() == loop_thread))
+
+    loop_thread = threading.get_ident()
+    client = EchoClient(MemoryTransport(App([Where()])))
+    assert (await client.say(SayRequest())).text != str(loop_thread)
+    assert [reply.number async for reply in client.count(CountRequest())] == [0]
+
+
+async def test_an_unexpected_exception_ends_a_stream_as_internal(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(EchoService):
+        async def count(self, request: CountRequest, context: Context) -> AsyncIterator[CountResponse]:
+            yield CountResponse(number=1)
+            raise RuntimeError("a private text")
+
+    with pytest.raises(RpcError) as caught:
+        [reply async for reply in EchoClient(MemoryTransport(App([Broken()]))).count(CountRequest())]
+    assert caught.value.code is Code.INTERNAL
+    assert "private" not in str(caught.value)
+    assert caplog.records[0].exc_info
+
+
+async def test_details_go_into_and_come_out_of_googles_any() -> None:
+    packed = ErrorDetail.pack(SayRequest(text="why"))
+    assert packed.to_any().type_url == "type.googleapis.com/echo.v1.SayRequest"
+    assert ErrorDetail.pack(packed.to_any()) == packed
+    assert packed.unpack(SayRequest) == SayRequest(text="why")
+    assert packed.unpack(SayResponse) is None
 
 
 async def test_an_unimplemented_method_says_so() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from memory import MemoryTransport
 from plugmux.compression import NAMES, DecompressedTooLarge, installed, named
-from plugmux.connect import App, Code, Limits, RpcError
+from plugmux.connect import App, Code, Context, Limits, RpcError
 from plugmux.connect.terms import negotiate
 from plugmux.errors import ConfigError
 from test_calls import Echo
@@ -121,6 +121,16 @@ async def test_calls_are_compressed_both_ways(name: str, direct: bool) -> None:
     assert (b"content-encoding", name.encode()) in transport.requests[-1].headers
     assert [reply.number async for reply in client.count(CountRequest(to=3))] == [1, 2, 3]
     assert (await client.sum(SumRequest(number=n) for n in range(3))).sum == 3
+
+
+@pytest.mark.parametrize(("size", "compressed"), [(900, False), (1100, True)])
+async def test_messages_below_a_threshold_go_as_they_are(size: int, compressed: bool) -> None:
+    transport = MemoryTransport(App([Echo()]))
+    client = EchoClient(transport, compression="gzip", accept=["gzip"])
+    context = Context()
+    await client.say(SayRequest(text="x" * size), context=context)
+    assert (dict(transport.requests[-1].headers).get(b"content-encoding") == b"gzip") is compressed
+    assert ((b"content-encoding", b"gzip") in context.response_headers.raw) is compressed
 
 
 @pytest.mark.parametrize("direct", [True, False])
