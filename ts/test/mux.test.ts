@@ -137,6 +137,20 @@ describe("a stream", () => {
     assert.ok(error instanceof StreamResetError);
   });
 
+  test("that is destroyed or reset tells whoever waits for a write to go out", async () => {
+    for (const cut of [(near: Duplex) => near.destroy(), (_: Duplex, far: Duplex) => far.destroy()]) {
+      const { client, server } = pair();
+      const far = accepted(server);
+      const stream = client.open().on("error", () => {});
+      const written = new Promise<unknown>((resolve) => void stream.write(Buffer.alloc(2 * WINDOW), resolve));
+      const other = await far;
+      other.on("error", () => {});
+      await turns();
+      cut(stream, other);
+      assert.ok((await written) instanceof Error);
+    }
+  });
+
   test("that ends on both sides is forgotten by both", async () => {
     const { client, server } = pair();
     server.listen((stream) => stream.resume().end());
