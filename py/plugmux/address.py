@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Address"]
 
@@ -64,6 +66,8 @@ class Address:
     @property
     def path(self) -> Path | None:
         """The socket's file, `None` for an abstract name."""
+        from pathlib import Path  # few need it, and a plugin's start is measured
+
         return None if self.is_abstract else Path(self.name)
 
     def __str__(self) -> str:

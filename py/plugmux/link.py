@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
-from urllib.parse import quote
 
 from .exchange import ASGIApp, ClientTransport
 from .http import Server, StreamClient, upgrade
@@ -127,6 +126,8 @@ class Link:
             SessionClosed: the link has ended.
             TimeoutError: the peer did not answer in time.
         """
+        from urllib.parse import quote  # a plugin starts without it
+
         reader = asyncio.StreamReader(STREAM_BUFFER)
         transport, protocol = await upgrade(
             self.mux.open,

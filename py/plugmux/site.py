@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import unquote
 
 from .connect import App
 from .exchange import ASGIApp, DirectCall, RequestHead
@@ -136,6 +135,8 @@ class Site:
             await self._app(scope, receive, send)
 
     async def _serve_stream(self, scope: Scope, send: Send) -> None:
+        from urllib.parse import unquote
+
         name = unquote(scope["path"][len(STREAM_PREFIX) :])[:LONGEST_STREAM_NAME]
         handler = self._streams.get(name)
         upgrade = scope.get("extensions", {}).get("plugmux.upgrade")

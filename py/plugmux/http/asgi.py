@@ -12,7 +12,6 @@ import enum
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import unquote_to_bytes
 
 from ..errors import StreamReset
 from ..exchange import Headers, RequestHead
@@ -273,7 +272,7 @@ class ASGIExchange:
             "http_version": self._version.decode("ascii"),
             "method": request.method,
             "scheme": "http" if transport.get_extra_info("sslcontext") is None else "https",
-            "path": unquote_to_bytes(request.path).decode("utf-8", "replace"),
+            "path": _unquoted(request.path),
             "raw_path": request.path.encode("ascii"),
             "query_string": request.query,
             "root_path": "",
@@ -319,3 +318,12 @@ class ASGIExchange:
 
 def _host_and_port(name: object) -> tuple[str, int] | None:
     return (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else None
+
+
+def _unquoted(path: str) -> str:
+    """A path without percent encoding; most have none."""
+    if "%" not in path:
+        return path
+    from urllib.parse import unquote_to_bytes
+
+    return unquote_to_bytes(path).decode("utf-8", "replace")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Protocol, TypeAlias, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from ..address import Address
 from ..errors import ConfigError, ExchangeError
@@ -14,6 +13,9 @@ from ..exchange import Complete, Request
 from .fields import CHUNKED, CLOSE, content_length, encode_fields, request_line
 from .heads import HeadMemory
 from .roundtrip import Collected, Streamed
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 __all__ = ["Open", "SocketClient", "StreamClient"]
 
@@ -178,6 +180,8 @@ def _connector(address: str, ssl_context: ssl.SSLContext | None) -> tuple[_Conne
 
 def _split(address: str) -> SplitResult:
     """The parts of an `http` or `https` address that names a host, perhaps a port, and nothing else."""
+    from urllib.parse import urlsplit
+
     try:
         url = urlsplit(address)
         port = url.port

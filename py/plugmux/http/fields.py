@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 import time
-from email.utils import formatdate
-from http import HTTPStatus
 
 from ..errors import ConfigError
 from ..exchange import Complete, Headers
@@ -78,15 +76,36 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _status_line(status: int) -> bytes:
+def _phrase(status: int) -> str:
+    """What a status means; nothing where it is unknown."""
+    from http import HTTPStatus  # a plugin starts without it
+
     try:
-        phrase = HTTPStatus(status).phrase
+        return HTTPStatus(status).phrase
     except ValueError:
-        phrase = ""
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
+        return ""
 
 
-_STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
+_STATUS_LINES: dict[int, bytes] = {}
+
+
+def _status_line(status: int) -> bytes:
+    """The first line of a response; each is made when it is first asked for."""
+    if not (isinstance(status, int) and 100 <= status <= 599):
+        raise ConfigError(f"{status!r} is not an HTTP status code")
+    line = _STATUS_LINES[status] = f"HTTP/1.1 {status:d} {_phrase(status)}\r\n".encode("ascii")
+    return line
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def http_date(second: int) -> str:
+    """A point in time as HTTP writes it, whatever the locale (RFC 9110 section 5.6.7)."""
+    at = time.gmtime(second)
+    clock = f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
+    return f"{_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year} {clock} GMT"
 
 
 class _Date:
@@ -100,7 +119,7 @@ class _Date:
         second = int(time.time())
         if second != self._second:
             self._second = second
-            self._line = f"date: {formatdate(second, usegmt=True)}\r\n".encode("ascii")
+            self._line = f"date: {http_date(second)}\r\n".encode("ascii")
         return self._line
 
 
@@ -120,14 +139,12 @@ def response_head(status: int, fields: bytes, framing: bytes, *, close: bool, da
     Raises:
         ConfigError: the status is not one.
     """
-    line = _STATUS_LINES.get(status)
-    if line is None:
-        raise ConfigError(f"{status!r} is not an HTTP status code")
+    line = _STATUS_LINES.get(status) or _status_line(status)
     date = b"" if dated else _date.line()
     return b"".join((line, date, fields, framing, CLOSE if close else b"", b"\r\n"))
 
 
 def plain_answer(status: int) -> Complete:
     """A response that says what its status means and nothing else."""
-    phrase = HTTPStatus(status).phrase.encode("ascii")
-    return Complete(status, ((b"content-type", b"text/plain; charset=utf-8"),), phrase + b"\n")
+    body = _phrase(status).encode("ascii") + b"\n"
+    return Complete(status, ((b"content-type", b"text/plain; charset=utf-8"),), body)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -204,6 +203,8 @@ class Plugin:
             except (DialError, RegistrationFailed):
                 if not served:
                     raise
+            import random  # a launched plugin needs none
+
             await self._pause(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
             delay = min(delay * 2, LONGEST_REDIAL)
 

@@ -1,0 +1,31 @@
+"""What our own heads are made of."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+
+import pytest
+
+from plugmux.errors import ConfigError
+from plugmux.http.fields import http_date, response_head
+
+
+@pytest.mark.parametrize("second", [0, 951_782_400, 1_709_164_799, 1_735_689_599, 4_102_444_800, int(time.time())])
+def test_a_date_is_written_as_the_standard_library_writes_it(second: int) -> None:
+    assert http_date(second) == formatdate(second, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [(200, b"HTTP/1.1 200 OK\r\n"), (418, b"HTTP/1.1 418 I'm a Teapot\r\n"), (599, b"HTTP/1.1 599 \r\n")],
+)
+def test_a_head_begins_with_its_status(status: int, line: bytes) -> None:
+    for _ in range(2):
+        assert response_head(status, b"", b"", close=False, dated=True) == line + b"\r\n"
+
+
+@pytest.mark.parametrize("status", [0, 99, 600, 200.5, "200", None])
+def test_what_is_no_status_is_refused(status: int) -> None:
+    with pytest.raises(ConfigError, match="not an HTTP status"):
+        response_head(status, b"", b"", close=False)
