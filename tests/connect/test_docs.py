@@ -16,7 +16,7 @@ from memory import MemoryTransport
 from support.pages import examples, run_examples
 
 PAGE = "docs/connect.md"
-PROTO = Path(__file__).parent / "proto"
+PROTO = Path(__file__).parent / "page_proto"
 PLUGIN = "from plugmux.connect.generator import main; raise SystemExit(main())"
 
 

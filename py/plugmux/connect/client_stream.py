@@ -74,7 +74,7 @@ class StreamingCall:
         incoming: Incoming | None = None
         try:
             incoming = await self._client._transport.send(await self._request(requests, context))
-            responses = _Reader(self._client, self._method, self._content_type, incoming, context)
+            responses = _Reader(self, incoming, context)
             async for chunk in incoming:
                 for message in responses.feed(chunk):
                     if deadline is None:
@@ -141,26 +141,19 @@ class _Reader:
         RpcError: from any method: the call failed, or the response breaks the protocol.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        method: MethodSpec[Any, Any],
-        content_type: bytes,
-        incoming: Incoming,
-        context: Context,
-    ) -> None:
+    def __init__(self, call: StreamingCall, incoming: Incoming, context: Context) -> None:
         fields = dict(incoming.headers)
         context.received(incoming.headers, ())
         if incoming.status != 200:
             text = f"the peer answered with HTTP status {incoming.status}"
             raise RpcError(Code.from_http(incoming.status), text, metadata=context.response_headers)
         kind = fields.get(b"content-type", b"")
-        if not same_type(kind, content_type):
+        if not same_type(kind, call._content_type):
             code = Code.INTERNAL if kind.startswith(b"application/connect+") else Code.UNKNOWN
             raise RpcError(code, f"the response has the content type {kind!r}, not that of the request")
-        self._codec = client._codec
-        self._response = method.response
-        self._limit = client._limits.receive
+        self._codec = call._client._codec
+        self._response = call._method.response
+        self._limit = call._client._limits.receive
         self._compression = compression_of(fields.get(b"connect-content-encoding"))
         self._envelopes = EnvelopeReader(self._limit)
         self._end: bytes | None = None
@@ -212,6 +205,7 @@ class _Responses(Generic[Res]):
     def __init__(self, messages: AsyncIterator[Res], context: Context) -> None:
         self._messages = messages
         self._first: asyncio.Task[Res] | None = None
+        self._begun = False
         self.context = context
 
     @property
@@ -224,18 +218,24 @@ class _Responses(Generic[Res]):
         """The fields that came after the last message; empty until the stream has ended."""
         return self.context.response_trailers
 
-    def _start(self) -> None:
-        """Send the request now, and not when the first message is asked for."""
+    def _begin(self) -> None:
+        """Send the request now, if that has not been done, and not when the first message is asked for."""
 
         async def first() -> Res:
             return await anext(self._messages)
 
-        self._first = asyncio.ensure_future(first())
+        if not self._begun:
+            self._begun = True
+            self._first = asyncio.ensure_future(first())
 
     def __aiter__(self) -> AsyncIterator[Res]:
-        return self._messages if self._first is None else self
+        if self._first is not None:
+            return self
+        self._begun = True
+        return self._messages
 
     def __anext__(self) -> Awaitable[Res]:
+        self._begun = True
         first, self._first = self._first, None
         return anext(self._messages) if first is None else first
 
@@ -250,9 +250,8 @@ class _Responses(Generic[Res]):
         await close(self._messages)
 
     async def __aenter__(self) -> Self:
-        if self._first is None:
-            self._start()
-            await asyncio.sleep(0)
+        self._begin()
+        await asyncio.sleep(0)
         return self
 
     async def __aexit__(
@@ -285,14 +284,12 @@ class BidiStream(_Responses[Res], Generic[Req, Res]):
         Raises:
             StreamClosed: `close_send` was called, or the call has ended; reading the responses tells why.
         """
-        if self._first is None and not self._outbox.opened:
-            self._start()
+        self._begin()
         await self._outbox.put(request)
 
     async def close_send(self) -> None:
         """Say that no more messages will be sent. May be called more than once."""
-        if self._first is None and not self._outbox.opened:
-            self._start()
+        self._begin()
         self._outbox.end()
 
 
@@ -305,7 +302,6 @@ class _Outbox(AsyncIterator[Any]):
         self._changed = asyncio.Event()
         self._ended = False
         self._dropped = False
-        self.opened = False
 
     async def put(self, item: Any) -> None:
         while self._item is not None and not self._dropped:
@@ -315,15 +311,13 @@ class _Outbox(AsyncIterator[Any]):
             why = "the call has ended; reading its responses tells why" if self._dropped else "close_send was called"
             raise StreamClosed(f"{self._context.method.path} takes no more messages: {why}")
         self._item = item
-        self.opened = True
         self._changed.set()
 
     def end(self) -> None:
-        self._ended = self.opened = True
+        self._ended = True
         self._changed.set()
 
     async def __anext__(self) -> Any:
-        self.opened = True
         while self._item is None:
             if self._ended:
                 raise StopAsyncIteration
