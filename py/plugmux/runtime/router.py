@@ -191,7 +191,8 @@ class _Attempts:
     def again(self, plugin: HostedPlugin, error: ExchangeError | LinkError | None) -> bool:
         """Note a failure, and say whether the call may be made again.
 
-        A plugin may have ended by this very call: what it had been sent goes to another replica, or nowhere.
+        A plugin may have ended by this very call: what it had been sent goes to another replica, or nowhere. That one
+        is not loaded any more by another attempt, and so the budget, which bounds that load, is left alone.
 
         Args:
             plugin: the plugin that was called.
@@ -206,7 +207,7 @@ class _Attempts:
         if self._count >= policy.attempts or not isinstance(self.request.body, bytes):
             return False
         self._count += 1
-        return self._router.budget.spend()
+        return not plugin.ready or self._router.budget.spend()
 
     def _somebody_is_left(self) -> bool:
         return any(plugin.ready for plugin in self._replicas)
