@@ -55,7 +55,7 @@ class HealthPolicy:
         ConfigError: a value is out of its range.
     """
 
-    interval: float = 30.0
+    interval: float = 60.0
     timeout: float = 5.0
     hung_after: float = 60.0
     on_hang: Literal["report", "restart"] = "report"

@@ -1,0 +1,74 @@
+"""A hundred plugins in one runtime: how they start, and what they cost while they do nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections import Counter
+
+from kv.v1.kv_connect import KeyValueClient
+from kv.v1.kv_pb2 import GetRequest
+
+from plugmux import Launch, Runtime, State
+from support.census import Census, cpu_seconds, resident_bytes
+from support.tools import faulty_plugin
+from support.ward import LANGUAGES
+
+PLUGINS = {"go": 80, "python": 10, "ts": 10}
+PARALLEL = 4
+MEBIBYTE = 1 << 20
+WINDOW = 3.0
+WINDOWS = 6
+IDLE_SHARE = 0.01
+
+
+def test_there_are_a_hundred() -> None:
+    assert sum(PLUGINS.values()) == 100
+    assert PLUGINS.keys() == set(LANGUAGES)
+
+
+async def test_a_hundred_plugins_start_a_few_at_a_time_take_little_memory_and_no_time() -> None:
+    before = Census.take()
+    launches = [
+        Launch(faulty_plugin(language), name=f"{language}-{n}", timeout=30)
+        for language, count in PLUGINS.items()
+        for n in range(count)
+    ]
+    async with Runtime([Launch(faulty_plugin("go"), name="first")], parallel_starts=PARALLEL) as runtime:
+        await ask_all(runtime)
+        alone, most = resident_bytes(), 0
+        starts = asyncio.gather(*(runtime.launch(launch) for launch in launches))
+        while not starts.done():
+            most = max(most, Counter(plugin.state for plugin in runtime.plugins())[State.REGISTERING])
+            await asyncio.sleep(0.001)
+        await starts
+        await ask_all(runtime)
+        gc.collect()
+        assert 1 < most <= PARALLEL
+        assert len(runtime.plugins()) == 101
+        assert (resident_bytes() - alone) / len(launches) < MEBIBYTE
+        assert await share_of_a_core(runtime) < IDLE_SHARE
+    assert Census.take() == before
+
+
+async def ask_all(runtime: Runtime) -> None:
+    """Call every plugin, as it is used; what it takes then it keeps."""
+    for plugin in runtime.plugins():
+        kv = runtime.client(KeyValueClient, plugin=plugin.name)
+        assert (await kv.get(GetRequest(key="pid"))).value == str(plugin.pid).encode()
+
+
+async def share_of_a_core(runtime: Runtime) -> float:
+    """The processor time of the host and all its plugins while nobody calls, in seconds per second.
+
+    What a plugin does once after its start, such as collecting garbage, is no part of it: the least of some windows.
+    """
+    pids = [os.getpid(), *(plugin.pid for plugin in runtime.plugins() if plugin.pid is not None)]
+    assert len(pids) == 102
+    shares = [1.0]
+    while len(shares) <= WINDOWS and min(shares) >= IDLE_SHARE:
+        before = sum(map(cpu_seconds, pids))
+        await asyncio.sleep(WINDOW)
+        shares.append((sum(map(cpu_seconds, pids)) - before) / WINDOW)
+    return min(shares)
