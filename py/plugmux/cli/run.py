@@ -37,6 +37,13 @@ def add(commands: Any) -> argparse.ArgumentParser:
         default=[],
         help="listen at unix:/path or unix:@name; by default at a socket of the user's own",
     )
+    parser.add_argument(
+        "--wait",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="do not launch the plugin of this name, but say how to start it by hand, and wait for it",
+    )
     return parser
 
 
@@ -47,7 +54,7 @@ async def run(options: argparse.Namespace) -> int:
     from ..secrets import Resolver, secrets_services
 
     plugins = [Launch.parse(command) for command in options.plugin]
-    runtime = Runtime(plugins, plugin_dir=options.plugin_dir, listen=addresses)
+    runtime = Runtime(plugins, plugin_dir=options.plugin_dir, listen=addresses, wait_for=options.wait)
     for service in secrets_services(runtime, Resolver(runtime)):
         runtime.mount(service)
     await _serve(runtime)

@@ -15,7 +15,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,13 +25,13 @@ from ..link import Link
 from .environment import plugin_environment
 from .error import PluginCause, PluginError
 from .limits import CPU_GRACE, MIB, Ending, Limits
+from .linksocket import LinkSocket
 from .logs import PluginLog
 from .process import Process
 from .source import Launch
 
 __all__ = ["ContainerRunner"]
 
-SOCKET_NAME = "link.sock"
 MOUNTED_AT = "/run/plugmux"
 ENGINE_PREFIXES = ("DOCKER_", "CONTAINER", "PODMAN_")
 """How the variables begin by which the command line finds its engine."""
@@ -69,35 +68,31 @@ class ContainerRunner:
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> ContainerRun:
         """Start the container. (See `Runner`.)"""
         import secrets
-        import tempfile
 
         engine = shutil.which(self.engine)
         if engine is None:
             raise PluginError(launch.name, PluginCause.NOT_FOUND, f"there is no program {self.engine!r}")
         name = f"plugmux-{launch.name}-{secrets.token_hex(4)}"
-        directory = Path(tempfile.mkdtemp(prefix="plugmux-"))
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        environ = plugin_environment(os.environ, _engine_variables(), launch.name)
         try:
-            listener.bind(str(directory / SOCKET_NAME))
-            listener.listen(1)
-            listener.setblocking(False)
-            environ = plugin_environment(os.environ, _engine_variables(), launch.name)
-            argv = [engine, "run", "--rm", f"--name={name}", *self._options(launch, timeout, directory, environ)]
+            door = LinkSocket()
+        except OSError as error:
+            raise _not_started(launch, error) from error
+        try:
+            argv = [engine, "run", "--rm", f"--name={name}", *self._options(launch, timeout, door.path, environ)]
             cli = await Process.spawn(
                 [*argv, *self.options, self.image, *launch.command],
                 environ | _set(launch),
                 log if launch.stdio == "capture" else None,
             )
         except OSError as error:
-            listener.close()
-            shutil.rmtree(directory, ignore_errors=True)
-            detail = f"its container could not be started: {error}"
-            raise PluginError(launch.name, PluginCause.NOT_STARTED, detail) from error
-        return ContainerRun(cli, [engine, "rm", "--force", name], environ, listener, directory, launch.limits)
+            await door.close()
+            raise _not_started(launch, error) from error
+        return ContainerRun(cli, [engine, "rm", "--force", name], environ, door, launch.limits)
 
-    def _options(self, launch: Launch, timeout: float, directory: Path, environ: dict[str, str]) -> list[str]:
-        config = LaunchConfig(launch.name, timeout, socket=f"{MOUNTED_AT}/{SOCKET_NAME}")
-        options = [f"--mount=type=bind,source={directory},target={MOUNTED_AT},readonly"]
+    def _options(self, launch: Launch, timeout: float, path: Path, environ: dict[str, str]) -> list[str]:
+        config = LaunchConfig(launch.name, timeout, socket=f"{MOUNTED_AT}/{path.name}")
+        options = [f"--mount=type=bind,source={path.parent},target={MOUNTED_AT},readonly"]
         options += [f"--env={name}={value}" for name, value in config.to_environ().items()]
         # A name alone takes its value from the command's environment: there no other user can read it.
         options += [
@@ -117,8 +112,7 @@ class ContainerRun:
         cli: the command in the foreground.
         removal: the command that removes the container by force.
         environ: the environment for that.
-        listener: the socket that the plugin connects to.
-        directory: the directory in which it is.
+        door: the socket that the plugin connects to.
         limits: what the plugin may use.
     """
 
@@ -129,17 +123,14 @@ class ContainerRun:
         cli: Process,
         removal: list[str],
         environ: dict[str, str],
-        listener: socket.socket,
-        directory: Path,
+        door: LinkSocket,
         limits: Limits,
     ) -> None:
         self._cli = cli
         self._removal = removal
         self._environ = environ
-        self._listener = listener
-        self._directory = directory
+        self._door = door
         self._limits = limits
-        self._accepting: asyncio.Task[None] | None = None
         self._removing: asyncio.Task[None] | None = None
 
     @property
@@ -173,24 +164,16 @@ class ContainerRun:
 
     async def connect(self, link: Link) -> None:
         """Begin to wait for the plugin's connection."""
-        self._accepting = asyncio.create_task(self._accept(link), name="plugmux: accept a container's plugin")
-
-    async def _accept(self, link: Link) -> None:
-        connection, _ = await asyncio.get_running_loop().sock_accept(self._listener)
-        await link.over_socket(connection)
+        self._door.accept(link)
 
     async def wait(self) -> None:
         """Wait for the container to end and for the last of its output; nothing is left of it then."""
         await self._cli.wait()
         if self._cli.signal_number is not None:
             self.kill()  # Something has ended the command, and maybe not the container.
-        tasks = [task for task in (self._accepting, self._removing) if task is not None]
-        if self._accepting is not None:
-            self._accepting.cancel()
-        if tasks:
-            await asyncio.wait(tasks)  # Not gather: whoever waits here may be cancelled, and they go on.
-        self._listener.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        if self._removing is not None:
+            await asyncio.wait([self._removing])
+        await self._door.close()
 
     def terminate(self) -> None:
         """Ask the plugin to end."""
@@ -239,3 +222,7 @@ def _limit_options(limits: Limits) -> list[str]:
     if limits.processes is not None:
         options.append(f"--pids-limit={limits.processes}")
     return options
+
+
+def _not_started(launch: Launch, error: OSError) -> PluginError:
+    return PluginError(launch.name, PluginCause.NOT_STARTED, f"its container could not be started: {error}")

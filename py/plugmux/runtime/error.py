@@ -72,6 +72,8 @@ class PluginError(PlugmuxError):
 
 def describe_exit(exit_code: int | None, signal_number: int | None) -> str:
     """How a process ended, in words."""
+    if exit_code is None and signal_number is None:
+        return "ended"
     if signal_number is None:
         return f"exited with status {exit_code}"
     try:

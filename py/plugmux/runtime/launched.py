@@ -116,9 +116,10 @@ class LaunchedPlugin(HostedPlugin):
             self.restarts += 1
 
     def _worth_a_try(self, error: PluginError, failures: int, failing_for: float) -> bool:
-        """Whether a restart can mend it: only a plugin that has once registered is started again."""
+        """Whether a restart can mend it: only a plugin that has once registered is started again, or waited for."""
         policy = self.launch.restart
-        return self.registration is not None and failures <= policy.tries and failing_for < policy.time_limit
+        hopeful = self.registration is not None or self.launch.by_hand
+        return hopeful and failures <= policy.tries and failing_for < policy.time_limit
 
     async def _stopped_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):

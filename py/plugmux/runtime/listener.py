@@ -18,7 +18,7 @@ from ..errors import PlugmuxError
 from ..http import Server
 from ..link import Peer
 
-__all__ = ["ListenError", "Listener"]
+__all__ = ["ListenError", "Listener", "bind_privately", "prepare"]
 
 logger = logging.getLogger("plugmux.runtime")
 
@@ -55,8 +55,8 @@ class Listener:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             if self.address.path is not None:
-                _prepare(self.address.path)
-                _bind_privately(sock, self.address.path)
+                prepare(self.address.path)
+                bind_privately(sock, self.address.path)
             else:
                 sock.bind(self.address.sockaddr)
             sock.listen(BACKLOG)
@@ -105,7 +105,7 @@ class Listener:
                     self.address.path.unlink()
 
 
-def _prepare(path: Path) -> None:
+def prepare(path: Path) -> None:
     """Make the socket's directory, and clear away what a dead runtime left."""
     path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     try:
@@ -126,7 +126,7 @@ def _prepare(path: Path) -> None:
     raise ListenError(f"a runtime listens at unix:{path} already; stop it or choose another address")
 
 
-def _bind_privately(sock: socket.socket, path: Path) -> None:
+def bind_privately(sock: socket.socket, path: Path) -> None:
     """Bind so that nobody else can connect, not even between `bind` and `chmod`."""
     before = os.umask(0o177)
     try:

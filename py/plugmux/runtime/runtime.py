@@ -20,6 +20,7 @@ from ..version import VERSION
 from .arriving import InProcessPlugin, SelfStartedPlugin
 from .breaker import BreakerPolicy
 from .broadcast import Broadcast
+from .byhand import by_hand, patient
 from .discovery import find_plugins
 from .error import PluginCause, PluginError
 from .events import Event, event_of
@@ -79,6 +80,8 @@ class Runtime:
         retry_methods: the same for single methods, by path (`"/kv.v1.KeyValueService/Put"`).
         breaker: when calls are kept from a plugin that fails them all.
         health: when plugins are checked, and what becomes of one that hangs.
+        wait_for: names of plugins that their author starts by hand, under a debugger as a rule: `start` says how, and
+            waits until they have registered. (`Launch.wait`)
         mux: settings of the links' mux.
 
     Raises:
@@ -106,12 +109,14 @@ class Runtime:
         retry_methods: Mapping[str, RetryPolicy] | None = None,
         breaker: BreakerPolicy = BreakerPolicy(),  # noqa: B008 -- it is frozen
         health: HealthPolicy = HealthPolicy(),  # noqa: B008 -- it is frozen
+        wait_for: Collection[str] = (),
         mux: Config | None = None,
     ) -> None:
         if not registration_timeout > 0:
             raise ConfigError(f"registration_timeout is {registration_timeout} s; it must be above 0")
         self._sources = [as_launch_or_servable(source) for source in plugins]
         self._plugin_dir = plugin_dir
+        self._wait_for = tuple(wait_for)
         self._registration_timeout = registration_timeout
         self._logs = LogBook()
         self._reception = Reception(
@@ -151,6 +156,8 @@ class Runtime:
             ListenError: an address cannot be listened at; nothing is left running then.
         """
         sources = [*self._sources, *(find_plugins(self._plugin_dir) if self._plugin_dir is not None else ())]
+        if self._wait_for:
+            sources = by_hand(sources, self._wait_for)
         try:
             for listener in self._listeners:
                 await listener.start()
@@ -205,10 +212,11 @@ class Runtime:
         return replicas
 
     def _replicas(self, launch: Launch) -> list[LaunchedPlugin]:
+        reception, starts = self._reception, self._starts
+        if launch.by_hand:
+            reception, starts = patient(reception), asyncio.Semaphore(launch.replicas)
         return [
-            LaunchedPlugin(
-                launch, self._reception, self._registration_timeout, self._starts, self._changed, self._breaker
-            )
+            LaunchedPlugin(launch, reception, self._registration_timeout, starts, self._changed, self._breaker)
             for _ in range(launch.replicas)
         ]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..connect import Service
 from ..errors import ConfigError
@@ -97,6 +99,32 @@ class Launch:
             )
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigError(f"the timeout of plugin {self.name!r} is {self.timeout} s; it must be above 0")
+
+    @classmethod
+    def wait(
+        cls, name: str, command: Sequence[str] = (), *, socket: str | os.PathLike[str] | None = None, **options: Any
+    ) -> Launch:
+        """A plugin that its author starts by hand, under a debugger as a rule: the runtime says how, and waits for it.
+
+        Nothing is started, no time limit holds, and when the plugin has ended the runtime waits for it again.
+
+        Args:
+            name: the plugin's name.
+            command: how it would be started, to be shown.
+            socket: path of the socket that it is to connect to; by default another one each time.
+            options: the other fields.
+        """
+        from .byhand import DAY, ByHandRunner
+
+        again = Restart(tries=sys.maxsize, delay=0.2, longest_delay=5.0, time_limit=math.inf)
+        return cls(command, name, runner=ByHandRunner(socket), timeout=DAY, restart=again, **options)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the plugin is waited for, and not started."""
+        from .byhand import ByHandRunner
+
+        return isinstance(self.runner, ByHandRunner)
 
     @classmethod
     def parse(cls, command_line: str) -> Launch:

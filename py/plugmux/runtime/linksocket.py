@@ -1,0 +1,72 @@
+"""A unix socket of one plugin's own: what connects to it is that plugin, and the connection is the link."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .listener import bind_privately, prepare
+
+if TYPE_CHECKING:
+    from ..link import Link
+
+__all__ = ["LinkSocket"]
+
+SOCKET_NAME = "link.sock"
+
+
+class LinkSocket:
+    """Listens for the one connection of a plugin that can inherit none.
+
+    Args:
+        path: where; by default in a new directory that only this user can enter.
+
+    Attributes:
+        path: where it listens.
+
+    Raises:
+        OSError: the socket cannot be made.
+        ListenError: somebody listens there already.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        import tempfile
+
+        self._directory = Path(tempfile.mkdtemp(prefix="plugmux-")) if path is None else None
+        self.path = path or Path(self._directory or "", SOCKET_NAME)
+        self._task: asyncio.Task[None] | None = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            prepare(self.path)
+            bind_privately(self._socket, self.path)
+            self._socket.listen(1)
+            self._socket.setblocking(False)
+        except BaseException:
+            self._remove()
+            raise
+
+    def accept(self, link: Link) -> None:
+        """Let the first that connects be the other end of a link; returns at once."""
+        self._task = asyncio.create_task(self._accept(link), name=f"plugmux: accept a plugin at {self.path}")
+
+    async def _accept(self, link: Link) -> None:
+        connection, _ = await asyncio.get_running_loop().sock_accept(self._socket)
+        await link.over_socket(connection)
+
+    async def close(self) -> None:
+        """Listen no more, and remove the socket; harmless where that has been done. It may be cancelled at will."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self._remove()
+
+    def _remove(self) -> None:
+        self._socket.close()
+        with suppress(FileNotFoundError):
+            self.path.unlink()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
