@@ -165,20 +165,20 @@ class _Reader:
             complete = self._envelopes.feed(chunk)
         except EnvelopeTooLarge as error:
             raise too_large("receive", error.size, self._limit) from None
-        decode, response = self._codec.decode, self._response
+        decode, response, fault = self._codec.decode, self._response, Code.INTERNAL
         for flags, data in complete:
             if self._end is not None:
                 protocol_error("the response goes on after the end of its stream")
             if flags & COMPRESSED:
                 if self._compression is None:
                     protocol_error("a message is compressed, but the response names no compression")
-                data = decompressed(data, self._compression, self._limit, Code.INTERNAL)
+                data = decompressed(data, self._compression, self._limit, fault)
             if flags & END_STREAM:
                 self._end = data
             elif flags & ~COMPRESSED:
                 protocol_error(f"an envelope of the response has the flags {flags:#04x}")
             else:
-                yield decode(response, data, Code.INTERNAL)
+                yield decode(response, data, fault)
 
     def finish(self) -> None:
         """Take the end of the response: note the trailers, raise the error if there is one."""
