@@ -26,6 +26,8 @@ type launchConfig struct {
 	R       *uintptr      `json:"r"`
 	W       *uintptr      `json:"w"`
 	Socket  string        `json:"socket"`
+	// Terminal tells that the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them.
+	Terminal bool `json:"terminal"`
 }
 
 // takeLaunchConfig reads the configuration and removes it from the environment, so that a child of the plugin does not

@@ -26,14 +26,23 @@ It serves: %[3]s.
 // the plugin has ended well; otherwise it says why on standard error and exits: with 2 when there is no runtime, as
 // when a person has started the plugin by hand, with 1 for any other failure.
 func Main(config Config, servables ...Servable) {
-	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	launch, err := takeLaunchConfig()
+	if launch != nil && launch.Terminal {
+		// Ctrl-C reaches the runtime as well, which ends its plugins when it has done with them.
+		signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+		signals = signals[1:]
+	}
+	ctx, release := signal.NotifyContext(context.Background(), signals...)
 	defer release()
 	context.AfterFunc(ctx, release)
 	// Whoever read this program's output may go away, and the plugin lives on: by default Go would let it die then.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	p := newPlugin(config, servables)
-	err := p.run(ctx)
+	if err == nil {
+		err = p.run(ctx, launch)
+	}
 	switch {
 	case err == nil:
 	case err == ErrNoRuntime: // bare: nobody has tried to launch it

@@ -78,7 +78,11 @@ type Config struct {
 // It fails with [ErrNoRuntime] where the process has none, and with another error when the first connection or
 // registration does.
 func Run(ctx context.Context, config Config, servables ...Servable) error {
-	return newPlugin(config, servables).run(ctx)
+	launch, err := takeLaunchConfig()
+	if err != nil {
+		return err
+	}
+	return newPlugin(config, servables).run(ctx, launch)
 }
 
 // plugin is what stays the same from link to link.
@@ -114,11 +118,7 @@ func newPlugin(config Config, servables []Servable) *plugin {
 	return p
 }
 
-func (p *plugin) run(ctx context.Context) error {
-	launch, err := takeLaunchConfig()
-	if err != nil {
-		return err
-	}
+func (p *plugin) run(ctx context.Context, launch *launchConfig) error {
 	ctx, p.stop = context.WithCancel(ctx)
 	defer p.stop()
 	if launch != nil {

@@ -16,9 +16,17 @@ def test_the_json_is_the_one_of_the_wire() -> None:
     assert json.loads(IN_A_CONTAINER.to_json()) == {"name": "kv", "timeout": 5_000_000_000, "socket": "/run/s"}
 
 
-@pytest.mark.parametrize("config", [LaunchConfig("kv", 5.0, 3, 3), LaunchConfig("kv", 0.25, 7, 9), IN_A_CONTAINER])
+@pytest.mark.parametrize(
+    "config",
+    [LaunchConfig("kv", 5.0, 3, 3), LaunchConfig("kv", 0.25, 7, 9, terminal=True, runtime_pid=5), IN_A_CONTAINER],
+)
 def test_what_is_written_is_what_is_read(config: LaunchConfig) -> None:
     assert LaunchConfig.from_json(config.to_json()) == config
+
+
+def test_additions_of_ours_stand_under_our_variable_only() -> None:
+    environ = LaunchConfig("kv", 5.0, 3, 3, terminal=True, runtime_pid=5).to_environ()
+    assert json.loads(environ[VARIABLE]) == {**json.loads(environ[COMPATIBLE_VARIABLE]), "terminal": True, "pid": 5}
 
 
 def test_unknown_keys_are_ignored() -> None:

@@ -3,15 +3,15 @@
 It travels as JSON in an environment variable: `{"name": ..., "timeout": nanoseconds, "fd": 3}` where one inherited
 descriptor carries the link, `"r"` and `"w"` in place of `"fd"` where a pair of one-way pipes does. Where no descriptor
 can be inherited, as in a container, `"socket"` stands there: the path of a unix socket that the plugin connects to, and
-the connection is the link. Both ends read and write it here, so that they cannot drift. (wire.md section 2; `"socket"`
-is our addition.)
+the connection is the link. Both ends read and write it here, so that they cannot drift. (wire.md section 2; `"socket"`,
+`"terminal"` and `"pid"` are our additions.)
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from .errors import ConfigError
@@ -43,6 +43,8 @@ class LaunchConfig:
         read_fd: descriptor (on Windows: handle) to read the link from; above 2.
         write_fd: descriptor to write the link to; the same as `read_fd` when one socket serves both.
         socket: path of the unix socket to connect to, where there are no descriptors; empty where there are.
+        terminal: whether the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them.
+        runtime_pid: process id of the runtime, 0 where it says nothing to the plugin.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -53,6 +55,8 @@ class LaunchConfig:
     read_fd: int = NO_FD
     write_fd: int = NO_FD
     socket: str = ""
+    terminal: bool = False
+    runtime_pid: int = 0
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -75,7 +79,11 @@ class LaunchConfig:
 
     def to_json(self) -> str:
         """The configuration as the JSON that crosses to the plugin."""
-        head = {"name": self.name, "timeout": int(self.timeout * NANOSECONDS)}
+        head: dict[str, object] = {"name": self.name, "timeout": int(self.timeout * NANOSECONDS)}
+        if self.terminal:
+            head["terminal"] = True
+        if self.runtime_pid:
+            head["pid"] = self.runtime_pid
         if self.socket:
             return json.dumps(head | {"socket": self.socket})
         ends = {"r": self.read_fd, "w": self.write_fd} if self.is_pipe_pair else {"fd": self.read_fd}
@@ -83,8 +91,9 @@ class LaunchConfig:
 
     def to_environ(self) -> dict[str, str]:
         """The environment variables that a runtime sets for the plugin: under both of their names where both fit."""
-        text = self.to_json()
-        return {VARIABLE: text} if self.socket else {VARIABLE: text, COMPATIBLE_VARIABLE: text}
+        if self.socket:
+            return {VARIABLE: self.to_json()}
+        return {VARIABLE: self.to_json(), COMPATIBLE_VARIABLE: replace(self, terminal=False, runtime_pid=0).to_json()}
 
     @classmethod
     def from_json(cls, text: str) -> LaunchConfig:
@@ -106,12 +115,14 @@ class LaunchConfig:
         name, timeout = values.get("name"), values.get("timeout")
         if not isinstance(name, str) or not _is_whole(timeout):
             raise ConfigError('the launch configuration needs "name" (text) and "timeout" (whole nanoseconds)')
+        terminal, pid = values.get("terminal") is True, values.get("pid")
+        runtime_pid = pid if _is_whole(pid) and pid > 0 else 0
         if isinstance(path := values.get("socket"), str) and path:
-            return cls(name, timeout / NANOSECONDS, socket=path)
+            return cls(name, timeout / NANOSECONDS, socket=path, terminal=terminal, runtime_pid=runtime_pid)
         read_fd, write_fd = (values.get(key) for key in (("fd", "fd") if "fd" in values else ("r", "w")))
         if not _is_whole(read_fd) or not _is_whole(write_fd):
             raise ConfigError('the launch configuration needs "fd", or "r" and "w", as whole numbers')
-        return cls(name, timeout / NANOSECONDS, read_fd, write_fd)
+        return cls(name, timeout / NANOSECONDS, read_fd, write_fd, terminal=terminal, runtime_pid=runtime_pid)
 
     @classmethod
     def take_from(cls, environ: MutableMapping[str, str]) -> LaunchConfig | None:

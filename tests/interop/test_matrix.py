@@ -13,16 +13,9 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest, RecordRequest, RecordResponse, 
 from plugmux import Launch, Runtime
 from plugmux.connect import Context, RpcError
 from plugmux.secrets import Resolver
-from support.tools import ROOT, go_host, go_plugin, ts_host, ts_plugin
+from support.tools import ROOT, example_plugin, go_host, go_plugin, ts_host, ts_plugin
 
 LANGUAGES = ("python", "go", "ts")
-
-
-def plugin_command(language: str) -> list[str]:
-    """The example plugin of a language, built."""
-    if language == "python":
-        return [sys.executable, str(ROOT / "examples/python-plugin/python-plugin")]
-    return go_plugin() if language == "go" else ts_plugin()
 
 
 @pytest.fixture(params=LANGUAGES)
@@ -32,7 +25,7 @@ def language(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=("socket", "pipes"))
 def launch(request: pytest.FixtureRequest, language: str) -> Launch:
-    return Launch(plugin_command(language), name=f"{language}-plugin", link=request.param, timeout=20)
+    return Launch(example_plugin(language), name=f"{language}-plugin", link=request.param, timeout=20)
 
 
 async def test_a_python_host_resolves_a_secret_of_each(launch: Launch, language: str) -> None:
@@ -74,7 +67,7 @@ async def test_a_python_host_is_called_back_by_the_go_plugin() -> None:
 
 @pytest.mark.parametrize("host", ["go", "ts"])
 def test_a_host_in_another_language_uses_each_plugin(host: str, language: str) -> None:
-    command = [*(go_host() if host == "go" else ts_host()), *plugin_command(language)]
+    command = [*(go_host() if host == "go" else ts_host()), *example_plugin(language)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout.splitlines()[-1])

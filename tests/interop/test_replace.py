@@ -9,7 +9,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import PutRequest
 
-from interop.test_matrix import LANGUAGES, plugin_command
+from interop.test_matrix import LANGUAGES
 from plugmux import Launch, PluginCause, PluginError, Runtime
 
 CALLS_PER_SECOND = 200
@@ -42,7 +42,7 @@ class Load:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_no_call_fails_while_a_plugin_is_replaced_under_load(language: str) -> None:
-    launch = Launch(plugin_command(language), name="kv", timeout=30)
+    launch = Launch(example_plugin(language), name="kv", timeout=30)
     async with Runtime([launch]) as runtime, Load(runtime) as load:
         pids = [runtime.plugin("kv").pid]
         for _ in range(2):
@@ -55,7 +55,7 @@ async def test_no_call_fails_while_a_plugin_is_replaced_under_load(language: str
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_new_version_that_does_not_register_is_rolled_back_under_load(language: str) -> None:
-    async with Runtime([Launch(plugin_command(language), name="kv", timeout=30)]) as runtime, Load(runtime) as load:
+    async with Runtime([Launch(example_plugin(language), name="kv", timeout=30)]) as runtime, Load(runtime) as load:
         old = runtime.plugin("kv")
         with pytest.raises(PluginError, match="the old one stays") as caught:
             await runtime.replace("kv", Launch(["sleep", "3600"], timeout=0.5))

@@ -113,6 +113,8 @@ async def test_a_plugin_connects_by_itself_and_comes_back_when_the_runtime_does(
             await plugin.changed()
         await registered(runtime, "chosen")
         assert (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value == str(process.pid).encode()
+    assert process.returncode is None
+    process.terminate()
     assert await process.wait() == 0
 
 
@@ -126,6 +128,7 @@ async def test_a_second_plugin_of_a_name_is_refused(address: str, tmp_path: Path
         assert second.returncode == 1
         assert b"named 'kv' already" in said
         assert first.returncode is None
+    first.terminate()
     await first.wait()
 
 

@@ -46,6 +46,13 @@ def go_plugin() -> list[str]:
     return [go_build(".", "./examples/go-plugin", "go-plugin")]
 
 
+def example_plugin(language: str) -> list[str]:
+    """The example plugin of a language, built."""
+    if language == "python":
+        return [sys.executable, str(ROOT / "examples/python-plugin/python-plugin")]
+    return go_plugin() if language == "go" else ts_plugin()
+
+
 def go_host() -> list[str]:
     """The Go host; the plugin's command follows."""
     return [go_build("tests/interop/go", ".", "go-host"), "launch"]

@@ -17,6 +17,8 @@ export interface LaunchConfig {
   readonly timeout: number;
   /** Where the link is. */
   readonly link: InheritedLink | SocketLink;
+  /** Whether the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them. */
+  readonly terminal: boolean;
 }
 
 /** The descriptors to read the link from and to write it to; the same one where a socket serves both. */
@@ -53,7 +55,7 @@ export function parseLaunchConfig(text: string): LaunchConfig {
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
     throw new ConfigError("the launch configuration is not a JSON object");
   }
-  const { name, timeout, fd, r, w, socket } = values as Readonly<Record<string, unknown>>;
+  const { name, timeout, fd, r, w, socket, terminal } = values as Readonly<Record<string, unknown>>;
   if (typeof name !== "string" || name === "") throw new ConfigError("the launch configuration has no plugin name");
   if (!isWhole(timeout) || timeout <= 0) {
     throw new ConfigError('the launch configuration needs "timeout", in nanoseconds and above 0');
@@ -61,6 +63,7 @@ export function parseLaunchConfig(text: string): LaunchConfig {
   return {
     name,
     timeout: timeout / NANOSECONDS_PER_MILLISECOND,
+    terminal: terminal === true,
     link:
       typeof socket === "string" && socket !== ""
         ? { socket }

@@ -18,7 +18,10 @@ export async function plugin(options: PluginOptions): Promise<never> {
     const config = takeLaunchConfig(process.env);
     const address = options.socket ?? process.env[SOCKET_VARIABLE];
     if (!config && !address) return explain(self);
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => self.stop());
+    process.once("SIGTERM", () => self.stop());
+    // Ctrl-C at a terminal that both share reaches the runtime as well: it ends its plugins when it has done with them.
+    if (config?.terminal) process.on("SIGINT", () => {});
+    else process.once("SIGINT", () => self.stop());
     await serve(self, config, address);
     return process.exit(0);
   } catch (error) {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Never
 from ..address import Address
 from ..errors import ConfigError, PlugmuxError
 from ..launch import SOCKET_VARIABLE, LaunchConfig
+from .orphan import end_children, end_with
 
 if TYPE_CHECKING:
     from .plugin import Plugin
@@ -45,6 +46,7 @@ def run(plugin: Plugin, loop_factory: Callable[[], asyncio.AbstractEventLoop] | 
         _explain(plugin)
     if config is not None:
         _keep_from_children(config)
+        end_with(config.runtime_pid)
     plugin.prints_stacks = _print_stacks_at_quit()
     failure: PlugmuxError | None = None
     try:
@@ -53,14 +55,19 @@ def run(plugin: Plugin, loop_factory: Callable[[], asyncio.AbstractEventLoop] | 
             _end_without_stuck_threads(FAILED if failure else 0)
     except KeyboardInterrupt:
         pass
+    finally:
+        if config is not None:
+            end_children()
     if failure:
         _exit(plugin, str(failure), FAILED)
 
 
 async def _serve(plugin: Plugin, config: LaunchConfig | None, address: Address | None) -> PlugmuxError | None:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, plugin.stop)
+    loop.add_signal_handler(signal.SIGTERM, plugin.stop)
+    # Ctrl-C at a terminal that both share reaches the runtime as well: it ends its plugins when it has done with them.
+    shared = config is not None and config.terminal
+    loop.add_signal_handler(signal.SIGINT, _leave_to_the_runtime if shared else plugin.stop)
     try:
         if config is not None:
             await plugin.serve_launched(config)
@@ -69,6 +76,9 @@ async def _serve(plugin: Plugin, config: LaunchConfig | None, address: Address |
     except PlugmuxError as error:
         return error
     return None
+
+
+def _leave_to_the_runtime() -> None: ...
 
 
 def _address() -> Address | None:

@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
-from ..errors import LinkError
 from ..link import Link, Peer
 from ..registration import Registration, RegistrationRefused
 from ..servable import Servable, announce, services_of
 from ..site import Site
 from .hosted import HostedPlugin
-from .launched import shut_down
+from .launched import DRAIN_TIME
 from .reception import Desk, Reception
 from .registry import Registry
 from .state import State
@@ -85,16 +84,13 @@ class SelfStartedPlugin(HostedPlugin):
                 self.move(state, why)
 
     async def stop(self) -> None:
-        """End its stay: Shutdown, then close. Its process is not ours to end."""
+        """End its stay. Its process is not ours to end: it looks for a runtime again."""
         link = self.link
         if link is None:
             return
         if self.state is State.RUNNING:
             self.move(State.STOPPING)
-        try:
-            await shut_down(link)
-        except LinkError:
-            link.abort()
+        await link.close(DRAIN_TIME)
 
 
 class InProcessPlugin(HostedPlugin):

@@ -35,7 +35,14 @@ class LocalRunner:
         """Start the program."""
         program = find_program(launch)
         ours, theirs = _link_ends(launch)
-        config = LaunchConfig(launch.name, timeout, LINK_FDS[0], LINK_FDS[len(theirs) - 1])
+        config = LaunchConfig(
+            launch.name,
+            timeout,
+            LINK_FDS[0],
+            LINK_FDS[len(theirs) - 1],
+            terminal=launch.stdio == "inherit",
+            runtime_pid=os.getpid(),
+        )
         try:
             run = await LocalRun.spawn(
                 _argv(launch, program),
