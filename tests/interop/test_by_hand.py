@@ -17,8 +17,8 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from interop.test_matrix import LANGUAGES, plugin_command
 from plugmux import Launch, PluginCause, Runtime, State
+from support.tools import LANGUAGES, example_plugin
 
 Told = list[str]
 
@@ -48,14 +48,14 @@ async def says(told: Told, count: int) -> str:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_plugin_that_is_started_by_hand_is_used_and_waited_for_again(language: str, told: Told) -> None:
-    launch = Launch(plugin_command(language), name="kv", env={"PASSWORD": "hunter2"})
+    launch = Launch(example_plugin(language), name="kv", env={"PASSWORD": "hunter2"})
     runtime = Runtime([launch], wait_for=["kv"])
     starting = asyncio.create_task(runtime.start())
     message = await says(told, 1)
     assert message.startswith("waiting for plugin kv: start it by hand")
     assert "PASSWORD" in message
     assert "hunter2" not in message
-    assert shlex.join(plugin_command(language)) in message
+    assert shlex.join(example_plugin(language)) in message
     first = by_hand(message)
     await starting
     kv = runtime.client(KeyValueClient)
@@ -72,7 +72,7 @@ async def test_a_plugin_that_is_started_by_hand_is_used_and_waited_for_again(lan
 
 async def test_a_plugin_may_stand_still_before_it_registers(told: Told) -> None:
     async with asyncio.timeout(60):
-        runtime = Runtime([Launch.wait("kv", plugin_command("python"))], registration_timeout=0.1)
+        runtime = Runtime([Launch.wait("kv", example_plugin("python"))], registration_timeout=0.1)
         starting = asyncio.create_task(runtime.start())
         process = by_hand(await says(told, 1))
         os.kill(process.pid, signal.SIGSTOP)
@@ -98,7 +98,7 @@ async def test_a_runtime_that_closes_waits_no_longer(told: Told) -> None:
 
 async def test_a_socket_of_the_users_choice_is_the_same_each_time(told: Told, tmp_path: Path) -> None:
     path = tmp_path / "kv.sock"
-    launch = Launch.wait("kv", plugin_command("python"), socket=path)
+    launch = Launch.wait("kv", example_plugin("python"), socket=path)
     runtime = Runtime([launch])
     starting = asyncio.create_task(runtime.start())
     process = by_hand(await says(told, 1))
@@ -128,7 +128,7 @@ def test_plugmux_run_waits_for_a_plugin_and_says_how_to_start_it(tmp_path: Path)
         assert "waiting for plugin kv" in host.stderr.readline()
         variable = host.stderr.readline().strip()
         assert variable.endswith(" COMMAND")
-        program = shlex.join(plugin_command("python"))
+        program = shlex.join(example_plugin("python"))
         with by_hand(variable.removesuffix("COMMAND") + program) as plugin:
             assert host.stderr.readline() == f"listening on {address}\n"
             host.terminate()

@@ -15,8 +15,6 @@ from plugmux.connect import Context, RpcError
 from plugmux.secrets import Resolver
 from support.tools import ROOT, example_plugin, go_host, go_plugin, ts_host, ts_plugin
 
-LANGUAGES = ("python", "go", "ts")
-
 
 @pytest.fixture(params=LANGUAGES)
 def language(request: pytest.FixtureRequest) -> str:

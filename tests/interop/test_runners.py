@@ -10,12 +10,12 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from interop.test_matrix import LANGUAGES, plugin_command
 from plugmux import Launch, Limits, PluginCause, PluginError, Restart, Runtime
 from plugmux.connect import RpcError
 from plugmux.runtime import ContainerRunner
 from plugmux.runtime.limits import MIB
 from support.docker import Docker
+from support.tools import LANGUAGES, example_plugin
 
 NEVER = Restart(tries=0)
 SOME = Limits(memory=1024 * MIB, cpu=60, files=128, processes=1)
@@ -26,7 +26,7 @@ async def test_a_plugin_in_a_container_is_called(
     language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     docker = Docker.install(tmp_path / "docker", monkeypatch)
-    launch = Launch(plugin_command(language), name="kv", runner=ContainerRunner("kv-image"), timeout=30)
+    launch = Launch(example_plugin(language), name="kv", runner=ContainerRunner("kv-image"), timeout=30)
     async with Runtime([launch]) as runtime:
         await runtime.client(KeyValueClient).put(PutRequest(key="a", value=b"1"))
         assert len(docker.running) == 1
@@ -36,7 +36,7 @@ async def test_a_plugin_in_a_container_is_called(
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_plugin_works_within_limits(language: str) -> None:
-    async with Runtime([Launch(plugin_command(language), name="kv", limits=SOME, timeout=30)]) as runtime:
+    async with Runtime([Launch(example_plugin(language), name="kv", limits=SOME, timeout=30)]) as runtime:
         kv = runtime.client(KeyValueClient)
         await kv.put(PutRequest(key="a", value=b"1"))
         assert (await kv.get(GetRequest(key="a"))).value == b"1"
@@ -61,7 +61,7 @@ async def fill(runtime: Runtime, keys: int) -> PluginError:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_the_cpu_limit_holds_and_is_told(language: str) -> None:
-    launch = Launch(plugin_command(language), name="kv", limits=Limits(cpu=1), restart=NEVER, timeout=30)
+    launch = Launch(example_plugin(language), name="kv", limits=Limits(cpu=1), restart=NEVER, timeout=30)
     async with Runtime([launch]) as runtime:
         error = await fill(runtime, keys=1)
         assert error.cause is PluginCause.OVER_LIMIT
@@ -71,7 +71,7 @@ async def test_the_cpu_limit_holds_and_is_told(language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_the_memory_limit_holds_and_is_told(language: str) -> None:
     limits = Limits(memory=256 * MIB)
-    launch = Launch(plugin_command(language), name="kv", limits=limits, restart=NEVER, timeout=30)
+    launch = Launch(example_plugin(language), name="kv", limits=limits, restart=NEVER, timeout=30)
     async with Runtime([launch]) as runtime:
         kv = runtime.client(KeyValueClient)
         refused: RpcError | None = None
@@ -87,7 +87,7 @@ async def test_the_memory_limit_holds_and_is_told(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_the_limit_of_processes_holds_and_is_told(language: str) -> None:
-    with_another = ["sh", "-c", f"sleep 3600 & exec {shlex.join(plugin_command(language))}"]
+    with_another = ["sh", "-c", f"sleep 3600 & exec {shlex.join(example_plugin(language))}"]
     launch = Launch(with_another, name="kv", limits=Limits(processes=1), restart=NEVER, timeout=30)
     async with Runtime([launch]) as runtime:
         plugin = runtime.plugin("kv")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+LANGUAGES = ("python", "go", "ts")
 
 
 def tool(name: str) -> str:
