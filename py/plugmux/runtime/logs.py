@@ -6,9 +6,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from .broadcast import Broadcast
 
@@ -58,8 +58,7 @@ class LogSource(Enum):
     """What the runtime itself says of the plugin."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """One line of a plugin's log.
 
     Args:
