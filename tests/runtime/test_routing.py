@@ -1,0 +1,244 @@
+"""Which replica a call goes to, when it is made again, and when it is kept from a plugin; with real plugins."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from kv.v1.kv_connect import KeyValueClient
+from kv.v1.kv_pb2 import GetRequest, PutRequest
+
+from plugmux import BreakerPolicy, HostedPlugin, Launch, Restart, RetryPolicy, Runtime, State
+from plugmux.connect import Code, RpcError
+from plugmux.runtime.breaker import Circuit
+from support.programs import KV_PLUGIN, script
+
+PLUGIN = KV_PLUGIN.replace(
+    "async def get(self, request, context):",
+    """failures = 0
+        calls = 0
+
+        async def get(self, request, context):
+            self.calls += 1
+            if request.key == "calls":
+                return GetResponse(value=str(self.calls).encode())
+            if self.failures:
+                self.failures -= 1
+                raise RpcError(Code.UNAVAILABLE, "not now")""",
+).replace(
+    "self.values[request.key] = request.value",
+    """if request.key == "exit":
+                os._exit(7)
+            if request.key == "failures":
+                self.failures = int(request.value)
+            elif self.failures:
+                self.failures -= 1
+                raise RpcError(Code.UNAVAILABLE, "not now")""",
+)
+"""It fails as many calls as it was told to, and counts those of `Get`."""
+
+NO_RETRY = RetryPolicy(attempts=1)
+PUT = "/kv.v1.KeyValueService/Put"
+
+
+async def fail(kv: KeyValueClient, count: int) -> None:
+    await kv.put(PutRequest(key="failures", value=str(count).encode()))
+
+
+async def pid_of(kv: KeyValueClient) -> int:
+    return int((await kv.get(GetRequest(key="pid"))).value)
+
+
+# -- replicas ---------------------------------------------------------------------------------------------------------
+
+
+async def test_the_replica_with_the_fewest_calls_in_flight_is_called(tmp_path: Path) -> None:
+    async with Runtime([Launch([script(tmp_path, "kv", PLUGIN)], replicas=3)]) as runtime:
+        kv, replicas = runtime.client(KeyValueClient), runtime.plugins()
+        hanging = [asyncio.ensure_future(kv.get(GetRequest(key="hang"))) for _ in range(5)]
+        while sum(replica.in_flight for replica in replicas) < 5:
+            await asyncio.sleep(0.005)
+        assert sorted(replica.in_flight for replica in replicas) == [1, 2, 2]
+        idle = min(replicas, key=lambda replica: replica.in_flight)
+        assert {await pid_of(kv) for _ in range(3)} == {idle.pid}
+        for call in hanging:
+            call.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_calls_go_on_while_one_replica_is_killed_again_and_again(tmp_path: Path) -> None:
+    launch = Launch([script(tmp_path, "kv", PLUGIN)], replicas=2, restart=Restart(delay=0.01, tries=100))
+    async with Runtime([launch]) as runtime:
+        kv, (victim, _) = runtime.client(KeyValueClient), runtime.plugins()
+        over = asyncio.Event()
+
+        async def load() -> None:
+            while not over.is_set():
+                await kv.get(GetRequest(key="pid"), timeout=20)
+
+        loads = [asyncio.ensure_future(load()) for _ in range(4)]
+        for _ in range(3):
+            assert victim.pid is not None
+            os.kill(victim.pid, signal.SIGKILL)
+            await victim.changed()
+            while victim.state is not State.RUNNING:
+                await victim.changed()
+        over.set()
+        await asyncio.gather(*loads)
+        assert victim.restarts == 3
+
+
+async def test_a_call_that_may_have_done_something_is_not_made_again_elsewhere(tmp_path: Path) -> None:
+    launch = Launch([script(tmp_path, "kv", PLUGIN)], replicas=2)
+    async with Runtime([launch]) as runtime:
+        with pytest.raises(RpcError) as caught:
+            await runtime.client(KeyValueClient).put(PutRequest(key="exit"))
+        assert caught.value.code is Code.UNAVAILABLE
+        assert sum(replica.state is State.RUNNING for replica in runtime.plugins()) == 1
+
+
+@asynccontextmanager
+async def self_started(program: str, address: str, count: int) -> AsyncIterator[list[asyncio.subprocess.Process]]:
+    environ = {**os.environ, "PLUGMUX_SOCKET": address}
+    processes = [
+        await asyncio.create_subprocess_exec(program, env=environ, stderr=asyncio.subprocess.PIPE) for _ in range(count)
+    ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.terminate()
+            await process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("asks", "allowed", "refusal"),
+    [(True, True, b""), (True, False, b"does not allow replicas"), (False, True, b"give this one another name")],
+)
+async def test_self_started_replicas_come_in_where_both_sides_want_it(
+    tmp_path: Path, asks: bool, allowed: bool, refusal: bytes
+) -> None:
+    address = f"unix:{tmp_path}/s"
+    program = script(tmp_path, "kv", PLUGIN, replica=asks)
+    async with (
+        Runtime(listen=[address], replicated=["kv"] if allowed else []) as runtime,
+        self_started(program, address, 2) as processes,
+    ):
+        if refusal:
+            ended, _ = await asyncio.wait(
+                [asyncio.ensure_future(process.wait()) for process in processes], return_when=asyncio.FIRST_COMPLETED
+            )
+            assert len(ended) == 1
+            (refused,) = [process for process in processes if process.returncode is not None]
+            assert refused.stderr is not None
+            assert refusal in await refused.stderr.read()
+            return
+        while len(runtime.plugins()) < 2 or not all(plugin.ready for plugin in runtime.plugins()):
+            await asyncio.sleep(0.01)
+        assert {plugin.pid for plugin in runtime.plugins()} == {process.pid for process in processes}
+
+
+# -- retries ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("retry", "failures", "answered"),
+    [
+        (RetryPolicy(attempts=3), 2, True),
+        (RetryPolicy(attempts=3), 3, False),
+        (NO_RETRY, 1, False),
+        (RetryPolicy(attempts=3, budget=0), 1, False),
+        (RetryPolicy(attempts=10, budget=2, earned=0), 2, True),
+        (RetryPolicy(attempts=10, budget=2, earned=0), 3, False),
+    ],
+)
+async def test_a_call_without_side_effects_is_made_again_within_attempts_and_budget(
+    tmp_path: Path, retry: RetryPolicy, failures: int, answered: bool
+) -> None:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=retry) as runtime:
+        kv = runtime.client(KeyValueClient)
+        await fail(kv, failures)
+        if answered:
+            await pid_of(kv)
+        else:
+            with pytest.raises(RpcError, match="not now"):
+                await pid_of(kv)
+
+
+@pytest.mark.parametrize(("policy", "again"), [(RetryPolicy(), False), (RetryPolicy(idempotent=True), True)])
+async def test_a_method_has_a_policy_of_its_own(tmp_path: Path, policy: RetryPolicy, again: bool) -> None:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=NO_RETRY, retry_methods={PUT: policy}) as runtime:
+        kv = runtime.client(KeyValueClient)
+        await fail(kv, 1)
+        if again:
+            await kv.put(PutRequest(key="a"))
+            await fail(kv, 1)
+        else:
+            with pytest.raises(RpcError, match="not now"):
+                await kv.put(PutRequest(key="a"))
+            await fail(kv, 1)
+        with pytest.raises(RpcError, match="not now"):
+            await pid_of(kv)
+
+
+async def test_no_retry_outlasts_the_deadline(tmp_path: Path) -> None:
+    retry = RetryPolicy(attempts=5, delay=60, longest_delay=60)
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=retry) as runtime:
+        kv = runtime.client(KeyValueClient)
+        await fail(kv, 1)
+        with pytest.raises(RpcError) as caught:
+            await kv.get(GetRequest(key="pid"), timeout=0.2)
+        assert caught.value.code is Code.DEADLINE_EXCEEDED
+
+
+# -- the circuit breaker ----------------------------------------------------------------------------------------------
+
+
+async def circuit_is(plugin: HostedPlugin, kv: KeyValueClient, circuit: Circuit) -> None:
+    """Call until the circuit is so; calls that are refused do not count."""
+    while plugin.breaker.circuit is not circuit:
+        with suppress(RpcError):
+            await pid_of(kv)
+        await asyncio.sleep(0.01)
+
+
+async def test_a_plugin_that_fails_every_call_is_left_alone_tried_and_taken_back(tmp_path: Path) -> None:
+    breaker = BreakerPolicy(failures=3, open_time=0.2)
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=NO_RETRY, breaker=breaker) as runtime:
+        plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
+        await fail(kv, 4)
+        for _ in range(3):
+            with pytest.raises(RpcError, match="not now"):
+                await pid_of(kv)
+        assert plugin.breaker.circuit is Circuit.OPEN
+        with pytest.raises(RpcError, match="its circuit is open") as caught:
+            await pid_of(kv)
+        assert caught.value.code is Code.UNAVAILABLE
+        await circuit_is(plugin, kv, Circuit.CLOSED)
+        # Three failures, the trial that failed, the one that did not, and this call: nothing else has got through.
+        assert int((await kv.get(GetRequest(key="calls"))).value) == 6
+
+
+async def test_the_other_replica_takes_the_calls_of_one_whose_circuit_is_open(tmp_path: Path) -> None:
+    launch = Launch([script(tmp_path, "kv", PLUGIN)], replicas=2)
+    breaker = BreakerPolicy(failures=1, open_time=60)
+    async with Runtime([launch], breaker=breaker) as runtime:
+        kv, (first, second) = runtime.client(KeyValueClient), runtime.plugins()
+        await fail(kv, 1)
+        assert {await pid_of(kv) for _ in range(5)} == {second.pid}
+        assert [plugin.breaker.circuit for plugin in (first, second)] == [Circuit.OPEN, Circuit.CLOSED]
+
+
+async def test_an_error_that_is_an_answer_opens_nothing(tmp_path: Path) -> None:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], breaker=BreakerPolicy(failures=1)) as runtime:
+        kv = runtime.client(KeyValueClient)
+        for _ in range(3):
+            with pytest.raises(RpcError, match="no key"):
+                await kv.get(GetRequest(key="absent"))
+        assert runtime.plugin("kv").breaker.circuit is Circuit.CLOSED
