@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .registration import Configuration, Registration
     from .runtime import (
         BreakerPolicy,
+        Health,
+        HealthPolicy,
         HostedPlugin,
         Launch,
         Limits,
@@ -30,6 +32,8 @@ __all__ = [
     "BreakerPolicy",
     "ConfigError",
     "Configuration",
+    "Health",
+    "HealthPolicy",
     "HostedPlugin",
     "Launch",
     "Limits",
@@ -54,6 +58,8 @@ _HOMES = {
     "registration": ("Configuration", "Registration"),
     "runtime": (
         "BreakerPolicy",
+        "Health",
+        "HealthPolicy",
         "HostedPlugin",
         "Launch",
         "Limits",

@@ -27,10 +27,11 @@ KV_PLUGIN = """
 SHOUTING_PLUGIN = f"{examples('docs/streams.md')[0]}\nplugin.run()\n"
 
 
-@pytest.mark.parametrize("page", ["docs/failover.md", "docs/streams.md"])
+@pytest.mark.parametrize("page", ["docs/failover.md", "docs/health.md", "docs/logs.md", "docs/streams.md"])
 async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path, "kv-plugin", KV_PLUGIN)
     script(tmp_path, "shouting", SHOUTING_PLUGIN)
+    script(tmp_path, "talker", '\n    print("hello", flush=True)' + KV_PLUGIN)
     monkeypatch.chdir(tmp_path)
     await run_examples(
         page,
