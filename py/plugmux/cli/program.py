@@ -11,13 +11,13 @@ from contextlib import contextmanager
 
 from ..errors import ConfigError, PlugmuxError
 from ..version import VERSION
-from . import call, events, get, logs, plugins, run
+from . import call, dev, events, get, logs, plugins, run
 
 __all__ = ["main"]
 
 FAILED = 1
 WRONG_USAGE = 2
-COMMANDS = (run, get, plugins, logs, events, call)
+COMMANDS = (run, dev, get, plugins, logs, events, call)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

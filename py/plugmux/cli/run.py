@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..address import Address
 from .address import default_addresses
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ..runtime import Runtime
 
-__all__ = ["add", "run"]
+__all__ = ["add", "listen_option", "run", "serve"]
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -30,13 +33,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--plugin", metavar="CMD", action="append", default=[], help="launch this plugin, a command line"
     )
     parser.add_argument("--plugin-dir", metavar="DIR", help="launch every executable file in this directory")
-    parser.add_argument(
-        "--listen",
-        metavar="ADDR",
-        action="append",
-        default=[],
-        help="listen at unix:/path or unix:@name; by default at a socket of the user's own",
-    )
+    listen_option(parser)
     parser.add_argument(
         "--wait",
         metavar="NAME",
@@ -47,37 +44,64 @@ def add(commands: Any) -> argparse.ArgumentParser:
     return parser
 
 
+def listen_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--listen`."""
+    parser.add_argument(
+        "--listen",
+        metavar="ADDR",
+        action="append",
+        default=[],
+        help="listen at unix:/path or unix:@name; by default at a socket of the user's own",
+    )
+
+
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
     from ..runtime import Launch, Runtime
-    from ..secrets import Resolver, secrets_services
 
     plugins = [Launch.parse(command) for command in options.plugin]
     runtime = Runtime(plugins, plugin_dir=options.plugin_dir, listen=addresses, wait_for=options.wait)
-    for service in secrets_services(runtime, Resolver(runtime)):
-        runtime.mount(service)
-    await _serve(runtime)
+    await serve(runtime)
     return 0
 
 
-async def _serve(runtime: Runtime) -> None:
-    """Start the runtime and end it in order at a signal, which may come while it starts."""
+async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+    """Start a runtime with the secrets of its plugins, and end it in order at a signal, also while it starts.
+
+    Args:
+        runtime: the runtime.
+        work: what to do meanwhile, from when it is ready until the signal.
+    """
     import asyncio
 
+    from ..secrets import Resolver, secrets_services
+
+    for service in secrets_services(runtime, Resolver(runtime)):
+        runtime.mount(service)
     signalled = asyncio.Event()
     for number in ENDING:
         asyncio.get_running_loop().add_signal_handler(number, signalled.set)
-    starting, ending = asyncio.create_task(runtime.start()), asyncio.create_task(signalled.wait())
+    tasks = [asyncio.create_task(_start(runtime, work)), asyncio.create_task(_until(signalled))]
     try:
-        await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            await starting
-            for address in runtime.addresses:
-                print(f"listening on {address}", file=sys.stderr, flush=True)
-            await ending
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await runtime.close()
-        starting.cancel()
-        ending.cancel()
-        await asyncio.gather(starting, ending, return_exceptions=True)
+
+
+async def _start(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
+    import asyncio
+
+    await runtime.start()
+    for address in runtime.addresses:
+        print(f"listening on {address}", file=sys.stderr, flush=True)
+    await (work() if work is not None else asyncio.Event().wait())
+
+
+async def _until(signalled: asyncio.Event) -> None:
+    await signalled.wait()
