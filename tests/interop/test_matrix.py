@@ -13,7 +13,7 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest, RecordRequest, RecordResponse, 
 from plugmux import Launch, Runtime
 from plugmux.connect import Context, RpcError
 from plugmux.secrets import Resolver
-from support.tools import ROOT, example_plugin, go_host, go_plugin, ts_host, ts_plugin
+from support.tools import LANGUAGES, ROOT, example_plugin, go_host, go_plugin, ts_host, ts_plugin
 
 
 @pytest.fixture(params=LANGUAGES)

@@ -9,8 +9,8 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import PutRequest
 
-from interop.test_matrix import LANGUAGES
 from plugmux import Launch, PluginCause, PluginError, Runtime
+from support.tools import LANGUAGES, example_plugin
 
 CALLS_PER_SECOND = 200
 
