@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from contextlib import aclosing
 
 import pytest
@@ -18,17 +17,15 @@ from plugmux.connect import Code, RpcError
 from plugmux.exchange import Request
 from plugmux.runtime import HealthPolicy, LogEntry, LogSource
 from plugmux.services.health import HealthCheckRequest, HealthCheckResponse, HealthClient
-from support.tools import ROOT, go_plugin, ts_plugin
+from support.tools import LANGUAGES, example_plugin
 
 ENDING = HealthPolicy(interval=0.1, timeout=0.2, hung_after=1, on_hang="restart")
 
 
-@pytest.fixture(params=["python", "go", "ts"])
+@pytest.fixture(params=LANGUAGES)
 def launch(request: pytest.FixtureRequest) -> Launch:
     """The example plugin of a language, built."""
-    commands = {"python": lambda: [sys.executable, f"{ROOT}/examples/python-plugin/python-plugin"]}
-    command = {**commands, "go": go_plugin, "ts": ts_plugin}[request.param]()
-    return Launch(command, name="kv", timeout=20, restart=Restart(delay=0.01))
+    return Launch(example_plugin(request.param), name="kv", timeout=20, restart=Restart(delay=0.01))
 
 
 async def said(runtime: Runtime, text: str) -> LogEntry:
