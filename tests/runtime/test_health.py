@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient
-from kv.v1.kv_pb2 import GetRequest
+from kv.v1.kv_pb2 import GetRequest, PutRequest
 
 from plugmux import ConfigError, HostedPlugin, Launch, Link, Peer, PluginCause, Restart, Runtime, State
 from plugmux.connect import Code, RpcError
@@ -21,6 +21,7 @@ from plugmux.runtime.health import Vitals
 from plugmux.runtime.logs import LogBook
 from plugmux.runtime.prober import Prober
 from plugmux.site import Site
+from plugmux.yamux import Config
 from support.programs import KV_PLUGIN, script
 
 QUICK = HealthPolicy(interval=0.05, timeout=0.1, hung_after=0.3)
@@ -154,6 +155,19 @@ async def test_a_plugin_that_is_silent_for_a_while_is_busy_and_its_calls_go_on(t
         os.kill(plugin.pid, signal.SIGCONT)
         assert (await call).value == str(plugin.pid).encode()
         await health_is(plugin, Health.SERVING)
+        assert plugin.restarts == 0
+
+
+async def test_a_plugin_that_does_not_read_for_a_while_keeps_its_link(tmp_path: Path) -> None:
+    impatient = Config(connection_write_timeout=0.05)
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], health=PATIENT, mux=impatient) as runtime:
+        plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
+        assert plugin.pid is not None
+        os.kill(plugin.pid, signal.SIGSTOP)
+        calls = [kv.put(PutRequest(key="a", value=bytes(1 << 20)), timeout=0.5) for _ in range(4)]
+        assert {type(late) for late in await asyncio.gather(*calls, return_exceptions=True)} == {RpcError}
+        os.kill(plugin.pid, signal.SIGCONT)
+        assert (await kv.get(GetRequest(key="pid"))).value == str(plugin.pid).encode()
         assert plugin.restarts == 0
 
 

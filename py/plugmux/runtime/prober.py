@@ -1,7 +1,7 @@
 """Checks a plugin at intervals while its link is open, and tells when it hangs.
 
 A check is a yamux ping and gRPC's health check at the same time; where a plugin does not serve that, its `/health`. It
-takes the place of the mux' own keepalive, which would end the link of a plugin that is slow.
+takes the place of the mux' own keepalive and write timeout, which would end the link of a plugin that is slow.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ if TYPE_CHECKING:
     from .hosted import HostedPlugin
     from .runner import Run
 
-__all__ = ["Prober", "without_keepalive"]
+__all__ = ["Prober", "patient"]
 
 LATE = 1.0
 """Seconds by which a timer of ours may be late before it tells that this process itself was held up."""
 
+DAY = 24 * 3600.0
 LONGEST_ANSWER = 1024
 OK = 200
 
 
-def without_keepalive(config: Config | None) -> Config:
-    """The settings of a mux whose peer is checked here."""
-    return replace(config or Config(), enable_keep_alive=False)
+def patient(config: Config | None) -> Config:
+    """The settings of a mux whose peer is checked here: no silence of the peer ends the link."""
+    return replace(config or Config(), enable_keep_alive=False, connection_write_timeout=DAY)
 
 
 class Prober:

@@ -21,7 +21,7 @@ from ..site import Site, StreamHandler
 from .health import HealthPolicy
 from .log_desk import LogDesk
 from .logs import LogBook
-from .prober import Prober, without_keepalive
+from .prober import Prober, patient
 
 if TYPE_CHECKING:
     from ..connect import Context, Interceptor, Service
@@ -79,7 +79,7 @@ class Reception:
             streams=self.streams,
             interceptors=tuple(self.interceptors),
         )
-        config = without_keepalive(self.mux) if self.health.interval else self.mux
+        config = patient(self.mux) if self.health.interval else self.mux
         return Link(site, initiator=False, peer=peer, config=config), desk
 
     def prober(self, plugin: HostedPlugin, link: Link, run: Run | None = None) -> Prober:

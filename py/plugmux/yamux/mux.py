@@ -37,6 +37,8 @@ from .waiters import Waiters, fail
 __all__ = ["Mux"]
 
 READ_BUFFER: Final = 256 * 1024
+LONGEST_END: Final = 10.0
+"""Seconds that the last bytes are given at most to leave, however patient the session has been with its peer."""
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
 
@@ -374,7 +376,8 @@ class Mux(asyncio.BufferedProtocol):
         self._port.stop()
         self._output.close(flush=False)
         self._transport.close()
-        self._finish = self._loop.call_later(self.config.connection_write_timeout, self._transport.abort)
+        patience = min(self.config.connection_write_timeout, LONGEST_END)
+        self._finish = self._loop.call_later(patience, self._transport.abort)
         for waiter in self._pings.values():
             fail(waiter, error)
         self._openers.fail(error)
