@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from interop.test_matrix import LANGUAGES, plugin_command
+from support.tools import LANGUAGES, example_plugin
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_change_replaces_the_plugin(language: str, tmp_path: Path) -> None:
     watched = tmp_path / "watched"
     options = ["--listen", f"unix:{tmp_path}/s", "--watch", str(watched)]
-    command = [sys.executable, "-m", "plugmux.cli", "dev", *options, shlex.join(plugin_command(language))]
+    command = [sys.executable, "-m", "plugmux.cli", "dev", *options, shlex.join(example_plugin(language))]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert any("listening on" in line for line in process.stderr)
