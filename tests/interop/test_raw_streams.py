@@ -45,6 +45,8 @@ async def test_a_plugin_opens_a_stream_of_its_host(probe: Probe) -> None:
 async def test_a_name_that_the_plugin_does_not_serve_is_told(probe: Probe) -> None:
     with pytest.raises(ExchangeError, match=r"404.*no raw stream is served under the name .nothing"):
         await probe.link.open_stream("nothing")
+    async with asyncio.timeout(30):
+        await probe.link.mux.wait_idle()
     assert (await probe.kv.get(GetRequest(key="alive"))).value == b"alive"
 
 
@@ -52,6 +54,8 @@ async def test_a_name_that_the_host_does_not_serve_is_told(probe: Probe) -> None
     answer = (await probe.kv.get(GetRequest(key="open nothing"))).value.decode()
     assert answer.startswith("refused: ")
     assert "no raw stream is served under the name 'nothing'" in answer
+    async with asyncio.timeout(30):
+        await probe.link.mux.wait_idle()
 
 
 async def test_a_reset_by_the_caller_leaves_the_link_alone(probe: Probe) -> None:

@@ -20,14 +20,17 @@ const LONGEST_EXPLANATION = 4096;
  */
 export function upgrade({ connect, path, headers, timeout }: UpgradeOptions): Promise<Duplex> {
   return new Promise((resolve, reject) => {
-    const asked = request({ path, headers, createConnection: connect });
+    const connection = connect();
+    const asked = request({ path, headers, createConnection: () => connection });
     const timer = setTimeout(() => asked.destroy(new Error(`no answer within ${timeout / 1000} s`)), timeout);
     asked.on("close", () => clearTimeout(timer));
     asked.on("error", reject);
     asked.on("response", (response) => {
-      explanation(response).then((text) => reject(new Error(`${response.statusCode} ${text}`)), reject);
+      explanation(response)
+        .then((text) => reject(new Error(`${response.statusCode} ${text}`)), reject)
+        .finally(() => connection.destroy()); // node keeps it alive, for the sake of the header Connection
     });
-    asked.on("upgrade", (_response, connection: Duplex, head) => {
+    asked.on("upgrade", (_response, _connection, head) => {
       clearTimeout(timer);
       if (head.length > 0) connection.unshift(head);
       resolve(connection);
