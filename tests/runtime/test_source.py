@@ -78,3 +78,9 @@ def test_explicit_variables_win_and_unsafe_ones_do_not_pass() -> None:
     host = {"PATH": "/bin", "HOME": "/h", "AWS_SECRET_ACCESS_KEY": "x", "LC_ALL": "C"}
     given = plugin_environment(host, {"HOME": None, "PATH": "/usr/bin", "MINE": "1"}, "kv")
     assert given == {"PATH": "/usr/bin", "LC_ALL": "C", "MINE": "1"}
+
+
+def test_names_of_variables_that_do_not_pass_are_logged_and_values_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG", "plugmux.runtime"):
+        plugin_environment({"PATH": "/bin", "TOKEN": "hunter2", "A": "x", "B": "y"}, {"B": "z"}, "kv")
+    assert caplog.messages == ["plugin kv: not passed on to it: A, TOKEN"]

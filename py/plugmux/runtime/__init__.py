@@ -8,6 +8,7 @@ from .health import Health, HealthPolicy
 from .hosted import HostedPlugin
 from .limits import Limits
 from .listener import ListenError
+from .local import LocalRunner
 from .logs import LogEntry, LogSource
 from .retry import RetryPolicy
 from .runner import Run, Runner
@@ -16,9 +17,9 @@ from .source import Launch, PluginSource, Restart, name_of_command
 from .state import State
 
 __all__ = [
-    "ContainerRunner",
     "BreakerPolicy",
     "Circuit",
+    "ContainerRunner",
     "Event",
     "Health",
     "HealthPolicy",
@@ -26,6 +27,7 @@ __all__ = [
     "Launch",
     "Limits",
     "ListenError",
+    "LocalRunner",
     "LogEntry",
     "LogSource",
     "PluginCause",
