@@ -63,7 +63,7 @@ faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
 	$(PYTEST) -q tests/faults $(ARGS)
 
 docs: $(BIN)/.ready ## pages of the public interface, in build/docs, made from its docstrings
-	$(BIN)/pdoc -o build/docs plugmux plugmux.connect plugmux.services plugmux.secrets plugmux.runtime plugmux.http plugmux.yamux
+	$(BIN)/pdoc -o build/docs plugmux plugmux.connect plugmux.services plugmux.secrets plugmux.runtime plugmux.sync plugmux.http plugmux.yamux
 	@echo "see build/docs/index.html; the guides are in docs/"
 
 baseline: $(BIN)/.ready ## take the protos as they stand for what later ones must not break

@@ -33,6 +33,7 @@ BELOW = {
     "plugin": BASE | {"connect", "services", "http", "yamux", "link", "site", "servable"},
     "runtime": BASE | {"connect", "services", "http", "yamux", "link", "site", "servable"},
     "secrets": BASE | {"connect", "runtime", "plugin"},
+    "sync": BASE | {"connect", "runtime", "secrets"},
     "cli": BASE | {"http", "connect", "runtime", "secrets", "plugin"},
 }
 """What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and

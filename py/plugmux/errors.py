@@ -2,6 +2,7 @@
 
     PlugmuxError
     ├── ConfigError                 a setting is out of its range (also a ValueError)
+    ├── StateError                  something is used before its start or after its end (also a RuntimeError)
     ├── LinkError                   the connection between two peers
     │   ├── SessionClosed           the session has ended, or is ending; `reason` says why
     │   ├── ProtocolViolation       the peer broke a rule of yamux or of HTTP
@@ -17,9 +18,9 @@
         ├── SecretNotFound          no provider has a secret that matches
         └── ProviderOutage          a required provider, or in strict mode any provider, failed
 
-A *local* fault (a wrong argument, a call in the wrong state) is a `ConfigError`, a `StreamClosed` or a built-in
-`TypeError`; everything else here tells of the peer, the network or time. What is raised in one call never stems from
-another call's mistake.
+A *local* fault (a wrong argument, a call in the wrong state) is a `ConfigError`, a `StateError`, a `StreamClosed` or a
+built-in `TypeError`; everything else here tells of the peer, the network or time. What is raised in one call never
+stems from another call's mistake.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __all__ = [
     "PlugmuxError",
     "ProtocolViolation",
     "SessionClosed",
+    "StateError",
     "StreamClosed",
     "StreamReset",
 ]
@@ -44,6 +46,10 @@ class PlugmuxError(Exception):
 
 class ConfigError(PlugmuxError, ValueError):
     """A setting is out of its range; the message names the setting, the value and the range."""
+
+
+class StateError(PlugmuxError, RuntimeError):
+    """Something is used before its start, after its end, in a forked process, or in a thread where it cannot be."""
 
 
 class LinkError(PlugmuxError):

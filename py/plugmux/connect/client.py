@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from .spec import MethodSpec, ServiceSpec
+    from .sync import SyncClient
 
 __all__ = ["Client", "each", "transport_of"]
 
@@ -61,6 +62,7 @@ class Client:
     """
 
     spec: ClassVar[ServiceSpec]
+    sync_class: ClassVar[type[SyncClient]]
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..address import Address
-from ..errors import ConfigError
+from ..errors import ConfigError, StateError
 from ..exchange import ASGIApp
 from ..http import Server
 from ..link import Peer
@@ -152,9 +152,12 @@ class Runtime:
         """Start all plugins in parallel and begin to listen; returns when every plugin runs or has failed.
 
         Raises:
+            StateError: the runtime has been closed.
             ConfigError: two plugins have the same name.
             ListenError: an address cannot be listened at; nothing is left running then.
         """
+        if self._closed:
+            raise StateError("the runtime has been closed; make a new one")
         sources = [*self._sources, *(find_plugins(self._plugin_dir) if self._plugin_dir is not None else ())]
         if self._wait_for:
             sources = by_hand(sources, self._wait_for)
