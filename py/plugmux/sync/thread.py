@@ -96,8 +96,9 @@ class LoopThread:
                 raise
         finally:
             self._waiting.discard(done)
-            if not tasks:
+            if not tasks:  # It was never begun: nobody is to miss that it was awaited.
                 whole.close()
+                getattr(call, "close", whole.close)()
 
     def _bring(self, done: Future[Any], begin: Callable[[], None]) -> asyncio.AbstractEventLoop:
         if os.getpid() != self._owner:
@@ -126,13 +127,24 @@ class LoopThread:
             done.set_exception(StateError(f"{self._name} was closed while the call was under way"))
 
     def iterate(self, items: AsyncGenerator[T, None]) -> Iterator[T]:
-        """What an asynchronous generator gives, item by item; leaving it early closes it."""
+        """What an asynchronous generator gives, item by item, until it or the thread ends; leaving it early closes it.
+
+        Raises:
+            StateError: the thread did not run at the first item.
+        """
+        begun = False
         try:
             while True:
                 try:
-                    yield self.run(anext(items))
+                    item = self.run(anext(items))
                 except StopAsyncIteration:
                     return
+                except StateError:
+                    if begun and self._closed:
+                        return
+                    raise
+                begun = True
+                yield item
         finally:
             with contextlib.suppress(StateError):  # Then there is nothing left to close.
                 self.run(items.aclose())

@@ -1,0 +1,37 @@
+"""What the page about programs without asyncio says, run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kv.v1.kv_connect import KeyValueSyncClient
+from kv.v1.kv_pb2 import GetRequest, WatchRequest
+
+from support.pages import run_examples
+from support.programs import KV_PLUGIN, script
+
+VAULT = """
+    from plugmux import Plugin
+    from plugmux.secrets import Provider, Secret
+
+    class Vault(Provider):
+        pattern = "vault/**"
+
+        async def get_secrets(self, pattern):
+            yield Secret(id="vault/db/password", value=b"x")
+
+    Plugin(Vault(), version="v1.0.0").run()
+"""
+
+
+async def test_every_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path, "kv-plugin", KV_PLUGIN)
+    script(tmp_path, "vault-plugin", VAULT)
+    monkeypatch.chdir(tmp_path)
+    names = {"KeyValueSyncClient": KeyValueSyncClient, "GetRequest": GetRequest, "WatchRequest": WatchRequest}
+    found = await run_examples("docs/sync.md", names)
+    assert found["reply"].value.isdigit()
+    assert found["values"] == [b"0", b"1", b"2"]
+    assert found["secret"].value == b"x"
+    assert 0 < found["ping"] < 60
