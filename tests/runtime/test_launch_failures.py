@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, PluginCause, PluginError, Runtime, State
+from plugmux import Launch, Limits, PluginCause, PluginError, Runtime, State
 from plugmux.connect import Code, RpcError
 from support.programs import KV_PLUGIN, script
 
@@ -56,16 +57,27 @@ async def test_a_program_for_another_machine(tmp_path: Path) -> None:
     assert error.cause is PluginCause.WRONG_ARCHITECTURE
 
 
-async def test_a_script_whose_interpreter_is_missing(tmp_path: Path) -> None:
-    error = await error_of(script(tmp_path, "kv", "", interpreter="/nowhere/python"))
+BEHIND_A_SHELL: dict[str, dict[str, Any]] = {
+    "alone": {},
+    "with limits": {"limits": Limits(files=64)},
+    "in a directory": {"cwd": "/"},
+}
+"""What a shell has to do before the program begins."""
+
+
+@pytest.mark.parametrize("options", BEHIND_A_SHELL)
+async def test_a_script_whose_interpreter_is_missing(tmp_path: Path, options: str) -> None:
+    program = script(tmp_path, "kv", "", interpreter="/nowhere/python")
+    error = await error_of(Launch([program], **BEHIND_A_SHELL[options]))
     assert error.cause is PluginCause.MISSING_INTERPRETER
     assert "/nowhere/python" in str(error)
 
 
-async def test_a_script_without_a_first_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", BEHIND_A_SHELL)
+async def test_a_script_without_a_first_line(tmp_path: Path, options: str) -> None:
     (tmp_path / "bare").write_text("print('no first line')\n")
     (tmp_path / "bare").chmod(0o755)
-    error = await error_of(str(tmp_path / "bare"))
+    error = await error_of(Launch([str(tmp_path / "bare")], **BEHIND_A_SHELL[options]))
     assert error.cause is PluginCause.MISSING_INTERPRETER
 
 

@@ -34,6 +34,9 @@ class LocalRunner:
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> LocalRun:
         """Start the program."""
         program = find_program(launch)
+        argv = _argv(launch, program)
+        if argv[0] != program:
+            _check_loadable(launch, program)
         ours, theirs = _link_ends(launch)
         config = LaunchConfig(
             launch.name,
@@ -45,7 +48,7 @@ class LocalRunner:
         )
         try:
             run = await LocalRun.spawn(
-                _argv(launch, program),
+                argv,
                 {**plugin_environment(os.environ, launch.env, launch.name), **config.to_environ()},
                 log if launch.stdio == "capture" else None,
                 inherited=dict(zip(LINK_FDS, theirs, strict=False)),
@@ -111,6 +114,23 @@ def _argv(launch: Launch, program: str) -> list[str]:
     if not steps:
         return argv
     return ["/bin/sh", "-c", " && ".join([*steps, 'exec "$@"']), os.fspath(launch.cwd or "/bin/sh"), *argv]
+
+
+def _check_loadable(launch: Launch, program: str) -> None:
+    """See what the system would say of a program: a shell in between says it less clearly, or takes it for its own.
+
+    Raises:
+        PluginError: it cannot be started.
+    """
+    if not os.access(program, os.R_OK):
+        return  # It may be executed all the same.
+    first = _first_bytes(program)
+    if first.startswith(b"#!"):
+        words = first[2:].partition(b"\n")[0].split()
+        if not words or not os.path.exists(words[0]):
+            raise _not_started(launch, program, OSError(errno.ENOENT, ""))
+    elif not first.startswith(BINARY_FORMATS):
+        raise _not_started(launch, program, OSError(errno.ENOEXEC, ""))
 
 
 def _link_ends(launch: Launch) -> tuple[tuple[int, int], tuple[int, ...]]:
