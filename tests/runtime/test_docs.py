@@ -27,7 +27,9 @@ KV_PLUGIN = """
 SHOUTING_PLUGIN = f"{examples('docs/streams.md')[0]}\nplugin.run()\n"
 
 
-@pytest.mark.parametrize("page", ["docs/failover.md", "docs/health.md", "docs/logs.md", "docs/streams.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/failover.md", "docs/health.md", "docs/logs.md", "docs/streams.md", "docs/supervision.md"]
+)
 async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path, "kv-plugin", KV_PLUGIN)
     script(tmp_path, "shouting", SHOUTING_PLUGIN)
