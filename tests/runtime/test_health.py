@@ -244,6 +244,26 @@ async def test_the_cause_of_a_hang_can_be_switched_on(tmp_path: Path) -> None:
         assert plugin.error.cause is PluginCause.HUNG
 
 
+async def test_the_link_of_one_that_started_by_itself_is_closed_and_it_comes_back(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s"
+    environ = {**os.environ, "PLUGMUX_SOCKET": address}
+    async with Runtime(listen=[address], health=ENDING) as runtime, aclosing(runtime.events()) as events:
+        coming = asyncio.ensure_future(anext(events))
+        process = await asyncio.create_subprocess_exec(script(tmp_path, "kv", PLUGIN), env=environ)
+        assert (await coming).state is State.RUNNING
+        process.send_signal(signal.SIGSTOP)
+        while (event := await anext(events)).state is not State.STOPPED:
+            pass
+        assert "it hangs" in event.status
+        assert runtime.plugins() == []
+        process.send_signal(signal.SIGCONT)
+        while (await anext(events)).state is not State.RUNNING:
+            pass
+        assert runtime.plugin("kv").pid == process.pid
+        process.terminate()
+        assert await process.wait() == 0
+
+
 # -- what a check asks ------------------------------------------------------------------------------------------------
 
 
