@@ -15,7 +15,19 @@ from .errors import PlugmuxError
 if TYPE_CHECKING:
     from plugmux_proto.plugins.v1 import plugins_pb2
 
-__all__ = ["ID", "NAME", "PATTERN", "VERSION", "BadPattern", "Configuration", "Registration", "RegistrationRefused"]
+__all__ = [
+    "DIAGNOSTICS_SERVICE",
+    "HEALTH_SERVICE",
+    "ID",
+    "NAME",
+    "ON_EVERY_PLUGIN",
+    "PATTERN",
+    "VERSION",
+    "BadPattern",
+    "Configuration",
+    "Registration",
+    "RegistrationRefused",
+]
 
 _COMPONENT = r"[A-Za-z0-9._:-]+"
 ID = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
@@ -36,6 +48,11 @@ VERSION = re.compile(
 """A semantic version with a leading "v". Use with `fullmatch`."""
 
 _SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+
+HEALTH_SERVICE = "grpc.health.v1.Health"
+DIAGNOSTICS_SERVICE = "plugmux.v1.DiagnosticsService"
+ON_EVERY_PLUGIN = frozenset({HEALTH_SERVICE, DIAGNOSTICS_SERVICE})
+"""The services that every plugin serves without saying so."""
 
 LONGEST_PATTERN = 4096
 LONGEST_VERSION = 128

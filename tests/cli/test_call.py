@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,6 +184,16 @@ def test_a_request_that_does_not_fit_the_schema_is_wrong_usage(
     ran = plugmux("call", "--plugin", reflecting, method, request_json)
     assert (ran.status, ran.stdout) == (2, b"")
     assert told in ran.stderr
+
+
+def test_what_every_plugin_serves_is_called_by_the_plugins_name(
+    start: Any, plugmux: Any, plugin: Any, tmp_path: Path
+) -> None:
+    process = start("--plugin", plugin("store"), "--listen", f"unix:{tmp_path}/s")
+    process.stderr.readline()
+    to = ("--connect", f"unix:{tmp_path}/s", "--name", "store")
+    assert plugmux("call", "grpc.health.v1.Health/Check", *to).lines == ['{"status":"SERVING"}']
+    assert "thread MainThread" in plugmux("call", "plugmux.v1.DiagnosticsService/Dump", *to).stdout.decode()
 
 
 def test_one_of_several_plugins_is_chosen_by_name(plugmux: Any, plugin: Any) -> None:

@@ -1,8 +1,22 @@
 """The SDK for plugins: `Plugin(service, ...).run()`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .dial import DialError
 from .plugin import Plugin
-from .records import LogHandler
 from .register import RegistrationFailed
 
+if TYPE_CHECKING:
+    from .records import LogHandler
+
 __all__ = ["DialError", "LogHandler", "Plugin", "RegistrationFailed"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "LogHandler":  # A plugin that does not use it starts without it.
+        from .records import LogHandler
+
+        return LogHandler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

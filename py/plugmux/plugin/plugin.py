@@ -24,7 +24,7 @@ from ..errors import SessionClosed
 from ..exchange import ASGIApp, ClientTransport, Complete, Incoming, Request
 from ..launch import LaunchConfig
 from ..link import Link, Peer
-from ..registration import Configuration, Registration
+from ..registration import DIAGNOSTICS_SERVICE, HEALTH_SERVICE, Configuration, Registration
 from ..servable import Servable, announce, services_of
 from ..site import Gate, Site, StreamHandler
 from .dial import DialError, connect, dial
@@ -40,8 +40,6 @@ __all__ = ["Plugin"]
 REGISTRATION_TIMEOUT = 5.0
 FIRST_REDIAL = 0.2
 LONGEST_REDIAL = 10.0
-HEALTH_SERVICE = "grpc.health.v1.Health"
-DIAGNOSTICS_SERVICE = "plugmux.v1.DiagnosticsService"
 
 AnyClient = TypeVar("AnyClient")
 Companion: TypeAlias = Callable[[Link, Gate], AbstractAsyncContextManager[None]]

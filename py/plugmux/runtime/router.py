@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from ..errors import ExchangeError, LinkError
 from ..exchange import Complete, Headers, Incoming, Request
 from ..link import Link
+from ..registration import ON_EVERY_PLUGIN
 from .breaker import Circuit
 from .error import PluginCause, PluginError
 from .hosted import HostedPlugin
@@ -64,7 +65,9 @@ class Router:
             replicas = self._registry.named(plugin)
         except PluginError as error:
             raise ExchangeError(str(error), sent=False) from error
-        if not any(service in replica.registration.services for replica in replicas if replica.registration):
+        if service not in ON_EVERY_PLUGIN and not any(
+            service in replica.registration.services for replica in replicas if replica.registration
+        ):
             raise ExchangeError(f"plugin {plugin!r} does not serve {service}", sent=False)
         return self.named(plugin)
 
