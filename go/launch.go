@@ -28,6 +28,8 @@ type launchConfig struct {
 	Socket  string        `json:"socket"`
 	// Terminal tells that the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them.
 	Terminal bool `json:"terminal"`
+	// Detached tells to connect to the socket again and again, as runtimes come and go.
+	Detached bool `json:"detached"`
 }
 
 // takeLaunchConfig reads the configuration and removes it from the environment, so that a child of the plugin does not

@@ -17,6 +17,7 @@ package plugmux
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -34,6 +35,7 @@ const (
 	registrationTimeout = 5 * time.Second
 	firstRedial         = 200 * time.Millisecond
 	longestRedial       = 10 * time.Second
+	nearRedial          = time.Second // to the runtime after the one that launched a detached plugin
 )
 
 // Config is what a plugin says of itself, and where it finds its runtime. The zero value is usable.
@@ -135,20 +137,29 @@ func (p *plugin) run(ctx context.Context, launch *launchConfig) error {
 }
 
 func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error {
+	p.announcement.Name = launch.Name
+	if launch.Detached {
+		return p.comeAgain(ctx, launch.open, launch.Timeout, nearRedial)
+	}
 	conn, err := launch.open()
 	if err != nil {
 		return err
 	}
-	p.announcement.Name = launch.Name
 	return p.stay(ctx, newLink(ctx, conn, p.handler), launch.Timeout)
 }
 
 func (p *plugin) serveDialling(ctx context.Context, socket string) error {
+	reach := func() (io.ReadWriteCloser, error) { return dial(ctx, socket) }
+	return p.comeAgain(ctx, reach, registrationTimeout, longestRedial)
+}
+
+// comeAgain serves one runtime after the other, as they come and go.
+func (p *plugin) comeAgain(ctx context.Context, reach func() (io.ReadWriteCloser, error), timeout, longestDelay time.Duration) error {
 	delay, served := firstRedial, false
 	for ctx.Err() == nil {
-		conn, err := dial(ctx, socket)
+		conn, err := reach()
 		if err == nil {
-			err = p.stay(ctx, newLink(ctx, conn, p.handler), registrationTimeout)
+			err = p.stay(ctx, newLink(ctx, conn, p.handler), timeout)
 		}
 		switch {
 		case err == nil:
@@ -160,7 +171,7 @@ func (p *plugin) serveDialling(ctx context.Context, socket string) error {
 		}
 		// Jitter keeps the plugins of a runtime that comes back from dialling in step.
 		pause(ctx, delay/2+rand.N(delay/2))
-		delay = min(2*delay, longestRedial)
+		delay = min(2*delay, longestDelay)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import pytest
 from plugmux.errors import ConfigError
 from plugmux.launch import COMPATIBLE_VARIABLE, VARIABLE, LaunchConfig
 
+DETACHED = LaunchConfig("kv", 5.0, socket="/run/s", detached=True)
 IN_A_CONTAINER = LaunchConfig("kv", 5.0, socket="/run/s")
 
 
@@ -18,7 +19,12 @@ def test_the_json_is_the_one_of_the_wire() -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [LaunchConfig("kv", 5.0, 3, 3), LaunchConfig("kv", 0.25, 7, 9, terminal=True, runtime_pid=5), IN_A_CONTAINER],
+    [
+        LaunchConfig("kv", 5.0, 3, 3),
+        LaunchConfig("kv", 0.25, 7, 9, terminal=True, runtime_pid=5),
+        IN_A_CONTAINER,
+        DETACHED,
+    ],
 )
 def test_what_is_written_is_what_is_read(config: LaunchConfig) -> None:
     assert LaunchConfig.from_json(config.to_json()) == config

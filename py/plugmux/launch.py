@@ -4,7 +4,7 @@ It travels as JSON in an environment variable: `{"name": ..., "timeout": nanosec
 descriptor carries the link, `"r"` and `"w"` in place of `"fd"` where a pair of one-way pipes does. Where no descriptor
 can be inherited, as in a container, `"socket"` stands there: the path of a unix socket that the plugin connects to, and
 the connection is the link. Both ends read and write it here, so that they cannot drift. (wire.md section 2; `"socket"`,
-`"terminal"` and `"pid"` are our additions.)
+`"terminal"`, `"detached"` and `"pid"` are our additions.)
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class LaunchConfig:
         write_fd: descriptor to write the link to; the same as `read_fd` when one socket serves both.
         socket: path of the unix socket to connect to, where there are no descriptors; empty where there are.
         terminal: whether the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them.
+        detached: whether the plugin is to connect to the socket again and again, as runtimes come and go.
         runtime_pid: process id of the runtime, 0 where it says nothing to the plugin.
 
     Raises:
@@ -56,6 +57,7 @@ class LaunchConfig:
     write_fd: int = NO_FD
     socket: str = ""
     terminal: bool = False
+    detached: bool = False
     runtime_pid: int = 0
 
     def __post_init__(self) -> None:
@@ -82,6 +84,8 @@ class LaunchConfig:
         head: dict[str, object] = {"name": self.name, "timeout": int(self.timeout * NANOSECONDS)}
         if self.terminal:
             head["terminal"] = True
+        if self.detached:
+            head["detached"] = True
         if self.runtime_pid:
             head["pid"] = self.runtime_pid
         if self.socket:
@@ -118,7 +122,14 @@ class LaunchConfig:
         terminal, pid = values.get("terminal") is True, values.get("pid")
         runtime_pid = pid if _is_whole(pid) and pid > 0 else 0
         if isinstance(path := values.get("socket"), str) and path:
-            return cls(name, timeout / NANOSECONDS, socket=path, terminal=terminal, runtime_pid=runtime_pid)
+            return cls(
+                name,
+                timeout / NANOSECONDS,
+                socket=path,
+                terminal=terminal,
+                detached=values.get("detached") is True,
+                runtime_pid=runtime_pid,
+            )
         read_fd, write_fd = (values.get(key) for key in (("fd", "fd") if "fd" in values else ("r", "w")))
         if not _is_whole(read_fd) or not _is_whole(write_fd):
             raise ConfigError('the launch configuration needs "fd", or "r" and "w", as whole numbers')

@@ -28,7 +28,8 @@ SHOUTING_PLUGIN = f"{examples('docs/streams.md')[0]}\nplugin.run()\n"
 
 
 @pytest.mark.parametrize(
-    "page", ["docs/failover.md", "docs/health.md", "docs/logs.md", "docs/streams.md", "docs/supervision.md"]
+    "page",
+    [f"docs/{page}.md" for page in ("failover", "lifecycle", "health", "logs", "streams", "supervision")],
 )
 async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path, "kv-plugin", KV_PLUGIN)
@@ -41,6 +42,7 @@ async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeyp
             "KeyValueClient": KeyValueClient,
             "GetRequest": GetRequest,
             "Runtime": Runtime,
+            "DIRECTORY": tmp_path / "detached",
             "COMMAND": "./shouting",
         },
     )

@@ -19,6 +19,8 @@ export interface LaunchConfig {
   readonly link: InheritedLink | SocketLink;
   /** Whether the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them. */
   readonly terminal: boolean;
+  /** Whether the plugin is to connect to the socket again and again, as runtimes come and go. */
+  readonly detached: boolean;
 }
 
 /** The descriptors to read the link from and to write it to; the same one where a socket serves both. */
@@ -55,7 +57,7 @@ export function parseLaunchConfig(text: string): LaunchConfig {
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
     throw new ConfigError("the launch configuration is not a JSON object");
   }
-  const { name, timeout, fd, r, w, socket, terminal } = values as Readonly<Record<string, unknown>>;
+  const { name, timeout, fd, r, w, socket, terminal, detached } = values as Readonly<Record<string, unknown>>;
   if (typeof name !== "string" || name === "") throw new ConfigError("the launch configuration has no plugin name");
   if (!isWhole(timeout) || timeout <= 0) {
     throw new ConfigError('the launch configuration needs "timeout", in nanoseconds and above 0');
@@ -64,6 +66,7 @@ export function parseLaunchConfig(text: string): LaunchConfig {
     name,
     timeout: timeout / NANOSECONDS_PER_MILLISECOND,
     terminal: terminal === true,
+    detached: detached === true,
     link:
       typeof socket === "string" && socket !== ""
         ? { socket }

@@ -28,6 +28,8 @@ import type { MuxStream } from "./yamux/index.js";
 const REGISTRATION_TIMEOUT = 5_000;
 const FIRST_REDIAL = 200;
 const LONGEST_REDIAL = 10_000;
+/** Between two tries to reach the runtime after the one that launched a detached plugin. */
+const NEAR_REDIAL = 1_000;
 
 /** Services that the kind of the plugin announces, or that every plugin serves. */
 const UNANNOUNCED = new Set([
@@ -130,14 +132,16 @@ export class Plugin {
   }
 
   /**
-   * Serves the runtime that launched this process, until either ends the stay.
+   * Serves the runtime that launched this process, until either ends the stay; detached, those after it as well.
    *
    * @throws DialError when the launch names a socket and nobody listens there, RegistrationError when the runtime
    * refuses the plugin or goes away.
    */
-  async serveLaunched({ name, timeout, link }: LaunchConfig): Promise<void> {
-    const ends = "socket" in link ? await connectTo(link.socket, timeout) : inherit(link.readFd, link.writeFd);
-    await this.serve(ends, name, timeout);
+  async serveLaunched({ name, timeout, link, detached }: LaunchConfig): Promise<void> {
+    const reach = async (): Promise<Ends> =>
+      "socket" in link ? connectTo(link.socket, timeout) : inherit(link.readFd, link.writeFd);
+    if (detached) return this.#comeAgain(reach, name, timeout, NEAR_REDIAL);
+    return this.serve(await reach(), name, timeout);
   }
 
   /**
@@ -146,19 +150,26 @@ export class Plugin {
    * @throws DialError or RegistrationError at the first try; later ones are tried again.
    */
   async serveDialling(address: string): Promise<void> {
+    const reach = async (): Promise<Ends> => {
+      const connection = await dial(address);
+      return { input: connection, output: connection };
+    };
+    return this.#comeAgain(reach, this.registration.name, REGISTRATION_TIMEOUT, LONGEST_REDIAL);
+  }
+
+  async #comeAgain(reach: () => Promise<Ends>, name: string, timeout: number, longestDelay: number): Promise<void> {
     let delay = FIRST_REDIAL;
     let hasServed = false;
     while (!this.#isStopping) {
       try {
-        const connection = await dial(address);
-        await this.serve({ input: connection, output: connection }, this.registration.name);
+        await this.serve(await reach(), name, timeout);
         hasServed = true;
         delay = FIRST_REDIAL;
       } catch (error) {
         if (!hasServed || !(error instanceof DialError || error instanceof RegistrationError)) throw error;
       }
       await this.#pause(delay * (0.5 + Math.random() / 2));
-      delay = Math.min(2 * delay, LONGEST_REDIAL);
+      delay = Math.min(2 * delay, longestDelay);
     }
   }
 

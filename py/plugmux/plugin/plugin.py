@@ -12,7 +12,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -40,6 +40,8 @@ __all__ = ["Plugin"]
 REGISTRATION_TIMEOUT = 5.0
 FIRST_REDIAL = 0.2
 LONGEST_REDIAL = 10.0
+NEAR_REDIAL = 1.0
+"""Seconds between two tries to reach the runtime after the one that launched a detached plugin."""
 
 AnyClient = TypeVar("AnyClient")
 Companion: TypeAlias = Callable[[Link, Gate], AbstractAsyncContextManager[None]]
@@ -169,15 +171,20 @@ class Plugin:
         self._stop.set()
 
     async def serve_launched(self, config: LaunchConfig) -> None:
-        """Serve the runtime that launched this process, until either ends the stay.
+        """Serve the runtime that launched this process, until either ends the stay; detached, those after it as well.
 
         Raises:
             DialError: the launch names a socket, and nobody listens there.
             RegistrationFailed: the runtime refused the plugin, or went away.
         """
+        if config.detached:
+            await self._come_again(
+                lambda link: _connect(link, config.socket, config.timeout), config.name, config.timeout, NEAR_REDIAL
+            )
+            return
         link, gate = self._new_link(config.timeout)
         if config.socket:
-            await link.over_socket(await connect(config.socket, config.timeout))
+            await _connect(link, config.socket, config.timeout)
         elif config.is_pipe_pair:
             await link.over_pipes(config.read_fd, config.write_fd)
         else:
@@ -191,12 +198,19 @@ class Plugin:
             DialError: there was no runtime at the first try.
             RegistrationFailed: the runtime refused the plugin at the first try.
         """
+        await self._come_again(
+            lambda link: dial(address, lambda: link.mux), self._announcement.name, REGISTRATION_TIMEOUT, LONGEST_REDIAL
+        )
+
+    async def _come_again(
+        self, reach: Callable[[Link], Awaitable[None]], name: str, timeout: float, longest_delay: float
+    ) -> None:
         delay, served = FIRST_REDIAL, False
         while not self._stop.is_set():
-            link, gate = self._new_link(REGISTRATION_TIMEOUT)
+            link, gate = self._new_link(timeout)
             try:
-                await dial(address, lambda link=link: link.mux)  # type: ignore[misc]
-                await self._stay(link, gate, self._announcement.name, REGISTRATION_TIMEOUT)
+                await reach(link)
+                await self._stay(link, gate, name, timeout)
                 delay, served = FIRST_REDIAL, True
             except (DialError, RegistrationFailed):
                 if not served:
@@ -204,7 +218,7 @@ class Plugin:
             import random  # a launched plugin needs none
 
             await self._pause(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
-            delay = min(delay * 2, LONGEST_REDIAL)
+            delay = min(delay * 2, longest_delay)
 
     def _new_link(self, timeout: float) -> tuple[Link, Gate]:
         gate = Gate(timeout)
@@ -259,6 +273,10 @@ def _diagnostics() -> Service:
     from .stacks import Diagnostics
 
     return Diagnostics()
+
+
+async def _connect(link: Link, path: str, timeout: float) -> None:
+    await link.over_socket(await connect(path, timeout))
 
 
 class _Shutdown(PluginService):

@@ -2,6 +2,7 @@
 
 from .breaker import BreakerPolicy, Circuit
 from .container import ContainerRunner
+from .detached import DetachedRunner
 from .error import PluginCause, PluginError
 from .events import Event
 from .health import Health, HealthPolicy
@@ -20,6 +21,7 @@ __all__ = [
     "BreakerPolicy",
     "Circuit",
     "ContainerRunner",
+    "DetachedRunner",
     "Event",
     "Health",
     "HealthPolicy",

@@ -77,6 +77,7 @@ class ByHandRun:
     """
 
     pid = None
+    outlives = False
     exit_code = None
     signal_number = None
     over_limit = None

@@ -117,6 +117,7 @@ class ContainerRun:
     """
 
     pid = None
+    outlives = False
 
     def __init__(
         self,

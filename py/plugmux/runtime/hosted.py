@@ -150,6 +150,10 @@ class HostedPlugin(ABC):
     async def stop(self) -> None:
         """End its work for this runtime; harmless where it has ended."""
 
+    async def leave(self) -> None:
+        """End its stay with a runtime that closes; the process of a detached plugin lives on."""
+        await self.stop()
+
     async def explain(self, link: Link, error: PlugmuxError) -> ExchangeError:
         """Say of a broken exchange what has become of the plugin.
 

@@ -67,6 +67,7 @@ class LaunchedPlugin(HostedPlugin):
         self._timeout = launch.timeout if launch.timeout is not None else timeout
         self._starts = starts
         self._stop = asyncio.Event()
+        self._leaving = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -93,6 +94,11 @@ class LaunchedPlugin(HostedPlugin):
             task.result()
             self._task = None
         self.move(final)
+
+    async def leave(self) -> None:
+        """End the stay with a runtime that closes; the process of a detached plugin lives on."""
+        self._leaving = True
+        await self.stop()
 
     async def _live(self) -> None:
         policy = self.launch.restart
@@ -155,7 +161,9 @@ class LaunchedPlugin(HostedPlugin):
             if failure is not None:
                 return self._crashed(failure)
             self.move(State.STOPPING)
-            if registered:
+            if registered and self._leaving and process.outlives:
+                await link.close(DRAIN_TIME)
+            elif registered:
                 await shut_down(link)
         finally:
             await _end(process, link, patience)

@@ -41,6 +41,8 @@ class Process:
         signal_number: the signal that ended it, if one did.
     """
 
+    outlives = False
+
     def __init__(self, pid: int, owns_group: bool, limits: Limits) -> None:
         self.pid = pid
         self.exit_code: int | None = None

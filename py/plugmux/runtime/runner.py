@@ -42,6 +42,11 @@ class Run(Protocol):
         ...
 
     @property
+    def outlives(self) -> bool:
+        """Whether it lives on when the runtime closes."""
+        ...
+
+    @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
         ...

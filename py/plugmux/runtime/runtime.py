@@ -240,7 +240,7 @@ class Runtime:
                 await listener.close()
             async with asyncio.TaskGroup() as group:
                 for plugin in self._registry.everybody():
-                    group.create_task(plugin.stop())
+                    group.create_task(plugin.leave())
             self._events.close()
             self._logs.close()
             await self._server.shutdown(1.0)
