@@ -28,6 +28,7 @@ from .events import (
     StreamWasReset,
 )
 from .liveness import Liveness
+from .memory import keep_freed_memory
 from .output import Output
 from .port import Port
 from .session import Session
@@ -67,6 +68,7 @@ class Mux(asyncio.BufferedProtocol):
         self._reason: BaseException | None = None
         self._factory: Callable[[], asyncio.BaseProtocol] | None = None
         self._backlog: dict[StreamTransport, None] = {}
+        keep_freed_memory()
         self._buffer = memoryview(bytearray(READ_BUFFER))
         self._finish: asyncio.TimerHandle | None = None
         self._pings: dict[int, asyncio.Future[float]] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from functools import partial
 from typing import Any, cast
@@ -123,6 +123,11 @@ class StreamTransport(asyncio.Transport):
         self._port.send(stream, data)
         if stream.pending_size > self._high and not self._waits:
             self._pause_writing()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Queue bytes in several pieces, none of which is copied."""
+        for data in list_of_data:
+            self.write(data)
 
     def can_write_eof(self) -> bool:
         """Streams can be half-closed."""
