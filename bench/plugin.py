@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The benchmark's service as a plugin in Python: with `uvloop` on that, with `held` with windows that do not grow."""
+"""The benchmark's service as a plugin in Python; with `uvloop` on that."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from bench.v1.bench_pb2 import Chunk, DownloadRequest, EchoRequest, EchoResponse
 
 from plugmux import Plugin
 from plugmux.connect import Context
-from plugmux.yamux import Config
 
 
 class Service(BenchService):
@@ -47,5 +46,4 @@ if __name__ == "__main__":
         import uvloop
 
         loop_factory = uvloop.new_event_loop
-    mux = Config(max_stream_window_size=256 * 1024) if "held" in sys.argv else None
-    Plugin(Service(), version="v1.0.0", streams={"sink": sink}, mux=mux).run(loop_factory=loop_factory)
+    Plugin(Service(), version="v1.0.0", streams={"sink": sink}).run(loop_factory=loop_factory)

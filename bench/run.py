@@ -121,6 +121,7 @@ def main() -> None:
     works, systems = given.works.split(","), given.systems.split(",")
     if unknown := (set(works) - set(WORKS)) | (set(systems) - set(COMMANDS)):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is launched is compiled, as it is when it is installed
     rows = measure_all(works, systems, given.rounds, given.seconds)
     used = versions()
     given.output.mkdir(exist_ok=True)

@@ -58,12 +58,14 @@ async def echo(descriptor: int) -> None:
 
 
 def sink(descriptor: int) -> None:
-    """Takes all that comes, and says at the end how much it was."""
+    """Takes as many bytes as it is told, again and again, and says each time that they have come."""
+    buffer = bytearray(MIB)
     with socket.socket(fileno=descriptor) as sock:
-        buffer, arrived = bytearray(MIB), 0
-        while count := sock.recv_into(buffer):
-            arrived += count
-        sock.sendall(arrived.to_bytes(8, "big"))
+        while announced := sock.recv(8, socket.MSG_WAITALL):
+            left = int.from_bytes(announced, "big")
+            while left:
+                left -= sock.recv_into(buffer, min(left, MIB))
+            sock.sendall(announced)
 
 
 def child(what: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
@@ -73,14 +75,18 @@ def child(what: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
         return ours, subprocess.Popen(command, pass_fds=[theirs.fileno()])
 
 
-async def pour(count: int, size: int) -> None:
+async def bulk(bench: Bench) -> None:
     ours, process = child("sink")
-    with ours, process:
+
+    async def pour(count: int, size: int) -> None:
         chunk = bytes(size)
+        ours.sendall((count * size).to_bytes(8, "big"))
         for _ in range(count):
             ours.sendall(chunk)
-        ours.shutdown(socket.SHUT_WR)
-        assert int.from_bytes(ours.recv(8, socket.MSG_WAITALL), "big") == count * size
+        assert len(ours.recv(8, socket.MSG_WAITALL)) == 8
+
+    with process, ours:
+        await bench.stream("raw-bulk", BULK, KIB64, pour)
 
 
 async def measure(bench: Bench) -> None:
@@ -91,7 +97,7 @@ async def measure(bench: Bench) -> None:
     await bench.calls("unary-1m", 1, MIB, caller.call)
     transport.close()
     await asyncio.to_thread(process.wait)
-    await bench.stream("raw-bulk", BULK, KIB64, pour)
+    await bulk(bench)
     if bench.wants("launch"):
         took = []
         for _ in range(LAUNCHES):

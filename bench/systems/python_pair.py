@@ -12,27 +12,26 @@ from pathlib import Path
 
 from bench.v1.bench_connect import BenchClient
 from bench.v1.bench_pb2 import Chunk, DownloadRequest, EchoRequest
+from mux_bulk import WINDOWS, moving
 
 from measure import KIB64, Bench, Call, achunks, alternate, arguments, percentiles
 from plugmux import Launch, Runtime
-from plugmux.yamux import Config
 
 HERE = Path(__file__).parents[1]
 PLUGIN = (sys.executable, str(HERE / "plugin.py"))
 GO_PLUGIN = (str(HERE.parent / "bin" / "bench-plugin"),)
 BULK = 2048  # messages of 64 KiB: 128 MiB
-SAME_WINDOW = Config(max_stream_window_size=256 * 1024)
 MANY_PLUGINS = 100
 IDLE_STREAMS = 10_000
 LAUNCHES = 10
 
 
 @asynccontextmanager
-async def runtime_of(command: Sequence[str], count: int = 1, mux: Config | None = None) -> AsyncIterator[Runtime]:
+async def runtime_of(command: Sequence[str], count: int = 1) -> AsyncIterator[Runtime]:
     """A runtime with one plugin, or with many; "bench" is the one that is called."""
     names = ["bench", *(f"other{n}" for n in range(1, count))]
     launches = [Launch(command, name=name, timeout=60) for name in names]
-    async with Runtime(launches, mux=mux) as runtime:
+    async with Runtime(launches) as runtime:
         for plugin in runtime.plugins():
             if plugin.error is not None:
                 raise plugin.error
@@ -82,11 +81,10 @@ async def rpc(bench: Bench, plugin: Sequence[str]) -> None:
 
 
 async def bulk(bench: Bench, plugin: Sequence[str]) -> None:
-    for work, config in (("raw-bulk", SAME_WINDOW), ("raw-bulk-grown", Config())):
+    for work in WINDOWS:
         if bench.wants(work):
-            held = [*plugin, "held"] if work == "raw-bulk" else plugin
-            async with runtime_of(held, mux=config) as runtime:
-                await bench.stream(work, BULK, KIB64, lambda count, size: pour(runtime, count, size))
+            async with moving(work, *plugin[len(PLUGIN) :]) as move:
+                await bench.stream(work, BULK, KIB64, move)
 
 
 async def small_under_bulk(bench: Bench, plugin: Sequence[str]) -> None:
