@@ -70,6 +70,11 @@ class LaunchedPlugin(HostedPlugin):
         self._leaving = False
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether it is meant to run: nobody has asked it to end since it was last started."""
+        return not self._stop.is_set()
+
     def start(self) -> None:
         """Begin to live, in a task that `stop` ends; harmless where it lives already."""
         if self._task is None or self._task.done():

@@ -22,7 +22,6 @@ from ..site import HEALTH
 from .error import PluginCause, PluginError
 from .launched import LaunchedPlugin
 from .registry import Registry
-from .state import State
 
 __all__ = ["replace"]
 
@@ -122,8 +121,8 @@ def _check_fit(plugin: LaunchedPlugin, old: Sequence[LaunchedPlugin]) -> None:
 
 def _check_wanted(old: Sequence[LaunchedPlugin]) -> None:
     """See that nobody has switched the plugin off, before the new one starts or meanwhile."""
-    if any(plugin.state is State.DISABLED for plugin in old):
-        raise PluginError(old[0].name, PluginCause.DISABLED, "it is disabled")
+    if not all(plugin.wanted for plugin in old):
+        raise PluginError(old[0].name, PluginCause.DISABLED, "it is disabled, or is being ended")
 
 
 def _unfit(plugin: LaunchedPlugin, detail: str) -> PluginError:
