@@ -128,6 +128,25 @@ async def test_output_becomes_bounded_printable_lines(written: bytes, lines: lis
     assert str(tail).isprintable() or "\n" in str(tail) or "\t" in str(tail)
 
 
+class ForeignPipe(asyncio.BaseTransport):
+    """A pipe of an event loop whose transports are none of asyncio's classes for reading, as uvloop's are."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_output_is_read_on_any_event_loop() -> None:
+    book, pipe = LogBook(), ForeignPipe()
+    reader = LineReader(book.of("kv"), LogSource.STDERR)
+    reader.connection_made(pipe)
+    reader.data_received(b"a line\n")
+    assert messages(book.kept()) == ["a line"]
+    reader.close()
+    assert pipe.closed
+
+
 async def test_what_a_plugin_prints_can_be_read_from_the_runtime(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

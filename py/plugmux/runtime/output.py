@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import cast
 
 from .logline import parse_line
 from .logs import LogSource, PluginLog, printable
@@ -59,8 +60,7 @@ class LineReader(asyncio.Protocol):
         self.ended = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.ReadTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.ReadTransport", transport)  # uvloop's is none by its class
 
     def data_received(self, data: bytes) -> None:
         *lines, rest = data.split(b"\n")
