@@ -66,5 +66,5 @@ def _is_stopped(pid: int | None) -> bool:
     """Whether a process of this machine is stopped; only Linux tells."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in STOPPED
-    except OSError:
+    except (OSError, IndexError):  # It has ended, or this is not Linux.
         return False
