@@ -31,8 +31,10 @@ def following(*arguments: str) -> Iterator[Iterator[list[str]]]:
     command = [sys.executable, "-m", "plugmux.cli", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield (line.rstrip("\n").split("\t") for line in process.stdout)
-        process.send_signal(signal.SIGINT)
+        try:
+            yield (line.rstrip("\n").split("\t") for line in process.stdout)
+        finally:
+            process.send_signal(signal.SIGINT)
 
 
 def test_the_last_lines_of_every_plugin_are_printed(plugmux: Any, address: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sys
@@ -46,6 +47,7 @@ def run(plugin: Plugin, loop_factory: Callable[[], asyncio.AbstractEventLoop] | 
         _explain(plugin)
     if config is not None:
         _keep_from_children(config)
+        _print_line_by_line()
         end_with(config.runtime_pid)
     plugin.prints_stacks = _print_stacks_at_quit()
     failure: PlugmuxError | None = None
@@ -110,6 +112,12 @@ def _print_stacks_at_quit() -> bool:
         return False
     faulthandler.register(signal.SIGQUIT, file=STDERR, all_threads=True, chain=False)
     return True
+
+
+def _print_line_by_line() -> None:
+    """Let the runtime log what is printed when it is printed: to a pipe Python would write kilobytes at a time."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def _end_without_stuck_threads(status: int) -> None:
