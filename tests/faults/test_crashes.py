@@ -7,12 +7,12 @@ import re
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from plugmux import Launch, PluginCause, State
 from plugmux.connect import Code, RpcError
+from support.census import alive, gone
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES, Ward, ward
 
@@ -89,7 +89,7 @@ async def test_a_child_ends_with_the_plugin(language: str) -> None:
         child = int(await test.ask("child attached"))
         with pytest.raises(RpcError, match="status 7"):
             await test.ask("exit")
-        assert not alive(child)
+        await gone(child)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -103,12 +103,3 @@ async def test_a_grandchild_that_keeps_the_pipes_open_delays_nothing(language: s
             assert alive(stray)
         finally:
             os.kill(stray, signal.SIGKILL)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs: one that has ended and is waited for by nobody yet does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"

@@ -13,7 +13,7 @@ import pytest
 
 from plugmux import Launch, State
 from plugmux.connect import Code, RpcError
-from support.census import resident_bytes
+from support.census import hold, resident_bytes
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES, ward
 
@@ -25,7 +25,7 @@ CRASHES = 100
 async def test_a_hung_plugin_costs_its_callers_their_deadline_and_goes_on_where_it_stopped(language: str) -> None:
     async with ward(Launch(faulty_plugin(language), timeout=20)) as test:
         assert test.plugin.pid is not None
-        os.kill(test.plugin.pid, signal.SIGSTOP)
+        await hold(test.plugin.pid)
         with pytest.raises(RpcError) as caught:
             await test.ask("pid", timeout=0.2)
         assert caught.value.code is Code.DEADLINE_EXCEEDED
@@ -39,7 +39,7 @@ async def test_a_hung_plugin_costs_its_callers_their_deadline_and_goes_on_where_
 async def test_a_hung_plugin_ends_with_the_runtime(language: str) -> None:
     async with ward(Launch(faulty_plugin(language), timeout=20)) as test:
         assert test.plugin.pid is not None
-        os.kill(test.plugin.pid, signal.SIGSTOP)
+        await hold(test.plugin.pid)
     assert test.plugin.state is State.STOPPED
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Census", "cpu_seconds", "resident_bytes"]
+__all__ = ["Census", "alive", "cpu_seconds", "gone", "hold", "resident_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,35 @@ def resident_bytes() -> int:
 def cpu_seconds(pid: int) -> float:
     """The processor time that a process has used, in nanosecond steps; its children's is not in it."""
     return time.clock_gettime(~pid << 3 | 2)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: one that has ended and is waited for by nobody yet does not."""
+    try:
+        return _state(Path(f"/proc/{pid}/stat")) != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def gone(pid: int) -> None:
+    """Wait until a process has ended: one that has been killed takes its time."""
+    while alive(pid):
+        await asyncio.sleep(0.005)
+
+
+async def hold(pid: int) -> None:
+    """Stop a process, and wait until each of its threads stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    while _states(pid) != {"T"}:
+        await asyncio.sleep(0.005)
+
+
+def _states(pid: int) -> set[str]:
+    try:
+        return {_state(thread / "stat") for thread in Path(f"/proc/{pid}/task").iterdir()}
+    except (FileNotFoundError, ProcessLookupError):  # A thread has ended meanwhile.
+        return set()
+
+
+def _state(stat: Path) -> str:
+    return stat.read_text().rpartition(")")[2].split()[0]
