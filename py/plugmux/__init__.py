@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .plugin import Plugin
     from .registration import Configuration, Registration
     from .runtime import (
+        BadConfiguration,
         BreakerPolicy,
         Health,
         HealthPolicy,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BadConfiguration",
     "BreakerPolicy",
     "ConfigError",
     "Configuration",
@@ -57,6 +59,7 @@ _HOMES = {
     "plugin": ("Plugin",),
     "registration": ("Configuration", "Registration"),
     "runtime": (
+        "BadConfiguration",
         "BreakerPolicy",
         "Health",
         "HealthPolicy",

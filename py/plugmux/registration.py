@@ -22,6 +22,7 @@ __all__ = [
     "NAME",
     "ON_EVERY_PLUGIN",
     "PATTERN",
+    "SERVICE",
     "VERSION",
     "BadPattern",
     "Configuration",
@@ -47,7 +48,8 @@ VERSION = re.compile(
 )
 """A semantic version with a leading "v". Use with `fullmatch`."""
 
-_SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+"""The full name of a proto service. Use with `fullmatch`."""
 
 HEALTH_SERVICE = "grpc.health.v1.Health"
 DIAGNOSTICS_SERVICE = "plugmux.v1.DiagnosticsService"
@@ -93,6 +95,7 @@ class Registration:
         replica: whether it asks to be one of several plugins with its name.
         capabilities: free names, for programs that choose among plugins.
         labels: free metadata.
+        protocol_version: the one of the protocol versions that the runtime has chosen; 0 before.
         prints_stacks: whether it prints on stderr, at SIGQUIT, where its threads stand, and goes on.
     """
 
@@ -107,6 +110,7 @@ class Registration:
     replica: bool = False
     capabilities: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    protocol_version: int = 0
     prints_stacks: bool = False
 
     def __post_init__(self) -> None:
@@ -137,7 +141,7 @@ class Registration:
         if len(self.services) > MOST_SERVICES:
             raise RegistrationRefused(f"plugin {self.name!r} names over {MOST_SERVICES} services")
         for service in self.services:
-            if not _SERVICE.fullmatch(service):
+            if not SERVICE.fullmatch(service):
                 raise RegistrationRefused(f"plugin {self.name!r} names a service {service[:140]!r}: not a proto name")
 
     @classmethod

@@ -38,6 +38,10 @@ def test_json_has_the_same_and_the_reason(plugmux: Any, plugin: Any) -> None:
         "pattern": "vault/**",
         "services": ["kv.v1.KeyValueService"],
         "health": "serving",
+        "capabilities": [],
+        "labels": {},
+        "protocol_version": 1,
+        "configurable": False,
     }
     assert (missing["name"], missing["version"], missing["pattern"], missing["services"]) == ("missing", "", None, [])
     assert "there is no program './missing'" in missing["message"]

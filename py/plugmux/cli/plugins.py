@@ -77,4 +77,8 @@ def _as_json(plugin: Listed) -> dict[str, object]:
         "pattern": plugin.pattern,
         "services": list(plugin.services),
         "health": plugin.health or None,
+        "capabilities": list(plugin.capabilities),
+        "labels": dict(plugin.labels),
+        "protocol_version": plugin.protocol_version or None,
+        "configurable": plugin.configurable,
     }

@@ -6,9 +6,11 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..address import Address
+from ..errors import ConfigError
 from .address import default_addresses
 
 if TYPE_CHECKING:
@@ -30,9 +32,34 @@ def add(commands: Any) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--plugin", metavar="CMD", action="append", default=[], help="launch this plugin, a command line"
+        "--plugin",
+        metavar="CMD",
+        action="append",
+        default=[],
+        help="launch this plugin, a command or NAME@VERSIONS",
     )
-    parser.add_argument("--plugin-dir", metavar="DIR", help="launch every executable file in this directory")
+    parser.add_argument("--plugin-dir", metavar="DIR", help="launch every plugin in this directory")
+    parser.add_argument(
+        "--plugin-path",
+        metavar="DIR",
+        action="append",
+        help="look here for NAME@VERSIONS; by default in PLUGMUX_PLUGIN_PATH, in the directory plugins "
+        "beside the program, and in the user's data directory",
+    )
+    parser.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help="look at these directories so often, for plugins that are added, removed or replaced",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help="give the plugin of this name the configuration in a JSON file",
+    )
     listen_option(parser)
     parser.add_argument(
         "--wait",
@@ -58,12 +85,29 @@ def listen_option(parser: argparse.ArgumentParser) -> None:
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
-    from ..runtime import Launch, Runtime
+    from ..runtime import Runtime, parse_source
 
-    plugins = [Launch.parse(command) for command in options.plugin]
-    runtime = Runtime(plugins, plugin_dir=options.plugin_dir, listen=addresses, wait_for=options.wait)
+    runtime = Runtime(
+        [parse_source(command) for command in options.plugin],
+        plugin_dir=options.plugin_dir,
+        plugin_path=options.plugin_path,
+        watch=options.watch,
+        configuration=dict(map(_read_configuration, options.config)),
+        listen=addresses,
+        wait_for=options.wait,
+    )
     await serve(runtime)
     return 0
+
+
+def _read_configuration(text: str) -> tuple[str, Any]:
+    import json
+
+    name, _, file = text.partition("=")
+    try:
+        return name, json.loads(Path(file).read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--config {text}: write NAME=FILE, where FILE holds a JSON object: {error}") from None
 
 
 async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:

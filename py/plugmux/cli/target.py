@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..address import Address
 from ..errors import PlugmuxError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
     from ..exchange import ClientTransport, Complete, Incoming, Request
+    from ..registration import Registration
     from ..runtime import Runtime
     from ..secrets import Explanation, Pattern, Secret
 
@@ -34,6 +35,10 @@ class Listed:
         pattern: the pattern of a secrets provider, else `None`.
         services: full names of the services that it serves.
         health: how it does while it runs; empty where it does not.
+        capabilities: free names that it registered with.
+        labels: free metadata that it registered with.
+        protocol_version: the version of the application's protocol that was chosen; 0 before.
+        configurable: whether it takes a configuration.
     """
 
     name: str
@@ -43,6 +48,10 @@ class Listed:
     pattern: str | None
     services: tuple[str, ...]
     health: str = ""
+    capabilities: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    protocol_version: int = 0
+    configurable: bool = False
 
 
 class Target(Protocol):
@@ -94,7 +103,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
         metavar="CMD",
         action="append",
         default=[],
-        help="launch this plugin, a command line, in place of asking a runtime; may be given several times",
+        help="launch this plugin, a command or NAME@VERSIONS, in place of asking a runtime; may be given several times",
     )
 
 
@@ -109,9 +118,9 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
     if not options.plugin:
         yield _Listening(open_runtime(options))
         return
-    from ..runtime import Launch, Runtime
+    from ..runtime import Runtime, parse_source
 
-    async with Runtime([Launch.parse(command) for command in options.plugin]) as runtime:
+    async with Runtime([parse_source(command) for command in options.plugin]) as runtime:
         yield _Launched(runtime)
 
 
@@ -142,12 +151,25 @@ class _Launched:
                 pattern=plugin.registration.secrets_pattern if plugin.registration else None,
                 services=plugin.registration.services if plugin.registration else (),
                 health="" if plugin.health is Health.UNKNOWN else plugin.health.value,
+                **_said(plugin.registration),
             )
             for plugin in self._runtime.plugins()
         ]
 
     def transport(self, plugin: str | None) -> ClientTransport:
         return self._runtime.client(_transport_alone, plugin=plugin)
+
+
+def _said(registration: Registration | None) -> dict[str, Any]:
+    """What a plugin has said of itself beside what it serves."""
+    if registration is None:
+        return {}
+    return {
+        "capabilities": registration.capabilities,
+        "labels": registration.labels,
+        "protocol_version": registration.protocol_version,
+        "configurable": registration.configuration is not None,
+    }
 
 
 def _transport_alone(transport: ClientTransport) -> ClientTransport:
@@ -204,6 +226,10 @@ class _Listening:
                 pattern=plugin.secrets_provider.pattern if plugin.HasField("secrets_provider") else None,
                 services=tuple(plugin.services),
                 health=plugin.health,
+                capabilities=tuple(plugin.capabilities),
+                labels=dict(plugin.labels),
+                protocol_version=plugin.protocol_version,
+                configurable=plugin.configurable,
             )
             for plugin in response.plugins
         ]

@@ -31,6 +31,7 @@ from .dial import DialError, connect, dial
 from .register import RegistrationFailed, register
 
 if TYPE_CHECKING:
+    from .configured import Configured
     from ..connect import Context, Interceptor, Service
     from ..services.health import Health
     from ..yamux import Config
@@ -60,7 +61,7 @@ class Plugin:
         streams: handlers of raw streams, by endpoint name.
         interceptors: run around every RPC served.
         protocol_versions: the versions of the application's own protocol that this plugin speaks.
-        configuration: what configuration the plugin takes.
+        configuration: what configuration the plugin takes; a `Configured` gives it as an object of a type of yours.
         lifespan: called with the plugin for every stay with a runtime, gives an asynchronous context manager that is
             entered before the plugin registers and left before its link closes; the host can be called from it.
         priority: rank among several that serve the same; the higher is asked first.
@@ -83,7 +84,7 @@ class Plugin:
         streams: Mapping[str, StreamHandler] | None = None,
         interceptors: Iterable[Interceptor] = (),
         protocol_versions: Sequence[int] = (),
-        configuration: Configuration | None = None,
+        configuration: Configuration | Configured[Any] | None = None,
         lifespan: Lifespan | None = None,
         priority: int = 0,
         replica: bool = False,
@@ -107,13 +108,12 @@ class Plugin:
                 labels=labels or {},
             ),
         )
+        self._configured: Configured[Any] | None = None
         if configuration is not None:
-            declared = self._announcement.configuration
-            declared.json_schema = configuration.json_schema
-            declared.message_type = configuration.message_type
-            declared.reloadable = configuration.reloadable
+            self._declare(configuration)
         self.registration = Registration.from_request(self._announcement)
         self.configuration_json = ""
+        self.protocol_version = 0
         self.prints_stacks = False
         self._health: Health | None = None
         self._beside: list[Companion] = []
@@ -123,6 +123,17 @@ class Plugin:
         self._mux = mux
         self._stop = asyncio.Event()
         self.left = asyncio.Event()
+
+    def _declare(self, configuration: Configuration | Configured[Any]) -> None:
+        declared = configuration
+        if not isinstance(declared, Configuration):
+            from .configured import ConfigurationDesk
+
+            self._configured, declared = declared, declared.declared
+            self._services.append(ConfigurationDesk(self._configured))
+        self._announcement.configuration.json_schema = declared.json_schema
+        self._announcement.configuration.message_type = declared.message_type
+        self._announcement.configuration.reloadable = declared.reloadable
 
     @property
     def health(self) -> Health:
@@ -247,6 +258,9 @@ class Plugin:
                     await beside.enter_async_context(self._lifespan(self))
                     response = await register(link, request, timeout)
                     self.configuration_json = response.configuration_json
+                    self.protocol_version = response.protocol_version
+                    if self._configured is not None:
+                        self._configured.take(response.configuration_json)
                     gate.open()
                     await self._until_over(link)
             finally:

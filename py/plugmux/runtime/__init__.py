@@ -1,6 +1,7 @@
 """The host's side: `async with Runtime([...]) as runtime`."""
 
 from .breaker import BreakerPolicy, Circuit
+from .configurations import BadConfiguration
 from .container import ContainerRunner
 from .detached import DetachedRunner
 from .error import PluginCause, PluginError
@@ -11,13 +12,15 @@ from .limits import Limits
 from .listener import ListenError
 from .local import LocalRunner
 from .logs import LogEntry, LogSource
+from .requirement import Requirement
 from .retry import RetryPolicy
 from .runner import Run, Runner
 from .runtime import Runtime
-from .source import Launch, PluginSource, Restart, name_of_command
+from .source import Launch, PluginSource, Restart, name_of_command, parse_source
 from .state import State
 
 __all__ = [
+    "BadConfiguration",
     "BreakerPolicy",
     "Circuit",
     "ContainerRunner",
@@ -35,6 +38,7 @@ __all__ = [
     "PluginCause",
     "PluginError",
     "PluginSource",
+    "Requirement",
     "Restart",
     "RetryPolicy",
     "Run",
@@ -42,4 +46,5 @@ __all__ = [
     "Runtime",
     "State",
     "name_of_command",
+    "parse_source",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
@@ -60,7 +61,7 @@ class SelfStartedPlugin(HostedPlugin):
         """
         try:
             async with asyncio.timeout(timeout):
-                await desk.registered
+                self.registration = await desk.registered
         except (TimeoutError, RegistrationRefused):  # Of a refusal the answer has told.
             await link.close()
             return
@@ -130,14 +131,14 @@ class InProcessPlugin(HostedPlugin):
         request = announce(self._servables, RegisterPluginRequest(name=self.name, version=self._version))
         registration = Registration.from_request(request)
         self._registry.check(registration)
-        self._reception.welcome(registration)
+        chosen = self._reception.welcome(registration).protocol_version
         near, _ = self._reception.open_link(Peer(self.name), lambda _: None)
         far = Link(Site(services_of(self._servables)), initiator=True, peer=Peer(self._reception.name))
         ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         await near.over_socket(ends[0])
         await far.over_socket(ends[1])
         self._far = far
-        self.registration = registration
+        self.registration = replace(registration, protocol_version=chosen)
         self.link = near
         self._registry.add(self)
         self.move(State.RUNNING)

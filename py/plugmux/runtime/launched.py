@@ -143,6 +143,7 @@ class LaunchedPlugin(HostedPlugin):
         self.move(State.STARTING)
         async with self._starts:
             try:
+                self._reception.foresee(self.launch)
                 process = await self._runner.start(self.launch, self._timeout, self._log)
             except PluginError as error:
                 return self._crashed(error)
@@ -187,6 +188,7 @@ class LaunchedPlugin(HostedPlugin):
                 "plugin name cannot be changed when launched by engine: "
                 f"{self.name!r} registered as {registration.name!r}"
             )
+        self.launch.promise.check(registration)
 
     async def _register(self, process: Run, link: Link, desk: Desk) -> PluginError | None:
         registered = desk.registered

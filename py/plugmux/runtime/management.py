@@ -85,6 +85,7 @@ def describe(plugin: HostedPlugin) -> pb.Plugin:
     )
     if said is None:
         return listed
+    listed.protocol_version = said.protocol_version
     listed.configurable = said.configuration is not None
     listed.services.extend(said.services)
     listed.capabilities.extend(said.capabilities)

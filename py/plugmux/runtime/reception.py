@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from plugmux_proto.plugins.v1.plugins_connect import RegisterService
@@ -18,6 +18,8 @@ from ..exchange import ASGIApp
 from ..link import Link, Peer
 from ..registration import BadPattern, Registration, RegistrationRefused, common_protocol_version
 from ..site import Site, StreamHandler
+from .configurations import BadConfiguration, Configurations
+from .error import PluginCause, PluginError
 from .health import HealthPolicy
 from .log_desk import LogDesk
 from .logs import LogBook
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from ..yamux import Config
     from .hosted import HostedPlugin
     from .runner import Run
+    from .source import Launch
 
 __all__ = ["Desk", "Reception"]
 
@@ -48,6 +51,7 @@ class Reception:
         mux: settings of the links' mux.
         logs: takes what plugins say over the log service.
         health: when plugins are checked, and what becomes of one that hangs.
+        configurations: what the host gives to plugins at registration.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Reception:
     mux: Config | None = None
     logs: LogBook = field(default_factory=LogBook)
     health: HealthPolicy = field(default_factory=HealthPolicy)
+    configurations: Configurations = field(default_factory=Configurations)
 
     def open_link(self, peer: Peer, admit: Callable[[Registration], None]) -> tuple[Link, Desk]:
         """A link for a plugin that is about to register.
@@ -92,24 +97,53 @@ class Reception:
         """
         return Prober(plugin, link, self.health, self.logs.of(plugin.name), run)
 
+    def foresee(self, launch: Launch) -> None:
+        """See, before a plugin is started, that its registration can be accepted, as far as its manifest tells.
+
+        Raises:
+            PluginError: it would be refused.
+        """
+        spoken = launch.promise.protocol_versions
+        try:
+            if spoken:
+                self._choose_version(launch.name, spoken)
+            self.configurations.check(launch.name, launch.promise.configuration)
+        except RegistrationRefused as error:
+            raise PluginError(launch.name, PluginCause.REFUSED, str(error)) from None
+        except BadConfiguration as error:
+            raise PluginError(launch.name, PluginCause.BAD_CONFIGURATION, str(error)) from None
+
     def welcome(self, registration: Registration) -> RegisterPluginResponse:
         """The answer to a registration.
 
         Raises:
-            RegistrationRefused: plugin and host have no protocol version in common.
+            RegistrationRefused: plugin and host have no protocol version in common, or the configuration that the host
+                has for the plugin is not one that it takes.
         """
-        version = common_protocol_version(self.protocol_versions, registration.protocol_versions)
-        if version is None:
-            raise RegistrationRefused(
-                f"plugin {registration.name!r} speaks protocol versions {_listed(registration.protocol_versions)}, "
-                f"the host {_listed(self.protocol_versions)}: upgrade the {self._older(registration)}"
-            )
-        response = RegisterPluginResponse(engine_name=self.name, engine_version=self.version, protocol_version=version)
+        name = registration.name
+        version = self._choose_version(name, registration.protocol_versions)
+        try:
+            self.configurations.check(name, registration.configuration)
+        except BadConfiguration as error:
+            raise RegistrationRefused(str(error)) from None
+        response = RegisterPluginResponse(
+            engine_name=self.name,
+            engine_version=self.version,
+            protocol_version=version,
+            configuration_json=self.configurations.get(name),
+        )
         response.request_timeout.FromMicroseconds(int(self.request_timeout * 1_000_000))
         return response
 
-    def _older(self, registration: Registration) -> str:
-        return "plugin" if max(registration.protocol_versions) < max(self.protocol_versions) else "host"
+    def _choose_version(self, name: str, spoken: tuple[int, ...]) -> int:
+        version = common_protocol_version(self.protocol_versions, spoken)
+        if version is None:
+            older = "plugin" if max(spoken) < max(self.protocol_versions) else "host"
+            raise RegistrationRefused(
+                f"plugin {name!r} speaks protocol versions {_listed(spoken)}, "
+                f"the host {_listed(self.protocol_versions)}: upgrade the {older}"
+            )
+        return version
 
 
 class Desk(RegisterService):
@@ -137,7 +171,7 @@ class Desk(RegisterService):
             self.registered.exception()  # It has been seen: the answer carries it.
             code = Code.INVALID_ARGUMENT if isinstance(error, BadPattern) else Code.INTERNAL
             raise RpcError(code, str(error)) from None
-        self.registered.set_result(registration)
+        self.registered.set_result(replace(registration, protocol_version=response.protocol_version))
         return response
 
 

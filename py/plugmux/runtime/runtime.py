@@ -21,12 +21,14 @@ from .arriving import InProcessPlugin, SelfStartedPlugin
 from .breaker import BreakerPolicy
 from .broadcast import Broadcast
 from .byhand import by_hand, patient
-from .discovery import find_plugins
+from .configurations import Configurations, reconfigure
+from .discovery import Found
 from .error import PluginCause, PluginError
 from .events import Event, event_of
 from .front import Front
 from .health import HealthPolicy
 from .hosted import HostedPlugin
+from .installed import Installed, watch
 from .launched import LaunchedPlugin
 from .listener import Listener
 from .logs import LogBook, LogEntry
@@ -35,9 +37,10 @@ from .observation import Observation
 from .reception import Reception
 from .registry import Registry
 from .replace import replace
+from .requirement import Requirement
 from .retry import RetryPolicy
 from .router import Router
-from .source import Launch, PluginSource, as_launch, as_launch_or_servable
+from .source import Launch, PluginSource, as_launch, as_source
 from .state import State
 
 if TYPE_CHECKING:
@@ -62,10 +65,16 @@ class Runtime:
     with its `error`, which calls to it raise as well.
 
     Args:
-        plugins: what to run: paths, argument lists, `Launch`es, or objects to serve from this process.
+        plugins: what to run: paths, names with versions (`kv@^1.2`), argument lists, `Launch`es, or objects to serve
+            from this process.
         name: the runtime's name, told to plugins.
         version: the host's version, told to plugins and clients; plugmux' own by default.
-        plugin_dir: a directory whose executable files are all launched; one that is missing is a warning.
+        plugin_dir: a directory of which every plugin is launched, in its highest version; one that is missing is a
+            warning (see docs/discovery.md).
+        plugin_path: where plugins are looked for that are given by name and version; `discovery.default_path()` by
+            default.
+        watch: seconds between two looks at these directories, for plugins added, removed and replaced; 0 for none.
+        configuration: the configuration of each plugin, a JSON object by the plugin's name.
         listen: addresses to listen at (`unix:/path` or `unix:@abstract`), for plugins and clients.
         services: RPC services of the host that plugins may call.
         app: an ASGI app of the host that plugins may call.
@@ -95,6 +104,9 @@ class Runtime:
         name: str = "plugmux",
         version: str = VERSION,
         plugin_dir: str | os.PathLike[str] | None = None,
+        plugin_path: Sequence[str | os.PathLike[str]] | None = None,
+        watch: float = 0.0,
+        configuration: Mapping[str, Mapping[str, Any]] | None = None,
         listen: Iterable[str] = (),
         services: Iterable[Service] = (),
         app: ASGIApp | None = None,
@@ -114,8 +126,12 @@ class Runtime:
     ) -> None:
         if not registration_timeout > 0:
             raise ConfigError(f"registration_timeout is {registration_timeout} s; it must be above 0")
-        self._sources = [as_launch_or_servable(source) for source in plugins]
-        self._plugin_dir = plugin_dir
+        sources = [as_source(source) for source in plugins]
+        self._sources = [source for source in sources if not isinstance(source, Requirement)]
+        requirements = [source for source in sources if isinstance(source, Requirement)]
+        self._installed = Installed(plugin_dir, plugin_path, requirements)
+        self._watch = watch
+        self._watching: asyncio.Task[None] | None = None
         self._wait_for = tuple(wait_for)
         self._registration_timeout = registration_timeout
         self._logs = LogBook()
@@ -131,6 +147,7 @@ class Runtime:
             mux,
             self._logs,
             health,
+            Configurations(configuration),
         )
         self._starts = asyncio.Semaphore(parallel_starts or 2 * (os.cpu_count() or 1))
         self._breaker = breaker
@@ -158,7 +175,8 @@ class Runtime:
         """
         if self._closed:
             raise StateError("the runtime has been closed; make a new one")
-        sources = [*self._sources, *(find_plugins(self._plugin_dir) if self._plugin_dir is not None else ())]
+        found = self._installed.wanted()
+        sources = [*self._sources, *(plugin.launch for plugin in found)]
         if self._wait_for:
             sources = by_hand(sources, self._wait_for)
         try:
@@ -170,6 +188,23 @@ class Runtime:
         except* (ConfigError, BaseException) as errors:
             await self.close()
             raise _single(errors) from None
+        if self._watch:
+            self._watching = asyncio.create_task(self._follow(found), name="plugmux: plugin directories")
+
+    async def _follow(self, found: Iterable[Found]) -> None:
+        await watch(
+            self._installed,
+            found,
+            self._watch,
+            add=self._begin_launch,
+            replace=lambda launch: self.replace(launch.name, launch),
+            remove=self._remove,
+        )
+
+    async def _remove(self, name: str) -> None:
+        for plugin in self._launched(name):
+            await plugin.stop()
+            self._registry.remove(plugin)
 
     async def _begin(self, source: Launch | Servable) -> None:
         if isinstance(source, Launch):
@@ -191,7 +226,7 @@ class Runtime:
             PluginError: it did not start or register; it is not kept.
             ConfigError: the source is none, or the name is taken.
         """
-        prepared = as_launch_or_servable(source)
+        prepared = self._prepared(source)
         if not isinstance(prepared, Launch):
             return await self._begin_in_process(prepared, name)
         replicas = await self._begin_launch(prepared)
@@ -202,6 +237,10 @@ class Runtime:
                 self._registry.remove(plugin)
             raise error
         return replicas[0]
+
+    def _prepared(self, source: PluginSource) -> Launch | Servable:
+        prepared = as_source(source)
+        return self._installed.find(prepared) if isinstance(prepared, Requirement) else prepared
 
     async def _begin_launch(self, launch: Launch) -> list[LaunchedPlugin]:
         if launch.name in self._registry:
@@ -236,6 +275,9 @@ class Runtime:
             if self._closed:
                 return
             self._closed = True
+            if self._watching is not None:
+                self._watching.cancel()
+                await asyncio.wait([self._watching])
             for listener in self._listeners:
                 await listener.close()
             async with asyncio.TaskGroup() as group:
@@ -389,10 +431,28 @@ class Runtime:
             ConfigError: the source is none, or the plugin is being replaced already.
         """
         old = self._launched(name)
-        launch = old[0].launch if source is None else as_launch(source, name)
+        launch = old[0].launch if source is None else as_launch(self._prepared(source), name)
         new = self._replicas(launch)
         await replace(self._registry, old, new, drain_time=drain_time, same_services=same_services)
         return new[0]
+
+    async def configure(self, name: str, configuration: Mapping[str, Any]) -> None:
+        """Change the configuration of a plugin; returns when the new one is in effect.
+
+        A plugin that takes changes while it runs is given it; another that was launched is replaced by a process that
+        begins with it (see `replace`).
+
+        Args:
+            name: the plugin.
+            configuration: the whole of its new configuration, a JSON object.
+
+        Raises:
+            BadConfiguration: it is not what the plugin takes; the message names the path of the bad value.
+            PluginError: there is no such plugin, or it did not take the configuration; it goes on with the old one.
+        """
+        await reconfigure(
+            self._reception.configurations, self._registry.named(name), configuration, lambda: self.replace(name)
+        )
 
     def _launched(self, name: str) -> list[LaunchedPlugin]:
         launched = [plugin for plugin in self._registry.named(name) if isinstance(plugin, LaunchedPlugin)]

@@ -16,11 +16,12 @@ from ..errors import ConfigError
 from ..registration import NAME
 from ..servable import Servable, ServiceSource
 from .limits import Limits
+from .requirement import Promise, Requirement
 
 if TYPE_CHECKING:
     from .runner import Runner
 
-__all__ = ["Launch", "PluginSource", "Restart", "name_of_command"]
+__all__ = ["Launch", "PluginSource", "Restart", "name_of_command", "parse_source"]
 
 INTERPRETERS = frozenset({"python", "python3", "node", "deno", "bun", "ruby", "perl", "sh", "bash", "env"})
 SCRIPT_SUFFIXES = (".exe", ".py", ".js", ".mjs")
@@ -69,6 +70,7 @@ class Launch:
         replicas: how many processes of it to run; calls go to the one with the fewest in flight.
         runner: starts it; by default as a process of this machine.
         limits: the most that it may use of the machine.
+        promise: what it must say of itself when it registers.
 
     Raises:
         ConfigError: the command is empty where the runner needs one, or the name is not a plugin name.
@@ -85,6 +87,7 @@ class Launch:
     replicas: int = 1
     runner: Runner | None = None
     limits: Limits = field(default_factory=Limits)
+    promise: Promise = field(default_factory=Promise)
 
     def __post_init__(self) -> None:
         if self.replicas < 1:
@@ -140,8 +143,8 @@ class Launch:
         return cls(words)
 
 
-PluginSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Launch | Servable
-"""A path, an argument list, a `Launch`, or an object that is served in this process."""
+PluginSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Launch | Requirement | Servable
+"""A path, a name with versions (`kv@^1.2`), an argument list, a `Launch`, or an object to serve in this process."""
 
 
 def name_of_command(command: Sequence[str]) -> str:
@@ -164,6 +167,27 @@ def _is_interpreter(program: str) -> bool:
 
 def _is_script(word: str) -> bool:
     return word.endswith(SCRIPT_SUFFIXES) or (not word.startswith("-") and os.path.isfile(word))
+
+
+def as_source(source: PluginSource) -> Launch | Requirement | Servable:
+    """Bring whatever a user gave into one of three forms.
+
+    Raises:
+        ConfigError: it is neither a command nor a requirement nor something that can be served.
+    """
+    if isinstance(source, Requirement):
+        return source
+    requirement = Requirement.parse(source) if isinstance(source, str) else None
+    return requirement or as_launch_or_servable(source)
+
+
+def parse_source(text: str) -> Launch | Requirement:
+    """Read a plugin as a command line names it: `kv@^1.2`, or a command.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    return Requirement.parse(text) or Launch.parse(text)
 
 
 def as_launch_or_servable(source: PluginSource) -> Launch | Servable:

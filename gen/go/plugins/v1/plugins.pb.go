@@ -603,6 +603,8 @@ type Plugin struct {
 	Capabilities []string `protobuf:"bytes,104,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// Free metadata that the plugin registered with.
 	Labels map[string]string `protobuf:"bytes,105,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The protocol version chosen when the plugin registered; 0 before.
+	ProtocolVersion uint32 `protobuf:"varint,106,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
 	// How the plugin does, in the runtime's own words; empty where it does not
 	// run.
 	Health        string `protobuf:"bytes,120,opt,name=health,proto3" json:"health,omitempty"`
@@ -754,6 +756,13 @@ func (x *Plugin) GetLabels() map[string]string {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *Plugin) GetProtocolVersion() uint32 {
+	if x != nil {
+		return x.ProtocolVersion
+	}
+	return 0
 }
 
 func (x *Plugin) GetHealth() string {
@@ -1155,7 +1164,7 @@ const file_plugins_v1_plugins_proto_rawDesc = "" +
 	"\x10protocol_version\x18d \x01(\rR\x0fprotocolVersion\x122\n" +
 	"\x12configuration_json\x18e \x01(\tB\x03\x80\x01\x01R\x11configurationJson\"\x11\n" +
 	"\x0fShutdownRequest\"\x12\n" +
-	"\x10ShutdownResponse\"\xab\x05\n" +
+	"\x10ShutdownResponse\"\xd6\x05\n" +
 	"\x06Plugin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +
@@ -1172,7 +1181,8 @@ const file_plugins_v1_plugins_proto_rawDesc = "" +
 	"\x03pid\x18f \x01(\x05R\x03pid\x12\x1a\n" +
 	"\brestarts\x18g \x01(\rR\brestarts\x12\"\n" +
 	"\fcapabilities\x18h \x03(\tR\fcapabilities\x126\n" +
-	"\x06labels\x18i \x03(\v2\x1e.plugins.v1.Plugin.LabelsEntryR\x06labels\x12\x16\n" +
+	"\x06labels\x18i \x03(\v2\x1e.plugins.v1.Plugin.LabelsEntryR\x06labels\x12)\n" +
+	"\x10protocol_version\x18j \x01(\rR\x0fprotocolVersion\x12\x16\n" +
 	"\x06health\x18x \x01(\tR\x06health\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

@@ -99,7 +99,7 @@ class ShutdownResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class Plugin(_message.Message):
-    __slots__ = ("name", "version", "disabled", "external", "configurable", "run_status", "status_message", "secrets_provider", "access_control_module", "services", "state", "pid", "restarts", "capabilities", "labels", "health")
+    __slots__ = ("name", "version", "disabled", "external", "configurable", "run_status", "status_message", "secrets_provider", "access_control_module", "services", "state", "pid", "restarts", "capabilities", "labels", "protocol_version", "health")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +122,7 @@ class Plugin(_message.Message):
     RESTARTS_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
@@ -138,8 +139,9 @@ class Plugin(_message.Message):
     restarts: int
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     labels: _containers.ScalarMap[str, str]
+    protocol_version: int
     health: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., disabled: bool = ..., external: bool = ..., configurable: bool = ..., run_status: _Optional[_Union[RunStatus, str]] = ..., status_message: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., health: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., disabled: bool = ..., external: bool = ..., configurable: bool = ..., run_status: _Optional[_Union[RunStatus, str]] = ..., status_message: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., protocol_version: _Optional[int] = ..., health: _Optional[str] = ...) -> None: ...
 
 class ListPluginsRequest(_message.Message):
     __slots__ = ()

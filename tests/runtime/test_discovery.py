@@ -1,0 +1,319 @@
+"""Plugins in directories: which there are, which is chosen, what keeps one from being started, and how they change."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kv.v1.kv_connect import KeyValueClient
+from kv.v1.kv_pb2 import GetRequest
+
+from plugmux import Launch, PluginCause, PluginError, Runtime, State
+from plugmux.errors import ConfigError
+from plugmux.runtime.discovery import default_path, expand, find_plugins
+from plugmux.runtime.error import PluginCause as Cause
+from plugmux.runtime.requirement import Requirement
+from plugmux.runtime.source import parse_source
+from plugmux.runtime.trust import Guard, GuardedRunner
+from support.programs import script
+
+PLUGIN = """
+    from kv.v1.kv_connect import KeyValueService
+    from kv.v1.kv_pb2 import GetResponse
+    from plugmux import Plugin
+
+    class Store(KeyValueService):
+        async def get(self, request, context):
+            return GetResponse(value=plugin.registration.version.encode())
+
+    plugin = Plugin(Store(), **OPTIONS)
+    plugin.run()
+"""
+
+
+def install(directory: Path, name: str, version: str) -> Path:
+    """Put a version of a plugin beside others."""
+    folder = directory / name / version
+    folder.mkdir(parents=True)
+    return Path(script(folder, name, PLUGIN, version=f"v{version}"))
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> None:
+    os.umask(0o022)
+
+
+# -- which there are --------------------------------------------------------------------------------------------------
+
+
+def test_executable_files_versions_and_manifests_are_found(tmp_path: Path) -> None:
+    script(tmp_path, "plain", PLUGIN)
+    (tmp_path / "notes.txt").write_text("no plugin")
+    (tmp_path / ".hidden").mkdir()
+    install(tmp_path, "kv", "1.10.0")
+    install(tmp_path, "kv", "1.9.0")
+    (tmp_path / "kv" / "current").mkdir()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "plugmux.toml").write_text('command = ["python3", "run.py"]\nversion = "3.0.0"\n')
+    (tmp_path / "folder" / "run.py").write_text("")
+    script(tmp_path, "beside", PLUGIN)
+    (tmp_path / "beside.plugmux.toml").write_text('version = "2.0.0"\n')
+    found = [(plugin.name, str(plugin.version)) for plugin in find_plugins(tmp_path)]
+    assert found == [("beside", "2.0.0"), ("folder", "3.0.0"), ("kv", "1.9.0"), ("kv", "1.10.0"), ("plain", "None")]
+
+
+def test_the_path_is_the_variable_the_program_and_the_users_data(tmp_path: Path) -> None:
+    program = script(tmp_path, "host", "")
+    assert default_path({"PLUGMUX_PLUGIN_PATH": "/a:/b", "XDG_DATA_HOME": "/data"}, program) == [
+        "/a",
+        "/b",
+        "{program}/plugins",
+        "/data/plugmux/plugins",
+    ]
+    assert default_path({}, "-c") == ["~/.local/share/plugmux/plugins"]
+
+
+def test_entries_of_a_path_stand_for_home_program_current_directory_and_globs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("home/p", "program/p", "here/p", "globs/a/p", "globs/b/p"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    entries: list[str | Path] = ["~/p", "{program}/p", "./p", tmp_path / "globs/*/p", "~/p", "absent"]
+    found = expand(entries, str(tmp_path / "program/host"))
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "home/p",
+        "program/p",
+        "here/p",
+        "globs/a/p",
+        "globs/b/p",
+    ]
+
+
+# -- which is chosen --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"), [("kv@^1.2", "v1.10.0"), ("kv@~1.2", "v1.2.0"), ("kv@*", "v2.0.0"), ("kv@2", "v2.0.0")]
+)
+async def test_the_highest_version_that_fits_is_launched(tmp_path: Path, text: str, chosen: str) -> None:
+    for version in ("1.2.0", "1.10.0", "2.0.0", "3.0.0-rc.1"):
+        install(tmp_path, "kv", version)
+    async with Runtime([text], plugin_path=[tmp_path]) as runtime:
+        assert runtime.plugin("kv").version == chosen
+        assert (await runtime.client(KeyValueClient).get(GetRequest())).value == chosen.encode()
+
+
+async def test_a_plugin_directory_is_launched_in_the_highest_versions(tmp_path: Path) -> None:
+    install(tmp_path, "kv", "1.2.0")
+    install(tmp_path, "kv", "1.3.0")
+    script(tmp_path, "plain", PLUGIN, version="v0.1.0")
+    async with Runtime(plugin_dir=tmp_path) as runtime:
+        assert [(plugin.name, plugin.version) for plugin in runtime.plugins()] == [
+            ("kv", "v1.3.0"),
+            ("plain", "v0.1.0"),
+        ]
+        with pytest.raises(PluginError, match=r"there is kv 1.2.0 at .*, kv 1.3.0 at ") as caught:
+            await runtime.replace("kv", "kv@^2")
+        assert caught.value.cause is PluginCause.UNMET
+        assert (await runtime.replace("kv", "kv@1.2.0")).version == "v1.2.0"
+
+
+def test_a_command_line_may_name_a_plugin_by_versions(tmp_path: Path) -> None:
+    assert isinstance(parse_source("kv@^1.2"), Requirement)
+    assert str(parse_source("kv@^1.2")) == "kv@^1.2"
+    assert parse_source("./kv@1 -v") == Launch(["./kv@1", "-v"], name="kv@1")
+    with pytest.raises(ConfigError, match="no range"):
+        parse_source("kv@new")
+
+
+# -- what keeps a plugin from being started ---------------------------------------------------------------------------
+
+Prepare = Callable[[Path], object]
+
+
+def manifest(text: str, **names: str) -> Prepare:
+    def prepare(directory: Path) -> None:
+        script(directory, "bad", "raise SystemExit('it was started')")
+        (directory / "bad.plugmux.toml").write_text(text.format(**names))
+
+    return prepare
+
+
+def mode(path: str, bits: int) -> Prepare:
+    def prepare(directory: Path) -> None:
+        (directory / "bad").mkdir()
+        script(directory / "bad", "bad", "raise SystemExit('it was started')")
+        (directory / "bad" / "plugmux.toml").write_text("")
+        (directory / path).chmod(bits)
+
+    return prepare
+
+
+def link_out(directory: Path) -> None:
+    outside = directory.parent / "outside"
+    outside.mkdir()
+    outside.chmod(0o777)
+    (directory / "bad").symlink_to(script(outside, "bad", "raise SystemExit('it was started')"))
+
+
+FAULTS: dict[str, tuple[Prepare, Cause, str]] = {
+    "unmet range": (lambda directory: install(directory, "bad", "1.0.0"), Cause.UNMET, "bad@2.*there is bad 1.0.0 at"),
+    "no such plugin": (lambda directory: None, Cause.UNMET, "none of that name"),
+    "unknown key": (manifest('colour = "red"'), Cause.BAD_MANIFEST, "bad.plugmux.toml: the key 'colour' is not known"),
+    "unknown inner key": (manifest("[configuration]\nreload = true"), Cause.BAD_MANIFEST, "'configuration.reload'"),
+    "no TOML": (manifest("version = "), Cause.BAD_MANIFEST, "bad.plugmux.toml is not TOML"),
+    "bad version": (manifest('version = "two"'), Cause.BAD_MANIFEST, "version: 'two' is no semantic version"),
+    "bad type": (manifest("services = 3"), Cause.BAD_MANIFEST, "services: it must be an array"),
+    "bad command": (manifest('command = ["python3"]'), Cause.BAD_MANIFEST, "command: none of"),
+    "bad checksum": (manifest('checksum = "md5:1"'), Cause.BAD_MANIFEST, "checksum: it must be"),
+    "bad schema": (manifest('[configuration.schema]\ntype = "int"'), Cause.BAD_MANIFEST, "configuration.schema"),
+    "wrong checksum": (manifest(f'checksum = "sha256:{"0" * 64}"'), Cause.CHECKSUM, "bad.plugmux.toml says: checksum"),
+    "protocol": (manifest("protocol_versions = [7]"), Cause.REFUSED, "versions 7, the host 1: upgrade the host"),
+    "writable file": (mode("bad/bad", 0o777), Cause.UNTRUSTED, "bad/bad can be written by others .mode 777"),
+    "writable by group": (mode("bad/bad", 0o775), Cause.UNTRUSTED, "mode 775"),
+    "writable folder": (mode("bad", 0o777), Cause.UNTRUSTED, "bad can be written by others"),
+    "writable directory": (mode(".", 0o777), Cause.UNTRUSTED, "can be written by others"),
+    "writable manifest": (mode("bad/plugmux.toml", 0o666), Cause.UNTRUSTED, "plugmux.toml can be written"),
+    "link out": (link_out, Cause.UNTRUSTED, "outside can be written by others"),
+    "configuration": (
+        manifest('[configuration.schema]\nrequired = ["region"]'),
+        Cause.BAD_CONFIGURATION,
+        "configuration of plugin 'bad' is bad at /: it needs 'region'",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_fault_is_told_before_the_plugin_is_started_and_the_others_run_on(tmp_path: Path, fault: str) -> None:
+    prepare, cause, told = FAULTS[fault]
+    directory, good = tmp_path / "plugins", tmp_path / "good"
+    directory.mkdir()
+    prepare(directory)
+    good.mkdir()
+    install(good, "kv", "1.0.0")
+    wanted = "bad@2" if cause is Cause.UNMET else "bad@*"
+    async with Runtime([wanted, "kv@1"], plugin_path=[directory, good]) as runtime:
+        bad = runtime.plugin("bad")
+        assert bad.state is State.GAVE_UP
+        assert bad.error is not None
+        assert bad.error.cause is cause
+        with pytest.raises(PluginError, match=told):
+            raise bad.error
+        assert "it was started" not in str(bad.error)
+        assert (await runtime.client(KeyValueClient).get(GetRequest())).value == b"v1.0.0"
+
+
+async def test_a_plugin_of_another_user_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = Guard("bad", tmp_path, (Path(script(tmp_path, "bad", "")),))
+    stat = Path.stat
+    stranger = os.stat_result((0o100755, 1, 1, 1, 12345, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(Path, "stat", lambda path, **how: stranger if path.name == "bad" else stat(path, **how))
+    with pytest.raises(PluginError, match=r"bad belongs to another user \(12345\)") as caught:
+        await guard.check()
+    assert caught.value.cause is PluginCause.UNTRUSTED
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("1.0.0", "it says that it is version 1.1.0, and was installed as 1.0.0"), ("1.1.0", "")],
+)
+async def test_a_plugin_must_register_the_version_that_it_was_installed_as(
+    tmp_path: Path, version: str, told: str
+) -> None:
+    (tmp_path / "kv" / version).mkdir(parents=True)
+    script(tmp_path / "kv" / version, "kv", PLUGIN, version="v1.1.0")
+    async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
+        error = runtime.plugin("kv").error
+        assert told in str(error) if told else error is None
+
+
+async def test_a_version_that_is_not_known_before_is_held_to_the_range(tmp_path: Path) -> None:
+    script(tmp_path, "kv", PLUGIN, version="v1.1.0")
+    async with Runtime(["kv@^2"], plugin_path=[tmp_path]) as runtime:
+        assert "it is version 1.1.0, and ^2 was asked for" in str(runtime.plugin("kv").error)
+
+
+async def test_services_that_a_manifest_promises_must_be_served(tmp_path: Path) -> None:
+    script(tmp_path, "kv", PLUGIN, version="v1.1.0")
+    (tmp_path / "kv.plugmux.toml").write_text('services = ["kv.v1.KeyValueService", "a.v1.Absent"]')
+    async with Runtime(plugin_dir=tmp_path) as runtime:
+        assert "it does not serve a.v1.Absent" in str(runtime.plugin("kv").error)
+
+
+async def test_a_script_runs_by_its_manifest(tmp_path: Path) -> None:
+    program = Path(script(tmp_path, "run_kv.py", PLUGIN + "\n", version="v1.1.0"))
+    program.chmod(0o644)
+    (tmp_path / "kv.plugmux.toml").write_text(
+        'version = "1.1.0"\ncommand = ["python3", "run_kv.py"]\nprotocol_versions = [1, 2]\n'
+        f'checksum = "sha256:{hashlib.sha256(program.read_bytes()).hexdigest()}"\n[env]\nMINE = "1"\n'
+    )
+    async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
+        assert runtime.plugin("kv").error is None
+        assert (await runtime.client(KeyValueClient).get(GetRequest())).value == b"v1.1.0"
+
+
+async def test_a_file_that_is_swapped_between_check_and_start_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = install(tmp_path, "kv", "1.0.0")
+    check = Guard.check
+
+    async def check_and_swap(guard: Guard) -> object:
+        checked = await check(guard)
+        other = program.with_name("other")
+        other.write_bytes(program.read_bytes())
+        other.chmod(0o755)
+        other.rename(program)
+        return checked
+
+    monkeypatch.setattr(Guard, "check", check_and_swap)
+    async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
+        error = runtime.plugin("kv").error
+        assert error is not None
+        assert error.cause is PluginCause.CHECKSUM
+        assert "was changed between its check and its start" in str(error)
+    assert isinstance(find_plugins(tmp_path)[0].launch.runner, GuardedRunner)
+
+
+# -- how they change --------------------------------------------------------------------------------------------------
+
+
+async def until(runtime: Runtime, name: str, version: str | None) -> None:
+    """Wait until the plugin of a name runs in a version, or is gone."""
+    async with asyncio.timeout(30):
+        while version != next((plugin.version for plugin in runtime.plugins() if plugin.name == name), None):
+            await asyncio.sleep(0.02)
+
+
+async def test_plugins_are_added_replaced_and_removed_without_a_restart(tmp_path: Path) -> None:
+    install(tmp_path, "kv", "1.0.0")
+    async with Runtime(plugin_dir=tmp_path, watch=0.02) as runtime:
+        await until(runtime, "kv", "v1.0.0")
+        newer = install(tmp_path, "kv", "1.1.0")
+        await until(runtime, "kv", "v1.1.0")
+        other = Path(script(tmp_path, "other", PLUGIN, version="v3.0.0"))
+        await until(runtime, "other", "v3.0.0")
+        other.unlink()
+        await until(runtime, "other", None)
+        newer.unlink()
+        await until(runtime, "kv", "v1.0.0")
+
+
+async def test_a_watched_plugin_that_gets_worse_stays_as_it_was(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(tmp_path, "kv", "1.0.0")
+    async with Runtime(["kv@1"], plugin_path=[tmp_path], watch=0.02) as runtime:
+        (tmp_path / "kv" / "1.1.0").mkdir()
+        script(tmp_path / "kv" / "1.1.0", "kv", "import sys; sys.exit('no database')")
+        async with asyncio.timeout(30):
+            while "no database" not in caplog.text or "the old one stays" not in caplog.text:
+                await asyncio.sleep(0.02)
+        assert runtime.plugin("kv").version == "v1.0.0"
+        assert runtime.plugin("kv").state is State.RUNNING
