@@ -12,6 +12,10 @@
     ├── ExchangeError               one HTTP exchange failed; `sent` says whether the peer may have acted on it
     │   └── BodyTooLarge            the response's body passed the limit of the call
     ├── RpcError                    a call ended with a code other than ok
+    ├── DialError                   a plugin that starts by itself found no runtime
+    ├── RegistrationFailed          the runtime refused a plugin, or went away before it had answered
+    ├── RegistrationRefused         what a plugin says of itself cannot be accepted
+    ├── ListenError                 the runtime cannot listen at an address
     ├── PluginError                 a plugin could not be started, registered or reached; `cause` is a `PluginCause`
     └── SecretsError                the secrets layer
         ├── InvalidPattern          an id or a pattern is not well formed (also a ValueError)
