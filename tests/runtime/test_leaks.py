@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from plugmux import Runtime
 from support.census import Census
 from support.programs import script
@@ -20,6 +22,7 @@ MINIMAL = """
 """
 
 
+@pytest.mark.timeout(300)
 async def test_200_launches_and_shutdowns_leave_no_process_no_descriptor_and_no_task(tmp_path: Path) -> None:
     programs = [script(tmp_path, f"minimal{n}", MINIMAL) for n in range(PLUGINS)]
     async with Runtime(programs[:1]):
