@@ -108,7 +108,7 @@ class Configured(Generic[Value]):
                 return json_format.Parse(text or "{}", self._kind())  # type: ignore[type-var]
             values = json.loads(text or "{}")
             if dataclasses.is_dataclass(self._kind):
-                return typing.cast(Value, _build(self._kind, values))
+                return typing.cast("Value", _build(self._kind, values))
             return self._kind(values)
         except PlugmuxError:
             raise
@@ -158,7 +158,9 @@ def _schema_of(kind: Any) -> dict[str, Any]:
         return {"type": "array", "items": _schema_of(arguments[0])}
     if origin is dict and arguments[0] is str:
         return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
-    raise ConfigError(f"no JSON schema is made of {kind!r}: use str, int, float, bool, list, dict, Literal or a dataclass")
+    raise ConfigError(
+        f"no JSON schema is made of {kind!r}: use str, int, float, bool, list, dict, Literal or a dataclass"
+    )
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:

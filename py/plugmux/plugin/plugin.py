@@ -31,10 +31,10 @@ from .dial import DialError, connect, dial
 from .register import RegistrationFailed, register
 
 if TYPE_CHECKING:
-    from .configured import Configured
     from ..connect import Context, Interceptor, Service
     from ..services.health import Health
     from ..yamux import Config
+    from .configured import Configured
 
 __all__ = ["Plugin"]
 
