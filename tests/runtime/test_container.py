@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +27,23 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
     return Docker.install(tmp_path / "docker", monkeypatch)
 
 
+@pytest.fixture(autouse=True)
+def sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory in which sockets are made."""
+    directory = tmp_path / "tmp"
+    directory.mkdir()
+    monkeypatch.setenv("TMPDIR", str(directory))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return directory
+
+
 def in_container(tmp_path: Path, source: str = KV_PLUGIN, **options: Any) -> Launch:
     return Launch([script(tmp_path, "kv", source)], runner=ContainerRunner("kv-image"), timeout=30, **options)
 
 
-def sockets() -> set[str]:
-    import tempfile
-
-    return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("plugmux-")}
-
-
-async def test_a_plugin_in_a_container_is_called_and_ends_in_order(tmp_path: Path, docker: Docker) -> None:
-    before = sockets()
+async def test_a_plugin_in_a_container_is_called_and_ends_in_order(
+    tmp_path: Path, docker: Docker, sockets: Path
+) -> None:
     async with Runtime([in_container(tmp_path)]) as runtime:
         plugin = runtime.plugin("kv")
         assert (plugin.state, plugin.version, plugin.pid) == (State.RUNNING, "v1.2.3", None)
@@ -45,7 +53,7 @@ async def test_a_plugin_in_a_container_is_called_and_ends_in_order(tmp_path: Pat
         assert len(docker.running) == 1
     assert docker.running == []
     assert [words[0] for words in docker.asked] == ["run"]
-    assert sockets() == before
+    assert list(sockets.iterdir()) == []
 
 
 async def test_only_what_the_launch_sets_passes_and_no_value_can_be_seen(
@@ -144,19 +152,49 @@ async def test_a_container_that_does_not_end_is_removed_by_force(
     await asyncio.gather(starting, return_exceptions=True)
 
 
+def words(pid: int) -> list[str]:
+    """The command line of a process, empty when it has gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
 async def test_a_container_whose_command_is_killed_is_removed(tmp_path: Path, docker: Docker) -> None:
     async with Runtime([in_container(tmp_path)]) as runtime:
         plugin = runtime.plugin("kv")
         (name,) = docker.running
-        commands = [
-            int(pid)
-            for pid in os.listdir("/proc")
-            if pid.isdigit() and f"--name={name}".encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        ]
+        commands = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if f"--name={name}" in words(pid)]
         os.kill(commands[0], signal.SIGKILL)
         while plugin.state is State.RUNNING:
             await plugin.changed()
     assert ["rm", "--force", name] in docker.asked
+
+
+HOST = """
+import asyncio, sys
+from plugmux import Launch, Runtime
+from plugmux.runtime import ContainerRunner
+
+async def main():
+    async with Runtime([Launch(sys.argv[1:], runner=ContainerRunner("kv-image"), timeout=30)]) as runtime:
+        print(runtime.plugin("kv").state.value, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_container_ends_when_its_host_is_killed(tmp_path: Path, docker: Docker, sockets: Path) -> None:
+    program = script(tmp_path, "kv", KV_PLUGIN)
+    with subprocess.Popen([sys.executable, "-c", HOST, program], stdout=subprocess.PIPE, text=True) as host:
+        assert host.stdout is not None
+        assert host.stdout.readline() == "running\n"
+        assert len(docker.running) == 1
+        host.kill()
+    assert list(sockets.iterdir()) == []
+    while docker.running:
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("image", ["", "--privileged"])

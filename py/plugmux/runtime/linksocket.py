@@ -20,7 +20,7 @@ SOCKET_NAME = "link.sock"
 
 
 class LinkSocket:
-    """Listens for the one connection of a plugin that can inherit none.
+    """Listens for the one connection of a plugin that can inherit none; it is gone as soon as that has come.
 
     Args:
         path: where; by default in a new directory that only this user can enter.
@@ -55,6 +55,7 @@ class LinkSocket:
 
     async def _accept(self, link: Link) -> None:
         connection, _ = await asyncio.get_running_loop().sock_accept(self._socket)
+        self._remove()  # At once: a runtime that is killed leaves nothing then.
         await link.over_socket(connection)
 
     async def close(self) -> None:
