@@ -59,23 +59,34 @@ class EnvelopeReader:
         Raises:
             EnvelopeTooLarge: a prefix announces more than the limit. The reader must not be fed again.
         """
-        buffer = self._buffer
-        if buffer:
-            buffer += chunk
-            if len(buffer) < self._wanted:
-                return []
-            chunk = bytes(buffer)
-            buffer.clear()
-        complete = []
+        buffer, complete = self._buffer, []
         offset, size = 0, len(chunk)
-        self._wanted = _PREFIX_SIZE
+        if buffer:
+            if len(buffer) < _PREFIX_SIZE:
+                offset = min(_PREFIX_SIZE - len(buffer), size)
+                buffer += chunk[:offset]
+                if len(buffer) < _PREFIX_SIZE:
+                    return []
+                length = _unpack_from(buffer)[1]
+                if length > self._limit:
+                    raise EnvelopeTooLarge(length)
+                self._wanted = _PREFIX_SIZE + length
+            end = offset + self._wanted - len(buffer)
+            if end > size:
+                buffer += memoryview(chunk)[offset:]
+                return []
+            # A large message is copied once here, whatever pieces it comes in.
+            data = b"".join((memoryview(buffer)[_PREFIX_SIZE:], memoryview(chunk)[offset:end]))
+            complete.append((buffer[0], data))
+            buffer.clear()
+            offset = end
         while size - offset >= _PREFIX_SIZE:
             flags, length = _unpack_from(chunk, offset)
             if length > self._limit:
                 raise EnvelopeTooLarge(length)
             end = offset + _PREFIX_SIZE + length
             if end > size:
-                self._wanted = _PREFIX_SIZE + length
+                self._wanted = end - offset
                 break
             complete.append((flags, chunk[offset + _PREFIX_SIZE : end]))
             offset = end
