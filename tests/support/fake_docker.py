@@ -46,13 +46,14 @@ def run(words: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, lambda number, _: process.send_signal(number))
     code = process.wait()
-    (STATE / given["--name"]).unlink()
+    (STATE / given["--name"]).unlink(missing_ok=True)
     return code if code >= 0 else 128 - code
 
 
 def remove(name: str) -> int:
     try:
         os.killpg(int((STATE / name).read_text()), signal.SIGKILL)
+        (STATE / name).unlink(missing_ok=True)
     except (FileNotFoundError, ProcessLookupError):
         return 1
     print(name)

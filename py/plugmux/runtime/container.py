@@ -192,6 +192,7 @@ class ContainerRun:
             with suppress(TimeoutError):
                 async with asyncio.timeout(REMOVAL_TIME):
                     await removing.wait()
+                    await self._cli.wait()
             removing.kill()
             await removing.wait()
         finally:
