@@ -24,6 +24,7 @@ BELOW = {
     "semver": {"errors"},
     "schema": {"errors"},
     "pipes": set[str](),
+    "handles": {"launch"},
     "yamux": {"errors"},
     "http": {"errors", "exchange", "address", "pipes"},
     "connect": {"errors", "exchange", "compression", "deadline", "httpx", "threads", "version"},
