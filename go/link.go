@@ -79,13 +79,18 @@ func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler)
 }
 
 // register announces the plugin, and opens the gate when the runtime has accepted it.
-func (l *link) register(ctx context.Context, announcement *pluginsv1.RegisterPluginRequest, timeout time.Duration) error {
+func (l *link) register(ctx context.Context, announcement *pluginsv1.RegisterPluginRequest, timeout time.Duration, configure func(string) error) error {
 	ctx, cancel := context.WithTimeout(withLink(ctx, l), timeout)
 	defer cancel()
 	plain := connect.WithAcceptCompression("gzip", nil, nil)
 	response, err := pluginsv1connect.NewRegisterServiceClient(Host, HostURL, plain).RegisterPlugin(ctx, announcement)
 	if err != nil {
 		err = fmt.Errorf("the runtime did not register plugin %q: %w", announcement.GetName(), err)
+	}
+	if err == nil && configure != nil {
+		if err = configure(response.GetConfigurationJson()); err != nil {
+			_ = l.session.Close() // nothing may be answered any more: the runtime would take the plugin for one that works
+		}
 	}
 	l.gate.resolve(response, err)
 	return err

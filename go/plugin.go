@@ -92,6 +92,7 @@ type plugin struct {
 	config       Config
 	announcement *pluginsv1.RegisterPluginRequest
 	handler      http.Handler
+	configure    func(string) error
 	stop         context.CancelFunc
 }
 
@@ -117,6 +118,7 @@ func newPlugin(config Config, servables []Servable) *plugin {
 	site.mux.Handle(plugmuxv1connect.NewDiagnosticsServiceHandler(diagnosticsService{}))
 	site.serveHealth(config.Health)
 	p.handler = site
+	p.configure = site.configure
 	return p
 }
 
@@ -181,7 +183,7 @@ func (p *plugin) comeAgain(ctx context.Context, reach func() (io.ReadWriteCloser
 func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) error {
 	defer link.close()
 	defer close(link.left)
-	if err := link.register(ctx, p.announcement, timeout); err != nil {
+	if err := link.register(ctx, p.announcement, timeout, p.configure); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}

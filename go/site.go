@@ -18,6 +18,7 @@ type site struct {
 	mux          *http.ServeMux
 	streams      map[string]StreamHandler
 	announcement *pluginsv1.RegisterPluginRequest
+	configure    func(string) error // takes the configuration that comes with the registration
 }
 
 func newSite(announcement *pluginsv1.RegisterPluginRequest, servables []Servable) *site {

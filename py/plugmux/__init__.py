@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .errors import ConfigError, LinkError, PlugmuxError
     from .link import Link, Peer
-    from .plugin import Plugin
+    from .plugin import Configured, Plugin
     from .registration import Configuration, Registration
     from .runtime import (
         BadConfiguration,
@@ -34,6 +34,7 @@ __all__ = [
     "BreakerPolicy",
     "ConfigError",
     "Configuration",
+    "Configured",
     "Health",
     "HealthPolicy",
     "HostedPlugin",
@@ -56,7 +57,7 @@ __all__ = [
 _HOMES = {
     "errors": ("ConfigError", "LinkError", "PlugmuxError"),
     "link": ("Link", "Peer"),
-    "plugin": ("Plugin",),
+    "plugin": ("Configured", "Plugin"),
     "registration": ("Configuration", "Registration"),
     "runtime": (
         "BadConfiguration",

@@ -2,6 +2,9 @@
 
     PlugmuxError
     ├── ConfigError                 a setting is out of its range (also a ValueError)
+    │   ├── BadConfiguration        a configuration is not what its plugin takes
+    │   ├── BadManifest             a manifest cannot be used
+    │   └── BadValue                a value does not satisfy its JSON schema
     ├── StateError                  something is used before its start or after its end (also a RuntimeError)
     ├── LinkError                   the connection between two peers
     │   ├── SessionClosed           the session has ended, or is ending; `reason` says why

@@ -27,13 +27,32 @@ KV_PLUGIN = """
 SHOUTING_PLUGIN = f"{examples('docs/streams.md')[0]}\nplugin.run()\n"
 
 
+VERSIONED_PLUGIN = f"{examples('docs/versions.md')[0]}\nplugin.run()\n"
+
+
 @pytest.mark.parametrize(
     "page",
-    [f"docs/{page}.md" for page in ("failover", "lifecycle", "health", "logs", "streams", "supervision")],
+    [
+        f"docs/{page}.md"
+        for page in (
+            "configuration",
+            "discovery",
+            "failover",
+            "lifecycle",
+            "health",
+            "logs",
+            "streams",
+            "supervision",
+            "versions",
+        )
+    ],
 )
 async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path, "kv-plugin", KV_PLUGIN)
     script(tmp_path, "shouting", SHOUTING_PLUGIN)
+    script(tmp_path, "settled-plugin", f"{examples('docs/configuration.md')[0]}\nplugin.run()\n")
+    (tmp_path / "plugins" / "kv" / "1.2.0").mkdir(parents=True)
+    script(tmp_path / "plugins" / "kv" / "1.2.0", "kv", VERSIONED_PLUGIN)
     script(tmp_path, "talker", '\n    print("hello", flush=True)' + KV_PLUGIN)
     monkeypatch.chdir(tmp_path)
     await run_examples(

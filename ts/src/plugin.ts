@@ -13,6 +13,7 @@ import { DiagnosticsService } from "../../gen/ts/plugmux/v1/diagnostics_pb.js";
 import { HealthService } from "../../gen/ts/plugmux/v1/health_pb.js";
 import { LogService } from "../../gen/ts/plugmux/v1/log_pb.js";
 import { serveDiagnostics } from "./diagnostics.js";
+import type { Settings } from "./configuration.js";
 import { connectTo, dial } from "./dial.js";
 import { DialError, RegistrationError, SessionClosedError } from "./errors.js";
 import { Gate } from "./gate.js";
@@ -37,6 +38,7 @@ const UNANNOUNCED = new Set([
   "resolver.v1.ResolverService",
   HealthService.typeName,
   DiagnosticsService.typeName,
+  "plugmux.v1.ConfigurationService",
 ]);
 const ACCESS_CONTROL = "accesscontrol.v1.AccessControlService";
 
@@ -50,6 +52,8 @@ export interface Host {
   openStream(name: string): Promise<Duplex>;
   /** The configuration that the runtime gave at registration, as a JSON object; empty when there is none. */
   readonly configurationJson: string;
+  /** The protocol version that was chosen at registration; 0 before. */
+  readonly protocolVersion: number;
   /** Hands log records to the runtime, with their level and fields. */
   readonly log: Logger;
   /** Tells the runtime whether a service, by its full name, is ready; "" is the plugin as a whole. All are at first. */
@@ -66,6 +70,8 @@ export interface PluginOptions {
   readonly services?: (router: ConnectRouter, host: Host) => void;
   /** Makes the plugin a provider of secrets. */
   readonly secrets?: SecretsProvider;
+  /** The configuration that the plugin takes. */
+  readonly configuration?: Settings<unknown>;
   /** Handlers of raw streams, by the name under which the runtime opens them. */
   readonly streams?: Readonly<Record<string, StreamHandler>>;
   /** Run around every RPC served, the first outermost. */
@@ -103,16 +109,20 @@ export class Plugin {
   #isStopping = false;
   #link: Link | undefined;
   #configurationJson = "";
+  #protocolVersion = 0;
+  readonly #settings: Settings<unknown> | undefined;
 
   constructor({ version, name, services, secrets, streams = {}, interceptors = [], ...rest }: PluginOptions) {
     this.#stopped = new Promise((resolve) => {
       this.#stop = resolve;
     });
     this.host = this.#makeHost();
+    this.#settings = rest.configuration;
     this.#site = new Site({
       routes: (router) => {
         services?.(router, this.host);
         if (secrets) serveSecrets(router, secrets);
+        rest.configuration?.serve(router);
         router.service(PluginService, { shutdown: () => this.#answerShutdown() });
         serveDiagnostics(router);
         this.#health.serve(router);
@@ -124,6 +134,7 @@ export class Plugin {
     for (const service of this.#site.services) this.#health.know(service);
     this.registration = create(RegisterPluginRequestSchema, {
       ...rest.registration,
+      ...(rest.configuration && { configuration: rest.configuration.declared }),
       name: name ?? defaultName(),
       version,
       services: this.#site.services.filter((service) => !UNANNOUNCED.has(service) && service !== ACCESS_CONTROL),
@@ -209,11 +220,22 @@ export class Plugin {
       const request = { ...this.registration, name };
       const response = await link.client(RegisterService).registerPlugin(request, { timeoutMs: timeout });
       this.#configurationJson = response.configurationJson;
+      this.#protocolVersion = response.protocolVersion;
+      this.#takeConfiguration(link);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new RegistrationError(`the runtime did not register plugin ${JSON.stringify(name)}: ${reason}`, {
         cause: error,
       });
+    }
+  }
+
+  #takeConfiguration(link: Link): void {
+    try {
+      this.#settings?.take(this.#configurationJson);
+    } catch (error) {
+      link.mux.abort(); // Nothing may be answered any more: the runtime would take the plugin for one that works.
+      throw error;
     }
   }
 
@@ -227,12 +249,16 @@ export class Plugin {
     const mux = { open: (): MuxStream => this.#currentLink().mux.open() };
     const transport = createTransport(mux.open);
     const configurationJson = (): string => this.#configurationJson;
+    const protocolVersion = (): number => this.#protocolVersion;
     return {
       transport,
       client: (service) => createClient(service, transport),
       openStream: (name) => openStream(mux, name),
       get configurationJson() {
         return configurationJson();
+      },
+      get protocolVersion() {
+        return protocolVersion();
       },
       log: this.#log,
       setHealth: (service, serving) => this.#health.set(service, serving),

@@ -9,9 +9,10 @@ from .plugin import Plugin
 from .register import RegistrationFailed
 
 if TYPE_CHECKING:
+    from .configured import Configured
     from .records import LogHandler
 
-__all__ = ["DialError", "LogHandler", "Plugin", "RegistrationFailed"]
+__all__ = ["Configured", "DialError", "LogHandler", "Plugin", "RegistrationFailed"]
 
 
 def __getattr__(name: str) -> object:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> object:
         from .records import LogHandler
 
         return LogHandler
+    if name == "Configured":
+        from .configured import Configured
+
+        return Configured
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

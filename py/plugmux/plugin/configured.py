@@ -158,9 +158,7 @@ def _schema_of(kind: Any) -> dict[str, Any]:
         return {"type": "array", "items": _schema_of(arguments[0])}
     if origin is dict and arguments[0] is str:
         return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
-    raise ConfigError(
-        f"no JSON schema is made of {kind!r}: use str, int, float, bool, list, dict, Literal or a dataclass"
-    )
+    raise ConfigError(f"no JSON schema is made of {kind!r}: use scalars, list, dict, Literal or a dataclass")
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
@@ -169,7 +167,7 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 def _build(kind: Any, value: Any) -> Any:
     """An object of a type, from JSON that satisfies its schema."""
-    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+    if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return kind(**{name: _build(hints.get(name), item) for name, item in value.items()})  # type: ignore[operator]
     arguments = typing.get_args(kind)

@@ -20,7 +20,7 @@ from plugmux_proto.plugins.v1.plugins_connect import PluginService
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, ShutdownRequest, ShutdownResponse
 
 from ..address import Address
-from ..errors import SessionClosed
+from ..errors import ConfigError, SessionClosed
 from ..exchange import ASGIApp, ClientTransport, Complete, Incoming, Request
 from ..launch import LaunchConfig
 from ..link import Link, Peer
@@ -260,11 +260,18 @@ class Plugin:
                     self.configuration_json = response.configuration_json
                     self.protocol_version = response.protocol_version
                     if self._configured is not None:
-                        self._configured.take(response.configuration_json)
+                        self._take_configuration(self._configured, link)
                     gate.open()
                     await self._until_over(link)
             finally:
                 self.left.set()
+
+    def _take_configuration(self, configured: Configured[Any], link: Link) -> None:
+        try:
+            configured.take(self.configuration_json)
+        except ConfigError:
+            link.abort()  # Nothing may be answered any more: the runtime would take the plugin for one that works.
+            raise
 
     async def _until_over(self, link: Link) -> None:
         waiting = [asyncio.ensure_future(link.wait_closed()), asyncio.ensure_future(self._stop.wait())]

@@ -1,0 +1,85 @@
+"""A configuration as an object of the plugin's own type."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pytest
+from kv.v1.kv_pb2 import PutRequest
+
+from plugmux import Configured
+from plugmux.errors import ConfigError
+from plugmux.schema import Schema
+
+
+@dataclass
+class Cache:
+    size: int = 1
+
+
+@dataclass
+class Settings:
+    region: Literal["eu", "us"]
+    ratio: float = 0.5
+    hosts: list[str] = field(default_factory=list)
+    caches: dict[str, Cache] = field(default_factory=dict)
+    backup: Cache | None = None
+    more: Any = None
+
+
+def test_a_dataclass_gives_the_schema_and_takes_the_values() -> None:
+    settings = Configured(Settings)
+    given = {"region": "eu", "hosts": ["a"], "caches": {"x": {"size": 2}}, "backup": {"size": 3}, "more": [1]}
+    Schema.parse(settings.declared.json_schema).check(given)
+    settings.take(json.dumps(given))
+    assert settings.value == Settings("eu", 0.5, ["a"], {"x": Cache(2)}, Cache(3), [1])
+    assert not settings.declared.reloadable
+
+
+@pytest.mark.parametrize("text", ["{}", '{"region": "eu", "other": 1}', "{", "[]"])
+def test_what_does_not_fit_the_dataclass_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="the configuration cannot be used"):
+        Configured(Settings).take(text)
+
+
+def test_there_is_none_before_the_registration() -> None:
+    with pytest.raises(ConfigError, match="comes with the registration"):
+        _ = Configured(Settings).value
+
+
+def test_a_type_that_no_schema_is_made_of_is_refused() -> None:
+    @dataclass
+    class Odd:
+        what: complex
+
+    with pytest.raises(ConfigError, match="no JSON schema is made of"):
+        Configured(Odd)
+
+
+async def test_a_message_is_a_configuration() -> None:
+    settings = Configured(PutRequest, on_change=lambda value: None)
+    assert settings.declared.message_type == "kv.v1.PutRequest"
+    assert settings.declared.reloadable
+    settings.take('{"key": "a"}')
+    assert settings.value == PutRequest(key="a")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        await settings.change('{"absent": 1}')
+    assert settings.value == PutRequest(key="a")
+
+
+async def test_a_function_makes_the_configuration_and_a_coroutine_takes_a_change() -> None:
+    seen: list[int] = []
+
+    async def apply(value: int) -> None:
+        if value > 5:
+            raise ValueError("too much")
+        seen.append(value)
+
+    settings = Configured(lambda values: int(values["n"]), on_change=apply, json_schema='{"required": ["n"]}')
+    settings.take('{"n": 1}')
+    await settings.change('{"n": 2}')
+    with pytest.raises(ConfigError, match="the plugin has refused it: too much"):
+        await settings.change('{"n": 9}')
+    assert (settings.value, seen) == (2, [2])

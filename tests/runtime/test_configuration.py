@@ -1,0 +1,73 @@
+"""The host's side of configurations: what is given, what is checked where, and what becomes of a change that fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kv.v1.kv_connect import KeyValueClient
+from kv.v1.kv_pb2 import GetRequest
+
+from plugmux import BadConfiguration, ConfigError, Configuration, Launch, PluginError, Runtime
+from plugmux.runtime.configurations import check
+from support.programs import script
+
+PLUGIN = """
+    from kv.v1.kv_connect import KeyValueService
+    from kv.v1.kv_pb2 import GetResponse
+    from plugmux import Configured, Plugin
+
+    def load(values):
+        if values.get("n") == 13:
+            raise ValueError("no thirteen")
+        return values
+
+    class Store(KeyValueService):
+        async def get(self, request, context):
+            return GetResponse(value=plugin.configuration_json.encode())
+
+    plugin = Plugin(Store(), version="v1.0.0", configuration=Configured(load, json_schema='{"type": "object"}'))
+    plugin.run()
+"""
+
+
+@pytest.mark.parametrize("given", [{"kv": 3}, {"kv": [1]}, {"kv": {"a": object()}}, {"kv": {"a": float("nan")}}])
+def test_what_is_no_json_object_is_refused_at_once(given: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="configuration of plugin 'kv'"):
+        Runtime(configuration=given)  # type: ignore[arg-type]
+
+
+async def test_a_change_that_the_new_process_does_not_bear_leaves_the_old_one_at_work(tmp_path: Path) -> None:
+    program = script(tmp_path, "kv", PLUGIN)
+    async with Runtime([Launch([program, "x"], replicas=2)], configuration={"kv": {"n": 1}}) as runtime:
+        kv = runtime.client(KeyValueClient)
+        pids = [plugin.pid for plugin in runtime.plugins()]
+        with pytest.raises(PluginError, match="the old one stays"):
+            await runtime.configure("kv", {"n": 13})
+        assert [plugin.pid for plugin in runtime.plugins()] == pids
+        assert (await kv.get(GetRequest())).value == b'{"n": 1}'
+        await runtime.configure("kv", {"n": 2})
+        assert (await kv.get(GetRequest())).value == b'{"n": 2}'
+        await runtime.restart("kv")
+        assert (await kv.get(GetRequest())).value == b'{"n": 2}'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"absent": 1}', "at /absent: it is no field of kv.v1.PutRequest"),
+        ('{"key": 3}', "at /key: it is no field of kv.v1.PutRequest, or not of its type"),
+    ],
+)
+def test_a_message_type_that_the_host_knows_is_checked(text: str, told: str) -> None:
+    with pytest.raises(BadConfiguration, match=told):
+        check("kv", text, Configuration(message_type="kv.v1.PutRequest"))
+
+
+def test_a_message_type_that_the_host_does_not_know_is_left_to_the_plugin() -> None:
+    check("kv", '{"a": 1}', Configuration(message_type="nobody.v1.Knows"))
+
+
+def test_a_schema_that_cannot_be_used_is_told() -> None:
+    with pytest.raises(BadConfiguration, match=r"cannot be checked: .*'oneOf', which is not supported"):
+        check("kv", "", Configuration(json_schema='{"oneOf": []}'))
