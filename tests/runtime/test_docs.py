@@ -55,7 +55,7 @@ async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeyp
     script(tmp_path / "plugins" / "kv" / "1.2.0", "kv", VERSIONED_PLUGIN)
     script(tmp_path, "talker", '\n    print("hello", flush=True)' + KV_PLUGIN)
     monkeypatch.chdir(tmp_path)
-    await run_examples(
+    names = await run_examples(
         page,
         {
             "KeyValueClient": KeyValueClient,
@@ -65,3 +65,4 @@ async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeyp
             "COMMAND": "./shouting",
         },
     )
+    assert names.get("chosen", 2) == 2  # of docs/versions.md

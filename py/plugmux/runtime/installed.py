@@ -79,7 +79,11 @@ async def watch(
     done = {name: found.fingerprint for name, found in before.items()}
     while True:
         await asyncio.sleep(interval)
-        now = {found.name: found for found in installed.wanted()}
+        try:
+            now = {found.name: found for found in installed.wanted()}
+        except OSError as error:  # A folder went away between two steps of the look.
+            logger.info("looking for plugins again in %g s: %s", interval, error)
+            continue
         for name in sorted({*done, *now}):
             found = now.get(name)
             if found is None and name not in before:
