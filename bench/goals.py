@@ -10,15 +10,15 @@ __all__ = ["GOALS", "Goal"]
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One bound on a ratio, or on a difference, of two figures.
+    """One bound on a figure, as a rule on its ratio to another.
 
     Args:
         what: for a person.
         ours: work, system and figure, as three words.
-        theirs: the same, of whom we compare with.
+        theirs: the same, of whom we compare with, if anybody.
         sign: on which side of the bound the ratio is to be.
         bound: the bound.
-        by: `"ratio"`, or `"difference"`.
+        by: what is held against the bound: the ratio of both figures, their difference, or ours by itself.
     """
 
     what: str
@@ -26,7 +26,7 @@ class Goal:
     theirs: str
     sign: Literal["<=", ">="]
     bound: float
-    by: Literal["ratio", "difference"] = "ratio"
+    by: Literal["ratio", "difference", "value"] = "ratio"
 
 
 GOALS = (
@@ -47,7 +47,8 @@ GOALS = (
     Goal("raw stream, grown window, to the floor", "raw-bulk-grown plugmux per_s", "raw-bulk floor per_s", ">=", 0.5),
     Goal("p99 under a bulk, to idle", "small-under-bulk plugmux p99_us", "small-under-bulk plugmux base_p99_us", "<=", 5.0),
     Goal("Python host, Go plugin, to the Go pair", "host-to-go-plugin plugmux p50_us", "unary-serial go-pair p50_us", "<=", 1.0),
-    Goal("launch, to a bare interpreter", "launch plugmux p50_us", "launch floor p50_us", "<=", 1.5),
+    Goal("launch, to a bare interpreter", "launch plugmux p50_us", "launch plugmux base_p50_us", "<=", 1.5),
+    Goal("launch of a Go plugin, us", "launch plugmux go_p50_us", "", "<=", 30_000, "value"),
     Goal("import plugmux, to asyncio", "import plugmux p50_us", "import plugmux base_p50_us", "<=", 1.5),
     Goal("memory of a plugin over bare, MiB", "memory plugmux mib", "memory plugmux base_mib", "<=", 12.0, "difference"),
     Goal("a call at 100 plugins, to 1", "plugins-100 plugmux p50_us", "plugins-100 plugmux base_p50_us", "<=", 1.15),

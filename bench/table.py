@@ -34,12 +34,16 @@ def _to_plugmux(rows: Rows, work: str, figures: dict[str, float]) -> str:
 
 
 def standing(rows: Rows, goal: Goal) -> tuple[float, bool] | None:
-    """The ratio that a goal bounds, and whether it is met; `None` when it was not measured."""
+    """What a goal bounds, and whether it is met; `None` when it was not measured."""
     try:
-        ours, theirs = (_figure(rows, words) for words in (goal.ours, goal.theirs))
+        value = _figure(rows, goal.ours)
+        match goal.by:
+            case "ratio":
+                value /= _figure(rows, goal.theirs)
+            case "difference":
+                value -= _figure(rows, goal.theirs)
     except KeyError:
         return None
-    value = ours - theirs if goal.by == "difference" else ours / theirs
     return value, value <= goal.bound if goal.sign == "<=" else value >= goal.bound
 
 

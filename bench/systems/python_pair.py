@@ -24,6 +24,7 @@ BULK = 2048  # messages of 64 KiB: 128 MiB
 MANY_PLUGINS = 100
 IDLE_STREAMS = 10_000
 LAUNCHES = 10
+BARE = "import asyncio, google.protobuf.message, h11"
 
 
 @asynccontextmanager
@@ -139,16 +140,24 @@ async def idle_streams(bench: Bench, plugin: Sequence[str]) -> None:
 
 
 async def launch(bench: Bench, plugin: Sequence[str]) -> None:
+    """From launch to registration, of a plugin in Python and of one in Go, in turn with a bare interpreter."""
     if not bench.wants("launch"):
         return
-    took = []
+    bare: list[float] = []
+    in_python: list[float] = []
+    in_go: list[float] = []
     async with Runtime() as runtime:
         for number in range(LAUNCHES):
             begin = time.perf_counter()
-            await runtime.launch(Launch(plugin, name=f"bench{number}"))
-            took.append(time.perf_counter() - begin)
-            await runtime.plugin(f"bench{number}").stop()
-    bench.row("launch", p50_us=percentiles(took)["p50_us"], n=LAUNCHES)
+            subprocess.run([sys.executable, "-c", BARE], check=True)
+            bare.append(time.perf_counter() - begin)
+            for took, command in ((in_python, plugin), (in_go, GO_PLUGIN)):
+                begin = time.perf_counter()
+                hosted = await runtime.launch(Launch(command, name=f"bench{number}-{command[0] == GO_PLUGIN[0]}"))
+                took.append(time.perf_counter() - begin)
+                await hosted.stop()
+    medians = [percentiles(took)["p50_us"] for took in (in_python, bare, in_go)]
+    bench.row("launch", p50_us=medians[0], base_p50_us=medians[1], go_p50_us=medians[2], n=LAUNCHES)
 
 
 def imports(bench: Bench) -> None:

@@ -223,9 +223,8 @@ async def test_a_replacement_that_is_cancelled_leaves_the_old_one_alone(tmp_path
 async def test_a_runtime_that_closes_ends_the_new_one_as_well(tmp_path: Path) -> None:
     async with Runtime([Launch([version(tmp_path, "v1.0.0")], name="kv")]) as runtime:
         up = tmp_path / "up"
-        program = script(
-            tmp_path, "never", f"import os; open({str(up)!r}, 'w').write(str(os.getpid())); {NEVER_REGISTERS}"
-        )
+        tell = f"open('{up}.new', 'w').write(str(os.getpid())); os.rename('{up}.new', '{up}')"
+        program = script(tmp_path, "never", f"import os; {tell}; {NEVER_REGISTERS}")
         replacing = asyncio.create_task(runtime.replace("kv", Launch([program], timeout=60)))
         await appears(up)
     with pytest.raises(PluginError):
