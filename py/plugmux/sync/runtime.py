@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -204,3 +204,16 @@ class Runtime:
             PluginError: it cannot be replaced, or the new one failed and the old one works on.
         """
         return self.run(self.asynchronous.replace(name, source, **options))
+
+    def configure(self, name: str, configuration: Mapping[str, Any]) -> None:
+        """Change the configuration of a plugin; returns when the new one is in effect.
+
+        Args:
+            name: the plugin.
+            configuration: the whole of its new configuration, a JSON object.
+
+        Raises:
+            BadConfiguration: it is not what the plugin takes; the message names the path of the bad value.
+            PluginError: there is no such plugin, or it did not take the configuration; it goes on with the old one.
+        """
+        self.run(self.asynchronous.configure(name, configuration))
