@@ -85,22 +85,27 @@ class LoopThread:
                 tasks.append(asyncio.get_running_loop().create_task(whole))
                 tasks[0].add_done_callback(lambda task: self._tell(done, task))
 
+        def cancel() -> None:
+            if tasks:
+                tasks[0].cancel()
+            else:
+                self._refuse(done)
+
         try:
-            loop = self._bring(done, begin)
-            try:
-                return done.result()
-            except BaseException:
-                if not done.done():
-                    loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
-                    done.exception()
-                raise
+            self._bring(done, begin)
+            return done.result()
+        except BaseException:  # An interrupt comes at any point, also while the call is being brought.
+            if done in self._waiting and not done.done() and self._loop is not None:
+                self._loop.call_soon_threadsafe(cancel)
+                done.exception()
+            raise
         finally:
             self._waiting.discard(done)
             if not tasks:  # It was never begun: nobody is to miss that it was awaited.
                 whole.close()
                 getattr(call, "close", whole.close)()
 
-    def _bring(self, done: Future[Any], begin: Callable[[], None]) -> asyncio.AbstractEventLoop:
+    def _bring(self, done: Future[Any], begin: Callable[[], None]) -> None:
         if os.getpid() != self._owner:
             raise StateError(
                 f"{self._name} belongs to process {self._owner}, of which this one is a fork: make a new one"
@@ -112,7 +117,6 @@ class LoopThread:
                 raise StateError(f"{self._name} {'has been closed' if self._closed else 'has not been started'}")
             self._waiting.add(done)
             self._loop.call_soon_threadsafe(begin)
-            return self._loop
 
     def _tell(self, done: Future[T], task: asyncio.Task[T]) -> None:
         if task.cancelled():
