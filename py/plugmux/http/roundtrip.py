@@ -8,6 +8,7 @@ body which is itself asynchronous; the round trip owns it, ends it and awaits it
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable
 from typing import Self
 
@@ -27,7 +28,7 @@ READ_AHEAD = 64 * 1024
 """How much of a streamed response is taken before its reader has asked for it."""
 
 
-class RoundTrip(asyncio.Protocol):
+class RoundTrip(asyncio.Protocol, ABC):
     """What every round trip has in common: the request, the framing of the response, and how it ends.
 
     Args:
@@ -49,17 +50,21 @@ class RoundTrip(asyncio.Protocol):
 
     # What a kind of round trip does with the response
 
+    @abstractmethod
     def _begun(self, head: Head, length: int | None) -> None:
-        raise NotImplementedError
+        """The head has come; the body has that many bytes, or an unknown number."""
 
+    @abstractmethod
     def _received(self, data: Buffer) -> None:
-        raise NotImplementedError
+        """A piece of the body has come."""
 
+    @abstractmethod
     def _ended(self) -> None:
-        raise NotImplementedError
+        """The response is complete."""
 
+    @abstractmethod
     def _failed(self, error: BaseException) -> None:
-        raise NotImplementedError
+        """The exchange has failed."""
 
     # The request
 
