@@ -26,7 +26,7 @@ demo: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin ## launch a 
 	@$(BIN)/python examples/host/host.py
 
 test: $(TOOLS) ## the whole suite: unit tests, and every language against every other
-	$(BIN)/tox run-parallel --parallel-no-spinner $(if $(ENV),-e $(ENV)) -- -q $(ARGS)
+	$(BIN)/tox run-parallel --parallel all --parallel-no-spinner $(if $(ENV),-e $(ENV)) -- -q $(ARGS)
 	go test ./go/...
 	npm test --silent -w ts
 
