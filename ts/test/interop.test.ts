@@ -45,47 +45,51 @@ for (const [language, command] of Object.entries(PEERS)) {
   }
 }
 
+for (const [language, command] of Object.entries(PEERS)) {
+  for (const role of ROLES) {
+    describe(`as the ${role} of yamux in ${language}`, () => {
+      test("both sides measure the round trip", async () => {
+        const peer = Peer.start([...command()], role);
+        assert.ok((await peer.mux.ping()) > 0);
+        assert.equal((await peer.tell("ping"))["error"], "");
+        await peer.stop();
+      });
+
+      test("after the peer's go-away nothing can be opened", async () => {
+        const peer = Peer.start([...command()], role);
+        await peer.tell("goaway");
+        await peer.mux.ping();
+        assert.throws(() => peer.mux.open(), /go-away/);
+        await peer.stop();
+      });
+
+      test("after our go-away the peer's streams are reset", async () => {
+        const peer = Peer.start([...command()], role);
+        serve(peer.mux);
+        peer.mux.goAway();
+        await peer.mux.ping();
+        const { ok, errors } = (await peer.tell("call 1 10 10 1")) as unknown as Tally;
+        assert.deepEqual([ok, errors.length], [0, 1]);
+        await peer.stop();
+      });
+
+      test("more streams than the peer's backlog are held back, not refused", async () => {
+        const peer = Peer.start([...command(), "-accept=false", "-backlog=256"], role);
+        const calls = callMany(peer.mux, 1000, 100_000, 1000, [Mode.plain]);
+        await peer.mux.ping();
+        await peer.tell("accept");
+        assert.deepEqual(await calls, { ok: 1000, reset: 0, errors: [] });
+        await peer.stop();
+      });
+    });
+  }
+}
+
 for (const role of ROLES) {
-  describe(`as the ${role} of Go's yamux`, () => {
-    test("both sides measure the round trip", async () => {
-      const peer = Peer.start([go.program], role);
-      assert.ok((await peer.mux.ping()) > 0);
-      assert.equal((await peer.tell("ping"))["error"], "");
-      await peer.stop();
-    });
-
-    test("after Go's go-away nothing can be opened", async () => {
-      const peer = Peer.start([go.program], role);
-      await peer.tell("goaway");
-      await peer.mux.ping();
-      assert.throws(() => peer.mux.open(), /go-away/);
-      await peer.stop();
-    });
-
-    test("after our go-away Go's streams are reset", async () => {
-      const peer = Peer.start([go.program], role);
-      serve(peer.mux);
-      peer.mux.goAway();
-      await peer.mux.ping();
-      const { ok, errors } = (await peer.tell("call 1 10 10 1")) as unknown as Tally;
-      assert.deepEqual([ok, errors.length], [0, 1]);
-      await peer.stop();
-    });
-
-    test("a bare end of the connection, which is how Go closes, ends the session", async () => {
-      const peer = Peer.start([go.program], role);
-      await peer.tell("close");
-      assert.match((await peer.mux.closed)?.message ?? "", /the peer closed the connection/);
-      await peer.stop();
-    });
-
-    test("more streams than Go's backlog are held back, not refused", async () => {
-      const peer = Peer.start([go.program, "-accept=false", "-backlog=256"], role);
-      const calls = callMany(peer.mux, 1000, 100_000, 1000, [Mode.plain]);
-      await peer.mux.ping();
-      await peer.tell("accept");
-      assert.deepEqual(await calls, { ok: 1000, reset: 0, errors: [] });
-      await peer.stop();
-    });
+  test(`as the ${role}: a bare end of the connection, which is how Go closes, ends the session`, async () => {
+    const peer = Peer.start([go.program], role);
+    await peer.tell("close");
+    assert.match((await peer.mux.closed)?.message ?? "", /the peer closed the connection/);
+    await peer.stop();
   });
 }
