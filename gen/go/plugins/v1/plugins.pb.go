@@ -261,6 +261,8 @@ type RegisterPluginRequest struct {
 	Capabilities []string `protobuf:"bytes,105,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	// Free metadata, listed by the runtime and not interpreted.
 	Labels map[string]string `protobuf:"bytes,106,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The instances that the plugin gives, if it gives any.
+	Instances *InstanceKind `protobuf:"bytes,107,opt,name=instances,proto3" json:"instances,omitempty"`
 	// Whether the plugin, at SIGQUIT, prints on stderr where its threads stand,
 	// even while it is too busy to answer, and goes on.
 	PrintsStacks  bool `protobuf:"varint,120,opt,name=prints_stacks,json=printsStacks,proto3" json:"prints_stacks,omitempty"`
@@ -386,6 +388,13 @@ func (x *RegisterPluginRequest) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *RegisterPluginRequest) GetInstances() *InstanceKind {
+	if x != nil {
+		return x.Instances
+	}
+	return nil
+}
+
 func (x *RegisterPluginRequest) GetPrintsStacks() bool {
 	if x != nil {
 		return x.PrintsStacks
@@ -411,6 +420,61 @@ func (*RegisterPluginRequest_SecretsProvider) isRegisterPluginRequest_Metadata()
 
 func (*RegisterPluginRequest_AccessControlModule) isRegisterPluginRequest_Metadata() {}
 
+// InstanceKind is what the instances of a plugin are.
+type InstanceKind struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Full names of the proto services that every instance serves.
+	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	// The configuration that an instance takes, if it takes one.
+	Configuration *ConfigurationSchema `protobuf:"bytes,2,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstanceKind) Reset() {
+	*x = InstanceKind{}
+	mi := &file_plugins_v1_plugins_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstanceKind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstanceKind) ProtoMessage() {}
+
+func (x *InstanceKind) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_v1_plugins_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstanceKind.ProtoReflect.Descriptor instead.
+func (*InstanceKind) Descriptor() ([]byte, []int) {
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *InstanceKind) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *InstanceKind) GetConfiguration() *ConfigurationSchema {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
 // RegisterPluginResponse is what the runtime says of itself.
 type RegisterPluginResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -430,7 +494,7 @@ type RegisterPluginResponse struct {
 
 func (x *RegisterPluginResponse) Reset() {
 	*x = RegisterPluginResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[4]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -442,7 +506,7 @@ func (x *RegisterPluginResponse) String() string {
 func (*RegisterPluginResponse) ProtoMessage() {}
 
 func (x *RegisterPluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[4]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -455,7 +519,7 @@ func (x *RegisterPluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterPluginResponse.ProtoReflect.Descriptor instead.
 func (*RegisterPluginResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{4}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RegisterPluginResponse) GetEngineName() string {
@@ -502,7 +566,7 @@ type ShutdownRequest struct {
 
 func (x *ShutdownRequest) Reset() {
 	*x = ShutdownRequest{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[5]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +578,7 @@ func (x *ShutdownRequest) String() string {
 func (*ShutdownRequest) ProtoMessage() {}
 
 func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[5]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +591,7 @@ func (x *ShutdownRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownRequest.ProtoReflect.Descriptor instead.
 func (*ShutdownRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{5}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{6}
 }
 
 // ShutdownResponse is empty.
@@ -539,7 +603,7 @@ type ShutdownResponse struct {
 
 func (x *ShutdownResponse) Reset() {
 	*x = ShutdownResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[6]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +615,7 @@ func (x *ShutdownResponse) String() string {
 func (*ShutdownResponse) ProtoMessage() {}
 
 func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[6]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +628,7 @@ func (x *ShutdownResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownResponse.ProtoReflect.Descriptor instead.
 func (*ShutdownResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{6}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{7}
 }
 
 // Plugin is one plugin as the runtime sees it.
@@ -614,7 +678,7 @@ type Plugin struct {
 
 func (x *Plugin) Reset() {
 	*x = Plugin{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[7]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -626,7 +690,7 @@ func (x *Plugin) String() string {
 func (*Plugin) ProtoMessage() {}
 
 func (x *Plugin) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[7]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -639,7 +703,7 @@ func (x *Plugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plugin.ProtoReflect.Descriptor instead.
 func (*Plugin) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{7}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Plugin) GetName() string {
@@ -799,7 +863,7 @@ type ListPluginsRequest struct {
 
 func (x *ListPluginsRequest) Reset() {
 	*x = ListPluginsRequest{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[8]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +875,7 @@ func (x *ListPluginsRequest) String() string {
 func (*ListPluginsRequest) ProtoMessage() {}
 
 func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[8]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +888,7 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{8}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{9}
 }
 
 // ListPluginsResponse holds the plugins sorted by name.
@@ -838,7 +902,7 @@ type ListPluginsResponse struct {
 
 func (x *ListPluginsResponse) Reset() {
 	*x = ListPluginsResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[9]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +914,7 @@ func (x *ListPluginsResponse) String() string {
 func (*ListPluginsResponse) ProtoMessage() {}
 
 func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[9]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +927,7 @@ func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
 func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{9}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListPluginsResponse) GetPlugins() []*Plugin {
@@ -884,7 +948,7 @@ type EnablePluginRequest struct {
 
 func (x *EnablePluginRequest) Reset() {
 	*x = EnablePluginRequest{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[10]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +960,7 @@ func (x *EnablePluginRequest) String() string {
 func (*EnablePluginRequest) ProtoMessage() {}
 
 func (x *EnablePluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[10]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +973,7 @@ func (x *EnablePluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnablePluginRequest.ProtoReflect.Descriptor instead.
 func (*EnablePluginRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{10}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EnablePluginRequest) GetName() string {
@@ -928,7 +992,7 @@ type EnablePluginResponse struct {
 
 func (x *EnablePluginResponse) Reset() {
 	*x = EnablePluginResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[11]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1004,7 @@ func (x *EnablePluginResponse) String() string {
 func (*EnablePluginResponse) ProtoMessage() {}
 
 func (x *EnablePluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[11]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1017,7 @@ func (x *EnablePluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnablePluginResponse.ProtoReflect.Descriptor instead.
 func (*EnablePluginResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{11}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{12}
 }
 
 // DisablePluginRequest names the plugin to disable.
@@ -967,7 +1031,7 @@ type DisablePluginRequest struct {
 
 func (x *DisablePluginRequest) Reset() {
 	*x = DisablePluginRequest{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[12]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1043,7 @@ func (x *DisablePluginRequest) String() string {
 func (*DisablePluginRequest) ProtoMessage() {}
 
 func (x *DisablePluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[12]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1056,7 @@ func (x *DisablePluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisablePluginRequest.ProtoReflect.Descriptor instead.
 func (*DisablePluginRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{12}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DisablePluginRequest) GetName() string {
@@ -1011,7 +1075,7 @@ type DisablePluginResponse struct {
 
 func (x *DisablePluginResponse) Reset() {
 	*x = DisablePluginResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[13]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1087,7 @@ func (x *DisablePluginResponse) String() string {
 func (*DisablePluginResponse) ProtoMessage() {}
 
 func (x *DisablePluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[13]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1100,7 @@ func (x *DisablePluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisablePluginResponse.ProtoReflect.Descriptor instead.
 func (*DisablePluginResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{13}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{14}
 }
 
 // RestartPluginRequest names the plugin to restart.
@@ -1050,7 +1114,7 @@ type RestartPluginRequest struct {
 
 func (x *RestartPluginRequest) Reset() {
 	*x = RestartPluginRequest{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[14]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1126,7 @@ func (x *RestartPluginRequest) String() string {
 func (*RestartPluginRequest) ProtoMessage() {}
 
 func (x *RestartPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[14]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1139,7 @@ func (x *RestartPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartPluginRequest.ProtoReflect.Descriptor instead.
 func (*RestartPluginRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{14}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RestartPluginRequest) GetName() string {
@@ -1094,7 +1158,7 @@ type RestartPluginResponse struct {
 
 func (x *RestartPluginResponse) Reset() {
 	*x = RestartPluginResponse{}
-	mi := &file_plugins_v1_plugins_proto_msgTypes[15]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1170,7 @@ func (x *RestartPluginResponse) String() string {
 func (*RestartPluginResponse) ProtoMessage() {}
 
 func (x *RestartPluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_v1_plugins_proto_msgTypes[15]
+	mi := &file_plugins_v1_plugins_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1183,7 @@ func (x *RestartPluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartPluginResponse.ProtoReflect.Descriptor instead.
 func (*RestartPluginResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{15}
+	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{16}
 }
 
 var File_plugins_v1_plugins_proto protoreflect.FileDescriptor
@@ -1137,7 +1201,7 @@ const file_plugins_v1_plugins_proto_rawDesc = "" +
 	"\fmessage_type\x18\x02 \x01(\tR\vmessageType\x12\x1e\n" +
 	"\n" +
 	"reloadable\x18\x03 \x01(\bR\n" +
-	"reloadable\"\x83\x05\n" +
+	"reloadable\"\xbb\x05\n" +
 	"\x15RegisterPluginRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12H\n" +
@@ -1149,13 +1213,17 @@ const file_plugins_v1_plugins_proto_rawDesc = "" +
 	"\bpriority\x18g \x01(\x05R\bpriority\x12\x18\n" +
 	"\areplica\x18h \x01(\bR\areplica\x12\"\n" +
 	"\fcapabilities\x18i \x03(\tR\fcapabilities\x12E\n" +
-	"\x06labels\x18j \x03(\v2-.plugins.v1.RegisterPluginRequest.LabelsEntryR\x06labels\x12#\n" +
+	"\x06labels\x18j \x03(\v2-.plugins.v1.RegisterPluginRequest.LabelsEntryR\x06labels\x126\n" +
+	"\tinstances\x18k \x01(\v2\x18.plugins.v1.InstanceKindR\tinstances\x12#\n" +
 	"\rprints_stacks\x18x \x01(\bR\fprintsStacks\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\n" +
 	"\n" +
-	"\bmetadata\"\x83\x02\n" +
+	"\bmetadata\"q\n" +
+	"\fInstanceKind\x12\x1a\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\x12E\n" +
+	"\rconfiguration\x18\x02 \x01(\v2\x1f.plugins.v1.ConfigurationSchemaR\rconfiguration\"\x83\x02\n" +
 	"\x16RegisterPluginResponse\x12\x1f\n" +
 	"\vengine_name\x18\x01 \x01(\tR\n" +
 	"engineName\x12%\n" +
@@ -1230,57 +1298,60 @@ func file_plugins_v1_plugins_proto_rawDescGZIP() []byte {
 }
 
 var file_plugins_v1_plugins_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_plugins_v1_plugins_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_plugins_v1_plugins_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_plugins_v1_plugins_proto_goTypes = []any{
 	(RunStatus)(0),                 // 0: plugins.v1.RunStatus
 	(*SecretsProvider)(nil),        // 1: plugins.v1.SecretsProvider
 	(*AccessControlModule)(nil),    // 2: plugins.v1.AccessControlModule
 	(*ConfigurationSchema)(nil),    // 3: plugins.v1.ConfigurationSchema
 	(*RegisterPluginRequest)(nil),  // 4: plugins.v1.RegisterPluginRequest
-	(*RegisterPluginResponse)(nil), // 5: plugins.v1.RegisterPluginResponse
-	(*ShutdownRequest)(nil),        // 6: plugins.v1.ShutdownRequest
-	(*ShutdownResponse)(nil),       // 7: plugins.v1.ShutdownResponse
-	(*Plugin)(nil),                 // 8: plugins.v1.Plugin
-	(*ListPluginsRequest)(nil),     // 9: plugins.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil),    // 10: plugins.v1.ListPluginsResponse
-	(*EnablePluginRequest)(nil),    // 11: plugins.v1.EnablePluginRequest
-	(*EnablePluginResponse)(nil),   // 12: plugins.v1.EnablePluginResponse
-	(*DisablePluginRequest)(nil),   // 13: plugins.v1.DisablePluginRequest
-	(*DisablePluginResponse)(nil),  // 14: plugins.v1.DisablePluginResponse
-	(*RestartPluginRequest)(nil),   // 15: plugins.v1.RestartPluginRequest
-	(*RestartPluginResponse)(nil),  // 16: plugins.v1.RestartPluginResponse
-	nil,                            // 17: plugins.v1.RegisterPluginRequest.LabelsEntry
-	nil,                            // 18: plugins.v1.Plugin.LabelsEntry
-	(*durationpb.Duration)(nil),    // 19: google.protobuf.Duration
+	(*InstanceKind)(nil),           // 5: plugins.v1.InstanceKind
+	(*RegisterPluginResponse)(nil), // 6: plugins.v1.RegisterPluginResponse
+	(*ShutdownRequest)(nil),        // 7: plugins.v1.ShutdownRequest
+	(*ShutdownResponse)(nil),       // 8: plugins.v1.ShutdownResponse
+	(*Plugin)(nil),                 // 9: plugins.v1.Plugin
+	(*ListPluginsRequest)(nil),     // 10: plugins.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),    // 11: plugins.v1.ListPluginsResponse
+	(*EnablePluginRequest)(nil),    // 12: plugins.v1.EnablePluginRequest
+	(*EnablePluginResponse)(nil),   // 13: plugins.v1.EnablePluginResponse
+	(*DisablePluginRequest)(nil),   // 14: plugins.v1.DisablePluginRequest
+	(*DisablePluginResponse)(nil),  // 15: plugins.v1.DisablePluginResponse
+	(*RestartPluginRequest)(nil),   // 16: plugins.v1.RestartPluginRequest
+	(*RestartPluginResponse)(nil),  // 17: plugins.v1.RestartPluginResponse
+	nil,                            // 18: plugins.v1.RegisterPluginRequest.LabelsEntry
+	nil,                            // 19: plugins.v1.Plugin.LabelsEntry
+	(*durationpb.Duration)(nil),    // 20: google.protobuf.Duration
 }
 var file_plugins_v1_plugins_proto_depIdxs = []int32{
 	1,  // 0: plugins.v1.RegisterPluginRequest.secrets_provider:type_name -> plugins.v1.SecretsProvider
 	2,  // 1: plugins.v1.RegisterPluginRequest.access_control_module:type_name -> plugins.v1.AccessControlModule
 	3,  // 2: plugins.v1.RegisterPluginRequest.configuration:type_name -> plugins.v1.ConfigurationSchema
-	17, // 3: plugins.v1.RegisterPluginRequest.labels:type_name -> plugins.v1.RegisterPluginRequest.LabelsEntry
-	19, // 4: plugins.v1.RegisterPluginResponse.request_timeout:type_name -> google.protobuf.Duration
-	0,  // 5: plugins.v1.Plugin.run_status:type_name -> plugins.v1.RunStatus
-	1,  // 6: plugins.v1.Plugin.secrets_provider:type_name -> plugins.v1.SecretsProvider
-	2,  // 7: plugins.v1.Plugin.access_control_module:type_name -> plugins.v1.AccessControlModule
-	18, // 8: plugins.v1.Plugin.labels:type_name -> plugins.v1.Plugin.LabelsEntry
-	8,  // 9: plugins.v1.ListPluginsResponse.plugins:type_name -> plugins.v1.Plugin
-	4,  // 10: plugins.v1.RegisterService.RegisterPlugin:input_type -> plugins.v1.RegisterPluginRequest
-	6,  // 11: plugins.v1.PluginService.Shutdown:input_type -> plugins.v1.ShutdownRequest
-	9,  // 12: plugins.v1.PluginManagementService.ListPlugins:input_type -> plugins.v1.ListPluginsRequest
-	11, // 13: plugins.v1.PluginManagementService.EnablePlugin:input_type -> plugins.v1.EnablePluginRequest
-	13, // 14: plugins.v1.PluginManagementService.DisablePlugin:input_type -> plugins.v1.DisablePluginRequest
-	15, // 15: plugins.v1.PluginManagementService.RestartPlugin:input_type -> plugins.v1.RestartPluginRequest
-	5,  // 16: plugins.v1.RegisterService.RegisterPlugin:output_type -> plugins.v1.RegisterPluginResponse
-	7,  // 17: plugins.v1.PluginService.Shutdown:output_type -> plugins.v1.ShutdownResponse
-	10, // 18: plugins.v1.PluginManagementService.ListPlugins:output_type -> plugins.v1.ListPluginsResponse
-	12, // 19: plugins.v1.PluginManagementService.EnablePlugin:output_type -> plugins.v1.EnablePluginResponse
-	14, // 20: plugins.v1.PluginManagementService.DisablePlugin:output_type -> plugins.v1.DisablePluginResponse
-	16, // 21: plugins.v1.PluginManagementService.RestartPlugin:output_type -> plugins.v1.RestartPluginResponse
-	16, // [16:22] is the sub-list for method output_type
-	10, // [10:16] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	18, // 3: plugins.v1.RegisterPluginRequest.labels:type_name -> plugins.v1.RegisterPluginRequest.LabelsEntry
+	5,  // 4: plugins.v1.RegisterPluginRequest.instances:type_name -> plugins.v1.InstanceKind
+	3,  // 5: plugins.v1.InstanceKind.configuration:type_name -> plugins.v1.ConfigurationSchema
+	20, // 6: plugins.v1.RegisterPluginResponse.request_timeout:type_name -> google.protobuf.Duration
+	0,  // 7: plugins.v1.Plugin.run_status:type_name -> plugins.v1.RunStatus
+	1,  // 8: plugins.v1.Plugin.secrets_provider:type_name -> plugins.v1.SecretsProvider
+	2,  // 9: plugins.v1.Plugin.access_control_module:type_name -> plugins.v1.AccessControlModule
+	19, // 10: plugins.v1.Plugin.labels:type_name -> plugins.v1.Plugin.LabelsEntry
+	9,  // 11: plugins.v1.ListPluginsResponse.plugins:type_name -> plugins.v1.Plugin
+	4,  // 12: plugins.v1.RegisterService.RegisterPlugin:input_type -> plugins.v1.RegisterPluginRequest
+	7,  // 13: plugins.v1.PluginService.Shutdown:input_type -> plugins.v1.ShutdownRequest
+	10, // 14: plugins.v1.PluginManagementService.ListPlugins:input_type -> plugins.v1.ListPluginsRequest
+	12, // 15: plugins.v1.PluginManagementService.EnablePlugin:input_type -> plugins.v1.EnablePluginRequest
+	14, // 16: plugins.v1.PluginManagementService.DisablePlugin:input_type -> plugins.v1.DisablePluginRequest
+	16, // 17: plugins.v1.PluginManagementService.RestartPlugin:input_type -> plugins.v1.RestartPluginRequest
+	6,  // 18: plugins.v1.RegisterService.RegisterPlugin:output_type -> plugins.v1.RegisterPluginResponse
+	8,  // 19: plugins.v1.PluginService.Shutdown:output_type -> plugins.v1.ShutdownResponse
+	11, // 20: plugins.v1.PluginManagementService.ListPlugins:output_type -> plugins.v1.ListPluginsResponse
+	13, // 21: plugins.v1.PluginManagementService.EnablePlugin:output_type -> plugins.v1.EnablePluginResponse
+	15, // 22: plugins.v1.PluginManagementService.DisablePlugin:output_type -> plugins.v1.DisablePluginResponse
+	17, // 23: plugins.v1.PluginManagementService.RestartPlugin:output_type -> plugins.v1.RestartPluginResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_plugins_v1_plugins_proto_init() }
@@ -1292,7 +1363,7 @@ func file_plugins_v1_plugins_proto_init() {
 		(*RegisterPluginRequest_SecretsProvider)(nil),
 		(*RegisterPluginRequest_AccessControlModule)(nil),
 	}
-	file_plugins_v1_plugins_proto_msgTypes[7].OneofWrappers = []any{
+	file_plugins_v1_plugins_proto_msgTypes[8].OneofWrappers = []any{
 		(*Plugin_SecretsProvider)(nil),
 		(*Plugin_AccessControlModule)(nil),
 	}
@@ -1302,7 +1373,7 @@ func file_plugins_v1_plugins_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugins_v1_plugins_proto_rawDesc), len(file_plugins_v1_plugins_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

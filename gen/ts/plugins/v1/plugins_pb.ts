@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file plugins/v1/plugins.proto.
  */
 export const file_plugins_v1_plugins: GenFile = /*@__PURE__*/
-  fileDesc("ChhwbHVnaW5zL3YxL3BsdWdpbnMucHJvdG8SCnBsdWdpbnMudjEiIgoPU2VjcmV0c1Byb3ZpZGVyEg8KB3BhdHRlcm4YASABKAkiFQoTQWNjZXNzQ29udHJvbE1vZHVsZSJUChNDb25maWd1cmF0aW9uU2NoZW1hEhMKC2pzb25fc2NoZW1hGAEgASgJEhQKDG1lc3NhZ2VfdHlwZRgCIAEoCRISCgpyZWxvYWRhYmxlGAMgASgIIuADChVSZWdpc3RlclBsdWdpblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEjcKEHNlY3JldHNfcHJvdmlkZXIYAyABKAsyGy5wbHVnaW5zLnYxLlNlY3JldHNQcm92aWRlckgAEkAKFWFjY2Vzc19jb250cm9sX21vZHVsZRgEIAEoCzIfLnBsdWdpbnMudjEuQWNjZXNzQ29udHJvbE1vZHVsZUgAEhAKCHNlcnZpY2VzGGQgAygJEhkKEXByb3RvY29sX3ZlcnNpb25zGGUgAygNEjYKDWNvbmZpZ3VyYXRpb24YZiABKAsyHy5wbHVnaW5zLnYxLkNvbmZpZ3VyYXRpb25TY2hlbWESEAoIcHJpb3JpdHkYZyABKAUSDwoHcmVwbGljYRhoIAEoCBIUCgxjYXBhYmlsaXRpZXMYaSADKAkSPQoGbGFiZWxzGGogAygLMi0ucGx1Z2lucy52MS5SZWdpc3RlclBsdWdpblJlcXVlc3QuTGFiZWxzRW50cnkSFQoNcHJpbnRzX3N0YWNrcxh4IAEoCBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgoKCG1ldGFkYXRhIrQBChZSZWdpc3RlclBsdWdpblJlc3BvbnNlEhMKC2VuZ2luZV9uYW1lGAEgASgJEhYKDmVuZ2luZV92ZXJzaW9uGAIgASgJEjIKD3JlcXVlc3RfdGltZW91dBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIYChBwcm90b2NvbF92ZXJzaW9uGGQgASgNEh8KEmNvbmZpZ3VyYXRpb25fanNvbhhlIAEoCUIDgAEBIhEKD1NodXRkb3duUmVxdWVzdCISChBTaHV0ZG93blJlc3BvbnNlIooECgZQbHVnaW4SDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhAKCGRpc2FibGVkGAMgASgIEhAKCGV4dGVybmFsGAQgASgIEhQKDGNvbmZpZ3VyYWJsZRgFIAEoCBIpCgpydW5fc3RhdHVzGAYgASgOMhUucGx1Z2lucy52MS5SdW5TdGF0dXMSFgoOc3RhdHVzX21lc3NhZ2UYByABKAkSNwoQc2VjcmV0c19wcm92aWRlchgIIAEoCzIbLnBsdWdpbnMudjEuU2VjcmV0c1Byb3ZpZGVySAASQAoVYWNjZXNzX2NvbnRyb2xfbW9kdWxlGAkgASgLMh8ucGx1Z2lucy52MS5BY2Nlc3NDb250cm9sTW9kdWxlSAASEAoIc2VydmljZXMYZCADKAkSDQoFc3RhdGUYZSABKAkSCwoDcGlkGGYgASgFEhAKCHJlc3RhcnRzGGcgASgNEhQKDGNhcGFiaWxpdGllcxhoIAMoCRIuCgZsYWJlbHMYaSADKAsyHi5wbHVnaW5zLnYxLlBsdWdpbi5MYWJlbHNFbnRyeRIYChBwcm90b2NvbF92ZXJzaW9uGGogASgNEg4KBmhlYWx0aBh4IAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgoKCG1ldGFkYXRhIhQKEkxpc3RQbHVnaW5zUmVxdWVzdCI6ChNMaXN0UGx1Z2luc1Jlc3BvbnNlEiMKB3BsdWdpbnMYASADKAsyEi5wbHVnaW5zLnYxLlBsdWdpbiIjChNFbmFibGVQbHVnaW5SZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURW5hYmxlUGx1Z2luUmVzcG9uc2UiJAoURGlzYWJsZVBsdWdpblJlcXVlc3QSDAoEbmFtZRgBIAEoCSIXChVEaXNhYmxlUGx1Z2luUmVzcG9uc2UiJAoUUmVzdGFydFBsdWdpblJlcXVlc3QSDAoEbmFtZRgBIAEoCSIXChVSZXN0YXJ0UGx1Z2luUmVzcG9uc2UqkAEKCVJ1blN0YXR1cxIaChZSVU5fU1RBVFVTX1VOU1BFQ0lGSUVEEAASFgoSUlVOX1NUQVRVU19SVU5OSU5HEAESFgoSUlVOX1NUQVRVU19TVE9QUEVEEAISFgoSUlVOX1NUQVRVU19DUkFTSEVEEAMSHwobUlVOX1NUQVRVU19SRVRSSUVTX0VYQ0VFREVEEAQybAoPUmVnaXN0ZXJTZXJ2aWNlElkKDlJlZ2lzdGVyUGx1Z2luEiEucGx1Z2lucy52MS5SZWdpc3RlclBsdWdpblJlcXVlc3QaIi5wbHVnaW5zLnYxLlJlZ2lzdGVyUGx1Z2luUmVzcG9uc2UiADJYCg1QbHVnaW5TZXJ2aWNlEkcKCFNodXRkb3duEhsucGx1Z2lucy52MS5TaHV0ZG93blJlcXVlc3QaHC5wbHVnaW5zLnYxLlNodXRkb3duUmVzcG9uc2UiADLzAgoXUGx1Z2luTWFuYWdlbWVudFNlcnZpY2USUwoLTGlzdFBsdWdpbnMSHi5wbHVnaW5zLnYxLkxpc3RQbHVnaW5zUmVxdWVzdBofLnBsdWdpbnMudjEuTGlzdFBsdWdpbnNSZXNwb25zZSIDkAIBElMKDEVuYWJsZVBsdWdpbhIfLnBsdWdpbnMudjEuRW5hYmxlUGx1Z2luUmVxdWVzdBogLnBsdWdpbnMudjEuRW5hYmxlUGx1Z2luUmVzcG9uc2UiABJWCg1EaXNhYmxlUGx1Z2luEiAucGx1Z2lucy52MS5EaXNhYmxlUGx1Z2luUmVxdWVzdBohLnBsdWdpbnMudjEuRGlzYWJsZVBsdWdpblJlc3BvbnNlIgASVgoNUmVzdGFydFBsdWdpbhIgLnBsdWdpbnMudjEuUmVzdGFydFBsdWdpblJlcXVlc3QaIS5wbHVnaW5zLnYxLlJlc3RhcnRQbHVnaW5SZXNwb25zZSIAQilaJ3BsdWdtdXguZGV2L2dlbi9nby9wbHVnaW5zL3YxO3BsdWdpbnN2MWIGcHJvdG8z", [file_google_protobuf_duration]);
+  fileDesc("ChhwbHVnaW5zL3YxL3BsdWdpbnMucHJvdG8SCnBsdWdpbnMudjEiIgoPU2VjcmV0c1Byb3ZpZGVyEg8KB3BhdHRlcm4YASABKAkiFQoTQWNjZXNzQ29udHJvbE1vZHVsZSJUChNDb25maWd1cmF0aW9uU2NoZW1hEhMKC2pzb25fc2NoZW1hGAEgASgJEhQKDG1lc3NhZ2VfdHlwZRgCIAEoCRISCgpyZWxvYWRhYmxlGAMgASgIIo0EChVSZWdpc3RlclBsdWdpblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEjcKEHNlY3JldHNfcHJvdmlkZXIYAyABKAsyGy5wbHVnaW5zLnYxLlNlY3JldHNQcm92aWRlckgAEkAKFWFjY2Vzc19jb250cm9sX21vZHVsZRgEIAEoCzIfLnBsdWdpbnMudjEuQWNjZXNzQ29udHJvbE1vZHVsZUgAEhAKCHNlcnZpY2VzGGQgAygJEhkKEXByb3RvY29sX3ZlcnNpb25zGGUgAygNEjYKDWNvbmZpZ3VyYXRpb24YZiABKAsyHy5wbHVnaW5zLnYxLkNvbmZpZ3VyYXRpb25TY2hlbWESEAoIcHJpb3JpdHkYZyABKAUSDwoHcmVwbGljYRhoIAEoCBIUCgxjYXBhYmlsaXRpZXMYaSADKAkSPQoGbGFiZWxzGGogAygLMi0ucGx1Z2lucy52MS5SZWdpc3RlclBsdWdpblJlcXVlc3QuTGFiZWxzRW50cnkSKwoJaW5zdGFuY2VzGGsgASgLMhgucGx1Z2lucy52MS5JbnN0YW5jZUtpbmQSFQoNcHJpbnRzX3N0YWNrcxh4IAEoCBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgoKCG1ldGFkYXRhIlgKDEluc3RhbmNlS2luZBIQCghzZXJ2aWNlcxgBIAMoCRI2Cg1jb25maWd1cmF0aW9uGAIgASgLMh8ucGx1Z2lucy52MS5Db25maWd1cmF0aW9uU2NoZW1hIrQBChZSZWdpc3RlclBsdWdpblJlc3BvbnNlEhMKC2VuZ2luZV9uYW1lGAEgASgJEhYKDmVuZ2luZV92ZXJzaW9uGAIgASgJEjIKD3JlcXVlc3RfdGltZW91dBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIYChBwcm90b2NvbF92ZXJzaW9uGGQgASgNEh8KEmNvbmZpZ3VyYXRpb25fanNvbhhlIAEoCUIDgAEBIhEKD1NodXRkb3duUmVxdWVzdCISChBTaHV0ZG93blJlc3BvbnNlIooECgZQbHVnaW4SDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhAKCGRpc2FibGVkGAMgASgIEhAKCGV4dGVybmFsGAQgASgIEhQKDGNvbmZpZ3VyYWJsZRgFIAEoCBIpCgpydW5fc3RhdHVzGAYgASgOMhUucGx1Z2lucy52MS5SdW5TdGF0dXMSFgoOc3RhdHVzX21lc3NhZ2UYByABKAkSNwoQc2VjcmV0c19wcm92aWRlchgIIAEoCzIbLnBsdWdpbnMudjEuU2VjcmV0c1Byb3ZpZGVySAASQAoVYWNjZXNzX2NvbnRyb2xfbW9kdWxlGAkgASgLMh8ucGx1Z2lucy52MS5BY2Nlc3NDb250cm9sTW9kdWxlSAASEAoIc2VydmljZXMYZCADKAkSDQoFc3RhdGUYZSABKAkSCwoDcGlkGGYgASgFEhAKCHJlc3RhcnRzGGcgASgNEhQKDGNhcGFiaWxpdGllcxhoIAMoCRIuCgZsYWJlbHMYaSADKAsyHi5wbHVnaW5zLnYxLlBsdWdpbi5MYWJlbHNFbnRyeRIYChBwcm90b2NvbF92ZXJzaW9uGGogASgNEg4KBmhlYWx0aBh4IAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgoKCG1ldGFkYXRhIhQKEkxpc3RQbHVnaW5zUmVxdWVzdCI6ChNMaXN0UGx1Z2luc1Jlc3BvbnNlEiMKB3BsdWdpbnMYASADKAsyEi5wbHVnaW5zLnYxLlBsdWdpbiIjChNFbmFibGVQbHVnaW5SZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURW5hYmxlUGx1Z2luUmVzcG9uc2UiJAoURGlzYWJsZVBsdWdpblJlcXVlc3QSDAoEbmFtZRgBIAEoCSIXChVEaXNhYmxlUGx1Z2luUmVzcG9uc2UiJAoUUmVzdGFydFBsdWdpblJlcXVlc3QSDAoEbmFtZRgBIAEoCSIXChVSZXN0YXJ0UGx1Z2luUmVzcG9uc2UqkAEKCVJ1blN0YXR1cxIaChZSVU5fU1RBVFVTX1VOU1BFQ0lGSUVEEAASFgoSUlVOX1NUQVRVU19SVU5OSU5HEAESFgoSUlVOX1NUQVRVU19TVE9QUEVEEAISFgoSUlVOX1NUQVRVU19DUkFTSEVEEAMSHwobUlVOX1NUQVRVU19SRVRSSUVTX0VYQ0VFREVEEAQybAoPUmVnaXN0ZXJTZXJ2aWNlElkKDlJlZ2lzdGVyUGx1Z2luEiEucGx1Z2lucy52MS5SZWdpc3RlclBsdWdpblJlcXVlc3QaIi5wbHVnaW5zLnYxLlJlZ2lzdGVyUGx1Z2luUmVzcG9uc2UiADJYCg1QbHVnaW5TZXJ2aWNlEkcKCFNodXRkb3duEhsucGx1Z2lucy52MS5TaHV0ZG93blJlcXVlc3QaHC5wbHVnaW5zLnYxLlNodXRkb3duUmVzcG9uc2UiADLzAgoXUGx1Z2luTWFuYWdlbWVudFNlcnZpY2USUwoLTGlzdFBsdWdpbnMSHi5wbHVnaW5zLnYxLkxpc3RQbHVnaW5zUmVxdWVzdBofLnBsdWdpbnMudjEuTGlzdFBsdWdpbnNSZXNwb25zZSIDkAIBElMKDEVuYWJsZVBsdWdpbhIfLnBsdWdpbnMudjEuRW5hYmxlUGx1Z2luUmVxdWVzdBogLnBsdWdpbnMudjEuRW5hYmxlUGx1Z2luUmVzcG9uc2UiABJWCg1EaXNhYmxlUGx1Z2luEiAucGx1Z2lucy52MS5EaXNhYmxlUGx1Z2luUmVxdWVzdBohLnBsdWdpbnMudjEuRGlzYWJsZVBsdWdpblJlc3BvbnNlIgASVgoNUmVzdGFydFBsdWdpbhIgLnBsdWdpbnMudjEuUmVzdGFydFBsdWdpblJlcXVlc3QaIS5wbHVnaW5zLnYxLlJlc3RhcnRQbHVnaW5SZXNwb25zZSIAQilaJ3BsdWdtdXguZGV2L2dlbi9nby9wbHVnaW5zL3YxO3BsdWdpbnN2MWIGcHJvdG8z", [file_google_protobuf_duration]);
 
 /**
  * SecretsProvider marks a plugin that resolves secrets.
@@ -181,6 +181,13 @@ export type RegisterPluginRequest = Message<"plugins.v1.RegisterPluginRequest"> 
   labels: { [key: string]: string };
 
   /**
+   * The instances that the plugin gives, if it gives any.
+   *
+   * @generated from field: plugins.v1.InstanceKind instances = 107;
+   */
+  instances?: InstanceKind | undefined;
+
+  /**
    * Whether the plugin, at SIGQUIT, prints on stderr where its threads stand,
    * even while it is too busy to answer, and goes on.
    *
@@ -195,6 +202,34 @@ export type RegisterPluginRequest = Message<"plugins.v1.RegisterPluginRequest"> 
  */
 export const RegisterPluginRequestSchema: GenMessage<RegisterPluginRequest> = /*@__PURE__*/
   messageDesc(file_plugins_v1_plugins, 3);
+
+/**
+ * InstanceKind is what the instances of a plugin are.
+ *
+ * @generated from message plugins.v1.InstanceKind
+ */
+export type InstanceKind = Message<"plugins.v1.InstanceKind"> & {
+  /**
+   * Full names of the proto services that every instance serves.
+   *
+   * @generated from field: repeated string services = 1;
+   */
+  services: string[];
+
+  /**
+   * The configuration that an instance takes, if it takes one.
+   *
+   * @generated from field: plugins.v1.ConfigurationSchema configuration = 2;
+   */
+  configuration?: ConfigurationSchema | undefined;
+};
+
+/**
+ * Describes the message plugins.v1.InstanceKind.
+ * Use `create(InstanceKindSchema)` to create a new message.
+ */
+export const InstanceKindSchema: GenMessage<InstanceKind> = /*@__PURE__*/
+  messageDesc(file_plugins_v1_plugins, 4);
 
 /**
  * RegisterPluginResponse is what the runtime says of itself.
@@ -243,7 +278,7 @@ export type RegisterPluginResponse = Message<"plugins.v1.RegisterPluginResponse"
  * Use `create(RegisterPluginResponseSchema)` to create a new message.
  */
 export const RegisterPluginResponseSchema: GenMessage<RegisterPluginResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 4);
+  messageDesc(file_plugins_v1_plugins, 5);
 
 /**
  * ShutdownRequest is empty.
@@ -258,7 +293,7 @@ export type ShutdownRequest = Message<"plugins.v1.ShutdownRequest"> & {
  * Use `create(ShutdownRequestSchema)` to create a new message.
  */
 export const ShutdownRequestSchema: GenMessage<ShutdownRequest> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 5);
+  messageDesc(file_plugins_v1_plugins, 6);
 
 /**
  * ShutdownResponse is empty.
@@ -273,7 +308,7 @@ export type ShutdownResponse = Message<"plugins.v1.ShutdownResponse"> & {
  * Use `create(ShutdownResponseSchema)` to create a new message.
  */
 export const ShutdownResponseSchema: GenMessage<ShutdownResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 6);
+  messageDesc(file_plugins_v1_plugins, 7);
 
 /**
  * Plugin is one plugin as the runtime sees it.
@@ -416,7 +451,7 @@ export type Plugin = Message<"plugins.v1.Plugin"> & {
  * Use `create(PluginSchema)` to create a new message.
  */
 export const PluginSchema: GenMessage<Plugin> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 7);
+  messageDesc(file_plugins_v1_plugins, 8);
 
 /**
  * ListPluginsRequest is empty.
@@ -431,7 +466,7 @@ export type ListPluginsRequest = Message<"plugins.v1.ListPluginsRequest"> & {
  * Use `create(ListPluginsRequestSchema)` to create a new message.
  */
 export const ListPluginsRequestSchema: GenMessage<ListPluginsRequest> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 8);
+  messageDesc(file_plugins_v1_plugins, 9);
 
 /**
  * ListPluginsResponse holds the plugins sorted by name.
@@ -452,7 +487,7 @@ export type ListPluginsResponse = Message<"plugins.v1.ListPluginsResponse"> & {
  * Use `create(ListPluginsResponseSchema)` to create a new message.
  */
 export const ListPluginsResponseSchema: GenMessage<ListPluginsResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 9);
+  messageDesc(file_plugins_v1_plugins, 10);
 
 /**
  * EnablePluginRequest names the plugin to enable.
@@ -473,7 +508,7 @@ export type EnablePluginRequest = Message<"plugins.v1.EnablePluginRequest"> & {
  * Use `create(EnablePluginRequestSchema)` to create a new message.
  */
 export const EnablePluginRequestSchema: GenMessage<EnablePluginRequest> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 10);
+  messageDesc(file_plugins_v1_plugins, 11);
 
 /**
  * EnablePluginResponse is empty.
@@ -488,7 +523,7 @@ export type EnablePluginResponse = Message<"plugins.v1.EnablePluginResponse"> & 
  * Use `create(EnablePluginResponseSchema)` to create a new message.
  */
 export const EnablePluginResponseSchema: GenMessage<EnablePluginResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 11);
+  messageDesc(file_plugins_v1_plugins, 12);
 
 /**
  * DisablePluginRequest names the plugin to disable.
@@ -509,7 +544,7 @@ export type DisablePluginRequest = Message<"plugins.v1.DisablePluginRequest"> & 
  * Use `create(DisablePluginRequestSchema)` to create a new message.
  */
 export const DisablePluginRequestSchema: GenMessage<DisablePluginRequest> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 12);
+  messageDesc(file_plugins_v1_plugins, 13);
 
 /**
  * DisablePluginResponse is empty.
@@ -524,7 +559,7 @@ export type DisablePluginResponse = Message<"plugins.v1.DisablePluginResponse"> 
  * Use `create(DisablePluginResponseSchema)` to create a new message.
  */
 export const DisablePluginResponseSchema: GenMessage<DisablePluginResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 13);
+  messageDesc(file_plugins_v1_plugins, 14);
 
 /**
  * RestartPluginRequest names the plugin to restart.
@@ -545,7 +580,7 @@ export type RestartPluginRequest = Message<"plugins.v1.RestartPluginRequest"> & 
  * Use `create(RestartPluginRequestSchema)` to create a new message.
  */
 export const RestartPluginRequestSchema: GenMessage<RestartPluginRequest> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 14);
+  messageDesc(file_plugins_v1_plugins, 15);
 
 /**
  * RestartPluginResponse is empty.
@@ -560,7 +595,7 @@ export type RestartPluginResponse = Message<"plugins.v1.RestartPluginResponse"> 
  * Use `create(RestartPluginResponseSchema)` to create a new message.
  */
 export const RestartPluginResponseSchema: GenMessage<RestartPluginResponse> = /*@__PURE__*/
-  messageDesc(file_plugins_v1_plugins, 15);
+  messageDesc(file_plugins_v1_plugins, 16);
 
 /**
  * RunStatus is the state of a plugin, as coarse as a list needs it.

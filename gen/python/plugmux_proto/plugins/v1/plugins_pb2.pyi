@@ -42,7 +42,7 @@ class ConfigurationSchema(_message.Message):
     def __init__(self, json_schema: _Optional[str] = ..., message_type: _Optional[str] = ..., reloadable: bool = ...) -> None: ...
 
 class RegisterPluginRequest(_message.Message):
-    __slots__ = ("name", "version", "secrets_provider", "access_control_module", "services", "protocol_versions", "configuration", "priority", "replica", "capabilities", "labels", "prints_stacks")
+    __slots__ = ("name", "version", "secrets_provider", "access_control_module", "services", "protocol_versions", "configuration", "priority", "replica", "capabilities", "labels", "instances", "prints_stacks")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,7 @@ class RegisterPluginRequest(_message.Message):
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
     PRINTS_STACKS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
@@ -73,8 +74,17 @@ class RegisterPluginRequest(_message.Message):
     replica: bool
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     labels: _containers.ScalarMap[str, str]
+    instances: InstanceKind
     prints_stacks: bool
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., configuration: _Optional[_Union[ConfigurationSchema, _Mapping]] = ..., priority: _Optional[int] = ..., replica: bool = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., prints_stacks: bool = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., configuration: _Optional[_Union[ConfigurationSchema, _Mapping]] = ..., priority: _Optional[int] = ..., replica: bool = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., instances: _Optional[_Union[InstanceKind, _Mapping]] = ..., prints_stacks: bool = ...) -> None: ...
+
+class InstanceKind(_message.Message):
+    __slots__ = ("services", "configuration")
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
+    services: _containers.RepeatedScalarFieldContainer[str]
+    configuration: ConfigurationSchema
+    def __init__(self, services: _Optional[_Iterable[str]] = ..., configuration: _Optional[_Union[ConfigurationSchema, _Mapping]] = ...) -> None: ...
 
 class RegisterPluginResponse(_message.Message):
     __slots__ = ("engine_name", "engine_version", "request_timeout", "protocol_version", "configuration_json")
