@@ -10,6 +10,7 @@ import plugmux
 PACKAGE = Path(plugmux.__file__).parent
 
 BASE = {"errors", "exchange", "version", "address", "launch", "registration"}
+LINKED = {"forward", "link", "references", "remote", "servable", "site"}
 BELOW = {
     "errors": set[str](),
     "exchange": set[str](),
@@ -30,11 +31,15 @@ BELOW = {
     "connect": {"errors", "exchange", "compression", "deadline", "httpx", "threads", "version"},
     "services": {"connect"},
     "otel": {"connect"},
-    "site": BASE | {"connect"},
+    "references": {"exchange"},
+    "remote": BASE | {"connect", "references"},
+    "releasing": {"connect", "references"},
     "servable": BASE | {"connect"},
-    "link": BASE | {"yamux", "http", "pipes", "site"},
+    "site": BASE | {"connect", "references", "releasing"},
+    "forward": BASE | {"remote", "site"},
+    "link": BASE | {"connect", "yamux", "http", "pipes", "references", "remote", "servable", "site"},
     "plugin": BASE | {"connect", "services", "http", "yamux", "link", "site", "servable"},
-    "runtime": BASE | {"connect", "services", "http", "yamux", "link", "site", "servable", "semver", "schema"},
+    "runtime": BASE | LINKED | {"connect", "services", "http", "yamux", "semver", "schema"},
     "secrets": BASE | {"connect", "runtime", "plugin"},
     "sync": BASE | {"connect", "runtime", "secrets"},
     "cli": BASE | {"http", "connect", "runtime", "secrets", "plugin"},

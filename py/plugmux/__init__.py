@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .errors import ConfigError, LinkError, PlugmuxError
     from .link import Link, Peer
-    from .plugin import Configured, Plugin
+    from .plugin import Configured, Instances, Plugin
     from .registration import Configuration, Registration
+    from .remote import Remote
     from .runtime import (
         BadConfiguration,
         BreakerPolicy,
@@ -38,6 +39,7 @@ __all__ = [
     "Health",
     "HealthPolicy",
     "HostedPlugin",
+    "Instances",
     "Launch",
     "Limits",
     "Link",
@@ -48,6 +50,7 @@ __all__ = [
     "PluginError",
     "PlugmuxError",
     "Registration",
+    "Remote",
     "Restart",
     "RetryPolicy",
     "Runtime",
@@ -57,7 +60,8 @@ __all__ = [
 _HOMES = {
     "errors": ("ConfigError", "LinkError", "PlugmuxError"),
     "link": ("Link", "Peer"),
-    "plugin": ("Configured", "Plugin"),
+    "plugin": ("Configured", "Instances", "Plugin"),
+    "remote": ("Remote",),
     "registration": ("Configuration", "Registration"),
     "runtime": (
         "BadConfiguration",

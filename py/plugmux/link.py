@@ -18,14 +18,20 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from .errors import SessionClosed, StateError
 from .exchange import ASGIApp, ClientTransport
 from .http import Server, StreamClient, upgrade
 from .pipes import open_pipe_pair
-from .site import STREAM_BUFFER, STREAM_PREFIX, STREAM_PROTOCOL
+from .references import CleanUp, Loan, References, new_reference
+from .remote import Remote
+from .servable import Servable, services_of
+from .site import STREAM_BUFFER, STREAM_PREFIX, STREAM_PROTOCOL, Site
 from .yamux import Config, Mux
 
 if TYPE_CHECKING:
     import httpx
+
+    from .connect import Context
 
 __all__ = ["Link", "Peer"]
 
@@ -73,11 +79,13 @@ class Link:
         self.peer = peer
         self.mux = Mux(client=initiator, config=config)
         self.transport: ClientTransport = StreamClient(self.mux.open)
+        self.references = References()
+        self._interceptors = site.interceptors if isinstance(site, Site) else ()
         self._server = Server(site, lifespan=False)
         self.mux.listen(self._accept)
 
     def _accept(self) -> asyncio.BaseProtocol:
-        return self._server.protocol(link=self, peer=self.peer)
+        return self._server.protocol(link=self, peer=self.peer, references=self.references)
 
     async def over_socket(self, sock: socket.socket) -> Self:
         """Run the link over a connected stream socket, which then belongs to the link."""
@@ -102,6 +110,49 @@ class Link:
             options: what the class takes beside the transport (limits, interceptors, codec).
         """
         return client_class(self.transport, **options)
+
+    def lend(self, *servables: Servable, on_release: CleanUp | None = None) -> Loan:
+        """Let the peer call an object of this end's, which nobody else can.
+
+        Args:
+            servables: the services of the object, which the interceptors of this end run around as well.
+            on_release: awaited once when the object has been withdrawn or released, or the link has ended.
+
+        Returns:
+            The loan; its `reference` goes into a message.
+
+        Raises:
+            ConfigError: an object cannot be served.
+            SessionClosed: the link has ended.
+        """
+        if self.mux.closed:
+            raise SessionClosed(f"the link to {self.peer.name} has ended: nothing can be lent on it")
+        reference = new_reference()
+        self.references.lend(reference, Site(services_of(servables), interceptors=self._interceptors), on_release)
+        return Loan(reference, [self.references])
+
+    def borrow(self, reference: str) -> Remote:
+        """An object that the peer has lent.
+
+        Args:
+            reference: what stood in its message.
+        """
+        return Remote(reference, self.transport)
+
+    @classmethod
+    def of(cls, context: Context) -> Link:
+        """The link on which a call has come.
+
+        Args:
+            context: the second argument of the handler.
+
+        Raises:
+            StateError: the call did not come over a link, but over a plain connection.
+        """
+        link = context.connection.get("link")
+        if not isinstance(link, cls):
+            raise StateError("this call did not come over a link: only a runtime and its plugins have one")
+        return link
 
     def httpx(self) -> httpx.AsyncBaseTransport:
         """A transport for `httpx.AsyncClient(transport=link.httpx(), base_url="http://unix")` to the peer's site."""
@@ -167,6 +218,7 @@ class Link:
                 pass
         await self.mux.close()
         await self._server.shutdown(0)
+        await self.references.close()
 
     def abort(self, reason: BaseException | None = None) -> None:
         """End the link at once; every stream and every waiter is told `reason`."""

@@ -26,6 +26,7 @@ __all__ = [
     "VERSION",
     "BadPattern",
     "Configuration",
+    "InstanceKind",
     "Registration",
     "RegistrationRefused",
 ]
@@ -78,6 +79,25 @@ class Configuration:
     message_type: str = ""
     reloadable: bool = False
 
+    @classmethod
+    def from_schema(cls, declared: plugins_pb2.ConfigurationSchema) -> Configuration:
+        """The same, as a plugin says it on the wire."""
+        return cls(declared.json_schema, declared.message_type, declared.reloadable)
+
+    def to_schema(self, declared: plugins_pb2.ConfigurationSchema) -> None:
+        """Say it on the wire."""
+        declared.json_schema = self.json_schema
+        declared.message_type = self.message_type
+        declared.reloadable = self.reloadable
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceKind:
+    """What the instances of a plugin are: the services that each serves, and the configuration that each takes."""
+
+    services: tuple[str, ...] = ()
+    configuration: Configuration | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Registration:
@@ -97,6 +117,7 @@ class Registration:
         labels: free metadata.
         protocol_version: the one of the protocol versions that the runtime has chosen; 0 before.
         prints_stacks: whether it prints on stderr, at SIGQUIT, where its threads stand, and goes on.
+        instances: what its instances are, `None` when it gives none.
     """
 
     name: str
@@ -112,6 +133,7 @@ class Registration:
     labels: Mapping[str, str] = field(default_factory=dict)
     protocol_version: int = 0
     prints_stacks: bool = False
+    instances: InstanceKind | None = None
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -138,9 +160,10 @@ class Registration:
             )
 
     def _check_services(self) -> None:
-        if len(self.services) > MOST_SERVICES:
+        services = self.services + (self.instances.services if self.instances else ())
+        if len(services) > MOST_SERVICES:
             raise RegistrationRefused(f"plugin {self.name!r} names over {MOST_SERVICES} services")
-        for service in self.services:
+        for service in services:
             if not SERVICE.fullmatch(service):
                 raise RegistrationRefused(f"plugin {self.name!r} names a service {service[:140]!r}: not a proto name")
 
@@ -153,7 +176,6 @@ class Registration:
             RegistrationRefused: another value is not.
         """
         kind = request.WhichOneof("metadata")
-        declared = request.configuration
         return cls(
             name=request.name,
             version=request.version,
@@ -161,15 +183,20 @@ class Registration:
             secrets_pattern=request.secrets_provider.pattern if kind == "secrets_provider" else None,
             access_control=kind == "access_control_module",
             protocol_versions=tuple(request.protocol_versions) or DEFAULT_PROTOCOL_VERSIONS,
-            configuration=Configuration(declared.json_schema, declared.message_type, declared.reloadable)
-            if request.HasField("configuration")
-            else None,
+            configuration=_configuration(request),
             priority=request.priority,
             replica=request.replica,
             capabilities=tuple(request.capabilities),
             labels=dict(request.labels),
             prints_stacks=request.prints_stacks,
+            instances=InstanceKind(tuple(sorted(set(request.instances.services))), _configuration(request.instances))
+            if request.HasField("instances")
+            else None,
         )
+
+
+def _configuration(said: plugins_pb2.RegisterPluginRequest | plugins_pb2.InstanceKind) -> Configuration | None:
+    return Configuration.from_schema(said.configuration) if said.HasField("configuration") else None
 
 
 def common_protocol_version(ours: tuple[int, ...], theirs: tuple[int, ...]) -> int | None:

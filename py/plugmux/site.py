@@ -1,4 +1,4 @@
-"""What one end of a link serves: health, raw streams, RPC services, and any ASGI app for the rest.
+"""What one end of a link serves: health, raw streams, RPC services, objects that it has lent, and any ASGI app.
 
 A `Site` is an ASGI app with a direct entry. A plugin's site has a gate: what arrives before the plugin has registered
 waits there, so that a service never sees a call that the runtime's answer to the registration has not preceded.
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .connect import App
+from .connect import App, Code, RpcError, error_response
 from .exchange import ASGIApp, DirectCall, RequestHead
+from .references import PREFIX, referred
 
 if TYPE_CHECKING:
     from .connect import Interceptor, Service
@@ -32,6 +34,8 @@ STREAM_BUFFER = 256 * 1024
 LONGEST_STREAM_NAME = 256
 HEALTH = "/health"
 UNGATED = frozenset({HEALTH, "/plugins.v1.PluginService/Shutdown"})
+REFERENCE_SERVICE = "plugmux.v1.ReferenceService"
+NOT_LENT = "the reference is not known on this link: it has been released, or is of another link"
 
 
 class Gate:
@@ -86,10 +90,11 @@ class Site:
         interceptors: Iterable[Interceptor] = (),
         late: Mapping[str, Callable[[], Service]] | None = None,
     ) -> None:
-        self._interceptors = tuple(interceptors)
-        self._rpc = App(services, interceptors=self._interceptors)
+        self.interceptors = tuple(interceptors)
+        self._rpc = App(services, interceptors=self.interceptors)
         self._service_names = {service.spec.name for service in self._rpc.services}
-        self._late = {name: make for name, make in (late or {}).items() if name not in self._service_names}
+        given = {REFERENCE_SERVICE: _reference_service, **(late or {})}
+        self._late = {name: make for name, make in given.items() if name not in self._service_names}
         self._app = app
         self._streams = dict(streams or {})
         self._gate = gate
@@ -99,9 +104,12 @@ class Site:
         if self._gate is not None and not self._gate.is_open:
             return None
         call = self._rpc.direct(head)
-        if call is None and self._late and self._has_made(head.path):
-            return self._rpc.direct(head)
-        return call
+        if call is not None:
+            return call
+        if head.path.startswith(PREFIX):
+            lent, path = referred(head.connection, head.path)
+            return None if lent is None else lent.direct(replace(head, path=path))
+        return self._rpc.direct(head) if self._has_made(head.path) else None
 
     def _has_made(self, path: str) -> bool:
         """Make the service that a path names, if it is one of those that are made when they are first called."""
@@ -109,7 +117,7 @@ class Site:
         make = self._late.pop(name, None)
         if make is None:
             return False
-        self._rpc = App((*self._rpc.services, make()), interceptors=self._interceptors)
+        self._rpc = App((*self._rpc.services, make()), interceptors=self.interceptors)
         self._service_names.add(name)
         return True
 
@@ -129,6 +137,8 @@ class Site:
             await answer(send, 200, b"ok")
         elif path.startswith(STREAM_PREFIX):
             await self._serve_stream(scope, send)
+        elif path.startswith(PREFIX):
+            await _serve_lent(scope, receive, send)
         elif self._has_made(path) or self._app is None or path[1:].partition("/")[0] in self._service_names:
             await self._rpc(scope, receive, send)
         else:
@@ -146,6 +156,24 @@ class Site:
             await answer(send, 426, b"a raw stream begins with Upgrade: plugmux-stream")
         else:
             await _run_stream(handler, upgrade)
+
+
+async def _serve_lent(scope: Scope, receive: Receive, send: Send) -> None:
+    lent, path = referred((scope.get("extensions") or {}).get("plugmux.connection") or {}, scope["path"])
+    if lent is not None:
+        await lent({**scope, "path": path, "raw_path": scope["raw_path"][-len(path) :]}, receive, send)
+        return
+    media_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    response = error_response(RpcError(Code.NOT_FOUND, NOT_LENT), media_type)
+    headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def _reference_service() -> Service:
+    from .releasing import Releasing
+
+    return Releasing()
 
 
 async def answer(send: Send, status: int, body: bytes) -> None:

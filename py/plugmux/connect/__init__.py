@@ -12,7 +12,7 @@ from .error import ErrorDetail, RpcError
 from .interceptor import Interceptor, StreamNext, UnaryNext
 from .limits import Limits
 from .metadata import Metadata, MetadataLike
-from .server import App
+from .server import App, error_response
 from .service import RequestStream, Service, unimplemented
 from .spec import Kind, MethodSpec, ServiceSpec
 from .sync import SyncClient
@@ -38,5 +38,6 @@ __all__ = [
     "StreamNext",
     "SyncClient",
     "UnaryNext",
+    "error_response",
     "unimplemented",
 ]

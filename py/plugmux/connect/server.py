@@ -14,16 +14,17 @@ from ..compression import NAMES, named
 from ..errors import ConfigError
 from ..exchange import Complete, DirectCall, RequestHead
 from .context import Context
+from .envelope import END_STREAM, envelope
 from .error import RpcError
 from .interceptor import Interceptor, around_stream, around_unary, checked
 from .limits import Limits, too_large
-from .server_stream import Receive, Send, StreamCall, while_connected
+from .server_stream import Receive, Send, StreamCall, end_of_stream, while_connected
 from .server_unary import Route, UnaryCall, refusal
 from .service import Service, stream_handler, unary_handler
 from .spec import Kind
 from .terms import STREAM_TYPES, UNARY_TYPES, read_query, read_terms
 
-__all__ = ["App"]
+__all__ = ["App", "error_response"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
@@ -152,6 +153,19 @@ class App:
             return True
 
         return await while_connected(UnaryCall(route, terms, context).complete(body), left)
+
+
+def error_response(error: RpcError, content_type: bytes) -> Complete:
+    """The response to a call of which nothing but its content type is known.
+
+    Args:
+        error: what the caller is told.
+        content_type: of the request.
+    """
+    if content_type not in STREAM_TYPES:
+        return refusal(error)
+    body = envelope(end_of_stream(error, error.metadata.raw), END_STREAM)
+    return Complete(200, [(b"content-type", content_type)], body)
 
 
 def _context(route: Route, scope: Scope) -> Context:

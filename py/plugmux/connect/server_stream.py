@@ -20,7 +20,7 @@ from .service import close
 from .terms import Terms
 from .trace import TRACE
 
-__all__ = ["Receive", "Send", "StreamCall", "while_connected"]
+__all__ = ["Receive", "Send", "StreamCall", "end_of_stream", "while_connected"]
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -10,9 +10,10 @@ from .register import RegistrationFailed
 
 if TYPE_CHECKING:
     from .configured import Configured
+    from .instances import Instances
     from .records import LogHandler
 
-__all__ = ["Configured", "DialError", "LogHandler", "Plugin", "RegistrationFailed"]
+__all__ = ["Configured", "DialError", "Instances", "LogHandler", "Plugin", "RegistrationFailed"]
 
 
 def __getattr__(name: str) -> object:
@@ -24,4 +25,8 @@ def __getattr__(name: str) -> object:
         from .configured import Configured
 
         return Configured
+    if name == "Instances":
+        from .instances import Instances
+
+        return Instances
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

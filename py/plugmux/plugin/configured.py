@@ -81,7 +81,7 @@ class Configured(Generic[Value]):
         Raises:
             ConfigError: it cannot be made an object of the plugin's type.
         """
-        self._value = self._load(text)
+        self._value = self.load(text)
 
     async def change(self, text: str) -> None:
         """Take a changed configuration.
@@ -89,7 +89,7 @@ class Configured(Generic[Value]):
         Raises:
             ConfigError: it cannot be made an object of the plugin's type, or `on_change` has refused it.
         """
-        value = self._load(text)
+        value = self.load(text)
         if self._on_change is None:
             raise ConfigError("this plugin takes no change of its configuration while it runs")
         try:
@@ -100,7 +100,15 @@ class Configured(Generic[Value]):
             raise ConfigError(f"the plugin has refused it: {error}") from error
         self._value = value
 
-    def _load(self, text: str) -> Value:
+    def load(self, text: str) -> Value:
+        """A configuration as an object of the plugin's type.
+
+        Args:
+            text: it as JSON; empty counts as `{}`.
+
+        Raises:
+            ConfigError: it cannot be made one.
+        """
         try:
             if self.declared.message_type:
                 from google.protobuf import json_format

@@ -131,9 +131,7 @@ class Plugin:
 
             self._configured, declared = declared, declared.declared
             self._services.append(ConfigurationDesk(self._configured))
-        self._announcement.configuration.json_schema = declared.json_schema
-        self._announcement.configuration.message_type = declared.message_type
-        self._announcement.configuration.reloadable = declared.reloadable
+        declared.to_schema(self._announcement.configuration)
 
     @property
     def health(self) -> Health:

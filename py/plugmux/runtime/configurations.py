@@ -7,9 +7,10 @@ before the plugin is started. A plugin that says nothing is given its configurat
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from plugmux_proto.plugmux.v1.configuration_connect import ConfigurationClient
 from plugmux_proto.plugmux.v1.configuration_pb2 import ConfigureRequest
@@ -21,9 +22,15 @@ from ..schema import BadValue, Schema
 from .error import PluginCause, PluginError
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+    from google.protobuf.message import Message
+
     from .hosted import HostedPlugin
 
-__all__ = ["BadConfiguration", "Configurations", "reconfigure"]
+__all__ = ["BadConfiguration", "Configurable", "Configurations", "as_json", "check", "reconfigure"]
+
+Configurable: TypeAlias = "Mapping[str, Any] | DataclassInstance | Message"
+"""A configuration: a JSON object as `json.loads` gives it, an object of a dataclass, or a protobuf message."""
 
 CONFIGURE_TIME = 10.0
 """Seconds that a plugin may take to put a change of its configuration into effect."""
@@ -39,14 +46,14 @@ class Configurations:
     """The configuration of each plugin, by name.
 
     Args:
-        given: JSON objects, as `json.loads` gives them.
+        given: the configurations.
 
     Raises:
-        ConfigError: one is no JSON object.
+        ConfigError: one cannot be made a JSON object.
     """
 
-    def __init__(self, given: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        self._given = {name: _as_json(name, value) for name, value in (given or {}).items()}
+    def __init__(self, given: Mapping[str, Configurable] | None = None) -> None:
+        self._given = {name: as_json(name, value) for name, value in (given or {}).items()}
         self.changing = asyncio.Lock()
 
     def get(self, name: str) -> str:
@@ -70,11 +77,12 @@ class Configurations:
             check(name, self.get(name), declared)
 
 
-def check(name: str, configuration: str, declared: Configuration) -> None:
+def check(name: str, configuration: str, declared: Configuration, of: str = "plugin") -> None:
     """Hold a configuration against what a plugin takes.
 
     Args:
         name: the plugin's name.
+        of: what of the plugin the configuration is for, with the word plugin at its end.
         configuration: the configuration as JSON; empty counts as `{}`.
         declared: what the plugin takes.
 
@@ -89,9 +97,9 @@ def check(name: str, configuration: str, declared: Configuration) -> None:
             _check_message(value, declared.message_type)
     except BadValue as error:
         hint = "" if configuration else f"; it was given none: Runtime(configuration={{{name!r}: ...}})"
-        raise BadConfiguration(f"the configuration of plugin {name!r} is bad at {error}{hint}") from None
+        raise BadConfiguration(f"the configuration of {of} {name!r} is bad at {error}{hint}") from None
     except ConfigError as error:
-        raise BadConfiguration(f"the configuration of plugin {name!r} cannot be checked: {error}") from None
+        raise BadConfiguration(f"the configuration of {of} {name!r} cannot be checked: {error}") from None
 
 
 def _check_message(value: Any, message_type: str) -> None:
@@ -121,7 +129,7 @@ def _path_in(message: str) -> str:
 async def reconfigure(
     configurations: Configurations,
     replicas: Sequence[HostedPlugin],
-    configuration: Mapping[str, Any],
+    configuration: Configurable,
     replace: Callable[[], Awaitable[object]],
 ) -> None:
     """Change the configuration of a plugin and its replicas.
@@ -137,7 +145,7 @@ async def reconfigure(
         PluginError: the plugin did not take it, and goes on with the old one.
     """
     plugin = replicas[0]
-    text, declared = _as_json(plugin.name, configuration), _declared(plugin)
+    text, declared = as_json(plugin.name, configuration), _declared(plugin)
     if declared is not None:
         check(plugin.name, text, declared)
     async with configurations.changing:
@@ -193,9 +201,26 @@ async def _deliver(plugin: HostedPlugin, configuration: str) -> None:
         raise PluginError(plugin.name, PluginCause.LINK_LOST, f"it did not take the configuration: {error}") from error
 
 
-def _as_json(name: str, value: Mapping[str, Any]) -> str:
+def as_json(name: str, value: Configurable) -> str:
+    """A configuration as JSON.
+
+    Args:
+        name: the name of the plugin that it is for.
+        value: a JSON object, a dataclass' object, or a protobuf message.
+
+    Raises:
+        ConfigError: it is none of these, or too long.
+    """
+    if hasattr(value, "DESCRIPTOR"):
+        from google.protobuf import json_format
+        from google.protobuf.message import Message
+
+        assert isinstance(value, Message)
+        value = json_format.MessageToDict(value, preserving_proto_field_name=True)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
     if not isinstance(value, Mapping):
-        raise ConfigError(f"the configuration of plugin {name!r} must be a JSON object")
+        raise ConfigError(f"the configuration of plugin {name!r} must be a JSON object, a dataclass' or a message")
     try:
         text = json.dumps(dict(value), allow_nan=False)
     except (TypeError, ValueError) as error:

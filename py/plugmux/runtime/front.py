@@ -9,12 +9,13 @@ Where several plugins serve a service, the header `plugmux-plugin` names the one
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from ..connect import App, Service
-from ..errors import ExchangeError, LinkError
-from ..exchange import DirectCall, Request, RequestHead
+from ..errors import ExchangeError
+from ..exchange import DirectCall, RequestHead
+from ..forward import forward
 from ..site import HEALTH, answer
 from .router import Router
 
@@ -26,9 +27,6 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 HIJACK = "/hijack"
 PLUGIN_HEADER = b"plugmux-plugin"
-HOP_BY_HOP = frozenset(
-    {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"upgrade", b"host", b"te", b"trailer"}
-)
 
 
 class Front:
@@ -76,37 +74,11 @@ class Front:
             await answer(send, 426, b"/hijack needs Connection: upgrade and Upgrade: tcp")
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on to the plugin that serves it, and the response back, as they come."""
-        path = scope["raw_path"].decode("ascii")
-        query = scope["query_string"].decode("ascii")
-        request = Request(
-            f"{path}?{query}" if query else path,
-            [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP],
-            _body(receive),
-            scope["method"],
-        )
+        """Hand a request on to the plugin that serves it."""
         name = next((value.decode("latin-1") for field, value in scope["headers"] if field == PLUGIN_HEADER), None)
         try:
-            response = await self._router.to(name, scope["path"][1:].partition("/")[0]).send(request)
-        except (ExchangeError, LinkError) as error:
+            router = self._router.to(name, scope["path"][1:].partition("/")[0])
+        except ExchangeError as error:
             await answer(send, 503, str(error).encode())
-            return
-        try:
-            headers = [(name, value) for name, value in response.headers if name not in HOP_BY_HOP]
-            await send({"type": "http.response.start", "status": response.status, "headers": headers})
-            async for chunk in response:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body"})
-        finally:
-            await response.aclose()
-
-
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ConnectionError("the caller went away")
-        if message.get("body"):
-            yield message["body"]
-        if not message.get("more_body", False):
-            return
+        else:
+            await forward(router, scope, receive, send)

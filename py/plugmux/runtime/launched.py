@@ -258,6 +258,11 @@ async def _end(process: Run, link: Link, patience: float = 0.0) -> None:
         patience: seconds that the process is given to end by itself before it is terminated.
     """
     link.abort()
+    await _end_process(process, patience)
+    await link.references.close()
+
+
+async def _end_process(process: Run, patience: float) -> None:
     for insist, limit in ((None, patience), (process.terminate, TERMINATE_TIME), (process.kill, None)):
         if insist is not None:
             insist()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,7 @@ class Reception:
     services: tuple[Service, ...] = ()
     app: ASGIApp | None = None
     streams: Mapping[str, StreamHandler] | None = None
-    interceptors: Iterable[Interceptor] = ()
+    interceptors: tuple[Interceptor, ...] = ()
     request_timeout: float = 0.0
     protocol_versions: tuple[int, ...] = (1,)
     mux: Config | None = None
@@ -82,7 +82,7 @@ class Reception:
             [*self.services, desk, LogDesk(desk, self.logs)],
             app=self.app,
             streams=self.streams,
-            interceptors=tuple(self.interceptors),
+            interceptors=self.interceptors,
         )
         config = patient(self.mux) if self.health.interval else self.mux
         return Link(site, initiator=False, peer=peer, config=config), desk

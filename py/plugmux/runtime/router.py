@@ -20,7 +20,7 @@ from .hosted import HostedPlugin
 from .registry import Registry
 from .retry import Budget, RetryPolicy
 
-__all__ = ["Router"]
+__all__ = ["Routed", "Router"]
 
 UNAVAILABLE = 503
 
@@ -110,7 +110,26 @@ class Router:
             plugin.breaker.failed(asyncio.get_running_loop().time())
             raise await plugin.explain(link, error) from error
         plugin.breaker.succeeded()
-        return _Routed(incoming, plugin, link)
+        return Routed(incoming, plugin, link)
+
+    async def choose(self, plugin: str, timeout: float) -> tuple[HostedPlugin, Link]:
+        """The replica of a plugin that a call would go to now, as soon as there is one.
+
+        Args:
+            plugin: the plugin's name.
+            timeout: seconds to wait for one that is starting.
+
+        Raises:
+            PluginError: there is no such plugin, or none of its replicas runs, or will by itself.
+            TimeoutError: the time is over.
+        """
+        attempts = _Attempts(self.named(plugin), Request("", timeout=timeout))
+        try:
+            chosen = attempts.at_once() or await attempts.wait()
+        except ExchangeError as error:
+            raise (error.__cause__ or error) from None
+        chosen[0].breaker.abandoned()
+        return chosen
 
     def replicas(self, path: str) -> Sequence[HostedPlugin]:
         """The plugins that can take a request for a path: one, or its replicas.
@@ -251,7 +270,7 @@ async def _any_changed(plugins: Sequence[HostedPlugin]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Routed:
+class Routed:
     """A response under way, which counts as in flight until it is closed."""
 
     def __init__(self, incoming: Incoming, plugin: HostedPlugin, link: Link) -> None:

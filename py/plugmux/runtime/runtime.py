@@ -13,7 +13,9 @@ from ..errors import ConfigError, StateError
 from ..exchange import ASGIApp
 from ..http import Server
 from ..link import Peer
+from ..references import Loan
 from ..registration import RegistrationRefused
+from ..remote import Remote
 from ..servable import Servable
 from ..site import StreamHandler
 from ..version import VERSION
@@ -21,7 +23,7 @@ from .arriving import InProcessPlugin, SelfStartedPlugin
 from .breaker import BreakerPolicy
 from .broadcast import Broadcast
 from .byhand import by_hand, patient
-from .configurations import Configurations, reconfigure
+from .configurations import Configurable, Configurations, reconfigure
 from .discovery import Found
 from .error import PluginCause, PluginError
 from .events import Event, event_of
@@ -33,6 +35,7 @@ from .launched import LaunchedPlugin
 from .listener import Listener
 from .logs import LogBook, LogEntry
 from .management import Management, Version
+from .objects import borrow, lend, open_instance
 from .observation import Observation
 from .reception import Reception
 from .registry import Registry
@@ -51,6 +54,7 @@ __all__ = ["Runtime"]
 
 REGISTRATION_TIMEOUT = 5.0
 DRAIN_TIME = 30.0
+OPEN_TIME = 10.0
 
 AnyClient = TypeVar("AnyClient")
 
@@ -74,7 +78,7 @@ class Runtime:
         plugin_path: where plugins are looked for that are given by name and version; `discovery.default_path()` by
             default.
         watch: seconds between two looks at these directories, for plugins added, removed and replaced; 0 for none.
-        configuration: the configuration of each plugin, a JSON object by the plugin's name.
+        configuration: the configuration of each plugin, by its name: a JSON object, a dataclass' object or a message.
         listen: addresses to listen at (`unix:/path` or `unix:@abstract`), for plugins and clients.
         services: RPC services of the host that plugins may call.
         app: an ASGI app of the host that plugins may call.
@@ -106,7 +110,7 @@ class Runtime:
         plugin_dir: str | os.PathLike[str] | None = None,
         plugin_path: Sequence[str | os.PathLike[str]] | None = None,
         watch: float = 0.0,
-        configuration: Mapping[str, Mapping[str, Any]] | None = None,
+        configuration: Mapping[str, Configurable] | None = None,
         listen: Iterable[str] = (),
         services: Iterable[Service] = (),
         app: ASGIApp | None = None,
@@ -308,6 +312,53 @@ class Runtime:
         """
         return client_class(self.transport if plugin is None else self.transport.named(plugin), **options)
 
+    async def open_instance(self, plugin: str, configuration: Configurable, *, timeout: float = OPEN_TIME) -> Remote:
+        """Ask a plugin for an instance: an object of its own configuration, in the plugin's one process.
+
+        Args:
+            plugin: the name of the plugin.
+            configuration: of the instance: a JSON object, a dataclass' object or a message.
+            timeout: seconds that this may take, with the wait for a plugin that is starting.
+
+        Returns:
+            The instance; it ends when it is released (`async with`), or with the plugin's process.
+
+        Raises:
+            BadConfiguration: it is not what an instance of the plugin takes.
+            PluginError: there is no such plugin, it does not run, or it gives no instances.
+            RpcError: the plugin could not open it.
+            TimeoutError: the time is over.
+        """
+        return await open_instance(self.transport, plugin, configuration, timeout)
+
+    def lend(self, *lent: Servable | Remote, to: str) -> Loan:
+        """Let a plugin call an object of the host's: `async with runtime.lend(service, to="kv") as reference`.
+
+        Args:
+            lent: the services of the object; or one object that another plugin has lent.
+            to: the name of the plugin. Of replicas all may call it that run now.
+
+        Returns:
+            The loan; its `reference` goes into a message to the plugin.
+
+        Raises:
+            ConfigError: an object cannot be served.
+            PluginError: there is no such plugin, or it does not run.
+        """
+        return lend(self._registry.named(to), lent, self._reception.interceptors)
+
+    def borrow(self, reference: str, *, of: str) -> Remote:
+        """An object that a plugin has lent to the host.
+
+        Args:
+            reference: what stood in the plugin's message. (For one from an instance: `instance.borrow`.)
+            of: the name of the plugin.
+
+        Raises:
+            PluginError: there is no such plugin, it does not run, or it has replicas, which only `Link.of` tells apart.
+        """
+        return borrow(self._registry.named(of), reference)
+
     def plugins(self) -> list[HostedPlugin]:
         """All plugins, sorted by name."""
         return self._registry.sorted()
@@ -436,7 +487,7 @@ class Runtime:
         await replace(self._registry, old, new, drain_time=drain_time, same_services=same_services)
         return new[0]
 
-    async def configure(self, name: str, configuration: Mapping[str, Any]) -> None:
+    async def configure(self, name: str, configuration: Configurable) -> None:
         """Change the configuration of a plugin; returns when the new one is in effect.
 
         A plugin that takes changes while it runs is given it; another that was launched is replaced by a process that
@@ -444,7 +495,7 @@ class Runtime:
 
         Args:
             name: the plugin.
-            configuration: the whole of its new configuration, a JSON object.
+            configuration: the whole of its new configuration, as in the constructor.
 
         Raises:
             BadConfiguration: it is not what the plugin takes; the message names the path of the bad value.
@@ -477,6 +528,7 @@ class Runtime:
             await plugin.stay(link, desk, self._registration_timeout)
         finally:
             link.abort()
+            await link.references.close()
 
 
 def _single(errors: BaseExceptionGroup[BaseException]) -> BaseException:
