@@ -2,13 +2,18 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ConfigurationService } from "../../gen/ts/plugmux/v1/configuration_pb.js";
 import { ConfigError } from "./errors.js";
+import { reason } from "./reason.js";
 
-/** What a plugin says about the configuration that it takes. */
-export interface SettingsOptions<T> {
+/** How a configuration becomes a value of the plugin's own. */
+export interface Configurable<T> {
   /** The JSON schema that a configuration must satisfy, which the runtime sees to; none by default. */
   readonly schema?: object;
   /** Makes the configuration of the JSON object, and throws where it cannot; the object itself by default. */
   readonly parse?: (value: unknown) => T;
+}
+
+/** What a plugin says about the configuration that it takes. */
+export interface SettingsOptions<T> extends Configurable<T> {
   /**
    * Called with a changed configuration while the plugin runs, before `value` is that. What it throws refuses the
    * change. Without it a change restarts the plugin.
@@ -42,7 +47,7 @@ export class Settings<T> {
 
   /** Begins with the configuration that came with the registration, as JSON; none counts as `{}`. */
   take(text: string): void {
-    this.#current = { value: this.#load(text) };
+    this.#current = { value: load(text, this.#options) };
   }
 
   /** Serves the changes. */
@@ -50,20 +55,25 @@ export class Settings<T> {
     router.service(ConfigurationService, {
       configure: async ({ configurationJson }) => {
         try {
-          const value = this.#load(configurationJson);
+          const value = load(configurationJson, this.#options);
           await this.#options.onChange?.(value);
           this.#current = { value };
         } catch (error) {
-          const reason = error instanceof Error ? error.message : String(error);
-          throw new ConnectError(`the plugin has refused it: ${reason}`, Code.InvalidArgument);
+          throw new ConnectError(`the plugin has refused it: ${reason(error)}`, Code.InvalidArgument);
         }
         return {};
       },
     });
   }
+}
 
-  #load(text: string): T {
-    const value: unknown = JSON.parse(text || "{}");
-    return this.#options.parse ? this.#options.parse(value) : (value as T);
+/** The value of a configuration that comes as JSON; none counts as `{}`. */
+export function load<T>(text: string, { parse }: Configurable<T>): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text || "{}");
+  } catch {
+    throw new ConfigError("the configuration is not JSON"); // What JSON.parse says quotes it, and it may be secret.
   }
+  return parse ? parse(value) : (value as T);
 }

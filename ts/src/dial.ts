@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { ConfigError, DialError } from "./errors.js";
 import type { Ends } from "./link.js";
+import { reason } from "./reason.js";
 import { upgrade } from "./upgrade.js";
 
 const DIAL_TIMEOUT = 2_000;
@@ -34,10 +35,9 @@ export async function dial(address: string): Promise<Duplex> {
       timeout: DIAL_TIMEOUT,
     });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
     const hint = path.startsWith("\0") && isPaddingAbstractNames() ? "; node before 22 reaches no abstract socket" : "";
     throw new DialError(
-      `no runtime at ${address}: ${reason}${hint}; start one there, or set PLUGMUX_SOCKET`.replace("\0", "@"),
+      `no runtime at ${address}: ${reason(error)}${hint}; start one there, or set PLUGMUX_SOCKET`.replace("\0", "@"),
       { cause: error },
     );
   }

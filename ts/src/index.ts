@@ -1,8 +1,12 @@
 /** Write a plugin: `await plugin({ version: "v1.0.0", services: (router) => router.service(SomeService, { ... }) })`. */
+export type { Servable, StreamHandler } from "./app.js";
+export { type Configurable, Settings, type SettingsOptions } from "./configuration.js";
 export * from "./errors.js";
+export type { Host } from "./host.js";
+export { Instances, type InstancesOptions } from "./instances.js";
 export type { Fields, Logger } from "./log.js";
-export { Plugin, type Host, type PluginOptions } from "./plugin.js";
-export { Settings, type SettingsOptions } from "./configuration.js";
+export { Plugin, type PluginOptions } from "./plugin.js";
 export { plugin } from "./program.js";
+export type { Lent } from "./references.js";
+export type { Remote } from "./remote.js";
 export type { Secret, SecretsProvider } from "./secrets.js";
-export type { StreamHandler } from "./site.js";

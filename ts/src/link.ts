@@ -7,17 +7,20 @@ import { Socket } from "node:net";
 import type { Duplex, Readable, Writable } from "node:stream";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import type { DescService } from "@bufbuild/protobuf";
-import { StreamRefused } from "./errors.js";
-import { type Site, STREAM_PREFIX, STREAM_PROTOCOL } from "./site.js";
+import { type Lent, References } from "./references.js";
+import { openStream, Remote } from "./remote.js";
+import type { Site } from "./site.js";
 import { createTransport } from "./transport.js";
-import { upgrade } from "./upgrade.js";
-import { type Config, Mux, type Role } from "./yamux/index.js";
+import { within } from "./within.js";
+import { type Config, Mux, type MuxStream, type Role } from "./yamux/index.js";
 
 export { type LaunchConfig, parseLaunchConfig } from "./launch.js";
-export { Site, type SiteOptions, type StreamHandler } from "./site.js";
+export type { Servable, StreamHandler } from "./app.js";
+export type { Lent } from "./references.js";
+export type { Remote } from "./remote.js";
+export { Site, type SiteOptions } from "./site.js";
 
 const CLOSE_TIMEOUT = 2_000;
-const OPEN_TIMEOUT = 10_000;
 
 /** A connection: one Duplex as both ends, or two one-way pipes. */
 export interface Ends {
@@ -30,17 +33,24 @@ export interface LinkOptions extends Ends {
   readonly role: Role;
   readonly site: Site;
   readonly config?: Partial<Config>;
+  /** Told what the clean-up of a lent object throws at the end of the link; stderr is by default. */
+  readonly onError?: (error: unknown) => void;
 }
 
 export class Link {
   readonly mux: Mux;
   /** The Connect transport for the services that the peer serves. */
   readonly transport: Transport;
+  readonly #lent: References;
+  readonly #open = (): MuxStream => this.mux.open();
+  readonly #released: Promise<void>;
 
-  constructor({ role, site, input, output, config = {} }: LinkOptions) {
+  constructor({ role, site, input, output, config = {}, onError = console.error }: LinkOptions) {
     this.mux = new Mux({ role, input, output, config });
-    this.transport = createTransport(() => this.mux.open());
-    this.mux.listen((stream) => site.serve(stream));
+    this.transport = createTransport(this.#open);
+    this.#lent = new References(site.terms);
+    this.#released = this.mux.closed.then(() => this.#lent.end(onError));
+    this.mux.listen((stream) => site.serve(stream, this.#lent));
   }
 
   client<Service extends DescService>(service: Service): Client<Service> {
@@ -53,34 +63,48 @@ export class Link {
    *
    * @throws StreamRefused when the peer serves no such endpoint or does not answer in time.
    */
-  async openStream(name: string, timeout = OPEN_TIMEOUT): Promise<Duplex> {
-    return openStream(this.mux, name, timeout);
+  async openStream(name: string, timeout?: number): Promise<Duplex> {
+    return openStream(this.#open, name, timeout);
   }
 
-  /** Refuses new streams, lets the open ones end for `timeout` milliseconds at most, and closes. */
+  /**
+   * Lends the peer an object of this end's, until it is withdrawn, the peer releases it or the link ends.
+   *
+   * @returns the reference, which goes into a message. The peer alone can call the object by it.
+   * @throws SessionClosedError when the link has ended.
+   */
+  lend(object: Lent): string {
+    return this.#lent.lend(object);
+  }
+
+  /** Takes an object back, and waits for its clean-up. Calls in flight go on to their end. */
+  async withdraw(reference: string): Promise<void> {
+    return this.#lent.release(reference);
+  }
+
+  /** How many objects this end has lent. */
+  get lent(): number {
+    return this.#lent.size;
+  }
+
+  /**
+   * The object that the peer has lent under a reference.
+   *
+   * @throws ConnectError with the code "invalid argument" when it is no reference.
+   */
+  at(reference: string): Remote {
+    return new Remote(reference, this.#open);
+  }
+
+  /**
+   * Refuses new streams, lets the open ones end for `timeout` milliseconds at most, and closes. Then it waits as long
+   * for the clean-up of what was lent.
+   */
   async close(timeout = CLOSE_TIMEOUT): Promise<void> {
     this.mux.goAway();
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeout);
-    });
-    await Promise.race([this.mux.idle(), late]);
-    clearTimeout(timer);
+    await within(timeout, this.mux.idle());
     await this.mux.close();
-  }
-}
-
-export async function openStream(mux: Pick<Mux, "open">, name: string, timeout = OPEN_TIMEOUT): Promise<Duplex> {
-  try {
-    return await upgrade({
-      connect: () => mux.open(),
-      path: STREAM_PREFIX + encodeURIComponent(name),
-      headers: { Host: "unix", Connection: "Upgrade", Upgrade: STREAM_PROTOCOL },
-      timeout,
-    });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new StreamRefused(`the raw stream ${JSON.stringify(name)} could not be opened: ${reason}`, { cause: error });
+    await within(timeout, this.#released);
   }
 }
 

@@ -1,8 +1,6 @@
 import { basename } from "node:path";
-import type { Duplex } from "node:stream";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { type Client, type ConnectRouter, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
-import type { DescService } from "@bufbuild/protobuf";
+import { type ConnectRouter, createClient, type Interceptor } from "@connectrpc/connect";
 import {
   PluginService,
   type RegisterPluginRequest,
@@ -11,19 +9,27 @@ import {
 } from "../../gen/ts/plugins/v1/plugins_pb.js";
 import { DiagnosticsService } from "../../gen/ts/plugmux/v1/diagnostics_pb.js";
 import { HealthService } from "../../gen/ts/plugmux/v1/health_pb.js";
+import { InstanceService } from "../../gen/ts/plugmux/v1/instance_pb.js";
 import { LogService } from "../../gen/ts/plugmux/v1/log_pb.js";
-import { serveDiagnostics } from "./diagnostics.js";
+import { ReferenceService } from "../../gen/ts/plugmux/v1/reference_pb.js";
+import type { StreamHandler } from "./app.js";
 import type { Settings } from "./configuration.js";
+import { serveDiagnostics } from "./diagnostics.js";
 import { connectTo, dial } from "./dial.js";
 import { DialError, RegistrationError, SessionClosedError } from "./errors.js";
 import { Gate } from "./gate.js";
 import { Health } from "./health.js";
+import type { Host } from "./host.js";
+import type { Instances } from "./instances.js";
 import type { LaunchConfig } from "./launch.js";
-import { type Ends, inherit, Link, openStream } from "./link.js";
-import { type Logger, LogQueue } from "./log.js";
+import { type Ends, inherit, Link } from "./link.js";
+import { LogQueue } from "./log.js";
+import { reason } from "./reason.js";
+import { openStream, Remote } from "./remote.js";
 import { type SecretsProvider, serveSecrets } from "./secrets.js";
-import { Site, type StreamHandler } from "./site.js";
+import { Site } from "./site.js";
 import { createTransport } from "./transport.js";
+import { within } from "./within.js";
 import type { MuxStream } from "./yamux/index.js";
 
 const REGISTRATION_TIMEOUT = 5_000;
@@ -39,26 +45,10 @@ const UNANNOUNCED = new Set([
   HealthService.typeName,
   DiagnosticsService.typeName,
   "plugmux.v1.ConfigurationService",
+  ReferenceService.typeName,
+  InstanceService.typeName,
 ]);
 const ACCESS_CONTROL = "accesscontrol.v1.AccessControlService";
-
-/** The runtime, as its plugin sees it; it stays the same when the plugin is linked to a runtime again. */
-export interface Host {
-  /** The Connect transport to the services that the runtime serves. */
-  readonly transport: Transport;
-  /** A client of a service that the runtime serves. */
-  client<Service extends DescService>(service: Service): Client<Service>;
-  /** Opens a raw stream to an endpoint that the runtime serves; `end()` half-closes it. Listen to its "error". */
-  openStream(name: string): Promise<Duplex>;
-  /** The configuration that the runtime gave at registration, as a JSON object; empty when there is none. */
-  readonly configurationJson: string;
-  /** The protocol version that was chosen at registration; 0 before. */
-  readonly protocolVersion: number;
-  /** Hands log records to the runtime, with their level and fields. */
-  readonly log: Logger;
-  /** Tells the runtime whether a service, by its full name, is ready; "" is the plugin as a whole. All are at first. */
-  setHealth(service: string, serving: boolean): void;
-}
 
 /** What a plugin is and serves. */
 export interface PluginOptions {
@@ -72,6 +62,8 @@ export interface PluginOptions {
   readonly secrets?: SecretsProvider;
   /** The configuration that the plugin takes. */
   readonly configuration?: Settings<unknown>;
+  /** Makes the plugin give instances, each with a configuration of its own. */
+  readonly instances?: Instances<unknown>;
   /** Handlers of raw streams, by the name under which the runtime opens them. */
   readonly streams?: Readonly<Record<string, StreamHandler>>;
   /** Run around every RPC served, the first outermost. */
@@ -123,6 +115,7 @@ export class Plugin {
         services?.(router, this.host);
         if (secrets) serveSecrets(router, secrets);
         rest.configuration?.serve(router);
+        rest.instances?.serve(router, this.host);
         router.service(PluginService, { shutdown: () => this.#answerShutdown() });
         serveDiagnostics(router);
         this.#health.serve(router);
@@ -135,6 +128,7 @@ export class Plugin {
     this.registration = create(RegisterPluginRequestSchema, {
       ...rest.registration,
       ...(rest.configuration && { configuration: rest.configuration.declared }),
+      ...(rest.instances && { instances: rest.instances.declared }),
       name: name ?? defaultName(),
       version,
       services: this.#site.services.filter((service) => !UNANNOUNCED.has(service) && service !== ACCESS_CONTROL),
@@ -179,7 +173,7 @@ export class Plugin {
       } catch (error) {
         if (!hasServed || !(error instanceof DialError || error instanceof RegistrationError)) throw error;
       }
-      await this.#pause(delay * (0.5 + Math.random() / 2));
+      await within(delay * (0.5 + Math.random() / 2), this.#stopped);
       delay = Math.min(2 * delay, longestDelay);
     }
   }
@@ -188,6 +182,11 @@ export class Plugin {
   stop(): void {
     this.#isStopping = true;
     this.#stop();
+  }
+
+  /** Writes the log records that no runtime has taken to stderr: the last thing to do before the process ends. */
+  printLog(): void {
+    this.#log.giveUp();
   }
 
   /**
@@ -201,7 +200,8 @@ export class Plugin {
   async serve(ends: Ends, name: string, timeout = REGISTRATION_TIMEOUT): Promise<void> {
     const gate = new Gate(timeout);
     this.#site.gate = gate;
-    const link = new Link({ role: "client", site: this.#site, ...ends });
+    const onError = (error: unknown): void => this.#log.error("the clean-up of a lent object has failed", { error });
+    const link = new Link({ role: "client", site: this.#site, ...ends, onError });
     this.#link = link;
     try {
       await this.#register(link, name, timeout);
@@ -223,10 +223,8 @@ export class Plugin {
       this.#protocolVersion = response.protocolVersion;
       this.#takeConfiguration(link);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new RegistrationError(`the runtime did not register plugin ${JSON.stringify(name)}: ${reason}`, {
-        cause: error,
-      });
+      const text = `the runtime did not register plugin ${JSON.stringify(name)}: ${reason(error)}`;
+      throw new RegistrationError(text, { cause: error });
     }
   }
 
@@ -246,14 +244,17 @@ export class Plugin {
   }
 
   #makeHost(): Host {
-    const mux = { open: (): MuxStream => this.#currentLink().mux.open() };
-    const transport = createTransport(mux.open);
+    const open = (): MuxStream => this.#currentLink().mux.open();
+    const transport = createTransport(open);
     const configurationJson = (): string => this.#configurationJson;
     const protocolVersion = (): number => this.#protocolVersion;
     return {
       transport,
       client: (service) => createClient(service, transport),
-      openStream: (name) => openStream(mux, name),
+      openStream: (name) => openStream(open, name),
+      lend: (object) => this.#currentLink().lend(object),
+      withdraw: async (reference) => this.#link?.withdraw(reference),
+      at: (reference) => new Remote(reference, open),
       get configurationJson() {
         return configurationJson();
       },
@@ -268,15 +269,6 @@ export class Plugin {
   #currentLink(): Link {
     if (!this.#link) throw new SessionClosedError("the plugin is not linked to a runtime yet");
     return this.#link;
-  }
-
-  async #pause(delay: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const over = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, delay);
-    });
-    await Promise.race([over, this.#stopped]);
-    clearTimeout(timer);
   }
 }
 

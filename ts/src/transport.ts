@@ -1,18 +1,18 @@
 import type { Duplex } from "node:stream";
 import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
+import { DEFAULT_MAX_MESSAGE_BYTES } from "./app.js";
 import { PlugmuxError } from "./errors.js";
-import { DEFAULT_MAX_MESSAGE_BYTES } from "./site.js";
 
 /**
- * A Connect transport that opens a stream for each call. A call that fails because the link is gone has the code
- * "unavailable". Connect's clients do not notice when a caller stops reading the messages of a stream: give such a call an
- * `AbortSignal`, which resets its stream.
+ * A Connect transport to the services beneath a path, which opens a stream for each call. A call that fails because the
+ * link is gone has the code "unavailable". Connect's clients do not notice when a caller stops reading the messages of a
+ * stream: give such a call an `AbortSignal`, which resets its stream.
  */
-export function createTransport(open: () => Duplex): Transport {
+export function createTransport(open: () => Duplex, path = ""): Transport {
   return createConnectTransport({
     httpVersion: "1.1",
-    baseUrl: "http://unix",
+    baseUrl: `http://unix${path}`,
     nodeOptions: { createConnection: open },
     interceptors: [lostLinkIsUnavailable],
     acceptCompression: [],

@@ -1,7 +1,7 @@
 /** What a plugin tells of itself while it runs: its health, what it waits for, and its log. */
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { create, type DescMethodUnary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { RegisterPluginResponseSchema, RegisterService } from "../../gen/ts/plugins/v1/plugins_pb.js";
@@ -12,12 +12,9 @@ import { LogLevel, type LogRecord, LogService } from "../../gen/ts/plugmux/v1/lo
 import { Plugin, type Logger } from "../src/index.js";
 import { Link, Site } from "../src/link.js";
 import { joined } from "./pair.js";
+import { keepAlive } from "./runtime.js";
 
-let alive: NodeJS.Timeout;
-before(() => {
-  alive = setInterval(() => {}, 60_000);
-});
-after(() => clearInterval(alive));
+keepAlive();
 
 /** A runtime's log service, which keeps what it is given. */
 class Taken {

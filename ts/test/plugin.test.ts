@@ -9,64 +9,15 @@ import { join } from "node:path";
 import { Duplex, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { text } from "node:stream/consumers";
-import { after, before, describe, test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { describe, test } from "node:test";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { AuthorizerService, ResolverService } from "../../gen/ts/resolver/v1/resolver_pb.js";
-import {
-  PluginManagementService,
-  PluginService,
-  type RegisterPluginRequest,
-  RegisterPluginResponseSchema,
-  RegisterService,
-} from "../../gen/ts/plugins/v1/plugins_pb.js";
-import { Plugin, type PluginOptions, RegistrationError, StreamRefused } from "../src/index.js";
-import { Link, Site } from "../src/link.js";
-import { joined } from "./pair.js";
+import { PluginManagementService, PluginService } from "../../gen/ts/plugins/v1/plugins_pb.js";
+import { Plugin, RegistrationError, StreamRefused } from "../src/index.js";
+import { Link } from "../src/link.js";
+import { keepAlive, runtimeSite, start } from "./runtime.js";
 
-// A connection in memory does not keep the process alive, as a socket does.
-let alive: NodeJS.Timeout;
-before(() => {
-  alive = setInterval(() => {}, 60_000);
-});
-after(() => clearInterval(alive));
-
-interface RuntimeOptions {
-  /** Called before the answer to a registration. */
-  readonly onRegister?: () => Promise<void> | void;
-  readonly streams?: PluginOptions["streams"];
-}
-
-function runtimeSite({ onRegister, streams = {} }: RuntimeOptions = {}): {
-  site: Site;
-  registrations: RegisterPluginRequest[];
-} {
-  const registrations: RegisterPluginRequest[] = [];
-  const site = new Site({
-    routes: (router) =>
-      router
-        .service(RegisterService, {
-          async registerPlugin(request) {
-            registrations.push(request);
-            await onRegister?.();
-            return create(RegisterPluginResponseSchema, { engineName: "test", configurationJson: '{"a":1}' });
-          },
-        })
-        .service(AuthorizerService, { authorize: ({ patterns }) => ({ decision: patterns.length }) }),
-    streams,
-  });
-  return { site, registrations };
-}
-
-/** A plugin that serves on one end of a pair, and a runtime at the other. */
-function start(options: Partial<PluginOptions>, runtimeOptions: RuntimeOptions = {}) {
-  const [near, far] = joined();
-  const { site, registrations } = runtimeSite(runtimeOptions);
-  const link = new Link({ role: "server", site, input: near, output: near });
-  const plugin = new Plugin({ version: "v1.0.0", ...options });
-  const over = plugin.serve({ input: far, output: far }, "given", 1_000);
-  return { link, registrations, plugin, over };
-}
+keepAlive();
 
 async function get(link: Link, path: string): Promise<string> {
   const asked = request({ path, headers: { Host: "unix" }, createConnection: () => link.mux.open() });

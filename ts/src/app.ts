@@ -1,0 +1,109 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { ConnectRouter, ContextValues, Interceptor } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+
+/** Serves one raw stream, which is half-closed when the promise resolves and reset when it rejects. */
+export type StreamHandler = (stream: Duplex) => Promise<void>;
+
+/** What can be called: RPC services and raw streams. */
+export interface Servable {
+  /** Adds the RPC services. */
+  routes(router: ConnectRouter): void;
+  /** Handlers of raw streams, by the name under which the peer opens them. */
+  readonly streams?: Readonly<Record<string, StreamHandler>>;
+}
+
+/** What holds for all that one end of a link serves. */
+export interface Terms {
+  /** Run around every RPC, the first outermost. */
+  readonly interceptors?: readonly Interceptor[];
+  /** The most bytes that a message may have; 16 MiB by default. */
+  readonly maxMessageBytes?: number;
+}
+
+export const DEFAULT_MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+export const STREAM_PREFIX = "/stream/";
+export const STREAM_PROTOCOL = "plugmux-stream";
+const LONGEST_STREAM_NAME = 256;
+
+/** Serves requests for RPC services and raw streams, whose paths begin with the service and with `/stream/`. */
+export class App {
+  /** Full names of the RPC services. */
+  readonly services: readonly string[];
+  readonly #streams: ReadonlyMap<string, StreamHandler>;
+  readonly #rpc: RequestListener;
+
+  /** @param values what handlers find in their context. */
+  constructor(servable: Servable, terms: Terms, values?: (request: IncomingMessage) => ContextValues) {
+    const services = new Set<string>();
+    this.#rpc = connectNodeAdapter({
+      routes(router) {
+        servable.routes(router);
+        for (const handler of router.handlers) services.add(handler.service.typeName);
+      },
+      interceptors: [...(terms.interceptors ?? [])],
+      readMaxBytes: terms.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES,
+      ...(values && { contextValues: (request) => values(request as IncomingMessage) }),
+    });
+    this.services = [...services].sort();
+    this.#streams = new Map(Object.entries(servable.streams ?? {}));
+  }
+
+  request(request: IncomingMessage, response: ServerResponse): void {
+    const url = request.url ?? "";
+    if (!url.startsWith(STREAM_PREFIX)) this.#rpc(request, response);
+    else if (this.#streams.has(streamName(url)))
+      answer(response, 426, `a raw stream begins with Upgrade: ${STREAM_PROTOCOL}`);
+    else answer(response, 404, unknownStream(url));
+  }
+
+  upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
+    const url = request.url ?? "";
+    if (request.headers.upgrade !== STREAM_PROTOCOL || !url.startsWith(STREAM_PREFIX)) {
+      return refuse(stream, "400 Bad Request", "there is nothing to upgrade to here");
+    }
+    const handler = this.#streams.get(streamName(url));
+    if (!handler) return refuse(stream, "404 Not Found", unknownStream(url));
+    stream.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${STREAM_PROTOCOL}\r\n\r\n`);
+    if (head.length > 0) stream.unshift(head);
+    handler(stream).then(
+      () => void stream.end(),
+      (error: unknown) => void stream.destroy(error instanceof Error ? error : new Error(String(error))),
+    );
+    stream.on("error", () => {}); // The handler hears of it, or has ended and does not care.
+  }
+}
+
+function streamName(url: string): string {
+  try {
+    return decodeURIComponent(url.slice(STREAM_PREFIX.length)).slice(0, LONGEST_STREAM_NAME);
+  } catch {
+    return "";
+  }
+}
+
+function unknownStream(url: string): string {
+  return `no raw stream is served under the name ${JSON.stringify(streamName(url))}`;
+}
+
+/** Answers a request as a whole. */
+export function answer(
+  response: ServerResponse,
+  status: number,
+  body: string | Uint8Array,
+  type = "text/plain; charset=utf-8",
+): void {
+  response.writeHead(status, { "Content-Type": type, "Content-Length": Buffer.byteLength(body) });
+  response.end(body);
+}
+
+/** Answers a request that node's server has let go of, because it asked for an upgrade. */
+export function refuse(stream: Duplex, status: string, text: string): void {
+  const length = Buffer.byteLength(text);
+  stream.on("error", () => {});
+  stream.end(
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${length}\r\n\r\n${text}`,
+  );
+  stream.resume();
+}

@@ -1,0 +1,100 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import { InstanceService } from "../../gen/ts/plugmux/v1/instance_pb.js";
+import { type Configurable, load } from "./configuration.js";
+import type { Host } from "./host.js";
+import { reason } from "./reason.js";
+import { LENT, type Lent, type References } from "./references.js";
+
+const MOST_INSTANCES = 10_000;
+
+/** What the instances of a plugin are. */
+export interface InstancesOptions<T> extends Configurable<T> {
+  /** The services that every instance serves. */
+  readonly services: readonly DescService[];
+  /** How many instances may be open at the same time; 10,000 by default. */
+  readonly limit?: number;
+  /**
+   * Makes an instance of its configuration; `onRelease` of what it gives is called when the instance ends. An error is
+   * taken for one of the configuration, unless it is a `ConnectError`.
+   */
+  open(configuration: T, host: Host): Lent | Promise<Lent>;
+}
+
+/**
+ * Makes a plugin give instances, any number of objects in the one process, each with a configuration of its own:
+ * `plugin({ instances: new Instances({ services: [SomeService], open: (configuration) => ... }), ... })`. An instance is
+ * lent to the runtime: it ends when that releases it, or with the link.
+ */
+export class Instances<T = unknown> {
+  readonly #options: InstancesOptions<T>;
+  #open = 0;
+
+  constructor(options: InstancesOptions<T>) {
+    this.#options = options;
+  }
+
+  /** What the registration says of them. */
+  get declared(): { services: string[]; configuration?: { jsonSchema: string } } {
+    const { services, schema } = this.#options;
+    return {
+      services: services.map(({ typeName }) => typeName),
+      ...(schema && { configuration: { jsonSchema: JSON.stringify(schema) } }),
+    };
+  }
+
+  /** Opens them for the runtime. */
+  serve(router: ConnectRouter, host: Host): void {
+    router.service(InstanceService, {
+      open: async ({ configurationJson }, { values, signal }) => {
+        const lent = values.get(LENT);
+        if (!lent) throw new ConnectError("an instance can be opened on a link only", Code.FailedPrecondition);
+        this.#count();
+        try {
+          return { reference: await this.#lend(await this.#make(configurationJson, host), lent, signal) };
+        } catch (error) {
+          this.#open--;
+          throw error;
+        }
+      },
+    });
+  }
+
+  #count(): void {
+    const { limit = MOST_INSTANCES } = this.#options;
+    if (this.#open >= limit) {
+      throw new ConnectError(
+        `${limit} instances are open, as many as the plugin allows: release one, or raise the "limit" of its Instances`,
+        Code.ResourceExhausted,
+      );
+    }
+    this.#open++;
+  }
+
+  async #make(text: string, host: Host): Promise<Lent> {
+    try {
+      return await this.#options.open(load(text, this.#options), host);
+    } catch (error) {
+      if (error instanceof ConnectError) throw error;
+      throw new ConnectError(reason(error), Code.InvalidArgument);
+    }
+  }
+
+  /** Nobody would release an instance whose caller has left, or whose link has ended, while it was made. */
+  async #lend(instance: Lent, lent: References, signal: AbortSignal): Promise<string> {
+    try {
+      signal.throwIfAborted();
+      return lent.lend({
+        routes: (router) => instance.routes(router),
+        ...(instance.streams && { streams: instance.streams }),
+        onRelease: () => {
+          this.#open--;
+          return instance.onRelease?.();
+        },
+      });
+    } catch (error) {
+      await instance.onRelease?.();
+      throw error;
+    }
+  }
+}
