@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { LogLevel, type LogRecord, LogRecordSchema, type LogService } from "../../gen/ts/plugmux/v1/log_pb.js";
+import { within } from "./within.js";
 
 const MOST_RECORDS = 1000;
 const RECORDS_AT_ONCE = 50;
@@ -27,6 +28,8 @@ export interface Logger {
 /** The logger of a plugin, through all its stays with a runtime. */
 export class LogQueue implements Logger {
   #waiting: LogRecord[] = [];
+  /** Those that are being sent: better written twice than never, where the process ends meanwhile. */
+  #underway: LogRecord[] = [];
   #dropped = 0;
   #client: Client<typeof LogService> | undefined;
   #sending: Promise<void> = Promise.resolve();
@@ -63,18 +66,14 @@ export class LogQueue implements Logger {
 
   /** Waits until everything has been sent, for a second at most. */
   async flush(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, LAST_SEND);
-    });
-    await Promise.race([this.#sending, late]);
-    clearTimeout(timer);
+    await within(LAST_SEND, this.#sending);
   }
 
-  /** Writes what waits, and all that comes, to stderr. */
+  /** Writes what the runtime has not taken, and all that comes, to stderr. */
   giveUp(): void {
     this.#toStderr = true;
-    for (const record of this.#waiting.splice(0)) process.stderr.write(`${record.message} ${record.fieldsJson}\n`);
+    const records = [...this.#underway.splice(0), ...this.#waiting.splice(0)];
+    for (const { message, fieldsJson } of records) process.stderr.write(`${message} ${fieldsJson}\n`);
   }
 
   #put(level: LogLevel, message: string, fields: Fields = {}): void {
@@ -104,13 +103,14 @@ export class LogQueue implements Logger {
 
   async #send(): Promise<void> {
     while (this.#client && this.#waiting.length > 0) {
-      const records = this.#waiting.splice(0, RECORDS_AT_ONCE);
+      const records = (this.#underway = this.#waiting.splice(0, RECORDS_AT_ONCE));
       const dropped = this.#dropped;
       this.#dropped = 0;
       try {
         await this.#client.write({ records, dropped: BigInt(dropped) }, { timeoutMs: SEND_TIMEOUT });
+        this.#underway = [];
       } catch (error) {
-        this.#waiting.unshift(...records);
+        this.#waiting.unshift(...this.#underway.splice(0));
         this.#dropped += dropped;
         this.#bound();
         if (ConnectError.from(error).code === Code.Unimplemented) return this.giveUp();

@@ -14,6 +14,7 @@ const WRONG_USAGE = 2;
  */
 export async function plugin(options: PluginOptions): Promise<never> {
   const self = new Plugin(options);
+  process.once("exit", () => self.printLog());
   try {
     const config = takeLaunchConfig(process.env);
     const address = options.socket ?? process.env[SOCKET_VARIABLE];
@@ -37,12 +38,13 @@ async function serve(self: Plugin, config: LaunchConfig | undefined, address = "
   return self.serveDialling(address);
 }
 
-function explain({ registration: { name, version, services, metadata } }: Plugin): never {
+function explain({ registration: { name, version, services, metadata, instances } }: Plugin): never {
   const kind = metadata.case === "secretsProvider" ? [`secrets ${metadata.value.pattern}`] : [];
+  const each = instances?.services.map((service) => `${service} (instances)`) ?? [];
   const command = process.argv[1] ?? name;
   process.stderr.write(`\
 ${name} ${version} is a plugmux plugin: a runtime starts it, or it connects to one that runs.
-It serves: ${[...kind, ...services].join(", ") || "no services"}.
+It serves: ${[...kind, ...services, ...each].join(", ") || "no services"}.
 
   plugmux plugins --plugin ${command}     launch it and show it
   ${SOCKET_VARIABLE}=unix:/path ${command}    connect it to the runtime that listens there

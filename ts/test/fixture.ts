@@ -1,6 +1,7 @@
 /** A plugin that does not make its end easy: a timer keeps its loop alive, and a child of its own outlives it. */
 
 import { spawn } from "node:child_process";
+import { AuthorizerService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { plugin } from "../src/index.js";
 
 setInterval(() => {}, 60_000);
@@ -18,4 +19,15 @@ await plugin({
       yield { id: "fixture/grandchild", value: String(child.pid) };
     },
   },
+  services: (router, host) =>
+    router.service(AuthorizerService, {
+      authorize({ patterns: [wanted] }) {
+        if (wanted === "exit") {
+          host.log.info("last words");
+          process.exit(3);
+        }
+        host.lend({ routes: () => {}, onRelease: () => host.log.info("cleaned up") });
+        return {};
+      },
+    }),
 });

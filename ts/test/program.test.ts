@@ -9,7 +9,7 @@ import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PluginService, RegisterService } from "../../gen/ts/plugins/v1/plugins_pb.js";
-import { ResolverService } from "../../gen/ts/resolver/v1/resolver_pb.js";
+import { AuthorizerService, ResolverService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { type Ends, Link, Site } from "../src/link.js";
 
 const FIXTURE = fileURLToPath(new URL("fixture.js", import.meta.url));
@@ -153,6 +153,27 @@ for (const way of ["socket", "pipes"] as const) {
     });
   });
 }
+
+describe("log records that the runtime has not taken come out on stderr", () => {
+  test("when a handler ends the process", async () => {
+    const { child, link, exited } = launch("socket");
+    assert.ok(child.stderr);
+    const said = text(child.stderr);
+    await assert.rejects(link.client(AuthorizerService).authorize({ patterns: ["exit"] }));
+    assert.deepEqual(await exited, [3, null]);
+    assert.equal(await said, "last words \n");
+  });
+
+  test("when they are made at the end of the link", async () => {
+    const { child, link, exited } = launch("socket");
+    assert.ok(child.stderr);
+    const said = text(child.stderr);
+    await link.client(AuthorizerService).authorize({});
+    await link.client(PluginService).shutdown({});
+    assert.deepEqual(await exited, [0, null]);
+    assert.equal(await said, "cleaned up \n");
+  });
+});
 
 for (const side of ["input", "output"] as const) {
   test(`closing the runtime's ${side} pipe alone ends a plugin`, async () => {
