@@ -48,7 +48,7 @@ async def test_an_opener_that_gives_up_leaves_its_place_to_the_next() -> None:
         await openers[1]
         # Cancelled in the same turn in which it was woken.
         writer.write(pack_header(WINDOW_UPDATE, ACK, 3, 0))
-        while mux._openers:
+        while mux._openers.queue:
             await asyncio.sleep(0)
         last = asyncio.create_task(mux.create_connection(Recorder))
         openers[2].cancel()

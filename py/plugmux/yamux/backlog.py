@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .state import Handshake, Stream
+from .state import HELD, SYN_OWED, Stream
 
 __all__ = ["Backlog"]
 
@@ -34,9 +34,9 @@ class Backlog:
         """Give a new stream a place, or hold it back."""
         if self._placed < self._size:
             self._placed += 1
-            stream.handshake = Handshake.SYN_OWED
+            stream.handshake = SYN_OWED
         else:
-            stream.handshake = Handshake.HELD
+            stream.handshake = HELD
             self._held.append(stream)
 
     def leave(self) -> Stream | None:
@@ -44,7 +44,7 @@ class Backlog:
         while self._held:
             stream = self._held.popleft()
             if not stream.ended:
-                stream.handshake = Handshake.SYN_OWED
+                stream.handshake = SYN_OWED
                 return stream
         self._placed -= 1
         return None

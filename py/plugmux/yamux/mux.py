@@ -51,6 +51,9 @@ class _State(Enum):
     CLOSED = auto()  # the connection is closed
 
 
+_NEW, _RUNNING, _ENDED, _CLOSED = _State  # by names of their own, as in `state`
+
+
 class Mux(asyncio.BufferedProtocol):
     """Many streams on one connection: the protocol to give to any asyncio transport.
 
@@ -64,7 +67,7 @@ class Mux(asyncio.BufferedProtocol):
     def __init__(self, *, client: bool, config: Config | None = None) -> None:
         self.config = config or Config()
         self._session = Session(client=client, config=self.config)
-        self._state = _State.NEW
+        self._state = _NEW
         self._reason: BaseException | None = None
         self._factory: Callable[[], asyncio.BaseProtocol] | None = None
         self._backlog: dict[StreamTransport, None] = {}
@@ -107,7 +110,7 @@ class Mux(asyncio.BufferedProtocol):
 
         Cancelling gives up the place in the queue.
         """
-        while self._state is _State.RUNNING and not self._session.remote_go_away and self._session.backlog_full:
+        while self._state is _RUNNING and not self._session.remote_go_away and self._session.backlog_full:
             await self._openers.wait()
         protocol = factory()
         return self.open(protocol), protocol
@@ -130,7 +133,7 @@ class Mux(asyncio.BufferedProtocol):
     @property
     def closed(self) -> bool:
         """Whether the session has ended."""
-        return self._state in (_State.ENDED, _State.CLOSED)
+        return self._state in (_ENDED, _CLOSED)
 
     @property
     def reason(self) -> BaseException | None:
@@ -144,7 +147,7 @@ class Mux(asyncio.BufferedProtocol):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What the connection knows by that name."""
-        return default if self._state is _State.NEW else self._transport.get_extra_info(name, default)
+        return default if self._state is _NEW else self._transport.get_extra_info(name, default)
 
     async def ping(self) -> float:
         """Measure the round trip to the peer, in seconds.
@@ -181,7 +184,7 @@ class Mux(asyncio.BufferedProtocol):
 
     async def wait_idle(self) -> None:
         """Wait until no stream is open; returns too when the session ends."""
-        while self._state is _State.RUNNING and self._session.streams:
+        while self._state is _RUNNING and self._session.streams:
             await self._idle.wait()
 
     async def close(self) -> None:
@@ -189,9 +192,9 @@ class Mux(asyncio.BufferedProtocol):
 
         Streams that are open are told `SessionClosed`. Closing goes on when the wait for it is cancelled.
         """
-        if self._state is _State.NEW:
-            self._state = _State.CLOSED
-        if self._state is _State.RUNNING:
+        if self._state is _NEW:
+            self._state = _CLOSED
+        if self._state is _RUNNING:
             self._session.go_away()
             self._finish_output()
             self._end(None, SessionClosed("the session was closed here"))
@@ -199,7 +202,7 @@ class Mux(asyncio.BufferedProtocol):
 
     def abort(self, reason: BaseException | None = None) -> None:
         """End the session at once; every stream and every waiter is told `reason`."""
-        if self._state is _State.RUNNING:
+        if self._state is _RUNNING:
             error = reason = reason or SessionClosed("the session was aborted here")
             if not isinstance(error, LinkError):
                 error = SessionClosed(f"the session was aborted here: {reason}")
@@ -209,7 +212,7 @@ class Mux(asyncio.BufferedProtocol):
 
     async def wait_closed(self) -> None:
         """Wait until the session has ended and its connection is closed. It may be cancelled at will."""
-        if self._state is not _State.CLOSED:
+        if self._state is not _CLOSED:
             await self._closers.wait()
 
     # What the connection tells.
@@ -222,7 +225,7 @@ class Mux(asyncio.BufferedProtocol):
         self._liveness = Liveness(self._loop, self.config, self._keep_alive, self.abort)
         self._port = Port(self._loop, self, self.config, self._session, self._output)
         self._session.now = self._loop.time()
-        self._state = _State.RUNNING
+        self._state = _RUNNING
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the buffer that the connection reads into."""
@@ -234,20 +237,22 @@ class Mux(asyncio.BufferedProtocol):
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take bytes that came from the connection by another way, such as behind an HTTP upgrade."""
-        if self._state is not _State.RUNNING or not data:
+        if self._state is not _RUNNING or not data:
             return
         now = self._liveness.last_received = self._loop.time()
         output = self._output
         coming, output.coming = output.coming, True
         try:
-            self._dispatch(self._session.receive_data(data, now))
+            events = self._session.receive_data(data, now)
+            self._dispatch(events)
         finally:
             output.coming = coming
-        output.now()
+        if not output.now() and events:
+            output.soon()  # behind the tasks that were woken: what they answer goes out in their turn of the loop
 
     def eof_received(self) -> None:
         """End the session, since the peer has closed the connection."""
-        if self._state is _State.RUNNING:
+        if self._state is _RUNNING:
             orderly = not self._session.streams
             self._session.receive_eof()
             error = self._session.error
@@ -270,7 +275,7 @@ class Mux(asyncio.BufferedProtocol):
         error = SessionClosed(f"the connection was lost: {exc}" if exc else "the connection was closed")
         error.__cause__ = exc
         self._end(error, error)
-        self._state = _State.CLOSED
+        self._state = _CLOSED
         if self._finish is not None:
             self._finish.cancel()
         self._closers.wake()
@@ -348,9 +353,9 @@ class Mux(asyncio.BufferedProtocol):
         events = self._session.take_events()
         if events:
             self._dispatch(events)
-        if self._idle and not self._session.streams:
+        if self._idle.queue and not self._session.streams:
             self._idle.wake()
-        if self._openers and not self._session.backlog_full:
+        if self._openers.queue and not self._session.backlog_full:
             self._openers.wake(self._session.free_places)
 
     def _keep_alive(self) -> None:
@@ -360,7 +365,7 @@ class Mux(asyncio.BufferedProtocol):
     # The end.
 
     def _check_connected(self) -> None:
-        if self._state is _State.NEW:
+        if self._state is _NEW:
             raise SessionClosed("the session has no connection yet")
 
     def _finish_output(self) -> None:
@@ -369,10 +374,10 @@ class Mux(asyncio.BufferedProtocol):
 
     def _end(self, reason: BaseException | None, error: LinkError) -> None:
         """Tell all streams and waiters that the session is over, and close the connection behind the last bytes."""
-        if self._state is not _State.RUNNING:
+        if self._state is not _RUNNING:
             return
         self._session.end_session(error)
-        self._state = _State.ENDED
+        self._state = _ENDED
         self._reason = reason
         self._liveness.stop()
         self._port.stop()

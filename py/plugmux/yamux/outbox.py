@@ -20,13 +20,15 @@ from .frame import (
     GoAwayCode,
     pack_header,
 )
-from .state import Half, Handshake, Stream
+from .state import ACK_OWED, ENDED, ENDING, ESTABLISHED, HELD, SYN_OWED, SYN_RECEIVED, SYN_SENT, Stream
 
 __all__ = ["MAX_FRAME", "Outbox"]
 
 MAX_FRAME: Final = 64 * 1024
+MAX_OWED: Final = 64
+"""How many ACKs, and how many FINs, are put off at most."""
 
-_SILENT: Final = (Handshake.HELD, Handshake.SYN_RECEIVED)
+_SILENT: Final = (HELD, SYN_RECEIVED)
 
 
 class Outbox:
@@ -65,19 +67,22 @@ class Outbox:
     def credit(self, stream: Stream) -> None:
         """Queue what a stream's reader has consumed as credit, with the ACK if it is owed."""
         flags = 0
-        if stream.handshake is Handshake.ACK_OWED:
+        if stream.handshake is ACK_OWED:
             flags = ACK
             self._acknowledged(stream)
         self._control += _pack_credit(stream, flags)
 
     def owe_ack(self, stream: Stream) -> None:
         """Let the ACK of a stream ride on its next frame."""
-        stream.handshake = Handshake.ACK_OWED
+        stream.handshake = ACK_OWED
         self._acks[stream] = None
+        if len(self._acks) > MAX_OWED:
+            self.enqueue(stream)
 
     def owe_fin(self, stream: Stream) -> None:
         """Queue a FIN that nobody waits for."""
-        self._owed += pack_header(WINDOW_UPDATE, FIN, stream.id, 0)
+        frames = self._owed if len(self._owed) < MAX_OWED * HEADER_SIZE else self._control
+        frames += pack_header(WINDOW_UPDATE, FIN, stream.id, 0)
 
     def enqueue(self, stream: Stream) -> None:
         """Give a stream its turn, unless it stands in line already or must be silent for now."""
@@ -129,13 +134,13 @@ class Outbox:
         while ready and size < limit:
             stream = ready.popleft()
             stream.queued = False
-            if stream.sending is not Half.ENDED:
+            if stream.sending is not ENDED:
                 size += self._put_frame(stream, chunks)
         return chunks
 
     def _put_frame(self, stream: Stream, chunks: list[bytes | memoryview]) -> int:
         """Append the next frame of a stream, and the FIN behind its last; give the size."""
-        flags = 0 if stream.handshake is Handshake.ESTABLISHED else self._take_flags(stream, chunks)
+        flags = 0 if stream.handshake is ESTABLISHED else self._take_flags(stream, chunks)
         length = 0
         if stream.pending_size and stream.send_window:
             position = len(chunks)
@@ -148,7 +153,7 @@ class Outbox:
             if stream.pending_size <= stream.notify_at:
                 stream.notify_at = -1
                 self._drained(stream)
-        if stream.sending is Half.ENDING and not stream.pending_size:
+        if stream.sending is ENDING and not stream.pending_size:
             # Never on a frame with payload: hashicorp/yamux ends the stream before it stores the payload, so that a
             # reader that looks in between misses the payload.
             flags |= FIN
@@ -159,21 +164,21 @@ class Outbox:
 
     def _take_flags(self, stream: Stream, chunks: list[bytes | memoryview]) -> int:
         """Move the handshake on for the next frame of a stream; a larger window is announced with it."""
-        if stream.handshake is Handshake.SYN_OWED:
-            stream.handshake = Handshake.SYN_SENT
+        if stream.handshake is SYN_OWED:
+            stream.handshake = SYN_SENT
             flags = SYN
-        elif stream.handshake is Handshake.ACK_OWED:
+        elif stream.handshake is ACK_OWED:
             flags = ACK
             self._acknowledged(stream)
         else:
             return 0
-        if stream.window == INITIAL_WINDOW or stream.receiving is Half.ENDED:
+        if stream.window == INITIAL_WINDOW or stream.receiving is ENDED:
             return flags
         chunks.append(_pack_credit(stream, flags))
         return 0
 
     def _acknowledged(self, stream: Stream) -> None:
-        stream.handshake = Handshake.ESTABLISHED
+        stream.handshake = ESTABLISHED
         del self._acks[stream]
 
 

@@ -17,7 +17,6 @@ __all__ = ["Output"]
 
 BATCH: Final = 128 * 1024
 HIGH_WATER: Final = 64 * 1024
-MAX_OWED: Final = 64
 OWED_DELAY: Final = 0.005
 
 
@@ -60,19 +59,19 @@ class Output:
             self.coming = True
             self._loop.call_soon(self._run)
 
-    def now(self) -> None:
-        """Put out as long as the connection takes it; then tell what that has changed."""
-        session = self._session
-        if session.owes >= MAX_OWED:
-            session.send_owed()
+    def now(self) -> bool:
+        """Put out as long as the connection takes it; then tell what that has changed. Says whether anything was."""
+        session, wrote = self._session, False
         while not self.blocked and not self._closed:
             chunks = session.data_to_send(BATCH)
             if not chunks:
                 break
             self._transport.write(b"".join(chunks) if len(chunks) > 1 else chunks[0])
+            wrote = True
         self._written()
-        if session.owes and self._owed_timer is None and not self.blocked and not self._closed:
+        if self._owed_timer is None and session.owes and not self.blocked and not self._closed:
             self._owed_timer = self._loop.call_later(OWED_DELAY, self._pay)
+        return wrote
 
     def close(self, *, flush: bool) -> None:
         """Put out nothing any more.

@@ -11,7 +11,7 @@ from .config import Config
 from .deadlines import Deadlines
 from .output import Output
 from .session import Session
-from .state import Half, Stream
+from .state import ENDED, Stream
 
 if TYPE_CHECKING:
     from .mux import Mux
@@ -105,7 +105,7 @@ class Port:
         A few stragglers do no harm. A peer that goes on for half a window is writing in earnest what nobody will read:
         it is told so by a reset, once all that we have written is out.
         """
-        if stream.sending is not Half.ENDED:
+        if stream.sending is not ENDED:
             self._session.consume(stream, size)
         else:
             stream.consumed += size

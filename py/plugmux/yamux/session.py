@@ -10,7 +10,7 @@ the header, before a byte of payload is taken.
 frames; then, round robin over the streams that have something to send and window to send it in, one frame of 64 KiB at
 most each. SYN and ACK ride on a stream's first frame, whether that has payload or not; FIN goes right behind the last
 payload. What nobody waits for (a lone ACK, or the FIN that answers a FIN) is put off until there is another
-frame, or `send_owed` is called.
+frame, or too many of them, or `send_owed` is called.
 
 *Windows.* The peer may send a stream's `receive_window`. It is filled up again when half of it has been consumed, that
 is reported by `consume`, never on arrival. `WindowGrowth` decides what it is filled up to.
@@ -61,15 +61,15 @@ from .ids import PeerIds
 from .outbox import MAX_FRAME, Outbox
 from .pings import Pings
 from .reader import FrameReader, Violation
-from .state import Half, Handshake, Stream
+from .state import ACK_OWED, ENDED, ENDING, ESTABLISHED, HELD, OPEN, SYN_OWED, SYN_RECEIVED, SYN_SENT, Stream
 from .window import WindowGrowth
 
 __all__ = ["Session"]
 
 MAX_UNREAD_CONTROL: Final = 1024 * 1024
 
-_PLACED: Final = (Handshake.SYN_OWED, Handshake.SYN_SENT)
-_SILENT: Final = (Handshake.HELD, Handshake.SYN_OWED, Handshake.SYN_RECEIVED)
+_PLACED: Final = (SYN_OWED, SYN_SENT)
+_SILENT: Final = (HELD, SYN_OWED, SYN_RECEIVED)
 
 
 class Session:
@@ -124,7 +124,7 @@ class Session:
             raise SessionClosed("cannot open a stream: the peer has said go-away; connect again")
         if self._next_id > MAX_STREAM_ID:
             raise SessionClosed("cannot open a stream: the session has used up its stream ids; connect again")
-        stream = Stream(self._next_id, Handshake.SYN_OWED, self.now)
+        stream = Stream(self._next_id, SYN_OWED, self.now)
         self._next_id += 2
         self.streams[stream.id] = stream
         self._backlog.enter(stream)
@@ -134,12 +134,12 @@ class Session:
 
     def accept(self, stream: Stream) -> None:
         """Accept a stream that the peer opened; the ACK rides on the next frame, or goes with `send_owed`."""
-        if stream.handshake is not Handshake.SYN_RECEIVED or stream.ended:
+        if stream.handshake is not SYN_RECEIVED or stream.ended:
             return
         self._unaccepted -= 1
         self._outbox.owe_ack(stream)
         self._growth.begin(stream)
-        if stream.pending or stream.sending is Half.ENDING:
+        if stream.pending or stream.sending is ENDING:
             self._outbox.enqueue(stream)
 
     def send(self, stream: Stream, data: bytes) -> None:
@@ -148,7 +148,7 @@ class Session:
         Raises:
             StreamClosed: this side has ended its half of the stream.
         """
-        if stream.sending is not Half.OPEN:
+        if stream.sending is not OPEN:
             raise StreamClosed(f"cannot write on stream {stream.id}: this end has closed it")
         stream.queue(data)
         if not stream.queued:
@@ -156,10 +156,10 @@ class Session:
 
     def end(self, stream: Stream) -> None:
         """End our half of a stream: FIN follows the last byte that was queued. Ending twice is harmless."""
-        if stream.sending is not Half.OPEN:
+        if stream.sending is not OPEN:
             return
-        stream.sending = Half.ENDING
-        answered = stream.receiving is Half.ENDED and stream.handshake is Handshake.ESTABLISHED
+        stream.sending = ENDING
+        answered = stream.receiving is ENDED and stream.handshake is ESTABLISHED
         if answered and not stream.pending_size:
             self._outbox.owe_fin(stream)
             self._finished(stream)
@@ -170,14 +170,14 @@ class Session:
         """End both halves of a stream at once and drop what is queued. Resetting an ended stream is harmless."""
         if stream.ended:
             return
-        if stream.handshake not in (Handshake.HELD, Handshake.SYN_OWED):
+        if stream.handshake not in (HELD, SYN_OWED):
             self._outbox.reset(stream.id)
         self._forget(stream)
 
     def consume(self, stream: Stream, size: int) -> None:
         """Report that the reader has taken `size` bytes, for which the peer is credited once it is worth a frame."""
         stream.consumed += size
-        if stream.consumed * 2 >= stream.window and stream.receiving is Half.OPEN:
+        if stream.consumed * 2 >= stream.window and stream.receiving is OPEN:
             self._credit(stream)
 
     @property
@@ -252,7 +252,7 @@ class Session:
 
     def _receive_payload(self, data: memoryview, last: bool) -> None:
         stream = self._payload_stream
-        if stream is None or stream.receiving is Half.ENDED:
+        if stream is None or stream.receiving is ENDED:
             return
         self._events.append(DataReceived(stream, bytes(data)))
         if last and self._payload_ends:
@@ -286,7 +286,7 @@ class Session:
             error = StreamReset(f"stream {stream_id} was reset by the peer")
             self._events.append(StreamWasReset(stream, error))
             self._forget(stream)
-        elif stream.receiving is Half.ENDED and (kind == DATA or flags & FIN):
+        elif stream.receiving is ENDED and (kind == DATA or flags & FIN):
             error = StreamReset(f"{describe(kind, flags, stream_id, length)}: it follows the FIN of the stream")
             self._events.append(StreamWasReset(stream, error))
             self.reset(stream)
@@ -318,15 +318,15 @@ class Session:
         if self.local_go_away or full:
             self._outbox.reset(stream_id)
             return None
-        stream = self.streams[stream_id] = Stream(stream_id, Handshake.SYN_RECEIVED, self.now)
+        stream = self.streams[stream_id] = Stream(stream_id, SYN_RECEIVED, self.now)
         self._unaccepted += 1
         self._peer_streams += 1
         self._events.append(StreamOpened(stream))
         return stream
 
     def _receive_ack(self, stream: Stream) -> None:
-        if stream.handshake is Handshake.SYN_SENT:
-            stream.handshake = Handshake.ESTABLISHED
+        if stream.handshake is SYN_SENT:
+            stream.handshake = ESTABLISHED
             self._leave_backlog()
             self._events.append(StreamAcknowledged(stream))
 
@@ -340,9 +340,9 @@ class Session:
             self._outbox.enqueue(stream)
 
     def _receive_fin(self, stream: Stream) -> None:
-        stream.receiving = Half.ENDED
+        stream.receiving = ENDED
         self._events.append(StreamEnded(stream))
-        if stream.sending is Half.ENDED:
+        if stream.sending is ENDED:
             self._forget(stream)
 
     def _receive_ping(self, flags: int, value: int) -> None:
@@ -404,15 +404,15 @@ class Session:
     # The life of a stream.
 
     def _finished(self, stream: Stream) -> None:
-        stream.sending = Half.ENDED
+        stream.sending = ENDED
         self._events.append(StreamFinished(stream))
-        if stream.receiving is Half.ENDED:
+        if stream.receiving is ENDED:
             self._forget(stream)
 
     def _forget(self, stream: Stream) -> None:
         """End what is left of a stream and take back all that it held."""
         del self.streams[stream.id]
-        stream.sending = stream.receiving = Half.ENDED
+        stream.sending = stream.receiving = ENDED
         stream.pending = None
         stream.pending_size = 0
         self._growth.end(stream)
@@ -420,11 +420,11 @@ class Session:
             self._peer_streams -= 1
         if stream.handshake in _PLACED:
             self._leave_backlog()
-        elif stream.handshake is Handshake.SYN_RECEIVED:
+        elif stream.handshake is SYN_RECEIVED:
             self._unaccepted -= 1
-        elif stream.handshake is Handshake.ACK_OWED:
+        elif stream.handshake is ACK_OWED:
             self._outbox.forget(stream)
-        stream.handshake = Handshake.ESTABLISHED
+        stream.handshake = ESTABLISHED
 
     def _leave_backlog(self) -> None:
         released = self._backlog.leave()

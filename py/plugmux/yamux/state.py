@@ -43,6 +43,11 @@ class Half(Enum):
     ENDED = auto()
 
 
+# By names of their own: Python 3.11 finds a member through its class anew each time, and a call asks for a hundred.
+HELD, SYN_OWED, SYN_SENT, SYN_RECEIVED, ACK_OWED, ESTABLISHED = Handshake
+OPEN, ENDING, ENDED = Half
+
+
 class Stream:
     """The state of one stream; only its session writes it.
 
@@ -81,8 +86,8 @@ class Stream:
         self.id = stream_id
         self.owner: Any = None
         self.handshake = handshake
-        self.sending = Half.OPEN
-        self.receiving = Half.OPEN
+        self.sending = OPEN
+        self.receiving = OPEN
         self.pending: deque[bytes | memoryview] | None = None
         self.pending_size = 0
         self.notify_at = -1
@@ -103,7 +108,7 @@ class Stream:
     @property
     def ended(self) -> bool:
         """Whether both halves are over, so that the session has forgotten the stream."""
-        return self.sending is Half.ENDED and self.receiving is Half.ENDED
+        return self.sending is ENDED and self.receiving is ENDED
 
     def __repr__(self) -> str:
         return (

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from ..errors import LinkError
 from .port import Port
-from .state import Half, Stream
+from .state import ENDED, OPEN, Stream
 
 __all__ = ["StreamTransport"]
 
@@ -28,6 +28,9 @@ class _State(Enum):
     OPEN = auto()
     CLOSING = auto()  # closed here; what was written is still going out
     LOST = auto()  # the protocol has been told `connection_lost`
+
+
+_WAITING, _OPEN, _CLOSING, _LOST = _State  # by names of their own, as in `state`
 
 
 class StreamTransport(asyncio.Transport):
@@ -49,7 +52,7 @@ class StreamTransport(asyncio.Transport):
     def __init__(self, port: Port, stream: Stream) -> None:
         self._port = port
         self.stream = stream
-        self._state = _State.WAITING
+        self._state = _WAITING
         self._protocol: asyncio.BaseProtocol | None = None
         self._receive: Callable[[bytes], None] | None = None
         self._reading = True
@@ -87,11 +90,11 @@ class StreamTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         """Whether nothing can be written any more."""
-        return self._state in (_State.CLOSING, _State.LOST)
+        return self._state in (_CLOSING, _LOST)
 
     def is_reading(self) -> bool:
         """Whether the protocol wants bytes."""
-        return self._reading and self._state is _State.OPEN
+        return self._reading and self._state is _OPEN
 
     def pause_reading(self) -> None:
         """Hold what comes, and give the peer no credit for it."""
@@ -104,7 +107,7 @@ class StreamTransport(asyncio.Transport):
         self._reading = True
         if self._inbox:
             self._port.call_soon(self._deliver)
-        elif self._state is _State.OPEN:
+        elif self._state is _OPEN:
             self._port.consume(self.stream, 0)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -115,10 +118,10 @@ class StreamTransport(asyncio.Transport):
         """
         if not isinstance(data, bytes):
             data = bytes(data)
-        if self._state is not _State.OPEN or not data:
+        if self._state is not _OPEN or not data:
             return
         stream = self.stream
-        if stream.sending is not Half.OPEN:
+        if stream.sending is not OPEN:
             raise RuntimeError(f"cannot write on stream {stream.id} after write_eof()")
         self._port.send(stream, data)
         if stream.pending_size > self._high and not self._waits:
@@ -135,17 +138,17 @@ class StreamTransport(asyncio.Transport):
 
     def write_eof(self) -> None:
         """End this half of the stream: FIN follows the last byte that was written."""
-        if self._state is _State.OPEN:
+        if self._state is _OPEN:
             self._port.end(self.stream)
 
     def close(self) -> None:
         """Put out what was written, then FIN, and read no more."""
-        if self._state is _State.OPEN:
-            self._state = _State.CLOSING
+        if self._state is _OPEN:
+            self._state = _CLOSING
             unread = sum(len(data) for data in self._inbox or () if data)
             self._inbox = None
             self._port.close(self.stream, unread)
-            if self.stream.sending is Half.ENDED:
+            if self.stream.sending is ENDED:
                 self._port.call_soon(self.lose, None)
 
     def abort(self) -> None:
@@ -177,14 +180,14 @@ class StreamTransport(asyncio.Transport):
         if not high >= low >= 0:
             raise ValueError(f"high ({high}) must be at least low ({low}), and low at least 0")
         self._high, self._low = high, low
-        if self._state is _State.OPEN and not self._waits and self.stream.pending_size > high:
+        if self._state is _OPEN and not self._waits and self.stream.pending_size > high:
             self._pause_writing()
 
     # What the mux tells. The protocol's own errors end its stream, and nothing else.
 
     def start(self, protocol: asyncio.BaseProtocol) -> None:
         """Give the stream its protocol, which is told `connection_made` and what has come meanwhile."""
-        self._state = _State.OPEN
+        self._state = _OPEN
         self.set_protocol(protocol)
         protocol.connection_made(self)
         if self._inbox and self._reading:
@@ -192,7 +195,7 @@ class StreamTransport(asyncio.Transport):
 
     def data_received(self, data: bytes) -> None:
         """Deliver bytes, or hold them."""
-        if self._reading and self._inbox is None and self._state is _State.OPEN:
+        if self._reading and self._inbox is None and self._state is _OPEN:
             try:
                 self._receive(data)  # type: ignore[misc]
             except Exception as error:
@@ -211,7 +214,7 @@ class StreamTransport(asyncio.Transport):
 
     def drained(self) -> None:
         """Let the protocol write again."""
-        if self._waits and self._state is not _State.LOST:
+        if self._waits and self._state is not _LOST:
             self._waits = False
             try:
                 self._protocol.resume_writing()  # type: ignore[union-attr]
@@ -220,7 +223,7 @@ class StreamTransport(asyncio.Transport):
 
     def finished(self) -> None:
         """Let go of the protocol, if it has closed the stream and all is put out."""
-        if self._state is _State.CLOSING:
+        if self._state is _CLOSING:
             self.lose(None)
 
     def cut(self, error: LinkError) -> None:
@@ -231,9 +234,9 @@ class StreamTransport(asyncio.Transport):
 
     def lose(self, error: Exception | None) -> None:
         """Tell the protocol, once, that the stream is over."""
-        if self._state is _State.LOST:
+        if self._state is _LOST:
             return
-        self._state = _State.LOST
+        self._state = _LOST
         self._inbox = None
         protocol, self._protocol, self._receive = self._protocol, None, None
         self.stream.owner = None
@@ -257,7 +260,7 @@ class StreamTransport(asyncio.Transport):
             last += data  # in one piece: a window of tiny frames must not take more than a window of memory
 
     def _deliver(self) -> None:
-        while self._inbox and self._reading and self._state is _State.OPEN:
+        while self._inbox and self._reading and self._state is _OPEN:
             item = self._inbox.popleft()
             if item is None:
                 self._tell_eof()
@@ -299,8 +302,8 @@ class StreamTransport(asyncio.Transport):
         self._break_off(error)
 
     def _break_off(self, error: Exception | None) -> None:
-        if self._state is not _State.LOST:
-            self._state = _State.CLOSING
+        if self._state is not _LOST:
+            self._state = _CLOSING
             self._inbox = None
             self._port.reset(self.stream)
             self._port.call_soon(self.lose, error)

@@ -12,15 +12,16 @@ __all__ = ["Waiters", "fail"]
 
 
 class Waiters:
-    """A queue of coroutines; truth means that somebody stands in it."""
+    """A queue of coroutines.
 
-    __slots__ = ("_queue",)
+    Attributes:
+        queue: those who wait.
+    """
+
+    __slots__ = ("queue",)
 
     def __init__(self) -> None:
-        self._queue: deque[asyncio.Future[None]] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._queue)
+        self.queue: deque[asyncio.Future[None]] = deque()
 
     async def wait(self) -> None:
         """Wait for `wake` or `fail`.
@@ -28,7 +29,7 @@ class Waiters:
         When a cancelled wait had been woken already, the next in the queue is woken for it.
         """
         waiter = asyncio.get_running_loop().create_future()
-        self._queue.append(waiter)
+        self.queue.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
@@ -42,16 +43,16 @@ class Waiters:
         Args:
             count: how many; all by default.
         """
-        while self._queue and count != 0:
-            waiter = self._queue.popleft()
+        while self.queue and count != 0:
+            waiter = self.queue.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 count = None if count is None else count - 1
 
     def fail(self, error: LinkError) -> None:
         """Raise `SessionClosed` in all of them."""
-        while self._queue:
-            fail(self._queue.popleft(), error)
+        while self.queue:
+            fail(self.queue.popleft(), error)
 
 
 def fail(waiter: asyncio.Future[Any], error: LinkError) -> None:
