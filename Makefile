@@ -75,7 +75,7 @@ wheel: $(BIN)/.ready ## build the wheel, and run it in an environment that has n
 	cd build/empty && bin/plugmux --version && bin/plugmux get python/greeting --plugin "bin/python $(CURDIR)/examples/python-plugin/python-plugin"
 
 clean: ## remove everything that make has made
-	rm -rf .venv .venv-bench .tox bin build node_modules ts/dist examples/ts-plugin/dist
+	rm -rf .venv .venv-bench .tox bin build node_modules ts/dist examples/*/dist
 
 # -- what the targets above need -------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ export interface Host {
   lend(object: Lent): string;
   /** Takes an object back, and waits for its clean-up. Calls in flight go on to their end. */
   withdraw(reference: string): Promise<void>;
-  /** The object that the runtime has lent under a reference; a `ConnectError` when it is no reference. */
+  /** The object that the runtime has lent; calls are "not found" when it is not, or not any more. */
   at(reference: string): Remote;
   /** The configuration that the runtime gave at registration, as a JSON object; empty when there is none. */
   readonly configurationJson: string;

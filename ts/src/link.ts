@@ -87,11 +87,7 @@ export class Link {
     return this.#lent.size;
   }
 
-  /**
-   * The object that the peer has lent under a reference.
-   *
-   * @throws ConnectError with the code "invalid argument" when it is no reference.
-   */
+  /** The object that the peer has lent; calls are "not found" when it is not, or not any more. */
   at(reference: string): Remote {
     return new Remote(reference, this.#open);
   }

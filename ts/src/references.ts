@@ -91,12 +91,9 @@ export function serveReferences(router: ConnectRouter): void {
   });
 }
 
-/** The path beneath which an object of the peer's is served. */
+/** The path of an object of the peer's. What is no reference is not known either, and must not lead elsewhere. */
 export function pathOf(reference: string): string {
-  if (!REFERENCE.test(reference)) {
-    throw new ConnectError("this is not a reference: one has 32 hexadecimal digits", Code.InvalidArgument);
-  }
-  return PREFIX + reference;
+  return PREFIX + (REFERENCE.test(reference) ? reference : "none");
 }
 
 export function isReferring({ url = "" }: IncomingMessage): boolean {

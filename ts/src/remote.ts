@@ -23,7 +23,6 @@ export class Remote {
   /**
    * @param reference what stood in the peer's message.
    * @param open opens a stream to the peer.
-   * @throws ConnectError with the code "invalid argument" when it is no reference.
    */
   constructor(reference: string, open: () => Duplex) {
     this.transport = createTransport(open, pathOf(reference));

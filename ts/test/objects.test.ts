@@ -214,11 +214,15 @@ describe("a reference that is not known", () => {
     await near.close();
   });
 
-  test("is told from what is no reference at all, with which nothing is called", () => {
-    const [, far] = pair();
-    for (const reference of ["", "..", NOWHERE.slice(1), `${NOWHERE}/..`, "A".repeat(32)]) {
-      assert.throws(() => far.at(reference), { code: Code.InvalidArgument });
+  test("leads nowhere else, whatever it is made of", async () => {
+    const [near, far] = pair({ routes: (router) => new Judge().routes(router) });
+    const reference = near.lend(new Judge());
+    for (const odd of ["", ".", "..", "%2e%2e", `${reference}/..`, `${reference}?`, ` ${reference}`]) {
+      await assert.rejects(decide(far.at(odd)), { code: Code.NotFound, message: UNKNOWN });
+      await far.at(odd).release();
     }
+    assert.equal(near.lent, 1);
+    await near.close();
   });
 });
 
