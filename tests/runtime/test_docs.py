@@ -66,3 +66,16 @@ async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeyp
         },
     )
     assert names.get("chosen", 2) == 2  # of docs/versions.md
+
+
+@pytest.mark.parametrize("page", ["docs/instances.md", "docs/callbacks.md"])
+async def test_every_example_with_objects_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regions, callbacks = examples("docs/instances.md"), examples("docs/callbacks.md")
+    script(tmp_path, "cloud", f"{regions[0]}\n{regions[1]}\nplugin.run()\n")
+    script(tmp_path, "storage", f"{callbacks[0]}\nplugin.run()\n")
+    script(tmp_path, "opener", f"{callbacks[0]}\n{callbacks[2]}\nplugin.run()\n")
+    monkeypatch.chdir(tmp_path)
+    await run_examples(page)
+    assert capsys.readouterr().out == {"docs/instances.md": "frankfurt/a\n"}.get(page, "100 %\nb'hello'\n")

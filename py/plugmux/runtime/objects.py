@@ -131,6 +131,7 @@ class Pinned:
 
     async def fetch(self, request: Request, limit: int) -> Complete:
         """Send a request and return the whole response."""
+        self._check()
         self._plugin.in_flight += 1
         try:
             return await self._link.transport.fetch(request, limit)
@@ -141,6 +142,7 @@ class Pinned:
 
     async def send(self, request: Request) -> Incoming:
         """Send a request and return the response as it arrives."""
+        self._check()
         self._plugin.in_flight += 1
         try:
             return Routed(await self._link.transport.send(request), self._plugin, self._link)
@@ -149,3 +151,11 @@ class Pinned:
             if not isinstance(error, ExchangeError | LinkError):
                 raise
             raise await self._plugin.explain(self._link, error) from error
+
+    def _check(self) -> None:
+        if self._link.closed:
+            raise ExchangeError(
+                f"the process of plugin {self._plugin.name!r} that had this object has ended, and the object with it: "
+                "ask for another",
+                sent=False,
+            )

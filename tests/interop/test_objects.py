@@ -1,0 +1,189 @@
+"""Instances and lent objects of plugins in each language: one process, many regions, and callbacks both ways."""
+
+from __future__ import annotations
+
+import gc
+import os
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cloud.v1.cloud_connect import FileClient, ProgressService, StorageClient
+from cloud.v1.cloud_pb2 import (
+    CopyRequest,
+    OpenRequest,
+    ReadRequest,
+    ReportRequest,
+    ReportResponse,
+    UploadRequest,
+)
+
+from plugmux import BadConfiguration, HostedPlugin, Launch, Remote, Runtime
+from plugmux.connect import Code, Context, RpcError
+from support.cloud import cloud_command
+from support.tools import LANGUAGES
+
+pytestmark = pytest.mark.timeout(300)
+
+NOT_KNOWN = "the reference is not known on this link: it has been released, or is of another link"
+
+
+class Progress(ProgressService):
+    def __init__(self) -> None:
+        self.reports: list[int] = []
+
+    async def report(self, request: ReportRequest, context: Context) -> ReportResponse:
+        self.reports.append(request.percent)
+        return ReportResponse()
+
+
+def launch(language: str) -> Launch:
+    return Launch(cloud_command(language), name=language, timeout=60)
+
+
+@asynccontextmanager
+async def region(runtime: Runtime, language: str, name: str = "eu", **more: Any) -> AsyncIterator[Remote]:
+    async with await runtime.open_instance(language, {"region": name, **more}, timeout=60) as opened:
+        yield opened
+
+
+async def fails(call: Any, code: Code, told: str) -> None:
+    with pytest.raises(RpcError) as caught:
+        await call
+    assert caught.value.code is code
+    assert told in caught.value.message
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_two_regions_live_in_one_process_and_know_nothing_of_each_other(language: str) -> None:
+    async with (
+        Runtime([launch(language)]) as runtime,
+        region(runtime, language, "eu", quota=10) as eu,
+        region(runtime, language, "us") as us,
+    ):
+        frankfurt, ohio = eu.client(StorageClient), us.client(StorageClient)
+        assert (await frankfurt.upload(UploadRequest(name="a", content=b"12345"))).address == "eu/a"
+        assert (await ohio.upload(UploadRequest(name="b", content=b"1234567890ab"))).address == "us/b"
+        await fails(frankfurt.open(OpenRequest(name="b")), Code.NOT_FOUND, "")
+        await fails(frankfurt.upload(UploadRequest(name="c", content=b"123456")), Code.RESOURCE_EXHAUSTED, "10")
+        await eu.release()
+        await fails(frankfurt.open(OpenRequest(name="a")), Code.NOT_FOUND, NOT_KNOWN)
+        assert (await ohio.upload(UploadRequest(name="c"))).address == "us/c"
+        assert len(runtime.plugins()) == 1
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({}, "of an instance of plugin '{}' is bad at /: it needs 'region'"),
+    ({"region": 1}, "of an instance of plugin '{}' is bad at /region: it must be of the type string"),
+    ({"region": "eu", "quotum": 1}, "of an instance of plugin '{}' is bad at /quotum: the key is not known"),
+]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_bad_configuration_opens_nothing_and_hurts_nobody(language: str) -> None:
+    async with Runtime([launch(language)]) as runtime, region(runtime, language) as eu:
+        for configuration, told in BAD:
+            with pytest.raises(BadConfiguration, match=told.format(language)):
+                await runtime.open_instance(language, configuration)
+        with pytest.raises(BadConfiguration, match="region"):
+            await runtime.open_instance(language, {"region": ""})
+        assert (await eu.client(StorageClient).upload(UploadRequest(name="a"))).address == "eu/a"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_plugin_calls_back_by_a_reference_in_the_request(language: str) -> None:
+    progress = Progress()
+    async with Runtime([launch(language)]) as runtime, region(runtime, language) as eu:
+        storage = eu.client(StorageClient)
+        async with runtime.lend(progress, to=language) as reference:
+            await storage.upload(UploadRequest(name="a", progress=reference))
+        assert progress.reports == [0, 50, 100]
+        await fails(storage.upload(UploadRequest(name="a", progress=reference)), Code.NOT_FOUND, NOT_KNOWN)
+        assert progress.reports == [0, 50, 100]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_host_borrows_an_object_of_a_plugins(language: str) -> None:
+    async with Runtime([launch(language)]) as runtime, region(runtime, language) as eu:
+        await eu.client(StorageClient).upload(UploadRequest(name="a", content=b"text"))
+        async with eu.borrow((await eu.client(StorageClient).open(OpenRequest(name="a"))).file) as file:
+            assert (await file.client(FileClient).read(ReadRequest())).content == b"text"
+        await fails(file.client(FileClient).read(ReadRequest()), Code.NOT_FOUND, NOT_KNOWN)
+        await file.release()
+        unknown = runtime.borrow("0" * 32, of=language)
+        await fails(unknown.client(FileClient).read(ReadRequest()), Code.NOT_FOUND, NOT_KNOWN)
+
+
+@pytest.mark.parametrize("target", LANGUAGES)
+@pytest.mark.parametrize("source", LANGUAGES)
+async def test_a_plugin_calls_an_object_of_another_plugins_through_the_host(source: str, target: str) -> None:
+    launches = [launch(language) for language in {source, target}]
+    async with (
+        Runtime(launches) as runtime,
+        region(runtime, source, "near") as near,
+        region(runtime, target, "far") as far,
+    ):
+        await near.client(StorageClient).upload(UploadRequest(name="a", content=b"text" * 10_000))
+        async with runtime.lend(far, to=source) as reference:
+            copied = await near.client(StorageClient).copy(CopyRequest(name="a", to=reference))
+        assert copied.address == "far/a"
+        async with far.borrow((await far.client(StorageClient).open(OpenRequest(name="a"))).file) as file:
+            assert (await file.client(FileClient).read(ReadRequest())).content == b"text" * 10_000
+        gone = near.client(StorageClient).copy(CopyRequest(name="a", to=reference))
+        await fails(gone, Code.NOT_FOUND, NOT_KNOWN)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_an_instance_ends_with_its_process_and_says_so(language: str) -> None:
+    async with Runtime([launch(language)]) as runtime, region(runtime, language) as eu:
+        await runtime.restart(language)
+        await fails(eu.client(StorageClient).upload(UploadRequest(name="a")), Code.UNAVAILABLE, f"plugin {language!r}")
+        async with region(runtime, language) as again:
+            assert (await again.client(StorageClient).upload(UploadRequest(name="a"))).address == "eu/a"
+
+
+COUNT = 1000
+CONTENT = bytes(32 * 1024)
+SLACK = COUNT * len(CONTENT) // 2
+"""What the memory of a process may sway by: half of what would be left if every instance's file were."""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_1000_instances_and_1000_references_leave_no_memory_behind(language: str) -> None:
+    async with Runtime([launch(language)]) as runtime:
+        plugin = runtime.plugin(language)
+        await _use_and_release(runtime, language)
+        resident = _resident(plugin)
+        tracemalloc.start()
+        try:
+            await _use_and_release(runtime, language)
+            gc.collect()
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert _resident(plugin) - resident < SLACK
+        assert held < 512 * 1024
+        assert plugin.link is not None
+        assert len(plugin.link.references) == 0
+
+
+async def _use_and_release(runtime: Runtime, language: str) -> None:
+    """Open instances, let each call back by a reference of its own, and release them all."""
+    progress = Progress()
+    opened = [await runtime.open_instance(language, {"region": "eu"}, timeout=60) for _ in range(COUNT)]
+    for instance in opened:
+        async with runtime.lend(progress, to=language) as reference:
+            await instance.client(StorageClient).upload(
+                UploadRequest(name="a", content=CONTENT, progress=reference), timeout=60
+            )
+    assert progress.reports == [0, 50, 100] * COUNT
+    for instance in opened:
+        await instance.release()
+
+
+def _resident(plugin: HostedPlugin) -> int:
+    pages = Path(f"/proc/{plugin.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
