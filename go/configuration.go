@@ -55,14 +55,9 @@ func (s *Settings[T]) Servable() Servable {
 }
 
 func (s *Settings[T]) take(text string, onChange func(T) error) error {
-	value := s.Default
-	if text == "" {
-		text = "{}"
-	}
-	decoder := json.NewDecoder(bytes.NewBufferString(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&value); err != nil {
-		return fmt.Errorf("the configuration cannot be used: %w", err)
+	value, err := decode(text, s.Default)
+	if err != nil {
+		return err
 	}
 	if onChange != nil {
 		if err := onChange(value); err != nil {
@@ -71,6 +66,19 @@ func (s *Settings[T]) take(text string, onChange func(T) error) error {
 	}
 	s.current.Store(&value)
 	return nil
+}
+
+// decode reads a configuration: JSON, of which none counts as {}.
+func decode[T any](text string, value T) (T, error) {
+	if text == "" {
+		text = "{}"
+	}
+	decoder := json.NewDecoder(bytes.NewBufferString(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&value); err != nil {
+		return value, fmt.Errorf("the configuration cannot be used: %w", err)
+	}
+	return value, nil
 }
 
 // configurationService takes changes of the configuration while the plugin runs.

@@ -42,14 +42,15 @@ const closeTimeout = 2 * time.Second
 
 // link is one connection to a runtime: a yamux session, and an HTTP server and an HTTP client on its streams.
 type link struct {
-	session   *yamux.Session
-	server    *http.Server
-	transport *http.Transport
-	gate      gate
-	served    chan error
-	left      chan struct{}   // closed when the plugin's stay is over, and the link about to be closed
-	ctx       context.Context // of everything that is served on the link
-	cancel    context.CancelFunc
+	session    *yamux.Session
+	server     *http.Server
+	transport  *http.Transport
+	references references
+	gate       gate
+	served     chan error
+	left       chan struct{}   // closed when the plugin's stay is over, and the link about to be closed
+	ctx        context.Context // of everything that is served on the link
+	cancel     context.CancelFunc
 }
 
 // newLink serves a handler on a connection, which then belongs to the link. Of the context it takes the values only:
@@ -118,6 +119,7 @@ func (l *link) close() {
 	if err := l.server.Shutdown(handlers); errors.Is(err, context.DeadlineExceeded) {
 		slog.Warn("handlers have not ended with their link")
 	}
+	l.references.close()
 }
 
 type linkKey struct{}

@@ -116,6 +116,8 @@ func newPlugin(config Config, servables []Servable) *plugin {
 	site := newSite(p.announcement, servables)
 	site.mux.Handle(pluginsv1connect.NewPluginServiceHandler(shutdownService{p}))
 	site.mux.Handle(plugmuxv1connect.NewDiagnosticsServiceHandler(diagnosticsService{}))
+	site.mux.Handle(plugmuxv1connect.NewReferenceServiceHandler(referenceService{}))
+	site.mux.HandleFunc(referencePrefix+"{reference}/", serveLent)
 	site.serveHealth(config.Health)
 	p.handler = site
 	p.configure = site.configure

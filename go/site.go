@@ -9,8 +9,8 @@ import (
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
 )
 
-// Servable is something that a plugin serves. [Service], [Secrets], [AccessControl], [RawStream] and [Handler] make
-// them. Two that claim the same path make [Run] panic, as in [http.ServeMux].
+// Servable is something that a plugin serves. [Service], [Secrets], [AccessControl], [RawStream], [Handler] and
+// others make them. Two that claim the same path make [Run] panic, as in [http.ServeMux].
 type Servable func(*site)
 
 // site is all that a plugin serves, and how it is announced.
@@ -19,6 +19,7 @@ type site struct {
 	streams      map[string]StreamHandler
 	announcement *pluginsv1.RegisterPluginRequest
 	configure    func(string) error // takes the configuration that comes with the registration
+	cleanUp      []func()           // behind an object that is lent
 }
 
 func newSite(announcement *pluginsv1.RegisterPluginRequest, servables []Servable) *site {
