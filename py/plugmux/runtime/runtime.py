@@ -14,24 +14,21 @@ from ..exchange import ASGIApp
 from ..http import Server
 from ..link import Peer
 from ..references import Loan
-from ..registration import RegistrationRefused
 from ..remote import Remote
 from ..servable import Servable
 from ..site import StreamHandler
 from ..version import VERSION
-from .arriving import InProcessPlugin, SelfStartedPlugin
+from .arriving import SelfStartedPlugin
 from .breaker import BreakerPolicy
 from .broadcast import Broadcast
-from .byhand import by_hand, patient
-from .configurations import Configurable, Configurations, reconfigure
-from .discovery import Found
-from .error import PluginCause, PluginError
+from .byhand import by_hand
+from .configurations import Configurable, Configurations
 from .events import Event, event_of
+from .fleet import DRAIN_TIME, Fleet
 from .front import Front
 from .health import HealthPolicy
 from .hosted import HostedPlugin
-from .installed import Installed, watch
-from .launched import LaunchedPlugin
+from .installed import Installed
 from .listener import Listener
 from .logs import LogBook, LogEntry
 from .management import Management, Version
@@ -39,11 +36,10 @@ from .objects import borrow, lend, open_instance
 from .observation import Observation
 from .reception import Reception
 from .registry import Registry
-from .replace import replace
 from .requirement import Requirement
 from .retry import RetryPolicy
 from .router import Router
-from .source import Launch, PluginSource, as_launch, as_source
+from .source import PluginSource, as_source
 from .state import State
 
 if TYPE_CHECKING:
@@ -53,7 +49,6 @@ if TYPE_CHECKING:
 __all__ = ["Runtime"]
 
 REGISTRATION_TIMEOUT = 5.0
-DRAIN_TIME = 30.0
 OPEN_TIME = 10.0
 
 AnyClient = TypeVar("AnyClient")
@@ -153,9 +148,16 @@ class Runtime:
             health,
             Configurations(configuration),
         )
-        self._starts = asyncio.Semaphore(parallel_starts or 2 * (os.cpu_count() or 1))
-        self._breaker = breaker
         self._registry = Registry(replicated)
+        self._fleet = Fleet(
+            self._registry,
+            self._reception,
+            self._installed,
+            registration_timeout,
+            parallel_starts or 2 * (os.cpu_count() or 1),
+            breaker,
+            self._changed,
+        )
         self._events: Broadcast[Event] = Broadcast()
         self.transport = Router(self._registry, retry, retry_methods)
         self._front = Front(self.transport, self._hijacked)
@@ -188,36 +190,13 @@ class Runtime:
                 await listener.start()
             async with asyncio.TaskGroup() as group:
                 for source in sources:
-                    group.create_task(self._begin(source))
+                    group.create_task(self._fleet.begin(source))
         except* (ConfigError, BaseException) as errors:
             await self.close()
             raise _single(errors) from None
         if self._watch:
-            self._watching = asyncio.create_task(self._follow(found), name="plugmux: plugin directories")
-
-    async def _follow(self, found: Iterable[Found]) -> None:
-        await watch(
-            self._installed,
-            found,
-            self._watch,
-            add=self._begin_launch,
-            replace=lambda launch: self.replace(launch.name, launch),
-            remove=self._remove,
-        )
-
-    async def _remove(self, name: str) -> None:
-        for plugin in self._launched(name):
-            await plugin.stop()
-            self._registry.remove(plugin)
-
-    async def _begin(self, source: Launch | Servable) -> None:
-        if isinstance(source, Launch):
-            await self._begin_launch(source)
-            return
-        try:
-            await self._begin_in_process(source)
-        except RegistrationRefused as error:
-            raise ConfigError(f"{type(source).__name__} cannot be a plugin: {error}") from error
+            following = self._fleet.follow(found, self._watch)
+            self._watching = asyncio.create_task(following, name="plugmux: plugin directories")
 
     async def launch(self, source: PluginSource, *, name: str | None = None) -> HostedPlugin:
         """Add one more plugin and wait until it runs.
@@ -230,48 +209,7 @@ class Runtime:
             PluginError: it did not start or register; it is not kept.
             ConfigError: the source is none, or the name is taken.
         """
-        prepared = self._prepared(source)
-        if not isinstance(prepared, Launch):
-            return await self._begin_in_process(prepared, name)
-        replicas = await self._begin_launch(prepared)
-        error = next((plugin.error for plugin in replicas if plugin.error is not None), None)
-        if error is not None:
-            for plugin in replicas:
-                await plugin.stop()
-                self._registry.remove(plugin)
-            raise error
-        return replicas[0]
-
-    def _prepared(self, source: PluginSource) -> Launch | Servable:
-        prepared = as_source(source)
-        return self._installed.find(prepared) if isinstance(prepared, Requirement) else prepared
-
-    async def _begin_launch(self, launch: Launch) -> list[LaunchedPlugin]:
-        if launch.name in self._registry:
-            raise ConfigError(f"there is a plugin named {launch.name!r} already: give this one another name")
-        replicas = self._replicas(launch)
-        for plugin in replicas:
-            self._registry.add(plugin)
-            plugin.start()
-        for plugin in replicas:
-            await plugin.started()
-        return replicas
-
-    def _replicas(self, launch: Launch) -> list[LaunchedPlugin]:
-        reception, starts = self._reception, self._starts
-        if launch.by_hand:
-            reception, starts = patient(reception), asyncio.Semaphore(launch.replicas)
-        return [
-            LaunchedPlugin(launch, reception, self._registration_timeout, starts, self._changed, self._breaker)
-            for _ in range(launch.replicas)
-        ]
-
-    async def _begin_in_process(self, servable: Servable, name: str | None = None) -> HostedPlugin:
-        plugin = InProcessPlugin(
-            servable, name or type(servable).__name__, "v0.0.0", self._reception, self._registry, self._changed
-        )
-        await plugin.start()
-        return plugin
+        return await self._fleet.launch(source, name)
 
     async def close(self) -> None:
         """End all plugins in parallel and stop listening. Harmless at any time, from any task, more than once."""
@@ -428,9 +366,7 @@ class Runtime:
         Raises:
             PluginError: there is no such plugin, or it was not launched by this runtime.
         """
-        async with asyncio.TaskGroup() as group:
-            for plugin in self._launched(name):
-                group.create_task(plugin.stop(State.DISABLED))
+        await self._fleet.disable(name)
 
     async def enable(self, name: str) -> None:
         """Start a plugin that has been disabled, or that has stopped; harmless where it runs.
@@ -438,13 +374,7 @@ class Runtime:
         Raises:
             PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
         """
-        replicas = self._launched(name)
-        for plugin in replicas:
-            plugin.start()
-        for plugin in replicas:
-            await plugin.started()
-            if plugin.error is not None:
-                raise plugin.error
+        await self._fleet.enable(name)
 
     async def restart(self, name: str) -> None:
         """End a launched plugin and start it anew.
@@ -452,10 +382,7 @@ class Runtime:
         Raises:
             PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
         """
-        async with asyncio.TaskGroup() as group:
-            for plugin in self._launched(name):
-                group.create_task(plugin.stop())
-        await self.enable(name)
+        await self._fleet.restart(name)
 
     async def replace(
         self,
@@ -481,11 +408,7 @@ class Runtime:
                 failed, and the old one works on.
             ConfigError: the source is none, or the plugin is being replaced already.
         """
-        old = self._launched(name)
-        launch = old[0].launch if source is None else as_launch(self._prepared(source), name)
-        new = self._replicas(launch)
-        await replace(self._registry, old, new, drain_time=drain_time, same_services=same_services)
-        return new[0]
+        return await self._fleet.replace(name, source, drain_time=drain_time, same_services=same_services)
 
     async def configure(self, name: str, configuration: Configurable) -> None:
         """Change the configuration of a plugin; returns when the new one is in effect.
@@ -501,15 +424,7 @@ class Runtime:
             BadConfiguration: it is not what the plugin takes; the message names the path of the bad value.
             PluginError: there is no such plugin, or it did not take the configuration; it goes on with the old one.
         """
-        await reconfigure(
-            self._reception.configurations, self._registry.named(name), configuration, lambda: self.replace(name)
-        )
-
-    def _launched(self, name: str) -> list[LaunchedPlugin]:
-        launched = [plugin for plugin in self._registry.named(name) if isinstance(plugin, LaunchedPlugin)]
-        if not launched:
-            raise PluginError(name, PluginCause.UNKNOWN, "it was not launched by this runtime, which cannot switch it")
-        return launched
+        await self._fleet.configure(name, configuration)
 
     def _changed(self, plugin: HostedPlugin, before: State) -> None:
         if plugin.state is State.RUNNING:
