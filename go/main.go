@@ -66,6 +66,9 @@ func (p *plugin) serves() string {
 		served = append(served, "access control")
 	}
 	served = append(served, p.announcement.GetServices()...)
+	for _, service := range p.announcement.GetInstances().GetServices() {
+		served = append(served, service+" (instances)")
+	}
 	if len(served) == 0 {
 		return "no services"
 	}

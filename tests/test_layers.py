@@ -41,7 +41,7 @@ BELOW = {
     "plugin": BASE | {"connect", "services", "http", "yamux", "link", "site", "servable"},
     "runtime": BASE | LINKED | {"connect", "services", "http", "yamux", "semver", "schema"},
     "secrets": BASE | {"connect", "runtime", "plugin"},
-    "sync": BASE | {"connect", "runtime", "secrets"},
+    "sync": BASE | {"connect", "references", "remote", "runtime", "secrets", "servable"},
     "cli": BASE | {"http", "connect", "runtime", "secrets", "plugin"},
 }
 """What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +26,7 @@ from cloud.v1.cloud_pb2 import (
 from plugmux import BadConfiguration, HostedPlugin, Launch, Remote, Runtime
 from plugmux.connect import Code, Context, RpcError
 from support.cloud import cloud_command
-from support.tools import LANGUAGES
+from support.tools import LANGUAGES, ROOT
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -148,14 +150,15 @@ async def test_an_instance_ends_with_its_process_and_says_so(language: str) -> N
 COUNT = 1000
 CONTENT = bytes(32 * 1024)
 SLACK = COUNT * len(CONTENT) // 2
-"""What the memory of a process may sway by: half of what would be left if every instance's file were."""
+"""What the memory of a process may sway by, in bytes: half of what one round more would leave, if files were left."""
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_1000_instances_and_1000_references_leave_no_memory_behind(language: str) -> None:
     async with Runtime([launch(language)]) as runtime:
         plugin = runtime.plugin(language)
-        await _use_and_release(runtime, language)
+        for _ in range(2):
+            await _use_and_release(runtime, language)
         resident = _resident(plugin)
         tracemalloc.start()
         try:
@@ -164,10 +167,14 @@ async def test_1000_instances_and_1000_references_leave_no_memory_behind(languag
             held, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert _resident(plugin) - resident < SLACK
         assert held < 512 * 1024
         assert plugin.link is not None
         assert len(plugin.link.references) == 0
+        for _ in range(4):  # A collector of garbage takes its time; what leaks only ever grows.
+            if _resident(plugin) - resident < SLACK:
+                return
+            await _use_and_release(runtime, language)
+        assert _resident(plugin) - resident < SLACK
 
 
 async def _use_and_release(runtime: Runtime, language: str) -> None:
@@ -187,3 +194,24 @@ async def _use_and_release(runtime: Runtime, language: str) -> None:
 def _resident(plugin: HostedPlugin) -> int:
     pages = Path(f"/proc/{plugin.pid}/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_example_runs(language: str) -> None:
+    host = [sys.executable, str(ROOT / "examples/cloud/regions.py")]
+    done = subprocess.run([*host, *cloud_command(language)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == [
+        "uploaded 0 %",
+        "uploaded 50 %",
+        "uploaded 100 %",
+        "kept at frankfurt/greeting",
+        "copied to ohio/greeting",
+        "it reads: hello from Frankfurt",
+    ], done.stderr
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_started_by_hand_it_names_what_its_instances_serve(language: str) -> None:
+    done = subprocess.run(cloud_command(language), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "It serves: cloud.v1.StorageService (instances)." in done.stderr

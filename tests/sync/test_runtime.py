@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from cloud.v1.cloud_connect import FileSyncClient, ProgressService, StorageClient, StorageSyncClient
+from cloud.v1.cloud_pb2 import CopyRequest, OpenRequest, ReadRequest, ReportRequest, ReportResponse, UploadRequest
 from kv.v1.kv_connect import AuditClient, AuditService, KeyValueClient, KeyValueSyncClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest, RecordRequest, RecordResponse, WatchRequest
 
@@ -21,6 +23,7 @@ from plugmux.connect import Code, Context, RpcError
 from plugmux.errors import ConfigError, StateError
 from plugmux.secrets import SecretNotFound
 from plugmux.sync import Launch, PluginError, Resolver, Restart, Runtime, State
+from support.cloud import cloud_command
 from support.programs import KV_PLUGIN, script
 from support.tools import ROOT
 
@@ -51,6 +54,35 @@ def test_a_stream_is_an_iterator_that_may_be_left_early(runtime: Runtime) -> Non
     assert next(stream).value == b"0"
     stream.close()  # type: ignore[attr-defined]
     assert runtime.plugin("kv").in_flight == 0
+
+
+class Progress(ProgressService):
+    def __init__(self) -> None:
+        self.reports: list[int] = []
+
+    def report(self, request: ReportRequest, context: Context) -> ReportResponse:
+        self.reports.append(request.percent)
+        return ReportResponse()
+
+
+def test_instances_and_callbacks() -> None:
+    progress = Progress()
+    with (
+        Runtime([Launch(cloud_command("python"), name="cloud")]) as runtime,
+        runtime.open_instance("cloud", {"region": "eu"}) as eu,
+        runtime.open_instance("cloud", {"region": "us"}, timeout=30) as us,
+    ):
+        storage = eu.client(StorageSyncClient)
+        with runtime.lend(progress, to="cloud") as reference:
+            storage.upload(UploadRequest(name="a", content=b"text", progress=reference))
+        assert progress.reports == [0, 50, 100]
+        with runtime.lend(us, to="cloud") as reference:
+            assert storage.copy(CopyRequest(name="a", to=reference)).address == "us/a"
+        opened = us.client(StorageClient).open(OpenRequest(name="a"))
+        with us.borrow(opened.file) as file:
+            assert file.client(FileSyncClient).read(ReadRequest()).content == b"text"
+        with pytest.raises(RpcError, match="not known on this link"):
+            runtime.borrow(opened.file, of="cloud").client(FileSyncClient).read(ReadRequest())
 
 
 def test_several_threads_call_side_by_side(runtime: Runtime) -> None:

@@ -135,10 +135,11 @@ def _explain(plugin: Plugin) -> Never:
     said = plugin.registration
     serves = [f"secrets {said.secrets_pattern}"] if said.secrets_pattern else []
     serves += ["access control"] if said.access_control else []
+    each = [f"{service} (instances)" for service in said.instances.services] if said.instances else []
     text = BY_HAND.format(
         name=said.name,
         version=said.version,
-        services=", ".join([*serves, *said.services]) or "no services",
+        services=", ".join([*serves, *said.services, *each]) or "no services",
         command=sys.argv[0],
     )
     print(text, end="", file=sys.stderr)

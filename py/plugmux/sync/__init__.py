@@ -18,6 +18,7 @@ from ..runtime import (
     RetryPolicy,
     State,
 )
+from .objects import Remote
 from .resolver import Resolver
 from .runtime import Runtime
 from .thread import LoopThread
@@ -33,6 +34,7 @@ __all__ = [
     "PluginCause",
     "PluginError",
     "Registration",
+    "Remote",
     "Resolver",
     "Restart",
     "RetryPolicy",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -10,6 +10,9 @@ from ..connect import Client, Service, SyncClient
 from ..errors import StateError
 from ..runtime import Event, HostedPlugin, LogEntry, PluginSource
 from ..runtime import Runtime as AsyncRuntime
+from ..runtime.configurations import Configurable
+from ..servable import Servable
+from .objects import Loan, Remote
 from .thread import LoopThread
 
 __all__ = ["Runtime"]
@@ -103,6 +106,42 @@ class Runtime:
         transport = self.asynchronous.transport
         sync_class = client_class if issubclass(client_class, SyncClient) else client_class.sync_class
         return sync_class(transport if plugin is None else transport.named(plugin), runner=self._thread, **options)
+
+    def open_instance(self, plugin: str, configuration: Configurable, **options: Any) -> Remote:
+        """Ask a plugin for an instance: an object of its own configuration, in the plugin's one process.
+
+        Args:
+            plugin: the name of the plugin.
+            configuration: of the instance: a JSON object, a dataclass' object or a message.
+            options: those of `plugmux.Runtime.open_instance`, which also says what is raised.
+        """
+        return Remote(self.run(self.asynchronous.open_instance(plugin, configuration, **options)), self._thread)
+
+    def lend(self, *lent: Servable | Remote, to: str) -> Loan:
+        """Let a plugin call an object of the host's: `with runtime.lend(service, to="kv") as reference`.
+
+        Args:
+            lent: the services of the object; or one object that another plugin has lent.
+            to: the name of the plugin.
+
+        Raises:
+            ConfigError: an object cannot be served.
+            PluginError: there is no such plugin, or it does not run.
+        """
+        objects = [object.asynchronous if isinstance(object, Remote) else object for object in lent]
+        return Loan(self._look(lambda: self.asynchronous.lend(*objects, to=to)), self._thread)
+
+    def borrow(self, reference: str, *, of: str) -> Remote:
+        """An object that a plugin has lent to the host.
+
+        Args:
+            reference: what stood in the plugin's message.
+            of: the name of the plugin.
+
+        Raises:
+            PluginError: there is no such plugin, it does not run, or it has replicas.
+        """
+        return Remote(self._look(lambda: self.asynchronous.borrow(reference, of=of)), self._thread)
 
     def plugins(self) -> list[HostedPlugin]:
         """All plugins, sorted by name; what they show is the present state at any time."""
@@ -205,12 +244,12 @@ class Runtime:
         """
         return self.run(self.asynchronous.replace(name, source, **options))
 
-    def configure(self, name: str, configuration: Mapping[str, Any]) -> None:
+    def configure(self, name: str, configuration: Configurable) -> None:
         """Change the configuration of a plugin; returns when the new one is in effect.
 
         Args:
             name: the plugin.
-            configuration: the whole of its new configuration, a JSON object.
+            configuration: the whole of its new configuration, as in the constructor.
 
         Raises:
             BadConfiguration: it is not what the plugin takes; the message names the path of the bad value.
