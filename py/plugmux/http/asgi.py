@@ -26,9 +26,9 @@ from .fields import (
 )
 
 if TYPE_CHECKING:
+    from .bodies import Buffer
     from .connection import ServerConnection
     from .heads import Head
-    from .reader import Buffer
 
 __all__ = ["ASGIExchange", "Message"]
 

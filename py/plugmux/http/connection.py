@@ -27,10 +27,11 @@ import h11
 from ..errors import StreamReset
 from ..exchange import Complete, RequestHead
 from .asgi import ASGIExchange
+from .bodies import Body, Buffer, RemoteProtocolError
 from .direct import DirectExchange
 from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_answer, response_head
 from .heads import Head
-from .reader import Body, Buffer, HeadReader, RemoteProtocolError
+from .reader import HeadReader
 from .transports import break_off, hand_over
 
 if TYPE_CHECKING:

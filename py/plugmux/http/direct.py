@@ -10,9 +10,9 @@ from ..exchange import DirectCall, RequestHead
 from .fields import plain_answer
 
 if TYPE_CHECKING:
+    from .bodies import Buffer
     from .connection import ServerConnection
     from .heads import Head
-    from .reader import Buffer
 
 __all__ = ["DirectExchange"]
 

@@ -97,8 +97,7 @@ class Head:
 class HeadMemory:
     """The last heads that a server or a client has read, by their bytes.
 
-    It holds a fixed number of heads of bounded size, and none that carries credentials, a chunked body (which h11 reads
-    on) or an upgrade.
+    It holds a fixed number of heads of bounded size, and none that carries credentials or an upgrade.
     """
 
     __slots__ = ("_heads", "get")
@@ -109,7 +108,7 @@ class HeadMemory:
 
     def keep(self, data: bytes, head: Head) -> None:
         """Remember what some bytes mean, in place of the oldest if there are too many."""
-        if head.chunked or head.upgrade is not None or any(name in _PRIVATE for name, _ in head.headers):
+        if head.upgrade is not None or any(name in _PRIVATE for name, _ in head.headers):
             return
         if len(self._heads) >= MOST_REMEMBERED:
             del self._heads[next(iter(self._heads))]

@@ -1,23 +1,17 @@
 """What we read: one HTTP message of a peer, bytes in, head and body out, with no I/O.
 
-The head is h11's to parse, and so is a chunked body. A body whose length the head gave needs no parsing, only counting,
-so it is counted here and never copied through a parser's buffer; that, and one `h11.Connection` a message, is what
-keeps h11 cheap. Which framing applies follows RFC 9112 section 6.3, after h11 has refused lengths that contradict each
-other and transfer codings other than `chunked`.
+The head is h11's to parse; the body is cut as its head says (`bodies`). Which framing applies follows RFC 9112
+section 6.3, after h11 has refused lengths that contradict each other and transfer codings other than `chunked`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
-
 import h11
 
+from .bodies import Body, Buffer, ChunkedBody, CountedBody, EndlessBody, RemoteProtocolError
 from .heads import LONGEST_REMEMBERED, Event, Head, HeadMemory
 
-__all__ = ["Body", "Buffer", "HeadReader", "RemoteProtocolError"]
-
-RemoteProtocolError = h11.RemoteProtocolError
-Buffer: TypeAlias = bytes | memoryview
+__all__ = ["HeadReader"]
 
 STEP = 4096
 """How much of one read h11 is given at a time, while it looks for the end of a head: the rest is spared its buffer."""
@@ -30,24 +24,6 @@ _ASKED = h11.Request(method="GET", target="/", headers=[("host", "unix")])
 _ASKED_TO_UPGRADE = h11.Request(
     method="GET", target="/", headers=[("host", "unix"), ("connection", "upgrade"), ("upgrade", "any")]
 )
-
-
-class Body(Protocol):
-    """The body of a message, as it comes."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether the end has been read."""
-
-    @property
-    def rest(self) -> bytes:
-        """Bytes that came behind the end: the peer's next message, or its next protocol."""
-
-    def feed(self, data: Buffer) -> Buffer:
-        """Take what came from the peer and return the body's bytes in it, or raise `RemoteProtocolError`."""
-
-    def feed_eof(self) -> None:
-        """The peer has ended its side; raise `RemoteProtocolError` unless that is the end of the body."""
 
 
 class HeadReader:
@@ -145,95 +121,18 @@ class HeadReader:
             until_eof: without any framing the body reaches to the end of the connection (responses) and is not
                 missing (requests).
         """
-        if head.chunked and not empty:
-            # h11 holds what came with the head.
-            assert self._parser is not None
-            return _ChunkedBody(self._parser), (self._unfed,)
         body: Body
-        if empty or head.length is not None or not until_eof:
-            body = _CountedBody(0 if empty else head.length or 0)
+        if empty:
+            body = CountedBody(0)
+        elif head.chunked:
+            body = ChunkedBody(self._limit)
+        elif head.length is not None or not until_eof:
+            body = CountedBody(head.length or 0)
         else:
-            body = _EndlessBody()
+            body = EndlessBody()
         return body, (self._held, self._unfed) if self._unfed else (self._held,)
 
     @property
     def rest(self) -> bytes:
         """All that came behind the head."""
         return bytes(self._held) + bytes(self._unfed)
-
-
-class _CountedBody:
-    """A body of a length known before."""
-
-    __slots__ = ("_length", "_missing", "rest")
-
-    def __init__(self, length: int) -> None:
-        self._length = self._missing = length
-        self.rest = b""
-
-    @property
-    def complete(self) -> bool:
-        return self._missing == 0
-
-    def feed(self, data: Buffer) -> Buffer:
-        if len(data) <= self._missing:
-            self._missing -= len(data)
-            return data
-        piece = data[: self._missing]
-        self.rest += data[self._missing :]
-        self._missing = 0
-        return piece
-
-    def feed_eof(self) -> None:
-        if self._missing:
-            raise RemoteProtocolError(f"the body ended after {self._length - self._missing} of {self._length} bytes")
-
-
-class _ChunkedBody:
-    """A body in chunks; its trailer fields are read and dropped."""
-
-    __slots__ = ("_parser", "complete", "rest")
-
-    def __init__(self, parser: h11.Connection) -> None:
-        self._parser = parser
-        self.complete = False
-        self.rest = b""
-
-    def feed(self, data: Buffer) -> Buffer:
-        if self.complete:
-            self.rest += data
-            return b""
-        if len(data):
-            self._parser.receive_data(bytes(data))
-        pieces: list[bytes] = []
-        while True:
-            event = self._parser.next_event()
-            if type(event) is h11.Data:
-                pieces.append(event.data)
-            elif event is h11.NEED_DATA:
-                break
-            else:
-                self.complete = True
-                self.rest = self._parser.trailing_data[0]
-                break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def feed_eof(self) -> None:
-        if not self.complete:
-            raise RemoteProtocolError("the body ended before its last chunk")
-
-
-class _EndlessBody:
-    """A body that ends with the connection."""
-
-    __slots__ = ("complete", "rest")
-
-    def __init__(self) -> None:
-        self.complete = False
-        self.rest = b""
-
-    def feed(self, data: Buffer) -> Buffer:
-        return data
-
-    def feed_eof(self) -> None:
-        self.complete = True

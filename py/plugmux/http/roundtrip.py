@@ -16,9 +16,10 @@ import h11
 
 from ..errors import BodyTooLarge, ExchangeError, StreamReset
 from ..exchange import Complete, Request
+from .bodies import Body, Buffer, RemoteProtocolError
 from .fields import LAST_CHUNK, WHOLE_WRITE, chunk
 from .heads import Head, HeadMemory
-from .reader import Body, Buffer, HeadReader, RemoteProtocolError
+from .reader import HeadReader
 
 __all__ = ["Collected", "RoundTrip", "Streamed"]
 

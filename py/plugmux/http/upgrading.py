@@ -10,9 +10,10 @@ import h11
 
 from ..errors import ExchangeError
 from ..exchange import Headers
+from .bodies import Body, Buffer, RemoteProtocolError
 from .client import Open
 from .fields import encode_fields, request_line
-from .reader import Body, Buffer, HeadReader, RemoteProtocolError
+from .reader import HeadReader
 from .roundtrip import HEAD_LIMIT
 from .transports import hand_over
 
