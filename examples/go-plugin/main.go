@@ -28,11 +28,10 @@ func (s *store) look(key string) ([][]byte, <-chan struct{}) {
 }
 
 func (s *store) Get(_ context.Context, request *kvv1.GetRequest) (*kvv1.GetResponse, error) {
-	values, _ := s.look(request.Key)
-	if len(values) == 0 {
-		return nil, connect.NewError(connect.CodeNotFound, errors.New("no such key: "+request.Key))
+	if values, _ := s.look(request.Key); len(values) > 0 {
+		return &kvv1.GetResponse{Value: values[len(values)-1]}, nil
 	}
-	return &kvv1.GetResponse{Value: values[len(values)-1]}, nil
+	return nil, connect.NewError(connect.CodeNotFound, errors.New("no such key: "+request.Key))
 }
 
 func (s *store) Put(ctx context.Context, request *kvv1.PutRequest) (*kvv1.PutResponse, error) {
@@ -49,7 +48,7 @@ func (s *store) Put(ctx context.Context, request *kvv1.PutRequest) (*kvv1.PutRes
 
 func (s *store) Watch(ctx context.Context, request *kvv1.WatchRequest, stream *connect.ServerStream[kvv1.WatchResponse]) error {
 	values, grown := s.look(request.Key)
-	for sent := max(len(values)-1, 0); ctx.Err() == nil; values, grown = s.look(request.Key) {
+	for sent := max(len(values)-1, 0); ; values, grown = s.look(request.Key) {
 		for ; sent < len(values); sent++ {
 			if err := stream.Send(&kvv1.WatchResponse{Value: values[sent]}); err != nil {
 				return err
@@ -57,10 +56,10 @@ func (s *store) Watch(ctx context.Context, request *kvv1.WatchRequest, stream *c
 		}
 		select {
 		case <-ctx.Done():
+			return ctx.Err()
 		case <-grown:
 		}
 	}
-	return ctx.Err()
 }
 
 func secrets(context.Context, plugmux.Pattern) ([]plugmux.Secret, error) {
