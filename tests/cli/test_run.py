@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
 import stat
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,3 +153,102 @@ def test_a_second_runtime_at_the_same_address_fails_and_leaves_the_first_alone(
     assert second.returncode == 1
     assert stderr == f"plugmux: a runtime listens at {address} already; stop it or choose another address\n"
     assert plugmux("plugins", "--connect", address).status == 0
+
+
+CONFIGURED = """\
+from dataclasses import dataclass
+from kv.v1.kv_connect import KeyValueService
+from kv.v1.kv_pb2 import GetResponse
+from plugmux import Configured, Plugin
+
+@dataclass
+class Settings:
+    region: str = "none"
+
+settings = Configured(Settings)
+
+class Store(KeyValueService):
+    async def get(self, request, context):
+        return GetResponse(value=b"%s " + settings.value.region.encode())
+
+Plugin(Store(), version="v%s", configuration=settings).run()
+"""
+
+
+def install(path: Path, program: Any, version: str) -> None:
+    """Put the plugin "store" into a directory of plugins, at once, in a version."""
+    made = Path(program(f"store-{version}", CONFIGURED % (version, version)))
+    directory = path / "store" / version
+    directory.mkdir(parents=True)
+    made.rename(directory / "store")
+
+
+def said(plugmux: Any, address: str) -> bytes:
+    ran = plugmux("call", "--connect", address, "kv.v1.KeyValueService/Get")
+    return base64.b64decode(json.loads(ran.stdout)["value"])
+
+
+def test_a_plugin_is_found_by_name_and_version_and_given_its_configuration(
+    start: Start, plugmux: Any, program: Any, tmp_path: Path
+) -> None:
+    path, address = tmp_path / "installed", f"unix:{tmp_path}/s"
+    for version in ("1.2.0", "1.3.0", "2.0.0"):
+        install(path, program, version)
+    (tmp_path / "store.json").write_text('{"region": "eu"}')
+    process = start(
+        "--plugin=store@^1.2", f"--plugin-path={path}", f"--config=store={tmp_path}/store.json", f"--listen={address}"
+    )
+    first_line(process)
+    assert said(plugmux, address) == b"1.3.0 eu"
+
+
+def test_a_newer_version_is_picked_up_while_it_runs(start: Start, plugmux: Any, program: Any, tmp_path: Path) -> None:
+    path, address = tmp_path / "installed", f"unix:{tmp_path}/s"
+    install(path, program, "1.2.0")
+    process = start("--plugin=store@^1.2", f"--plugin-path={path}", "--watch=0.05", f"--listen={address}")
+    first_line(process)
+    assert said(plugmux, address) == b"1.2.0 none"
+    install(path, program, "1.4.0")
+    while said(plugmux, address) != b"1.4.0 none":
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "--config store={file}: write NAME=FILE, where FILE holds a JSON object"),
+        ("{", "--config store={file}: write NAME=FILE, where FILE holds a JSON object"),
+        ("[1]", "the configuration of plugin 'store' must be a JSON object"),
+    ],
+)
+def test_a_configuration_that_is_none_is_refused_before_anything_is_started(
+    start: Start, tmp_path: Path, content: str | None, told: str
+) -> None:
+    file = tmp_path / "store.json"
+    if content is not None:
+        file.write_text(content)
+    process = start("--plugin=/nowhere/store", f"--config=store={file}", f"--listen=unix:{tmp_path}/s")
+    _, stderr = process.communicate()
+    assert process.returncode == 2
+    assert told.format(file=file) in stderr
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_bad_configuration_is_told_and_the_other_plugins_run(
+    start: Start, plugmux: Any, plugin: Any, program: Any, tmp_path: Path
+) -> None:
+    store = program("store", CONFIGURED % ("", "1.0.0"))
+    (tmp_path / "store.json").write_text('{"region": 1}')
+    process = start(
+        "--plugin",
+        store,
+        "--plugin",
+        plugin("vault"),
+        f"--config=store={tmp_path}/store.json",
+        f"--listen=unix:{tmp_path}/s",
+    )
+    told = first_line(process)
+    assert "'store'" in told
+    assert "bad at /region: it must be of the type string" in told
+    first_line(process)
+    assert plugmux("get", "vault/b", "--connect", f"unix:{tmp_path}/s").stdout == b"two"

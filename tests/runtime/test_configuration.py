@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from google.protobuf.struct_pb2 import Struct, Value
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import BadConfiguration, ConfigError, Configuration, Launch, PluginError, Runtime
+from plugmux import BadConfiguration, ConfigError, Configuration, Launch, PluginCause, PluginError, Runtime
 from plugmux.runtime.configurations import check
 from support.programs import script
 
@@ -71,3 +76,38 @@ def test_a_message_type_that_the_host_does_not_know_is_left_to_the_plugin() -> N
 def test_a_schema_that_cannot_be_used_is_told() -> None:
     with pytest.raises(BadConfiguration, match=r"cannot be checked: .*'oneOf', which is not supported"):
         check("kv", "", Configuration(json_schema='{"oneOf": []}'))
+
+
+async def test_a_plugin_that_started_by_itself_and_takes_no_change_goes_on_with_what_it_has(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s"
+    async with Runtime(listen=[address], configuration={"kv": {"n": 1}}) as runtime:
+        arrivals = runtime.events()
+        arrived = asyncio.ensure_future(anext(arrivals))
+        process = await asyncio.create_subprocess_exec(
+            script(tmp_path, "kv", PLUGIN), env={**os.environ, "PLUGMUX_SOCKET": address}
+        )
+        try:
+            await arrived
+            kv = runtime.client(KeyValueClient)
+            with pytest.raises(PluginError, match="started by itself and takes no change") as caught:
+                await runtime.configure("kv", {"n": 2})
+            assert caught.value.cause is PluginCause.UNFIT
+            assert (await kv.get(GetRequest())).value == b'{"n": 1}'
+        finally:
+            process.terminate()
+            await process.wait()
+            await arrivals.aclose()
+
+
+@dataclass
+class Settings:
+    n: int = 1
+
+
+@pytest.mark.parametrize("configuration", [Settings(7), Struct(fields={"n": Value(number_value=7)})])
+async def test_a_configuration_is_given_as_an_object_of_a_type(
+    configuration: Settings | Struct, tmp_path: Path
+) -> None:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], configuration={"kv": configuration}) as runtime:
+        given = (await runtime.client(KeyValueClient).get(GetRequest())).value
+        assert json.loads(given) == {"n": 7}
