@@ -18,6 +18,7 @@ class PluginCause(Enum):
     WRONG_ARCHITECTURE = "build the plugin for this machine's processor and system"
     MISSING_INTERPRETER = "install the program that the file's first line (#!) names"
     NOT_STARTED = "see the system's reason in the message"
+    RUNNER_FAILED = "see the traceback in the log (plugmux.runtime) for what went wrong"
     EXITED = "run it by hand with the same arguments to see why it ends"
     OVER_LIMIT = "see why it uses so much, or raise the limit (limits=...)"
     UNMET = "install a version that fits, or ask for another"

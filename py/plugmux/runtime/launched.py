@@ -30,6 +30,8 @@ from .waiting import first
 
 __all__ = ["LaunchedPlugin", "shut_down"]
 
+logger = logging.getLogger("plugmux.runtime")
+
 SHUTDOWN_TIME = 2.0
 DRAIN_TIME = 2.0
 EXIT_TIME = 2.0
@@ -111,7 +113,13 @@ class LaunchedPlugin(HostedPlugin):
         loop = asyncio.get_running_loop()
         while not self._stop.is_set():
             began = loop.time()
-            error = await self._run_once()
+            try:
+                error = await self._run_once()
+            except Exception as fault:  # A runner that is not ours may raise anything.
+                if not self.state.may_become(State.CRASHED):
+                    raise
+                logger.exception("the run of plugin %s has failed", self.name)
+                error = self._crashed(PluginError(self.name, PluginCause.RUNNER_FAILED, f"its run failed: {fault!r}"))
             if error is None:
                 return
             if loop.time() - began >= policy.healthy_after or not failures:

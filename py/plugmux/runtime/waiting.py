@@ -10,11 +10,13 @@ __all__ = ["first"]
 
 
 async def first(*waiting: Coroutine[Any, Any, Any] | float) -> None:
-    """Wait until one of several is done, or a number of seconds is over."""
+    """Wait until one of several is done, or a number of seconds is over; raise what a done one has raised."""
     timeout = next((item for item in waiting if isinstance(item, float | int)), None)
     tasks = [asyncio.ensure_future(item) for item in waiting if not isinstance(item, float | int)]
     try:
-        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
         for task in tasks:
             task.cancel()
