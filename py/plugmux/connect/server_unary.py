@@ -16,7 +16,7 @@ from .error import RpcError, error_to_json
 from .limits import Limits, too_large
 from .message import decompressed, packed
 from .spec import MethodSpec
-from .terms import Terms
+from .terms import UNARY_TYPES, Terms
 from .trace import TRACE
 
 __all__ = ["Route", "UnaryCall", "expired", "failure", "refusal"]
@@ -24,6 +24,7 @@ __all__ = ["Route", "UnaryCall", "expired", "failure", "refusal"]
 logger = logging.getLogger("plugmux.connect")
 
 NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+_HEADERS = {codec: ((b"content-type", name),) for name, codec in UNARY_TYPES.items()}
 
 
 class Route:
@@ -105,11 +106,10 @@ class UnaryCall:
     def _response(self, reply: Any) -> Complete:
         terms = self._terms
         data, compression = self._route.pack(reply, terms)
-        headers = [(b"content-type", b"application/" + terms.codec.name.encode())]
-        if compression is not None:
-            headers.append((b"content-encoding", compression.name.encode()))
-        _add_fields(headers, self._context)
-        return Complete(200, headers, data)
+        headers = _HEADERS[terms.codec]
+        fields = [] if compression is None else [(b"content-encoding", compression.name.encode())]
+        _add_fields(fields, self._context)
+        return Complete(200, [*headers, *fields] if fields else headers, data)
 
 
 def failure(error: Exception, method: MethodSpec[Any, Any]) -> RpcError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 
 from ..errors import ConfigError
 from ..exchange import Complete, Headers
@@ -42,15 +43,25 @@ _TARGET = re.compile(r"[\x21-\x7e]+")
 def encode_fields(headers: Headers) -> bytes:
     """Encode header fields, one line each.
 
+    Args:
+        headers: the fields; those in a tuple are taken for the same at every call, and remembered.
+
     Raises:
         ConfigError: a name is no token, or a value holds CR, LF or NUL. The message does not show the value.
     """
+    return _remembered(headers) if type(headers) is tuple else _encode(headers)
+
+
+def _encode(headers: Headers) -> bytes:
     lines = [b"%b: %b\r\n" % field for field in headers]
     for line in lines:
         if not _FIELD.fullmatch(line):
             name = line.partition(b":")[0]
             raise ConfigError(f"the header field {name!r} cannot be sent: its name or its value has a forbidden byte")
     return b"".join(lines)
+
+
+_remembered = lru_cache(64)(_encode)
 
 
 def request_line(method: str, target: str) -> bytes:

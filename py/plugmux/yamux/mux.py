@@ -247,7 +247,9 @@ class Mux(asyncio.BufferedProtocol):
             self._dispatch(events)
         finally:
             output.coming = coming
-        if not output.now() and events:
+        if self._session.has_output:
+            output.now()
+        elif events:
             output.soon()  # behind the tasks that were woken: what they answer goes out in their turn of the loop
 
     def eof_received(self) -> None:

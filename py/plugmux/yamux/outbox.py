@@ -104,6 +104,11 @@ class Outbox:
     # Putting out.
 
     @property
+    def has_frames(self) -> bool:
+        """Whether anything waits that is not put off."""
+        return bool(self._control or self._ready)
+
+    @property
     def waiting_control(self) -> int:
         """Bytes of control frames that wait."""
         return len(self._control)

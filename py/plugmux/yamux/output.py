@@ -59,19 +59,17 @@ class Output:
             self.coming = True
             self._loop.call_soon(self._run)
 
-    def now(self) -> bool:
-        """Put out as long as the connection takes it; then tell what that has changed. Says whether anything was."""
-        session, wrote = self._session, False
+    def now(self) -> None:
+        """Put out as long as the connection takes it; then tell what that has changed."""
+        session = self._session
         while not self.blocked and not self._closed:
             chunks = session.data_to_send(BATCH)
             if not chunks:
                 break
             self._transport.write(b"".join(chunks) if len(chunks) > 1 else chunks[0])
-            wrote = True
         self._written()
         if self._owed_timer is None and session.owes and not self.blocked and not self._closed:
             self._owed_timer = self._loop.call_later(OWED_DELAY, self._pay)
-        return wrote
 
     def close(self, *, flush: bool) -> None:
         """Put out nothing any more.

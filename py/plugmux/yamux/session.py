@@ -374,6 +374,11 @@ class Session:
     # Outgoing.
 
     @property
+    def has_output(self) -> bool:
+        """Whether there is anything to send that is not put off."""
+        return self._outbox.has_frames
+
+    @property
     def owes(self) -> int:
         """Frames that are put off because nobody waits for them."""
         return self._outbox.owes

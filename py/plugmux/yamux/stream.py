@@ -145,11 +145,11 @@ class StreamTransport(asyncio.Transport):
         """Put out what was written, then FIN, and read no more."""
         if self._state is _OPEN:
             self._state = _CLOSING
-            unread = sum(len(data) for data in self._inbox or () if data)
+            unread = sum(len(data) for data in self._inbox if data) if self._inbox else 0
             self._inbox = None
-            self._port.close(self.stream, unread)
             if self.stream.sending is ENDED:
                 self._port.call_soon(self.lose, None)
+            self._port.close(self.stream, unread)
 
     def abort(self) -> None:
         """Reset the stream at once; what was written and has not been put out is dropped."""
