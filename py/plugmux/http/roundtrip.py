@@ -254,8 +254,9 @@ class Collected(RoundTrip):
         try:
             return await self._response
         finally:
-            self.abandon()
-            await self.ended()
+            if not self.over or self._pump is not None:
+                self.abandon()
+                await self.ended()
 
     def _begun(self, head: Head, length: int | None) -> None:
         if length is not None and length > self._limit:

@@ -9,6 +9,7 @@ a code in a go-away. (yamux spec, "Framing".) The constants are plain integers b
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
@@ -66,7 +67,9 @@ class GoAwayCode(IntEnum):
 
 _HEADER = struct.Struct(">BBHII")
 HEADER_SIZE: Final = _HEADER.size
-_pack = _HEADER.pack
+
+pack_header: Final[Callable[[int, int, int, int], bytes]] = struct.Struct(">xBHII").pack
+"""Write `(type, flags, stream id, length)` as a header of version 0."""
 
 unpack_header = _HEADER.unpack_from
 """Read `(version, type, flags, stream id, length)` from a buffer at an offset."""
@@ -78,11 +81,6 @@ _CODE_NAMES: dict[int, str] = {
     GoAwayCode.INTERNAL_ERROR: "an internal error",
 }
 _FLAG_NAMES = {SYN: "SYN", ACK: "ACK", FIN: "FIN", RST: "RST"}
-
-
-def pack_header(kind: int, flags: int, stream_id: int, length: int) -> bytes:
-    """Write a header of version 0."""
-    return _pack(VERSION, kind, flags, stream_id, length)
 
 
 def describe(kind: int, flags: int, stream_id: int, length: int) -> str:

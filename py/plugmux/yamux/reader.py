@@ -64,13 +64,13 @@ class FrameReader:
                 if len(self._header) == HEADER_SIZE:
                     header = bytes(self._header)
                     self._header.clear()
-                    self._begin(*unpack_header(header))
+                    self._begin(header, 0)
             else:
-                fields = unpack_header(view, position)
+                self._begin(view, position)
                 position += HEADER_SIZE
-                self._begin(*fields)
 
-    def _begin(self, version: int, kind: int, flags: int, stream_id: int, length: int) -> None:
+    def _begin(self, data: bytes | memoryview, position: int) -> None:
+        version, kind, flags, stream_id, length = unpack_header(data, position)
         if version != VERSION:
             raise Violation(f"{describe(kind, flags, stream_id, length)}: version {version} is not known")
         if kind > GO_AWAY:
