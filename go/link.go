@@ -71,7 +71,7 @@ func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler)
 		DisableCompression: true,
 	}
 	l.server = &http.Server{
-		Handler:     l.gate.guard(handler),
+		Handler:     l.gate.guard(duplex(handler)),
 		BaseContext: func(net.Listener) context.Context { return l.ctx },
 		ErrorLog:    slog.NewLogLogger(slog.Default().Handler(), slog.LevelError),
 	}
@@ -144,5 +144,5 @@ func (hostTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.transport.RoundTrip(request)
+	return asDuplex(l.transport.RoundTrip(request))
 }

@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 
 from kv.v1.kv_connect import AuditService, KeyValueClient
 from kv.v1.kv_pb2 import RecordRequest, RecordResponse
+from sum.v1.sum_connect import SumClient, SumService
+from sum.v1.sum_pb2 import RunningRequest, RunningResponse, SumRequest, SumResponse
 
 from plugmux import Launch, Runtime
-from plugmux.connect import Context
+from plugmux.connect import Context, RequestStream
 from plugmux.link import Link
 
 from .tools import ROOT, go_build, npm_build, tool
@@ -44,12 +46,29 @@ class Audit(AuditService):
         return RecordResponse()
 
 
+class Host(SumService):
+    """Adds up like the probe, and lets it be known who has: a sum of the host's is below zero."""
+
+    async def sum(self, requests: RequestStream[SumRequest], context: Context) -> SumResponse:
+        came = [request async for request in requests]
+        return SumResponse(sum=-sum(request.number for request in came), ballast=sum(len(r.ballast) for r in came))
+
+    async def running(
+        self, requests: RequestStream[RunningRequest], context: Context
+    ) -> AsyncIterator[RunningResponse]:
+        total = 0
+        async for request in requests:
+            total += request.number
+            yield RunningResponse(sum=-total)
+
+
 class Probe:
     """A running probe."""
 
     def __init__(self, runtime: Runtime, audit: Audit, language: str) -> None:
         self.runtime = runtime
         self.kv = runtime.client(KeyValueClient)
+        self.sums = runtime.client(SumClient)
         self.events = audit.events
         self.language = language
 
@@ -69,5 +88,5 @@ async def running(language: str) -> AsyncIterator[Probe]:
         writer.write((await reader.read()).upper())
 
     launch = Launch(probe_command(language), name="probe", timeout=20)
-    async with Runtime([launch], services=[audit], streams={"shout": shout}) as runtime:
+    async with Runtime([launch], services=[audit, Host()], streams={"shout": shout}) as runtime:
         yield Probe(runtime, audit, language)

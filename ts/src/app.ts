@@ -52,7 +52,7 @@ export class App {
 
   request(request: IncomingMessage, response: ServerResponse): void {
     const url = request.url ?? "";
-    if (!url.startsWith(STREAM_PREFIX)) this.#rpc(request, response);
+    if (!url.startsWith(STREAM_PREFIX)) this.#rpc(asDuplex(request), response);
     else if (this.#streams.has(streamName(url)))
       answer(response, 426, `a raw stream begins with Upgrade: ${STREAM_PROTOCOL}`);
     else answer(response, 404, unknownStream(url));
@@ -73,6 +73,15 @@ export class App {
     );
     stream.on("error", () => {}); // The handler hears of it, or has ended and does not care.
   }
+}
+
+/**
+ * HTTP/1.1 on a stream of the mux lets requests and responses pass at the same time. Connect believes it of HTTP/2 alone,
+ * and refuses streams both ways over anything less.
+ */
+function asDuplex(request: IncomingMessage): IncomingMessage {
+  if (request.headers["content-type"]?.startsWith("application/connect+")) request.httpVersion = "2.0";
+  return request;
 }
 
 function streamName(url: string): string {
