@@ -14,9 +14,8 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
 from .errors import SessionClosed, StateError
 from .exchange import ASGIApp, ClientTransport
@@ -47,8 +46,7 @@ class ClientFactory(Protocol[AnyClient]):
     def __call__(self, transport: ClientTransport, /, **options: Any) -> AnyClient: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(NamedTuple):
     """Who is at the other end of a link, as far as it is known.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import PlugmuxError
 
@@ -71,8 +71,7 @@ class BadPattern(RegistrationRefused):
     """The pattern in a registration is not well formed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(NamedTuple):
     """The configuration that a plugin says it takes: its JSON schema, its message type, and whether it can change."""
 
     json_schema: str = ""
@@ -91,8 +90,7 @@ class Configuration:
         declared.reloadable = self.reloadable
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceKind:
+class InstanceKind(NamedTuple):
     """What the instances of a plugin are: the services that each serves, and the configuration that each takes."""
 
     services: tuple[str, ...] = ()
