@@ -7,12 +7,13 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, PluginCause, PluginError, Runtime, State
+from plugmux import Launch, Limits, PluginCause, PluginError, Runtime, State
 from plugmux.errors import ConfigError
 from plugmux.runtime.discovery import default_path, expand, find_plugins
 from plugmux.runtime.error import PluginCause as Cause
@@ -107,6 +108,30 @@ async def test_the_highest_version_that_fits_is_launched(tmp_path: Path, text: s
     async with Runtime([text], plugin_path=[tmp_path]) as runtime:
         assert runtime.plugin("kv").version == chosen
         assert (await runtime.client(KeyValueClient).get(GetRequest())).value == chosen.encode()
+
+
+async def test_an_installed_plugin_is_launched_with_options(tmp_path: Path) -> None:
+    install(tmp_path, "kv", "1.2.0")
+    wanted = Launch.installed("kv@^1.2", replicas=2, env={"OWN": "1"}, limits=Limits(files=123))
+    async with Runtime([wanted], plugin_path=[tmp_path]) as runtime:
+        replicas = runtime.plugins()
+        assert [plugin.version for plugin in replicas] == ["v1.2.0", "v1.2.0"]
+        for plugin in replicas:
+            assert b"OWN=1" in Path(f"/proc/{plugin.pid}/environ").read_bytes().split(b"\0")
+            assert "Max open files            123" in Path(f"/proc/{plugin.pid}/limits").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "told"),
+    [
+        ("./kv", {}, "names no installed plugin: write NAME@VERSIONS"),
+        ("kv@^1.2", {"runner": None}, r"runner of kv@\^1.2 come with the plugin"),
+        ("kv@^1.2", {"replicas": 0}, "the number of replicas"),
+    ],
+)
+def test_options_that_an_installed_plugin_cannot_have_are_refused(text: str, options: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        Launch.installed(text, **options)
 
 
 async def test_a_plugin_directory_is_launched_in_the_highest_versions(tmp_path: Path) -> None:

@@ -154,7 +154,8 @@ def choose(requirement: Requirement, found: Iterable[Found]) -> Found:
     if fitting:
         best = max(fitting, key=_rank)
         promise = replace(best.launch.promise, range=requirement.range)
-        return replace(best, launch=replace(best.launch, promise=promise))
+        options = {**requirement.options, "env": {**best.launch.env, **requirement.options.get("env", {})}}
+        return replace(best, launch=replace(best.launch, promise=promise, **options))
     there_is = "; there is " + ", ".join(map(str, named)) if named else "; there is none of that name"
     return _unusable(requirement.name, None, Path(), PluginCause.UNMET, f"no version fits {requirement}{there_is}")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..registration import NAME, Configuration, Registration, RegistrationRefused
 from ..semver import Range, Version
@@ -18,10 +20,12 @@ class Requirement:
     Args:
         name: the plugin's name.
         range: the versions that will do.
+        options: fields of the `Launch` that it becomes, over those of its manifest.
     """
 
     name: str
     range: Range
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> Requirement | None:

@@ -104,6 +104,26 @@ class Launch:
             raise ConfigError(f"the timeout of plugin {self.name!r} is {self.timeout} s; it must be above 0")
 
     @classmethod
+    def installed(cls, requirement: str, **options: Any) -> Requirement:
+        """A plugin that is found by name and versions (`kv@^1.2`), and launched with options of your own.
+
+        Args:
+            requirement: the name and the range of versions.
+            options: any of the other fields but `runner` and `promise`, which come with the plugin. Of `env` those that
+                its manifest sets stay, where this sets no others.
+
+        Raises:
+            ConfigError: that is no requirement, or an option is out of its range.
+        """
+        found = Requirement.parse(requirement)
+        if found is None:
+            raise ConfigError(f"{requirement!r} names no installed plugin: write NAME@VERSIONS, such as 'kv@^1.2'")
+        if taken := options.keys() & {"command", "name", "runner", "promise"}:
+            raise ConfigError(f"{', '.join(sorted(taken))} of {requirement} come with the plugin that is found")
+        cls([found.name], found.name, **options)
+        return replace(found, options=options)
+
+    @classmethod
     def wait(
         cls, name: str, command: Sequence[str] = (), *, socket: str | os.PathLike[str] | None = None, **options: Any
     ) -> Launch:
