@@ -36,6 +36,7 @@ from plugmux import (
     ConfigError,
     Configured,
     Instances,
+    Launch,
     Link,
     PluginCause,
     PluginError,
@@ -44,6 +45,7 @@ from plugmux import (
 )
 from plugmux.connect import Code, Context, Interceptor, RpcError, UnaryNext
 from plugmux.errors import StateError
+from support.cloud import cloud_command
 
 NOT_KNOWN = "the reference is not known on this link: it has been released, or is of another link"
 
@@ -351,6 +353,22 @@ async def test_only_what_can_be_served_is_lent_and_only_to_a_plugin_that_runs() 
             runtime.lend(Progress(), to="nobody")
         with pytest.raises(PluginError, match="'nobody'"):
             runtime.borrow("", of="nobody")
+
+
+async def test_an_object_is_lent_to_all_replicas_and_borrowed_from_the_one_that_is_known() -> None:
+    progress = Progress()
+    async with Runtime([Launch(cloud_command("python"), name="cloud", replicas=2)]) as runtime:
+        opened = [await runtime.open_instance("cloud", {"region": f"r{n}"}) for n in range(4)]
+        async with runtime.lend(progress, to="cloud") as reference:
+            for region in opened:
+                await region.client(StorageClient).upload(UploadRequest(name="a", progress=reference))
+        assert progress.reports == [0, 50, 100] * 4
+        for region in opened:
+            file = await region.client(StorageClient).open(OpenRequest(name="a"))
+            await region.borrow(file.file).client(FileClient).read(ReadRequest())
+        with pytest.raises(PluginError, match="a reference is one replica's own, and it has several") as caught:
+            runtime.borrow(file.file, of="cloud")
+        assert caught.value.cause is PluginCause.UNFIT
 
 
 # -- objects of a plugin's --------------------------------------------------------------------------------------------
