@@ -27,7 +27,7 @@ BELOW = {
     "pipes": set[str](),
     "handles": {"launch"},
     "yamux": {"errors"},
-    "http": {"errors", "exchange", "address", "pipes"},
+    "http": {"errors", "exchange", "address", "deadline", "pipes"},
     "connect": {"errors", "exchange", "compression", "deadline", "httpx", "threads", "version"},
     "services": {"connect"},
     "otel": {"connect"},

@@ -1,11 +1,26 @@
-"""A time limit that costs one timer: it cancels a task, and can tell its own cancellation from others'."""
+"""A time limit that costs one timer: it cancels a task, and can tell its own cancellation from others'.
+
+The caller who leaves and the time that runs out both cancel a handler, often at the same moment. A second cancellation
+would cut short what the first has made it do, its `finally`: it comes when that has had its time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-__all__ = ["Deadline"]
+__all__ = ["Deadline", "cancel_once"]
+
+CLEAN_UP_TIME = 2.0
+"""Seconds that a task which is being cancelled has to itself."""
+
+
+def cancel_once(task: asyncio.Task[Any]) -> None:
+    """Cancel a task; one that is being cancelled already is cancelled again if it is still there after 2 s."""
+    if task.cancelling():
+        asyncio.get_running_loop().call_later(CLEAN_UP_TIME, task.cancel)
+    else:
+        task.cancel()
 
 
 class Deadline:
@@ -38,6 +53,12 @@ class Deadline:
         self._before = 0 if task is None else task.cancelling()
 
     def _expire(self) -> None:
+        if self._task is not None and self._task.cancelling() > self._before:
+            self._handle = self._loop.call_later(CLEAN_UP_TIME, self._cancel)
+        else:
+            self._cancel()
+
+    def _cancel(self) -> None:
         self.expired = True
         if self._task is not None:
             self._task.cancel()

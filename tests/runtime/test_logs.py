@@ -264,12 +264,15 @@ async def test_logs_and_events_are_streamed_from_the_socket(tmp_path: Path) -> N
             assert [line.message async for line in lines] == []
 
 
-def test_the_reason_of_a_crash_stands_before_the_last_lines_of_a_long_account() -> None:
+@pytest.mark.parametrize(
+    "reason", ["panic: no database", "FATAL ERROR: no heap", "# Fatal process out of memory: Zone"]
+)
+def test_the_reason_of_a_crash_stands_before_the_last_lines_of_a_long_account(reason: str) -> None:
     tail = Tail()
-    for line in ("panic: no database", *(f"goroutine {number}" for number in range(100))):
+    for line in (reason, *(f"goroutine {number}" for number in range(100))):
         tail.add(line)
     first, second, *rest = str(tail).splitlines()
-    assert (first, second, rest[-1]) == ("panic: no database", "[...]", "goroutine 99")
+    assert (first, second, rest[-1]) == (reason, "[...]", "goroutine 99")
     assert len(rest) == 20
 
 

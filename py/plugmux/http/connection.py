@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
 
+from ..deadline import cancel_once
 from ..errors import StreamReset
 from ..exchange import Complete, RequestHead
 from .asgi import ASGIExchange
@@ -335,7 +336,7 @@ class ServerConnection(asyncio.Protocol):
     def cancel(self, task: asyncio.Task[None]) -> None:
         """Cancel the task of an exchange, even one that has not had its first turn yet."""
         task.add_done_callback(self.server.tasks.discard)
-        task.cancel()
+        cancel_once(task)
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the peer."""

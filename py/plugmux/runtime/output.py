@@ -19,7 +19,7 @@ LONGEST_LINE = 8192
 TAIL_LINES = 20
 LONGEST_TAIL_LINE = 500
 CUT = " [...]"
-HEADLINES = ("panic: ", "fatal error: ", "FATAL ERROR: ")
+HEADLINES = ("panic: ", "fatal error: ", "FATAL ERROR: ", "# Fatal ")
 """How Go and Node.js begin the account of a crash; the stacks that follow push it out of the last lines."""
 
 
