@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from .errors import ConfigError
 
@@ -18,8 +17,7 @@ LONGEST_UNIX_PATH = 107 if sys.platform.startswith("linux") else 103
 """Bytes that a socket's name may have, without the closing zero."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """The address of a unix socket.
 
     Args:

@@ -7,8 +7,7 @@ that is remembered has passed h11; none is ever compared by parts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import h11
 
@@ -24,8 +23,7 @@ _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"
 _PRIVATE = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"))
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The head of a message.
 
     Args:
