@@ -16,7 +16,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench profile demo test lint generate conformance interop faults docs baseline wheel clean
+.PHONY: help bench profile demo test tools lint generate conformance interop faults docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -25,10 +25,11 @@ help: ## list the targets
 demo: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin ## launch a plugin in each language, and call them
 	@$(BIN)/python examples/host/host.py
 
-test: $(TOOLS) ## the whole suite: unit tests, and every language against every other
+test: ## the whole suite: unit tests, and every language against every other
+	@$(MAKE) --no-print-directory --jobs=3 tools
 	$(BIN)/tox run-parallel --parallel all --parallel-no-spinner $(if $(ENV),-e $(ENV)) -- -q $(ARGS)
-	go test ./go/...
-	npm test --silent -w ts
+
+tools: $(TOOLS)
 
 lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin ## format, lint and types, in every language
 	$(BIN)/ruff format --check .

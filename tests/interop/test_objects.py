@@ -157,7 +157,7 @@ SLACK = COUNT * len(CONTENT) // 2
 async def test_1000_instances_and_1000_references_leave_no_memory_behind(language: str) -> None:
     async with Runtime([launch(language)]) as runtime:
         plugin = runtime.plugin(language)
-        for _ in range(2):
+        for _ in range(2 if language == "ts" else 1):  # V8's heap comes to its size with the second
             await _use_and_release(runtime, language)
         resident = _resident(plugin)
         tracemalloc.start()
