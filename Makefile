@@ -7,6 +7,10 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/bin:$(CURDIR)/node_modules/.bin:$(P
 export GOBIN := $(CURDIR)/bin
 export PYTHONPATH := $(CURDIR)/examples/gen/python:$(CURDIR)/bench:$(CURDIR)/bench/gen
 export PLUGMUX_PREBUILT := 1
+# What is built for tests alone need not be told to debuggers, nor compiled before it is used.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(GOFLAGS) -ldflags=-w)
+export PIP_NO_COMPILE := 1
 
 BENCH      := .venv-bench/bin
 GO_MODULES := . tests/interop/go tests/faults/plugins/go tests/interop/yamux/peer tests/connect/go bench/peers

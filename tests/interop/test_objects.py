@@ -149,15 +149,15 @@ async def test_an_instance_ends_with_its_process_and_says_so(language: str) -> N
 
 COUNT = 1000
 CONTENT = bytes(32 * 1024)
-SLACK = COUNT * len(CONTENT) // 2
-"""What the memory of a process may sway by, in bytes: half of what one round more would leave, if files were left."""
+SLACK = COUNT * len(CONTENT) * 9 // 10
+"""What the memory of a process may sway by, in bytes: less than what each further round would leave, if files were."""
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_1000_instances_and_1000_references_leave_no_memory_behind(language: str) -> None:
     async with Runtime([launch(language)]) as runtime:
         plugin = runtime.plugin(language)
-        for _ in range(2 if language == "ts" else 1):  # V8's heap comes to its size with the second
+        for _ in range(1 if language == "python" else 2):  # Go's heap and V8's come to their size with the second
             await _use_and_release(runtime, language)
         resident = _resident(plugin)
         tracemalloc.start()
@@ -170,7 +170,7 @@ async def test_1000_instances_and_1000_references_leave_no_memory_behind(languag
         assert held < 512 * 1024
         assert plugin.link is not None
         assert len(plugin.link.references) == 0
-        for _ in range(4):  # A collector of garbage takes its time; what leaks only ever grows.
+        for _ in range(6):  # A collector of garbage takes its time; what leaks only ever grows.
             if _resident(plugin) - resident < SLACK:
                 return
             await _use_and_release(runtime, language)
