@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import socket
 from typing import cast
 
 import pytest
@@ -257,6 +259,24 @@ async def test_a_small_call_passes_a_large_one() -> None:
         assert transport.get_write_buffer_size() > 25_000_000
         writer.close()
         transport.abort()
+
+
+async def test_several_complete_messages_do_not_wait_for_the_turn_of_the_loop_to_end() -> None:
+    async with bare_peer(client=True) as (mux, _, writer):
+        peer = cast("socket.socket", writer.get_extra_info("socket")).fileno()
+        recorders = [Recorder() for _ in range(3)]
+        transports = [mux.open(recorder) for recorder in recorders]
+        transports[0].write(b"first")
+        transports[0].write_eof()
+        with pytest.raises(BlockingIOError):  # one alone goes out with whatever else this turn brings
+            os.read(peer, 1000)
+        transports[1].write(b"second")
+        transports[2].write(b"begun")
+        transports[1].close()
+        put_out = os.read(peer, 1000)
+        assert b"first" in put_out
+        assert b"second" in put_out
+        assert [recorder.told for recorder in recorders] == [["made"]] * 3, "nobody is called back from his own call"
 
 
 async def test_openers_that_wait_are_told_of_the_peers_go_away() -> None:

@@ -1,8 +1,10 @@
 """When what a session has to send is written to its connection.
 
 Whatever is sent within one turn of the loop is put out together, at the end of the callback that brought the bytes it
-answers, or in the loop's next turn. While the connection has enough to write nothing is put out, so that little waits
-in it, and a small call passes a large one in the session's round robin instead of queueing behind its megabytes.
+answers, or in the loop's next turn. Several messages that are complete do not wait for that: the peer works on them
+while the next are made, where else each of the two would wait for the other. While the connection has enough to write
+nothing is put out, so that little waits in it, and a small call passes a large one in the session's round robin instead
+of queueing behind its megabytes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from .session import Session
 
 __all__ = ["Output"]
 
+COMPLETE: Final = 2
+"""How many complete messages wait for no more. One would cost each message a system call of its own."""
 BATCH: Final = 128 * 1024
 HIGH_WATER: Final = 64 * 1024
 OWED_DELAY: Final = 0.005
@@ -34,7 +38,17 @@ class Output:
         coming: whether the output will be put out anyway, so that nobody needs to ask for it.
     """
 
-    __slots__ = ("_closed", "_loop", "_owed_timer", "_session", "_transport", "_written", "blocked", "coming")
+    __slots__ = (
+        "_closed",
+        "_complete",
+        "_loop",
+        "_owed_timer",
+        "_session",
+        "_transport",
+        "_written",
+        "blocked",
+        "coming",
+    )
 
     def __init__(
         self,
@@ -50,6 +64,7 @@ class Output:
         self._transport = transport
         self._written = written
         self._owed_timer: asyncio.TimerHandle | None = None
+        self._complete = 0
         self._closed = False
         transport.set_write_buffer_limits(high=HIGH_WATER)
 
@@ -59,9 +74,22 @@ class Output:
             self.coming = True
             self._loop.call_soon(self._run)
 
+    def complete(self) -> None:
+        """Put out behind the end of a message: soon, and at once if it is not the only one that waits.
+
+        What that changes is told later, as whoever ends a message does not expect to be called back meanwhile.
+        """
+        self._complete += 1
+        if self._complete >= COMPLETE and not self.blocked and not self._closed:
+            self._complete = 0
+            if chunks := self._session.data_to_send(BATCH):
+                self._transport.write(b"".join(chunks))
+        self.soon()
+
     def now(self) -> None:
         """Put out as long as the connection takes it; then tell what that has changed."""
         session = self._session
+        self._complete = 0
         while not self.blocked and not self._closed:
             chunks = session.data_to_send(BATCH)
             if not chunks:

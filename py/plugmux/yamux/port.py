@@ -73,7 +73,7 @@ class Port:
     def end(self, stream: Stream) -> None:
         """End our half of a stream behind what is queued."""
         self._session.end(stream)
-        self._output.soon()
+        self._output.complete()
 
     def close(self, stream: Stream, unread: int) -> None:
         """End our half of a stream that is read no more, with `unread` bytes left over."""
@@ -81,7 +81,7 @@ class Port:
         if not stream.ended:
             self._closing.add(stream)
             self.discard(stream, unread)
-        self._output.soon()
+        self._output.complete()
 
     def reset(self, stream: Stream) -> None:
         """End a stream at once."""
