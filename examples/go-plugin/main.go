@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
 
 	"connectrpc.com/connect"
 	kvv1 "plugmux.dev/examples/gen/go/kv/v1"
@@ -15,31 +14,17 @@ import (
 
 var audit = kvv1connect.NewAuditServiceClient(plugmux.Host, plugmux.HostURL) // the host serves it
 
-type store struct {
-	lock   sync.Mutex
-	values map[string][][]byte // all that a key has had, so that whoever watches it misses none
-	grown  chan struct{}       // closed by the next Put
-}
-
-func (s *store) look(key string) ([][]byte, <-chan struct{}) {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	return s.values[key], s.grown
-}
+type store struct{ values plugmux.WatchMap[string, []byte] }
 
 func (s *store) Get(_ context.Context, request *kvv1.GetRequest) (*kvv1.GetResponse, error) {
-	if values, _ := s.look(request.Key); len(values) > 0 {
-		return &kvv1.GetResponse{Value: values[len(values)-1]}, nil
+	if value, known := s.values.Get(request.Key); known {
+		return &kvv1.GetResponse{Value: value}, nil
 	}
 	return nil, connect.NewError(connect.CodeNotFound, errors.New("no such key: "+request.Key))
 }
 
 func (s *store) Put(ctx context.Context, request *kvv1.PutRequest) (*kvv1.PutResponse, error) {
-	s.lock.Lock()
-	s.values[request.Key] = append(s.values[request.Key], request.Value)
-	close(s.grown)
-	s.grown = make(chan struct{})
-	s.lock.Unlock()
+	s.values.Set(request.Key, request.Value)
 	if _, err := audit.Record(ctx, &kvv1.RecordRequest{Plugin: "go-plugin", Event: "put " + request.Key}); err != nil {
 		slog.Warn("put not audited", "key", request.Key, "error", err) // a host need not serve AuditService
 	}
@@ -47,19 +32,12 @@ func (s *store) Put(ctx context.Context, request *kvv1.PutRequest) (*kvv1.PutRes
 }
 
 func (s *store) Watch(ctx context.Context, request *kvv1.WatchRequest, stream *connect.ServerStream[kvv1.WatchResponse]) error {
-	values, grown := s.look(request.Key)
-	for sent := max(len(values)-1, 0); ; values, grown = s.look(request.Key) {
-		for ; sent < len(values); sent++ {
-			if err := stream.Send(&kvv1.WatchResponse{Value: values[sent]}); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-grown:
+	for value := range s.values.Watch(ctx, request.Key) {
+		if err := stream.Send(&kvv1.WatchResponse{Value: value}); err != nil {
+			return err
 		}
 	}
+	return ctx.Err()
 }
 
 func secrets(context.Context, plugmux.Pattern) ([]plugmux.Secret, error) {
@@ -71,5 +49,5 @@ func main() {
 	slog.SetDefault(slog.New(logs))
 	plugmux.Main(plugmux.Config{Version: "v1.0.0", Logs: logs},
 		plugmux.Secrets("go/**", secrets),
-		plugmux.Service(kvv1connect.NewKeyValueServiceHandler(&store{values: map[string][][]byte{}, grown: make(chan struct{})})))
+		plugmux.Service(kvv1connect.NewKeyValueServiceHandler(&store{})))
 }
