@@ -11,6 +11,8 @@ export PLUGMUX_PREBUILT := 1
 export CGO_ENABLED := 0
 export GOFLAGS := $(strip $(GOFLAGS) -ldflags=-w)
 export PIP_NO_COMPILE := 1
+# uv, which installs in seconds, trusts whom the machine trusts, as pip does.
+export UV_SYSTEM_CERTS := 1
 
 BENCH      := .venv-bench/bin
 GO_MODULES := . tests/interop/go tests/faults/plugins/go tests/interop/yamux/peer tests/connect/go bench/peers
@@ -85,12 +87,15 @@ clean: ## remove everything that make has made
 
 # -- what the targets above need -------------------------------------------------------------------------------------
 
+# Without tox-uv, tox builds its environments with pip: so it goes where packages come from a place that only pip knows.
+DEVELOPMENT := --group dev --editable '.[uvloop,httpx2,compression,opentelemetry]'
+
 $(BIN)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "plugmux needs Python 3.11 or newer: set PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "setting up .venv"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --upgrade pip
-	@$(BIN)/python -m pip install --quiet --group dev --editable '.[uvloop,httpx2,compression,opentelemetry]'
+	@$(BIN)/python -m pip install --quiet --upgrade pip uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python tox-uv $(DEVELOPMENT) || $(BIN)/python -m pip install --quiet $(DEVELOPMENT)
 	@touch $@
 
 $(BENCH)/.ready: pyproject.toml | $(BIN)/.ready
