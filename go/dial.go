@@ -41,7 +41,16 @@ func socketPath(address string) (string, error) {
 	}
 	path = strings.TrimPrefix(path, "//")
 	if scheme != "unix" || path == "" {
-		return "", fmt.Errorf("the address %q is not valid: write unix:/path or unix:@name", address)
+		return "", addressError(address)
 	}
 	return path, nil
 }
+
+// addressError is an [ErrNoRuntime]: there is an address, and it is not valid.
+type addressError string
+
+func (e addressError) Error() string {
+	return fmt.Sprintf("the address %q is not valid: write unix:/path or unix:@name", string(e))
+}
+
+func (e addressError) Is(target error) bool { return target == ErrNoRuntime }

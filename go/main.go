@@ -23,8 +23,8 @@ It serves: %[3]s.
 `
 
 // Main is [Run] as a whole program: SIGTERM and Ctrl-C end the plugin in order, a second one at once. It returns when
-// the plugin has ended well; otherwise it says why on standard error and exits: with 2 when there is no runtime, as
-// when a person has started the plugin by hand, with 1 for any other failure.
+// the plugin has ended well; otherwise it says why on standard error and exits: with 2 for [ErrNoRuntime], as when a
+// person has started the plugin by hand, with 1 for any other failure.
 func Main(config Config, servables ...Servable) {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	launch, err := takeLaunchConfig()

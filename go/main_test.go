@@ -167,7 +167,7 @@ func TestStartedByHandItExplainsItself(t *testing.T) {
 		"not JSON":            {launchVariable + "=nonsense", "not the expected JSON", exitUsage},
 		"no such descriptor":  {launchVariable + `={"name":"a","timeout":1,"fd":99}`, "descriptor 99", exitUsage},
 		"not a runtime there": {socketVariable + "=unix:@plugmux-test-nobody", "no runtime at", exitFailed},
-		"bad address":         {socketVariable + "=tcp:nowhere", "write unix:", exitFailed},
+		"bad address":         {socketVariable + "=tcp:nowhere", "write unix:", exitUsage},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -242,8 +242,8 @@ func (s shutdownService) Shutdown(ctx context.Context, _ *pluginsv1.ShutdownRequ
 	return &pluginsv1.ShutdownResponse{}, nil
 }
 
-// ErrNoRuntime tells that the process has no runtime to serve: it was not launched by one and knows no socket, or its
-// launch configuration cannot be used.
+// ErrNoRuntime tells that the process has no runtime to serve: it was not launched by one and knows no socket, or the
+// launch configuration or the address that it was given cannot be used.
 var ErrNoRuntime = errors.New("no runtime has launched this plugin, and " + socketVariable + " names none")
 
 func pause(ctx context.Context, duration time.Duration) {

@@ -3,10 +3,13 @@
  * sides but the parity of the stream ids.
  */
 
+import { fstatSync } from "node:fs";
 import { Socket } from "node:net";
 import type { Duplex, Readable, Writable } from "node:stream";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import type { DescService } from "@bufbuild/protobuf";
+import { ConfigError } from "./errors.js";
+import { reason } from "./reason.js";
 import { type Lent, References } from "./references.js";
 import { openStream, Remote } from "./remote.js";
 import type { Site } from "./site.js";
@@ -104,14 +107,30 @@ export class Link {
   }
 }
 
-/** The connection over inherited descriptors: one socket where both are the same, two one-way pipes otherwise. */
+/**
+ * The connection over inherited descriptors: one socket where both are the same, two one-way pipes otherwise.
+ *
+ * @throws ConfigError when a descriptor is not open, or can be no end of a link.
+ */
 export function inherit(readFd: number, writeFd: number): Ends {
   if (readFd === writeFd) {
-    const socket = new Socket({ fd: readFd, readable: true, writable: true });
+    const socket = claim(readFd, { readable: true, writable: true });
     return { input: socket, output: socket };
   }
   return {
-    input: new Socket({ fd: readFd, readable: true, writable: false }),
-    output: new Socket({ fd: writeFd, readable: false, writable: true }),
+    input: claim(readFd, { readable: true, writable: false }),
+    output: claim(writeFd, { readable: false, writable: true }),
   };
+}
+
+function claim(fd: number, ways: { readable: boolean; writable: boolean }): Socket {
+  const isOneWay = !(ways.readable && ways.writable);
+  try {
+    const status = fstatSync(fd);
+    if (status.isSocket() || (isOneWay && status.isFIFO())) return new Socket({ fd, ...ways });
+  } catch (error) {
+    throw new ConfigError(`the launch configuration names descriptor ${fd}: ${reason(error)}`, { cause: error });
+  }
+  const kind = isOneWay ? "neither a socket nor a pipe" : "not a socket";
+  throw new ConfigError(`the launch configuration names descriptor ${fd}, which is ${kind}`);
 }

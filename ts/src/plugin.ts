@@ -139,8 +139,8 @@ export class Plugin {
   /**
    * Serves the runtime that launched this process, until either ends the stay; detached, those after it as well.
    *
-   * @throws DialError when the launch names a socket and nobody listens there, RegistrationError when the runtime
-   * refuses the plugin or goes away.
+   * @throws ConfigError when the launch names descriptors that are no link, DialError when it names a socket and nobody
+   * listens there, RegistrationError when the runtime refuses the plugin or goes away.
    */
   async serveLaunched({ name, timeout, link, detached }: LaunchConfig): Promise<void> {
     const reach = async (): Promise<Ends> =>

@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable
@@ -41,12 +42,13 @@ def run(plugin: Plugin, loop_factory: Callable[[], asyncio.AbstractEventLoop] | 
     try:
         config = LaunchConfig.take_from(os.environ)
         address = None if config else _address()
+        if config is not None:
+            _claim(config)
     except ConfigError as error:
         _exit(plugin, str(error), WRONG_USAGE)
     if config is None and address is None:
         _explain(plugin)
     if config is not None:
-        _keep_from_children(config)
         _print_line_by_line()
         end_with(config.runtime_pid)
     plugin.prints_stacks = _print_stacks_at_quit()
@@ -88,14 +90,21 @@ def _address() -> Address | None:
     return Address.parse(text) if text else None
 
 
-def _keep_from_children(config: LaunchConfig) -> None:
-    """Make the link's descriptors close on exec at once: a grandchild that held one would keep the link open."""
+def _claim(config: LaunchConfig) -> None:
+    """Make the link's descriptors close on exec at once: a grandchild that held one would keep the link open.
+
+    Raises:
+        ConfigError: a descriptor is not open, or can be no end of a link.
+    """
     for descriptor in config.descriptors:
         try:
+            mode = os.fstat(descriptor).st_mode
             os.set_inheritable(descriptor, False)
-        except OSError as error:
-            print(f"the launch configuration names descriptor {descriptor}: {error}", file=sys.stderr)
-            raise SystemExit(WRONG_USAGE) from None
+        except (OSError, OverflowError) as error:
+            raise ConfigError(f"the launch configuration names descriptor {descriptor}: {error}") from None
+        if not (stat.S_ISSOCK(mode) or (config.is_pipe_pair and stat.S_ISFIFO(mode))):
+            kind = "neither a socket nor a pipe" if config.is_pipe_pair else "not a socket"
+            raise ConfigError(f"the launch configuration names descriptor {descriptor}, which is {kind}")
 
 
 def _print_stacks_at_quit() -> bool:
