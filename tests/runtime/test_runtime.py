@@ -1,19 +1,22 @@
-"""A runtime with real plugin processes: calls, routing, callbacks, crashes, restart, close."""
+"""A runtime with real plugin processes: calls, routing, callbacks, crashes, restart."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from kv.v1.kv_connect import AuditService, KeyValueClient, KeyValueService
 from kv.v1.kv_pb2 import GetRequest, GetResponse, PutRequest, RecordRequest, RecordResponse, WatchRequest
 
-from plugmux import ConfigError, Launch, Restart, Runtime, State
+from plugmux import ConfigError, Launch, PluginError, Restart, Runtime, State
 from plugmux.connect import Code, Context, RpcError
 from support.programs import KV_PLUGIN, script
+
+Switch = Callable[[Runtime, str], Awaitable[object]]
 
 
 class Audit(AuditService):
@@ -154,32 +157,39 @@ async def test_a_plugin_is_disabled_enabled_and_restarted(tmp_path: Path) -> Non
         assert len({before, between, after}) == 3
 
 
+@pytest.mark.parametrize("switch", [Runtime.disable, Runtime.enable, Runtime.restart, Runtime.replace])
+@pytest.mark.parametrize(("name", "told"), [("nobody", "no plugin of that name"), ("Fixed", "not launched by this")])
+async def test_what_was_not_launched_cannot_be_switched(switch: Switch, name: str, told: str) -> None:
+    async with Runtime([Fixed()]) as runtime:
+        with pytest.raises(PluginError, match=told):
+            await switch(runtime, name)
+
+
+async def test_whoever_asks_for_an_end_need_not_wait_for_it(tmp_path: Path) -> None:
+    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+        plugin = runtime.plugin("kv")
+        asking = asyncio.create_task(runtime.disable("kv"))
+        while plugin.state is State.RUNNING:
+            await asyncio.sleep(0)
+        asking.cancel()
+        while plugin.state is not State.DISABLED:
+            await plugin.changed()
+
+
+async def test_what_does_not_run_leaves_its_service_to_another(tmp_path: Path) -> None:
+    async with Runtime([script(tmp_path, "one", KV_PLUGIN), script(tmp_path, "two", KV_PLUGIN)]) as runtime:
+        await runtime.disable("one")
+        pid = (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value
+        assert pid == str(runtime.plugin("two").pid).encode()
+        await runtime.disable("two")
+        with pytest.raises(RpcError, match="one, two"):
+            await runtime.client(KeyValueClient).get(GetRequest(key="pid"))
+
+
 async def test_two_plugins_of_one_name_are_refused(tmp_path: Path) -> None:
     source = script(tmp_path, "kv", KV_PLUGIN)
     with pytest.raises(ConfigError, match="named 'kv' already"):
         await Runtime([source, source]).start()
-
-
-async def test_a_runtime_is_closed_twice_and_from_several_tasks(tmp_path: Path) -> None:
-    runtime = Runtime([script(tmp_path, "kv", KV_PLUGIN)])
-    await runtime.start()
-    await asyncio.gather(runtime.close(), runtime.close(), asyncio.create_task(runtime.close()))
-    await runtime.close()
-    assert runtime.plugins()[0].state is State.STOPPED
-
-
-async def test_a_runtime_that_never_started_is_closed() -> None:
-    await Runtime().close()
-
-
-async def test_closing_ends_the_calls_in_flight(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
-        call = asyncio.ensure_future(runtime.client(KeyValueClient).get(GetRequest(key="hang")))
-        while not runtime.plugin("kv").in_flight:
-            await asyncio.sleep(0)
-    with pytest.raises(RpcError) as caught:
-        await call
-    assert caught.value.code is Code.UNAVAILABLE
 
 
 async def test_a_plugin_gets_a_safe_environment_and_what_the_launch_sets(

@@ -18,6 +18,7 @@ from plugmux_proto.plugins.v1 import plugins_pb2 as pb
 from plugmux_proto.plugins.v1.plugins_connect import PluginManagementClient
 
 from plugmux import Runtime, State
+from plugmux.exchange import Request
 from plugmux.http import SocketClient
 from plugmux.runtime import ListenError
 from support.programs import KV_PLUGIN, script
@@ -60,6 +61,14 @@ async def test_the_socket_of_a_live_runtime_is_not_replaced(address: str) -> Non
         with pytest.raises(ListenError, match="listens at"):
             await Runtime(listen=[address]).start()
         assert (await version(address)).startswith("v")
+
+
+async def test_the_socket_of_a_later_runtime_is_left_alone(address: str, tmp_path: Path) -> None:
+    async with Runtime(listen=[address]) as earlier:
+        (tmp_path / "private" / "runtime.sock").unlink()
+        async with Runtime(listen=[address]):
+            await earlier.close()
+            assert (await version(address)).startswith("v")
 
 
 async def test_a_file_that_is_no_socket_is_left_alone(address: str, tmp_path: Path) -> None:
@@ -130,6 +139,29 @@ async def test_a_second_plugin_of_a_name_is_refused(address: str, tmp_path: Path
         assert first.returncode is None
     first.terminate()
     await first.wait()
+
+
+@pytest.mark.parametrize("said", [b"", b"no plugin says this" * 10])
+async def test_who_connects_and_does_not_register_is_logged(
+    address: str, said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Runtime(listen=[address]):
+        reader, writer = await asyncio.open_unix_connection(address.removeprefix("unix:"))
+        writer.write(b"GET /hijack HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        writer.write(said)
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+    (record,) = (record for record in caplog.records if "has not registered" in record.getMessage())
+    assert f"process {os.getpid()} connected as a plugin" in record.getMessage()
+
+
+async def test_what_is_no_rpc_is_not_found(address: str) -> None:
+    client = SocketClient(address)
+    async with Runtime(listen=[address]):
+        answers = [(await client.fetch(Request(path, method="GET"), 1000)).status for path in ("/", "/nope", "/a/b")]
+    assert answers == [404, 404, 503]
 
 
 async def test_a_plugin_that_finds_no_runtime_says_so(address: str, tmp_path: Path) -> None:

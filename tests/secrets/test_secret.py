@@ -10,6 +10,7 @@ import pickle
 import pprint
 import traceback
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -125,9 +126,10 @@ def test_a_secret_cannot_be_changed() -> None:
     assert secret == full()
 
 
-def test_a_value_that_is_text_is_refused_without_showing_it() -> None:
-    with pytest.raises(TypeError, match=r"'a/b' must be bytes, not str") as caught:
-        Secret("a/b", "hunter2")  # type: ignore[arg-type]
+@pytest.mark.parametrize("given", [("a/b", "hunter2"), (b"hunter2", "a/b"), (b"hunter2", b"x"), (None, b"hunter2")])
+def test_what_is_neither_id_nor_value_is_refused_without_showing_it(given: tuple[Any, Any]) -> None:
+    with pytest.raises(TypeError, match="takes str and bytes, not") as caught:
+        Secret(*given)
     assert "hunter2" not in str(caught.value)
 
 

@@ -6,6 +6,7 @@ Both have one stay: they register, they serve, and when their link ends they are
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from dataclasses import replace
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
 from ..link import Link, Peer
-from ..registration import Registration, RegistrationRefused
+from ..registration import Registration
 from ..servable import Servable, announce, services_of
 from ..site import Site
 from .hosted import HostedPlugin
@@ -24,6 +25,8 @@ from .state import State
 from .waiting import first
 
 __all__ = ["InProcessPlugin", "SelfStartedPlugin"]
+
+logger = logging.getLogger("plugmux.runtime")
 
 OnChange = Callable[[HostedPlugin, State], None]
 
@@ -59,12 +62,10 @@ class SelfStartedPlugin(HostedPlugin):
             desk: where its registration arrives; it has been told to ask `admit`.
             timeout: seconds that the registration may take.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                self.registration = await desk.registered
-        except (TimeoutError, RegistrationRefused):  # Of a refusal the answer has told.
+        if not await _registers(link, desk.registered, timeout):
             await link.close()
             return
+        self.registration = desk.registered.result()
         why = "its link has ended"
         try:
             self.link = link
@@ -92,6 +93,16 @@ class SelfStartedPlugin(HostedPlugin):
         if self.state is State.RUNNING:
             self.move(State.STOPPING)
         await link.close(DRAIN_TIME)
+
+
+async def _registers(link: Link, registered: asyncio.Future[Registration], timeout: float) -> bool:
+    """Wait for the registration; of one that does not come nobody would know, so that is logged."""
+    await first(asyncio.wait([registered]), link.wait_closed(), timeout)
+    if registered.done():
+        return registered.exception() is None  # Of a refusal the answer has told.
+    why = f"its link has ended ({link.reason})" if link.closed else f"it had {timeout:g} s"
+    logger.warning("%s connected as a plugin and has not registered: %s", link.peer.name, why)
+    return False
 
 
 class InProcessPlugin(HostedPlugin):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigError
+from ..errors import ConfigError, StateError
 from ..registration import RegistrationRefused
 from ..servable import Servable
 from .arriving import InProcessPlugin
@@ -62,6 +62,23 @@ class Fleet:
         self._starts = asyncio.Semaphore(parallel_starts)
         self._breaker = breaker
         self._on_change = on_change
+        self._closed = False
+
+    async def close(self) -> None:
+        """End all plugins in parallel; from now on none is started."""
+        self._closed = True
+        async with asyncio.TaskGroup() as group:
+            for plugin in self._registry.everybody():
+                group.create_task(plugin.leave())
+
+    def check_open(self) -> None:
+        """See that plugins may be started.
+
+        Raises:
+            StateError: the runtime has been closed.
+        """
+        if self._closed:
+            raise StateError("the runtime has been closed; make a new one")
 
     async def begin(self, source: Launch | Servable) -> None:
         """Begin a plugin that stays, whether it runs or has failed.
@@ -83,6 +100,7 @@ class Fleet:
         if not isinstance(prepared, Launch):
             return await self._begin_in_process(prepared, name)
         replicas = await self._begin_launch(prepared)
+        self.check_open()
         error = next((plugin.error for plugin in replicas if plugin.error is not None), None)
         if error is not None:
             for plugin in replicas:
@@ -96,6 +114,7 @@ class Fleet:
         return self._installed.find(prepared) if isinstance(prepared, Requirement) else prepared
 
     async def _begin_launch(self, launch: Launch) -> list[LaunchedPlugin]:
+        self.check_open()
         if launch.name in self._registry:
             raise ConfigError(f"there is a plugin named {launch.name!r} already: give this one another name")
         replicas = self._replicas(launch)
@@ -116,6 +135,7 @@ class Fleet:
         ]
 
     async def _begin_in_process(self, servable: Servable, name: str | None = None) -> HostedPlugin:
+        self.check_open()
         plugin = InProcessPlugin(
             servable, name or type(servable).__name__, "v0.0.0", self._reception, self._registry, self._on_change
         )
@@ -145,24 +165,29 @@ class Fleet:
 
     async def disable(self, name: str) -> None:
         """End a launched plugin and keep it from being started again. (`Runtime.disable`)"""
+        replicas = self._launched(name)
         async with asyncio.TaskGroup() as group:
-            for plugin in self._launched(name):
+            for plugin in replicas:
                 group.create_task(plugin.stop(State.DISABLED))
 
     async def enable(self, name: str) -> None:
         """Start a plugin that does not run. (`Runtime.enable`)"""
+        self.check_open()
         replicas = self._launched(name)
         for plugin in replicas:
             plugin.start()
         for plugin in replicas:
             await plugin.started()
+            self.check_open()
             if plugin.error is not None:
                 raise plugin.error
 
     async def restart(self, name: str) -> None:
         """End a launched plugin and start it anew. (`Runtime.restart`)"""
+        self.check_open()
+        replicas = self._launched(name)
         async with asyncio.TaskGroup() as group:
-            for plugin in self._launched(name):
+            for plugin in replicas:
                 group.create_task(plugin.stop())
         await self.enable(name)
 
@@ -175,6 +200,7 @@ class Fleet:
         same_services: bool = True,
     ) -> HostedPlugin:
         """Put a new process in the place of a launched plugin, while calls go on. (`Runtime.replace`)"""
+        self.check_open()
         old = self._launched(name)
         launch = old[0].launch if source is None else as_launch(self._prepared(source), name)
         new = self._replicas(launch)

@@ -2,7 +2,7 @@
 
 GET /hijack                       a plugin that starts by itself turns the connection into a link
 GET /health                       200 ok
-/<service>/<method>               the runtime's own services, then those of its plugins
+/<service>/<method>               the runtime's own services, then those of its plugins; 503 while none serves it
 
 Where several plugins serve a service, the header `plugmux-plugin` names the one that is meant.
 """
@@ -58,11 +58,14 @@ class Front:
             await self._rpc(scope, receive, send)
             return
         path: str = scope["path"]
+        service, _, method = path[1:].partition("/")
         if path == HEALTH:
             await answer(send, 200, b"ok")
         elif path == HIJACK:
             await self._take_over(scope, send)
-        elif path[1:].partition("/")[0] in {service.spec.name for service in self._services}:
+        elif not method:
+            await answer(send, 404, b"there is /health, /hijack, and /<service>/<method>")
+        elif service in {own.spec.name for own in self._services}:
             await self._rpc(scope, receive, send)
         else:
             await self._forward(scope, receive, send)

@@ -144,7 +144,8 @@ class HostedPlugin(ABC):
             return PluginError(self.name, PluginCause.DISABLED, "it is disabled")
         if self.error is not None:
             return self.error
-        return PluginError(self.name, PluginCause.LINK_LOST, f"it is {self.state.value}")
+        cause = PluginCause.LINK_LOST if self.state.will_run else PluginCause.STOPPED
+        return PluginError(self.name, cause, f"it is {self.state.value}")
 
     @abstractmethod
     async def stop(self) -> None:

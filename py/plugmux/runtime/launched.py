@@ -69,6 +69,7 @@ class LaunchedPlugin(HostedPlugin):
         self._timeout = launch.timeout if launch.timeout is not None else timeout
         self._starts = starts
         self._stop = asyncio.Event()
+        self._final = State.STOPPED
         self._leaving = False
         self._task: asyncio.Task[None] | None = None
 
@@ -95,6 +96,7 @@ class LaunchedPlugin(HostedPlugin):
         Args:
             final: the state to leave it in, `STOPPED` or `DISABLED`.
         """
+        self._final = final
         self._stop.set()
         if (task := self._task) is not None:
             await asyncio.wait([task])
@@ -108,6 +110,11 @@ class LaunchedPlugin(HostedPlugin):
         await self.stop()
 
     async def _live(self) -> None:
+        await self._run_until_stopped()
+        if self._stop.is_set():  # Whoever asked for it may not have waited.
+            self.move(self._final)
+
+    async def _run_until_stopped(self) -> None:
         policy = self.launch.restart
         failures, delay, failing_since = 0, policy.delay, 0.0
         loop = asyncio.get_running_loop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import os
@@ -44,6 +43,7 @@ class Listener:
         self.address = address
         self._server = server
         self._socket: socket.socket | None = None
+        self._file: tuple[int, int] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -57,6 +57,7 @@ class Listener:
             if self.address.path is not None:
                 prepare(self.address.path)
                 bind_privately(sock, self.address.path)
+                self._file = _identity(self.address.path)
             else:
                 sock.bind(self.address.sockaddr)
             sock.listen(BACKLOG)
@@ -92,7 +93,7 @@ class Listener:
             await loop.connect_accepted_socket(lambda peer=peer: self._server.protocol(peer=peer), connection)  # type: ignore[misc]
 
     async def close(self) -> None:
-        """Stop listening and remove the socket's file."""
+        """Stop listening and remove the socket's file, unless another runtime's stands in its place."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -100,9 +101,17 @@ class Listener:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-            if self.address.path is not None:
-                with contextlib.suppress(FileNotFoundError):
-                    self.address.path.unlink()
+            if self.address.path is not None and _identity(self.address.path) == self._file:
+                self.address.path.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to; none if there is none."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def prepare(path: Path) -> None:

@@ -96,8 +96,9 @@ def find_program(launch: Launch) -> str:
         raise PluginError(launch.name, PluginCause.NOT_FOUND, f"its directory {base!r} does not exist")
     if path is None or not os.path.exists(path):
         raise PluginError(launch.name, PluginCause.NOT_FOUND, f"there is no program {command!r}")
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode) or not os.access(path, os.X_OK):
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"{path!r} is no file")
+    if not os.access(path, os.X_OK):
         raise PluginError(launch.name, PluginCause.NOT_EXECUTABLE, f"{path!r} is not an executable file")
     return path
 

@@ -111,7 +111,7 @@ class Registry:
             raise PluginError(name, PluginCause.UNKNOWN, f"there is no plugin of that name (known: {known})") from None
 
     def serving(self, service: str) -> list[HostedPlugin]:
-        """The plugin that serves a service, and its replicas: of several plugins the one of the highest priority.
+        """The plugin that serves a service, and its replicas: of several that run the one of the highest priority.
 
         Args:
             service: the full proto name of the service.
@@ -124,6 +124,7 @@ class Registry:
             return self._plugins[names[0]]
         if not names:
             raise self._unserved(service)
+        names = [name for name in names if self._will_run(name)] or names
         best = max(self._priority(name) for name in names)
         first, *others = [name for name in names if self._priority(name) == best]
         if others:
@@ -132,6 +133,9 @@ class Registry:
 
     def _said(self, name: str) -> Registration | None:
         return next((plugin.registration for plugin in self._plugins[name] if plugin.registration), None)
+
+    def _will_run(self, name: str) -> bool:
+        return any(plugin.state.will_run for plugin in self._plugins[name])
 
     def _priority(self, name: str) -> int:
         said = self._said(name)

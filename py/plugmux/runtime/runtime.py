@@ -166,8 +166,8 @@ class Runtime:
         self._front.mount(Observation(self))
         self._server = Server(self._front, lifespan=False)
         self._listeners = [Listener(Address.parse(text), self._server) for text in listen]
-        self._closing = asyncio.Lock()
-        self._closed = False
+        self._started = False
+        self._closing: asyncio.Task[None] | None = None
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -175,12 +175,14 @@ class Runtime:
         """Start all plugins in parallel and begin to listen; returns when every plugin runs or has failed.
 
         Raises:
-            StateError: the runtime has been closed.
+            StateError: the runtime has been started, or closed.
             ConfigError: two plugins have the same name.
             ListenError: an address cannot be listened at; nothing is left running then.
         """
-        if self._closed:
-            raise StateError("the runtime has been closed; make a new one")
+        self._fleet.check_open()
+        if self._started:
+            raise StateError("the runtime has been started already")
+        self._started = True
         found = self._installed.wanted()
         sources = [*self._sources, *(plugin.launch for plugin in found)]
         if self._wait_for:
@@ -208,26 +210,30 @@ class Runtime:
         Raises:
             PluginError: it did not start or register; it is not kept.
             ConfigError: the source is none, or the name is taken.
+            StateError: the runtime has been closed.
         """
         return await self._fleet.launch(source, name)
 
     async def close(self) -> None:
-        """End all plugins in parallel and stop listening. Harmless at any time, from any task, more than once."""
-        async with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-            if self._watching is not None:
-                self._watching.cancel()
-                await asyncio.wait([self._watching])
-            for listener in self._listeners:
-                await listener.close()
-            async with asyncio.TaskGroup() as group:
-                for plugin in self._registry.everybody():
-                    group.create_task(plugin.leave())
-            self._events.close()
-            self._logs.close()
-            await self._server.shutdown(1.0)
+        """End all plugins in parallel and stop listening. Harmless at any time, from any task, more than once.
+
+        It is done to the end even if the caller is cancelled, as one is whom a plugin calls: to wait for that, close
+        again.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="plugmux: close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+        for listener in self._listeners:
+            await listener.close()
+        await self._fleet.close()
+        self._events.close()
+        self._logs.close()
+        await self._server.shutdown(1.0)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -373,6 +379,7 @@ class Runtime:
 
         Raises:
             PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
+            StateError: the runtime has been closed.
         """
         await self._fleet.enable(name)
 
@@ -381,6 +388,7 @@ class Runtime:
 
         Raises:
             PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
+            StateError: the runtime has been closed.
         """
         await self._fleet.restart(name)
 
@@ -407,6 +415,7 @@ class Runtime:
             PluginError: there is no such plugin, it was not launched by this runtime, or it is disabled; or the new one
                 failed, and the old one works on.
             ConfigError: the source is none, or the plugin is being replaced already.
+            StateError: the runtime has been closed.
         """
         return await self._fleet.replace(name, source, drain_time=drain_time, same_services=same_services)
 

@@ -69,8 +69,11 @@ class Secret:
         expires_at: datetime | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        if not isinstance(value, bytes | bytearray | memoryview):
-            raise TypeError(f"the value of secret {id!r} must be bytes, not {type(value).__name__}")
+        if not isinstance(id, str) or not isinstance(value, bytes | bytearray | memoryview):
+            # Neither is quoted: they may have been given the wrong way round.
+            raise TypeError(
+                f"Secret(id, value) takes str and bytes, not {type(id).__name__} and {type(value).__name__}"
+            )
         keep = super().__setattr__
         keep("id", SecretId(id))
         keep("value", bytes(value))
