@@ -37,7 +37,7 @@ test: ## the whole suite: unit tests, and every language against every other
 
 tools: $(TOOLS)
 
-lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin ## format, lint and types, in every language
+lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## format, lint and types, in every language
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -105,11 +105,16 @@ $(BENCH)/.ready: pyproject.toml | $(BIN)/.ready
 	@$(BENCH)/python -m compileall -q py gen/python bench
 	@touch $@
 
+# `go list` asks Go to hold itself, or the newer one that it has fetched, against go.mod.
+needs = @$(2) >/dev/null 2>&1 || { echo "this needs $(1) or newer, and $(3)" >&2; exit 1; }
 .PHONY: has-go has-node
 has-go:
-	@command -v go >/dev/null || { echo "this needs Go 1.26 or newer, and there is no 'go' on PATH" >&2; exit 1; }
+	$(call needs,Go 1.26,command -v go,there is no 'go' on PATH)
+	$(call needs,Go 1.26,go list -m,'go' is $$(cd / && go env GOVERSION))
 has-node:
-	@command -v npm >/dev/null || { echo "this needs Node.js 20 or newer, and there is no 'npm' on PATH" >&2; exit 1; }
+	$(call needs,Node.js 20,command -v node,there is no 'node' on PATH)
+	$(call needs,Node.js 20,command -v npm,there is no 'npm' on PATH)
+	$(call needs,Node.js 20,node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)','node' is $$(node --version))
 
 bin/go-plugin: $(GO_SOURCES) | has-go
 	@echo "building $@"
