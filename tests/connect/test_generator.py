@@ -14,18 +14,22 @@ from google.protobuf.compiler import plugin_pb2
 
 from plugmux.connect import Kind
 from plugmux.connect.generator import generate, snake_case
+from plugmux.version import VERSION
 
 HERE = Path(__file__).parent
 PY = HERE.parents[1] / "py"
+PROGRAM = f"""
+import sys
+sys.path.insert(0, {str(PY)!r})
+from plugmux.connect.generator import main
+sys.exit(main())
+"""
 FILES = sorted(str(file.relative_to(HERE / "proto")) for file in (HERE / "proto").rglob("*.proto"))
 
 
 def protoc(out: Path, *files: str, options: str = "") -> None:
     plugin = out / "protoc-gen-plugmux"
-    plugin.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(PY)!r})\n"
-        "from plugmux.connect.generator import main\nsys.exit(main())\n"
-    )
+    plugin.write_text(f"#!{sys.executable}\n{PROGRAM}")
     plugin.chmod(0o755)
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{HERE / 'proto'}", f"--plugin={plugin}"]
     outputs = [f"--python_out={out}", f"--pyi_out={out}", f"--plugmux_out={options}{':' if options else ''}{out}"]
@@ -95,6 +99,13 @@ def test_a_method_knows_its_kind_path_and_messages(odd: ModuleType) -> None:
 def test_comments_become_docstrings(odd: ModuleType) -> None:
     assert odd.ImportService.__doc__.strip() == 'Import has a docstring with """quotes""", a back\\slash and an "end"'
     assert odd.ImportClient.import_.__doc__ == "The name is a keyword."
+    assert odd.ImportClient.spec_.__doc__ == "Names that the classes have of their own."
+
+
+def test_a_comment_behind_becomes_the_docstring_where_there_is_none_before(odd: ModuleType) -> None:
+    assert odd.FooClient.__doc__ == "The comment is behind its brace."
+    for kind in (odd.ImportService, odd.ImportClient, odd.ImportSyncClient):
+        assert kind.using_.__doc__ == "The comment is behind."
 
 
 def test_packages_with_a_keywords_name_and_files_without_a_package_work(
@@ -110,6 +121,34 @@ def test_the_package_option_puts_the_imports_below_a_package(tmp_path: Path) -> 
     text = (tmp_path / "odd/v1/odd_names_connect.py").read_text()
     assert "from my.protos.odd.v1 import odd_names_pb2 as _odd_v1_odd_names_pb2\n" in text
     assert "from google.protobuf import empty_pb2 as _google_protobuf_empty_pb2\n" in text
+
+
+def by_hand(*arguments: str, stdin: int) -> tuple[int, str, str]:
+    """Status, output and error output of the generator as a person runs it."""
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    run = subprocess.run(command, stdin=stdin, capture_output=True, text=True, timeout=30, check=False)
+    return run.returncode, run.stdout, run.stderr
+
+
+def test_it_tells_its_version_and_how_it_is_used() -> None:
+    assert by_hand("--version", stdin=subprocess.DEVNULL) == (0, f"protoc-gen-plugmux {VERSION[1:]}\n", "")
+    status, told, _ = by_hand("--help", stdin=subprocess.DEVNULL)
+    assert status == 0
+    assert "- local: protoc-gen-plugmux\n" in told
+    keyboard, terminal = os.openpty()
+    try:
+        assert by_hand(stdin=terminal) == (2, "", told)
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+
+
+def test_what_is_no_request_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "request").write_text("hello")
+    with (tmp_path / "request").open() as request:
+        status, written, told = by_hand(stdin=request.fileno())
+    assert (status, written, told.count("\n")) == (2, "", 1)
+    assert told.startswith("protoc-gen-plugmux: what stands on stdin is no request")
 
 
 @pytest.mark.parametrize(

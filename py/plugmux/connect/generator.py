@@ -10,6 +10,7 @@ Options (`opt:` in buf.gen.yaml, comma-separated):
 
 from __future__ import annotations
 
+import argparse
 import keyword
 import re
 import sys
@@ -19,7 +20,9 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.compiler import plugin_pb2
 from google.protobuf.descriptor_pb2 import Edition, MethodOptions
+from google.protobuf.message import DecodeError
 
+from ..version import VERSION
 from .client import Client
 from .service import Service
 from .spec import Kind
@@ -38,12 +41,34 @@ __all__ = ["generate", "main"]
 TAKEN = (
     frozenset(dir(Service)) | frozenset(dir(Client)) | frozenset(dir(SyncClient)) | {"limits", "spec", "client_class"}
 )
+ABOUT = """\
+Generate typed Python services and clients from proto files. This is a plugin of buf and protoc, which start
+it and ask on its stdin. With buf, it goes into buf.gen.yaml beside protoc's own Python output, as
+
+  - local: protoc-gen-plugmux
+    out: DIRECTORY
+
+and `buf generate` runs it; with protoc, the option --plugmux_out=DIRECTORY does.
+"""
+WRONG_USAGE = 2
 _SERVICE_FIELD, _METHOD_FIELD = 6, 2  # numbers of the fields in descriptor.proto, of which comment paths are made
 
 
 def main() -> int:
     """The console script: one request from stdin, one response to stdout."""
-    request = plugin_pb2.CodeGeneratorRequest.FromString(sys.stdin.buffer.read())
+    parser = argparse.ArgumentParser(
+        "protoc-gen-plugmux", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    version = f"%(prog)s {VERSION.removeprefix('v')}"
+    parser.add_argument("--version", action="version", version=version, help="print the version and exit")
+    parser.parse_args()
+    if sys.stdin.isatty():
+        parser.print_help(sys.stderr)
+        return WRONG_USAGE
+    try:
+        request = plugin_pb2.CodeGeneratorRequest.FromString(sys.stdin.buffer.read())
+    except DecodeError:
+        parser.exit(WRONG_USAGE, f"{parser.prog}: what stands on stdin is no request of buf or protoc; see --help\n")
     sys.stdout.buffer.write(generate(request).SerializeToString(deterministic=True))
     return 0
 
@@ -183,7 +208,10 @@ class _Module:
         self._file = file
         self._types = types
         self._imports = _Imports(package)
-        self._comments = {tuple(place.path): place.leading_comments for place in file.source_code_info.location}
+        self._comments = {
+            tuple(place.path): place.leading_comments or place.trailing_comments
+            for place in file.source_code_info.location
+        }
 
     def text(self) -> str:
         """The module's source."""
@@ -242,7 +270,7 @@ class _Module:
         return lines[2:] if not methods else lines
 
     def comment(self, *path: int) -> str:
-        """The comment before the element at this path."""
+        """The comment before the element at this path, or else the one behind it."""
         lines = [line.removeprefix(" ").rstrip() for line in self._comments.get(path, "").strip("\n").split("\n")]
         return "\n".join(lines).strip()
 
