@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -17,7 +17,7 @@ console.log([Link.name, Mux.name, ResolverService.typeName].join());
 await plugin({ version: "v1.0.0" });
 `;
 
-test("the packed package runs in another project", () => {
+test("the packed package has its licence, and runs in another project", () => {
   const directory = mkdtempSync(join(tmpdir(), "plugmux-pack-"));
   try {
     // The scripts would compile again, under the feet of the other tests.
@@ -26,6 +26,7 @@ test("the packed package runs in another project", () => {
     const modules = join(directory, "node_modules");
     mkdirSync(join(modules, "plugmux"), { recursive: true });
     execFileSync("tar", ["-xzf", join(directory, tarball), "--strip-components=1", "-C", join(modules, "plugmux")]);
+    assert.equal(readFileSync(join(modules, "plugmux/LICENSE"), "utf8"), readFileSync(join(ROOT, "LICENSE"), "utf8"));
     for (const dependency of ["@bufbuild", "@connectrpc"]) {
       symlinkSync(join(ROOT, "node_modules", dependency), join(modules, dependency));
     }
