@@ -1,0 +1,64 @@
+"""What must hold before anything lands is held: `.ci/run`, with a make that does as it is told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.tools import ROOT, tool
+
+GENERATED = ("gen", "examples/gen", "bench/gen", "tests/interop/gen")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository with folders of generated code, committed."""
+    root = tmp_path / "checkout"
+    for folder in GENERATED:
+        (root / folder).mkdir(parents=True)
+        (root / folder / "kv_pb2.py").write_text("")
+    (root / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", root / ".ci/run")
+    author = ["-c", "user.name=plugmux", "-c", "user.email=plugmux@localhost"]
+    for arguments in (["init"], ["add", "."], [*author, "commit", "--message=The code"]):
+        subprocess.run([tool("git"), *arguments], cwd=root, check=True, capture_output=True, timeout=30)
+    return root
+
+
+def ci(checkout: Path, generate: str) -> subprocess.CompletedProcess[str]:
+    """Run it where `make generate` is this shell command, and every other target holds."""
+    tools = checkout.parent / "tools"
+    tools.mkdir()
+    (tools / "make").write_text(f'#!/bin/sh\n[ "$1" != generate ] || {generate}\n')
+    (tools / "make").chmod(0o755)
+    return subprocess.run(
+        [str(checkout / ".ci/run")],
+        env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_what_generates_nothing_else_may_land(checkout: Path) -> None:
+    result = ci(checkout, "true")
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("folder", GENERATED)
+def test_a_file_that_is_generated_and_not_committed_may_not(checkout: Path, folder: str) -> None:
+    result = ci(checkout, f"touch {folder}/new_pb2.py")
+    assert result.returncode == 1
+    assert f"{folder}/new_pb2.py" in result.stderr
+
+
+@pytest.mark.parametrize("folder", GENERATED)
+def test_a_file_that_is_generated_in_another_way_may_not(checkout: Path, folder: str) -> None:
+    result = ci(checkout, f"echo new > {folder}/kv_pb2.py")
+    assert result.returncode == 1
+    assert f"{folder}/kv_pb2.py" in result.stdout
