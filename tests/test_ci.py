@@ -15,7 +15,7 @@ GENERATED = ("gen", "examples/gen", "bench/gen", "tests/interop/gen")
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with folders of generated code, committed."""
     root = tmp_path / "checkout"
     for folder in GENERATED:
@@ -23,6 +23,8 @@ def checkout(tmp_path: Path) -> Path:
         (root / folder / "kv_pb2.py").write_text("")
     (root / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", root / ".ci/run")
+    for variable in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(variable)  # Within a hook it names the repository that the hook is of.
     author = ["-c", "user.name=plugmux", "-c", "user.email=plugmux@localhost"]
     for arguments in (["init"], ["add", "."], [*author, "commit", "--message=The code"]):
         subprocess.run([tool("git"), *arguments], cwd=root, check=True, capture_output=True, timeout=30)
