@@ -54,6 +54,16 @@ def test_the_plugins_in_other_languages_are_the_examples(language: str, source: 
     assert (ROOT / source).read_text() in examples("README.md", language)
 
 
+def test_stubs_are_generated_as_shown(tmp_path: Path) -> None:
+    (template,) = examples("README.md", "yaml")
+    (tmp_path / "buf.gen.yaml").write_text(template)
+    (tmp_path / "kv" / "v1").mkdir(parents=True)
+    shutil.copy(ROOT / "examples" / "proto" / "kv" / "v1" / "kv.proto", tmp_path / "kv" / "v1")
+    run(tmp_path, str(Path(sys.executable).parent / "buf"), "generate")
+    generated = {path.name for path in (tmp_path / "gen" / "kv" / "v1").iterdir()}
+    assert generated == {"kv_pb2.py", "kv_pb2.pyi", "kv_connect.py"}
+
+
 @pytest.mark.parametrize(
     ("command", "shown"),
     [

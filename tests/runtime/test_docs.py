@@ -68,6 +68,11 @@ async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeyp
     assert names.get("chosen", 2) == 2  # of docs/versions.md
 
 
+async def test_every_example_with_http_runs(tmp_path: Path) -> None:
+    serving = script(tmp_path, "serving", f"{examples('docs/http.md')[0]}\nplugin.run()\n")
+    await run_examples("docs/http.md", {"Runtime": Runtime, "COMMAND": serving})
+
+
 @pytest.mark.parametrize("page", ["docs/instances.md", "docs/callbacks.md"])
 async def test_every_example_with_objects_runs(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
