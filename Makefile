@@ -116,6 +116,11 @@ has-node:
 	$(call needs,Node.js 20,command -v npm,there is no 'npm' on PATH)
 	$(call needs,Node.js 20,node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)','node' is $$(node --version))
 
+# One after the other: side by side they would compile the same packages twice.
+bin/go-host: | bin/go-plugin
+bin/go-faulty: | bin/go-host
+bin/connectconformance: | bin/go-faulty
+
 bin/go-plugin: $(GO_SOURCES) | has-go
 	@echo "building $@"
 	@go build -o $@ ./examples/go-plugin
