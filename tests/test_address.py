@@ -23,7 +23,7 @@ def test_an_abstract_name_is_no_file() -> None:
     assert str(address) == "unix:@name/1"
 
 
-@pytest.mark.parametrize("text", ["", "unix:", "tcp:1.2.3.4:80", "unix:a\0b"])
+@pytest.mark.parametrize("text", ["", "unix:", "tcp:1.2.3.4:80", "unix:/a\0b", "name", "unix:name", "unix:@", "@"])
 def test_an_address_of_no_known_form_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="unix:/path"):
         Address.parse(text)

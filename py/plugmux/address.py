@@ -37,7 +37,8 @@ class Address(NamedTuple):
         if not separator:
             scheme, name = "unix", text
         name = name.removeprefix("//")
-        if scheme != "unix" or not name or "\0" in name:
+        known = scheme == "unix" and ("/" in name or name.startswith("@"))  # A path without a slash is a slip.
+        if not known or name == "@" or "\0" in name:
             raise ConfigError(f"the address {text!r} is not valid: write unix:/path or unix:@name")
         if name.startswith("@") and not sys.platform.startswith("linux"):
             raise ConfigError(
