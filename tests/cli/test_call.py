@@ -16,6 +16,7 @@ import pytest
 
 from plugmux.cli.call import _call
 from plugmux.connect import RpcError
+from plugmux.errors import ConfigError
 from plugmux.exchange import Complete, Headers, Incoming, Request
 
 GET = "kv.v1.KeyValueService/Get"
@@ -55,7 +56,6 @@ def test_the_request_is_empty_by_default_and_can_come_from_stdin(
     [
         (GET, '{"key": "missing"}', f"plugmux: {GET}: not_found: no such key\n"),
         (GET, '{"key": 5}', f"plugmux: {GET}: invalid_argument: "),
-        (GET, "{} {}", f"plugmux: {GET}: "),
         ("kv.v1.KeyValueService/Nope", "{}", "plugmux: kv.v1.KeyValueService/Nope: unimplemented: "),
         ("kv.v1.Nope/Get", "{}", "no plugin serves kv.v1.Nope"),
     ],
@@ -66,6 +66,46 @@ def test_a_call_that_fails_says_its_code_and_message(
     ran = plugmux("call", "--plugin", plugin("store"), method, request_json)
     assert (ran.status, ran.stdout) == (1, b"")
     assert told in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("request_json", "given"),
+    [("", "the request is empty"), ("-", "the request is empty"), ("{}{}", "2 were given"), ("1 2 3", "3 were given")],
+)
+def test_a_wrong_number_of_messages_is_wrong_usage(
+    plugmux: Any, plugin: Any, monkeypatch: pytest.MonkeyPatch, request_json: str, given: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    ran = plugmux("call", "--plugin", plugin("store"), GET, request_json)
+    assert (ran.status, ran.stdout) == (2, b"")
+    assert ran.stderr == f"plugmux: {GET} takes exactly one message, and {given}\n"
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("stdin", "told"),
+    [
+        (io.StringIO(DEEP), "the request is nested too deeply"),
+        (io.TextIOWrapper(io.BytesIO(b"\xff"), "utf-8"), "the request on stdin is not JSON"),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_wrong_usage(
+    plugmux: Any, monkeypatch: pytest.MonkeyPatch, stdin: Any, told: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin)
+    ran = plugmux("call", GET, "-")
+    assert (ran.status, ran.stdout) == (2, b"")
+    assert told in ran.stderr
+
+
+async def test_a_request_that_is_too_deep_to_be_written_is_wrong_usage() -> None:
+    request: list[Any] = []
+    for _ in range(100_000):
+        request = [request]
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        await anext(_call(Scripted([]), "a.B", "C", [request], reflects=False))
 
 
 def test_an_interrupt_ends_an_endless_stream_quietly(plugin: Any) -> None:
@@ -113,6 +153,9 @@ def framed(flags: int, data: bytes) -> bytes:
         (Scripted([bytes([each]) for each in framed(0, b"1") + framed(2, b"{}")]), [1], None),
         (Scripted([framed(0, b"1")]), [1], "internal: the stream broke off before its end"),
         (Scripted([framed(0, b"{")]), [], "internal: the answer is not JSON"),
+        (Scripted([framed(0, DEEP.encode())]), [], "internal: the answer is not JSON"),
+        (Scripted([DEEP.encode()], 500), [], f"unknown: {DEEP}"),
+        (Scripted([], 415), [], "unknown: the server refused the content type of a stream, with HTTP status 415"),
         (Scripted([framed(2, b'{"error": {"code": "aborted", "message": "no"}}')]), [], "aborted: no"),
         (Scripted([b"try ", b"later"], 503), [], "unavailable: try later"),
         (Scripted([], 502), [], "unavailable: HTTP status 502"),
@@ -175,7 +218,7 @@ def test_a_plugin_that_reflects_is_called_by_its_schema(plugmux: Any, reflecting
         (GET, "[]", "the request is no kv.v1.GetRequest: it is not a JSON object"),
         (GET, "{} {}", "kv.v1.KeyValueService.Get takes exactly one message, and 2 were given"),
         (WATCH, '""', "the request is no kv.v1.WatchRequest: it is not a JSON object"),
-        (WATCH, "", "takes exactly one message, and 0 were given"),
+        (WATCH, "", "takes exactly one message, and the request is empty"),
     ],
 )
 def test_a_request_that_does_not_fit_the_schema_is_wrong_usage(
@@ -194,6 +237,22 @@ def test_what_every_plugin_serves_is_called_by_the_plugins_name(
     to = ("--connect", f"unix:{tmp_path}/s", "--name", "store")
     assert plugmux("call", "grpc.health.v1.Health/Check", *to).lines == ['{"status":"SERVING"}']
     assert "thread MainThread" in plugmux("call", "plugmux.v1.DiagnosticsService/Dump", *to).stdout.decode()
+
+
+def test_a_plugin_that_is_disabled_is_not_chosen(start: Any, plugmux: Any, plugin: Any, tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s"
+    process = start("--plugin", plugin("one"), "--plugin", plugin("two"), "--plugin=./such", "--listen", address)
+    "".join(iter(process.stderr.readline, f"listening on {address}\n"))
+    assert plugmux("plugins", "disable", "one", "--connect", address).status == 0
+    assert plugmux("call", GET, "--connect", address).lines == [value(" of two")]
+    assert plugmux("plugins", "disable", "two", "--connect", address).status == 0
+    for options, told in [
+        ((), "plugin 'one' does not run: it is disabled; plugin 'two' does not run: it is disabled"),
+        (("--name", "two"), "plugin 'two' does not run: it is disabled"),
+        (("--name", "such"), "plugin 'such' does not run: there is no program './such'"),
+    ]:
+        ran = plugmux("call", GET, "--connect", address, *options)
+        assert (ran.status, ran.stdout, ran.stderr) == (1, b"", f"plugmux: {told}\n")
 
 
 def test_one_of_several_plugins_is_chosen_by_name(plugmux: Any, plugin: Any) -> None:

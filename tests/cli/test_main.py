@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -28,6 +29,8 @@ def test_the_version_is_the_only_thing_on_stdout(plugmux: Any) -> None:
         ["get", "a//b"],
         ["get", "a", "--connect", "http://x"],
         ["get", "a", "--connect", "unix:/" + "x" * 200],
+        ["get", "a", "--connect", "name"],
+        ["get", "a", "--connect", "unix:@"],
         ["get", "a", "--plugin", "'unclosed"],
         ["get", "a", "--plugin", ""],
         ["plugins", "a"],
@@ -42,6 +45,13 @@ def test_the_version_is_the_only_thing_on_stdout(plugmux: Any) -> None:
         ["call", "kv.v1.KeyValueService/Get", "{"],
         ["call", "kv.v1.KeyValueService/Get", "{} nonsense"],
         ["run", "--listen", "nonsense:/x"],
+        ["run", "--listen", "name"],
+        ["run", "--watch", "-3"],
+        ["run", "--watch", "nan"],
+        ["run", "--watch", "inf"],
+        ["run", "--watch", "soon"],
+        ["run", "--config", "x"],
+        ["run", "--config", "=x"],
         ["run", "--listen", "unix:/" + "x" * 200],
         ["run", "--plugin", "'unclosed"],
     ],
@@ -51,6 +61,12 @@ def test_wrong_usage_exits_with_2_and_says_why_on_stderr(plugmux: Any, arguments
     assert (ran.status, ran.stdout) == (2, b"")
     assert "plugmux" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("text", ["x", "=x"])
+def test_a_configuration_without_a_name_is_told_as_such(plugmux: Any, text: str) -> None:
+    ran = plugmux("run", "--config", text)
+    assert ran.stderr == f"plugmux: --config {text}: write NAME=FILE, where FILE holds a JSON object\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["get", "--help"], ["run", "-h"], ["call", "-h"], ["plugins", "-h"]])
@@ -72,6 +88,22 @@ def test_the_package_can_be_run_as_a_module() -> None:
     ran = subprocess.run([sys.executable, "-m", "plugmux.cli", "get", "a//b"], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("plugmux: 'a//b' is not a pattern")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "redirection", "told"),
+    [
+        (["--version"], ">&-", "plugmux: stdout is closed\n"),
+        (["plugins", "--plugin", "./nothing", "--json"], ">&-", "plugmux: stdout is closed\n"),
+        (["--version"], "1</dev/null", "plugmux: [Errno 9] Bad file descriptor\n"),
+        (["get", "--help"], "1</dev/null", "plugmux: [Errno 9] Bad file descriptor\n"),
+        (["get", "a//b"], "2>&-", ""),
+    ],
+)
+def test_streams_that_cannot_be_written_to(arguments: list[str], redirection: str, told: str) -> None:
+    command = ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-m", "plugmux.cli", *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONUNBUFFERED": ""})
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1 if told else 2, "", told)
 
 
 def test_a_reader_that_goes_away_ends_the_command_quietly(plugin: Any) -> None:

@@ -217,6 +217,7 @@ def test_a_newer_version_is_picked_up_while_it_runs(start: Start, plugmux: Any, 
     ("content", "told"),
     [
         (None, "--config store={file}: write NAME=FILE, where FILE holds a JSON object"),
+        ("[" * 100_000, "--config store={file}: write NAME=FILE, where FILE holds a JSON object"),
         ("{", "--config store={file}: write NAME=FILE, where FILE holds a JSON object"),
         ("[1]", "the configuration of plugin 'store' must be a JSON object"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +12,11 @@ from plugmux_proto.plugins.v1.plugins_connect import PluginManagementService
 from plugmux_proto.resolver.v1 import resolver_pb2 as resolver
 from plugmux_proto.resolver.v1.resolver_connect import ResolverService
 
+from plugmux.cli import target
 from plugmux.cli.target import _Listening
 from plugmux.connect import App, Code, Context, RpcError
 from plugmux.errors import PlugmuxError
+from plugmux.runtime import State
 from plugmux.secrets import Pattern
 from support.direct import Direct
 
@@ -34,8 +38,27 @@ class Answering(ResolverService):
         return resolver.GetSecretsResponse(envelopes=[self._answer])
 
 
+@pytest.mark.parametrize("command", [["plugins"], ["get", "a"], ["get", "a", "--explain"], ["call", "a.B/C"]])
+def test_a_runtime_that_does_not_answer_is_told(
+    plugmux: Any, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, "ANSWER_TIME", 0.1)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{tmp_path}/s")
+        silent.listen()
+        ran = plugmux(*command, "--connect", f"unix:{tmp_path}/s")
+    assert (ran.status, ran.stdout) == (1, b"")
+    assert ran.stderr == (
+        f"plugmux: the runtime at unix:{tmp_path}/s took the connection, but did not answer within 0.1 s\n"
+    )
+
+
+def test_every_state_in_which_a_plugin_will_not_run_is_known() -> None:
+    assert {state.value for state in State if not state.will_run} | {"retries_exceeded"} == target.IDLE
+
+
 def listening(*services: Any) -> _Listening:
-    return _Listening(Direct(App(services)))
+    return _Listening(Direct(App(services)), "unix:/s")
 
 
 async def test_a_runtime_without_finer_states_is_shown_by_its_run_status() -> None:
@@ -48,9 +71,9 @@ async def test_a_runtime_without_finer_states_is_shown_by_its_run_status() -> No
 
 
 async def test_a_refusal_is_not_taken_for_nothing_found() -> None:
-    target = listening(Answering(RpcError(Code.PERMISSION_DENIED, "not you")))
+    refusing = listening(Answering(RpcError(Code.PERMISSION_DENIED, "not you")))
     with pytest.raises(RpcError, match="not you"):
-        await target.secrets(Pattern("a"))
+        await refusing.secrets(Pattern("a"))
     assert await listening(Answering(RpcError(Code.NOT_FOUND))).secrets(Pattern("a")) == []
 
 

@@ -15,8 +15,9 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, PlugmuxError
 from .target import Target, add_target_options, open_target
+from .wording import worded
 
 if TYPE_CHECKING:
     from ..exchange import ClientTransport
@@ -56,16 +57,23 @@ async def run(options: argparse.Namespace) -> int:
     if named is None:
         raise ConfigError(f"{options.method!r} is not of the form SERVICE/METHOD, as kv.v1.KeyValueService/Get is")
     service, method = named["service"], named["method"]
-    requests = _messages(sys.stdin.read() if options.json == "-" else options.json)
+    requests = _messages(_stdin() if options.json == "-" else options.json)
     async with open_target(options) as target:
         name, reflects = await _choose(target, service, options.name)
         try:
             async for message in _call(target.transport(name), service, method, requests, reflects):
                 print(json.dumps(message, ensure_ascii=False, separators=(",", ":")), flush=True)
         except RpcError as error:
-            print(f"plugmux: {service}/{method}: {error}", file=sys.stderr)
+            print(f"plugmux: {service}/{method}: {worded(error)}", file=sys.stderr)
             return 1
     return 0
+
+
+def _stdin() -> str:
+    try:
+        return "" if sys.stdin is None else sys.stdin.read()  # It is `None` where it is closed.
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the request on stdin is not JSON: {error}") from None
 
 
 def _messages(text: str) -> list[object]:
@@ -76,6 +84,8 @@ def _messages(text: str) -> list[object]:
             message, end = decoder.raw_decode(rest)
         except ValueError as error:
             raise ConfigError(f"the request is not JSON: {error}") from None
+        except RecursionError:
+            raise ConfigError("the request is nested too deeply") from None
         messages.append(message)
         rest = rest[end:].lstrip()
     return messages
@@ -85,15 +95,24 @@ async def _choose(target: Target, service: str, name: str | None) -> tuple[str |
     """The name of the plugin to call, and whether it serves reflection.
 
     The name is `None` where no plugin serves the service: the runtime may serve it itself.
+
+    Raises:
+        ConfigError: several run that serve the service.
+        PlugmuxError: the plugin does not run, nor does any other that serves the service.
     """
     from .schema import REFLECTION
 
-    serving = {plugin.name: plugin.services for plugin in await target.plugins() if service in plugin.services}
-    if name is None and len(serving) > 1:
-        raise ConfigError(f"{', '.join(serving)} all serve {service}; choose one with --name")
-    if name is None:
-        name = next(iter(serving), None)
-    return name, name is not None and REFLECTION in serving.get(name, ())
+    plugins = await target.plugins()
+    meant = [plugin for plugin in plugins if (service in plugin.services if name is None else plugin.name == name)]
+    running = {plugin.name: plugin.services for plugin in meant if not plugin.idle}
+    if len(running) > 1:
+        raise ConfigError(f"{', '.join(running)} all serve {service}; choose one with --name")
+    if meant and not running:
+        raise PlugmuxError("; ".join(f"plugin {plugin.name!r} does not run: {plugin.why}" for plugin in meant))
+    if not running:
+        return name, False
+    ((chosen, services),) = running.items()
+    return chosen, REFLECTION in services
 
 
 async def _call(
@@ -102,11 +121,11 @@ async def _call(
     """The messages of the answer, as they come.
 
     Raises:
-        ConfigError: the requests are not what the method takes.
+        ConfigError: the requests are not what the method takes, or not as many.
         RpcError: the call failed.
     """
-    from .json_call import call_stream, call_unary
-    from .schema import check_requests, find_method
+    from .json_call import WrongKind, call_stream, call_unary
+    from .schema import check_requests, find_method, wrong_number
 
     described = await find_method(transport, service, method) if reflects else None
     if described is not None:
@@ -116,5 +135,10 @@ async def _call(
     if len(requests) == 1 and not streams and (answer := await call_unary(transport, path, requests[0])) is not None:
         yield answer[0]
         return
-    async for message in call_stream(transport, path, requests):
-        yield message
+    try:
+        async for message in call_stream(transport, path, requests):
+            yield message
+    except WrongKind:
+        if len(requests) == 1:  # It was called as both.
+            raise
+        raise wrong_number(path[1:], requests) from None

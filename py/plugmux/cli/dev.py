@@ -14,6 +14,7 @@ from ..address import Address
 from ..errors import PlugmuxError
 from .address import default_addresses
 from .run import listen_option, serve
+from .source import parse_command
 
 if TYPE_CHECKING:
     from ..runtime import Launch, Runtime
@@ -40,7 +41,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "one stays, and stderr says why. What the plugin prints goes to stderr.",
         allow_abbrev=False,
     )
-    parser.add_argument("command", metavar="CMD", help="the plugin, a command line")
+    parser.add_argument("command", metavar="CMD", help="the plugin, a command or NAME=CMD")
     parser.add_argument(
         "--watch", metavar="PATH", action="append", default=[], help="watch this file, or all files in this directory"
     )
@@ -52,9 +53,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
-    from ..runtime import Launch, Runtime
+    from ..runtime import Runtime
 
-    launch = Launch.parse(options.command)
+    launch = parse_command(options.command)
     files = Files([*_files_of(launch), *options.watch])
     runtime = Runtime([launch], listen=addresses)
     await serve(runtime, lambda: _replace_at_every_change(runtime, launch, files))

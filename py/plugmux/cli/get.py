@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from .output import write_json
 from .target import add_target_options, open_target
 from .times import as_rfc3339
+from .wording import worded
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -84,7 +85,7 @@ def _print_explanation(explanation: Explanation, as_json: bool) -> int:
             ]
         )
     else:
-        print(explanation)
+        print(worded(explanation))
     return 0 if explanation.found else 1
 
 

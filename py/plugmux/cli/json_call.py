@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Iterable
 from ..connect import Code, RpcError
 from ..connect.envelope import END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from ..connect.error import error_from_json
+from ..errors import ConfigError
 from ..exchange import ClientTransport, Request
 
-__all__ = ["call_stream", "call_unary"]
+__all__ = ["WrongKind", "call_stream", "call_unary"]
 
 LIMIT = 64 << 20
 """Bytes that one message may have."""
@@ -20,6 +21,10 @@ UNSUPPORTED_MEDIA_TYPE = 415
 PROTOCOL = (b"connect-protocol-version", b"1")
 
 
+class WrongKind(RpcError):
+    """The method is not of the kind that it was called as, and so has not been called."""
+
+
 async def call_unary(transport: ClientTransport, path: str, request: object) -> tuple[object] | None:
     """The answer of a unary method; `None` where the method is not one, and so has not been called.
 
@@ -27,7 +32,7 @@ async def call_unary(transport: ClientTransport, path: str, request: object) -> 
         RpcError: the call failed.
     """
     headers = [(b"content-type", b"application/json"), PROTOCOL]
-    response = await transport.fetch(Request(path, headers, json.dumps(request).encode()), LIMIT)
+    response = await transport.fetch(Request(path, headers, _encoded(request)), LIMIT)
     if response.status == UNSUPPORTED_MEDIA_TYPE:
         return None
     if response.status != OK:
@@ -39,12 +44,15 @@ async def call_stream(transport: ClientTransport, path: str, requests: Iterable[
     """The answers of a method that takes or gives a stream, as they come; all requests are sent first.
 
     Raises:
+        WrongKind: the method is unary.
         RpcError: the call failed.
     """
     headers = [(b"content-type", b"application/connect+json"), PROTOCOL]
-    body = b"".join(envelope(json.dumps(request).encode()) for request in requests)
+    body = b"".join(envelope(_encoded(request)) for request in requests)
     response = await transport.send(Request(path, headers, body))
     try:
+        if response.status == UNSUPPORTED_MEDIA_TYPE:
+            raise WrongKind(Code.UNKNOWN, "the server refused the content type of a stream, with HTTP status 415")
         if response.status != OK:
             raise _error(response.status, b"".join([chunk async for chunk in response])[:LIMIT])
         reader = EnvelopeReader(LIMIT)
@@ -61,6 +69,13 @@ async def call_stream(transport: ClientTransport, path: str, requests: Iterable[
     raise RpcError(Code.INTERNAL, "the stream broke off before its end")
 
 
+def _encoded(request: object) -> bytes:
+    try:
+        return json.dumps(request).encode()
+    except RecursionError:
+        raise ConfigError("the request is nested too deeply") from None
+
+
 def _end(data: bytes) -> None:
     end = _parsed(data)
     if isinstance(end, dict) and end.get("error") is not None:
@@ -70,7 +85,7 @@ def _end(data: bytes) -> None:
 def _error(status: int, body: bytes) -> RpcError:
     try:
         return error_from_json(json.loads(body), Code.from_http(status))
-    except ValueError:
+    except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace").strip()
         return RpcError(Code.from_http(status), text or f"HTTP status {status}")
 
@@ -78,5 +93,5 @@ def _error(status: int, body: bytes) -> RpcError:
 def _parsed(data: bytes) -> object:
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RpcError(Code.INTERNAL, "the answer is not JSON") from None

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from ..errors import ConfigError, PlugmuxError
 from ..version import VERSION
 from . import call, dev, events, get, logs, plugins, run
+from .wording import worded
 
 __all__ = ["main"]
 
@@ -34,19 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     import asyncio
 
-    options = _parser().parse_args(arguments)
     try:
-        with _logging_to_stderr(options.verbose):
-            status: int = asyncio.run(options.run(options))
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return FAILED
-    except BrokenPipeError:
-        # Whoever read the output has had enough. Nothing may be written at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with _standard_streams():
+            options = _parser().parse_args(arguments)
+            with _logging_to_stderr(options.verbose):
+                status: int = asyncio.run(options.run(options))
+    except (KeyboardInterrupt, BrokenPipeError):  # Somebody, or whoever read the output, has had enough.
         return FAILED
     except (PlugmuxError, OSError) as error:
-        print(f"plugmux: {error}", file=sys.stderr)
+        print(f"plugmux: {worded(error)}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
     return status
 
@@ -79,9 +76,37 @@ class _Version(argparse.Action):
 
 
 @contextmanager
+def _standard_streams() -> Iterator[None]:
+    """See that what is printed gets out; where it does not, nothing is left to be written at exit.
+
+    Raises:
+        OSError: stdout is closed, or cannot be written to.
+    """
+    if sys.stderr is None:  # It is closed: errors would be printed on stdout.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 -- it is open until the end
+    if sys.stdout is None:
+        raise OSError("stdout is closed")
+    try:
+        yield
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
+
+
+class _Formatter(logging.Formatter):
+    """Formats log lines in the command line's own words."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return worded(super().format(record))
+
+
+@contextmanager
 def _logging_to_stderr(verbose: bool) -> Iterator[None]:
     logger, handler = logging.getLogger("plugmux"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
     handler.setLevel(logging.INFO if verbose else logging.WARNING)
     logger.addHandler(handler)
     logger.setLevel(handler.level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..address import Address
 from ..errors import ConfigError
 from .address import default_addresses
+from .source import parse_plugins
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,7 +38,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         metavar="CMD",
         action="append",
         default=[],
-        help="launch this plugin, a command or NAME@VERSIONS",
+        help="launch this plugin: a command, NAME=CMD to name it, or NAME@VERSIONS",
     )
     parser.add_argument("--plugin-dir", metavar="DIR", help="launch every plugin in this directory")
     parser.add_argument(
@@ -49,7 +51,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--watch",
         metavar="SECONDS",
-        type=float,
+        type=_seconds,
         default=0.0,
         help="look at these directories so often, for plugins that are added, removed or replaced",
     )
@@ -85,10 +87,10 @@ def listen_option(parser: argparse.ArgumentParser) -> None:
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
-    from ..runtime import Runtime, parse_source
+    from ..runtime import Runtime
 
     runtime = Runtime(
-        [parse_source(command) for command in options.plugin],
+        parse_plugins(options.plugin),
         plugin_dir=options.plugin_dir,
         plugin_path=options.plugin_path,
         watch=options.watch,
@@ -100,14 +102,27 @@ async def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0")
+    return seconds
+
+
 def _read_configuration(text: str) -> tuple[str, Any]:
     import json
 
-    name, _, file = text.partition("=")
+    name, equals, file = text.partition("=")
+    told = f"--config {text}: write NAME=FILE, where FILE holds a JSON object"
+    if not (name and equals):
+        raise ConfigError(told)
     try:
         return name, json.loads(Path(file).read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--config {text}: write NAME=FILE, where FILE holds a JSON object: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{told}: {error}") from None
 
 
 async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..exchange import ClientTransport
 from .json_call import call_stream
 
-__all__ = ["REFLECTION", "check_requests", "find_method"]
+__all__ = ["REFLECTION", "check_requests", "find_method", "wrong_number"]
 
 REFLECTION = "grpc.reflection.v1.ServerReflection"
 PATH = f"/{REFLECTION}/ServerReflectionInfo"
@@ -53,7 +53,7 @@ def check_requests(method: MethodDescriptor, requests: Iterable[object]) -> None
     """
     requests = list(requests)
     if not method.client_streaming and len(requests) != 1:
-        raise ConfigError(f"{method.full_name} takes exactly one message, and {len(requests)} were given")
+        raise wrong_number(method.full_name, requests)
     for request in requests:
         try:
             if not isinstance(request, dict):
@@ -61,6 +61,12 @@ def check_requests(method: MethodDescriptor, requests: Iterable[object]) -> None
             ParseDict(request, GetMessageClass(method.input_type)(), descriptor_pool=method.input_type.file.pool)
         except ParseError as error:
             raise ConfigError(f"the request is no {method.input_type.full_name}: {error}") from None
+
+
+def wrong_number(method: str, requests: Sized) -> ConfigError:
+    """The error of a method that takes one message, and was to be called with none or several."""
+    given = f"{len(requests)} were given" if requests else "the request is empty"
+    return ConfigError(f"{method} takes exactly one message, and {given}")
 
 
 async def _fetch(transport: ClientTransport, question: dict[str, str], files: dict[str, FileDescriptorProto]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..address import Address
 from ..errors import PlugmuxError
 from .address import default_addresses, find_runtime
+from .source import parse_plugins
 
 if TYPE_CHECKING:
     from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from ..secrets import Explanation, Pattern, Secret
 
 __all__ = ["Listed", "Target", "add_connect_option", "add_target_options", "open_runtime", "open_target"]
+
+ANSWER_TIME = 60.0
+"""Seconds that a runtime may take to list its plugins or to give secrets: it gives each provider 30 s."""
+
+IDLE = frozenset({"stopping", "stopped", "gave up", "disabled", "retries_exceeded"})
+"""The states in which a plugin does not run, and will not by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,16 @@ class Listed:
     labels: Mapping[str, str] = field(default_factory=dict)
     protocol_version: int = 0
     configurable: bool = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether it does not run, and will not by itself."""
+        return self.status in IDLE
+
+    @property
+    def why(self) -> str:
+        """Why it is in its state; the state itself where there is nothing to say."""
+        return self.message or f"it is {self.status}"
 
 
 class Target(Protocol):
@@ -90,8 +107,11 @@ def open_runtime(options: argparse.Namespace) -> ClientTransport:
     """
     from ..http import SocketClient
 
-    addresses = [Address.parse(options.connect)] if options.connect else default_addresses()
-    return SocketClient(str(find_runtime(addresses)))
+    return SocketClient(str(_address(options)))
+
+
+def _address(options: argparse.Namespace) -> Address:
+    return find_runtime([Address.parse(options.connect)] if options.connect else default_addresses())
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +123,8 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
         metavar="CMD",
         action="append",
         default=[],
-        help="launch this plugin, a command or NAME@VERSIONS, in place of asking a runtime; may be given several times",
+        help="launch this plugin, in place of asking a runtime: a command, NAME=CMD to name it, or NAME@VERSIONS; may "
+        "be given several times",
     )
 
 
@@ -112,15 +133,18 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
     """What the options of `add_target_options` name, for the length of a block.
 
     Raises:
-        ConfigError: an address or a command line is not valid.
+        ConfigError: an address or a command line is not valid, or two plugins have the same name.
         NoRuntime: no plugins are to be launched, and no runtime was found.
     """
     if not options.plugin:
-        yield _Listening(open_runtime(options))
-        return
-    from ..runtime import Runtime, parse_source
+        from ..http import SocketClient
 
-    async with Runtime([parse_source(command) for command in options.plugin]) as runtime:
+        address = str(_address(options))
+        yield _Listening(SocketClient(address), address)
+        return
+    from ..runtime import Runtime
+
+    async with Runtime(parse_plugins(options.plugin)) as runtime:
         yield _Launched(runtime)
 
 
@@ -147,7 +171,7 @@ class _Launched:
                 name=plugin.name,
                 version=plugin.version,
                 status=plugin.state.value,
-                message=str(plugin.error or plugin.status),
+                message=plugin.status,
                 pattern=plugin.registration.secrets_pattern if plugin.registration else None,
                 services=plugin.registration.services if plugin.registration else (),
                 health="" if plugin.health is Health.UNKNOWN else plugin.health.value,
@@ -178,10 +202,16 @@ def _transport_alone(transport: ClientTransport) -> ClientTransport:
 
 
 class _Listening:
-    """A runtime that listens on a socket."""
+    """A runtime that listens on a socket.
 
-    def __init__(self, transport: ClientTransport) -> None:
+    Args:
+        transport: the way to it.
+        address: the socket's address.
+    """
+
+    def __init__(self, transport: ClientTransport, address: str) -> None:
         self._transport = transport
+        self._address = address
 
     async def secrets(self, pattern: Pattern) -> list[Secret]:
         from ..connect import Code, RpcError
@@ -207,16 +237,17 @@ class _Listening:
         from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
         from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
 
-        return await ResolverClient(self._transport).get_secrets(
-            GetSecretsRequest(pattern=pattern.text, explain=explain)
-        )
+        request = GetSecretsRequest(pattern=pattern.text, explain=explain)
+        async with self._in_time():
+            return await ResolverClient(self._transport).get_secrets(request)
 
     async def plugins(self) -> list[Listed]:
         from plugmux_proto.plugins.v1.plugins_connect import PluginManagementClient
         from plugmux_proto.plugins.v1.plugins_pb2 import ListPluginsRequest, RunStatus
 
         states = {number: name.removeprefix("RUN_STATUS_").lower() for name, number in RunStatus.items()}
-        response = await PluginManagementClient(self._transport).list_plugins(ListPluginsRequest())
+        async with self._in_time():
+            response = await PluginManagementClient(self._transport).list_plugins(ListPluginsRequest())
         return [
             Listed(
                 name=plugin.name,
@@ -233,6 +264,19 @@ class _Listening:
             )
             for plugin in response.plugins
         ]
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Bound how long an answer may take: the runtime may be stopped, or no runtime at all."""
+        import asyncio
+
+        try:
+            async with asyncio.timeout(ANSWER_TIME):
+                yield
+        except TimeoutError:
+            raise PlugmuxError(
+                f"the runtime at {self._address} took the connection, but did not answer within {ANSWER_TIME:g} s"
+            ) from None
 
     def transport(self, plugin: str | None) -> ClientTransport:
         return self._transport if plugin is None else _Named(self._transport, plugin)

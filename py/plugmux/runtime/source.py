@@ -150,8 +150,12 @@ class Launch:
         return isinstance(self.runner, ByHandRunner)
 
     @classmethod
-    def parse(cls, command_line: str) -> Launch:
+    def parse(cls, command_line: str, name: str = "") -> Launch:
         """Split a command line as a shell splits words; nothing is expanded.
+
+        Args:
+            command_line: the program and its arguments.
+            name: the plugin's name; by default the program's file name.
 
         Raises:
             ConfigError: the quotes are not closed, or there are no words.
@@ -160,7 +164,7 @@ class Launch:
             words = shlex.split(command_line)
         except ValueError as error:
             raise ConfigError(f"the command line {command_line!r} cannot be split: {error}") from None
-        return cls(words)
+        return cls(words, name)
 
 
 PluginSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Launch | Requirement | Servable
