@@ -84,3 +84,8 @@ def test_names_of_variables_that_do_not_pass_are_logged_and_values_are_not(caplo
     with caplog.at_level("DEBUG", "plugmux.runtime"):
         plugin_environment({"PATH": "/bin", "TOKEN": "hunter2", "A": "x", "B": "y"}, {"B": "z"}, "kv")
     assert caplog.messages == ["plugin kv: not passed on to it: A, TOKEN"]
+
+
+def test_no_value_of_the_environment_is_shown() -> None:
+    env = {"PASSWORD": "hunter2"}
+    assert "hunter2" not in f"{Launch(['kv'], env=env)} {Launch.installed('kv@^1', env=env)!r}"

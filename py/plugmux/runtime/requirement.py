@@ -25,7 +25,7 @@ class Requirement:
 
     name: str
     range: Range
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Requirement | None:

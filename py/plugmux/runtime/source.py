@@ -78,7 +78,7 @@ class Launch:
 
     command: Sequence[str]
     name: str = ""
-    env: Mapping[str, str | None] = field(default_factory=dict)
+    env: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     cwd: str | os.PathLike[str] | None = None
     timeout: float | None = None
     stdio: Literal["capture", "inherit"] = "capture"
