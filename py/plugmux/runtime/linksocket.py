@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,18 +36,19 @@ class LinkSocket:
     def __init__(self, path: Path | None = None) -> None:
         import tempfile
 
-        self._directory = Path(tempfile.mkdtemp(prefix="plugmux-")) if path is None else None
-        self.path = path or Path(self._directory or "", SOCKET_NAME)
         self._task: asyncio.Task[None] | None = None
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            prepare(self.path)
-            bind_privately(self._socket, self.path)
+        with ExitStack() as made:  # Of what stands at the path, only what this has put there is removed, and once.
+            if path is None:
+                path = Path(tempfile.mkdtemp(prefix="plugmux-"), SOCKET_NAME)
+                made.callback(shutil.rmtree, path.parent, ignore_errors=True)
+            self.path = path
+            self._socket = made.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            prepare(path)
+            bind_privately(self._socket, path)
+            made.callback(path.unlink, missing_ok=True)
             self._socket.listen(1)
             self._socket.setblocking(False)
-        except BaseException:
-            self._remove()
-            raise
+            self._made = made.pop_all()
 
     def accept(self, link: Link) -> None:
         """Let the first that connects be the other end of a link; returns at once."""
@@ -55,7 +56,7 @@ class LinkSocket:
 
     async def _accept(self, link: Link) -> None:
         connection, _ = await asyncio.get_running_loop().sock_accept(self._socket)
-        self._remove()  # At once: a runtime that is killed leaves nothing then.
+        self._made.close()  # At once: a runtime that is killed leaves nothing then.
         await link.over_socket(connection)
 
     async def close(self) -> None:
@@ -63,11 +64,4 @@ class LinkSocket:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        self._remove()
-
-    def _remove(self) -> None:
-        self._socket.close()
-        with suppress(FileNotFoundError):
-            self.path.unlink()
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        self._made.close()
