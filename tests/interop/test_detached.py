@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import Launch, PluginCause, PluginError, Restart, Runtime, State
+from plugmux import ConfigError, Launch, Limits, PluginCause, PluginError, Restart, Runtime, State
 from plugmux.runtime import DetachedRunner
-from support.programs import script
+from support.programs import KV_PLUGIN, script
 from support.tools import LANGUAGES, example_plugin
 
 TIME = 60.0
@@ -63,6 +66,103 @@ async def test_a_plugin_outlives_its_runtime_and_is_found_by_the_next(language: 
         assert (await second.client(KeyValueClient).get(GetRequest(key="a"))).value == b"kept"
         await second.disable("kv")
         await gone(pid)
+
+
+LINGERING_PLUGIN = (
+    KV_PLUGIN
+    + """
+    import time
+    time.sleep(0.2)
+"""
+)
+"""Its process lives on for a while when its link has ended."""
+
+
+async def test_a_restart_and_an_enable_after_a_disable_find_no_process_that_is_ending(
+    directory: Path, tmp_path: Path
+) -> None:
+    program = script(tmp_path, "kv", LINGERING_PLUGIN)
+    async with Runtime([Launch([program], runner=DetachedRunner(directory), timeout=30)]) as runtime:
+        plugin = runtime.plugin("kv")
+        first = plugin.pid
+        await runtime.restart("kv")
+        second = plugin.pid
+        await runtime.disable("kv")
+        assert second is not None
+        assert not alive(second)
+        await runtime.enable("kv")
+        assert plugin.state is State.RUNNING
+        assert len({first, second, plugin.pid}) == 3
+        assert not plugin.restarts
+        await runtime.disable("kv")
+
+
+async def test_a_runtime_that_waits_for_it_has_it_when_the_one_before_closes(directory: Path) -> None:
+    launch = Launch(example_plugin("go"), name="kv", runner=DetachedRunner(directory), timeout=30)
+    door = directory / "kv.sock"
+    async with AsyncExitStack() as before, Runtime() as after:
+        pid = (await (await before.enter_async_context(Runtime())).launch(launch)).pid
+        assert not door.exists()
+        waiting = asyncio.create_task(after.launch(launch))
+        async with asyncio.timeout(TIME):
+            while not door.exists():
+                await asyncio.sleep(0.01)
+        await before.aclose()
+        assert (await waiting).pid == pid
+        await after.disable("kv")
+
+
+async def test_limits_of_the_kernel_hold_for_it(directory: Path, tmp_path: Path) -> None:
+    program = script(tmp_path, "kv", KV_PLUGIN)
+    launch = Launch([program], runner=DetachedRunner(directory), timeout=30, limits=Limits(files=50))
+    async with Runtime([launch]) as runtime:
+        limits = Path(f"/proc/{runtime.plugin('kv').pid}/limits").read_text()
+        assert re.search(r"^Max open files +50 +50 ", limits, re.MULTILINE)
+        await runtime.disable("kv")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"replicas": 2}, "leave replicas out"), ({"limits": Limits(processes=3)}, "leave the limit processes out")],
+    ids=["replicas", "processes"],
+)
+def test_what_one_cannot_have_is_refused_before_it_is_started(
+    options: dict[str, Any], told: str, directory: Path
+) -> None:
+    with pytest.raises(ConfigError, match=f"plugin 'kv' is detached.*{told}"):
+        Launch(["kv"], runner=DetachedRunner(directory), **options)
+
+
+async def test_no_other_process_takes_its_place_while_it_runs(directory: Path, tmp_path: Path) -> None:
+    program = script(tmp_path, "kv", KV_PLUGIN)
+    async with Runtime([Launch([program], runner=DetachedRunner(directory), timeout=30)]) as runtime:
+        pid = runtime.plugin("kv").pid
+        with pytest.raises(ConfigError, match=r"plugin 'kv' is detached.*restart"):
+            await runtime.replace("kv")
+        with pytest.raises(ConfigError, match=r"plugin 'kv' is detached.*next runtime"):
+            await runtime.configure("kv", {"a": 1})
+        assert (runtime.plugin("kv").pid, runtime.plugin("kv").state) == (pid, State.RUNNING)
+        await runtime.disable("kv")
+
+
+async def test_a_directory_that_others_can_write_is_refused(directory: Path) -> None:
+    directory.mkdir()
+    directory.chmod(0o777)
+    launch = Launch(example_plugin("go"), name="kv", runner=DetachedRunner(directory))
+    async with Runtime([launch]) as runtime:
+        error = runtime.plugin("kv").error
+    assert error is not None
+    assert error.cause is PluginCause.UNTRUSTED
+    assert list(directory.iterdir()) == []
+
+
+async def test_a_file_in_the_place_of_its_socket_is_refused_and_left_alone(directory: Path) -> None:
+    directory.mkdir(mode=0o700)
+    (directory / "kv.sock").write_text("precious")
+    launch = Launch(example_plugin("go"), name="kv", runner=DetachedRunner(directory))
+    async with Runtime([launch]) as runtime:
+        assert "is no socket" in str(runtime.plugin("kv").error)
+    assert (directory / "kv.sock").read_text() == "precious"
 
 
 async def test_one_that_has_died_meanwhile_is_started_anew(directory: Path) -> None:

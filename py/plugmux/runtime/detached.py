@@ -20,6 +20,7 @@ from .error import PluginCause, PluginError
 from .linksocket import LinkSocket
 from .listener import PRIVATE_DIRECTORY, ListenError
 from .local import find_program
+from .trust import check_rights
 from .waiting import first
 
 if TYPE_CHECKING:
@@ -39,10 +40,11 @@ class DetachedRunner:
     """Starts plugins that live on when the runtime closes, or finds those that an earlier one has started.
 
     `Launch(["./kv-plugin"], runner=DetachedRunner("/run/user/1000/app"))`. Shutting the plugin down (`disable`,
-    `restart`) does end it.
+    `restart`) does end it. There is one process of each name: such a launch has no replicas, and no limit of processes.
 
     Args:
-        directory: where sockets, notes and log files are kept; it is made, for this user alone, where it is missing.
+        directory: where sockets, notes and log files are kept; where it is missing it is made, for this user alone, and
+            one that is there must be the user's or root's, and nobody else may write it.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
@@ -53,6 +55,7 @@ class DetachedRunner:
         program = find_program(launch)
         try:
             self._directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            check_rights(launch.name, self._directory)
             door = LinkSocket(self._directory / f"{launch.name}.sock")
         except (OSError, ListenError) as error:
             raise PluginError(launch.name, PluginCause.NOT_STARTED, f"it cannot be waited for: {error}") from error
@@ -70,7 +73,7 @@ class DetachedRunner:
 
 
 class DetachedRun:
-    """The stay of a detached plugin with this runtime: it ends with the link, the process need not. (See `Run`.)
+    """One run of a detached plugin: a runtime that closes gives it up, and the process lives on. (See `Run`.)
 
     Args:
         pid: the process.
@@ -87,15 +90,12 @@ class DetachedRun:
         self.pid = pid
         self._door = door
         self._output = output
-        self._link: Link | None = None
         self._given_up = asyncio.Event()
 
     @property
     def running(self) -> bool:
-        """Whether its link is open, or still expected from a process that lives."""
-        if self._given_up.is_set() or (self._link is not None and self._link.closed):
-            return False
-        return _start_time(self.pid) is not None
+        """Whether its process lives, and has not been given up."""
+        return not self._given_up.is_set() and _start_time(self.pid) is not None
 
     @property
     def last_words(self) -> str:
@@ -109,13 +109,11 @@ class DetachedRun:
 
     async def connect(self, link: Link) -> None:
         """Begin to wait for the plugin's connection."""
-        self._link = link
         self._door.accept(link)
 
     async def wait(self) -> None:
-        """Wait for the end of the link, or of the process before it has connected."""
-        waiting = [self._given_up.wait(), self._until_gone()]
-        await first(*waiting, *([] if self._link is None else [self._link.wait_closed()]))
+        """Wait for the end of the process, or until it is given up: the next start is to find no process that ends."""
+        await first(self._given_up.wait(), self._until_gone())
         await self._door.close()
 
     async def _until_gone(self) -> None:
@@ -171,7 +169,7 @@ async def _spawn(launch: Launch, program: str, config: LaunchConfig, output: Pat
         shell = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
-            SHELL,
+            " && ".join([*launch.limits.shell_words(), SHELL]),
             "sh",
             program,
             *launch.command[1:],

@@ -203,6 +203,11 @@ class Fleet:
         self.check_open()
         old = self._launched(name)
         launch = old[0].launch if source is None else as_launch(self._prepared(source), name)
+        if launch.detached and old[0].launch.detached:
+            raise ConfigError(
+                f"plugin {name!r} is detached, and no other process can take its place while it runs: end it and start "
+                f"it anew (restart), and give a changed configuration to the next runtime"
+            )
         new = self._replicas(launch)
         await replace(self._registry, old, new, drain_time=drain_time, same_services=same_services)
         return new[0]

@@ -184,6 +184,7 @@ class LaunchedPlugin(HostedPlugin):
             self.move(State.STOPPING)
             if registered and self._leaving and process.outlives:
                 await link.close(DRAIN_TIME)
+                patience = 0.0
             elif registered:
                 await shut_down(link)
         finally:

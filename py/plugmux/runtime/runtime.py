@@ -414,7 +414,7 @@ class Runtime:
         Raises:
             PluginError: there is no such plugin, it was not launched by this runtime, or it is disabled; or the new one
                 failed, and the old one works on.
-            ConfigError: the source is none, or the plugin is being replaced already.
+            ConfigError: the source is none, or the plugin is being replaced already, or is detached.
             StateError: the runtime has been closed.
         """
         return await self._fleet.replace(name, source, drain_time=drain_time, same_services=same_services)

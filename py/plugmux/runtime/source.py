@@ -73,7 +73,8 @@ class Launch:
         promise: what it must say of itself when it registers.
 
     Raises:
-        ConfigError: the command is empty where the runner needs one, or the name is not a plugin name.
+        ConfigError: the command is empty where the runner needs one, the name is not a plugin name, or a detached
+            plugin is to have what it cannot (see `DetachedRunner`).
     """
 
     command: Sequence[str]
@@ -102,6 +103,20 @@ class Launch:
             )
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigError(f"the timeout of plugin {self.name!r} is {self.timeout} s; it must be above 0")
+        if self.runner is not None and self.detached:
+            self._check_detached()
+
+    def _check_detached(self) -> None:
+        if self.replicas > 1:
+            raise ConfigError(
+                f"plugin {self.name!r} is detached, and there is one process of each name: "
+                "leave replicas out, and launch further ones under other names"
+            )
+        if self.limits.processes is not None:
+            raise ConfigError(
+                f"plugin {self.name!r} is detached, and nobody counts its processes when the runtime has gone: "
+                "leave the limit processes out; memory, cpu and files can be limited"
+            )
 
     @classmethod
     def installed(cls, requirement: str, **options: Any) -> Requirement:
@@ -148,6 +163,13 @@ class Launch:
         from .byhand import ByHandRunner
 
         return isinstance(self.runner, ByHandRunner)
+
+    @property
+    def detached(self) -> bool:
+        """Whether the plugin lives on when the runtime closes."""
+        from .detached import DetachedRunner
+
+        return isinstance(self.runner, DetachedRunner)
 
     @classmethod
     def parse(cls, command_line: str, name: str = "") -> Launch:

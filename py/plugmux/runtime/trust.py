@@ -28,7 +28,7 @@ from .logs import PluginLog
 from .runner import Run
 from .source import Launch
 
-__all__ = ["Guard", "GuardedRunner", "Refusing"]
+__all__ = ["Guard", "GuardedRunner", "Refusing", "check_rights"]
 
 BLOCK = 1 << 20
 """Bytes that are read at a time; between two the event loop gets its turn."""
@@ -117,23 +117,35 @@ class Guard:
         if not hasattr(os, "geteuid"):
             return
         top, real = self.directory.resolve(), file.resolve()
-        self._check_one(real)
+        check_rights(self.plugin, real)
         for folder in file.parents if file.is_relative_to(self.directory) else ():
-            self._check_one(folder)
+            check_rights(self.plugin, folder)
             if folder == self.directory:
                 break
         for folder in real.parents:
             if folder == top:
                 break
-            self._check_one(folder, sticky_is_good=not real.is_relative_to(top))
+            check_rights(self.plugin, folder, sticky_is_good=not real.is_relative_to(top))
 
-    def _check_one(self, path: Path, *, sticky_is_good: bool = False) -> None:
-        status = path.stat()
-        if status.st_uid not in (0, os.geteuid()):
-            raise PluginError(self.plugin, PluginCause.UNTRUSTED, f"{path} belongs to another user ({status.st_uid})")
-        if status.st_mode & WRITABLE_BY_OTHERS and not (sticky_is_good and status.st_mode & stat.S_ISVTX):
-            mode = stat.S_IMODE(status.st_mode)
-            raise PluginError(self.plugin, PluginCause.UNTRUSTED, f"{path} can be written by others (mode {mode:o})")
+
+def check_rights(plugin: str, path: Path, *, sticky_is_good: bool = False) -> None:
+    """See that a file or directory belongs to the user or to root, and that nobody else can write it.
+
+    Args:
+        plugin: the plugin that depends on it.
+        path: the file or directory.
+        sticky_is_good: whether others may write a directory in which they cannot replace what is not theirs.
+
+    Raises:
+        PluginError: it is not so.
+        OSError: there is no such file.
+    """
+    status = path.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        raise PluginError(plugin, PluginCause.UNTRUSTED, f"{path} belongs to another user ({status.st_uid})")
+    if status.st_mode & WRITABLE_BY_OTHERS and not (sticky_is_good and status.st_mode & stat.S_ISVTX):
+        mode = stat.S_IMODE(status.st_mode)
+        raise PluginError(plugin, PluginCause.UNTRUSTED, f"{path} can be written by others (mode {mode:o})")
 
 
 class GuardedRunner:
