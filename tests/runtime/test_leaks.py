@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from plugmux import Runtime
+from plugmux import Launch, PluginCause, PluginError, Runtime
+from plugmux.runtime import LocalRunner
+from plugmux.runtime.local import LocalRun
+from plugmux.runtime.logs import LogBook, PluginLog
 from support.census import Census
 from support.programs import script
 
@@ -32,3 +43,96 @@ async def test_200_launches_and_shutdowns_leave_no_process_no_descriptor_and_no_
         async with Runtime(programs, registration_timeout=60) as runtime:
             assert [plugin.error for plugin in runtime.plugins()] == [None] * PLUGINS
     assert Census.take() == before
+
+
+SLEEP = ("sleep", "1000")
+ENOUGH = 15
+"""More descriptors than a start needs."""
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """Let this process have a number of further descriptors and no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + ENOUGH, hard))
+    taken: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(2))
+        for _ in range(count):
+            os.close(taken.pop())
+        yield
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+async def log() -> PluginLog:
+    return LogBook().of("sleep")
+
+
+async def nothing_beyond(before: Census) -> None:
+    """Wait until there is no more than there was: pipes are closed at one of the loop's next turns."""
+    async with asyncio.timeout(30):
+        while Census.take() != before:
+            await asyncio.sleep(0)
+
+
+async def end(run: LocalRun) -> None:
+    for fd in {*run.link_fds}:
+        os.close(fd)
+    run.kill()
+    await run.wait()
+
+
+@pytest.mark.parametrize("link", ["socket", "pipes"])
+async def test_a_start_without_enough_descriptors_fails_and_leaves_nothing(
+    link: Literal["socket", "pipes"], log: PluginLog
+) -> None:
+    launch = Launch(SLEEP, link=link)
+    await end(await LocalRunner().start(launch, 5.0, log))
+    before = Census.take()
+    errors = []
+    for left in range(ENOUGH):
+        try:
+            with descriptors_left(left):
+                await end(await LocalRunner().start(launch, 5.0, log))
+        except PluginError as error:
+            errors.append(error)
+        await nothing_beyond(before)
+    assert 0 < len(errors) < ENOUGH
+    assert {error.cause for error in errors} == {PluginCause.NOT_STARTED}
+    assert all("Too many open files" in str(error) for error in errors)
+
+
+async def test_a_process_that_cannot_be_watched_is_not_left_to_run(
+    monkeypatch: pytest.MonkeyPatch, log: PluginLog
+) -> None:
+    def pidfd_open(pid: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    before = Census.take()
+    monkeypatch.setattr(os, "pidfd_open", pidfd_open)
+    with pytest.raises(PluginError, match="Too many open files"):
+        await LocalRunner().start(Launch(SLEEP), 5.0, log)
+    await nothing_beyond(before)
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing(log: PluginLog) -> None:
+    await end(await LocalRunner().start(Launch(SLEEP), 5.0, log))
+    before = Census.take()
+    for turns in count(1):
+        starting = asyncio.create_task(LocalRunner().start(Launch(SLEEP), 5.0, log))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if starting.done():
+            break
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+        await nothing_beyond(before)
+    await end(starting.result())
+    assert turns > 1

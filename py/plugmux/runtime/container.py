@@ -85,9 +85,11 @@ class ContainerRunner:
                 environ | _set(launch),
                 log if launch.stdio == "capture" else None,
             )
-        except OSError as error:
+        except BaseException as error:
             await door.close()
-            raise _not_started(launch, error) from error
+            if isinstance(error, OSError):
+                raise _not_started(launch, error) from error
+            raise
         return ContainerRun(cli, [engine, "rm", "--force", name], environ, door, launch.limits)
 
     def _options(self, launch: Launch, timeout: float, path: Path, environ: dict[str, str]) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 from ..launch import FIRST_FREE_FD, LaunchConfig
@@ -37,31 +38,29 @@ class LocalRunner:
         argv = _argv(launch, program)
         if argv[0] != program:
             _check_loadable(launch, program)
-        ours, theirs = _link_ends(launch)
         config = LaunchConfig(
             launch.name,
             timeout,
             LINK_FDS[0],
-            LINK_FDS[len(theirs) - 1],
+            LINK_FDS[1 if launch.link == "pipes" else 0],
             terminal=launch.stdio == "inherit",
             runtime_pid=os.getpid(),
         )
+        environ = {**plugin_environment(os.environ, launch.env, launch.name), **config.to_environ()}
         try:
-            run = await LocalRun.spawn(
-                argv,
-                {**plugin_environment(os.environ, launch.env, launch.name), **config.to_environ()},
-                log if launch.stdio == "capture" else None,
-                inherited=dict(zip(LINK_FDS, theirs, strict=False)),
-                limits=launch.limits,
-            )
+            with ExitStack() as ours, ExitStack() as theirs:
+                link_fds, inherited = _link_ends(launch, ours, theirs)
+                run = await LocalRun.spawn(
+                    argv,
+                    environ,
+                    log if launch.stdio == "capture" else None,
+                    inherited=dict(zip(LINK_FDS, inherited, strict=False)),
+                    limits=launch.limits,
+                )
+                ours.pop_all()
         except OSError as error:
-            for fd in {*ours}:
-                os.close(fd)
             raise _not_started(launch, program, error) from None
-        finally:
-            for fd in theirs:
-                os.close(fd)
-        run.link_fds = ours
+        run.link_fds = link_fds
         return run
 
 
@@ -134,15 +133,24 @@ def _check_loadable(launch: Launch, program: str) -> None:
         raise _not_started(launch, program, OSError(errno.ENOEXEC, ""))
 
 
-def _link_ends(launch: Launch) -> tuple[tuple[int, int], tuple[int, ...]]:
-    """Our two descriptors of the link, and the plugin's one or two."""
+def _link_ends(launch: Launch, ours: ExitStack, theirs: ExitStack) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """Our two descriptors of the link, and the plugin's one or two; the stacks close them."""
     if launch.link == "socket":
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        fd = here.detach()
-        return (fd, fd), (there.detach(),)
-    our_read, their_write = os.pipe()
-    their_read, our_write = os.pipe()
+        fd, their_fd = here.detach(), there.detach()
+        ours.callback(os.close, fd)
+        theirs.callback(os.close, their_fd)
+        return (fd, fd), (their_fd,)
+    our_read, their_write = _pipe(ours, theirs)
+    their_read, our_write = _pipe(theirs, ours)
     return (our_read, our_write), (their_read, their_write)
+
+
+def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
+    read, write = os.pipe()
+    reading.callback(os.close, read)
+    writing.callback(os.close, write)
+    return read, write
 
 
 def _not_started(launch: Launch, program: str, error: OSError) -> PluginError:

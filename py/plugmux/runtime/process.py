@@ -32,7 +32,8 @@ class Process:
 
     Args:
         pid: the process id.
-        owns_group: whether the process leads a group of its own.
+        readers: read what it prints; with them it leads a group of its own.
+        tail: the last lines that it has written on stderr.
         limits: what it may use; those that the kernel keeps hold already.
 
     Attributes:
@@ -43,18 +44,22 @@ class Process:
 
     outlives = False
 
-    def __init__(self, pid: int, owns_group: bool, limits: Limits) -> None:
+    def __init__(self, pid: int, readers: Sequence[LineReader], tail: Tail, limits: Limits) -> None:
         self.pid = pid
         self.exit_code: int | None = None
         self.signal_number: int | None = None
-        self._tail = Tail()
-        self._owns_group = owns_group
+        self._tail = tail
+        self._readers = readers
         self._limits = limits
-        self._guard = None if limits.processes is None else Guard(pid, limits.processes)
-        self._readers: list[LineReader] = []
         self._used: resource.struct_rusage | None = None
         self._exited = asyncio.Event()
-        self._pidfd = os.pidfd_open(pid)
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except OSError:  # As a rule, no descriptor is left. What cannot be watched is not left to run.
+            self.kill()
+            os.waitpid(pid, 0)
+            raise
+        self._guard = None if limits.processes is None else Guard(pid, limits.processes)
         asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
 
     @classmethod
@@ -78,43 +83,34 @@ class Process:
 
         Raises:
             OSError: it could not be started.
+
+        Where it fails or is cancelled, nothing is left of it: the pipes end with their other ends.
         """
+        tail, readers = Tail(), list[LineReader]()
         with contextlib.ExitStack() as theirs:
             wanted = dict(inherited or {})
-            outputs = [os.pipe(), os.pipe()] if log is not None else []
-            if outputs:
-                null = os.open(os.devnull, os.O_RDONLY)
-                for fd in (null, *(write for _, write in outputs)):
-                    theirs.callback(os.close, fd)
-                wanted |= {0: null, 1: outputs[0][1], 2: outputs[1][1]}
-            try:
-                pid = os.posix_spawn(  # noqa: ASYNC221 -- returns as soon as the program is loaded
-                    argv[0],
-                    argv,
-                    environ,
-                    file_actions=[
-                        *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable_fds() - wanted.keys()),
-                        *((os.POSIX_SPAWN_DUP2, source, target) for target, source in _out_of_the_way(wanted, theirs)),
-                    ],
-                    setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
-                    setsigmask=[],
-                    **({"setpgroup": 0} if outputs else {}),  # type: ignore[arg-type]
-                )
-            except OSError:
-                for read, _ in outputs:
-                    os.close(read)
-                raise
-        process = cls(pid, bool(outputs), limits)
-        if log is not None:
-            await process._read_outputs([read for read, _ in outputs], log)
-        return process
-
-    async def _read_outputs(self, pipes: Sequence[int], log: PluginLog) -> None:
-        loop = asyncio.get_running_loop()
-        for fd, source, tail in zip(pipes, (LogSource.STDOUT, LogSource.STDERR), (None, self._tail), strict=True):
-            reader = LineReader(log, source, tail)
-            await loop.connect_read_pipe(lambda reader=reader: reader, os.fdopen(fd, "rb", 0))  # type: ignore[misc]
-            self._readers.append(reader)
+            if log is not None:
+                wanted[0] = os.open(os.devnull, os.O_RDONLY)
+                theirs.callback(os.close, wanted[0])
+                for fd, source, kept in ((1, LogSource.STDOUT, None), (2, LogSource.STDERR, tail)):
+                    pipe, wanted[fd] = os.pipe()
+                    theirs.callback(os.close, wanted[fd])
+                    readers.append(LineReader(log, source, kept))
+                    await asyncio.shield(_read(pipe, readers[-1]))  # uvloop loses a pipe where this is cancelled.
+            # From here on nothing is awaited: a start that is cancelled leaves no process.
+            pid = os.posix_spawn(  # noqa: ASYNC221 -- returns as soon as the program is loaded
+                argv[0],
+                argv,
+                environ,
+                file_actions=[
+                    *((os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable_fds() - wanted.keys()),
+                    *((os.POSIX_SPAWN_DUP2, source, target) for target, source in _out_of_the_way(wanted, theirs)),
+                ],
+                setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+                setsigmask=[],
+                **({"setpgroup": 0} if readers else {}),  # type: ignore[arg-type]
+            )
+            return cls(pid, readers, tail, limits)
 
     def _reap(self) -> None:
         loop = asyncio.get_running_loop()
@@ -168,7 +164,7 @@ class Process:
         if not self.running:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._owns_group:
+            if self._readers:
                 os.killpg(self.pid, number)
             else:
                 os.kill(self.pid, number)
@@ -182,6 +178,10 @@ class Process:
             return None
         cpu, memory = self._used.ru_utime + self._used.ru_stime, self._used.ru_maxrss * KIB
         return self._limits.explain(Ending(self.exit_code, self.signal_number, cpu, memory, self.last_words))
+
+
+async def _read(pipe: int, reader: LineReader) -> None:
+    await asyncio.get_running_loop().connect_read_pipe(lambda: reader, os.fdopen(pipe, "rb", 0))
 
 
 def _out_of_the_way(wanted: Mapping[int, int], theirs: contextlib.ExitStack) -> Iterator[tuple[int, int]]:
