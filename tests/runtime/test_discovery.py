@@ -342,3 +342,16 @@ async def test_a_watched_plugin_that_gets_worse_stays_as_it_was(
                 await asyncio.sleep(0.02)
         assert runtime.plugin("kv").version == "v1.0.0"
         assert runtime.plugin("kv").state is State.RUNNING
+
+
+async def test_a_version_that_comes_while_its_plugin_is_disabled_runs_when_it_is_enabled(tmp_path: Path) -> None:
+    install(tmp_path, "kv", "1.0.0")
+    install(tmp_path, "other", "1.0.0")
+    async with Runtime(plugin_dir=tmp_path, watch=0.02) as runtime:
+        await runtime.disable("kv")
+        install(tmp_path, "kv", "2.0.0")
+        install(tmp_path, "other", "2.0.0")
+        await until(runtime, "other", "v2.0.0")  # Behind it by name: what came for kv has been looked at.
+        assert runtime.plugin("kv").state is State.DISABLED
+        await runtime.enable("kv")
+        await until(runtime, "kv", "v2.0.0")

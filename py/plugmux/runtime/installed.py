@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from ..errors import PlugmuxError
 from .discovery import Found, choose, default_path, expand, find_plugins, newest
+from .error import PluginCause, PluginError
 from .requirement import Requirement
 from .source import Launch
 
@@ -65,7 +66,8 @@ async def watch(
     """Look again and again, and bring about what has changed; it ends only when it is cancelled.
 
     A change is acted on when two looks in a row have seen the same: a file that is still being copied is left alone.
-    What fails is logged, and tried again with the next change of the same plugin.
+    What fails is logged, and tried again with the next change of the same plugin. A plugin that is disabled is replaced
+    when it has been enabled again.
 
     Args:
         installed: what is looked at.
@@ -92,16 +94,20 @@ async def watch(
             elif found is not None and name in before and found.fingerprint == before[name].fingerprint:
                 if name not in done:
                     await _act("added", name, add(found.launch))
-                elif done[name] != found.fingerprint:
-                    await _act("replaced", name, replace(found.launch))
+                elif done[name] != found.fingerprint and not await _act("replaced", name, replace(found.launch)):
+                    continue
                 done[name] = found.fingerprint
         before = now
 
 
-async def _act(what: str, name: str, action: Awaitable[object]) -> None:
+async def _act(what: str, name: str, action: Awaitable[object]) -> bool:
+    """Bring a change about; whether that is done with: only a plugin that is disabled is yet to change."""
     try:
         await action
     except PlugmuxError as error:
+        if isinstance(error, PluginError) and error.cause is PluginCause.DISABLED:
+            return False
         logger.warning("the plugin %s was %s in its directory, and that failed: %s", name, what, error)
     else:
         logger.info("the plugin %s was %s in its directory", name, what)
+    return True
