@@ -57,6 +57,19 @@ async def test_a_change_that_the_new_process_does_not_bear_leaves_the_old_one_at
         assert (await kv.get(GetRequest())).value == b'{"n": 2}'
 
 
+async def test_a_change_whose_caller_leaves_is_made_all_the_same(tmp_path: Path) -> None:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], configuration={"kv": {"n": 1}}) as runtime:
+        old, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
+        change = asyncio.create_task(runtime.configure("kv", {"n": 2}))
+        while runtime.plugin("kv") is old:
+            await asyncio.sleep(0)
+        change.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await change
+        await runtime.restart("kv")
+        assert (await kv.get(GetRequest())).value == b'{"n": 2}'
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -91,7 +104,7 @@ async def test_a_plugin_that_started_by_itself_and_takes_no_change_goes_on_with_
             kv = runtime.client(KeyValueClient)
             with pytest.raises(PluginError, match="started by itself and takes no change") as caught:
                 await runtime.configure("kv", {"n": 2})
-            assert caught.value.cause is PluginCause.UNFIT
+            assert caught.value.cause is PluginCause.UNSUPPORTED
             assert (await kv.get(GetRequest())).value == b'{"n": 1}'
         finally:
             process.terminate()

@@ -268,7 +268,7 @@ async def test_a_plugin_that_gives_no_instances_is_named() -> None:
         await runtime.launch(Progress(), name="other")
         with pytest.raises(PluginError, match=r"'other'.*it gives no instances") as caught:
             await runtime.open_instance("other", {})
-        assert caught.value.cause is PluginCause.UNFIT
+        assert caught.value.cause is PluginCause.UNSUPPORTED
         with pytest.raises(PluginError, match="'nobody'") as caught:
             await runtime.open_instance("nobody", {})
         assert caught.value.cause is PluginCause.UNKNOWN
@@ -368,7 +368,7 @@ async def test_an_object_is_lent_to_all_replicas_and_borrowed_from_the_one_that_
             await region.borrow(file.file).client(FileClient).read(ReadRequest())
         with pytest.raises(PluginError, match="a reference is one replica's own, and it has several") as caught:
             runtime.borrow(file.file, of="cloud")
-        assert caught.value.cause is PluginCause.UNFIT
+        assert caught.value.cause is PluginCause.UNSUPPORTED
 
 
 # -- objects of a plugin's --------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import ConfigError, Launch, PluginCause, PluginError, Restart, Runtime, State
+from plugmux.errors import StateError
 from support.programs import script
 
 VERSIONED = """
@@ -227,7 +228,7 @@ async def test_a_runtime_that_closes_ends_the_new_one_as_well(tmp_path: Path) ->
         program = script(tmp_path, "never", f"import os; {tell}; {NEVER_REGISTERS}")
         replacing = asyncio.create_task(runtime.replace("kv", Launch([program], timeout=60)))
         await appears(up)
-    with pytest.raises(PluginError):
+    with pytest.raises(StateError, match="has been closed"):
         await replacing
     assert not is_alive(int(up.read_text()))
 

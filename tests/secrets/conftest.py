@@ -25,10 +25,6 @@ class State(Enum):
     STOPPED = "stopped"
     DISABLED = "disabled"
 
-    @property
-    def will_run(self) -> bool:
-        return self in (State.RUNNING, State.BACKING_OFF, State.CRASHED)
-
 
 class ScriptedPlugin:
     """A plugin whose every RPC is one function of the request; it is its own client, too."""
@@ -41,6 +37,10 @@ class ScriptedPlugin:
         self.requests: list[Any] = []
         self.timeouts: list[float | None] = []
         self._script = script
+
+    @property
+    def will_run(self) -> bool:
+        return self.state in (State.RUNNING, State.BACKING_OFF, State.CRASHED)
 
     async def _answer(self, request: Any, timeout: float | None = None) -> Any:
         self.requests.append(request)

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
+from ..errors import StateError
 from ..link import Link, Peer
 from ..registration import Registration
 from ..servable import Servable, announce, services_of
@@ -131,13 +132,14 @@ class InProcessPlugin(HostedPlugin):
         self._version = version
         self._reception = reception
         self._registry = registry
-        self._far: Link | None = None
+        self._links: Sequence[Link] = ()
 
     async def start(self) -> None:
         """Link the object to the runtime and register it.
 
         Raises:
             RegistrationRefused: it says something of itself that no plugin may.
+            StateError: the runtime has been closed meanwhile.
         """
         request = announce(self._servables, RegisterPluginRequest(name=self.name, version=self._version))
         registration = Registration.from_request(request)
@@ -145,22 +147,37 @@ class InProcessPlugin(HostedPlugin):
         chosen = self._reception.welcome(registration).protocol_version
         near, _ = self._reception.open_link(Peer(self.name), lambda _: None)
         far = Link(Site(services_of(self._servables)), initiator=True, peer=Peer(self._reception.name))
-        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        await near.over_socket(ends[0])
-        await far.over_socket(ends[1])
-        self._far = far
+        self._links = (near, far)
         self.registration = replace(registration, protocol_version=chosen)
-        self.link = near
         self._registry.add(self)
+        try:
+            await _join(near, far)
+            if self.state is not State.REGISTERING:
+                raise StateError("the runtime has been closed; make a new one")
+        except BaseException:
+            self._registry.remove(self)
+            for link in self._links:
+                link.abort()
+            raise
+        self.link = near
         self.move(State.RUNNING)
 
     async def stop(self) -> None:
         """Unlink the object."""
         if self.state is State.RUNNING:
             self.move(State.STOPPING)
-        if self.link is not None:
-            await self.link.close()
-        if self._far is not None:
-            await self._far.close()
+            for link in self._links:
+                await link.close()
         self.link = None
         self.move(State.STOPPED)
+
+
+async def _join(near: Link, far: Link) -> None:
+    """Connect two links with each other."""
+    near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        await near.over_socket(near_end)
+    except BaseException:
+        far_end.close()
+        raise
+    await far.over_socket(far_end)

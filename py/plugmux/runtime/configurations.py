@@ -159,7 +159,7 @@ async def reconfigure(
             else:
                 raise PluginError(
                     plugin.name,
-                    PluginCause.UNFIT,
+                    PluginCause.UNSUPPORTED,
                     "it started by itself and takes no change: end it, and start it anew",
                 )
         except BaseException:

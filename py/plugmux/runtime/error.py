@@ -34,6 +34,8 @@ class PluginCause(Enum):
     FAILING = "see its log for why it fails; calls are let through again after a while"
     UNFIT = "correct the new version, and replace the plugin again"
     STOPPED = "start it again (plugmux plugins enable NAME), or make a new runtime where this one is closed"
+    NOT_LAUNCHED = "switch it where it was started"
+    UNSUPPORTED = "use what the plugin offers, or let it offer this"
     DISABLED = "enable it first (plugmux plugins enable NAME)"
     UNKNOWN = "see plugmux plugins for the names and services that there are"
     AMBIGUOUS = "name the plugin that is meant (plugin=...)"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ConfigError, StateError
 from ..registration import RegistrationRefused
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 __all__ = ["DRAIN_TIME", "Fleet"]
+
+logger = logging.getLogger("plugmux.runtime")
+
+Outcome = TypeVar("Outcome")
 
 DRAIN_TIME = 30.0
 
@@ -63,6 +68,7 @@ class Fleet:
         self._breaker = breaker
         self._on_change = on_change
         self._closed = False
+        self._errands: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
         """End all plugins in parallel; from now on none is started."""
@@ -70,6 +76,8 @@ class Fleet:
         async with asyncio.TaskGroup() as group:
             for plugin in self._registry.everybody():
                 group.create_task(plugin.leave())
+        if self._errands:
+            await asyncio.wait(self._errands)
 
     def check_open(self) -> None:
         """See that plugins may be started.
@@ -80,6 +88,17 @@ class Fleet:
         if self._closed:
             raise StateError("the runtime has been closed; make a new one")
 
+    async def _to_the_end(self, errand: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """Do what must not stop half-way, even if the caller is cancelled; `close` waits for it."""
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_tell_of_failure)
+            raise
+
     async def begin(self, source: Launch | Servable) -> None:
         """Begin a plugin that stays, whether it runs or has failed.
 
@@ -89,31 +108,30 @@ class Fleet:
         if isinstance(source, Launch):
             await self._begin_launch(source)
             return
-        try:
-            await self._begin_in_process(source)
-        except RegistrationRefused as error:
-            raise ConfigError(f"{type(source).__name__} cannot be a plugin: {error}") from error
+        await self._begin_in_process(source)
 
     async def launch(self, source: PluginSource, name: str | None) -> HostedPlugin:
         """Begin a plugin that stays if it runs. (`Runtime.launch`)"""
         prepared = self._prepared(source)
         if not isinstance(prepared, Launch):
             return await self._begin_in_process(prepared, name)
-        replicas = await self._begin_launch(prepared)
-        self.check_open()
-        error = next((plugin.error for plugin in replicas if plugin.error is not None), None)
-        if error is not None:
-            for plugin in replicas:
-                await plugin.stop()
-                self._registry.remove(plugin)
-            raise error
+        replicas = self._add(prepared)
+        try:
+            await self._all_started(replicas)
+        except BaseException:
+            await self._to_the_end(self._dismiss(replicas))
+            raise
         return replicas[0]
 
     def _prepared(self, source: PluginSource) -> Launch | Servable:
         prepared = as_source(source)
         return self._installed.find(prepared) if isinstance(prepared, Requirement) else prepared
 
-    async def _begin_launch(self, launch: Launch) -> list[LaunchedPlugin]:
+    async def _begin_launch(self, launch: Launch) -> None:
+        for plugin in self._add(launch):
+            await plugin.started()
+
+    def _add(self, launch: Launch) -> list[LaunchedPlugin]:
         self.check_open()
         if launch.name in self._registry:
             raise ConfigError(f"there is a plugin named {launch.name!r} already: give this one another name")
@@ -121,9 +139,25 @@ class Fleet:
         for plugin in replicas:
             self._registry.add(plugin)
             plugin.start()
+        return replicas
+
+    async def _all_started(self, replicas: Sequence[LaunchedPlugin]) -> None:
+        """Wait for the starts of a plugin and its replicas.
+
+        Raises:
+            PluginError: one has failed, or has been ended meanwhile.
+            StateError: the runtime has been closed meanwhile.
+        """
         for plugin in replicas:
             await plugin.started()
-        return replicas
+            self.check_open()
+            if not plugin.ready:
+                raise plugin.not_running()
+
+    async def _dismiss(self, plugins: Sequence[LaunchedPlugin]) -> None:
+        for plugin in plugins:
+            await plugin.stop()
+            self._registry.remove(plugin)
 
     def _replicas(self, launch: Launch) -> list[LaunchedPlugin]:
         reception, starts = self._reception, self._starts
@@ -139,7 +173,11 @@ class Fleet:
         plugin = InProcessPlugin(
             servable, name or type(servable).__name__, "v0.0.0", self._reception, self._registry, self._on_change
         )
-        await plugin.start()
+        try:
+            await plugin.start()
+        except RegistrationRefused as error:
+            raise ConfigError(f"{type(servable).__name__} cannot be a plugin: {error}") from error
+        self.check_open()
         return plugin
 
     async def follow(self, found: Iterable[Found], interval: float) -> None:
@@ -159,9 +197,7 @@ class Fleet:
         )
 
     async def _remove(self, name: str) -> None:
-        for plugin in self._launched(name):
-            await plugin.stop()
-            self._registry.remove(plugin)
+        await self._dismiss(self._launched(name))
 
     async def disable(self, name: str) -> None:
         """End a launched plugin and keep it from being started again. (`Runtime.disable`)"""
@@ -173,23 +209,35 @@ class Fleet:
     async def enable(self, name: str) -> None:
         """Start a plugin that does not run. (`Runtime.enable`)"""
         self.check_open()
-        replicas = self._launched(name)
-        for plugin in replicas:
-            plugin.start()
-        for plugin in replicas:
-            await plugin.started()
-            self.check_open()
-            if plugin.error is not None:
-                raise plugin.error
+        await self._start_again(self._launched(name))
 
     async def restart(self, name: str) -> None:
         """End a launched plugin and start it anew. (`Runtime.restart`)"""
         self.check_open()
-        replicas = self._launched(name)
-        async with asyncio.TaskGroup() as group:
+        await self._to_the_end(self._restart(self._launched(name)))
+
+    async def _restart(self, replicas: Sequence[LaunchedPlugin]) -> None:
+        for plugin in replicas:
+            plugin.comes_back = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                for plugin in replicas:
+                    group.create_task(plugin.stop())
             for plugin in replicas:
-                group.create_task(plugin.stop())
-        await self.enable(name)
+                if plugin.state is State.DISABLED:  # by somebody else, meanwhile
+                    raise plugin.not_running()
+            self.check_open()
+            await self._start_again(replicas)
+        finally:
+            for plugin in replicas:
+                plugin.comes_back = False
+
+    async def _start_again(self, replicas: Sequence[LaunchedPlugin]) -> None:
+        for plugin in replicas:
+            await plugin.ended()
+            self.check_open()
+            plugin.start()
+        await self._all_started(replicas)
 
     async def replace(
         self,
@@ -209,17 +257,35 @@ class Fleet:
                 f"it anew (restart), and give a changed configuration to the next runtime"
             )
         new = self._replicas(launch)
-        await replace(self._registry, old, new, drain_time=drain_time, same_services=same_services)
+        try:
+            await replace(
+                self._registry,
+                old,
+                new,
+                drain_time=drain_time,
+                same_services=same_services,
+                to_the_end=self._to_the_end,
+            )
+        except PluginError:
+            self.check_open()
+            raise
         return new[0]
 
     async def configure(self, name: str, configuration: Configurable) -> None:
         """Change the configuration of a plugin. (`Runtime.configure`)"""
-        await reconfigure(
+        change = reconfigure(
             self._reception.configurations, self._registry.named(name), configuration, lambda: self.replace(name)
         )
+        await self._to_the_end(change)
 
     def _launched(self, name: str) -> list[LaunchedPlugin]:
         launched = [plugin for plugin in self._registry.named(name) if isinstance(plugin, LaunchedPlugin)]
         if not launched:
-            raise PluginError(name, PluginCause.UNKNOWN, "it was not launched by this runtime, which cannot switch it")
+            raise PluginError(name, PluginCause.NOT_LAUNCHED, "it was not launched by this runtime")
         return launched
+
+
+def _tell_of_failure(task: asyncio.Task[Any]) -> None:
+    """Tell the log what nobody is left to be told."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.warning("what was asked of a plugin has failed, and who asked has left: %s", error)

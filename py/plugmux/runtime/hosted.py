@@ -39,6 +39,7 @@ class HostedPlugin(ABC):
         external: whether it started by itself.
         restarts: how often it has been started again.
         in_flight: calls that are under way.
+        comes_back: whether it is being ended in order to be started again.
         breaker: keeps calls from it while it fails every one.
         health: how it does while it runs.
         since: when it came into its state (seconds since the epoch).
@@ -63,6 +64,7 @@ class HostedPlugin(ABC):
         self.external = external
         self.restarts = 0
         self.in_flight = 0
+        self.comes_back = False
         self.breaker = Breaker(breaker)
         self.health = Health.UNKNOWN
         self.since = time.time()
@@ -137,6 +139,11 @@ class HostedPlugin(ABC):
     def ready(self) -> bool:
         """Whether it can be called right now."""
         return self.state is State.RUNNING and self.link is not None and not self.link.closed
+
+    @property
+    def will_run(self) -> bool:
+        """Whether a call is worth waiting for it: it runs, or is about to."""
+        return self.state.will_run or self.comes_back
 
     def not_running(self) -> PluginError:
         """Why it does not run."""

@@ -85,6 +85,11 @@ class LaunchedPlugin(HostedPlugin):
             self.move(State.STARTING)
             self._task = asyncio.create_task(self._live(), name=f"plugmux: plugin {self.name}")
 
+    async def ended(self) -> None:
+        """Wait for the end of one that has been asked to end; harmless where nobody has."""
+        if self._stop.is_set() and self._task is not None:
+            await asyncio.wait([self._task])
+
     async def started(self) -> None:
         """Wait until the start has succeeded or failed, and what a failed one left is cleared away."""
         while self.state in (State.STARTING, State.REGISTERING, State.CRASHED):
@@ -100,9 +105,10 @@ class LaunchedPlugin(HostedPlugin):
         self._stop.set()
         if (task := self._task) is not None:
             await asyncio.wait([task])
-            task.result()
+            if self._task is not task:  # Somebody else has waited for it as well, and may have started it again.
+                return
             self._task = None
-        self.move(final)
+        self.move(self._final)
 
     async def leave(self) -> None:
         """End the stay with a runtime that closes; the process of a detached plugin lives on."""
@@ -123,9 +129,10 @@ class LaunchedPlugin(HostedPlugin):
             try:
                 error = await self._run_once()
             except Exception as fault:  # A runner that is not ours may raise anything.
-                if not self.state.may_become(State.CRASHED):
-                    raise
                 logger.exception("the run of plugin %s has failed", self.name)
+                self.pid = self.link = None
+                if self._stop.is_set():
+                    return
                 error = self._crashed(PluginError(self.name, PluginCause.RUNNER_FAILED, f"its run failed: {fault!r}"))
             if error is None:
                 return
@@ -157,6 +164,8 @@ class LaunchedPlugin(HostedPlugin):
         """One run, from start to end; `None` when it ended because it was asked to."""
         self.move(State.STARTING)
         async with self._starts:
+            if self._stop.is_set():
+                return None
             try:
                 self._reception.foresee(self.launch)
                 process = await self._runner.start(self.launch, self._timeout, self._log)
@@ -170,6 +179,7 @@ class LaunchedPlugin(HostedPlugin):
                 failure = await self._register(process, link, desk)
             except BaseException:
                 await _end(process, link)
+                self.pid = None
                 raise
         registered = failure is None and desk.registered.done()
         patience = EXIT_TIME if registered else 0.0
@@ -280,8 +290,14 @@ async def _end(process: Run, link: Link, patience: float = 0.0) -> None:
 
 async def _end_process(process: Run, patience: float) -> None:
     for insist, limit in ((None, patience), (process.terminate, TERMINATE_TIME), (process.kill, None)):
-        if insist is not None:
-            insist()
+        try:
+            if insist is not None:
+                insist()
+        except Exception:  # A runner that is not ours may raise anything.
+            if insist == process.kill:
+                raise
+            logger.exception("a plugin could not be terminated, and is killed")
+            continue
         with suppress(TimeoutError):
             async with asyncio.timeout(limit):
                 await process.wait()

@@ -11,6 +11,7 @@ from plugmux_proto.plugins.v1.plugins_connect import PluginManagementService
 
 from ..connect import Code, RpcError
 from ..connect import Context as Context
+from ..errors import StateError
 from .error import PluginCause, PluginError
 from .health import Health
 from .hosted import HostedPlugin
@@ -58,7 +59,7 @@ class Management(PluginManagementService):
 
 
 class _as_rpc_errors:  # noqa: N801 -- reads as a statement
-    """Answers a `PluginError` as the RPC error that fits it."""
+    """Answers a `PluginError`, or that the runtime is closed, as the RPC error that fits it."""
 
     def __enter__(self) -> None: ...
 
@@ -66,6 +67,8 @@ class _as_rpc_errors:  # noqa: N801 -- reads as a statement
         if isinstance(error, PluginError):
             code = Code.NOT_FOUND if error.cause is PluginCause.UNKNOWN else Code.FAILED_PRECONDITION
             raise RpcError(code, str(error)) from error
+        if isinstance(error, StateError):
+            raise RpcError(Code.FAILED_PRECONDITION, str(error)) from error
 
 
 def describe(plugin: HostedPlugin) -> pb.Plugin:

@@ -48,7 +48,9 @@ async def open_instance(router: Router, name: str, configuration: Configurable, 
     plugin, link = await router.choose(name, timeout)
     kind = plugin.registration.instances if plugin.registration else None
     if kind is None:
-        raise PluginError(name, PluginCause.UNFIT, "it gives no instances: it has not registered with Instances(...)")
+        raise PluginError(
+            name, PluginCause.UNSUPPORTED, "it gives no instances: it has not registered with Instances(...)"
+        )
     if kind.configuration is not None:
         check(name, text, kind.configuration, "an instance of plugin")
     transport = Pinned(plugin, link)
@@ -109,7 +111,7 @@ def borrow(replicas: Sequence[HostedPlugin], reference: str) -> Remote:
     if len(replicas) > 1:
         raise PluginError(
             plugin.name,
-            PluginCause.UNFIT,
+            PluginCause.UNSUPPORTED,
             "a reference is one replica's own, and it has several: borrow from the instance, or from the call's link",
         )
     if plugin.link is None:

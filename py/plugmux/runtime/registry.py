@@ -135,7 +135,7 @@ class Registry:
         return next((plugin.registration for plugin in self._plugins[name] if plugin.registration), None)
 
     def _will_run(self, name: str) -> bool:
-        return any(plugin.state.will_run for plugin in self._plugins[name])
+        return any(plugin.will_run for plugin in self._plugins[name])
 
     def _priority(self, name: str) -> int:
         said = self._said(name)

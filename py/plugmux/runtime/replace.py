@@ -12,8 +12,9 @@ under way end on the old one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 from ..errors import ConfigError, PlugmuxError
 from ..exchange import Request
@@ -37,6 +38,7 @@ async def replace(
     *,
     drain_time: float,
     same_services: bool,
+    to_the_end: Callable[[Coroutine[Any, Any, None]], Awaitable[None]],
 ) -> None:
     """Start `new`, check them, let them take the place of `old`, and end those in order.
 
@@ -46,6 +48,7 @@ async def replace(
         new: what is to come, of the same name; not started yet.
         drain_time: seconds that calls under way on the old ones may still take; what is left then is cut off.
         same_services: whether the new ones must serve all that the old ones do.
+        to_the_end: does what must be done whether we are cancelled or not.
 
     Raises:
         ConfigError: the plugin is being replaced already.
@@ -65,8 +68,7 @@ async def replace(
         _check_wanted(old)
         registry.exchange(old, new)
     except BaseException as error:
-        await _stop(new)
-        registry.forget(new)
+        await to_the_end(_dismiss(registry, new))
         if isinstance(error, PluginError):
             raise _rolled_back(error) from error
         raise
@@ -76,8 +78,7 @@ async def replace(
                 for plugin in old:
                     await plugin.wait_idle()
     finally:
-        await _stop(old)
-        registry.forget(old)
+        await to_the_end(_dismiss(registry, old))
 
 
 async def _start(plugins: Sequence[LaunchedPlugin]) -> None:
@@ -140,7 +141,8 @@ def _rolled_back(error: PluginError) -> PluginError:
     )
 
 
-async def _stop(plugins: Sequence[LaunchedPlugin]) -> None:
+async def _dismiss(registry: Registry, plugins: Sequence[LaunchedPlugin]) -> None:
     async with asyncio.TaskGroup() as group:
         for plugin in plugins:
             group.create_task(plugin.stop())
+    registry.forget(plugins)

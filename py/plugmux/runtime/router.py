@@ -197,7 +197,7 @@ class _Attempts:
         """
         async with asyncio.timeout_at(self._ends):
             while (found := self.at_once()) is None:
-                coming = [plugin for plugin in self._replicas if plugin.state.will_run and not plugin.ready]
+                coming = [plugin for plugin in self._replicas if plugin.will_run and not plugin.ready]
                 if not coming:
                     raise _unreachable(self._replicas)
                 await _any_changed(coming)

@@ -193,6 +193,7 @@ class Runtime:
             async with asyncio.TaskGroup() as group:
                 for source in sources:
                     group.create_task(self._fleet.begin(source))
+            self._fleet.check_open()
         except* (ConfigError, BaseException) as errors:
             await self.close()
             raise _single(errors) from None
@@ -211,6 +212,8 @@ class Runtime:
             PluginError: it did not start or register; it is not kept.
             ConfigError: the source is none, or the name is taken.
             StateError: the runtime has been closed.
+
+        Cancelling it ends the plugin.
         """
         return await self._fleet.launch(source, name)
 
@@ -230,10 +233,12 @@ class Runtime:
             await asyncio.wait([self._watching])
         for listener in self._listeners:
             await listener.close()
-        await self._fleet.close()
-        self._events.close()
-        self._logs.close()
-        await self._server.shutdown(1.0)
+        try:
+            await self._fleet.close()
+        finally:
+            self._events.close()
+            self._logs.close()
+            await self._server.shutdown(1.0)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -384,7 +389,7 @@ class Runtime:
         await self._fleet.enable(name)
 
     async def restart(self, name: str) -> None:
-        """End a launched plugin and start it anew.
+        """End a launched plugin and start it anew, while calls to it wait. Done to the end even if the caller leaves.
 
         Raises:
             PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
@@ -423,7 +428,7 @@ class Runtime:
         """Change the configuration of a plugin; returns when the new one is in effect.
 
         A plugin that takes changes while it runs is given it; another that was launched is replaced by a process that
-        begins with it (see `replace`).
+        begins with it (see `replace`). It is done to the end even if the caller is cancelled.
 
         Args:
             name: the plugin.

@@ -24,11 +24,6 @@ class PluginState(Protocol):
         """The state's name in capitals; `RUNNING` and `IDLE_ON_PURPOSE` are those that matter here."""
         ...
 
-    @property
-    def will_run(self) -> bool:
-        """Whether it runs or is about to, so that a call waits for it."""
-        ...
-
 
 class KnownPlugin(Protocol):
     """A plugin as a runtime knows it, in any state."""
@@ -37,6 +32,11 @@ class KnownPlugin(Protocol):
     def name(self) -> str: ...
     @property
     def state(self) -> PluginState: ...
+    @property
+    def will_run(self) -> bool:
+        """Whether it runs or is about to, so that a call waits for it."""
+        ...
+
     @property
     def status(self) -> str:
         """Why it is in that state, for a person."""

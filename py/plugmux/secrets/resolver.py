@@ -142,14 +142,15 @@ class Resolver:
             return Account(plugin.name, outcome, "it is not a secrets provider", required=required)
         if pattern is not None and not Pattern(pattern).includes(asked):
             return Account(plugin.name, Outcome.SKIPPED, "its pattern does not include what is asked for", pattern)
-        if plugin.state.name == RUNNING or (required and plugin.state.will_run):
+        if plugin.state.name == RUNNING or (required and plugin.will_run):
             return None
         down = required or (said is not None and plugin.state.name not in IDLE_ON_PURPOSE)
         reason = f"it does not run ({standing(plugin)})"
         return Account(plugin.name, Outcome.FAILED if down else Outcome.SKIPPED, reason, pattern, required=required)
 
     def _must_answer(self, plugin: KnownPlugin) -> bool:
-        return plugin.name in self._required or (self._strict and plugin.state.name not in IDLE_ON_PURPOSE)
+        wanted = plugin.will_run or plugin.state.name not in IDLE_ON_PURPOSE
+        return plugin.name in self._required or (self._strict and wanted)
 
     async def _ask(self, plugin: KnownPlugin, asked: Pattern) -> _Answer:
         required = self._must_answer(plugin)
