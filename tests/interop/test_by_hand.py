@@ -18,6 +18,7 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
 from plugmux import Launch, PluginCause, Runtime, State
+from plugmux.errors import StateError
 from support.tools import LANGUAGES, example_plugin
 
 Told = list[str]
@@ -92,7 +93,8 @@ async def test_a_runtime_that_closes_waits_no_longer(told: Told) -> None:
     assert socket is not None
     assert os.path.exists(socket[1])
     await runtime.close()
-    await starting
+    with pytest.raises(StateError, match="has been closed"):
+        await starting
     assert not os.path.exists(socket[1])
 
 

@@ -175,7 +175,7 @@ class Runtime:
         """Start all plugins in parallel and begin to listen; returns when every plugin runs or has failed.
 
         Raises:
-            StateError: the runtime has been started, or closed.
+            StateError: the runtime has been started, or is closed, before or meanwhile.
             ConfigError: two plugins have the same name.
             ListenError: an address cannot be listened at; nothing is left running then.
         """
