@@ -110,7 +110,7 @@ def versions() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each measurement is made")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each measurement is made")
     parser.add_argument("--seconds", type=float, default=0.4, help="how long each measurement takes")
     parser.add_argument("--works", default=",".join(WORKS), help="which works, separated by commas")
     parser.add_argument("--systems", default=",".join(COMMANDS), help="which systems, separated by commas")

@@ -14,7 +14,9 @@ import (
 
 var audit = kvv1connect.NewAuditServiceClient(plugmux.Host, plugmux.HostURL) // the host serves it
 
-type store struct{ values plugmux.WatchMap[string, []byte] }
+type store struct {
+	values plugmux.WatchMap[string, []byte]
+}
 
 func (s *store) Get(_ context.Context, request *kvv1.GetRequest) (*kvv1.GetResponse, error) {
 	if value, known := s.values.Get(request.Key); known {
