@@ -91,6 +91,19 @@ async def test_the_new_one_takes_the_calls_and_the_old_one_ends(tmp_path: Path) 
         assert not is_alive(pid)
 
 
+async def test_one_event_tells_of_the_change(tmp_path: Path) -> None:
+    async with Runtime([Launch([version(tmp_path, "v1.0.0")], name="kv")]) as runtime:
+        events = runtime.events(present=True)
+        assert (await anext(events)).state is State.RUNNING
+        with pytest.raises(PluginError):
+            await runtime.replace("kv", str(tmp_path / "absent"))
+        await runtime.replace("kv", version(tmp_path, "v2.0.0"))
+        await runtime.disable("kv")
+    told = [(event.before, event.state, event.status) async for event in events]
+    assert told[0] == (State.RUNNING, State.RUNNING, "in the place of v1.0.0")
+    assert [state for _, state, _ in told[1:]] == [State.STOPPING, State.DISABLED, State.STOPPED]
+
+
 async def test_without_a_source_the_same_program_is_started_anew(tmp_path: Path) -> None:
     async with Runtime([Launch([version(tmp_path, "v1.0.0")], name="kv", replicas=2)]) as runtime:
         pids = {plugin.pid for plugin in runtime.plugins()}

@@ -101,6 +101,15 @@ class HostedPlugin(ABC):
                 waiter.set_result(None)
         self._on_change(self, before)
 
+    def takes_over(self, old: HostedPlugin) -> None:
+        """Tell that it stands in the place of another from now on.
+
+        Args:
+            old: the other one, which calls do not find any more.
+        """
+        self.status = f"in the place of {old.version}" if old.version else ""
+        self._on_change(self, old.state)
+
     def found(self, health: Health, status: str = "") -> None:
         """Take note of how the plugin does, and tell of it if that is new.
 

@@ -73,6 +73,10 @@ class Registry:
         """Whether plugins of that name stand aside."""
         return any(plugin.name == name for plugin in self._aside)
 
+    def is_aside(self, plugin: HostedPlugin) -> bool:
+        """Whether a plugin stands aside."""
+        return plugin in self._aside
+
     def set_aside(self, plugins: Iterable[HostedPlugin]) -> None:
         """Take plugins in where no call finds them."""
         self._aside += plugins

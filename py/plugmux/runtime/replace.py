@@ -67,6 +67,8 @@ async def replace(
             _check_fit(plugin, old if same_services else ())
         _check_wanted(old)
         registry.exchange(old, new)
+        for plugin in new:
+            plugin.takes_over(old[0])
     except BaseException as error:
         await to_the_end(_dismiss(registry, new))
         if isinstance(error, PluginError):

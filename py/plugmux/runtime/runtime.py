@@ -323,7 +323,8 @@ class Runtime:
     def events(self, *, present: bool = False) -> AsyncGenerator[Event, None]:
         """Every change of a plugin's state or health, from the first `anext` until the runtime closes.
 
-        A reader that lags by more than a thousand events loses the oldest.
+        A reader that lags by more than a thousand events loses the oldest. Where a plugin is replaced, one event tells
+        that a new process has its place; neither how that started nor how the old one ends is told.
 
         Args:
             present: whether to begin with an event for each plugin as it stands.
@@ -443,7 +444,8 @@ class Runtime:
     def _changed(self, plugin: HostedPlugin, before: State) -> None:
         if plugin.state is State.RUNNING:
             self._registry.refresh()
-        self._events.publish(event_of(plugin, before))
+        if not self._registry.is_aside(plugin):
+            self._events.publish(event_of(plugin, before))
 
     # -- plugins that connect by themselves ---------------------------------------------------------------------------
 
