@@ -121,7 +121,7 @@ class Fleet:
         except BaseException:
             await self._to_the_end(self._dismiss(replicas))
             raise
-        return replicas[0]
+        return self._registry.named(prepared.name)[0]
 
     def _prepared(self, source: PluginSource) -> Launch | Servable:
         prepared = as_source(source)
@@ -145,13 +145,13 @@ class Fleet:
         """Wait for the starts of a plugin and its replicas.
 
         Raises:
-            PluginError: one has failed, or has been ended meanwhile.
+            PluginError: one has failed, or has been ended meanwhile, and none has taken its place.
             StateError: the runtime has been closed meanwhile.
         """
         for plugin in replicas:
             await plugin.started()
             self.check_open()
-            if not plugin.ready:
+            if not plugin.ready and not self._registry.has_in_place_of(plugin):
                 raise plugin.not_running()
 
     async def _dismiss(self, plugins: Sequence[LaunchedPlugin]) -> None:

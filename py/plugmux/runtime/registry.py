@@ -77,6 +77,10 @@ class Registry:
         """Whether a plugin stands aside."""
         return plugin in self._aside
 
+    def has_in_place_of(self, plugin: HostedPlugin) -> bool:
+        """Whether another has the place of a plugin that was here."""
+        return plugin not in self._plugins.get(plugin.name, [plugin])
+
     def set_aside(self, plugins: Iterable[HostedPlugin]) -> None:
         """Take plugins in where no call finds them."""
         self._aside += plugins
