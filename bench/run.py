@@ -4,8 +4,8 @@
     python bench/run.py [--rounds N] [--seconds S] [--works LIST] [--systems LIST]
 
 Every system is a program that prints its rows (`measure.py`, `peers/`). In each round every work is given to all
-systems one after the other; what counts is the median over the rounds. Results go to bench/results/: latest.json, and a
-chart.
+systems one after the other; what counts is the median over the rounds, of ratios as of figures. Results go to
+bench/results/: latest.json, and a chart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 from importlib import metadata
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from chart import chart
 from goals import GOALS
-from table import Rows, goals_table, rows_table
+from table import Rows, goals_table, medians, rows_table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -74,19 +73,17 @@ def measure(system: str, work: str, seconds: float) -> dict[str, float]:
     return {name: figure for name, figure in row.items() if name not in {"work", "system"}}
 
 
-def measure_all(works: list[str], systems: list[str], rounds: int, seconds: float) -> Rows:
-    """The medians over the rounds, by work and system."""
-    taken: dict[tuple[str, str], list[dict[str, float]]] = {}
+def measure_all(works: list[str], systems: list[str], rounds: int, seconds: float) -> list[Rows]:
+    """What each round has measured: every work by every system in turn."""
+    measured: list[Rows] = []
     for number in range(1, rounds + 1):
+        measured.append(rows := {})
         for work in works:
             print(f"round {number} of {rounds}: {work}", file=sys.stderr)
             for system in systems:
                 if work in COMMANDS[system][1] and (figures := measure(system, work, seconds)):
-                    taken.setdefault((work, system), []).append(figures)
-    return {
-        key: {name: round(statistics.median(row[name] for row in rows), 2) for name in rows[0]}
-        for key, rows in taken.items()
-    }
+                    rows[work, system] = figures
+    return measured
 
 
 def versions() -> dict[str, str]:
@@ -122,7 +119,8 @@ def main() -> None:
     if unknown := (set(works) - set(WORKS)) | (set(systems) - set(COMMANDS)):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is launched is compiled, as it is when it is installed
-    rows = measure_all(works, systems, given.rounds, given.seconds)
+    rounds = measure_all(works, systems, given.rounds, given.seconds)
+    rows = medians(rounds)
     used = versions()
     given.output.mkdir(exist_ok=True)
     listed = [{"work": work, "system": system, **figures} for (work, system), figures in rows.items()]
@@ -131,8 +129,8 @@ def main() -> None:
     print(", ".join(f"{name} {version}" for name, version in used.items()))
     print(f"\nmedians of {given.rounds} rounds of {given.seconds:g} s\n")
     print(rows_table(rows))
-    print("\nthe goals; a ratio is ours to theirs, within this run\n")
-    print(goals_table(rows, GOALS))
+    print("\nthe goals; a ratio is ours to theirs, taken in each round\n")
+    print(goals_table(rounds, GOALS))
 
 
 if __name__ == "__main__":

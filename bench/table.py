@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from goals import Goal
 
-__all__ = ["Rows", "goals_table", "rows_table", "standing"]
+__all__ = ["Rows", "Standing", "goals_table", "medians", "rows_table", "standing"]
 
 Rows: TypeAlias = dict[tuple[str, str], dict[str, float]]
 """Figures, by work and system."""
 
 COLUMNS = ("p50_us", "p99_us", "per_s", "mib_per_s", "mib")
+
+
+def medians(rounds: Sequence[Rows]) -> Rows:
+    """The median of every figure over the rounds in which it was measured."""
+    taken: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for rows in rounds:
+        for key, figures in rows.items():
+            taken.setdefault(key, []).append(figures)
+    return {
+        key: {name: round(statistics.median(row[name] for row in rows), 2) for name in rows[0]}
+        for key, rows in taken.items()
+    }
 
 
 def rows_table(rows: Rows) -> str:
@@ -33,8 +47,37 @@ def _to_plugmux(rows: Rows, work: str, figures: dict[str, float]) -> str:
     return ""
 
 
-def standing(rows: Rows, goal: Goal) -> tuple[float, bool] | None:
-    """What a goal bounds, and whether it is met; `None` when it was not measured."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it stands with a goal.
+
+    Args:
+        value: what the goal bounds: the median over the rounds.
+        least, most: the same in the rounds where it was smallest and largest.
+        met: whether the median keeps to the bound.
+    """
+
+    value: float
+    least: float
+    most: float
+    met: bool
+
+
+def standing(rounds: Sequence[Rows], goal: Goal) -> Standing | None:
+    """How it stands with a goal; `None` when it was not measured.
+
+    What is compared was measured one after the other in each round, while the machine was in one mood: so each round
+    gives a value, and their median counts.
+    """
+    values = [value for rows in rounds if (value := _value(rows, goal)) is not None]
+    if not values:
+        return None
+    value = statistics.median(values)
+    met = value <= goal.bound if goal.sign == "<=" else value >= goal.bound
+    return Standing(value, min(values), max(values), met)
+
+
+def _value(rows: Rows, goal: Goal) -> float | None:
     try:
         value = _figure(rows, goal.ours)
         match goal.by:
@@ -44,7 +87,7 @@ def standing(rows: Rows, goal: Goal) -> tuple[float, bool] | None:
                 value -= _figure(rows, goal.theirs)
     except KeyError:
         return None
-    return value, value <= goal.bound if goal.sign == "<=" else value >= goal.bound
+    return value
 
 
 def _figure(rows: Rows, words: str) -> float:
@@ -52,13 +95,14 @@ def _figure(rows: Rows, words: str) -> float:
     return rows[work, system][figure]
 
 
-def goals_table(rows: Rows, goals: Iterable[Goal]) -> str:
-    """How every goal that was measured stands."""
-    lines = [("goal", "bound", "measured", "")]
+def goals_table(rounds: Sequence[Rows], goals: Iterable[Goal]) -> str:
+    """How it stands with every goal that was measured."""
+    lines = [("goal", "bound", "median", "", "least", "most")]
     for goal in goals:
-        if (stands := standing(rows, goal)) is not None:
-            value, met = stands
-            lines.append((goal.what, f"{goal.sign} {goal.bound:g}", f"{value:.2f}", "" if met else "missed"))
+        if (at := standing(rounds, goal)) is not None:
+            met = "" if at.met else "missed"
+            bound = f"{goal.sign} {goal.bound:g}"
+            lines.append((goal.what, bound, f"{at.value:.2f}", met, f"{at.least:.2f}", f"{at.most:.2f}"))
     return _markdown(lines)
 
 

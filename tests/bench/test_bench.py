@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -54,6 +55,16 @@ def test_the_versions_are_told(run: tuple[str, Path]) -> None:
 def test_the_table_says_which_goals_can_be_judged(run: tuple[str, Path]) -> None:
     assert "memory of a plugin over bare, MiB" in run[0]
     assert "grpc.aio" not in run[0].partition("the goals")[2]
+
+
+def test_a_ratio_is_taken_in_each_round_and_the_median_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    goals, table = importlib.import_module("goals"), importlib.import_module("table")
+    goal = goals.Goal("calls", "w plugmux p50_us", "w peer p50_us", "<=", 1.0)
+    rounds = [{("w", "plugmux"): {"p50_us": ours}, ("w", "peer"): {"p50_us": 10.0}} for ours in (30.0, 5.0, 9.0)]
+    assert table.standing(rounds, goal) == table.Standing(0.9, 0.5, 3.0, met=True)
+    assert table.standing([{("w", "plugmux"): {"p50_us": 1.0}}], goal) is None
+    assert table.medians(rounds)["w", "plugmux"] == {"p50_us": 9.0}
 
 
 def test_the_chart_is_a_picture_of_every_work(run: tuple[str, Path]) -> None:
