@@ -67,7 +67,7 @@ class Port:
     def send(self, stream: Stream, data: bytes) -> None:
         """Queue bytes on a stream."""
         self._session.send(stream, data)
-        if not self._output.coming:
+        if stream.queued and not self._output.coming:
             self._output.soon()
 
     def end(self, stream: Stream) -> None:

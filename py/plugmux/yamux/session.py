@@ -151,7 +151,7 @@ class Session:
         if stream.sending is not OPEN:
             raise StreamClosed(f"cannot write on stream {stream.id}: this end has closed it")
         stream.queue(data)
-        if not stream.queued:
+        if stream.send_window and not stream.queued:  # credit, when it comes, gives the others their turn
             self._outbox.enqueue(stream)
 
     def end(self, stream: Stream) -> None:
