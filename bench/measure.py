@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
@@ -59,14 +60,21 @@ class Bench:
         rate = len(took) / (time.perf_counter() - begin)
         self.row(work, **percentiles(took), per_s=rate, mib_per_s=rate * size / MIB, n=len(took))
 
-    async def stream(self, work: str, count: int, size: int, move: Move) -> None:
-        """Measure streams of `count` messages of `size` bytes each, one stream after another."""
+    async def stream(self, work: str, count: int, size: int, move: Move, **others: Move) -> None:
+        """Measure streams of `count` messages of `size` bytes each, one after another; the median of them counts.
+
+        `others` move the same in other ways, and are named after the figures that their rates become.
+        """
         if not self.wants(work):
             return
+        rate, n = await self._rate(count, size, move)
+        beside = {figure: (await self._rate(count, size, other))[0] for figure, other in others.items()}
+        self.row(work, per_s=rate, mib_per_s=rate * size / MIB, n=n, **beside)
+
+    async def _rate(self, count: int, size: int, move: Move) -> tuple[float, int]:
         await _repeat(self.seconds * WARM_UP, count, size, move)
-        moved, took = await _repeat(self.seconds, count, size, move)
-        rate = moved / took
-        self.row(work, per_s=rate, mib_per_s=rate * size / MIB, n=moved)
+        took = await _repeat(self.seconds, count, size, move)
+        return count / statistics.median(took), count * len(took)
 
     async def rpc(self, echo: Call, download: Move, upload: Move) -> None:
         """Measure an RPC system on all the works that such systems have."""
@@ -101,13 +109,13 @@ async def _loop(in_flight: int, size: int, seconds: float, call: Call) -> list[f
     return took
 
 
-async def _repeat(seconds: float, count: int, size: int, move: Move) -> tuple[int, float]:
-    begin, moved = time.perf_counter(), 0
-    while True:
+async def _repeat(seconds: float, count: int, size: int, move: Move) -> list[float]:
+    took: list[float] = []
+    while sum(took) < seconds:
+        begin = time.perf_counter()
         await move(count, size)
-        moved += count
-        if (took := time.perf_counter() - begin) >= seconds:
-            return moved, took
+        took.append(time.perf_counter() - begin)
+    return took
 
 
 async def alternate(seconds: float, *calls: Call, batch: int = 50) -> list[list[float]]:

@@ -104,28 +104,32 @@ func loop(inFlight, size int, duration time.Duration, call func([]byte) error) (
 	return all, err
 }
 
-// stream measures streams of count messages of size bytes each, one stream after another.
+// stream measures streams of count messages of size bytes each, one after another; the median of them counts.
 func (b *bench) stream(work string, count, size int, move func(count, size int) error) error {
 	if !b.wants(work) {
 		return nil
 	}
-	if _, _, err := repeat(time.Duration(warmUp*float64(b.duration)), count, size, move); err != nil {
+	if _, err := repeat(time.Duration(warmUp*float64(b.duration)), count, size, move); err != nil {
 		return err
 	}
-	n, took, err := repeat(b.duration, count, size, move)
+	took, err := repeat(b.duration, count, size, move)
 	if err != nil {
 		return err
 	}
-	rate := float64(n) / took.Seconds()
-	return b.print(row{Work: work, PerS: rate, MiBPerS: rate * float64(size) / mebibyte, N: n})
+	slices.Sort(took)
+	rate := float64(count) / took[len(took)/2].Seconds()
+	return b.print(row{Work: work, PerS: rate, MiBPerS: rate * float64(size) / mebibyte, N: count * len(took)})
 }
 
-func repeat(duration time.Duration, count, size int, move func(count, size int) error) (int, time.Duration, error) {
-	begin := time.Now()
-	for n := count; ; n += count {
-		err := move(count, size)
-		if took := time.Since(begin); err != nil || took >= duration {
-			return n, took, err
+// repeat moves streams for a time, and gives the time that each of them took.
+func repeat(duration time.Duration, count, size int, move func(count, size int) error) ([]time.Duration, error) {
+	var took []time.Duration
+	for left := duration; left > 0; left -= took[len(took)-1] {
+		begin := time.Now()
+		if err := move(count, size); err != nil {
+			return nil, err
 		}
+		took = append(took, time.Since(begin))
 	}
+	return took, nil
 }

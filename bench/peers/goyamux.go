@@ -11,7 +11,7 @@ import (
 
 const (
 	chunkSize   = 64 << 10
-	bulkChunks  = 4096 // 256 MiB
+	bulkChunks  = 1024 // 64 MiB
 	grownWindow = 4 * mebibyte
 )
 

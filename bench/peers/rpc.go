@@ -31,9 +31,9 @@ func (r rpc) measure(b *bench) error {
 		b.calls("unary-16", 16, 100, r.callEcho),
 		b.calls("unary-64k", 1, chunkSize, r.callEcho),
 		b.calls("unary-1m", 1, mebibyte, r.callEcho),
-		b.stream("stream-100b", 10_000, 100, r.callDownload),
-		b.stream("stream-64k", 1_000, chunkSize, r.callDownload),
-		b.stream("upload-64k", 1_000, chunkSize, r.callUpload),
+		b.stream("stream-100b", 5_000, 100, r.callDownload),
+		b.stream("stream-64k", 500, chunkSize, r.callDownload),
+		b.stream("upload-64k", 500, chunkSize, r.callUpload),
 	)
 }
 

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 
-from measure import KIB64, MIB, Bench, percentiles, run
+from measure import KIB64, MIB, Bench, Move, percentiles, run
 
-BULK = 2048
+BULK = 1024
+WINDOW = 256 * 1024
 LAUNCHES = 10
 IMPORTS = "import asyncio, google.protobuf.message, h11"
 
@@ -57,36 +58,57 @@ async def echo(descriptor: int) -> None:
     await protocol.ended
 
 
-def sink(descriptor: int) -> None:
-    """Takes as many bytes as it is told, again and again, and says each time that they have come."""
+def sink(descriptor: int, window: int) -> None:
+    """Takes as many bytes as it is told, again and again, and says what has come: all, or each half of a window."""
     buffer = bytearray(MIB)
     with socket.socket(fileno=descriptor) as sock:
         while announced := sock.recv(8, socket.MSG_WAITALL):
             left = int.from_bytes(announced, "big")
+            taken = 0
             while left:
-                left -= sock.recv_into(buffer, min(left, MIB))
-            sock.sendall(announced)
+                size = sock.recv_into(buffer, min(left, MIB))
+                left -= size
+                taken += size
+                if not left or (window and taken * 2 >= window):
+                    sock.sendall(taken.to_bytes(8, "big"))
+                    taken = 0
 
 
-def child(what: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+def child(*what: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
     ours, theirs = socket.socketpair()
     with theirs:
-        command = [sys.executable, __file__, what, str(theirs.fileno())]
+        command = [sys.executable, __file__, str(theirs.fileno()), *what]
         return ours, subprocess.Popen(command, pass_fds=[theirs.fileno()])
 
 
-async def bulk(bench: Bench) -> None:
-    ours, process = child("sink")
+def pouring(sock: socket.socket, window: int) -> Move:
+    """What moves a bulk to a `sink`: with a window, no more than that is under way."""
+
+    def taken() -> int:
+        return int.from_bytes(sock.recv(8, socket.MSG_WAITALL), "big")
 
     async def pour(count: int, size: int) -> None:
         chunk = bytes(size)
-        ours.sendall((count * size).to_bytes(8, "big"))
+        under_way = 0
+        sock.sendall((count * size).to_bytes(8, "big"))
         for _ in range(count):
-            ours.sendall(chunk)
-        assert len(ours.recv(8, socket.MSG_WAITALL)) == 8
+            while window and under_way + size > window:
+                under_way -= taken()
+            sock.sendall(chunk)
+            under_way += size
+        while under_way:
+            under_way -= taken()
 
-    with process, ours:
-        await bench.stream("raw-bulk", BULK, KIB64, pour)
+    return pour
+
+
+async def bulk(bench: Bench) -> None:
+    """Bytes as fast as they are taken, and beside it no faster than a window of yamux's allows."""
+    ours, process = child("sink", "0")
+    windowed, other = child("sink", str(WINDOW))
+    with process, ours, other, windowed:
+        pour, credited = pouring(ours, 0), pouring(windowed, WINDOW)
+        await bench.stream("raw-bulk", BULK, KIB64, pour, credited_per_s=credited)
 
 
 async def measure(bench: Bench) -> None:
@@ -109,9 +131,9 @@ async def measure(bench: Bench) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["echo", descriptor]:
+        case [descriptor, "echo"]:
             asyncio.run(echo(int(descriptor)))
-        case ["sink", descriptor]:
-            sink(int(descriptor))
+        case [descriptor, "sink", window]:
+            sink(int(descriptor), int(window))
         case _:
             run("floor", measure)

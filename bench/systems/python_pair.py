@@ -20,7 +20,7 @@ from plugmux import Launch, Runtime
 HERE = Path(__file__).parents[1]
 PLUGIN = (sys.executable, str(HERE / "plugin.py"))
 GO_PLUGIN = (str(HERE.parent / "bin" / "bench-plugin"),)
-BULK = 2048  # messages of 64 KiB: 128 MiB
+BULK = 1024  # messages of 64 KiB: 64 MiB
 MANY_PLUGINS = 100
 IDLE_STREAMS = 10_000
 LAUNCHES = 10
