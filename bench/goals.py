@@ -44,6 +44,7 @@ GOALS = (
     Goal("raw stream, same window as Go yamux", "raw-bulk plugmux per_s", "raw-bulk go-yamux per_s", ">=", 1.3),
     Goal("raw stream, grown window, to Go yamux", "raw-bulk-grown plugmux per_s", "raw-bulk-grown go-yamux per_s", ">=", 2.0),
     Goal("raw stream, same window, to the floor", "raw-bulk plugmux per_s", "raw-bulk floor per_s", ">=", 0.5),
+    Goal("the same, to the floor with a window", "raw-bulk plugmux per_s", "raw-bulk floor credited_per_s", ">=", 0.5),
     Goal("raw stream, grown window, to the floor", "raw-bulk-grown plugmux per_s", "raw-bulk floor per_s", ">=", 0.5),
     Goal("p99 under a bulk, to idle", "small-under-bulk plugmux p99_us", "small-under-bulk plugmux base_p99_us", "<=", 5.0),
     Goal("Python host, Go plugin, to the Go pair", "host-to-go-plugin plugmux p50_us", "unary-serial go-pair p50_us", "<=", 1.0),
