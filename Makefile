@@ -116,38 +116,40 @@ has-node:
 	$(call needs,Node.js 20,command -v npm,there is no 'npm' on PATH)
 	$(call needs,Node.js 20,node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)','node' is $$(node --version))
 
-# One after the other: side by side they would compile the same packages twice.
+# One after the other: side by side they would compile the same packages twice. A compiler that ends soon collects no
+# garbage.
+GO_BUILD := GOGC=off GOMEMLIMIT=1GiB go
 bin/go-host: | bin/go-plugin
 bin/go-faulty: | bin/go-host
 bin/connectconformance: | bin/go-faulty
 
 bin/go-plugin: $(GO_SOURCES) | has-go
 	@echo "building $@"
-	@go build -o $@ ./examples/go-plugin
+	@$(GO_BUILD) build -o $@ ./examples/go-plugin
 
 bin/go-host: $(GO_SOURCES) $(wildcard tests/interop/go/*.go) | has-go
 	@echo "building $@"
-	@go -C tests/interop/go build -o $(CURDIR)/$@ .
+	@$(GO_BUILD) -C tests/interop/go build -o $(CURDIR)/$@ .
 
 bin/go-faulty: $(GO_SOURCES) $(wildcard tests/faults/plugins/go/*.go) | has-go
 	@echo "building $@"
-	@go -C tests/faults/plugins/go build -o $(CURDIR)/$@ .
+	@$(GO_BUILD) -C tests/faults/plugins/go build -o $(CURDIR)/$@ .
 
 bin/protoc-gen-go: go.mod | has-go
-	go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+	$(GO_BUILD) install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 	@touch $@
 
 bin/protoc-gen-connect-go: go.mod | has-go
-	go install connectrpc.com/connect/cmd/protoc-gen-connect-go@v1.21.1
+	$(GO_BUILD) install connectrpc.com/connect/cmd/protoc-gen-connect-go@v1.21.1
 	@touch $@
 
 bin/bench-peers bin/bench-plugin: $(GO_SOURCES) $(shell find bench/peers -name '*.go') | has-go
 	@echo "building $@"
-	@go -C bench/peers build -o $(CURDIR)/$@ $(if $(filter %plugin,$@),./plugin,.)
+	@$(GO_BUILD) -C bench/peers build -o $(CURDIR)/$@ $(if $(filter %plugin,$@),./plugin,.)
 
 bin/connectconformance: | has-go
 	@echo "building $@"
-	@go install connectrpc.com/conformance/cmd/connectconformance@v1.0.6
+	@$(GO_BUILD) install connectrpc.com/conformance/cmd/connectconformance@v1.0.6
 
 node_modules/.ready: package-lock.json package.json | has-node
 	@echo "setting up node_modules"

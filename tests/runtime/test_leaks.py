@@ -20,9 +20,9 @@ from plugmux.runtime.local import LocalRun
 from plugmux.runtime.logs import LogBook, PluginLog
 from support.census import Census
 from support.programs import script
+from support.tools import faulty_plugin
 
 ROUNDS = 50
-PLUGINS = 4
 
 MINIMAL = """
     import asyncio, os, socket
@@ -35,13 +35,14 @@ MINIMAL = """
 
 @pytest.mark.timeout(300)
 async def test_200_launches_and_shutdowns_leave_no_process_no_descriptor_and_no_task(tmp_path: Path) -> None:
-    programs = [script(tmp_path, f"minimal{n}", MINIMAL) for n in range(PLUGINS)]
-    async with Runtime(programs[:1]):
+    others = [Launch(faulty_plugin("go"), name=f"go{number}", timeout=60) for number in range(3)]  # they start fast
+    plugins = [Launch([script(tmp_path, "minimal", MINIMAL)]), *others]
+    async with Runtime(plugins):
         pass
     before = Census.take()
     for _ in range(ROUNDS):
-        async with Runtime(programs, registration_timeout=60) as runtime:
-            assert [plugin.error for plugin in runtime.plugins()] == [None] * PLUGINS
+        async with Runtime(plugins, registration_timeout=60) as runtime:
+            assert [plugin.error for plugin in runtime.plugins()] == [None] * len(plugins)
     assert Census.take() == before
 
 
