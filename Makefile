@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := 1
 
 BENCH      := .venv-bench/bin
 GO_MODULES := . tests/interop/go tests/faults/plugins/go tests/interop/yamux/peer tests/connect/go bench/peers
-TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/go-faulty bin/connectconformance examples/ts-plugin/dist/ts-plugin
+TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/go-faulty examples/ts-plugin/dist/ts-plugin
 
 GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*.go' 2>/dev/null) go.mod go.sum
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
@@ -60,7 +60,7 @@ bench: $(BENCH)/.ready bin/bench-peers bin/bench-plugin ## plugmux beside its pe
 profile: $(BENCH)/.ready ## where the time of a unary call goes, in the host and in the plugin
 	@$(BENCH)/python bench/profiles.py
 
-conformance: $(TOOLS) ## the official Connect conformance suite, client and server
+conformance: $(TOOLS) bin/connectconformance ## the official Connect conformance suite, client and server
 	$(PYTEST) -q tests/connect/test_conformance.py $(ARGS)
 
 interop: $(TOOLS) ## yamux against Go's and between the languages, the attacks, and every host against every plugin
