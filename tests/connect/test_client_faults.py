@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from echo.v1.echo_connect import EchoClient
 from echo.v1.echo_pb2 import ChatRequest, CountRequest, SayRequest, SayResponse, SumRequest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memory import MemoryTransport
@@ -235,7 +235,6 @@ async def test_options_are_overridden_for_one_call() -> None:
     assert [value for name, value in fields if name == b"user-agent"] == [b"other"]
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.integers(100, 599),
     st.lists(
@@ -256,7 +255,6 @@ async def test_arbitrary_responses_give_a_message_or_an_rpc_error(status: int, h
             await call
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.sampled_from(["Say", "Count", "Sum", "Chat", "None"]),
     st.sampled_from(["GET", "POST", "PUT"]),

@@ -10,7 +10,7 @@ from typing import Any
 
 from echo.v1.echo_connect import EchoClient
 from echo.v1.echo_pb2 import ChatRequest, ChatResponse, CountRequest, CountResponse, SayRequest, SumRequest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from links import joined
@@ -22,7 +22,6 @@ from plugmux.http import StreamClient
 from test_calls import Echo
 
 LIMIT = 100
-FUZZ = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 MESSAGES = [
     message.SerializeToString() for message in (ChatRequest(text="hi"), SumRequest(number=3), CountRequest(to=2))
@@ -59,7 +58,6 @@ class Short(Echo):
             yield CountResponse(number=number)
 
 
-@FUZZ
 @given(st.sampled_from(["Count", "Sum", "Chat"]), CODEC, ENCODING, pieces())
 async def test_the_server_answers_any_stream_with_messages_and_one_end(
     method: str, codec: str, encoding: str, body: list[bytes]
@@ -114,7 +112,6 @@ class Canned:
         self.is_closed = True
 
 
-@FUZZ
 @given(CODEC, ENCODING, pieces())
 async def test_the_client_makes_messages_or_an_rpc_error_of_any_stream(
     codec: str, encoding: str, body: list[bytes]
@@ -135,7 +132,7 @@ async def test_the_client_makes_messages_or_an_rpc_error_of_any_stream(
             await client.sum([SumRequest()])
 
 
-@settings(parent=FUZZ, max_examples=40)
+@settings(max_examples=40)
 @given(st.sampled_from(["Say", "Count", "Sum", "Chat"]), CODEC, pieces(), st.booleans())
 async def test_any_body_that_comes_over_a_link_spares_the_link(
     method: str, codec: str, body: list[bytes], ends: bool

@@ -39,7 +39,7 @@ FRAGMENTS = [
 ]
 data = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=40)), max_size=20)
 ending = st.sampled_from(["eof", "close", "abort"])
-few = settings(max_examples=150, deadline=None)
+few = settings(max_examples=150)
 
 
 def run(scenario: Any) -> None:

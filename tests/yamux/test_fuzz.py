@@ -51,7 +51,7 @@ def tell(data: bytes, cuts: list[int], *, client: bool) -> tuple[list[str], byte
     return told, b"".join(session.data_to_send(2**20))
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(data=wire, client=st.booleans())
 def test_a_session_never_raises_and_ends_at_the_end(data: bytes, client: bool) -> None:
     session = Session(client=client)
@@ -61,7 +61,7 @@ def test_a_session_never_raises_and_ends_at_the_end(data: bytes, client: bool) -
     session.data_to_send()
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(data=wire, client=st.booleans(), cuts=st.lists(st.integers(0, 2**16), max_size=6))
 def test_the_cutting_of_bytes_changes_nothing(data: bytes, client: bool, cuts: list[int]) -> None:
     one_by_one = list(range(len(data)))

@@ -243,6 +243,5 @@ TestLink = Link.TestCase
 TestLink.settings = settings(
     max_examples=int(os.environ.get("PLUGMUX_MODEL_EXAMPLES", "150")),
     stateful_step_count=60,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
