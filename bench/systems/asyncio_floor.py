@@ -119,7 +119,8 @@ async def measure(bench: Bench) -> None:
     await bench.calls("unary-1m", 1, MIB, caller.call)
     transport.close()
     await asyncio.to_thread(process.wait)
-    await bulk(bench)
+    if bench.wants("raw-bulk"):
+        await bulk(bench)
     if bench.wants("launch"):
         took = []
         for _ in range(LAUNCHES):

@@ -25,8 +25,6 @@ from support.tools import faulty_plugin
 ROUNDS = 50
 
 MINIMAL = """
-    import asyncio, os, socket
-    from plugmux.launch import LaunchConfig
     from plugmux import Plugin
 
     Plugin(app=lambda *_: None, version="v1.0.0").run()

@@ -226,7 +226,6 @@ class Fleet:
             for plugin in replicas:
                 if plugin.state is State.DISABLED:  # by somebody else, meanwhile
                     raise plugin.not_running()
-            self.check_open()
             await self._start_again(replicas)
         finally:
             for plugin in replicas:
