@@ -32,6 +32,7 @@ from .bodies import Body, Buffer, RemoteProtocolError
 from .direct import DirectExchange
 from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_answer, response_head
 from .heads import Head
+from .limits import DeadlineQueue
 from .reader import HeadReader
 from .transports import break_off, hand_over
 
@@ -95,6 +96,7 @@ class ServerConnection(asyncio.Protocol):
         "_reader",
         "_reading_paused",
         "_rest",
+        "_time_limit",
         "_with_body",
         "_writable",
         "about",
@@ -107,6 +109,7 @@ class ServerConnection(asyncio.Protocol):
         self.about = about
         self.transport: asyncio.Transport
         self._phase = HEAD
+        self._time_limit: DeadlineQueue | None = None
         self._reader: HeadReader | None = None
         self._body: Body | None = None
         self._exchange: Exchange | None = None
@@ -121,7 +124,7 @@ class ServerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         self.server.connections.add(self)
-        self.server.heads.add(self)
+        self._run_out_in(self.server.heads)
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
@@ -166,8 +169,7 @@ class ServerConnection(asyncio.Protocol):
         if reader is None:
             reader = self._reader = HeadReader(h11.SERVER, self.server.limits.head_bytes, memory=self.server.memory)
             if self._exchange is not None:  # a later request, whose time begins with its first byte
-                self.server.idle.discard(self)
-                self.server.heads.add(self)
+                self._run_out_in(self.server.heads)
         try:
             head = reader.feed(data)
         except RemoteProtocolError as error:
@@ -175,7 +177,7 @@ class ServerConnection(asyncio.Protocol):
             return
         if head is not None:
             self._reader = None
-            self.server.heads.discard(self)
+            self._run_out_in(None)
             self._begin(reader, head)
 
     def _begin(self, reader: HeadReader, head: Head) -> None:
@@ -220,18 +222,16 @@ class ServerConnection(asyncio.Protocol):
         if body.complete:
             self._phase = RESPONSE
             self._rest += body.rest
-            if exchange.collects:
-                self.server.bodies.discard(self)
+            self._run_out_in(None)
             exchange.end()
         elif exchange.collects:
-            self.server.bodies.add(self)
+            self._run_out_in(self.server.bodies)
 
     def _refuse(self, status: int) -> None:
         """Answer what cannot be read to its end, and end the connection."""
         if self._phase is HEAD:
             self._with_body = True
             self._reader = None
-            self.server.heads.discard(self)
         self._phase = REQUEST
         self.respond(plain_answer(status))
 
@@ -245,6 +245,14 @@ class ServerConnection(asyncio.Protocol):
             self.fail()
         else:
             self._refuse(status)
+
+    def _run_out_in(self, time_limit: DeadlineQueue | None) -> None:
+        """Have a time limit begin, in the place of the one that runs: there is one at a time, or none."""
+        if self._time_limit is not None:
+            self._time_limit.discard(self)
+        self._time_limit = time_limit
+        if time_limit is not None:
+            time_limit.add(self)
 
     def expired(self) -> None:
         """A time limit has passed: that of the head, of the next request, of a body or of lingering."""
@@ -291,7 +299,7 @@ class ServerConnection(asyncio.Protocol):
         """The response has been written to its end: read the next request, or end the connection."""
         if self._phase is RESPONSE and not close:
             self._phase = HEAD
-            self.server.idle.add(self)
+            self._run_out_in(self.server.idle)
             if self._rest:
                 asyncio.get_running_loop().call_soon(self._go_on)
             else:
@@ -308,7 +316,7 @@ class ServerConnection(asyncio.Protocol):
         if self.transport.can_write_eof():  # TLS has no half close; there the peer ends when it has read the response
             self.transport.write_eof()
         self.resume_reading()
-        self.server.lingering.add(self)
+        self._run_out_in(self.server.lingering)
 
     def write_continue(self) -> None:
         """Let a peer that waits for it send the body."""
@@ -395,8 +403,5 @@ class ServerConnection(asyncio.Protocol):
         self._exchange = None
         server = self.server
         server.connections.discard(self)
-        server.heads.discard(self)
-        server.idle.discard(self)
-        server.bodies.discard(self)
-        server.lingering.discard(self)
+        self._run_out_in(None)
         server.left()

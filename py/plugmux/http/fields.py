@@ -65,16 +65,23 @@ _remembered = lru_cache(64)(_encode)
 
 
 def request_line(method: str, target: str) -> bytes:
-    """Encode the first line of a request.
+    """Encode the first line of a request; one without a query is remembered.
 
     Raises:
         ConfigError: the method is no token, or the target is not printable ASCII.
     """
+    return _request_line(method, target) if "?" in target else _remembered_line(method, target)
+
+
+def _request_line(method: str, target: str) -> bytes:
     if not _METHOD.fullmatch(method):
         raise ConfigError(f"{method!r} is not an HTTP method")
     if not _TARGET.fullmatch(target):
         raise ConfigError(f"the request target {target!r} must be percent-encoded and not empty")
     return f"{method} {target} HTTP/1.1\r\n".encode("ascii")
+
+
+_remembered_line = lru_cache(64)(_request_line)
 
 
 def content_length(size: int) -> bytes:

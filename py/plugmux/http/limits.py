@@ -56,9 +56,8 @@ class DeadlineQueue:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, member: Expiring) -> None:
-        """Let a member's time begin, anew if it is here already."""
+        """Let the time of a member begin that is not here."""
         loop = asyncio.get_running_loop()
-        self._due.pop(member, None)
         self._due[member] = loop.time() + self._seconds
         if self._timer is None:
             self._timer = loop.call_later(self._seconds, self._expire)

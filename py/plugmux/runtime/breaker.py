@@ -27,6 +27,9 @@ class Circuit(Enum):
     """One call, whose outcome decides."""
 
 
+CLOSED, OPEN, HALF_OPEN = Circuit  # by names of their own, which Python 3.11 finds faster
+
+
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
     """When a breaker opens, and for how long.
@@ -52,33 +55,33 @@ class Breaker:
         self._failures = 0
         self._opened_at = 0.0
         self._trial = False
-        self.circuit = Circuit.CLOSED
+        self.circuit = CLOSED
 
     def admits(self, now: float) -> bool:
         """Whether a call may go through at this time; it does not count as one yet."""
-        if self.circuit is Circuit.CLOSED:
+        if self.circuit is CLOSED:
             return True
-        if self.circuit is Circuit.OPEN and now - self._opened_at >= self._policy.open_time:
-            self.circuit = Circuit.HALF_OPEN
+        if self.circuit is OPEN and now - self._opened_at >= self._policy.open_time:
+            self.circuit = HALF_OPEN
             self._trial = False
-        return self.circuit is Circuit.HALF_OPEN and not self._trial
+        return self.circuit is HALF_OPEN and not self._trial
 
     def begin(self) -> None:
         """Note that a call goes through."""
-        if self.circuit is Circuit.HALF_OPEN:
+        if self.circuit is HALF_OPEN:
             self._trial = True
 
     def succeeded(self) -> None:
         """Note that a call was answered, whatever the answer."""
         self._failures = 0
-        self.circuit = Circuit.CLOSED
+        self.circuit = CLOSED
 
     def failed(self, now: float) -> None:
         """Note that a call was not answered."""
         self._failures += 1
         enough = self._policy.failures and self._failures >= self._policy.failures
-        if self.circuit is Circuit.HALF_OPEN or (enough and self.circuit is Circuit.CLOSED):
-            self.circuit = Circuit.OPEN
+        if self.circuit is HALF_OPEN or (enough and self.circuit is CLOSED):
+            self.circuit = OPEN
             self._opened_at = now
 
     def abandoned(self) -> None:
@@ -88,4 +91,4 @@ class Breaker:
     def reset(self) -> None:
         """Begin anew, as for a plugin that has just been started."""
         self._failures = 0
-        self.circuit = Circuit.CLOSED
+        self.circuit = CLOSED

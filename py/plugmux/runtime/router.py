@@ -14,7 +14,7 @@ from ..errors import ExchangeError, LinkError
 from ..exchange import Complete, Headers, Incoming, Request
 from ..link import Link
 from ..registration import ON_EVERY_PLUGIN
-from .breaker import Circuit
+from .breaker import CLOSED
 from .error import PluginCause, PluginError
 from .hosted import HostedPlugin
 from .registry import Registry
@@ -175,7 +175,7 @@ class _Attempts:
         self._replicas = self._router.replicas(self.request.path)
         for plugin in self._replicas:
             if not plugin.ready or (
-                plugin.breaker.circuit is not Circuit.CLOSED and not plugin.breaker.admits(self._loop.time())
+                plugin.breaker.circuit is not CLOSED and not plugin.breaker.admits(self._loop.time())
             ):
                 continue
             if best is None or self._rank(plugin) < self._rank(best):

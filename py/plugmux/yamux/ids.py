@@ -45,8 +45,11 @@ class PeerIds:
         if stream_id < expected:
             del self._late[stream_id]
             return
-        for late in range(max(expected, stream_id - 2 * MAX_LATE), stream_id, 2):
-            self._late[late] = None
+        if stream_id > expected:
+            self._pass_over(range(max(expected, stream_id - 2 * MAX_LATE), stream_id, 2))
+        self._highest = stream_id
+
+    def _pass_over(self, ids: range) -> None:
+        self._late.update(dict.fromkeys(ids))
         while len(self._late) > MAX_LATE:
             del self._late[next(iter(self._late))]
-        self._highest = stream_id

@@ -146,19 +146,18 @@ class Outbox:
     def _put_frame(self, stream: Stream, chunks: list[bytes | memoryview]) -> int:
         """Append the next frame of a stream, and the FIN behind its last; give the size."""
         flags = 0 if stream.handshake is ESTABLISHED else self._take_flags(stream, chunks)
-        length = 0
-        if stream.pending_size and stream.send_window:
-            position = len(chunks)
-            chunks.append(b"")
-            length = _take_payload(stream, chunks)
-            chunks[position] = pack_header(DATA, flags, stream.id, length)
+        length = min(stream.pending_size, stream.send_window, MAX_FRAME)
+        if length:
+            chunks.append(pack_header(DATA, flags, stream.id, length))
             flags = 0
-            if stream.pending_size and stream.send_window:
-                self.enqueue(stream)
+            _take_payload(stream, length, chunks)
             if stream.pending_size <= stream.notify_at:
                 stream.notify_at = -1
                 self._drained(stream)
-        if stream.sending is ENDING and not stream.pending_size:
+        if stream.pending_size:
+            if stream.send_window:
+                self.enqueue(stream)
+        elif stream.sending is ENDING:
             # Never on a frame with payload: hashicorp/yamux ends the stream before it stores the payload, so that a
             # reader that looks in between misses the payload.
             flags |= FIN
@@ -194,24 +193,21 @@ def _pack_credit(stream: Stream, flags: int) -> bytes:
     return pack_header(WINDOW_UPDATE, flags, stream.id, credit)
 
 
-def _take_payload(stream: Stream, chunks: list[bytes | memoryview]) -> int:
-    """Move the payload of one frame from a stream's queue to `chunks`, and give its size."""
+def _take_payload(stream: Stream, size: int, chunks: list[bytes | memoryview]) -> None:
+    """Move so many bytes from a stream's queue to `chunks`."""
     pending = stream.pending
     assert pending is not None
-    room = size = min(stream.send_window, stream.pending_size, MAX_FRAME)
-    while room:
-        chunk = pending[0]
-        if len(chunk) <= room:
-            chunks.append(chunk)
-            pending.popleft()
-            room -= len(chunk)
-        else:
-            rest = memoryview(chunk)
-            chunks.append(rest[:room])
-            pending[0] = rest[room:]
-            room = 0
-    if not pending:
-        stream.pending = None
     stream.pending_size -= size
     stream.send_window -= size
-    return size
+    while size:
+        chunk = pending[0]
+        if len(chunk) <= size:
+            chunks.append(pending.popleft())
+            size -= len(chunk)
+        else:
+            rest = memoryview(chunk)
+            chunks.append(rest[:size])
+            pending[0] = rest[size:]
+            break
+    if not pending:
+        stream.pending = None

@@ -91,10 +91,11 @@ class Output:
         session = self._session
         self._complete = 0
         while not self.blocked and not self._closed:
-            chunks = session.data_to_send(BATCH)
-            if not chunks:
+            data = b"".join(session.data_to_send(BATCH))
+            if data:
+                self._transport.write(data)
+            if len(data) < BATCH:
                 break
-            self._transport.write(b"".join(chunks) if len(chunks) > 1 else chunks[0])
         self._written()
         if self._owed_timer is None and session.owes and not self.blocked and not self._closed:
             self._owed_timer = self._loop.call_later(OWED_DELAY, self._pay)

@@ -19,19 +19,24 @@ class FrameReader:
     Payload is passed on as it comes, without waiting for its frame to be complete.
 
     Args:
-        frame: is called with type, flags, stream id and length of each header.
+        stream_frame: is called with type, flags, stream id and length of each header that is about a stream.
+        session_frame: is called with type, flags and value of each that is about the session.
         payload: is called with each piece of a data frame's payload, and whether it is the last.
 
     Attributes:
         stopped: set it from one of the calls to read no further.
     """
 
-    __slots__ = ("_frame", "_header", "_left", "_payload", "stopped")
+    __slots__ = ("_header", "_left", "_payload", "_session_frame", "_stream_frame", "stopped")
 
     def __init__(
-        self, frame: Callable[[int, int, int, int], None], payload: Callable[[memoryview, bool], None]
+        self,
+        stream_frame: Callable[[int, int, int, int], None],
+        session_frame: Callable[[int, int, int], None],
+        payload: Callable[[memoryview, bool], None],
     ) -> None:
-        self._frame = frame
+        self._stream_frame = stream_frame
+        self._session_frame = session_frame
         self._payload = payload
         self._header = bytearray()
         self._left = 0
@@ -71,14 +76,24 @@ class FrameReader:
 
     def _begin(self, data: bytes | memoryview, position: int) -> None:
         version, kind, flags, stream_id, length = unpack_header(data, position)
-        if version != VERSION:
-            raise Violation(f"{describe(kind, flags, stream_id, length)}: version {version} is not known")
-        if kind > GO_AWAY:
-            raise Violation(f"{describe(kind, flags, stream_id, length)}: type {kind} is not known")
-        if flags & ~FLAGS:
-            raise Violation(f"{describe(kind, flags, stream_id, length)}: flags {flags:#06x} are not known")
-        if kind > WINDOW_UPDATE and stream_id:
-            raise Violation(f"{describe(kind, flags, stream_id, length)}: only the session can be meant, stream 0")
-        self._frame(kind, flags, stream_id, length)
-        if kind == DATA:
-            self._left = length
+        if version != VERSION or flags > FLAGS or (kind > WINDOW_UPDATE and (stream_id or kind > GO_AWAY)):
+            raise _violation(version, kind, flags, stream_id, length)
+        if kind <= WINDOW_UPDATE:
+            self._stream_frame(kind, flags, stream_id, length)
+            if kind == DATA:
+                self._left = length
+        else:
+            self._session_frame(kind, flags, length)
+
+
+def _violation(version: int, kind: int, flags: int, stream_id: int, length: int) -> Violation:
+    """Which rule a header breaks by itself, whatever the state of the session."""
+    if version != VERSION:
+        rule = f"version {version} is not known"
+    elif kind > GO_AWAY:
+        rule = f"type {kind} is not known"
+    elif flags > FLAGS:
+        rule = f"flags {flags:#06x} are not known"
+    else:
+        rule = "only the session can be meant, stream 0"
+    return Violation(f"{describe(kind, flags, stream_id, length)}: {rule}")

@@ -100,9 +100,9 @@ class Session:
         self._peer_streams = 0
         self._growth = WindowGrowth(config)
         self._events: list[Event] = []
-        self._reader = FrameReader(self._receive_frame, self._receive_payload)
+        self._reader = FrameReader(self._receive_stream_frame, self._receive_session_frame, self._receive_payload)
         self._payload_stream: Stream | None = None
-        self._payload_ends = False
+        self._payload_ends = 0  # the FIN flag of its frame
         self._outbox = Outbox(lambda stream: self._events.append(StreamDrained(stream)), self._finished)
         self._backlog = Backlog(config.accept_backlog)
         self._unaccepted = 0
@@ -258,13 +258,11 @@ class Session:
         if last and self._payload_ends:
             self._receive_fin(stream)
 
-    def _receive_frame(self, kind: int, flags: int, stream_id: int, length: int) -> None:
-        if kind <= WINDOW_UPDATE:
-            self._receive_stream_frame(kind, flags, stream_id, length)
-        elif kind == PING:
-            self._receive_ping(flags, length)
+    def _receive_session_frame(self, kind: int, flags: int, value: int) -> None:
+        if kind == PING:
+            self._receive_ping(flags, value)
         else:
-            self._receive_go_away(length)
+            self._receive_go_away(value)
 
     def _receive_stream_frame(self, kind: int, flags: int, stream_id: int, length: int) -> None:
         stream = self.streams.get(stream_id)
@@ -277,7 +275,7 @@ class Session:
             if length > allowed:
                 raise Violation(f"{describe(kind, flags, stream_id, length)}: the window has {allowed} bytes left")
             self._payload_stream = stream
-            self._payload_ends = bool(flags & FIN)
+            self._payload_ends = flags & FIN
         if stream is None:
             return
         if flags & ACK:
@@ -290,13 +288,12 @@ class Session:
             error = StreamReset(f"{describe(kind, flags, stream_id, length)}: it follows the FIN of the stream")
             self._events.append(StreamWasReset(stream, error))
             self.reset(stream)
-        elif kind == DATA:
-            stream.receive_window -= length
-            if flags & FIN and not length:
-                self._receive_fin(stream)
         else:
-            self._receive_credit(stream, flags, length)
-            if flags & FIN:
+            if kind == DATA:
+                stream.receive_window -= length
+            elif length:
+                self._receive_credit(stream, flags, length)
+            if flags & FIN and (kind != DATA or not length):
                 self._receive_fin(stream)
 
     def _was_opened(self, stream_id: int) -> bool:
@@ -420,8 +417,9 @@ class Session:
         stream.sending = stream.receiving = ENDED
         stream.pending = None
         stream.pending_size = 0
-        self._growth.end(stream)
-        if self._peer_ids.owns(stream.id):
+        if stream.window != INITIAL_WINDOW:
+            self._growth.end(stream)
+        if stream.id % 2 != self._next_id % 2:
             self._peer_streams -= 1
         if stream.handshake in _PLACED:
             self._leave_backlog()
