@@ -31,6 +31,8 @@ class Config:
         max_stream_window_size: bytes up to which the window of a stream grows while its reader keeps up with it.
             Default 4 MiB; equal to `stream_window_size` it turns growing off.
         max_session_window_growth: bytes by which all windows of a session together may have grown. Default 32 MiB.
+        busy_poll: seconds for which the loop is kept from sleeping where the peer is about to answer, as long as its
+            answers do come within them; 0 for never. Default 0.0002.
 
     Raises:
         ConfigError: a setting is out of its range.
@@ -46,6 +48,7 @@ class Config:
     stream_window_size: int = INITIAL_WINDOW
     max_stream_window_size: int = 4 * 1024 * 1024
     max_session_window_growth: int = 32 * 1024 * 1024
+    busy_poll: float = 0.0002
 
     def __post_init__(self) -> None:
         largest = {
@@ -70,5 +73,6 @@ _LEAST: dict[str, float] = {
     "stream_close_timeout": 0,
     "stream_window_size": INITIAL_WINDOW,
     "max_session_window_growth": 0,
+    "busy_poll": 0,
 }
 _POSITIVE = {"keep_alive_interval", "connection_write_timeout"}

@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import Any, Final, TypeVar, cast
 
 from ..errors import LinkError, LinkTimeout, SessionClosed
+from .busypoll import BusyPoll
 from .config import Config
 from .events import (
     DataReceived,
@@ -221,7 +222,8 @@ class Mux(asyncio.BufferedProtocol):
         """Begin the session on a connection."""
         self._loop = asyncio.get_running_loop()
         self._transport = cast("asyncio.Transport", transport)
-        self._output = Output(self._loop, self._session, self._transport, self._written)
+        self._poll = BusyPoll(self._loop, self.config.busy_poll)
+        self._output = Output(self._loop, self._session, self._transport, self._poll, self._written)
         self._liveness = Liveness(self._loop, self.config, self._keep_alive, self.abort)
         self._port = Port(self._loop, self, self.config, self._session, self._output)
         self._session.now = self._loop.time()
@@ -240,6 +242,7 @@ class Mux(asyncio.BufferedProtocol):
         if self._state is not _RUNNING or not data:
             return
         now = self._liveness.last_received = self._loop.time()
+        self._poll.heard(now)
         output = self._output
         coming, output.coming = output.coming, True
         try:

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from .busypoll import BusyPoll
 from .session import Session
 
 __all__ = ["Output"]
@@ -31,6 +32,7 @@ class Output:
         loop: the loop to run in.
         session: whose output it is.
         transport: the connection.
+        poll: keeps the loop awake for what the peer answers.
         written: is called after each time that something may have been written, for the events that it has brought.
 
     Attributes:
@@ -41,8 +43,10 @@ class Output:
     __slots__ = (
         "_closed",
         "_complete",
+        "_expects",
         "_loop",
         "_owed_timer",
+        "_poll",
         "_session",
         "_transport",
         "_written",
@@ -55,6 +59,7 @@ class Output:
         loop: asyncio.AbstractEventLoop,
         session: Session,
         transport: asyncio.WriteTransport,
+        poll: BusyPoll,
         written: Callable[[], None],
     ) -> None:
         self.blocked = False
@@ -62,9 +67,11 @@ class Output:
         self._loop = loop
         self._session = session
         self._transport = transport
+        self._poll = poll
         self._written = written
         self._owed_timer: asyncio.TimerHandle | None = None
         self._complete = 0
+        self._expects = False
         self._closed = False
         transport.set_write_buffer_limits(high=HIGH_WATER)
 
@@ -74,11 +81,19 @@ class Output:
             self.coming = True
             self._loop.call_soon(self._run)
 
+    def begun(self) -> None:
+        """Put out behind the beginning of a stream: soon. The peer is expected to answer."""
+        self._expects = True
+        self.soon()
+
     def complete(self) -> None:
         """Put out behind the end of a message: soon, and at once if it is not the only one that waits.
 
+        The peer is expected to go on with it.
+
         What that changes is told later, as whoever ends a message does not expect to be called back meanwhile.
         """
+        self._expects = True
         self._complete += 1
         if self._complete >= COMPLETE and not self.blocked and not self._closed:
             self._complete = 0
@@ -97,6 +112,9 @@ class Output:
             if len(data) < BATCH:
                 break
         self._written()
+        if self._expects:
+            self._expects = False
+            self._poll.expect()
         if self._owed_timer is None and session.owes and not self.blocked and not self._closed:
             self._owed_timer = self._loop.call_later(OWED_DELAY, self._pay)
 
@@ -109,6 +127,7 @@ class Output:
         while flush and not self._closed and (chunks := self._session.data_to_send(BATCH)):
             self._transport.write(b"".join(chunks))
         self._closed = True
+        self._poll.stop()
         if self._owed_timer is not None:
             self._owed_timer.cancel()
 

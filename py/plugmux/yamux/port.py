@@ -57,7 +57,7 @@ class Port:
         """
         stream = self._session.open()
         self._opening.add(stream)
-        self._output.soon()
+        self._output.begun()
         return stream
 
     def acknowledged(self, stream: Stream) -> None:

@@ -1,0 +1,198 @@
+"""Staying awake for an answer: when a loop is kept from sleeping, and when it is let alone."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import pytest
+
+from plugmux.errors import ConfigError
+from plugmux.yamux import Config, Mux, busypoll
+from plugmux.yamux.busypoll import BusyPoll
+
+LIMIT = 0.25
+
+
+class Turns:
+    """As much of an event loop as a `BusyPoll` uses; the tests make its turns."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.ready: list[Callable[[], object]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        self.ready.append(callback)
+
+    def turn(self, *, after: float = 0.0) -> None:
+        self.now += after
+        ready, self.ready = self.ready, []
+        for callback in ready:
+            callback()
+
+    @property
+    def sleeps(self) -> bool:
+        return not self.ready
+
+
+@pytest.fixture
+def loop() -> Turns:
+    return Turns()
+
+
+@pytest.fixture(autouse=True)
+def processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(busypoll, "_processors", lambda: 2)
+
+
+def polling(loop: Turns, limit: float = LIMIT) -> BusyPoll:
+    return BusyPoll(cast("asyncio.AbstractEventLoop", loop), limit)
+
+
+def answered(poll: BusyPoll, loop: Turns, *, after: float) -> None:
+    poll.expect()
+    loop.turn(after=after)
+    poll.heard(loop.now)
+    loop.turn()
+
+
+def test_nothing_is_looked_for_before_an_answer_has_come_at_once(loop: Turns) -> None:
+    poll = polling(loop)
+    poll.heard(loop.now)
+    poll.expect()
+    assert loop.sleeps
+
+
+def test_who_was_answered_at_once_looks_until_the_next_answer(loop: Turns) -> None:
+    poll = polling(loop)
+    answered(poll, loop, after=LIMIT * 0.9)
+    assert loop.sleeps
+    poll.expect()
+    for _ in range(5):
+        assert not loop.sleeps
+        loop.turn(after=LIMIT * 0.1)
+    poll.heard(loop.now)
+    loop.turn()
+    assert loop.sleeps
+
+
+def test_who_has_looked_in_vain_does_not_look_again_until_it_pays(loop: Turns) -> None:
+    poll = polling(loop)
+    answered(poll, loop, after=0.0)
+    poll.expect()
+    loop.turn(after=LIMIT)
+    assert loop.sleeps
+    poll.heard(loop.now + 1)
+    poll.expect()
+    assert loop.sleeps
+    poll.heard(loop.now)
+    poll.expect()
+    assert not loop.sleeps
+
+
+def test_an_answer_that_takes_longer_is_not_looked_for(loop: Turns) -> None:
+    poll = polling(loop)
+    for _ in range(3):
+        poll.expect()
+        assert loop.sleeps
+        loop.turn(after=LIMIT)
+        poll.heard(loop.now)
+
+
+def test_however_much_is_expected_a_turn_looks_once(loop: Turns) -> None:
+    poll = polling(loop)
+    answered(poll, loop, after=0.0)
+    for _ in range(100):
+        poll.expect()
+        poll.heard(loop.now)
+        poll.expect()
+        assert len(loop.ready) == 1
+
+
+@pytest.mark.parametrize("ended", ["limit", "processors", "stopped"])
+def test_it_can_be_kept_from_looking(loop: Turns, monkeypatch: pytest.MonkeyPatch, ended: str) -> None:
+    if ended == "processors":
+        monkeypatch.setattr(busypoll, "_processors", lambda: 1)
+    poll = polling(loop, 0.0 if ended == "limit" else LIMIT)
+    answered(poll, loop, after=0.0)
+    if ended == "stopped":
+        poll.expect()
+        poll.stop()
+        loop.turn()
+    else:
+        poll.expect()
+    assert loop.sleeps
+
+
+def test_a_time_below_zero_is_refused() -> None:
+    with pytest.raises(ConfigError, match="busy_poll is -1"):
+        Config(busy_poll=-1)
+
+
+def _same(mux: Mux) -> Mux:
+    return mux
+
+
+class Sleeps(selectors.DefaultSelector):
+    """Counts how often the loop was ready to sleep."""
+
+    count = 0
+
+    def select(self, timeout: float | None = None) -> Any:
+        self.count += timeout is None or timeout > 0
+        return super().select(timeout)
+
+
+class Answers(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+        self.transport.close()
+
+
+class Asks(Answers):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.transport.write(b"?")
+
+    def data_received(self, data: bytes) -> None:
+        self.answer.set_result(data)
+        self.transport.close()
+
+
+@pytest.mark.parametrize(("busy_poll", "sleeps"), [(0.0, True), (60.0, False)])
+def test_a_loop_whose_mux_is_answered_at_once_does_not_sleep(busy_poll: float, sleeps: bool) -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        ends = [Mux(client=client, config=Config(busy_poll=busy_poll)) for client in (True, False)]
+        loop = asyncio.get_running_loop()
+        for end, sock in zip(ends, (ours, theirs), strict=True):
+            sock.setblocking(False)
+            await loop.create_unix_connection(partial(_same, end), sock=sock)
+        ends[1].listen(Answers)
+        await ask(ends[0])
+        before = selector.count
+        for _ in range(10):
+            await ask(ends[0])
+        assert (selector.count > before) is sleeps
+        for end in ends:
+            await end.close()
+
+    async def ask(end: Mux) -> None:
+        asking = Asks()
+        end.open(asking)
+        assert await asking.answer == b"?"
+
+    selector = Sleeps()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(main())
