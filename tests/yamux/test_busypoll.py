@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import socket
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from plugmux.errors import ConfigError
 from plugmux.yamux import Config, Mux, busypoll
 from plugmux.yamux.busypoll import BusyPoll
+from support.yamux_links import mux_pair
 
 LIMIT = 0.25
 
@@ -136,10 +135,6 @@ def test_a_time_below_zero_is_refused() -> None:
         Config(busy_poll=-1)
 
 
-def _same(mux: Mux) -> Mux:
-    return mux
-
-
 class Sleeps(selectors.DefaultSelector):
     """Counts how often the loop was ready to sleep."""
 
@@ -170,29 +165,41 @@ class Asks(Answers):
         self.transport.close()
 
 
-@pytest.mark.parametrize(("busy_poll", "sleeps"), [(0.0, True), (60.0, False)])
-def test_a_loop_whose_mux_is_answered_at_once_does_not_sleep(busy_poll: float, sleeps: bool) -> None:
-    async def main() -> None:
-        ours, theirs = socket.socketpair()
-        ends = [Mux(client=client, config=Config(busy_poll=busy_poll)) for client in (True, False)]
-        loop = asyncio.get_running_loop()
-        for end, sock in zip(ends, (ours, theirs), strict=True):
-            sock.setblocking(False)
-            await loop.create_unix_connection(partial(_same, end), sock=sock)
-        ends[1].listen(Answers)
-        await ask(ends[0])
-        before = selector.count
-        for _ in range(10):
-            await ask(ends[0])
-        assert (selector.count > before) is sleeps
-        for end in ends:
-            await end.close()
+async def ask(mux: Mux) -> None:
+    asking = Asks()
+    mux.open(asking)
+    assert await asking.answer == b"?"
 
-    async def ask(end: Mux) -> None:
-        asking = Asks()
-        end.open(asking)
-        assert await asking.answer == b"?"
+
+def run_with(main: Callable[[Mux, Sleeps], Coroutine[Any, Any, None]], **config: Config) -> None:
+    """Run something with a mux whose peer answers it, in a loop whose sleeps are counted."""
+
+    async def connected() -> None:
+        async with mux_pair(listen=Answers, **config) as (client, _):
+            await ask(client)
+            await main(client, selector)
 
     selector = Sleeps()
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
-        runner.run(main())
+        runner.run(connected())
+
+
+@pytest.mark.parametrize(("busy_poll", "sleeps"), [(0.0, True), (60.0, False)])
+def test_a_loop_whose_mux_is_answered_at_once_does_not_sleep(busy_poll: float, sleeps: bool) -> None:
+    async def main(mux: Mux, selector: Sleeps) -> None:
+        before = selector.count
+        for _ in range(10):
+            await ask(mux)
+        assert (selector.count > before) is sleeps
+
+    run_with(main, client=Config(busy_poll=busy_poll), server=Config(busy_poll=busy_poll))
+
+
+def test_whose_last_call_is_answered_expects_nothing() -> None:
+    async def main(mux: Mux, selector: Sleeps) -> None:
+        await ask(mux)
+        before = selector.count
+        await asyncio.sleep(0.02)
+        assert selector.count > before
+
+    run_with(main, client=Config(busy_poll=60), server=Config(busy_poll=0))

@@ -78,10 +78,12 @@ class Port:
     def close(self, stream: Stream, unread: int) -> None:
         """End our half of a stream that is read no more, with `unread` bytes left over."""
         self._session.end(stream)
-        if not stream.ended:
+        if stream.ended:
+            self._output.soon()
+        else:
             self._closing.add(stream)
             self.discard(stream, unread)
-        self._output.complete()
+            self._output.complete()
 
     def reset(self, stream: Stream) -> None:
         """End a stream at once."""
