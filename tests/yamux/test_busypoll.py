@@ -11,7 +11,7 @@ import pytest
 
 from plugmux.errors import ConfigError
 from plugmux.yamux import Config, Mux, busypoll
-from plugmux.yamux.busypoll import BusyPoll
+from plugmux.yamux.busypoll import TERM, TRIAL, BusyPoll
 from support.yamux_links import mux_pair
 
 LIMIT = 0.25
@@ -55,59 +55,55 @@ def polling(loop: Turns, limit: float = LIMIT) -> BusyPoll:
     return BusyPoll(cast("asyncio.AbstractEventLoop", loop), limit)
 
 
-def answered(poll: BusyPoll, loop: Turns, *, after: float) -> None:
+def answered(poll: BusyPoll, loop: Turns, *, after: float) -> bool:
+    """Have an answer come after some time, and say whether it was looked for."""
     poll.expect()
+    looked = not loop.sleeps
     loop.turn(after=after)
     poll.heard(loop.now)
     loop.turn()
-
-
-def test_nothing_is_looked_for_before_an_answer_has_come_at_once(loop: Turns) -> None:
-    poll = polling(loop)
-    poll.heard(loop.now)
-    poll.expect()
     assert loop.sleeps
+    return looked
 
 
-def test_who_was_answered_at_once_looks_until_the_next_answer(loop: Turns) -> None:
-    poll = polling(loop)
-    answered(poll, loop, after=LIMIT * 0.9)
-    assert loop.sleeps
-    poll.expect()
-    for _ in range(5):
-        assert not loop.sleeps
-        loop.turn(after=LIMIT * 0.1)
-    poll.heard(loop.now)
-    loop.turn()
-    assert loop.sleeps
+def try_both(poll: BusyPoll, loop: Turns, *, asleep: float, awake: float) -> None:
+    """Have the answers of both trials come, after some time each."""
+    assert not any(answered(poll, loop, after=asleep) for _ in range(TRIAL))
+    assert all(answered(poll, loop, after=awake) for _ in range(TRIAL))
 
 
-def test_who_has_looked_in_vain_does_not_look_again_until_it_pays(loop: Turns) -> None:
-    poll = polling(loop)
-    answered(poll, loop, after=0.0)
-    poll.expect()
-    loop.turn(after=LIMIT)
-    assert loop.sleeps
-    poll.heard(loop.now + 1)
-    poll.expect()
-    assert loop.sleeps
-    poll.heard(loop.now)
-    poll.expect()
-    assert not loop.sleeps
-
-
-def test_an_answer_that_takes_longer_is_not_looked_for(loop: Turns) -> None:
+def test_answers_are_looked_for_where_they_come_sooner_for_it(loop: Turns) -> None:
     poll = polling(loop)
     for _ in range(3):
-        poll.expect()
-        assert loop.sleeps
-        loop.turn(after=LIMIT)
-        poll.heard(loop.now)
+        try_both(poll, loop, asleep=0.2, awake=0.1)
+        assert all(answered(poll, loop, after=0.1) for _ in range(TERM - 2 * TRIAL))
+
+
+@pytest.mark.parametrize(
+    ("asleep", "awake"),
+    [(0.1, 0.1), (0.1, 0.2), (1.0, 0.3), (100.0, 100.0)],
+    ids=["no sooner", "later", "longer than the limit", "much longer"],
+)
+def test_answers_are_waited_for_asleep_where_they_do_not(loop: Turns, asleep: float, awake: float) -> None:
+    poll = polling(loop)
+    for _ in range(3):
+        try_both(poll, loop, asleep=asleep, awake=awake)
+        assert not any(answered(poll, loop, after=asleep) for _ in range(TERM - 2 * TRIAL))
+
+
+def test_one_that_has_not_come_within_the_limit_is_looked_for_no_more(loop: Turns) -> None:
+    poll = polling(loop)
+    try_both(poll, loop, asleep=0.2, awake=0.1)
+    poll.expect()
+    for _ in range(4):
+        assert not loop.sleeps
+        loop.turn(after=LIMIT / 4)
+    assert loop.sleeps
 
 
 def test_however_much_is_expected_a_turn_looks_once(loop: Turns) -> None:
     poll = polling(loop)
-    answered(poll, loop, after=0.0)
+    try_both(poll, loop, asleep=0.2, awake=0.1)
     for _ in range(100):
         poll.expect()
         poll.heard(loop.now)
@@ -115,18 +111,27 @@ def test_however_much_is_expected_a_turn_looks_once(loop: Turns) -> None:
         assert len(loop.ready) == 1
 
 
-@pytest.mark.parametrize("ended", ["limit", "processors", "stopped"])
-def test_it_can_be_kept_from_looking(loop: Turns, monkeypatch: pytest.MonkeyPatch, ended: str) -> None:
-    if ended == "processors":
+def test_what_was_not_expected_tells_nothing(loop: Turns) -> None:
+    poll = polling(loop)
+    for _ in range(2 * TRIAL):
+        poll.heard(loop.now)
+    try_both(poll, loop, asleep=0.2, awake=0.1)
+
+
+@pytest.mark.parametrize("kept", ["limit", "processors"])
+def test_it_can_be_kept_from_looking(loop: Turns, monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
+    if kept == "processors":
         monkeypatch.setattr(busypoll, "_processors", lambda: 1)
-    poll = polling(loop, 0.0 if ended == "limit" else LIMIT)
-    answered(poll, loop, after=0.0)
-    if ended == "stopped":
-        poll.expect()
-        poll.stop()
-        loop.turn()
-    else:
-        poll.expect()
+    poll = polling(loop, 0.0 if kept == "limit" else LIMIT)
+    assert not any(answered(poll, loop, after=0.0) for _ in range(TERM))
+
+
+def test_it_ends(loop: Turns) -> None:
+    poll = polling(loop)
+    try_both(poll, loop, asleep=0.2, awake=0.1)
+    poll.expect()
+    poll.stop()
+    loop.turn()
     assert loop.sleeps
 
 
@@ -176,7 +181,8 @@ def run_with(main: Callable[[Mux, Sleeps], Coroutine[Any, Any, None]], **config:
 
     async def connected() -> None:
         async with mux_pair(listen=Answers, **config) as (client, _):
-            await ask(client)
+            for _ in range(TRIAL):  # asleep
+                await ask(client)
             await main(client, selector)
 
     selector = Sleeps()
@@ -188,7 +194,7 @@ def run_with(main: Callable[[Mux, Sleeps], Coroutine[Any, Any, None]], **config:
 def test_a_loop_whose_mux_is_answered_at_once_does_not_sleep(busy_poll: float, sleeps: bool) -> None:
     async def main(mux: Mux, selector: Sleeps) -> None:
         before = selector.count
-        for _ in range(10):
+        for _ in range(TRIAL - 1):
             await ask(mux)
         assert (selector.count > before) is sleeps
 

@@ -31,8 +31,8 @@ class Config:
         max_stream_window_size: bytes up to which the window of a stream grows while its reader keeps up with it.
             Default 4 MiB; equal to `stream_window_size` it turns growing off.
         max_session_window_growth: bytes by which all windows of a session together may have grown. Default 32 MiB.
-        busy_poll: seconds for which the loop is kept from sleeping where the peer is about to answer, as long as its
-            answers do come within them; 0 for never. Default 0.0002.
+        busy_poll: seconds for which the loop is kept from sleeping where the peer is about to answer, and where answers
+            come sooner for it; 0 for never. Default 0.0002.
 
     Raises:
         ConfigError: a setting is out of its range.
