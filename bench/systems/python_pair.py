@@ -21,6 +21,7 @@ HERE = Path(__file__).parents[1]
 PLUGIN = (sys.executable, str(HERE / "plugin.py"))
 GO_PLUGIN = (str(HERE.parent / "bin" / "bench-plugin"),)
 BULK = 1024  # messages of 64 KiB: 64 MiB
+ENDLESS = 1 << 30
 MANY_PLUGINS = 100
 IDLE_STREAMS = 10_000
 LAUNCHES = 10
@@ -96,12 +97,7 @@ async def small_under_bulk(bench: Bench, plugin: Sequence[str]) -> None:
         echo = echo_of(runtime)
         await alternate(bench.seconds / 4, echo)
         (idle,) = await alternate(bench.seconds, echo)
-
-        async def saturate() -> None:
-            while True:
-                await pour(runtime, BULK, KIB64)
-
-        task = asyncio.create_task(saturate())
+        task = asyncio.create_task(pour(runtime, ENDLESS, KIB64))
         await alternate(bench.seconds / 4, echo)
         (busy,) = await alternate(bench.seconds, echo)
         task.cancel()
