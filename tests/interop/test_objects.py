@@ -12,7 +12,6 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +27,7 @@ from cloud.v1.cloud_pb2 import (
 
 from plugmux import BadConfiguration, Launch, Remote, Runtime
 from plugmux.connect import Code, Context, RpcError
+from support.census import resident_bytes
 from support.cloud import cloud_command
 from support.tools import LANGUAGES, ROOT, tool
 
@@ -191,7 +191,7 @@ async def _kept(runtime: Runtime, language: str) -> int:
     pid = runtime.plugin(language).pid
     assert pid is not None
     if language != "ts":
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return resident_bytes(pid)
     told = len(_told(runtime))
     os.kill(pid, signal.SIGUSR2)
     async with asyncio.timeout(30):

@@ -33,9 +33,10 @@ def _children() -> frozenset[int]:
     )
 
 
-def resident_bytes() -> int:
-    """The memory that this process has in use."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def resident_bytes(pid: int | None = None) -> int:
+    """The memory that a process has in use, this one by default."""
+    statm = Path("/proc", "self" if pid is None else str(pid), "statm")
+    return int(statm.read_text().split()[1]) * resource.getpagesize()
 
 
 def cpu_seconds(pid: int) -> float:

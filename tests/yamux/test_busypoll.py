@@ -12,7 +12,7 @@ import pytest
 from plugmux.errors import ConfigError
 from plugmux.yamux import Config, Mux, busypoll
 from plugmux.yamux.busypoll import TERM, TRIAL, BusyPoll
-from support.yamux_links import mux_pair
+from support.yamux_links import Echo, mux_pair
 
 LIMIT = 0.25
 
@@ -150,16 +150,13 @@ class Sleeps(selectors.DefaultSelector):
         return super().select(timeout)
 
 
-class Answers(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-
+class Answers(Echo):
     def data_received(self, data: bytes) -> None:
-        self.transport.write(data)
+        super().data_received(data)
         self.transport.close()
 
 
-class Asks(Answers):
+class Asks(Echo):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()

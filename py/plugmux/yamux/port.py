@@ -116,7 +116,7 @@ class Port:
 
     def settle(self, stream: Stream) -> None:
         """Stop the time limits of a stream, if it has ended."""
-        if stream.sending is ENDED and stream.receiving is ENDED:
+        if stream.ended:
             self._opening.discard(stream)
             self._closing.discard(stream)
 

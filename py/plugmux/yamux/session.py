@@ -417,9 +417,8 @@ class Session:
         stream.sending = stream.receiving = ENDED
         stream.pending = None
         stream.pending_size = 0
-        if stream.window != INITIAL_WINDOW:
-            self._growth.end(stream)
-        if stream.id % 2 != self._next_id % 2:
+        self._growth.end(stream)
+        if self._peer_ids.owns(stream.id):
             self._peer_streams -= 1
         if stream.handshake in _PLACED:
             self._leave_backlog()
