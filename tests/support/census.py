@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +29,10 @@ class Census:
 
 
 def _children() -> frozenset[int]:
-    return frozenset(
-        int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()
-    )
+    while True:
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread has ended, and left them to another
+            tasks = list(Path("/proc/self/task").iterdir())
+            return frozenset(int(pid) for task in tasks for pid in (task / "children").read_text().split())
 
 
 def resident_bytes(pid: int | None = None) -> int:
