@@ -14,8 +14,8 @@ export interface Servable {
   readonly streams?: Readonly<Record<string, StreamHandler>>;
 }
 
-/** What holds for all that one end of a link serves. */
-export interface Terms {
+/** Options that hold for all that one end of a link serves. */
+export interface ServeOptions {
   /** Run around every RPC, the first outermost. */
   readonly interceptors?: readonly Interceptor[];
   /** The most bytes that a message may have; 16 MiB by default. */
@@ -25,7 +25,7 @@ export interface Terms {
 export const DEFAULT_MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 export const STREAM_PREFIX = "/stream/";
 export const STREAM_PROTOCOL = "plugmux-stream";
-const LONGEST_STREAM_NAME = 256;
+const MAX_STREAM_NAME = 256;
 
 /** Serves requests for RPC services and raw streams, whose paths begin with the service and with `/stream/`. */
 export class App {
@@ -35,15 +35,15 @@ export class App {
   readonly #rpc: RequestListener;
 
   /** @param values what handlers find in their context. */
-  constructor(servable: Servable, terms: Terms, values?: (request: IncomingMessage) => ContextValues) {
+  constructor(servable: Servable, options: ServeOptions, values?: (request: IncomingMessage) => ContextValues) {
     const services = new Set<string>();
     this.#rpc = connectNodeAdapter({
       routes(router) {
         servable.routes(router);
         for (const handler of router.handlers) services.add(handler.service.typeName);
       },
-      interceptors: [...(terms.interceptors ?? [])],
-      readMaxBytes: terms.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES,
+      interceptors: [...(options.interceptors ?? [])],
+      readMaxBytes: options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES,
       ...(values && { contextValues: (request) => values(request as IncomingMessage) }),
     });
     this.services = [...services].sort();
@@ -86,7 +86,7 @@ function asDuplex(request: IncomingMessage): IncomingMessage {
 
 function streamName(url: string): string {
   try {
-    return decodeURIComponent(url.slice(STREAM_PREFIX.length)).slice(0, LONGEST_STREAM_NAME);
+    return decodeURIComponent(url.slice(STREAM_PREFIX.length)).slice(0, MAX_STREAM_NAME);
   } catch {
     return "";
   }

@@ -2,7 +2,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ConfigurationService } from "../../gen/ts/plugmux/v1/configuration_pb.js";
 import { ConfigError } from "./errors.js";
-import { reason } from "./reason.js";
+import { errorMessage } from "./errorMessage.js";
 
 /** How a configuration becomes a value of the plugin's own. */
 export interface Configurable<T> {
@@ -59,7 +59,7 @@ export class Settings<T> {
           await this.#options.onChange?.(value);
           this.#current = { value };
         } catch (error) {
-          throw new ConnectError(`the plugin has refused it: ${reason(error)}`, Code.InvalidArgument);
+          throw new ConnectError(`the plugin has refused it: ${errorMessage(error)}`, Code.InvalidArgument);
         }
         return {};
       },

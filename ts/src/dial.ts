@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { ConfigError, DialError } from "./errors.js";
 import type { Ends } from "./link.js";
-import { reason } from "./reason.js";
+import { errorMessage } from "./errorMessage.js";
 import { upgrade } from "./upgrade.js";
 
 const DIAL_TIMEOUT = 2_000;
@@ -37,7 +37,10 @@ export async function dial(address: string): Promise<Duplex> {
   } catch (error) {
     const hint = path.startsWith("\0") && isPaddingAbstractNames() ? "; node before 22 reaches no abstract socket" : "";
     throw new DialError(
-      `no runtime at ${address}: ${reason(error)}${hint}; start one there, or set PLUGMUX_SOCKET`.replace("\0", "@"),
+      `no runtime at ${address}: ${errorMessage(error)}${hint}; start one there, or set PLUGMUX_SOCKET`.replace(
+        "\0",
+        "@",
+      ),
       { cause: error },
     );
   }

@@ -3,10 +3,10 @@ import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { InstanceService } from "../../gen/ts/plugmux/v1/instance_pb.js";
 import { type Configurable, load } from "./configuration.js";
 import type { Host } from "./host.js";
-import { reason } from "./reason.js";
+import { errorMessage } from "./errorMessage.js";
 import { LENT, type Lent, type References } from "./references.js";
 
-const MOST_INSTANCES = 10_000;
+const MAX_INSTANCES = 10_000;
 
 /** What the instances of a plugin are. */
 export interface InstancesOptions<T> extends Configurable<T> {
@@ -61,7 +61,7 @@ export class Instances<T = unknown> {
   }
 
   #count(): void {
-    const { limit = MOST_INSTANCES } = this.#options;
+    const { limit = MAX_INSTANCES } = this.#options;
     if (this.#open >= limit) {
       throw new ConnectError(
         `${limit} instances are open, as many as the plugin allows: release one, or raise the "limit" of its Instances`,
@@ -76,7 +76,7 @@ export class Instances<T = unknown> {
       return await this.#options.open(load(text, this.#options), host);
     } catch (error) {
       if (error instanceof ConnectError) throw error;
-      throw new ConnectError(reason(error), Code.InvalidArgument);
+      throw new ConnectError(errorMessage(error), Code.InvalidArgument);
     }
   }
 

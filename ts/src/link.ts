@@ -9,19 +9,19 @@ import type { Duplex, Readable, Writable } from "node:stream";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import type { DescService } from "@bufbuild/protobuf";
 import { ConfigError } from "./errors.js";
-import { reason } from "./reason.js";
+import { errorMessage } from "./errorMessage.js";
 import { type Lent, References } from "./references.js";
 import { openStream, Remote } from "./remote.js";
-import type { Site } from "./site.js";
+import type { LinkApp } from "./linkApp.js";
 import { createTransport } from "./transport.js";
-import { within } from "./within.js";
+import { withTimeout } from "./withTimeout.js";
 import { type Config, Mux, type MuxStream, type Role } from "./yamux/index.js";
 
 export { type LaunchConfig, parseLaunchConfig } from "./launch.js";
 export type { Servable, StreamHandler } from "./app.js";
 export type { Lent } from "./references.js";
 export type { Remote } from "./remote.js";
-export { Site, type SiteOptions } from "./site.js";
+export { LinkApp, type LinkAppOptions } from "./linkApp.js";
 
 const CLOSE_TIMEOUT = 2_000;
 
@@ -34,7 +34,7 @@ export interface Ends {
 export interface LinkOptions extends Ends {
   /** A plugin is always the client. */
   readonly role: Role;
-  readonly site: Site;
+  readonly app: LinkApp;
   readonly config?: Partial<Config>;
   /** Told what the clean-up of a lent object throws at the end of the link; stderr is by default. */
   readonly onError?: (error: unknown) => void;
@@ -48,12 +48,12 @@ export class Link {
   readonly #open = (): MuxStream => this.mux.open();
   readonly #released: Promise<void>;
 
-  constructor({ role, site, input, output, config = {}, onError = console.error }: LinkOptions) {
+  constructor({ role, app, input, output, config = {}, onError = console.error }: LinkOptions) {
     this.mux = new Mux({ role, input, output, config });
     this.transport = createTransport(this.#open);
-    this.#lent = new References(site.terms);
+    this.#lent = new References(app.options);
     this.#released = this.mux.closed.then(() => this.#lent.end(onError));
-    this.mux.listen((stream) => site.serve(stream, this.#lent));
+    this.mux.listen((stream) => app.serve(stream, this.#lent));
   }
 
   client<Service extends DescService>(service: Service): Client<Service> {
@@ -101,9 +101,9 @@ export class Link {
    */
   async close(timeout = CLOSE_TIMEOUT): Promise<void> {
     this.mux.goAway();
-    await within(timeout, this.mux.idle());
+    await withTimeout(timeout, this.mux.idle());
     await this.mux.close();
-    await within(timeout, this.#released);
+    await withTimeout(timeout, this.#released);
   }
 }
 
@@ -129,7 +129,7 @@ function claim(fd: number, ways: { readable: boolean; writable: boolean }): Sock
     const status = fstatSync(fd);
     if (status.isSocket() || (isOneWay && status.isFIFO())) return new Socket({ fd, ...ways });
   } catch (error) {
-    throw new ConfigError(`the launch configuration names descriptor ${fd}: ${reason(error)}`, { cause: error });
+    throw new ConfigError(`the launch configuration names descriptor ${fd}: ${errorMessage(error)}`, { cause: error });
   }
   const kind = isOneWay ? "neither a socket nor a pipe" : "not a socket";
   throw new ConfigError(`the launch configuration names descriptor ${fd}, which is ${kind}`);

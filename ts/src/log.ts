@@ -2,11 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { LogLevel, type LogRecord, LogRecordSchema, type LogService } from "../../gen/ts/plugmux/v1/log_pb.js";
-import { within } from "./within.js";
+import { withTimeout } from "./withTimeout.js";
 
-const MOST_RECORDS = 1000;
+const MAX_RECORDS = 1000;
 const RECORDS_AT_ONCE = 50;
-const LONGEST_TEXT = 8192;
+const MAX_TEXT = 8192;
 const SEND_TIMEOUT = 5_000;
 const RESEND_DELAY = 500;
 const LAST_SEND = 1_000;
@@ -25,7 +25,7 @@ export interface Logger {
   error(message: string, fields?: Fields): void;
 }
 
-/** The logger of a plugin, through all its stays with a runtime. */
+/** The logger of a plugin. It stays the same when the plugin connects to a runtime again. */
 export class LogQueue implements Logger {
   #waiting: LogRecord[] = [];
   /** Those that are being sent: better written twice than never, where the process ends meanwhile. */
@@ -66,7 +66,7 @@ export class LogQueue implements Logger {
 
   /** Waits until everything has been sent, for a second at most. */
   async flush(): Promise<void> {
-    await within(LAST_SEND, this.#sending);
+    await withTimeout(LAST_SEND, this.#sending);
   }
 
   /** Writes what the runtime has not taken, and all that comes, to stderr. */
@@ -80,7 +80,7 @@ export class LogQueue implements Logger {
     const record = create(LogRecordSchema, {
       time: timestampNow(),
       level,
-      message: message.slice(0, LONGEST_TEXT),
+      message: message.slice(0, MAX_TEXT),
       fieldsJson: asJson(fields),
     });
     this.#waiting.push(record);
@@ -90,7 +90,7 @@ export class LogQueue implements Logger {
   }
 
   #bound(): void {
-    this.#dropped += this.#waiting.splice(0, this.#waiting.length - MOST_RECORDS).length;
+    this.#dropped += this.#waiting.splice(0, this.#waiting.length - MAX_RECORDS).length;
   }
 
   #wake(): void {
@@ -131,5 +131,5 @@ function asJson(fields: Fields): string {
     text = JSON.stringify(Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, String(value)])));
   }
   if (text === "{}") return "";
-  return text.length <= LONGEST_TEXT ? text : JSON.stringify({ cut: text.slice(0, LONGEST_TEXT / 4) });
+  return text.length <= MAX_TEXT ? text : JSON.stringify({ cut: text.slice(0, MAX_TEXT / 4) });
 }

@@ -24,17 +24,17 @@ import type { Instances } from "./instances.js";
 import type { LaunchConfig } from "./launch.js";
 import { type Ends, inherit, Link } from "./link.js";
 import { LogQueue } from "./log.js";
-import { reason } from "./reason.js";
+import { errorMessage } from "./errorMessage.js";
 import { openStream, Remote } from "./remote.js";
 import { type SecretsProvider, serveSecrets } from "./secrets.js";
-import { Site } from "./site.js";
+import { LinkApp } from "./linkApp.js";
 import { createTransport } from "./transport.js";
-import { within } from "./within.js";
+import { withTimeout } from "./withTimeout.js";
 import type { MuxStream } from "./yamux/index.js";
 
 const REGISTRATION_TIMEOUT = 5_000;
 const FIRST_REDIAL = 200;
-const LONGEST_REDIAL = 10_000;
+const MAX_REDIAL = 10_000;
 /** Between two tries to reach the runtime after the one that launched a detached plugin. */
 const NEAR_REDIAL = 1_000;
 
@@ -80,20 +80,20 @@ export interface PluginOptions {
 }
 
 /**
- * A plugin: what it serves, and its stays with a runtime.
+ * A plugin: what it serves, and its connection to a runtime.
  *
  * ```text
  * connecting ──> registering ──> serving ──> ended
  * ```
  *
- * A launched plugin has one stay, on the link that it inherited. One that starts by itself dials the runtime's socket,
+ * A launched plugin serves once, on the link that it inherited. One that starts by itself dials the runtime's socket,
  * and dials again with a growing delay when the runtime goes away.
  */
 export class Plugin {
   /** What the plugin says of itself; a launched one registers under the name that it was given. */
   readonly registration: RegisterPluginRequest;
   readonly host: Host;
-  readonly #site: Site;
+  readonly #app: LinkApp;
   readonly #health = new Health();
   readonly #log = new LogQueue();
   readonly #stopped: Promise<void>;
@@ -110,7 +110,7 @@ export class Plugin {
     });
     this.host = this.#makeHost();
     this.#settings = rest.configuration;
-    this.#site = new Site({
+    this.#app = new LinkApp({
       routes: (router) => {
         services?.(router, this.host);
         if (secrets) serveSecrets(router, secrets);
@@ -124,20 +124,21 @@ export class Plugin {
       interceptors,
       ...(rest.maxMessageBytes !== undefined && { maxMessageBytes: rest.maxMessageBytes }),
     });
-    for (const service of this.#site.services) this.#health.know(service);
+    for (const service of this.#app.services) this.#health.know(service);
     this.registration = create(RegisterPluginRequestSchema, {
       ...rest.registration,
       ...(rest.configuration && { configuration: rest.configuration.declared }),
       ...(rest.instances && { instances: rest.instances.declared }),
       name: name ?? defaultName(),
       version,
-      services: this.#site.services.filter((service) => !UNANNOUNCED.has(service) && service !== ACCESS_CONTROL),
-      metadata: metadata(this.#site.services, secrets),
+      services: this.#app.services.filter((service) => !UNANNOUNCED.has(service) && service !== ACCESS_CONTROL),
+      metadata: metadata(this.#app.services, secrets),
     });
   }
 
   /**
-   * Serves the runtime that launched this process, until either ends the stay; detached, those after it as well.
+   * Serves the runtime that launched this process until either of them ends the link. A detached plugin then connects
+   * again, to the next runtime at the same socket.
    *
    * @throws ConfigError when the launch names descriptors that are no link, DialError when it names a socket and nobody
    * listens there, RegistrationError when the runtime refuses the plugin or goes away.
@@ -145,8 +146,8 @@ export class Plugin {
   async serveLaunched({ name, timeout, link, detached }: LaunchConfig): Promise<void> {
     const reach = async (): Promise<Ends> =>
       "socket" in link ? connectTo(link.socket, timeout) : inherit(link.readFd, link.writeFd);
-    if (detached) return this.#comeAgain(reach, name, timeout, NEAR_REDIAL);
-    return this.serve(await reach(), name, timeout);
+    if (detached) return this.#reconnectLoop(reach, name, timeout, NEAR_REDIAL);
+    return this.serveOnce(await reach(), name, timeout);
   }
 
   /**
@@ -159,26 +160,26 @@ export class Plugin {
       const connection = await dial(address);
       return { input: connection, output: connection };
     };
-    return this.#comeAgain(reach, this.registration.name, REGISTRATION_TIMEOUT, LONGEST_REDIAL);
+    return this.#reconnectLoop(reach, this.registration.name, REGISTRATION_TIMEOUT, MAX_REDIAL);
   }
 
-  async #comeAgain(reach: () => Promise<Ends>, name: string, timeout: number, longestDelay: number): Promise<void> {
+  async #reconnectLoop(reach: () => Promise<Ends>, name: string, timeout: number, longestDelay: number): Promise<void> {
     let delay = FIRST_REDIAL;
     let hasServed = false;
     while (!this.#isStopping) {
       try {
-        await this.serve(await reach(), name, timeout);
+        await this.serveOnce(await reach(), name, timeout);
         hasServed = true;
         delay = FIRST_REDIAL;
       } catch (error) {
         if (!hasServed || !(error instanceof DialError || error instanceof RegistrationError)) throw error;
       }
-      await within(delay * (0.5 + Math.random() / 2), this.#stopped);
+      await withTimeout(delay * (0.5 + Math.random() / 2), this.#stopped);
       delay = Math.min(2 * delay, longestDelay);
     }
   }
 
-  /** Ends the present stay in order, and begins no other. */
+  /** Ends the present link in order, and connects no more. */
   stop(): void {
     this.#isStopping = true;
     this.#stop();
@@ -190,18 +191,18 @@ export class Plugin {
   }
 
   /**
-   * Serves the runtime at the other end of a connection, until either ends the stay.
+   * Serves the runtime at the other end of a connection until either of them ends the link.
    *
    * @param ends the connection, which belongs to the plugin from here on.
    * @param name the name to register under.
    * @param timeout milliseconds that the runtime has for its answer to the registration.
    * @throws RegistrationError when the runtime refuses the plugin or goes away.
    */
-  async serve(ends: Ends, name: string, timeout = REGISTRATION_TIMEOUT): Promise<void> {
+  async serveOnce(ends: Ends, name: string, timeout = REGISTRATION_TIMEOUT): Promise<void> {
     const gate = new Gate(timeout);
-    this.#site.gate = gate;
+    this.#app.gate = gate;
     const onError = (error: unknown): void => this.#log.error("the clean-up of a lent object has failed", { error });
-    const link = new Link({ role: "client", site: this.#site, ...ends, onError });
+    const link = new Link({ role: "client", app: this.#app, ...ends, onError });
     this.#link = link;
     try {
       await this.#register(link, name, timeout);
@@ -223,7 +224,7 @@ export class Plugin {
       this.#protocolVersion = response.protocolVersion;
       this.#takeConfiguration(link);
     } catch (error) {
-      const text = `the runtime did not register plugin ${JSON.stringify(name)}: ${reason(error)}`;
+      const text = `the runtime did not register plugin ${JSON.stringify(name)}: ${errorMessage(error)}`;
       throw new RegistrationError(text, { cause: error });
     }
   }

@@ -7,9 +7,9 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Code, ConnectError, type ConnectRouter, createContextKey } from "@connectrpc/connect";
 import { ReferenceService } from "../../gen/ts/plugmux/v1/reference_pb.js";
-import { answer, App, type Servable, type Terms } from "./app.js";
+import { answer, App, type Servable, type ServeOptions } from "./app.js";
 import { SessionClosedError } from "./errors.js";
-import { reason } from "./reason.js";
+import { errorMessage } from "./errorMessage.js";
 
 /** An object that one end of a link lends to the other. */
 export interface Lent extends Servable {
@@ -29,13 +29,13 @@ export const LENT = createContextKey<References | undefined>(undefined, { descri
 
 /** The objects that are lent on one link. */
 export class References {
-  readonly #terms: Terms;
+  readonly #options: ServeOptions;
   readonly #lent = new Map<string, { readonly object: Lent; readonly app: App }>();
   #hasEnded = false;
 
-  /** @param terms what holds for all objects. */
-  constructor(terms: Terms) {
-    this.#terms = terms;
+  /** @param options what holds for all objects. */
+  constructor(options: ServeOptions) {
+    this.#options = options;
   }
 
   /** How many objects are lent. */
@@ -47,7 +47,7 @@ export class References {
   lend(object: Lent): string {
     if (this.#hasEnded) throw new SessionClosedError("the link has ended: nothing can be lent on it");
     const reference = randomBytes(REFERENCE_BYTES).toString("hex");
-    this.#lent.set(reference, { object, app: new App(object, this.#terms) });
+    this.#lent.set(reference, { object, app: new App(object, this.#options) });
     return reference;
   }
 
@@ -84,7 +84,7 @@ export function serveReferences(router: ConnectRouter): void {
       try {
         await values.get(LENT)?.release(reference);
       } catch (error) {
-        throw new ConnectError(`the clean-up of the object has failed: ${reason(error)}`, Code.Internal);
+        throw new ConnectError(`the clean-up of the object has failed: ${errorMessage(error)}`, Code.Internal);
       }
       return {};
     },

@@ -4,7 +4,7 @@ import { type Client, Code, ConnectError, createClient, type Transport } from "@
 import { ReferenceService } from "../../gen/ts/plugmux/v1/reference_pb.js";
 import { STREAM_PREFIX, STREAM_PROTOCOL } from "./app.js";
 import { StreamRefused } from "./errors.js";
-import { reason } from "./reason.js";
+import { errorMessage } from "./errorMessage.js";
 import { pathOf } from "./references.js";
 import { createTransport } from "./transport.js";
 import { upgrade } from "./upgrade.js";
@@ -62,7 +62,7 @@ export async function openStream(open: () => Duplex, name: string, timeout = OPE
       timeout,
     });
   } catch (error) {
-    throw new StreamRefused(`the raw stream ${JSON.stringify(name)} could not be opened: ${reason(error)}`, {
+    throw new StreamRefused(`the raw stream ${JSON.stringify(name)} could not be opened: ${errorMessage(error)}`, {
       cause: error,
     });
   }

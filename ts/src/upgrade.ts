@@ -11,7 +11,7 @@ export interface UpgradeOptions {
 }
 
 /** An answer may explain itself up to this many bytes. */
-const LONGEST_EXPLANATION = 4096;
+const MAX_EXPLANATION = 4096;
 
 /**
  * Asks the peer to upgrade a connection and gives the connection. Bytes that came behind the answer can be read from it.
@@ -43,7 +43,7 @@ async function explanation(response: IncomingMessage): Promise<string> {
   let text = "";
   for await (const chunk of response) {
     text += String(chunk);
-    if (text.length >= LONGEST_EXPLANATION) break;
+    if (text.length >= MAX_EXPLANATION) break;
   }
-  return text.slice(0, LONGEST_EXPLANATION).trim();
+  return text.slice(0, MAX_EXPLANATION).trim();
 }

@@ -10,7 +10,7 @@ import { DiagnosticsService } from "../../gen/ts/plugmux/v1/diagnostics_pb.js";
 import { HealthCheckResponse_ServingStatus as Status, HealthService } from "../../gen/ts/plugmux/v1/health_pb.js";
 import { LogLevel, type LogRecord, LogService } from "../../gen/ts/plugmux/v1/log_pb.js";
 import { Plugin, type Logger } from "../src/index.js";
-import { Link, Site } from "../src/link.js";
+import { Link, LinkApp } from "../src/link.js";
 import { joined } from "./pair.js";
 import { keepAlive } from "./runtime.js";
 
@@ -39,7 +39,7 @@ async function start(taken?: Taken, plugin = new Plugin({ version: "v1.0.0" })) 
   const [near, far] = joined();
   let registered = (): void => {};
   const registration = new Promise<void>((resolve) => (registered = resolve));
-  const site = new Site({
+  const app = new LinkApp({
     routes: (router) => {
       router.service(RegisterService, {
         registerPlugin() {
@@ -56,8 +56,8 @@ async function start(taken?: Taken, plugin = new Plugin({ version: "v1.0.0" })) 
       });
     },
   });
-  const link = new Link({ role: "server", site, input: near, output: near });
-  const over = plugin.serve({ input: far, output: far }, "given", 1_000);
+  const link = new Link({ role: "server", app, input: near, output: near });
+  const over = plugin.serveOnce({ input: far, output: far }, "given", 1_000);
   await registration;
   return { link, plugin, over, log: plugin.host.log };
 }

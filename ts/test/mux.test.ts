@@ -160,7 +160,7 @@ describe("a stream", () => {
     assert.deepEqual([client.streamCount, server.streamCount], [0, 0]);
   });
 
-  test("opened while the backlog is full goes out when there is a place", async () => {
+  test("opened while the backlog is full goes out when another has been accepted", async () => {
     const { client, server } = pair({ acceptBacklog: 2 });
     const answers = Promise.all(Array.from({ length: 10 }, () => text(client.open().end())));
     await turns();

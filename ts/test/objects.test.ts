@@ -12,7 +12,7 @@ import { HealthService } from "../../gen/ts/plugmux/v1/health_pb.js";
 import { InstanceService } from "../../gen/ts/plugmux/v1/instance_pb.js";
 import { AuthorizerService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { Instances, type InstancesOptions, type Lent, Plugin, SessionClosedError } from "../src/index.js";
-import { Link, Site, type SiteOptions } from "../src/link.js";
+import { Link, LinkApp, type LinkAppOptions } from "../src/link.js";
 import { joined } from "./pair.js";
 import { keepAlive, start } from "./runtime.js";
 
@@ -32,10 +32,10 @@ class Judge implements Lent {
 }
 
 /** Two ends of a link. */
-function pair(near: Partial<SiteOptions> = {}, far: Partial<SiteOptions> = {}): [Link, Link] {
+function pair(near: Partial<LinkAppOptions> = {}, far: Partial<LinkAppOptions> = {}): [Link, Link] {
   const [one, other] = joined();
-  const link = (role: "server" | "client", options: Partial<SiteOptions>, end: typeof one): Link =>
-    new Link({ role, site: new Site({ routes: () => {}, ...options }), input: end, output: end });
+  const link = (role: "server" | "client", options: Partial<LinkAppOptions>, end: typeof one): Link =>
+    new Link({ role, app: new LinkApp({ routes: () => {}, ...options }), input: end, output: end });
   return [link("server", near, one), link("client", far, other)];
 }
 
@@ -161,10 +161,10 @@ describe("an object that is lent", () => {
   test("whose clean-up fails tells who releases it, and keeps no other from its own", async () => {
     const [one, other] = joined();
     const failures: unknown[] = [];
-    const site = new Site({ routes: () => {} });
+    const app = new LinkApp({ routes: () => {} });
     const onError = (error: unknown): void => void failures.push(error);
-    const near = new Link({ role: "server", site, input: one, output: one, onError });
-    const far = new Link({ role: "client", site, input: other, output: other });
+    const near = new Link({ role: "server", app, input: one, output: one, onError });
+    const far = new Link({ role: "client", app, input: other, output: other });
     const failure = new Error("the disk is full");
     const bad: Lent = { routes: () => {}, onRelease: () => Promise.reject(failure) };
     const judge = new Judge();

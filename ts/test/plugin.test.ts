@@ -15,7 +15,7 @@ import { AuthorizerService, ResolverService } from "../../gen/ts/resolver/v1/res
 import { PluginManagementService, PluginService } from "../../gen/ts/plugins/v1/plugins_pb.js";
 import { Plugin, RegistrationError, StreamRefused } from "../src/index.js";
 import { Link } from "../src/link.js";
-import { keepAlive, runtimeSite, start } from "./runtime.js";
+import { keepAlive, runtimeApp, start } from "./runtime.js";
 
 keepAlive();
 
@@ -45,7 +45,7 @@ describe("registration", () => {
     assert.equal(plugin.host.configurationJson, '{"a":1}');
   });
 
-  test("a refusal ends the stay with an error that says why", async () => {
+  test("a refusal ends the link with an error that says why", async () => {
     const { over } = start(
       {},
       {
@@ -61,7 +61,7 @@ describe("registration", () => {
     });
   });
 
-  test("a runtime that goes away ends the stay with an error", async () => {
+  test("a runtime that goes away ends the link with an error", async () => {
     const { over, link } = start({}, { onRegister: () => link.mux.abort() });
     await assert.rejects(over, RegistrationError);
   });
@@ -259,13 +259,13 @@ describe("a plugin that starts by itself", () => {
   test("registers on the runtime's socket, and again when the runtime comes back", async () => {
     const directory = mkdtempSync(join(tmpdir(), "plugmux-"));
     const path = join(directory, "s");
-    const { site, registrations } = runtimeSite();
+    const { app, registrations } = runtimeApp();
     const links: Link[] = [];
     let linked!: (link: Link) => void;
     const server = createHttpServer().on("upgrade", (asked, connection: Duplex, head: Buffer) => {
       assert.equal(asked.url, "/hijack");
       connection.write("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n");
-      const link = new Link({ role: "server", site, input: connection, output: connection });
+      const link = new Link({ role: "server", app, input: connection, output: connection });
       if (head.length > 0) link.mux.feed(head);
       links.push(link);
       linked(link);

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PluginService, RegisterService } from "../../gen/ts/plugins/v1/plugins_pb.js";
 import { AuthorizerService, ResolverService } from "../../gen/ts/resolver/v1/resolver_pb.js";
-import { type Ends, Link, Site } from "../src/link.js";
+import { type Ends, Link, LinkApp } from "../src/link.js";
 
 const FIXTURE = fileURLToPath(new URL("fixture.js", import.meta.url));
 const OURS = "PLUGMUX_PLUGIN_LAUNCH_CFG";
@@ -38,7 +38,7 @@ function launch(way: "socket" | "pipes", variable = OURS, refuse?: string): Laun
   const registered = new Promise<string>((resolve) => {
     tell = resolve;
   });
-  const site = new Site({
+  const app = new LinkApp({
     routes: (router) =>
       router.service(RegisterService, {
         registerPlugin({ name }) {
@@ -48,7 +48,7 @@ function launch(way: "socket" | "pipes", variable = OURS, refuse?: string): Laun
         },
       }),
   });
-  const link = new Link({ role: "server", site, input, output });
+  const link = new Link({ role: "server", app, input, output });
   return { child, exited: once(child, "exit"), link, ends: { input, output }, registered };
 }
 

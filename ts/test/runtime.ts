@@ -9,7 +9,7 @@ import {
 } from "../../gen/ts/plugins/v1/plugins_pb.js";
 import { AuthorizerService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { Plugin, type PluginOptions } from "../src/index.js";
-import { Link, Site } from "../src/link.js";
+import { Link, LinkApp } from "../src/link.js";
 import { joined } from "./pair.js";
 
 /** Keeps the process alive during the tests of a file: a connection in memory does not, as a socket does. */
@@ -27,12 +27,12 @@ export interface RuntimeOptions {
   readonly streams?: PluginOptions["streams"];
 }
 
-export function runtimeSite({ onRegister, streams = {} }: RuntimeOptions = {}): {
-  site: Site;
+export function runtimeApp({ onRegister, streams = {} }: RuntimeOptions = {}): {
+  app: LinkApp;
   registrations: RegisterPluginRequest[];
 } {
   const registrations: RegisterPluginRequest[] = [];
-  const site = new Site({
+  const app = new LinkApp({
     routes: (router) =>
       router
         .service(RegisterService, {
@@ -45,7 +45,7 @@ export function runtimeSite({ onRegister, streams = {} }: RuntimeOptions = {}): 
         .service(AuthorizerService, { authorize: ({ patterns }) => ({ decision: patterns.length }) }),
     streams,
   });
-  return { site, registrations };
+  return { app, registrations };
 }
 
 /** A plugin that serves on one end of a pair, and a runtime at the other. */
@@ -55,8 +55,8 @@ export function start(
   plugin = new Plugin({ version: "v1.0.0", ...options }),
 ) {
   const [near, far] = joined();
-  const { site, registrations } = runtimeSite(runtimeOptions);
-  const link = new Link({ role: "server", site, input: near, output: near });
-  const over = plugin.serve({ input: far, output: far }, "given", 1_000);
+  const { app, registrations } = runtimeApp(runtimeOptions);
+  const link = new Link({ role: "server", app, input: near, output: near });
+  const over = plugin.serveOnce({ input: far, output: far }, "given", 1_000);
   return { link, registrations, plugin, over };
 }

@@ -223,7 +223,7 @@ class Runner {
   }
 
   #expectSent(expected: readonly Frame[]): void {
-    this.#session.sendOwed();
+    this.#session.flushDeferred();
     const sent: Uint8Array[] = [];
     while (this.#session.wantsToSend) sent.push(...this.#session.take());
     this.#collect();

@@ -45,15 +45,15 @@ export const defaultConfig: Config = {
 };
 
 /** The longest time that node's timers can wait, in milliseconds. */
-const LONGEST_TIMER = 0x7fff_ffff;
+const MAX_TIMER = 0x7fff_ffff;
 
 const RANGES: Readonly<Record<Exclude<keyof Config, "enableKeepAlive">, readonly [least: number, most: number]>> = {
   acceptBacklog: [1, MAX_UINT32],
   maxStreams: [1, MAX_UINT32],
-  keepAliveInterval: [1, LONGEST_TIMER],
-  connectionWriteTimeout: [1, LONGEST_TIMER],
-  streamOpenTimeout: [0, LONGEST_TIMER],
-  streamCloseTimeout: [0, LONGEST_TIMER],
+  keepAliveInterval: [1, MAX_TIMER],
+  connectionWriteTimeout: [1, MAX_TIMER],
+  streamOpenTimeout: [0, MAX_TIMER],
+  streamCloseTimeout: [0, MAX_TIMER],
   streamWindowSize: [INITIAL_WINDOW, MAX_UINT32],
   maxStreamWindowSize: [INITIAL_WINDOW, MAX_UINT32],
   maxSessionWindowGrowth: [0, Number.MAX_SAFE_INTEGER],

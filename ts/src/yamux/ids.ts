@@ -1,10 +1,10 @@
 import { MAX_UINT32 } from "./frame.js";
 
 /** How many ids that one SYN passes over are remembered; peers have their backlog's worth of SYNs under way, 256. */
-const MOST_PASSED_OVER = 1024;
+const MAX_PASSED_OVER = 1024;
 
 /** How many runs of ids that were passed over are remembered. */
-const MOST_GAPS = 1024;
+const MAX_GAPS = 1024;
 
 /**
  * Which stream ids the peer has used. They rise, but peers that open streams from several threads put their SYNs out in
@@ -33,8 +33,8 @@ export class PeerIds {
   use(id: number): void {
     if (id < this.#highest) return this.#useLate(id);
     const next = this.#highest + 2;
-    if (id > next) this.#gaps.push([Math.max(next, id - 2 * MOST_PASSED_OVER), id - 2]);
-    if (this.#gaps.length > MOST_GAPS) this.#gaps.shift();
+    if (id > next) this.#gaps.push([Math.max(next, id - 2 * MAX_PASSED_OVER), id - 2]);
+    if (this.#gaps.length > MAX_GAPS) this.#gaps.shift();
     this.#highest = id;
   }
 

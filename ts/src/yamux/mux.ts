@@ -14,9 +14,9 @@ const BATCH = 128 * 1024;
 /** Batches up to this size are copied together and written as one. */
 const SMALL_BATCH = 16 * 1024;
 
-/** How long, in milliseconds, and how many frames that nobody waits for are put off. */
-const OWED_DELAY = 5;
-const MOST_OWED = 64;
+/** Frames that no one waits for are deferred for so many milliseconds, or until there are so many of them. */
+const DEFERRED_DELAY = 5;
+const MAX_DEFERRED = 64;
 
 /** How long a stream that was closed here, and to which data still comes, is kept from being reset. */
 const LINGER = 1_000;
@@ -62,7 +62,7 @@ export class Mux {
   /** Set while the connection has not taken the last batch: what is to be told when it has. */
   #unwritten: Event[] | undefined;
   #stopWriteTimer: (() => void) | undefined;
-  #stopOwedTimer: (() => void) | undefined;
+  #stopDeferredTimer: (() => void) | undefined;
 
   constructor({ role, input, output, config, clock = systemClock }: MuxOptions) {
     this.#config = configure(config);
@@ -152,7 +152,7 @@ export class Mux {
     if (this.#phase === "running") {
       this.#phase = "closing";
       this.#session.goAway();
-      this.#session.sendOwed();
+      this.#session.flushDeferred();
       this.#flush();
       if (!this.#session.wantsToSend && !this.#unwritten) this.#finish(undefined);
     }
@@ -169,7 +169,7 @@ export class Mux {
     this.#keepAlive.heard();
     this.#session.receive(chunk, this.#clock.now());
     this.#dispatch(this.#session.events());
-    if (this.#session.wantsToSend || this.#session.owed > 0) this.#schedule();
+    if (this.#session.wantsToSend || this.#session.deferred > 0) this.#schedule();
   }
 
   // What a stream asks for.
@@ -247,7 +247,7 @@ export class Mux {
         if (stream) this.#timers.clear(event.stream);
         return;
       case "data":
-        if (stream) stream.received(own(event.data));
+        if (stream) stream.received(compact(event.data));
         else this.#linger(event.stream, LINGER);
         return;
       case "ended":
@@ -305,7 +305,7 @@ export class Mux {
       else this.#dispatch(events);
       if (chunks.length === 0) break;
     }
-    if (this.#session.owed > 0 && !this.#unwritten) this.#putOff();
+    if (this.#session.deferred > 0 && !this.#unwritten) this.#armDeferredTimer();
   }
 
   #write(chunks: Uint8Array[]): void {
@@ -339,14 +339,14 @@ export class Mux {
     if (this.#phase === "closing" && !this.#session.wantsToSend && !this.#unwritten) this.#finish(undefined);
   }
 
-  #putOff(): void {
+  #armDeferredTimer(): void {
     const send = (): void => {
-      this.#stopOwedTimer = undefined;
-      this.#session.sendOwed();
+      this.#stopDeferredTimer = undefined;
+      this.#session.flushDeferred();
       this.#flush();
     };
-    if (this.#session.owed >= MOST_OWED) return send();
-    this.#stopOwedTimer ??= this.#clock.after(OWED_DELAY, send);
+    if (this.#session.deferred >= MAX_DEFERRED) return send();
+    this.#stopDeferredTimer ??= this.#clock.after(DEFERRED_DELAY, send);
   }
 
   // The end.
@@ -357,7 +357,7 @@ export class Mux {
     const error = reason ?? new SessionClosedError("the session was closed");
     this.#session.error ??= error;
     this.#stopWriteTimer?.();
-    this.#stopOwedTimer?.();
+    this.#stopDeferredTimer?.();
     this.#keepAlive.stop();
     this.#timers.clearAll();
     for (const ping of this.#pings.values()) ping.failed(error);
@@ -383,7 +383,7 @@ export class Mux {
   }
 }
 
-/** Gives data a memory of its own where it would keep a much larger one alive. */
-function own(data: Buffer): Buffer {
+/** Copies data that would keep a much larger buffer alive. */
+function compact(data: Buffer): Buffer {
   return data.length * 4 < data.buffer.byteLength ? Buffer.from(data) : data;
 }

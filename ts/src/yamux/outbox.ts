@@ -6,20 +6,20 @@ import type { StreamState } from "./state.js";
 export const MAX_FRAME = 64 * 1024;
 
 /** Answers (pongs, refusals) that may wait for a peer that does not read. */
-const MOST_ANSWERS = 65_536;
+const MAX_ANSWERS = 65_536;
 
 /**
  * What a session has to send. `take` makes frames of it: control frames first; then, round robin, one frame of each
- * stream that has something to send and window to send it in. SYN and ACK ride on what goes out anyway. What nobody waits
- * for is owed: it goes out with the next frame, or when `sendOwed` says so.
+ * stream that has something to send and window to send it in. SYN and ACK ride on what goes out anyway. What no one waits
+ * for is deferred: it goes out with the next frame, or when `flushDeferred` says so.
  */
 export class Outbox {
   readonly #tell: (event: Event) => void;
   readonly #finish: (stream: StreamState) => void;
   #control: Buffer[] = [];
   #answers = 0;
-  #owedFrames: Buffer[] = [];
-  readonly #owedAcks = new Set<StreamState>();
+  #deferredFrames: Buffer[] = [];
+  readonly #deferredAcks = new Set<StreamState>();
   /** The round robin: the first has the next turn. */
   readonly #ready = new Set<StreamState>();
 
@@ -36,8 +36,8 @@ export class Outbox {
     return this.#control.length === 0 && this.#ready.size === 0;
   }
 
-  get owed(): number {
-    return this.#owedAcks.size + this.#owedFrames.length;
+  get deferred(): number {
+    return this.#deferredAcks.size + this.#deferredFrames.length;
   }
 
   control(type: number, flags: number, streamId: number, length: number): void {
@@ -48,16 +48,16 @@ export class Outbox {
   answer(type: number, flags: number, streamId: number, length: number): boolean {
     this.#answers += 1;
     this.control(type, flags, streamId, length);
-    return this.#answers <= MOST_ANSWERS;
+    return this.#answers <= MAX_ANSWERS;
   }
 
-  /** Puts off the FIN that answers a FIN. */
-  oweFin(stream: StreamState): void {
-    this.#owedFrames.push(encodeHeader(FrameType.windowUpdate, Flag.fin, stream.id, 0));
+  /** Defers the FIN that answers a FIN. */
+  deferFin(stream: StreamState): void {
+    this.#deferredFrames.push(encodeHeader(FrameType.windowUpdate, Flag.fin, stream.id, 0));
   }
 
-  oweAck(stream: StreamState): void {
-    this.#owedAcks.add(stream);
+  deferAck(stream: StreamState): void {
+    this.#deferredAcks.add(stream);
   }
 
   ready(stream: StreamState): void {
@@ -66,28 +66,28 @@ export class Outbox {
 
   forget(stream: StreamState): void {
     this.#ready.delete(stream);
-    this.#owedAcks.delete(stream);
+    this.#deferredAcks.delete(stream);
   }
 
   clear(): void {
     this.#control = [];
-    this.#owedFrames = [];
-    this.#owedAcks.clear();
+    this.#deferredFrames = [];
+    this.#deferredAcks.clear();
     this.#ready.clear();
   }
 
-  sendOwed(): void {
-    this.#control.push(...this.#owedFrames);
-    this.#owedFrames = [];
-    for (const stream of this.#owedAcks) this.#ready.add(stream);
+  flushDeferred(): void {
+    this.#control.push(...this.#deferredFrames);
+    this.#deferredFrames = [];
+    for (const stream of this.#deferredAcks) this.#ready.add(stream);
   }
 
   /** Gives what is to be written to the connection; no frame is begun after `limit` bytes. */
   take(limit: number): Uint8Array[] {
     if (this.isEmpty) return [];
-    const chunks: Uint8Array[] = [...this.#control, ...this.#owedFrames];
+    const chunks: Uint8Array[] = [...this.#control, ...this.#deferredFrames];
     this.#control = [];
-    this.#owedFrames = [];
+    this.#deferredFrames = [];
     this.#answers = 0;
     let size = chunks.length * HEADER_SIZE;
     for (const stream of this.#ready) {
@@ -101,12 +101,12 @@ export class Outbox {
   /** Moves the handshake on for the next frame of a stream, and gives the flag that the frame carries for it. */
   takeHandshakeFlag(stream: StreamState): number {
     switch (stream.handshake) {
-      case "synOwed":
+      case "synPending":
         stream.handshake = "synSent";
         return Flag.syn;
-      case "ackOwed":
+      case "ackPending":
         stream.handshake = "established";
-        this.#owedAcks.delete(stream);
+        this.#deferredAcks.delete(stream);
         return Flag.ack;
       default:
         return 0;

@@ -6,7 +6,8 @@
  *
  * Outgoing: what is sent is queued, and `take` makes frames of it: control frames first; then, round robin, one frame
  * of each stream that has something to send and window to send it in. SYN and ACK ride on what goes out anyway. What
- * nobody waits for (a lone ACK, the FIN that answers a FIN) is put off until `sendOwed`, or until another frame goes out.
+ * no one waits for (a lone ACK, the FIN that answers a FIN) is deferred until `flushDeferred`, or until another frame
+ * goes out.
  *
  * Faults: what the peer does wrong never throws here. A fault of one stream resets that stream, any other ends the
  * session with a go-away and a `closed` event that names the frame and the rule. Calls throw only for what the caller
@@ -24,7 +25,7 @@ import { PeerIds } from "./ids.js";
 import { MAX_FRAME, Outbox } from "./outbox.js";
 import { FrameParser } from "./parser.js";
 import { Pings } from "./pings.js";
-import { Places } from "./places.js";
+import { PendingOpens } from "./pendingOpens.js";
 import { type Handshake, StreamState } from "./state.js";
 
 export type Role = "client" | "server";
@@ -35,7 +36,7 @@ const GO_AWAY_REASONS: Readonly<Record<number, string>> = {
 };
 
 /** The handshakes of our streams that the peer has not accepted. */
-const UNACKNOWLEDGED: ReadonlySet<Handshake> = new Set(["held", "synOwed", "synSent"]);
+const UNACKNOWLEDGED: ReadonlySet<Handshake> = new Set(["held", "synPending", "synSent"]);
 
 export class Session {
   /** The streams that have not ended, by id. */
@@ -62,8 +63,8 @@ export class Session {
     (event) => this.#events.push(event),
     (stream) => this.#finish(stream),
   );
-  readonly #places: Places;
-  /** The peer's streams that take a place in ours. */
+  readonly #pendingOpens: PendingOpens;
+  /** The peer's streams that wait to be accepted here. */
   #unaccepted = 0;
 
   readonly #pings = new Pings();
@@ -75,8 +76,8 @@ export class Session {
     this.#nextId = role === "client" ? 1 : 2;
     this.#peerIds = new PeerIds(role === "client" ? 2 : 1);
     this.#growth = new WindowGrowth(config);
-    this.#places = new Places(config.acceptBacklog, (stream) => {
-      stream.handshake = "synOwed";
+    this.#pendingOpens = new PendingOpens(config.acceptBacklog, (stream) => {
+      stream.handshake = "synPending";
       this.#outbox.ready(stream);
     });
   }
@@ -93,16 +94,16 @@ export class Session {
     this.#nextId += 2;
     this.streams.set(stream.id, stream);
     this.#widen(stream);
-    this.#places.take(stream);
+    this.#pendingOpens.add(stream);
     return stream;
   }
 
   /** Accepts a stream that the peer opened. */
   accept(stream: StreamState): void {
     if (stream.handshake !== "offered") return;
-    stream.handshake = "ackOwed";
+    stream.handshake = "ackPending";
     this.#unaccepted -= 1;
-    this.#outbox.oweAck(stream);
+    this.#outbox.deferAck(stream);
     this.#widen(stream);
   }
 
@@ -120,7 +121,7 @@ export class Session {
     if (stream.sending !== "open") return;
     stream.sending = "ending";
     if (stream.receiving === "ended" && stream.handshake === "established" && stream.pendingSize === 0) {
-      this.#outbox.oweFin(stream);
+      this.#outbox.deferFin(stream);
       this.#finish(stream);
     } else {
       this.#makeReady(stream);
@@ -130,7 +131,7 @@ export class Session {
   /** Ends both halves at once and drops what is queued. */
   reset(stream: StreamState): void {
     if (this.streams.get(stream.id) !== stream) return;
-    const isKnownToPeer = stream.handshake !== "held" && stream.handshake !== "synOwed";
+    const isKnownToPeer = stream.handshake !== "held" && stream.handshake !== "synPending";
     this.#forget(stream);
     if (isKnownToPeer) this.#outbox.control(FrameType.windowUpdate, Flag.rst, stream.id, 0);
   }
@@ -201,14 +202,14 @@ export class Session {
     return !this.#outbox.isEmpty;
   }
 
-  /** How many frames are put off because nobody waits for them. */
-  get owed(): number {
-    return this.#outbox.owed;
+  /** How many frames are deferred because no one waits for them. */
+  get deferred(): number {
+    return this.#outbox.deferred;
   }
 
-  /** Lets `take` give what was put off. */
-  sendOwed(): void {
-    this.#outbox.sendOwed();
+  /** Lets `take` give what was deferred. */
+  flushDeferred(): void {
+    this.#outbox.flushDeferred();
   }
 
   /** Gives what is to be written to the connection; no frame is begun after `limit` bytes. */
@@ -291,7 +292,7 @@ export class Session {
   #receiveAck(stream: StreamState): void {
     if (stream.handshake !== "synSent") return;
     stream.handshake = "established";
-    this.#places.leave(stream);
+    this.#pendingOpens.remove(stream);
     this.#events.push({ type: "acknowledged", stream });
   }
 
@@ -375,7 +376,7 @@ export class Session {
     this.#unread -= stream.unread;
     if (this.#peerIds.owns(stream.id)) this.#peerStreams -= 1;
     if (stream.handshake === "offered") this.#unaccepted -= 1;
-    else if (UNACKNOWLEDGED.has(stream.handshake)) this.#places.leave(stream);
+    else if (UNACKNOWLEDGED.has(stream.handshake)) this.#pendingOpens.remove(stream);
     stream.handshake = "established";
     stream.sending = stream.receiving = "ended";
     stream.pending.length = stream.pendingSize = stream.unread = 0;

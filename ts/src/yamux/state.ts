@@ -2,8 +2,8 @@
  * What a session knows of one stream: a handshake, and two halves.
  *
  * ```text
- * opened here       held ── a place in the backlog ──> synOwed ── first frame out ──> synSent ── ACK ──> established
- * by the peer       offered ── accepted here ──> ackOwed ── next frame out ──> established
+ * opened here       held ── room in the peer's backlog ──> synPending ── first frame out ──> synSent ── ACK ──> established
+ * by the peer       offered ── accepted here ──> ackPending ── next frame out ──> established
  *
  * sending half      open ── nothing more will be written ──> ending ── FIN out ──> ended
  * receiving half    open ── FIN in ──> ended
@@ -14,7 +14,7 @@
 
 import { INITIAL_WINDOW } from "./frame.js";
 
-export type Handshake = "held" | "synOwed" | "synSent" | "offered" | "ackOwed" | "established";
+export type Handshake = "held" | "synPending" | "synSent" | "offered" | "ackPending" | "established";
 
 export type SendingHalf = "open" | "ending" | "ended";
 

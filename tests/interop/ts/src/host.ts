@@ -13,7 +13,7 @@ import type { Duplex, Readable, Writable } from "node:stream";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { PluginService, RegisterService, type RegisterPluginRequest } from "plugmux/gen/plugins/v1/plugins_pb.js";
 import { ResolverService } from "plugmux/gen/resolver/v1/resolver_pb.js";
-import { Link, Site } from "plugmux/link";
+import { Link, LinkApp } from "plugmux/link";
 import { AuditService, KeyValueService } from "../../../../examples/gen/ts/kv/v1/kv_pb.js";
 
 const REGISTRATION_TIMEOUT = 5_000;
@@ -49,7 +49,7 @@ async function main(argv: string[]): Promise<void> {
   const registration = new Promise<RegisterPluginRequest>((resolve) => {
     registered = resolve;
   });
-  const site = new Site({
+  const app = new LinkApp({
     routes(router) {
       router.service(RegisterService, {
         registerPlugin(request) {
@@ -65,7 +65,7 @@ async function main(argv: string[]): Promise<void> {
       });
     },
   });
-  const link = new Link({ role: "server", site, input, output });
+  const link = new Link({ role: "server", app, input, output });
   const said = await orEnd(registration, exited);
   const results = {
     name: said.name,

@@ -1,12 +1,12 @@
 import { type IncomingMessage, Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { createContextValues } from "@connectrpc/connect";
-import { answer, App, refuse, type Servable, type Terms } from "./app.js";
+import { answer, App, refuse, type Servable, type ServeOptions } from "./app.js";
 import { Gate } from "./gate.js";
 import { HEALTH_ALIAS } from "./health.js";
 import { answerUnknown, isReferring, LENT, type References, serveReferences, UNKNOWN } from "./references.js";
 
-export interface SiteOptions extends Servable, Terms {}
+export interface LinkAppOptions extends Servable, ServeOptions {}
 
 const HEALTH = "/health";
 const UNGATED = new Set([HEALTH, "/plugins.v1.PluginService/Shutdown"]);
@@ -15,9 +15,9 @@ const UNGATED = new Set([HEALTH, "/plugins.v1.PluginService/Shutdown"]);
  * What one end of a link serves: health, raw streams, RPC services and what it has lent, on connections that are given
  * to `serve`.
  */
-export class Site {
+export class LinkApp {
   /** What holds for all that is served here. */
-  readonly terms: Terms;
+  readonly options: ServeOptions;
   /** Where requests wait until this end is ready; `/health` and `Shutdown` pass it always. */
   gate: Gate | undefined;
   readonly #server: Server;
@@ -25,8 +25,8 @@ export class Site {
   /** What is lent to the peer, by the connections to it. */
   readonly #lent = new WeakMap<Duplex, References>();
 
-  constructor(options: SiteOptions) {
-    this.terms = options;
+  constructor(options: LinkAppOptions) {
+    this.options = options;
     const routes: Servable["routes"] = (router) => {
       options.routes(router);
       serveReferences(router);
@@ -64,7 +64,7 @@ export class Site {
     else this.gate.wait(go);
   }
 
-  /** What a request goes to: the site itself, or an object that is lent; undefined where that is not known. */
+  /** The app that a request goes to: this one, or that of an object that is lent; undefined where it is not known. */
   #find(request: IncomingMessage): App | undefined {
     return isReferring(request) ? this.#lent.get(request.socket)?.find(request) : this.#app;
   }
