@@ -22,7 +22,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench profile demo test tools lint generate conformance interop faults docs baseline wheel clean
+.PHONY: help bench profile demo test tools lint generate conformance interop faults attacks docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -69,6 +69,9 @@ interop: $(TOOLS) ## yamux against Go's and between the languages, the attacks, 
 
 faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
 	$(PYTEST) -q tests/faults $(ARGS)
+
+attacks: $(TOOLS) ## attack a host in every known way, and print what each attack achieves (as root also as another user)
+	@$(BIN)/python tests/attacks/run.py $(ARGS)
 
 docs: $(BIN)/.ready ## pages of the public interface, in build/docs, made from its docstrings
 	$(BIN)/pdoc -o build/docs plugmux plugmux.connect plugmux.services plugmux.secrets plugmux.runtime plugmux.sync plugmux.http plugmux.yamux
