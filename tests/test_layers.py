@@ -21,7 +21,7 @@ BELOW = {
     "version": set[str](),
     "address": {"errors"},
     "launch": {"errors"},
-    "registration": {"errors"},
+    "registration": {"errors", "semver"},
     "semver": {"errors"},
     "schema": {"errors"},
     "pipes": set[str](),

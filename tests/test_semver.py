@@ -31,11 +31,33 @@ def test_a_leading_v_and_what_stands_behind_a_plus_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.3-", "1.2.3-01", "1.2.3-a..b", "x", "1.2.3 "]
+    "text",
+    [
+        "",
+        "1",
+        "1.2",
+        "v",
+        "v1.",
+        "v1.02",
+        "v1-rc",
+        "v1.2+build",
+        "1.2.3.4",
+        "01.2.3",
+        "1.2.3-",
+        "1.2.3-01",
+        "1.2.3-a..b",
+        "x",
+        "1.2.3 ",
+    ],
 )
 def test_what_is_no_version_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="no semantic version"):
+    with pytest.raises(ConfigError, match="not a semantic version"):
         Version.parse(text)
+
+
+@pytest.mark.parametrize(("text", "version"), [("v1", Version(1)), ("v1.2", Version(1, 2)), ("v0", Version(0))])
+def test_the_short_forms_of_go_are_versions(text: str, version: Version) -> None:
+    assert Version.parse(text) == version
 
 
 FITS = [

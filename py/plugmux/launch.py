@@ -31,6 +31,8 @@ NANOSECONDS = 1_000_000_000
 FIRST_FREE_FD = 3
 NO_FD = -1
 LONGEST_CONFIG = 65_536
+MAX_TIMEOUT = (1 << 63) - 1
+"""Nanoseconds that a signed integer of 64 bits holds: what every language can read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +114,15 @@ class LaunchConfig:
             )
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"the launch configuration is not JSON: {error}") from None
         if not isinstance(values, dict):
             raise ConfigError(f"the launch configuration is a JSON {type(values).__name__}, not an object")
         name, timeout = values.get("name"), values.get("timeout")
         if not isinstance(name, str) or not _is_whole(timeout):
             raise ConfigError('the launch configuration needs "name" (text) and "timeout" (whole nanoseconds)')
+        if timeout > MAX_TIMEOUT:
+            raise ConfigError(f"the launch configuration's timeout is over the limit of {MAX_TIMEOUT} nanoseconds")
         terminal, pid = values.get("terminal") is True, values.get("pid")
         runtime_pid = pid if _is_whole(pid) and pid > 0 else 0
         if isinstance(path := values.get("socket"), str) and path:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import PlugmuxError
+from .errors import ConfigError, PlugmuxError
+from .semver import Version
 
 if TYPE_CHECKING:
     from plugmux_proto.plugins.v1 import plugins_pb2
@@ -22,8 +23,8 @@ __all__ = [
     "NAME",
     "ON_EVERY_PLUGIN",
     "PATTERN",
+    "SAID_NAME",
     "SERVICE",
-    "VERSION",
     "BadPattern",
     "Configuration",
     "InstanceKind",
@@ -40,14 +41,12 @@ PATTERN = re.compile(rf"{_PATTERN_COMPONENT}(?:/{_PATTERN_COMPONENT})*", re.ASCI
 """An id in which a component may be `*` (exactly one) or `**` (zero or more). Use with `fullmatch`."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,127}", re.ASCII)
-"""A plugin's name: a file name without white space or slashes, at most 128 characters. Use with `fullmatch`."""
+"""The name of a plugin that the runtime finds or launches: a file name without white space or slashes, at most 128
+characters. Use with `fullmatch`."""
 
-_NUMBER = r"(?:0|[1-9][0-9]{0,17})"
-_LABEL = r"[0-9A-Za-z-]+"
-VERSION = re.compile(
-    rf"v{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_LABEL}(?:\.{_LABEL})*)?(?:\+{_LABEL}(?:\.{_LABEL})*)?", re.ASCII
-)
-"""A semantic version with a leading "v". Use with `fullmatch`."""
+SAID_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,256}")
+"""The name that a plugin registers under: any text of at most 256 characters without control characters. Use with
+`fullmatch`."""
 
 SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 """The full name of a proto service. Use with `fullmatch`."""
@@ -102,8 +101,8 @@ class Registration:
     """A plugin's own account of itself, checked.
 
     Args:
-        name: the plugin's name (`NAME`).
-        version: its version (`VERSION`).
+        name: the plugin's name (`SAID_NAME`).
+        version: its version, with a leading "v" (`semver.Version`).
         services: full names of the proto services that it serves, beside the two kinds below.
         secrets_pattern: the pattern of a secrets provider, `None` for any other plugin.
         access_control: whether the plugin decides on access.
@@ -134,20 +133,28 @@ class Registration:
     instances: InstanceKind | None = None
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
+        if not SAID_NAME.fullmatch(self.name):
             raise RegistrationRefused(
-                f"the plugin name {self.name[:140]!r} is not valid: it must begin with a letter or a digit, "
-                "and have at most 128 letters, digits and ._+@-"
+                f"the plugin name {self.name[:140]!r} is not valid: it must have 1 to 256 characters, "
+                "and no control character"
             )
-        if len(self.version) > LONGEST_VERSION or not VERSION.fullmatch(self.version):
-            raise RegistrationRefused(
-                f"the version {self.version[:140]!r} of plugin {self.name!r} is not valid: "
-                'it must be a semantic version with a leading "v", such as "v1.2.3"'
-            )
+        self._check_version()
         self._check_pattern()
         self._check_services()
         if not self.protocol_versions or min(self.protocol_versions) < 1:
             raise RegistrationRefused(f"plugin {self.name!r} names protocol version 0; the lowest is 1")
+
+    def _check_version(self) -> None:
+        try:
+            if len(self.version) <= LONGEST_VERSION and self.version.startswith("v"):
+                Version.parse(self.version)
+                return
+        except ConfigError:
+            pass
+        raise RegistrationRefused(
+            f"the version {self.version[:140]!r} of plugin {self.name!r} is not valid: "
+            'it must be a semantic version with a leading "v", such as "v1.2.3"'
+        )
 
     def _check_pattern(self) -> None:
         pattern = self.secrets_pattern

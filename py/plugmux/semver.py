@@ -23,13 +23,15 @@ from .errors import ConfigError
 
 __all__ = ["Range", "Version"]
 
-LONGEST_RANGE = 256
+MAX_LENGTH = 256
 """Characters that a range or a version may have."""
 
-_NUMBER = r"(?:0|[1-9][0-9]{0,17})"
+_NUMBER = r"(?:0|[1-9][0-9]*)"
 _LABELS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
-_TAIL = rf"(?:-(?P<pre>{_LABELS}))?(?:\+(?P<build>{_LABELS}))?"
+_PRERELEASE_LABEL = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+_TAIL = rf"(?:-(?P<pre>{_PRERELEASE_LABEL}(?:\.{_PRERELEASE_LABEL})*))?(?:\+(?P<build>{_LABELS}))?"
 _VERSION = re.compile(rf"v?(?P<major>{_NUMBER})\.(?P<minor>{_NUMBER})\.(?P<patch>{_NUMBER}){_TAIL}", re.ASCII)
+_SHORT_VERSION = re.compile(rf"v(?P<major>{_NUMBER})(?:\.(?P<minor>{_NUMBER}))?", re.ASCII)
 _ANY = rf"(?:{_NUMBER}|[xX*])"
 _COMPARATOR = re.compile(
     rf"(?P<operator><=|>=|<|>|=|\^|~>?|)v?(?P<major>{_ANY})(?:\.(?P<minor>{_ANY})(?:\.(?P<patch>{_ANY}){_TAIL})?)?",
@@ -59,18 +61,20 @@ class Version:
 
     @classmethod
     def parse(cls, text: str) -> Version:
-        """Read a version; a leading "v" may stand or not.
+        """Read a version: `1.2.3` or `v1.2.3`. Behind a "v", patch and minor may be missing: `v1.2`, `v1`.
+
+        These are the versions that Go's `x/mod/semver` calls valid, and those of semver.org, which have no "v".
 
         Raises:
-            ConfigError: it is none.
+            ConfigError: the text is not a version.
         """
-        match = _VERSION.fullmatch(text) if len(text) <= LONGEST_RANGE else None
-        labels = (match["pre"] or "").split(".") if match else [""]
-        if match is None or any(_has_leading_zero(label) for label in labels):
-            raise ConfigError(f'{text[:140]!r} is no semantic version: write it as "1.2.3", or "1.2.3-rc.1"')
-        return cls(
-            int(match["major"]), int(match["minor"]), int(match["patch"]), _split(match["pre"]), match["build"] or ""
-        )
+        if len(text) <= MAX_LENGTH:
+            if match := _VERSION.fullmatch(text):
+                major, minor, patch = map(int, match.group("major", "minor", "patch"))
+                return cls(major, minor, patch, _split(match["pre"]), match["build"] or "")
+            if match := _SHORT_VERSION.fullmatch(text):
+                return cls(int(match["major"]), int(match["minor"] or 0))
+        raise ConfigError(f'{text[:140]!r} is not a semantic version: write it as "1.2.3", or "1.2.3-rc.1"')
 
     @property
     def triple(self) -> tuple[int, int, int]:
@@ -119,12 +123,14 @@ class Range:
         Raises:
             ConfigError: it is none.
         """
-        if len(text) > LONGEST_RANGE:
-            raise ConfigError(f"the range of versions {text[:40]!r}... has over {LONGEST_RANGE} characters")
+        if len(text) > MAX_LENGTH:
+            raise ConfigError(f"the range of versions {text[:40]!r}... has over {MAX_LENGTH} characters")
         try:
             return cls(text, tuple(tuple(_bounds(part.strip())) for part in text.split("||")))
         except ConfigError as error:
-            raise ConfigError(f'{text!r} is no range of versions: {error}; write it as "^1.2" or ">=1.2 <3"') from None
+            raise ConfigError(
+                f'{text!r} is not a range of versions: {error}; write it as "^1.2" or ">=1.2 <3"'
+            ) from None
 
     def includes(self, version: Version) -> bool:
         """Whether a version is in the range."""
@@ -178,8 +184,6 @@ def _comparator(word: str) -> Iterator[_Bound]:
     prerelease = _split(match["pre"])
     if any(map(str.isdigit, parts[len(given) :])) or (prerelease and len(given) < 3):
         raise ConfigError(f"{word!r} has something behind an x")
-    if any(_has_leading_zero(label) for label in prerelease):
-        raise ConfigError(f"{word!r} has a number with a leading zero")
     low = _filled(given, prerelease)
     match match["operator"]:
         case "^":
@@ -224,7 +228,3 @@ def _between(low: Version, high: Version | None) -> Iterator[_Bound]:
 
 def _split(labels: str | None) -> tuple[str, ...]:
     return tuple(labels.split(".")) if labels else ()
-
-
-def _has_leading_zero(label: str) -> bool:
-    return label.isdigit() and len(label) > 1 and label[0] == "0"

@@ -153,7 +153,7 @@ def test_a_command_line_may_name_a_plugin_by_versions(tmp_path: Path) -> None:
     assert isinstance(parse_source("kv@^1.2"), Requirement)
     assert str(parse_source("kv@^1.2")) == "kv@^1.2"
     assert parse_source("./kv@1 -v") == Launch(["./kv@1", "-v"], name="kv@1")
-    with pytest.raises(ConfigError, match="no range"):
+    with pytest.raises(ConfigError, match="not a range"):
         parse_source("kv@new")
 
 
@@ -193,7 +193,7 @@ FAULTS: dict[str, tuple[Prepare, Cause, str]] = {
     "unknown key": (manifest('colour = "red"'), Cause.BAD_MANIFEST, "bad.plugmux.toml: the key 'colour' is not known"),
     "unknown inner key": (manifest("[configuration]\nreload = true"), Cause.BAD_MANIFEST, "'configuration.reload'"),
     "no TOML": (manifest("version = "), Cause.BAD_MANIFEST, "bad.plugmux.toml is not TOML"),
-    "bad version": (manifest('version = "two"'), Cause.BAD_MANIFEST, "version: 'two' is no semantic version"),
+    "bad version": (manifest('version = "two"'), Cause.BAD_MANIFEST, "version: 'two' is not a semantic version"),
     "bad type": (manifest("services = 3"), Cause.BAD_MANIFEST, "services: it must be an array"),
     "bad command": (manifest('command = ["python3"]'), Cause.BAD_MANIFEST, "command: none of"),
     "bad checksum": (manifest('checksum = "md5:1"'), Cause.BAD_MANIFEST, "checksum: it must be"),
