@@ -23,6 +23,7 @@ __all__ = [
     "NAME",
     "ON_EVERY_PLUGIN",
     "PATTERN",
+    "REGISTRATION_TIMEOUT",
     "SAID_NAME",
     "SERVICE",
     "BadPattern",
@@ -55,6 +56,9 @@ HEALTH_SERVICE = "grpc.health.v1.Health"
 DIAGNOSTICS_SERVICE = "plugmux.v1.DiagnosticsService"
 ON_EVERY_PLUGIN = frozenset({HEALTH_SERVICE, DIAGNOSTICS_SERVICE})
 """The services that every plugin serves without saying so."""
+
+REGISTRATION_TIMEOUT = 60.0
+"""Seconds that a registration may take, where nothing else is set: a busy machine starts programs slowly."""
 
 LONGEST_PATTERN = 4096
 LONGEST_VERSION = 128

@@ -24,7 +24,7 @@ from ..errors import ConfigError, SessionClosed
 from ..exchange import ASGIApp, ClientTransport, Complete, Incoming, Request
 from ..launch import LaunchConfig
 from ..link import Link, Peer
-from ..registration import DIAGNOSTICS_SERVICE, HEALTH_SERVICE, Configuration, Registration
+from ..registration import DIAGNOSTICS_SERVICE, HEALTH_SERVICE, REGISTRATION_TIMEOUT, Configuration, Registration
 from ..servable import Servable, announce, services_of
 from ..site import Gate, Site, StreamHandler
 from .dial import DialError, connect, dial
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Plugin"]
 
-REGISTRATION_TIMEOUT = 5.0
 FIRST_REDIAL = 0.2
 LONGEST_REDIAL = 10.0
 NEAR_REDIAL = 1.0

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from plugmux_proto.plugins.v1.plugins_connect import PluginClient
 from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
@@ -25,6 +25,7 @@ from .logs import LogSource
 from .reception import Desk, Reception
 from .runner import Run, Runner
 from .source import Launch, Restart
+from .starting import start_slot, still_starting
 from .state import State
 from .waiting import first
 
@@ -163,7 +164,7 @@ class LaunchedPlugin(HostedPlugin):
     async def _run_once(self) -> PluginError | None:
         """One run, from start to end; `None` when it ended because it was asked to."""
         self.move(State.STARTING)
-        async with self._starts:
+        async with start_slot(self._starts):
             if self._stop.is_set():
                 return None
             try:
@@ -218,7 +219,9 @@ class LaunchedPlugin(HostedPlugin):
 
     async def _register(self, process: Run, link: Link, desk: Desk) -> PluginError | None:
         registered = desk.registered
-        await first(asyncio.wait([registered]), process.wait(), link.wait_closed(), self._stop.wait(), self._timeout)
+        waiting = (asyncio.wait([registered]), process.wait(), link.wait_closed(), self._stop.wait(), self._timeout)
+        with nullcontext() if self.launch.by_hand else still_starting(self._log, self._timeout):
+            await first(*waiting)
         if registered.done():
             try:
                 self.registration = registered.result()

@@ -14,6 +14,7 @@ from ..exchange import ASGIApp
 from ..http import Server
 from ..link import Peer
 from ..references import Loan
+from ..registration import REGISTRATION_TIMEOUT
 from ..remote import Remote
 from ..servable import Servable
 from ..site import StreamHandler
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Runtime"]
 
-REGISTRATION_TIMEOUT = 5.0
 OPEN_TIME = 10.0
 
 AnyClient = TypeVar("AnyClient")
@@ -79,7 +79,8 @@ class Runtime:
         app: an ASGI app of the host that plugins may call.
         streams: raw streams of the host that plugins may open, by name.
         interceptors: run around every RPC that a plugin calls.
-        registration_timeout: seconds that a plugin has to register, where its `Launch` says nothing else.
+        registration_timeout: seconds that a plugin has to register, 60 by default, where its `Launch` says nothing
+            else; one that takes long is told of in its log.
         request_timeout: seconds that a request to a plugin may take, told to plugins; 0 for no limit.
         protocol_versions: versions of the application's own protocol that the host speaks.
         parallel_starts: how many plugins are started at the same time; twice the processors by default.
