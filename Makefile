@@ -22,7 +22,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench profile demo test tools lint generate conformance interop faults attacks docs baseline wheel clean
+.PHONY: help bench profile demo test tools lint generate conformance interop faults attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -73,6 +73,9 @@ faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
 attacks: $(TOOLS) ## attack a host in every known way, and print what each attack achieves (as root also as another user)
 	@$(BIN)/python tests/attacks/run.py $(ARGS)
 
+fuzz: $(BIN)/.fuzz ## the fuzzers, guided by what each input reaches (SECONDS=60 in all, TARGETS="http_server launch")
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(TARGETS)
+
 docs: $(BIN)/.ready ## pages of the public interface, in build/docs, made from its docstrings
 	$(BIN)/pdoc -o build/docs plugmux plugmux.connect plugmux.services plugmux.secrets plugmux.runtime plugmux.sync plugmux.http plugmux.yamux
 	@echo "see build/docs/index.html; the guides are in docs/"
@@ -99,6 +102,10 @@ $(BIN)/.ready: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --upgrade pip uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python tox-uv $(DEVELOPMENT) || $(BIN)/python -m pip install --quiet $(DEVELOPMENT)
+	@touch $@
+
+$(BIN)/.fuzz: $(BIN)/.ready
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group fuzz || $(BIN)/python -m pip install --quiet --group fuzz
 	@touch $@
 
 $(BENCH)/.ready: pyproject.toml | $(BIN)/.ready

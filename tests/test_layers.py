@@ -9,7 +9,7 @@ import plugmux
 
 PACKAGE = Path(plugmux.__file__).parent
 
-BASE = {"errors", "exchange", "version", "address", "launch", "registration"}
+BASE = {"errors", "exchange", "version", "address", "launch", "nesting", "registration"}
 LINKED = {"forward", "link", "references", "remote", "servable", "site"}
 BELOW = {
     "errors": set[str](),
@@ -20,15 +20,16 @@ BELOW = {
     "httpx": {"errors", "exchange"},
     "version": set[str](),
     "address": {"errors"},
-    "launch": {"errors"},
+    "nesting": set[str](),
+    "launch": {"errors", "nesting"},
     "registration": {"errors", "semver"},
     "semver": {"errors"},
-    "schema": {"errors"},
+    "schema": {"errors", "nesting"},
     "pipes": set[str](),
     "handles": {"launch"},
     "yamux": {"errors"},
     "http": {"errors", "exchange", "address", "deadline", "pipes"},
-    "connect": {"errors", "exchange", "compression", "deadline", "httpx", "threads", "version"},
+    "connect": {"errors", "exchange", "compression", "deadline", "httpx", "nesting", "threads", "version"},
     "services": {"connect"},
     "otel": {"connect"},
     "references": {"exchange"},

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from .errors import ConfigError
+from .nesting import check_depth
 
 __all__ = ["COMPATIBLE_VARIABLE", "SOCKET_VARIABLE", "VARIABLE", "LaunchConfig"]
 
@@ -113,6 +114,7 @@ class LaunchConfig:
                 f"the launch configuration has {len(text)} characters, over the limit of {LONGEST_CONFIG}"
             )
         try:
+            check_depth(text)
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"the launch configuration is not JSON: {error}") from None

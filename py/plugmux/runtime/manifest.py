@@ -24,11 +24,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import ConfigError
+from ..nesting import check_value_depth
 from ..registration import NAME, SERVICE, Configuration
 from ..schema import Schema
 from ..semver import Version
@@ -119,6 +121,8 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomllib.loads(data.decode())
     except OSError as error:
         raise BadManifest(f"the manifest {path} cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise BadManifest(f"the manifest {path} is nested too deeply") from None
     except ValueError as error:  # Not TOML, or not UTF-8.
         if isinstance(error, BadManifest):
             raise
@@ -164,6 +168,7 @@ def _configuration(path: Path, values: Mapping[str, Any]) -> Configuration:
 
 def _schema(path: Path, value: Any) -> str:
     try:
+        check_value_depth(value)
         text = (path.parent / value).read_text() if isinstance(value, str) else json.dumps(value)
     except OSError as error:
         raise ConfigError(f"{value!r} cannot be read: {error.strerror}") from None
@@ -176,8 +181,9 @@ def _file_of(path: Path, command: tuple[str, ...]) -> tuple[int, Path]:
     folder = path.parent
     for place, word in enumerate(command):
         file = folder / word
-        if file.is_file():
-            return place, file.absolute()
+        with suppress(OSError):  # The word is longer than a file's name may be.
+            if file.is_file():
+                return place, file.absolute()
     raise BadManifest(f"the manifest {path}: command: none of {list(command)} is a file in {folder}")
 
 

@@ -1,0 +1,22 @@
+"""Any bytes as a registration: one whose parts are checked, `RegistrationRefused`, or no such message."""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
+
+from plugmux.registration import NAME, Registration, RegistrationRefused
+
+
+def check(data: bytes) -> None:
+    """The bytes are those of a `RegisterPluginRequest`."""
+    try:
+        request = RegisterPluginRequest.FromString(data)
+    except DecodeError:
+        return
+    try:
+        registration = Registration.from_request(request)
+    except RegistrationRefused as error:
+        str(error).encode()
+        return
+    assert NAME.fullmatch(registration.name)
