@@ -18,11 +18,11 @@ export interface Servable {
 export interface ServeOptions {
   /** Run around every RPC, the first outermost. */
   readonly interceptors?: readonly Interceptor[];
-  /** The most bytes that a message may have; 16 MiB by default. */
+  /** The most bytes that a message may have; 4 MiB by default. */
   readonly maxMessageBytes?: number;
 }
 
-export const DEFAULT_MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+export const DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 export const STREAM_PREFIX = "/stream/";
 export const STREAM_PROTOCOL = "plugmux-stream";
 const MAX_STREAM_NAME = 256;

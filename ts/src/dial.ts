@@ -4,21 +4,35 @@ import type { Duplex } from "node:stream";
 import { ConfigError, DialError } from "./errors.js";
 import type { Ends } from "./link.js";
 import { errorMessage } from "./errorMessage.js";
+import { shown } from "./registration.js";
 import { upgrade } from "./upgrade.js";
 
 const DIAL_TIMEOUT = 2_000;
 
+/** Bytes that the name of a socket may have on this system. */
+const MAX_SOCKET_NAME = process.platform === "linux" ? 107 : 103;
+
 /**
- * Reads the address of a runtime, `unix:/path` or `unix:@abstract`, and gives the path that node's sockets take.
+ * Reads the address of a runtime, `unix:/path` or `unix:@abstract`, and gives the name of the socket.
  *
- * @throws ConfigError when it is of another form.
+ * @throws ConfigError when it is of another form, or longer than the name of a socket may be.
  */
 export function parseAddress(text: string): string {
-  const name = text.replace(/^unix:(\/\/)?/, "");
-  if (!/^[/@.]/.test(name) || name.includes("\0")) {
-    throw new ConfigError(`the address ${JSON.stringify(text)} is not valid: write unix:/path or unix:@name`);
+  const [, scheme = "unix", name = ""] = /^(?:([^:]*):(?:\/\/)?)?(.*)$/s.exec(text) ?? [];
+  const isKnown = scheme === "unix" && (name.includes("/") || name.startsWith("@")); // A path without a slash is a slip.
+  if (!isKnown || name === "@" || name.includes("\0")) {
+    throw new ConfigError(`the address ${shown(text)} is not valid: write unix:/path or unix:@name`);
   }
-  return name.startsWith("@") ? `\0${name.slice(1)}` : name;
+  if (name.startsWith("@") && process.platform !== "linux") {
+    throw new ConfigError(`the address ${shown(text)} is abstract, which only Linux has: write unix:/path`);
+  }
+  const size = Buffer.byteLength(name);
+  if (size > MAX_SOCKET_NAME) {
+    throw new ConfigError(
+      `the address ${shown(text)} is too long: the name has ${size} bytes, and this system allows ${MAX_SOCKET_NAME}`,
+    );
+  }
+  return name;
 }
 
 /**
@@ -26,7 +40,8 @@ export function parseAddress(text: string): string {
  * read from the connection first.
  */
 export async function dial(address: string): Promise<Duplex> {
-  const path = parseAddress(address);
+  const name = parseAddress(address);
+  const path = name.startsWith("@") ? `\0${name.slice(1)}` : name;
   try {
     return await upgrade({
       connect: () => connect(path),
@@ -35,7 +50,7 @@ export async function dial(address: string): Promise<Duplex> {
       timeout: DIAL_TIMEOUT,
     });
   } catch (error) {
-    const hint = path.startsWith("\0") && isPaddingAbstractNames() ? "; node before 22 reaches no abstract socket" : "";
+    const hint = name.startsWith("@") && isPaddingAbstractNames() ? "; node before 22 reaches no abstract socket" : "";
     throw new DialError(
       `no runtime at ${address}: ${errorMessage(error)}${hint}; start one there, or set PLUGMUX_SOCKET`.replace(
         "\0",

@@ -9,4 +9,4 @@ export { Plugin, type PluginOptions } from "./plugin.js";
 export { plugin } from "./program.js";
 export type { Lent } from "./references.js";
 export type { Remote } from "./remote.js";
-export type { Secret, SecretsProvider } from "./secrets.js";
+export { fromEnvelope, type Secret, type SecretsProvider } from "./secrets.js";

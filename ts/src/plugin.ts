@@ -25,6 +25,7 @@ import type { LaunchConfig } from "./launch.js";
 import { type Ends, inherit, Link } from "./link.js";
 import { LogQueue } from "./log.js";
 import { errorMessage } from "./errorMessage.js";
+import { checkRegistration } from "./registration.js";
 import { openStream, Remote } from "./remote.js";
 import { type SecretsProvider, serveSecrets } from "./secrets.js";
 import { LinkApp } from "./linkApp.js";
@@ -52,7 +53,7 @@ const ACCESS_CONTROL = "accesscontrol.v1.AccessControlService";
 
 /** What a plugin is and serves. */
 export interface PluginOptions {
-  /** Semantic version with a leading "v". */
+  /** A version as Go's modules have it: semantic, with a leading "v"; `v1` and `v1.2` will do. */
   readonly version: string;
   /** The name to register under when the plugin starts by itself; the file name of the program by default. */
   readonly name?: string;
@@ -68,7 +69,7 @@ export interface PluginOptions {
   readonly streams?: Readonly<Record<string, StreamHandler>>;
   /** Run around every RPC served, the first outermost. */
   readonly interceptors?: readonly Interceptor[];
-  /** The most bytes that a message may have; 16 MiB by default. */
+  /** The most bytes that a message may have; 4 MiB by default. */
   readonly maxMessageBytes?: number;
   /** Where the runtime listens when it has not launched the plugin; by default what `PLUGMUX_SOCKET` says. */
   readonly socket?: string;
@@ -113,7 +114,7 @@ export class Plugin {
     this.#app = new LinkApp({
       routes: (router) => {
         services?.(router, this.host);
-        if (secrets) serveSecrets(router, secrets);
+        if (secrets) serveSecrets(router, secrets, (message, fields) => this.#log.warn(message, fields));
         rest.configuration?.serve(router);
         rest.instances?.serve(router, this.host);
         router.service(PluginService, { shutdown: () => this.#answerShutdown() });
@@ -125,6 +126,7 @@ export class Plugin {
       ...(rest.maxMessageBytes !== undefined && { maxMessageBytes: rest.maxMessageBytes }),
     });
     for (const service of this.#app.services) this.#health.know(service);
+    checkRegistration(name ?? defaultName(), version, secrets?.pattern);
     this.registration = create(RegisterPluginRequestSchema, {
       ...rest.registration,
       ...(rest.configuration && { configuration: rest.configuration.declared }),

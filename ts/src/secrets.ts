@@ -1,12 +1,16 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import {
   type GetSecretsResponse_EnvelopeSchema,
+  type GetSecretsResponse_Envelope,
   GetSecretsResponseSchema,
   ResolverService,
 } from "../../gen/ts/resolver/v1/resolver_pb.js";
-import { matches } from "./pattern.js";
+import { isPattern, matches } from "./pattern.js";
+import { fromTimestamp, toTimestamp } from "./times.js";
+
+/** How many ids a warning names. */
+const MAX_IDS_TOLD = 10;
 
 /** A secret, and what is known about it. */
 export interface Secret {
@@ -23,7 +27,7 @@ export interface Secret {
 
 /** What a plugin that provides secrets has to give. */
 export interface SecretsProvider {
-  /** The ids that the plugin can answer for, such as `vault/**`. */
+  /** The ids that the plugin can answer for, such as `vault/**`; others that it gives are left out. */
   readonly pattern: string;
   /**
    * Gives the secrets that `pattern` asks for: a list, a promise of one, or a generator. Those that the pattern does
@@ -32,13 +36,42 @@ export interface SecretsProvider {
   get(pattern: string, context: HandlerContext): Iterable<Secret> | AsyncIterable<Secret> | Promise<Iterable<Secret>>;
 }
 
-/** Serves a provider as `resolver.v1.ResolverService`. */
-export function serveSecrets(router: ConnectRouter, provider: SecretsProvider): void {
+/** The secret in an envelope, as a resolver gives it; for plugins that call the runtime's `ResolverService`. */
+export function fromEnvelope(envelope: GetSecretsResponse_Envelope): Secret & { readonly value: Uint8Array } {
+  const { id, value, version, metadata } = envelope;
+  const createdAt = fromTimestamp(envelope.createdAt);
+  const expiresAt = fromTimestamp(envelope.expiresAt);
+  return { id, value, version, metadata, ...(createdAt && { createdAt }), ...(expiresAt && { expiresAt }) };
+}
+
+/**
+ * Serves a provider as `resolver.v1.ResolverService`.
+ *
+ * @param warn is told of secrets that are left out, because the provider's own pattern does not match them.
+ */
+export function serveSecrets(
+  router: ConnectRouter,
+  provider: SecretsProvider,
+  warn: (message: string, fields: { ids: string[]; pattern: string }) => void,
+): void {
   router.service(ResolverService, {
     async getSecrets({ pattern }, context) {
+      if (!isPattern(pattern)) {
+        const rule = 'components joined by slashes, each "*", "**", or letters, digits and ._:-';
+        throw new ConnectError(`the pattern is not well formed: it must be ${rule}`, Code.InvalidArgument);
+      }
       const envelopes = [];
+      const foreign: string[] = [];
       for await (const secret of await provider.get(pattern, context)) {
-        if (matches(pattern, secret.id)) envelopes.push(envelope(secret));
+        if (!matches(provider.pattern, secret.id)) foreign.push(secret.id);
+        else if (matches(pattern, secret.id)) envelopes.push(toEnvelope(secret));
+      }
+      if (foreign.length > 0) {
+        const ids = foreign.slice(0, MAX_IDS_TOLD);
+        warn(`${foreign.length} secrets were left out: the plugin's own pattern does not match them`, {
+          ids,
+          pattern: provider.pattern,
+        });
       }
       if (envelopes.length === 0) throw new ConnectError("no secret matches the pattern", Code.NotFound);
       return create(GetSecretsResponseSchema, { envelopes });
@@ -46,14 +79,15 @@ export function serveSecrets(router: ConnectRouter, provider: SecretsProvider): 
   });
 }
 
-function envelope(secret: Secret): MessageInitShape<typeof GetSecretsResponse_EnvelopeSchema> {
+function toEnvelope(secret: Secret): MessageInitShape<typeof GetSecretsResponse_EnvelopeSchema> {
   const { id, value, version = "", createdAt, expiresAt, metadata = {} } = secret;
   return {
     id,
     value: typeof value === "string" ? new TextEncoder().encode(value) : value,
     version,
-    ...(createdAt && { createdAt: timestampFromDate(createdAt) }),
-    ...(expiresAt && { expiresAt: timestampFromDate(expiresAt) }),
+    createdAt: toTimestamp(createdAt),
+    resolvedAt: toTimestamp(undefined),
+    expiresAt: toTimestamp(expiresAt),
     metadata: { ...metadata },
   };
 }

@@ -10,10 +10,12 @@ import { Duplex, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
+import { toJson } from "@bufbuild/protobuf";
+import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { AuthorizerService, ResolverService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { PluginManagementService, PluginService } from "../../gen/ts/plugins/v1/plugins_pb.js";
-import { Plugin, RegistrationError, StreamRefused } from "../src/index.js";
+import { ConfigError, fromEnvelope, Plugin, RegistrationError, StreamRefused } from "../src/index.js";
 import { Link } from "../src/link.js";
 import { keepAlive, runtimeApp, start } from "./runtime.js";
 
@@ -93,6 +95,14 @@ describe("registration", () => {
   });
 });
 
+test("a name, a version or a pattern that a runtime refuses is refused at once", () => {
+  const secrets = { pattern: "a*", get: () => [] };
+  for (const options of [{ name: "" }, { name: "a\n" }, { version: "1.0.0" }, { version: "v1-rc" }, { secrets }]) {
+    assert.throws(() => new Plugin({ version: "v1.0.0", name: "x", ...options }), ConfigError);
+  }
+  assert.equal(new Plugin({ version: "v1", name: "my plugin/x" }).registration.version, "v1");
+});
+
 describe("secrets", () => {
   const secrets = {
     pattern: "a/**",
@@ -109,6 +119,52 @@ describe("secrets", () => {
     const [found] = envelopes;
     assert.deepEqual([found?.id, Buffer.from(found?.value ?? []).toString(), found?.version], ["a/b", "one", "3"]);
     assert.deepEqual([found?.expiresAt?.seconds, found?.metadata], [5n, { k: "v" }]);
+    await link.close();
+    await over;
+  });
+
+  test("a pattern that is not one is the error invalid argument", async () => {
+    const { link, over } = start({ secrets });
+    const resolver = link.client(ResolverService);
+    for (const pattern of ["", "a//b", "a*", "a b", "x".repeat(4097)]) {
+      await assert.rejects(resolver.getSecrets({ pattern }), { code: Code.InvalidArgument });
+    }
+    await link.close();
+    await over;
+  });
+
+  test("those that the plugin's own pattern does not match are left out, and that is logged", async () => {
+    const { link, over, plugin } = start({
+      secrets: {
+        pattern: "a/*",
+        get: () => [
+          { id: "a/b", value: "x" },
+          { id: "b", value: "y" },
+          { id: "c d", value: "z" },
+        ],
+      },
+    });
+    const { envelopes } = await link.client(ResolverService).getSecrets({ pattern: "**" });
+    assert.deepEqual(
+      envelopes.map(({ id }) => id),
+      ["a/b"],
+    );
+    const stderr = test.mock.method(process.stderr, "write", () => true);
+    plugin.printLog();
+    assert.match(String(stderr.mock.calls[0]?.arguments[0]), /2 secrets were left out.*"ids":\["b","c d"\]/);
+    stderr.mock.restore();
+    await link.close();
+    await over;
+  });
+
+  test("times that are unset go out as year 1, as Docker's programs have them, and come in as unset", async () => {
+    const { link, over } = start({ secrets: { pattern: "**", get: () => [{ id: "a", value: "x" }] } });
+    const [envelope] = (await link.client(ResolverService).getSecrets({ pattern: "a" })).envelopes;
+    assert.ok(envelope);
+    for (const time of [envelope.createdAt, envelope.resolvedAt, envelope.expiresAt]) {
+      assert.equal(time && toJson(TimestampSchema, time), "0001-01-01T00:00:00Z");
+    }
+    assert.deepEqual(Object.keys(fromEnvelope(envelope)), ["id", "value", "version", "metadata"]);
     await link.close();
     await over;
   });

@@ -32,7 +32,7 @@ export interface Config {
 
 export const defaultConfig: Config = {
   acceptBacklog: 256,
-  maxStreams: 65_536,
+  maxStreams: 16_384,
   enableKeepAlive: true,
   keepAliveInterval: 30_000,
   connectionWriteTimeout: 10_000,
