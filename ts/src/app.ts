@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 import type { Duplex } from "node:stream";
 import type { ConnectRouter, ContextValues, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { MAX_MESSAGE } from "./limits.js";
 
 /** Serves one raw stream, which is half-closed when the promise resolves and reset when it rejects. */
 export type StreamHandler = (stream: Duplex) => Promise<void>;
@@ -22,7 +23,6 @@ export interface ServeOptions {
   readonly maxMessageBytes?: number;
 }
 
-export const DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 export const STREAM_PREFIX = "/stream/";
 export const STREAM_PROTOCOL = "plugmux-stream";
 const MAX_STREAM_NAME = 256;
@@ -43,7 +43,7 @@ export class App {
         for (const handler of router.handlers) services.add(handler.service.typeName);
       },
       interceptors: [...(options.interceptors ?? [])],
-      readMaxBytes: options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES,
+      readMaxBytes: options.maxMessageBytes ?? MAX_MESSAGE,
       ...(values && { contextValues: (request) => values(request as IncomingMessage) }),
     });
     this.services = [...services].sort();

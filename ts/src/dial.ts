@@ -2,12 +2,11 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { ConfigError, DialError } from "./errors.js";
+import { DIAL_TIMEOUT } from "./limits.js";
 import type { Ends } from "./link.js";
 import { errorMessage } from "./errorMessage.js";
 import { shown } from "./registration.js";
 import { upgrade } from "./upgrade.js";
-
-const DIAL_TIMEOUT = 2_000;
 
 /** Bytes that the name of a socket may have on this system. */
 const MAX_SOCKET_NAME = process.platform === "linux" ? 107 : 103;

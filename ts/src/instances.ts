@@ -3,10 +3,9 @@ import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { InstanceService } from "../../gen/ts/plugmux/v1/instance_pb.js";
 import { type Configurable, load } from "./configuration.js";
 import type { Host } from "./host.js";
+import { MAX_INSTANCES } from "./limits.js";
 import { errorMessage } from "./errorMessage.js";
 import { LENT, type Lent, type References } from "./references.js";
-
-const MAX_INSTANCES = 10_000;
 
 /** What the instances of a plugin are. */
 export interface InstancesOptions<T> extends Configurable<T> {

@@ -1,4 +1,5 @@
 import { ConfigError } from "./errors.js";
+import { MAX_LAUNCH_CONFIG } from "./limits.js";
 
 /** The variable that our SDKs read first, and the one that plugins of Docker's secrets engine read. */
 const VARIABLES = ["PLUGMUX_PLUGIN_LAUNCH_CFG", "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"] as const;
@@ -6,7 +7,6 @@ const VARIABLES = ["PLUGMUX_PLUGIN_LAUNCH_CFG", "DOCKER_SECRETS_ENGINE_PLUGIN_LA
 /** The variable that names the socket of the runtime, for plugins that start by themselves. */
 export const SOCKET_VARIABLE = "PLUGMUX_SOCKET";
 
-const MAX_CONFIG = 65_536;
 const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 
 /** What a runtime tells a plugin that it launches. */
@@ -47,7 +47,7 @@ export function takeLaunchConfig(env: NodeJS.ProcessEnv): LaunchConfig | undefin
 }
 
 export function parseLaunchConfig(text: string): LaunchConfig {
-  if (text.length > MAX_CONFIG) throw new ConfigError("the launch configuration is too long");
+  if (Buffer.byteLength(text) > MAX_LAUNCH_CONFIG) throw new ConfigError("the launch configuration is too long");
   let values: unknown;
   try {
     values = JSON.parse(text);

@@ -12,6 +12,7 @@ import { ConfigError } from "./errors.js";
 import { errorMessage } from "./errorMessage.js";
 import { type Lent, References } from "./references.js";
 import { openStream, Remote } from "./remote.js";
+import { LINK_CLOSE_TIMEOUT } from "./limits.js";
 import type { LinkApp } from "./linkApp.js";
 import { createTransport } from "./transport.js";
 import { withTimeout } from "./withTimeout.js";
@@ -22,8 +23,6 @@ export type { Servable, StreamHandler } from "./app.js";
 export type { Lent } from "./references.js";
 export type { Remote } from "./remote.js";
 export { LinkApp, type LinkAppOptions } from "./linkApp.js";
-
-const CLOSE_TIMEOUT = 2_000;
 
 /** A connection: one Duplex as both ends, or two one-way pipes. */
 export interface Ends {
@@ -99,7 +98,7 @@ export class Link {
    * Refuses new streams, lets the open ones end for `timeout` milliseconds at most, and closes. Then it waits as long
    * for the clean-up of what was lent.
    */
-  async close(timeout = CLOSE_TIMEOUT): Promise<void> {
+  async close(timeout = LINK_CLOSE_TIMEOUT): Promise<void> {
     this.mux.goAway();
     await withTimeout(timeout, this.mux.idle());
     await this.mux.close();

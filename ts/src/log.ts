@@ -2,11 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { LogLevel, type LogRecord, LogRecordSchema, type LogService } from "../../gen/ts/plugmux/v1/log_pb.js";
+import { MAX_LOG_TEXT } from "./limits.js";
 import { withTimeout } from "./withTimeout.js";
 
 const MAX_RECORDS = 1000;
 const RECORDS_AT_ONCE = 50;
-const MAX_TEXT = 8192;
 const SEND_TIMEOUT = 5_000;
 const RESEND_DELAY = 500;
 const LAST_SEND = 1_000;
@@ -80,7 +80,7 @@ export class LogQueue implements Logger {
     const record = create(LogRecordSchema, {
       time: timestampNow(),
       level,
-      message: message.slice(0, MAX_TEXT),
+      message: message.slice(0, MAX_LOG_TEXT),
       fieldsJson: asJson(fields),
     });
     this.#waiting.push(record);
@@ -131,5 +131,5 @@ function asJson(fields: Fields): string {
     text = JSON.stringify(Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, String(value)])));
   }
   if (text === "{}") return "";
-  return text.length <= MAX_TEXT ? text : JSON.stringify({ cut: text.slice(0, MAX_TEXT / 4) });
+  return text.length <= MAX_LOG_TEXT ? text : JSON.stringify({ cut: text.slice(0, MAX_LOG_TEXT / 4) });
 }

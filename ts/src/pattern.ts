@@ -3,18 +3,17 @@
  * pattern a component may be `*`, which stands for exactly one component, or `**`, for any number of them, none included.
  */
 
+import { MAX_PATTERN } from "./limits.js";
+
 const ID = /^[A-Za-z0-9._:-]+(?:\/[A-Za-z0-9._:-]+)*$/;
 const PATTERN = /^(?:\*\*?|[A-Za-z0-9._:-]+)(?:\/(?:\*\*?|[A-Za-z0-9._:-]+))*$/;
 
-/** The most characters of an id or a pattern. */
-const MAX_LENGTH = 4096;
-
 export function isId(text: string): boolean {
-  return text.length <= MAX_LENGTH && ID.test(text);
+  return text.length <= MAX_PATTERN && ID.test(text);
 }
 
 export function isPattern(text: string): boolean {
-  return text.length <= MAX_LENGTH && PATTERN.test(text);
+  return text.length <= MAX_PATTERN && PATTERN.test(text);
 }
 
 /** Whether a pattern matches an id; what is not well formed as an id is matched by no pattern. */

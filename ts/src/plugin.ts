@@ -22,22 +22,17 @@ import { Health } from "./health.js";
 import type { Host } from "./host.js";
 import type { Instances } from "./instances.js";
 import type { LaunchConfig } from "./launch.js";
+import { FIRST_REDIAL, MAX_REDIAL, NEAR_REDIAL } from "./limits.js";
 import { type Ends, inherit, Link } from "./link.js";
 import { LogQueue } from "./log.js";
 import { errorMessage } from "./errorMessage.js";
-import { checkRegistration } from "./registration.js";
+import { checkRegistration, REGISTRATION_TIMEOUT } from "./registration.js";
 import { openStream, Remote } from "./remote.js";
 import { type SecretsProvider, serveSecrets } from "./secrets.js";
 import { LinkApp } from "./linkApp.js";
 import { createTransport } from "./transport.js";
 import { withTimeout } from "./withTimeout.js";
 import type { MuxStream } from "./yamux/index.js";
-
-const REGISTRATION_TIMEOUT = 5_000;
-const FIRST_REDIAL = 200;
-const MAX_REDIAL = 10_000;
-/** Between two tries to reach the runtime after the one that launched a detached plugin. */
-const NEAR_REDIAL = 1_000;
 
 /** Services that the kind of the plugin announces, or that every plugin serves. */
 const UNANNOUNCED = new Set([
@@ -126,7 +121,6 @@ export class Plugin {
       ...(rest.maxMessageBytes !== undefined && { maxMessageBytes: rest.maxMessageBytes }),
     });
     for (const service of this.#app.services) this.#health.know(service);
-    checkRegistration(name ?? defaultName(), version, secrets?.pattern);
     this.registration = create(RegisterPluginRequestSchema, {
       ...rest.registration,
       ...(rest.configuration && { configuration: rest.configuration.declared }),
@@ -136,6 +130,7 @@ export class Plugin {
       services: this.#app.services.filter((service) => !UNANNOUNCED.has(service) && service !== ACCESS_CONTROL),
       metadata: metadata(this.#app.services, secrets),
     });
+    checkRegistration(this.registration);
   }
 
   /**

@@ -1,10 +1,15 @@
 /** What a runtime accepts as the name and the version of a plugin. */
 
+import type { RegisterPluginRequest } from "../../gen/ts/plugins/v1/plugins_pb.js";
 import { ConfigError } from "./errors.js";
+import { MAX_NAME, MAX_SERVICES, MAX_VERSION } from "./limits.js";
 import { isPattern } from "./pattern.js";
 
+/** Milliseconds that a plugin has for its registration, where its launch does not say. */
+export const REGISTRATION_TIMEOUT = 60_000;
+
 /** Any text without control characters. */
-const NAME = /^[^\u0000-\u001f\u007f-\u009f]{1,256}$/u;
+const NAME = new RegExp(`^[^\\u0000-\\u001f\\u007f-\\u009f]{1,${MAX_NAME}}$`, "u");
 
 /** What `golang.org/x/mod/semver` calls valid: `v1`, `v1.2`, or a semantic version with a leading "v". */
 const NUMBER = "(?:0|[1-9]\\d*)";
@@ -13,7 +18,7 @@ const PRERELEASE = `(?:-${IDENTIFIER}(?:\\.${IDENTIFIER})*)?`;
 const BUILD = "(?:\\+[0-9A-Za-z-]+(?:\\.[0-9A-Za-z-]+)*)?";
 const VERSION = new RegExp(`^v${NUMBER}(?:\\.${NUMBER}(?:\\.${NUMBER}${PRERELEASE}${BUILD})?)?$`);
 
-const MAX_VERSION = 128;
+const SERVICE = /^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*$/;
 
 export function isName(text: string): boolean {
   return NAME.test(text);
@@ -24,22 +29,27 @@ export function isVersion(text: string): boolean {
 }
 
 /**
- * Checks what a plugin says of itself, before a runtime does.
+ * Checks what a plugin says of itself, as a runtime does at registration.
  *
  * @throws ConfigError when a runtime would refuse it.
  */
-export function checkRegistration(name: string, version: string, pattern?: string): void {
-  if (!isName(name)) {
-    const rule = "it must have 1 to 256 characters and no control characters";
-    throw new ConfigError(`the plugin name ${shown(name)} is not valid: ${rule}`);
-  }
+export function checkRegistration(request: RegisterPluginRequest): void {
+  const { name, version, services, protocolVersions, metadata } = request;
+  const fault = (what: string, rule: string): ConfigError =>
+    new ConfigError(`${what} of plugin ${shown(name)} is not valid: ${rule}`);
+  if (!isName(name)) throw fault("the name", `it must have 1 to ${MAX_NAME} characters and no control characters`);
   if (!isVersion(version)) {
-    const rule = 'it must be a semantic version with a leading "v", such as "v1.2.3"';
-    throw new ConfigError(`the version ${shown(version)} of plugin ${shown(name)} is not valid: ${rule}`);
+    throw fault(`the version ${shown(version)}`, 'it must be semantic with a leading "v", such as "v1.2.3"');
   }
-  if (pattern !== undefined && !isPattern(pattern)) {
-    const rule = 'its components must be "*", "**", or letters, digits and ._:-';
-    throw new ConfigError(`the secrets pattern ${shown(pattern)} of plugin ${shown(name)} is not valid: ${rule}`);
+  if (services.length > MAX_SERVICES) throw fault("the list of services", `it may have ${MAX_SERVICES} entries`);
+  const wrong = services.find((service) => !SERVICE.test(service));
+  if (wrong !== undefined) throw fault(`the service ${shown(wrong)}`, "it must be the full name of a proto service");
+  if (protocolVersions.some((number) => number < 1)) throw fault("a protocol version", "the lowest is 1");
+  if (metadata.case === "secretsProvider" && !isPattern(metadata.value.pattern)) {
+    throw fault(
+      `the secrets pattern ${shown(metadata.value.pattern)}`,
+      'its components must be "*", "**", or made of letters, digits and ._:-',
+    );
   }
 }
 

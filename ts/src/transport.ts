@@ -1,8 +1,8 @@
 import type { Duplex } from "node:stream";
 import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { DEFAULT_MAX_MESSAGE_BYTES } from "./app.js";
 import { PlugmuxError } from "./errors.js";
+import { MAX_MESSAGE } from "./limits.js";
 
 /**
  * A Connect transport to the services beneath a path, which opens a stream for each call. A call that fails because the
@@ -16,7 +16,7 @@ export function createTransport(open: () => Duplex, path = ""): Transport {
     nodeOptions: { createConnection: open },
     interceptors: [lostLinkIsUnavailable],
     acceptCompression: [],
-    readMaxBytes: DEFAULT_MAX_MESSAGE_BYTES,
+    readMaxBytes: MAX_MESSAGE,
   });
 }
 
