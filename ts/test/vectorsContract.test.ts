@@ -165,7 +165,7 @@ test("limits and times are those of all languages", () => {
   const file = new URL("../../../../proto/constants.json", import.meta.url);
   const { yamux, ...constants } = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
   const { FIRST_REDIAL, MAX_REDIAL, NEAR_REDIAL, DIAL_TIMEOUT, LINK_CLOSE_TIMEOUT } = limits;
-  assert.deepEqual(constants, {
+  const ours = {
     max_message_bytes: limits.MAX_MESSAGE,
     max_name_characters: limits.MAX_NAME,
     max_version_characters: limits.MAX_VERSION,
@@ -179,8 +179,8 @@ test("limits and times are those of all languages", () => {
     max_redial_seconds: MAX_REDIAL / 1000,
     near_redial_seconds: NEAR_REDIAL / 1000,
     link_close_timeout_seconds: LINK_CLOSE_TIMEOUT / 1000,
-  });
-  assert.deepEqual(yamux, {
+  };
+  const oursOfYamux = {
     accept_backlog: defaultConfig.acceptBacklog,
     max_streams: defaultConfig.maxStreams,
     keep_alive_interval_seconds: defaultConfig.keepAliveInterval / 1000,
@@ -190,5 +190,8 @@ test("limits and times are those of all languages", () => {
     stream_window_bytes: defaultConfig.streamWindowSize,
     max_stream_window_bytes: defaultConfig.maxStreamWindowSize,
     max_session_window_growth_bytes: defaultConfig.maxSessionWindowGrowth,
-  });
+  };
+  // The table may have more, of which another language alone has any use.
+  assert.deepEqual({ ...constants, ...ours }, constants);
+  assert.deepEqual({ ...(yamux as object), ...oursOfYamux }, yamux);
 });
