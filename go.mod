@@ -7,3 +7,5 @@ require (
 	github.com/hashicorp/yamux v0.1.2
 	google.golang.org/protobuf v1.36.12
 )
+
+require golang.org/x/sys v0.40.0

@@ -15,8 +15,9 @@ const (
 	hijackScheme = "tcp"
 )
 
-// dial connects to the runtime that listens on a socket, and makes the connection a link's.
-func dial(ctx context.Context, socket string) (net.Conn, error) {
+// dial connects to the runtime that listens on a socket, and makes the connection a link's. It refuses a runtime of
+// a user that the policy does not allow before it has sent anything.
+func dial(ctx context.Context, socket string, peers peerPolicy) (net.Conn, error) {
 	path, err := socketPath(socket)
 	if err != nil {
 		return nil, err
@@ -25,6 +26,10 @@ func dial(ctx context.Context, socket string) (net.Conn, error) {
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(limited, "unix", path)
 	if err == nil {
+		if err := peers.check(conn); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("the socket at %s is not used: %w", socket, err)
+		}
 		conn, err = upgrade(limited, conn, hijackHost, hijackPath, hijackScheme)
 	}
 	if err != nil {

@@ -85,15 +85,12 @@ func (c *launchConfig) descriptors() []uintptr {
 	return []uintptr{*c.R, *c.W}
 }
 
-// open connects to the socket, or takes the inherited descriptors over. From here on no child of the plugin inherits them: one that did would
-// hold the link open after the plugin's end.
-func (c *launchConfig) open() (io.ReadWriteCloser, error) {
+// open connects to the socket, or takes the inherited descriptors over. From here on no child of the plugin inherits
+// them: one that did would hold the link open after the plugin's end. Who listens at the socket is checked where there
+// is a policy: in a container the users of the two ends are not comparable.
+func (c *launchConfig) open(peers *peerPolicy) (io.ReadWriteCloser, error) {
 	if c.Socket != "" {
-		conn, err := net.DialTimeout("unix", c.Socket, c.Timeout)
-		if err != nil {
-			return nil, launchError{fmt.Errorf("nobody listens at its socket: %w", err)}
-		}
-		return conn, nil
+		return c.dial(peers)
 	}
 	for _, descriptor := range c.descriptors() {
 		if err := claim(descriptor); err != nil {
@@ -108,6 +105,20 @@ func (c *launchConfig) open() (io.ReadWriteCloser, error) {
 	conn, err := net.FileConn(file)
 	if err != nil {
 		return nil, launchError{fmt.Errorf("descriptor %d is not a socket: %w", *c.FD, err)}
+	}
+	return conn, nil
+}
+
+func (c *launchConfig) dial(peers *peerPolicy) (net.Conn, error) {
+	conn, err := net.DialTimeout("unix", c.Socket, c.Timeout)
+	if err != nil {
+		return nil, launchError{fmt.Errorf("nobody listens at its socket: %w", err)}
+	}
+	if peers != nil {
+		if err := peers.check(conn); err != nil {
+			_ = conn.Close()
+			return nil, launchError{fmt.Errorf("its socket %s is not used: %w", c.Socket, err)}
+		}
 	}
 	return conn, nil
 }

@@ -70,7 +70,7 @@ func TestADescriptorThatIsNoConnectionIsLeftAlone(t *testing.T) {
 	defer file.Close()
 	descriptor := file.Fd()
 	config := &launchConfig{Name: "a", Timeout: time.Second, FD: &descriptor}
-	if _, err := config.open(); !errors.Is(err, ErrNoRuntime) || !strings.Contains(err.Error(), "neither a socket nor a pipe") {
+	if _, err := config.open(nil); !errors.Is(err, ErrNoRuntime) || !strings.Contains(err.Error(), "neither a socket nor a pipe") {
 		t.Error(err)
 	}
 	if _, err := file.Stat(); err != nil {

@@ -48,6 +48,9 @@ type Config struct {
 	// Socket of the runtime that a plugin dials when it was not launched, as "unix:/path" or "unix:@abstract"; the
 	// value of PLUGMUX_SOCKET by default.
 	Socket string
+	// PeerUsers are names or ids of users whose runtime the plugin may dial, beside the plugin's own user and root.
+	// Those that PLUGMUX_PEER_USERS names, separated by commas, are allowed as well.
+	PeerUsers []string
 
 	// Background runs in a goroutine of its own after every successful registration. Its context reaches the runtime
 	// (see [Host]) and ends when the link does, or when the plugin is asked to end. The plugin then waits up to 2 s for
@@ -143,17 +146,21 @@ func (p *plugin) run(ctx context.Context, launch *launchConfig) error {
 func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error {
 	p.announcement.Name = launch.Name
 	if launch.Detached {
-		return p.comeAgain(ctx, launch.open, launch.Timeout, nearRedial)
+		peers := p.peers() // other processes may take the place of the runtime that has launched the plugin
+		reach := func() (io.ReadWriteCloser, error) { return launch.open(&peers) }
+		return p.comeAgain(ctx, reach, launch.Timeout, nearRedial)
 	}
-	conn, err := launch.open()
+	conn, err := launch.open(nil)
 	if err != nil {
 		return err
 	}
 	return p.stay(ctx, newLink(ctx, conn, p.handler), launch.Timeout)
 }
 
+func (p *plugin) peers() peerPolicy { return newPeerPolicy(p.config.PeerUsers) }
+
 func (p *plugin) serveDialling(ctx context.Context, socket string) error {
-	reach := func() (io.ReadWriteCloser, error) { return dial(ctx, socket) }
+	reach := func() (io.ReadWriteCloser, error) { return dial(ctx, socket, p.peers()) }
 	return p.comeAgain(ctx, reach, registrationTimeout, longestRedial)
 }
 

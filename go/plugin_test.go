@@ -368,7 +368,7 @@ func TestBytesBehindTheAnswerToADialAreTheFirstOfTheLink(t *testing.T) {
 				asked <- string(head[:n])
 				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n"+trailing)
 			}()
-			conn, err := dial(testContext(t), path)
+			conn, err := dial(testContext(t), path, newPeerPolicy(nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -393,7 +393,7 @@ func TestASilentRuntimeEndsTheDial(t *testing.T) {
 	defer listener.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := dial(ctx, path); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := dial(ctx, path, newPeerPolicy(nil)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 }

@@ -11,5 +11,6 @@ require (
 
 require (
 	github.com/hashicorp/yamux v0.1.2 // indirect
+	golang.org/x/sys v0.40.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
