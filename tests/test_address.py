@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from plugmux.address import LONGEST_UNIX_PATH, Address
+from plugmux.contract.address import LONGEST_UNIX_PATH, Address
 from plugmux.errors import ConfigError
 
 

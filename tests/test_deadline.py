@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from plugmux import deadline
-from plugmux.deadline import Deadline, cancel_once
+from plugmux.aio import deadline
+from plugmux.aio.deadline import Deadline, cancel_once
 
 
 class Work:

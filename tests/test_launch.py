@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from plugmux.contract.launch import COMPATIBLE_VARIABLE, VARIABLE, LaunchConfig
 from plugmux.errors import ConfigError
-from plugmux.launch import COMPATIBLE_VARIABLE, VARIABLE, LaunchConfig
 
 DETACHED = LaunchConfig("kv", 5.0, socket="/run/s", detached=True)
 IN_A_CONTAINER = LaunchConfig("kv", 5.0, socket="/run/s")

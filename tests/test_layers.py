@@ -9,41 +9,26 @@ import plugmux
 
 PACKAGE = Path(plugmux.__file__).parent
 
-BASE = {"errors", "exchange", "version", "address", "launch", "nesting", "registration"}
-LINKED = {"forward", "link", "references", "remote", "servable", "site"}
+GROUND = {"errors", "exchange", "nesting", "aio", "contract"}
 BELOW = {
     "errors": set[str](),
     "exchange": set[str](),
-    "compression": {"errors"},
-    "deadline": set[str](),
-    "threads": set[str](),
-    "httpx": {"errors", "exchange"},
-    "version": set[str](),
-    "address": {"errors"},
     "nesting": set[str](),
-    "launch": {"errors", "nesting"},
-    "registration": {"errors", "semver"},
-    "semver": {"errors"},
+    "aio": {"errors"},
+    "contract": {"errors", "nesting"},
     "schema": {"errors", "nesting"},
-    "pipes": set[str](),
-    "handles": {"launch"},
-    "yamux": {"errors"},
-    "http": {"errors", "exchange", "address", "deadline", "pipes"},
-    "connect": {"errors", "exchange", "compression", "deadline", "httpx", "nesting", "threads", "version"},
+    "yamux": {"errors", "aio"},
+    "http": GROUND,
+    "connect": GROUND,
     "services": {"connect"},
-    "otel": {"connect"},
-    "references": {"exchange"},
-    "remote": BASE | {"connect", "references"},
-    "releasing": {"connect", "references"},
-    "servable": BASE | {"connect"},
-    "site": BASE | {"connect", "references", "releasing"},
-    "forward": BASE | {"remote", "site"},
-    "link": BASE | {"connect", "yamux", "http", "pipes", "references", "remote", "servable", "site"},
-    "plugin": BASE | {"connect", "services", "http", "yamux", "link", "site", "servable"},
-    "runtime": BASE | LINKED | {"connect", "services", "http", "yamux", "semver", "schema"},
-    "secrets": BASE | {"connect", "runtime", "plugin"},
-    "sync": BASE | {"connect", "references", "remote", "runtime", "secrets", "servable"},
-    "cli": BASE | {"http", "connect", "runtime", "secrets", "plugin"},
+    "link": GROUND | {"connect", "yamux", "http"},
+    "plugin": GROUND | {"connect", "services", "http", "yamux", "link"},
+    "runtime": GROUND | {"connect", "services", "http", "yamux", "link", "schema", "discovery", "runners"},
+    "discovery": GROUND | {"runtime", "schema"},
+    "runners": GROUND | {"link", "yamux", "runtime", "discovery"},
+    "secrets": GROUND | {"connect", "runtime", "plugin"},
+    "sync": GROUND | {"connect", "link", "runtime", "secrets"},
+    "cli": GROUND | {"http", "connect", "runtime", "discovery", "runners", "secrets", "plugin"},
 }
 """What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and
 `plugin`."""

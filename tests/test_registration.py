@@ -3,7 +3,7 @@
 import pytest
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
-from plugmux.registration import (
+from plugmux.contract.registration import (
     BadPattern,
     Configuration,
     Registration,

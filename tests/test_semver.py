@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
+from plugmux.contract.semver import Range, Version
 from plugmux.errors import ConfigError
-from plugmux.semver import Range, Version
 
 IN_ORDER = (
     "0.0.0-0 0.0.0 0.9.9 1.0.0-0 1.0.0-2 1.0.0-11 1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 "

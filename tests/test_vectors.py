@@ -11,13 +11,13 @@ import pytest
 from google.protobuf import json_format
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
-from plugmux import registration
-from plugmux.address import Address
 from plugmux.connect.limits import Limits
+from plugmux.contract import registration
+from plugmux.contract.address import Address
+from plugmux.contract.launch import LONGEST_CONFIG, NANOSECONDS, LaunchConfig
+from plugmux.contract.registration import BadPattern, Registration, RegistrationRefused
 from plugmux.errors import ConfigError
-from plugmux.launch import LONGEST_CONFIG, NANOSECONDS, LaunchConfig
 from plugmux.plugin import dial, plugin
-from plugmux.registration import BadPattern, Registration, RegistrationRefused
 from plugmux.secrets.error import InvalidPattern
 from plugmux.secrets.pattern import Pattern, SecretId
 from plugmux.yamux import Config

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .contract.registration import Configuration, Registration
     from .errors import ConfigError, LinkError, PlugmuxError
-    from .link import Link, Peer
+    from .link.link import Link, Peer
+    from .link.remote import Remote
     from .plugin import Configured, Instances, Plugin
-    from .registration import Configuration, Registration
-    from .remote import Remote
     from .runtime import (
         BadConfiguration,
         BreakerPolicy,
@@ -59,10 +59,10 @@ __all__ = [
 
 _HOMES = {
     "errors": ("ConfigError", "LinkError", "PlugmuxError"),
-    "link": ("Link", "Peer"),
+    "link.link": ("Link", "Peer"),
     "plugin": ("Configured", "Instances", "Plugin"),
-    "remote": ("Remote",),
-    "registration": ("Configuration", "Registration"),
+    "link.remote": ("Remote",),
+    "contract.registration": ("Configuration", "Registration"),
     "runtime": (
         "BadConfiguration",
         "BreakerPolicy",

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from plugmux.address import Address
 from plugmux.cli.address import NoRuntime, default_addresses, find_runtime
+from plugmux.contract.address import Address
 from plugmux.errors import ConfigError
 
 

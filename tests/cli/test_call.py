@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from plugmux.cli.call import _call
+from plugmux.cli.commands.call import _call
 from plugmux.connect import RpcError
 from plugmux.errors import ConfigError
 from plugmux.exchange import Complete, Headers, Incoming, Request

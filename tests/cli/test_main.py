@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from plugmux.version import VERSION
+from plugmux.contract.version import VERSION
 
 
 def test_the_version_is_the_only_thing_on_stdout(plugmux: Any) -> None:

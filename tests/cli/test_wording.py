@@ -8,7 +8,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueService
 
 from plugmux.cli.wording import ADVICE, worded
-from plugmux.connect.server_unary import failure
+from plugmux.connect.server.unary import failure
 from plugmux.runtime import PluginCause
 
 GET = "kv.v1.KeyValueService/Get"

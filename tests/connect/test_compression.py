@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory import MemoryTransport
-from plugmux.compression import NAMES, DecompressedTooLarge, installed, named
 from plugmux.connect import App, Code, Context, Limits, RpcError
-from plugmux.connect.terms import negotiate
+from plugmux.connect.compression import NAMES, DecompressedTooLarge, installed, named
+from plugmux.connect.negotiation import negotiate
 from plugmux.errors import ConfigError
 from test_calls import Echo
 

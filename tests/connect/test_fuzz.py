@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from links import joined
-from plugmux.compression import NAMES, named
 from plugmux.connect import App, Context, Limits, RpcError
+from plugmux.connect.compression import NAMES, named
 from plugmux.connect.envelope import END_STREAM, EnvelopeReader, envelope
 from plugmux.exchange import Headers, Request
 from plugmux.http import StreamClient

@@ -14,7 +14,7 @@ from google.protobuf.compiler import plugin_pb2
 
 from plugmux.connect import Kind
 from plugmux.connect.generator import generate, snake_case
-from plugmux.version import VERSION
+from plugmux.contract.version import VERSION
 
 HERE = Path(__file__).parent
 PY = HERE.parents[1] / "py"

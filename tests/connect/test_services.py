@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from memory import MemoryTransport
 from plugmux.connect import App, Client, Code, RpcError
-from plugmux.otel import ClientTracing, ServerTracing
+from plugmux.connect.tracing import ClientTracing, ServerTracing
 from plugmux.services.health import Health, HealthCheckRequest, HealthCheckResponse
 from plugmux.services.reflection import Reflection, ServerReflectionRequest
 from test_calls import Echo

@@ -1,10 +1,10 @@
 import pytest
 
-from plugmux.runtime import launched
+from plugmux.runtime import supervisor
 
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a plugin that does not end less time to do so: most of these never will."""
     for limit in ("SHUTDOWN_TIME", "DRAIN_TIME", "EXIT_TIME", "TERMINATE_TIME", "LAST_WORDS_TIME"):
-        monkeypatch.setattr(launched, limit, 0.3)
+        monkeypatch.setattr(supervisor, limit, 0.3)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugmux.http.bodies import LONGEST_EXTENSION, ChunkedBody, RemoteProtocolError
+from plugmux.http.body import LONGEST_EXTENSION, ChunkedBody, RemoteProtocolError
 
 HEAD = b"POST / HTTP/1.1\r\nHost: unix\r\nTransfer-Encoding: chunked\r\n\r\n"
 LIMIT = 16 * 1024

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import h11
 import pytest
 
-from plugmux.http.bodies import RemoteProtocolError
+from plugmux.http.body import RemoteProtocolError
 from plugmux.http.heads import LONGEST_REMEMBERED, MOST_REMEMBERED, HeadMemory
 from plugmux.http.reader import MAX_INTERIM, STEP, HeadReader
 

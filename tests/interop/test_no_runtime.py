@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from plugmux.launch import SOCKET_VARIABLE, VARIABLE
+from plugmux.contract.launch import SOCKET_VARIABLE, VARIABLE
 from support.tools import LANGUAGES, example_plugin
 
 NOT_OPEN = 9999

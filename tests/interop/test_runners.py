@@ -13,7 +13,7 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest
 from plugmux import Launch, Limits, PluginCause, PluginError, Restart, Runtime
 from plugmux.connect import RpcError
 from plugmux.runtime import ContainerRunner
-from plugmux.runtime.limits import MIB
+from plugmux.runtime.process.limits import MIB
 from support.docker import Docker
 from support.tools import LANGUAGES, example_plugin
 

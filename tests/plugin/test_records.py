@@ -17,9 +17,9 @@ from plugmux_proto.plugmux.v1.log_connect import LogService
 
 from plugmux import ConfigError, Link, Peer, Plugin
 from plugmux.connect import Code, Context, RpcError
+from plugmux.link.app import Gate, Site
 from plugmux.plugin import LogHandler
-from plugmux.plugin.records import BATCH, LONGEST_TEXT
-from plugmux.site import Gate, Site
+from plugmux.plugin.logging import BATCH, LONGEST_TEXT
 
 
 class Taking(LogService):

@@ -3,8 +3,8 @@
 import pytest
 
 from plugmux.errors import ConfigError
-from plugmux.runtime.breaker import Breaker, BreakerPolicy, Circuit
-from plugmux.runtime.retry import Budget, RetryPolicy
+from plugmux.runtime.calls.breaker import Breaker, BreakerPolicy, Circuit
+from plugmux.runtime.calls.retry import Budget, RetryPolicy
 
 
 def opened() -> Breaker:

@@ -14,7 +14,7 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import BadConfiguration, ConfigError, Configuration, Launch, PluginCause, PluginError, Runtime
-from plugmux.runtime.configurations import check
+from plugmux.runtime.configuration import check
 from support.programs import script
 
 PLUGIN = """

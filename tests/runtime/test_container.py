@@ -17,7 +17,7 @@ from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import ConfigError, Launch, Limits, PluginCause, Runtime, State
 from plugmux.runtime import ContainerRunner
-from plugmux.runtime.limits import MIB
+from plugmux.runtime.process.limits import MIB
 from support.docker import Docker
 from support.programs import KV_PLUGIN, script
 
@@ -139,7 +139,7 @@ STUBBORN = """
 async def test_a_container_that_does_not_end_is_removed_by_force(
     tmp_path: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plugmux.runtime.launched.TERMINATE_TIME", 0.2)
+    monkeypatch.setattr("plugmux.runtime.supervisor.TERMINATE_TIME", 0.2)
     up = tmp_path / "up"
     program = script(tmp_path, "kv", STUBBORN, up=str(up))
     async with Runtime() as runtime:

@@ -14,12 +14,12 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, Limits, PluginCause, PluginError, Runtime, State
+from plugmux.discovery.directory import default_path, expand, find_plugins
+from plugmux.discovery.permissions import Guard, GuardedRunner
+from plugmux.discovery.requirement import Requirement
 from plugmux.errors import ConfigError
-from plugmux.runtime.discovery import default_path, expand, find_plugins
 from plugmux.runtime.error import PluginCause as Cause
-from plugmux.runtime.requirement import Requirement
 from plugmux.runtime.source import parse_source
-from plugmux.runtime.trust import Guard, GuardedRunner
 from support.programs import script
 
 PLUGIN = """

@@ -16,11 +16,11 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest
 
 from plugmux import ConfigError, HostedPlugin, Launch, Link, Peer, PluginCause, Restart, Runtime, State
 from plugmux.connect import Code, RpcError
+from plugmux.link.app import Site
 from plugmux.runtime import Health, HealthPolicy
-from plugmux.runtime.health import Vitals
-from plugmux.runtime.logs import LogBook
-from plugmux.runtime.prober import Prober
-from plugmux.site import Site
+from plugmux.runtime.health.checker import Prober
+from plugmux.runtime.health.policy import Vitals
+from plugmux.runtime.logs.log import LogBook
 from plugmux.yamux import Config
 from support.programs import KV_PLUGIN, script
 

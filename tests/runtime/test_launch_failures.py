@@ -118,9 +118,9 @@ async def test_a_program_that_writes_garbage_on_the_link(tmp_path: Path) -> None
 
 RAW_REGISTRATION = """
     import asyncio, os
-    from plugmux.launch import LaunchConfig
-    from plugmux.link import Link, Peer
-    from plugmux.site import Site
+    from plugmux.contract.launch import LaunchConfig
+    from plugmux.link.link import Link, Peer
+    from plugmux.link.app import Site
     from plugmux_proto.plugins.v1.plugins_connect import RegisterClient
     from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
     import socket

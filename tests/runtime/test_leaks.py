@@ -16,8 +16,8 @@ import pytest
 
 from plugmux import Launch, PluginCause, PluginError, Runtime
 from plugmux.runtime import LocalRunner
-from plugmux.runtime.local import LocalRun
-from plugmux.runtime.logs import LogBook, PluginLog
+from plugmux.runtime.logs.log import LogBook, PluginLog
+from plugmux.runtime.process.local import LocalRun
 from support.census import Census
 from support.programs import script
 from support.tools import faulty_plugin

@@ -15,8 +15,8 @@ from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import ConfigError, Launch, Limits, PluginCause, PluginError, Runtime
 from plugmux.connect import Code, RpcError
-from plugmux.runtime.census import Census
-from plugmux.runtime.limits import MIB, Ending
+from plugmux.runtime.process.counter import Census
+from plugmux.runtime.process.limits import MIB, Ending
 from support.programs import KV_PLUGIN, script
 
 GREEDY = """

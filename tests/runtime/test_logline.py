@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from plugmux.runtime.logline import LogLine, parse_line
+from plugmux.runtime.logs.parser import LogLine, parse_line
 
 
 @pytest.mark.parametrize(

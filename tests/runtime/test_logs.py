@@ -15,12 +15,12 @@ from plugmux_proto.plugmux.v1.runtime_connect import RuntimeClient
 
 from plugmux import PluginError, Runtime
 from plugmux.connect import App, Code, RpcError
+from plugmux.contract.registration import Registration
 from plugmux.http import SocketClient
-from plugmux.registration import Registration
 from plugmux.runtime import LogEntry, LogSource
-from plugmux.runtime.log_desk import LogDesk
-from plugmux.runtime.logs import KEPT_CHARACTERS, KEPT_LINES, MOST_LOGS, LogBook, level_name
-from plugmux.runtime.output import LONGEST_LINE, LineReader, Tail
+from plugmux.runtime.logs.log import KEPT_CHARACTERS, KEPT_LINES, MOST_LOGS, LogBook, level_name
+from plugmux.runtime.logs.service import LogDesk
+from plugmux.runtime.process.output import LONGEST_LINE, LineReader, Tail
 from support.direct import Direct
 from support.programs import KV_PLUGIN, script
 

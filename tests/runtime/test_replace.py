@@ -40,8 +40,8 @@ VERSIONED = """
 """
 SICK = """
     import asyncio, os, socket
-    from plugmux.launch import LaunchConfig
-    from plugmux.link import Link, Peer
+    from plugmux.contract.launch import LaunchConfig
+    from plugmux.link.link import Link, Peer
     from plugmux_proto.plugins.v1.plugins_connect import RegisterClient
     from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 

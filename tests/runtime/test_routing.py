@@ -15,7 +15,7 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest
 
 from plugmux import BreakerPolicy, HostedPlugin, Launch, Restart, RetryPolicy, Runtime, State
 from plugmux.connect import Code, RpcError
-from plugmux.runtime.breaker import Circuit
+from plugmux.runtime.calls.breaker import Circuit
 from support.programs import KV_PLUGIN, script
 
 PLUGIN = KV_PLUGIN.replace(

@@ -11,7 +11,7 @@ from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, PluginCause, Restart, Runtime, State
 from plugmux.runtime import LocalRunner, Run
-from plugmux.runtime.logs import PluginLog
+from plugmux.runtime.logs.log import PluginLog
 from support.programs import KV_PLUGIN, script
 
 ONCE = Restart(tries=0)

@@ -6,7 +6,7 @@ import pytest
 
 from plugmux.errors import ConfigError
 from plugmux.runtime import Launch, Restart, Runtime, name_of_command
-from plugmux.runtime.environment import plugin_environment
+from plugmux.runtime.process.environment import plugin_environment
 from plugmux.runtime.source import as_launch_or_servable
 
 

@@ -13,8 +13,8 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, Runtime, State
-from plugmux.launch import COMPATIBLE_VARIABLE, VARIABLE
-from plugmux.registration import REGISTRATION_TIMEOUT
+from plugmux.contract.launch import COMPATIBLE_VARIABLE, VARIABLE
+from plugmux.contract.registration import REGISTRATION_TIMEOUT
 from plugmux.runtime import LogEntry, starting
 from support.programs import KV_PLUGIN, script
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
-from plugmux.registration import Registration
+from plugmux.contract.registration import Registration
 
 Script = Callable[[Any], Awaitable[Any]]
 

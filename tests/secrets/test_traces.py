@@ -10,7 +10,7 @@ from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
 
 from plugmux.connect import App, RpcError
-from plugmux.otel import ClientTracing, ServerTracing
+from plugmux.connect.tracing import ClientTracing, ServerTracing
 from plugmux.secrets import Pattern, Provider, Secret
 from support.direct import Direct
 

@@ -14,7 +14,7 @@ from sum.v1.sum_pb2 import RunningRequest, RunningResponse, SumRequest, SumRespo
 
 from plugmux import Launch, Runtime
 from plugmux.connect import Context, RequestStream
-from plugmux.link import Link
+from plugmux.link.link import Link
 
 from .tools import ROOT, go_build, npm_build, tool
 

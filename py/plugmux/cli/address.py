@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ..address import Address
+from ..contract.address import Address
+from ..contract.launch import SOCKET_VARIABLE
 from ..errors import PlugmuxError
-from ..launch import SOCKET_VARIABLE
 
 __all__ = ["NoRuntime", "default_addresses", "find_runtime"]
 

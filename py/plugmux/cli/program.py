@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from ..contract.version import VERSION
 from ..errors import ConfigError, PlugmuxError
-from ..version import VERSION
-from . import call, dev, events, get, logs, plugins, run
+from .commands import call, dev, events, get, logs, plugins, run
 from .wording import worded
 
 __all__ = ["main"]

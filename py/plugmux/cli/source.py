@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..contract.registration import NAME
 from ..errors import ConfigError
-from ..registration import NAME
 
 if TYPE_CHECKING:
     from ..runtime import Launch, Requirement

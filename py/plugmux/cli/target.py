@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..address import Address
+from ..contract.address import Address
 from ..errors import PlugmuxError
 from .address import default_addresses, find_runtime
 from .source import parse_plugins
@@ -16,8 +16,8 @@ from .source import parse_plugins
 if TYPE_CHECKING:
     from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
+    from ..contract.registration import Registration
     from ..exchange import ClientTransport, Complete, Incoming, Request
-    from ..registration import Registration
     from ..runtime import Runtime
     from ..secrets import Explanation, Pattern, Secret
 

@@ -22,11 +22,11 @@ from google.protobuf.compiler import plugin_pb2
 from google.protobuf.descriptor_pb2 import Edition, MethodOptions
 from google.protobuf.message import DecodeError
 
-from ..version import VERSION
-from .client import Client
-from .service import Service
+from ..contract.version import VERSION
+from .client.client import Client
+from .client.sync import SyncClient
+from .server.service import Service
 from .spec import Kind
-from .sync import SyncClient
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor_pb2 import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from .context import Context
+    from .server.context import Context
 
 __all__ = ["Interceptor", "StreamNext", "UnaryNext", "around_stream", "around_unary", "checked"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..compression import Compression, DecompressedTooLarge
 from .code import Code
+from .compression import Compression, DecompressedTooLarge
 from .error import RpcError
 from .limits import Limits, too_large
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from .client import SocketClient, StreamClient
 from .limits import Limits
 from .server import Server
-from .upgrading import upgrade
+from .upgrade import upgrade
 
 if TYPE_CHECKING:
-    from .httpx_transport import MuxTransport
+    from .httpx import MuxTransport
 
 __all__ = ["Limits", "MuxTransport", "Server", "SocketClient", "StreamClient", "upgrade"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "MuxTransport":
-        from .httpx_transport import MuxTransport
+        from .httpx import MuxTransport
 
         return MuxTransport
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,18 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import StreamReset
 from ..exchange import Headers, RequestHead
-from .fields import (
-    CHUNKED,
-    LAST_CHUNK,
-    chunk,
-    content_length,
-    encode_fields,
-    plain_answer,
-    response_head,
-)
+from .fields import CHUNKED, LAST_CHUNK, chunk, content_length, encode_fields, plain_answer, response_head
 
 if TYPE_CHECKING:
-    from .bodies import Buffer
+    from .body import Buffer
     from .connection import ServerConnection
     from .heads import Head
 

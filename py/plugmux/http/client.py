@@ -7,12 +7,12 @@ import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
-from ..address import Address
+from ..contract.address import Address
 from ..errors import ConfigError, ExchangeError
 from ..exchange import Complete, Request
+from .exchange import Collected, Streamed
 from .fields import CHUNKED, CLOSE, content_length, encode_fields, request_line
 from .heads import HeadMemory
-from .roundtrip import Collected, Streamed
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
 
-from ..deadline import cancel_once
+from ..aio.deadline import cancel_once
 from ..errors import StreamReset
 from ..exchange import Complete, RequestHead
 from .asgi import ASGIExchange
-from .bodies import Body, Buffer, RemoteProtocolError
-from .direct import DirectExchange
+from .body import Body, Buffer, RemoteProtocolError
+from .fast_path import DirectExchange
 from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_answer, response_head
 from .heads import Head
 from .limits import DeadlineQueue

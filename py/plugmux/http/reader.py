@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import h11
 
-from .bodies import Body, Buffer, ChunkedBody, CountedBody, EndlessBody, RemoteProtocolError
+from .body import Body, Buffer, ChunkedBody, CountedBody, EndlessBody, RemoteProtocolError
 from .heads import LONGEST_REMEMBERED, Event, Head, HeadMemory
 
 __all__ = ["HeadReader"]

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 
-from ..pipes import feed
+from ..aio.pipes import feed
 
 __all__ = ["break_off", "hand_over"]
 

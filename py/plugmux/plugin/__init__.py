@@ -9,20 +9,20 @@ from .plugin import Plugin
 from .register import RegistrationFailed
 
 if TYPE_CHECKING:
-    from .configured import Configured
+    from .configuration import Configured
     from .instances import Instances
-    from .records import LogHandler
+    from .logging import LogHandler
 
 __all__ = ["Configured", "DialError", "Instances", "LogHandler", "Plugin", "RegistrationFailed"]
 
 
 def __getattr__(name: str) -> object:
     if name == "LogHandler":  # A plugin that does not use it starts without it.
-        from .records import LogHandler
+        from .logging import LogHandler
 
         return LogHandler
     if name == "Configured":
-        from .configured import Configured
+        from .configuration import Configured
 
         return Configured
     if name == "Instances":

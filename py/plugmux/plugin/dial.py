@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from ..address import Address
+from ..contract.address import Address
 from ..errors import PlugmuxError
 from ..http import upgrade
 

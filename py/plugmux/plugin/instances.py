@@ -5,8 +5,8 @@
 
     Plugin(Instances(Region, Settings), version="v1.0.0").run()
 
-An instance is lent to the runtime that asked for it (`plugmux.references`): it ends when that releases it, or with the
-link. (proto/plugmux/v1/instance.proto.)
+An instance is lent to the runtime that asked for it (`plugmux.link.references`): it ends when that releases it, or with
+the link. (proto/plugmux/v1/instance.proto.)
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from plugmux_proto.plugmux.v1.instance_pb2 import OpenRequest, OpenResponse
 
 from ..connect import Code, RpcError, Service
 from ..errors import ConfigError
-from ..link import Link
-from ..servable import Servable
-from .configured import Configured
+from ..link.link import Link
+from ..link.servable import Servable
+from .configuration import Configured
 
 if TYPE_CHECKING:
     from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest

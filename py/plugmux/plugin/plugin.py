@@ -19,14 +19,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from plugmux_proto.plugins.v1.plugins_connect import PluginService
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, ShutdownRequest, ShutdownResponse
 
-from ..address import Address
+from ..contract.address import Address
+from ..contract.launch import LaunchConfig
+from ..contract.registration import (
+    DIAGNOSTICS_SERVICE,
+    HEALTH_SERVICE,
+    REGISTRATION_TIMEOUT,
+    Configuration,
+    Registration,
+)
 from ..errors import ConfigError, SessionClosed
 from ..exchange import ASGIApp, ClientTransport, Complete, Incoming, Request
-from ..launch import LaunchConfig
-from ..link import Link, Peer
-from ..registration import DIAGNOSTICS_SERVICE, HEALTH_SERVICE, REGISTRATION_TIMEOUT, Configuration, Registration
-from ..servable import Servable, announce, services_of
-from ..site import Gate, Site, StreamHandler
+from ..link.app import Gate, Site, StreamHandler
+from ..link.link import Link, Peer
+from ..link.servable import Servable, announce, services_of
 from .dial import DialError, connect, dial
 from .register import RegistrationFailed, register
 
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     from ..connect import Context, Interceptor, Service
     from ..services.health import Health
     from ..yamux import Config
-    from .configured import Configured
+    from .configuration import Configured
 
 __all__ = ["Plugin"]
 
@@ -52,7 +58,7 @@ class Plugin:
     """A process that serves a runtime: `Plugin(service, ..., version="v1.0.0").run()`.
 
     Args:
-        servables: generated services, secrets providers, or anything else of `plugmux.servable`.
+        servables: generated services, secrets providers, or anything else of `plugmux.link.servable`.
         name: the name to register under when the plugin starts by itself; the file name of the program by default. A
             launched plugin is named by its runtime.
         version: semantic version with a leading "v".
@@ -126,7 +132,7 @@ class Plugin:
     def _declare(self, configuration: Configuration | Configured[Any]) -> None:
         declared = configuration
         if not isinstance(declared, Configuration):
-            from .configured import ConfigurationDesk
+            from .configuration import ConfigurationDesk
 
             self._configured, declared = declared, declared.declared
             self._services.append(ConfigurationDesk(self._configured))

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Never
 
-from ..address import Address
+from ..contract.address import Address
+from ..contract.launch import SOCKET_VARIABLE, LaunchConfig
 from ..errors import ConfigError, PlugmuxError
-from ..launch import SOCKET_VARIABLE, LaunchConfig
 from .orphan import end_children, end_with
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..connect import RpcError
 from ..errors import PlugmuxError
-from ..link import Link
+from ..link.link import Link
 
 if TYPE_CHECKING:
     from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, RegisterPluginResponse

@@ -1,21 +1,21 @@
 """The host's side: `async with Runtime([...]) as runtime`."""
 
-from .breaker import BreakerPolicy, Circuit
-from .configurations import BadConfiguration
-from .container import ContainerRunner
-from .detached import DetachedRunner
+from ..discovery.requirement import Requirement
+from ..runners.container import ContainerRunner
+from ..runners.detached import DetachedRunner
+from .calls.breaker import BreakerPolicy, Circuit
+from .calls.retry import RetryPolicy
+from .configuration import BadConfiguration
 from .error import PluginCause, PluginError
 from .events import Event
-from .health import Health, HealthPolicy
-from .hosted import HostedPlugin
-from .limits import Limits
-from .listener import ListenError
-from .local import LocalRunner
-from .logs import LogEntry, LogSource
-from .requirement import Requirement
-from .retry import RetryPolicy
-from .runner import Run, Runner
+from .health.policy import Health, HealthPolicy
+from .logs.log import LogEntry, LogSource
+from .plugin import HostedPlugin
+from .process.limits import Limits
+from .process.local import LocalRunner
+from .process.runner import Run, Runner
 from .runtime import Runtime
+from .socket.listener import ListenError
 from .source import Launch, PluginSource, Restart, name_of_command, parse_source
 from .state import State
 

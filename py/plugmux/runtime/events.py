@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .error import PluginError
-from .health import Health
+from .health.policy import Health
 from .state import State
 
 if TYPE_CHECKING:
-    from .hosted import HostedPlugin
+    from .plugin import HostedPlugin
 
 __all__ = ["Event", "event_of"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from ..registration import Registration, RegistrationRefused
+from ..contract.registration import Registration, RegistrationRefused
 from .error import PluginCause, PluginError
-from .hosted import HostedPlugin
+from .plugin import HostedPlugin
 
 __all__ = ["Registry"]
 

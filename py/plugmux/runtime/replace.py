@@ -18,11 +18,11 @@ from typing import Any
 
 from ..errors import ConfigError, PlugmuxError
 from ..exchange import Request
-from ..link import Link
-from ..site import HEALTH
+from ..link.app import HEALTH
+from ..link.link import Link
 from .error import PluginCause, PluginError
-from .launched import LaunchedPlugin
 from .registry import Registry
+from .supervisor import LaunchedPlugin
 
 __all__ = ["replace"]
 

@@ -8,38 +8,38 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapp
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ..address import Address
+from ..contract.address import Address
+from ..contract.registration import REGISTRATION_TIMEOUT
+from ..contract.version import VERSION
+from ..discovery.requirement import Requirement
+from ..discovery.watch import Installed
 from ..errors import ConfigError, StateError
 from ..exchange import ASGIApp
 from ..http import Server
-from ..link import Peer
-from ..references import Loan
-from ..registration import REGISTRATION_TIMEOUT
-from ..remote import Remote
-from ..servable import Servable
-from ..site import StreamHandler
-from ..version import VERSION
-from .arriving import SelfStartedPlugin
-from .breaker import BreakerPolicy
-from .broadcast import Broadcast
-from .byhand import by_hand
-from .configurations import Configurable, Configurations
+from ..link.app import StreamHandler
+from ..link.link import Peer
+from ..link.references import Loan
+from ..link.remote import Remote
+from ..link.servable import Servable
+from ..runners.manual import by_hand
+from .calls.breaker import BreakerPolicy
+from .calls.retry import RetryPolicy
+from .calls.router import Router
+from .configuration import Configurable, Configurations
 from .events import Event, event_of
-from .fleet import DRAIN_TIME, Fleet
-from .front import Front
-from .health import HealthPolicy
-from .hosted import HostedPlugin
-from .installed import Installed
-from .listener import Listener
-from .logs import LogBook, LogEntry
-from .management import Management, Version
-from .objects import borrow, lend, open_instance
-from .observation import Observation
-from .reception import Reception
+from .external import SelfStartedPlugin
+from .health.policy import HealthPolicy
+from .lending import borrow, lend, open_instance
+from .lifecycle import DRAIN_TIME, Fleet
+from .logs.broadcast import Broadcast
+from .logs.log import LogBook, LogEntry
+from .plugin import HostedPlugin
+from .registrar import Reception
 from .registry import Registry
-from .requirement import Requirement
-from .retry import RetryPolicy
-from .router import Router
+from .socket.app import Front
+from .socket.events import Observation
+from .socket.listener import Listener
+from .socket.management import Management, Version
 from .source import PluginSource, as_source
 from .state import State
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..connect import Service
+from ..contract.registration import NAME
+from ..discovery.requirement import Promise, Requirement
 from ..errors import ConfigError
-from ..registration import NAME
-from ..servable import Servable, ServiceSource
-from .limits import Limits
-from .requirement import Promise, Requirement
+from ..link.servable import Servable, ServiceSource
+from .process.limits import Limits
 
 if TYPE_CHECKING:
-    from .runner import Runner
+    from .process.runner import Runner
 
 __all__ = ["Launch", "PluginSource", "Restart", "name_of_command", "parse_source"]
 
@@ -152,7 +152,7 @@ class Launch:
             socket: path of the socket that it is to connect to; by default another one each time.
             options: the other fields.
         """
-        from .byhand import DAY, ByHandRunner
+        from ..runners.manual import DAY, ByHandRunner
 
         again = Restart(tries=sys.maxsize, delay=0.2, longest_delay=5.0, time_limit=math.inf)
         return cls(command, name, runner=ByHandRunner(socket), timeout=DAY, restart=again, **options)
@@ -160,14 +160,14 @@ class Launch:
     @property
     def by_hand(self) -> bool:
         """Whether the plugin is waited for, and not started."""
-        from .byhand import ByHandRunner
+        from ..runners.manual import ByHandRunner
 
         return isinstance(self.runner, ByHandRunner)
 
     @property
     def detached(self) -> bool:
         """Whether the plugin lives on when the runtime closes."""
-        from .detached import DetachedRunner
+        from ..runners.detached import DetachedRunner
 
         return isinstance(self.runner, DetachedRunner)
 

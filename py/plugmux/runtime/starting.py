@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from .logs import LogSource, PluginLog
+from .logs.log import LogSource, PluginLog
 
 __all__ = ["start_slot", "still_starting"]
 

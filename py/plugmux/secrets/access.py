@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from plugmux_proto.accesscontrol.v1.accesscontrol_connect import AccessControlClient, AccessControlService
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeRequest, Decision, Requester
 
+from ..aio.gather import together
 from ..errors import PlugmuxError
 from .pattern import Pattern
 from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, by_name, standing
-from .together import together
 
 if TYPE_CHECKING:
     from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..registration import ID, LONGEST_PATTERN, PATTERN
+from ..contract.registration import ID, LONGEST_PATTERN, PATTERN
 from .error import InvalidPattern
 
 __all__ = ["Pattern", "SecretId"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from ..registration import Registration
+from ..contract.registration import Registration
 
 __all__ = ["IDLE_ON_PURPOSE", "RUNNING", "KnownPlugin", "PluginState", "Registry", "by_name", "standing"]
 

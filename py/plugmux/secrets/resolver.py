@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest, GetSecretsResponse
 
+from ..aio.gather import together
 from ..connect import Code, RpcError
 from ..errors import PlugmuxError
 from .error import ProviderOutage, SecretNotFound
@@ -22,7 +23,6 @@ from .explanation import Account, Explanation, Outcome
 from .pattern import Pattern
 from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, by_name, standing
 from .secret import Secret
-from .together import together
 
 __all__ = ["Resolver"]
 

@@ -5,7 +5,7 @@ with Runtime(["./kv-plugin"]) as runtime:
     print(kv.get(GetRequest(key="a"), timeout=1.0))
 """
 
-from ..registration import Configuration, Registration
+from ..contract.registration import Configuration, Registration
 from ..runtime import (
     BreakerPolicy,
     Event,

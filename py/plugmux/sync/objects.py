@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from ..connect import SyncClient
 
 if TYPE_CHECKING:
-    from .. import references, remote
     from ..connect import Client
+    from ..link import references, remote
     from .thread import LoopThread
 
 __all__ = ["Loan", "Remote"]

@@ -8,10 +8,10 @@ from typing import Any, Self, TypeVar, overload
 
 from ..connect import Client, Service, SyncClient
 from ..errors import StateError
+from ..link.servable import Servable
 from ..runtime import Event, HostedPlugin, LogEntry, PluginSource
 from ..runtime import Runtime as AsyncRuntime
-from ..runtime.configurations import Configurable
-from ..servable import Servable
+from ..runtime.configuration import Configurable
 from .objects import Loan, Remote
 from .thread import LoopThread
 

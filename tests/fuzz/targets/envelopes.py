@@ -10,8 +10,8 @@ from echo.v1.echo_connect import EchoService
 from echo.v1.echo_pb2 import ChatRequest, ChatResponse
 
 from fuzz.loop import pieces, run
-from plugmux.compression import NAMES
 from plugmux.connect import App, Context, Limits
+from plugmux.connect.compression import NAMES
 from plugmux.connect.envelope import END_STREAM, EnvelopeReader, EnvelopeTooLarge
 
 LIMIT = 256

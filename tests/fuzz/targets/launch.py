@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from plugmux.contract.launch import LaunchConfig
 from plugmux.errors import ConfigError
-from plugmux.launch import LaunchConfig
 
 
 def check(data: bytes) -> None:

@@ -7,8 +7,8 @@ import json
 import logging
 
 from fuzz.loop import pieces, run
-from plugmux.runtime.logs import LogBook, LogSource
-from plugmux.runtime.output import LineReader, Tail
+from plugmux.runtime.logs.log import LogBook, LogSource
+from plugmux.runtime.process.output import LineReader, Tail
 
 logging.getLogger("plugmux.plugin").setLevel(logging.CRITICAL + 1)
 

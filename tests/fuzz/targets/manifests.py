@@ -6,7 +6,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from plugmux.runtime.manifest import BadManifest, Manifest
+from plugmux.discovery.manifest import BadManifest, Manifest
 
 FOLDER = Path(tempfile.mkdtemp(prefix="plugmux-fuzz-"))
 FOLDER.joinpath("kv").write_bytes(b"")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
-from plugmux.registration import NAME, Registration, RegistrationRefused
+from plugmux.contract.registration import NAME, Registration, RegistrationRefused
 
 
 def check(data: bytes) -> None:

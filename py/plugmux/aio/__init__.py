@@ -1,0 +1,1 @@
+"""asyncio pieces that several layers use."""

@@ -1,0 +1,144 @@
+"""`plugmux call SERVICE/METHOD [JSON]`: any RPC, with JSON in and out.
+
+Connect speaks JSON itself, so that no schema is needed: the messages pass through as they are. Where the plugin serves
+reflection, the request is held against the schema first, because a server ignores fields that it does not know. Where
+it does not, whether the method streams is found by calling it: a Connect server refuses the content type of the other
+kind, with 415, before the method runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ConfigError, PlugmuxError
+from ..target import Target, add_target_options, open_target
+from ..wording import worded
+
+if TYPE_CHECKING:
+    from ...exchange import ClientTransport
+
+__all__ = ["add", "run"]
+
+METHOD = re.compile(r"/?(?P<service>[A-Za-z_][\w.]*)/(?P<method>[A-Za-z_]\w*)", re.ASCII)
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "call",
+        help="call an RPC of a plugin",
+        description="Call any RPC with JSON in and out. Each message of the answer is one line.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("method", metavar="SERVICE/METHOD", help="for example kv.v1.KeyValueService/Get")
+    parser.add_argument(
+        "json",
+        metavar="JSON",
+        nargs="?",
+        default="{}",
+        help='the request; "{}" by default, "-" reads stdin; several, one behind the other, for a method that takes a '
+        "stream",
+    )
+    add_target_options(parser)
+    parser.add_argument("--name", metavar="PLUGIN", help="the plugin to call, where several serve the service")
+    return parser
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Run the command and return the exit status."""
+    from ...connect import RpcError
+
+    named = METHOD.fullmatch(options.method)
+    if named is None:
+        raise ConfigError(f"{options.method!r} is not of the form SERVICE/METHOD, as kv.v1.KeyValueService/Get is")
+    service, method = named["service"], named["method"]
+    requests = _messages(_stdin() if options.json == "-" else options.json)
+    async with open_target(options) as target:
+        name, reflects = await _choose(target, service, options.name)
+        try:
+            async for message in _call(target.transport(name), service, method, requests, reflects):
+                print(json.dumps(message, ensure_ascii=False, separators=(",", ":")), flush=True)
+        except RpcError as error:
+            print(f"plugmux: {service}/{method}: {worded(error)}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _stdin() -> str:
+    try:
+        return "" if sys.stdin is None else sys.stdin.read()  # It is `None` where it is closed.
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the request on stdin is not JSON: {error}") from None
+
+
+def _messages(text: str) -> list[object]:
+    """The JSON values in a text, one behind the other."""
+    decoder, messages, rest = json.JSONDecoder(), [], text.lstrip()
+    while rest:
+        try:
+            message, end = decoder.raw_decode(rest)
+        except ValueError as error:
+            raise ConfigError(f"the request is not JSON: {error}") from None
+        except RecursionError:
+            raise ConfigError("the request is nested too deeply") from None
+        messages.append(message)
+        rest = rest[end:].lstrip()
+    return messages
+
+
+async def _choose(target: Target, service: str, name: str | None) -> tuple[str | None, bool]:
+    """The name of the plugin to call, and whether it serves reflection.
+
+    The name is `None` where no plugin serves the service: the runtime may serve it itself.
+
+    Raises:
+        ConfigError: several run that serve the service.
+        PlugmuxError: the plugin does not run, nor does any other that serves the service.
+    """
+    from ..schema import REFLECTION
+
+    plugins = await target.plugins()
+    meant = [plugin for plugin in plugins if (service in plugin.services if name is None else plugin.name == name)]
+    running = {plugin.name: plugin.services for plugin in meant if not plugin.idle}
+    if len(running) > 1:
+        raise ConfigError(f"{', '.join(running)} all serve {service}; choose one with --name")
+    if meant and not running:
+        raise PlugmuxError("; ".join(f"plugin {plugin.name!r} does not run: {plugin.why}" for plugin in meant))
+    if not running:
+        return name, False
+    ((chosen, services),) = running.items()
+    return chosen, REFLECTION in services
+
+
+async def _call(
+    transport: ClientTransport, service: str, method: str, requests: Sequence[object], reflects: bool
+) -> AsyncIterator[object]:
+    """The messages of the answer, as they come.
+
+    Raises:
+        ConfigError: the requests are not what the method takes, or not as many.
+        RpcError: the call failed.
+    """
+    from ..json_call import WrongKind, call_stream, call_unary
+    from ..schema import check_requests, find_method, wrong_number
+
+    described = await find_method(transport, service, method) if reflects else None
+    if described is not None:
+        check_requests(described, requests)
+    streams = described is not None and (described.client_streaming or described.server_streaming)
+    path = f"/{service}/{method}"
+    if len(requests) == 1 and not streams and (answer := await call_unary(transport, path, requests[0])) is not None:
+        yield answer[0]
+        return
+    try:
+        async for message in call_stream(transport, path, requests):
+            yield message
+    except WrongKind:
+        if len(requests) == 1:  # It was called as both.
+            raise
+        raise wrong_number(path[1:], requests) from None

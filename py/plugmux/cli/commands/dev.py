@@ -1,0 +1,127 @@
+"""`plugmux dev`: runs a plugin, and puts a new one in its place whenever its files change."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ...contract.address import Address
+from ...errors import PlugmuxError
+from ..address import default_addresses
+from ..source import parse_command
+from .run import listen_option, serve
+
+if TYPE_CHECKING:
+    from ...runtime import Launch, Runtime
+
+__all__ = ["add", "run"]
+
+INTERVAL = 0.3
+"""Seconds between two looks at the files; a change is acted upon when a further look finds no other."""
+
+DRAIN_TIME = 5.0
+UNWATCHED = frozenset({"__pycache__", "node_modules"})
+
+Fingerprint: TypeAlias = dict[str, tuple[int, int]]
+"""Time of change and size of every file."""
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "dev",
+        help="run a plugin, and replace it whenever its files change",
+        description="Run a plugin until a signal ends it. When its program's file changes, or something under a "
+        "watched path, the new one is started beside the old one and takes the calls over; where it fails, the old "
+        "one stays, and stderr says why. What the plugin prints goes to stderr.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", metavar="CMD", help="the plugin, a command or NAME=CMD")
+    parser.add_argument(
+        "--watch", metavar="PATH", action="append", default=[], help="watch this file, or all files in this directory"
+    )
+    listen_option(parser)
+    parser.set_defaults(verbose=True)
+    return parser
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Run the command and return the exit status."""
+    addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
+    from ...runtime import Runtime
+
+    launch = parse_command(options.command)
+    files = Files([*_files_of(launch), *options.watch])
+    runtime = Runtime([launch], listen=addresses)
+    await serve(runtime, lambda: _replace_at_every_change(runtime, launch, files))
+    return 0
+
+
+async def _replace_at_every_change(runtime: Runtime, launch: Launch, files: Files) -> None:
+    name = launch.name
+    if (error := runtime.plugin(name).error) is not None:
+        print(f"plugmux: {error}", file=sys.stderr, flush=True)
+    while True:
+        await files.changed()
+        try:
+            new = await runtime.replace(name, launch, drain_time=DRAIN_TIME, same_services=False)
+        except PlugmuxError as failure:
+            print(f"plugmux: {failure}", file=sys.stderr, flush=True)
+        else:
+            print(f"replaced {name} by {new.version} (process {new.pid})", file=sys.stderr, flush=True)
+
+
+class Files:
+    """Files and directories that are watched by looking at them again and again.
+
+    Args:
+        paths: what to watch; directories with all that is in them, but for what is hidden or made by tools.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+        self._seen = self._look()
+
+    async def changed(self) -> None:
+        """Wait until something is not as it was when this returned last, and no longer changes."""
+        import asyncio
+
+        before = self._seen
+        while True:
+            await asyncio.sleep(INTERVAL)
+            now = self._look()
+            if now == before != self._seen:
+                self._seen = now
+                return
+            before = now
+
+    def _look(self) -> Fingerprint:
+        found: Fingerprint = {}
+        for path in self._paths:
+            for file in _walk(path):
+                try:
+                    status = os.stat(file)
+                except OSError:
+                    continue  # It has gone: that is a change as well.
+                found[file] = (status.st_mtime_ns, status.st_size)
+        return found
+
+
+def _walk(path: str) -> Iterator[str]:
+    if not os.path.isdir(path):
+        yield path
+    for directory, directories, files in os.walk(path):
+        directories[:] = [name for name in directories if not name.startswith(".") and name not in UNWATCHED]
+        yield from (os.path.join(directory, name) for name in files if not name.startswith("."))
+
+
+def _files_of(launch: Launch) -> list[str]:
+    """The program's own file, and those that its arguments name: a script behind its interpreter."""
+    program, *arguments = launch.command
+    found = program if os.sep in program else shutil.which(program)
+    return [str(Path(file)) for file in (found, *arguments) if file is not None and os.path.isfile(file)]

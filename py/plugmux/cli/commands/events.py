@@ -1,0 +1,48 @@
+"""`plugmux events`: what happens to the plugins of a runtime, as it happens."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..output import write_json_line, write_line
+from ..target import add_connect_option, open_runtime
+from ..times import wire_time
+
+__all__ = ["add", "run"]
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "events",
+        help="print what happens to plugins",
+        description="Print a line for each plugin as it stands, and then one for every change, until the runtime "
+        "ends: time, plugin, state, health, and why.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object a line")
+    add_connect_option(parser)
+    return parser
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Run the command and return the exit status."""
+    transport = open_runtime(options)
+    from plugmux_proto.plugmux.v1.runtime_connect import RuntimeClient
+    from plugmux_proto.plugmux.v1.runtime_pb2 import EventsRequest
+
+    async with RuntimeClient(transport).events(EventsRequest()) as events:
+        async for event in events:
+            told = {
+                "time": wire_time(event.time),
+                "plugin": event.plugin,
+                "state": event.state,
+                "health": event.health,
+                "status": event.status,
+            }
+            if options.json:
+                write_json_line(told | {"before": event.before})
+            else:
+                write_line(*told.values())
+    return 0

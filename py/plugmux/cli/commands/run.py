@@ -1,0 +1,166 @@
+"""`plugmux run`: a runtime for everybody of this user, until a signal."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...contract.address import Address
+from ...errors import ConfigError
+from ..address import default_addresses
+from ..source import parse_plugins
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ...runtime import Runtime
+
+__all__ = ["add", "listen_option", "run", "serve"]
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "run",
+        help="run a runtime",
+        description="Run a runtime until a signal ends it. When it is ready it says so on stderr: listening on ADDR.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--plugin",
+        metavar="CMD",
+        action="append",
+        default=[],
+        help="launch this plugin: a command, NAME=CMD to name it, or NAME@VERSIONS",
+    )
+    parser.add_argument("--plugin-dir", metavar="DIR", help="launch every plugin in this directory")
+    parser.add_argument(
+        "--plugin-path",
+        metavar="DIR",
+        action="append",
+        help="look here for NAME@VERSIONS; by default in PLUGMUX_PLUGIN_PATH, in the directory plugins "
+        "beside the program, and in the user's data directory",
+    )
+    parser.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        type=_seconds,
+        default=0.0,
+        help="look at these directories so often, for plugins that are added, removed or replaced",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help="give the plugin of this name the configuration in a JSON file",
+    )
+    listen_option(parser)
+    parser.add_argument(
+        "--wait",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="do not launch the plugin of this name, but say how to start it by hand, and wait for it",
+    )
+    return parser
+
+
+def listen_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--listen`."""
+    parser.add_argument(
+        "--listen",
+        metavar="ADDR",
+        action="append",
+        default=[],
+        help="listen at unix:/path or unix:@name; by default at a socket of the user's own",
+    )
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Run the command and return the exit status."""
+    addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
+    from ...runtime import Runtime
+
+    runtime = Runtime(
+        parse_plugins(options.plugin),
+        plugin_dir=options.plugin_dir,
+        plugin_path=options.plugin_path,
+        watch=options.watch,
+        configuration=dict(map(_read_configuration, options.config)),
+        listen=addresses,
+        wait_for=options.wait,
+    )
+    await serve(runtime)
+    return 0
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0")
+    return seconds
+
+
+def _read_configuration(text: str) -> tuple[str, Any]:
+    import json
+
+    name, equals, file = text.partition("=")
+    told = f"--config {text}: write NAME=FILE, where FILE holds a JSON object"
+    if not (name and equals):
+        raise ConfigError(told)
+    try:
+        return name, json.loads(Path(file).read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{told}: {error}") from None
+
+
+async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+    """Start a runtime with the secrets of its plugins, and end it in order at a signal, also while it starts.
+
+    Args:
+        runtime: the runtime.
+        work: what to do meanwhile, from when it is ready until the signal.
+    """
+    import asyncio
+
+    from ...secrets import Resolver, secrets_services
+
+    for service in secrets_services(runtime, Resolver(runtime)):
+        runtime.mount(service)
+    signalled = asyncio.Event()
+    for number in ENDING:
+        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+    tasks = [asyncio.create_task(_start(runtime, work)), asyncio.create_task(_until(signalled))]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await runtime.close()
+
+
+async def _start(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
+    import asyncio
+
+    await runtime.start()
+    for address in runtime.addresses:
+        print(f"listening on {address}", file=sys.stderr, flush=True)
+    await (work() if work is not None else asyncio.Event().wait())
+
+
+async def _until(signalled: asyncio.Event) -> None:
+    await signalled.wait()

@@ -1,0 +1,108 @@
+"""Calls over an `httpx.AsyncClient`, or over httpx2's, whichever the user has. Neither is imported here."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+from ...errors import BodyTooLarge, ExchangeError
+from ...exchange import Complete, Headers, Request
+
+__all__ = ["HttpxTransport", "package_of"]
+
+
+class HttpxTransport:
+    """A `ClientTransport` over an `httpx.AsyncClient` that has a `base_url`.
+
+    HTTP/1.1 and HTTP/2 servers are reached alike. On HTTP/1.1 httpx sends the whole request before it reads the
+    response, so that streams both ways are half duplex.
+
+    Args:
+        client: the client; it stays the caller's to close.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        # The exceptions of the package that the client is of: httpx and httpx2 have one each.
+        self._package = sys.modules[package_of(type(client)) or "httpx"]
+
+    async def fetch(self, request: Request, limit: int) -> Complete:
+        """Send the request and return its whole response."""
+        try:
+            async with asyncio.timeout(request.timeout):
+                incoming = await self._send(request)
+                try:
+                    body = bytearray()
+                    async for chunk in incoming:
+                        body += chunk
+                        if len(body) > limit:
+                            raise BodyTooLarge(len(body), limit)
+                finally:
+                    await incoming.aclose()
+        except self._package.TransportError as error:
+            raise self._translated(error) from error
+        return Complete(incoming.status, incoming.headers, bytes(body))
+
+    async def send(self, request: Request) -> _Incoming:
+        """Send the request and return its response when the head is there."""
+        try:
+            async with asyncio.timeout(request.timeout):
+                return await self._send(request)
+        except self._package.TransportError as error:
+            raise self._translated(error) from error
+
+    async def _send(self, request: Request) -> _Incoming:
+        fields = list(request.headers)
+        if not any(name == b"accept-encoding" for name, _ in fields):
+            fields.append((b"accept-encoding", b"identity"))  # httpx would offer, and undo, compressions of its own
+        client = self._client
+        outgoing = client.build_request(
+            request.method,
+            request.path.lstrip("/"),
+            headers=fields,
+            content=request.body if request.method == "POST" else None,
+            timeout=None,
+        )
+        return _Incoming(await client.send(outgoing, stream=True), self._translated, self._package.TransportError)
+
+    def _translated(self, error: Exception) -> ExchangeError:
+        never_sent = isinstance(
+            error, (self._package.ConnectError, self._package.ConnectTimeout, self._package.UnsupportedProtocol)
+        )
+        return ExchangeError(f"{type(error).__name__}: {error}", sent=not never_sent)
+
+
+class _Incoming:
+    """The response of httpx as an `Incoming`."""
+
+    def __init__(self, response: Any, translated: Any, transport_error: type[Exception]) -> None:
+        self._response = response
+        self._translated = translated
+        self._transport_error = transport_error
+
+    @property
+    def status(self) -> int:
+        status: int = self._response.status_code
+        return status
+
+    @property
+    def headers(self) -> Headers:
+        return [(name.lower(), value) for name, value in self._response.headers.raw]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._response.aiter_raw():
+                yield chunk
+        except self._transport_error as error:
+            raise self._translated(error) from error
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+def package_of(kind: type) -> str | None:
+    """The package that a class of client is of, `"httpx"` or `"httpx2"`; `None` for neither."""
+    packages = (base.__module__.partition(".")[0] for base in kind.__mro__)
+    return next((package for package in packages if package in {"httpx", "httpx2"}), None)

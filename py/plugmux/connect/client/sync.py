@@ -1,0 +1,111 @@
+"""Clients for programs without an event loop: a thin bridge over the asynchronous ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+
+from ...errors import StateError
+from ..server.threads import iterate_in_threads
+from .client import Client, each
+from .stream import ServerStream
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from ..spec import MethodSpec
+    from .wire import CallOptions
+
+__all__ = ["SyncClient"]
+
+T = TypeVar("T")
+Req = TypeVar("Req", bound="Message")
+Res = TypeVar("Res", bound="Message")
+
+
+class Runner(Protocol):
+    """Runs calls in an event loop of another thread."""
+
+    def run(self, call: Awaitable[T]) -> T:
+        """Run a call and wait for its end; any thread may."""
+        ...
+
+
+class SyncClient:
+    """Calls a service and waits; the class that is generated for it has a method for each of its methods.
+
+    By default it has an event loop of its own, which runs in the calling thread and only while a call is under way.
+    Close it, as `with` does. One thread at a time may use it, and none in which an event loop runs.
+
+    Args:
+        transport: what carries the calls, as for the asynchronous client. It must not be bound to another event loop.
+        runner: runs the calls in place of that loop; any number of threads may use the client then, and the requests
+            of a stream are taken from their iterator in a worker thread.
+        options: those of the asynchronous client.
+    """
+
+    client_class: ClassVar[type[Client]]
+
+    def __init_subclass__(cls) -> None:
+        cls.client_class.sync_class = cls
+
+    def __init__(self, transport: object, /, *, runner: Runner | None = None, **options: Any) -> None:
+        self._client = self.client_class(transport, **options)
+        self._own = asyncio.Runner() if runner is None else None
+        self._runner = runner
+
+    def _run(self, call: Awaitable[T]) -> T:
+        if self._runner is not None:
+            return self._runner.run(call)
+
+        async def wait() -> T:
+            return await call
+
+        assert self._own is not None
+        return self._own.run(wait())
+
+    def _each(self, requests: Iterable[Req]) -> AsyncIterator[Req]:
+        return each(requests) if self._runner is None else iterate_in_threads(iter(requests))
+
+    def _unary(self, method: MethodSpec[Req, Res], request: Req, *options: *CallOptions) -> Res:
+        return self._run(self._client._unary(method, request, *options))
+
+    def _client_stream(self, method: MethodSpec[Req, Res], requests: Iterable[Req], *options: *CallOptions) -> Res:
+        return self._run(self._client._client_stream(method, self._each(requests), *options))
+
+    def _server_stream(self, method: MethodSpec[Req, Res], request: Req, *options: *CallOptions) -> Iterator[Res]:
+        return self._iterate(self._client._server_stream(method, request, *options))
+
+    def _bidi_stream(
+        self, method: MethodSpec[Req, Res], requests: Iterable[Req], *options: *CallOptions
+    ) -> Iterator[Res]:
+        call, context = self._client._streaming(method, *options)
+        return self._iterate(ServerStream(call.run(self._each(requests), context), context))
+
+    def _iterate(self, replies: ServerStream[Res]) -> Iterator[Res]:
+        iterator = aiter(replies)
+        try:
+            while True:
+                try:
+                    yield self._run(anext(iterator))
+                except StopAsyncIteration:
+                    return
+        finally:
+            with suppress(StateError):  # The loop has ended, and the call with it.
+                self._run(replies.aclose())
+
+    def close(self) -> None:
+        """Close the client's own event loop. May be called more than once."""
+        if self._own is not None:
+            self._own.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,156 @@
+"""What a client makes of a server's answer: a message, or an `RpcError` for everything that can go wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
+
+from ...errors import BodyTooLarge, ExchangeError, LinkError
+from ...exchange import Complete, Headers
+from ..code import Code
+from ..codec import Codec
+from ..compression import Compression, installed
+from ..error import RpcError, error_from_json
+from ..limits import Limits, too_large
+from ..message import decompressed
+from ..metadata import Metadata, MetadataLike
+from ..negotiation import timeout_field
+from ..server.context import Context
+from ..spec import MethodSpec
+from ..trace import TRACE
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+__all__ = [
+    "CallOptions",
+    "compression_of",
+    "json_object",
+    "message_of",
+    "protocol_error",
+    "request_headers",
+    "same_type",
+    "too_late",
+    "translated",
+]
+
+CallOptions: TypeAlias = tuple[float | None, "MetadataLike | None", Context | None]
+"""What the caller may give with each call: its timeout, header fields, and a context to fill in."""
+
+Res = TypeVar("Res", bound="Message")
+_TRAILER = b"trailer-"
+
+
+def translated(error: Exception, method: MethodSpec[Any, Any], timeout: float | None, limits: Limits) -> RpcError:
+    """The `RpcError` for an exchange that broke."""
+    if isinstance(error, BodyTooLarge):
+        return too_large("receive", error.size, limits.receive)
+    if isinstance(error, TimeoutError) and not isinstance(error, LinkError):
+        return too_late(method, timeout)
+    sent = error.sent if isinstance(error, ExchangeError) else False
+    fate = "the peer may have acted on it" if sent else "it was never sent"
+    unavailable = RpcError(Code.UNAVAILABLE, f"{method.path} failed, and {fate}: {error}")
+    unavailable.sent = sent
+    return unavailable
+
+
+def too_late(method: MethodSpec[Any, Any], timeout: float | None, *, sent: bool = True) -> RpcError:
+    """The error of a call whose time has run out."""
+    error = RpcError(Code.DEADLINE_EXCEEDED, f"{method.path} was not answered within {timeout} s")
+    error.sent = sent
+    return error
+
+
+def split_trailers(headers: Headers) -> tuple[Headers, Headers]:
+    """The header fields of a unary response, and the trailers that travel among them."""
+    return (
+        [field for field in headers if not field[0].startswith(_TRAILER)],
+        [(name[len(_TRAILER) :], value) for name, value in headers if name.startswith(_TRAILER)],
+    )
+
+
+def message_of(
+    reply: Complete,
+    method: MethodSpec[Any, Res],
+    codec: Codec,
+    content_type: bytes,
+    limit: int,
+    context: Context | None,
+) -> Res:
+    """The message of a unary response.
+
+    Raises:
+        RpcError: the call failed, or the response is not one of the Connect protocol.
+    """
+    fields = dict(reply.headers)
+    if context is not None:
+        context.received(*split_trailers(reply.headers))
+    body = reply.body
+    if (compression := compression_of(fields.get(b"content-encoding"))) is not None:
+        body = decompressed(body, compression, limit, Code.INTERNAL)
+    kind = fields.get(b"content-type", b"")
+    if reply.status != 200:
+        raise _error_of(reply, kind, body)
+    if kind != content_type and not same_type(kind, content_type):
+        code = Code.INTERNAL if kind.startswith(b"application/") else Code.UNKNOWN
+        raise RpcError(code, f"the response has the content type {kind!r} where {content_type!r} was asked for")
+    return codec.decode(method.response, body, Code.INTERNAL)
+
+
+def same_type(received: bytes, wanted: bytes) -> bool:
+    """Whether a Content-Type is the one wanted, in any case and with any charset."""
+    return received.partition(b";")[0].strip().lower() == wanted
+
+
+def compression_of(encoding: bytes | None) -> Compression | None:
+    """The compression that a response names, or `None` where it names none."""
+    if encoding is None or encoding == b"identity":
+        return None
+    compression = installed(encoding.decode("latin-1"))
+    if compression is None:
+        protocol_error(f"the response is compressed with {encoding!r}, which was not offered")
+    return compression
+
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """The JSON object in these bytes, or `None` where they are none."""
+    import json
+
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def _error_of(reply: Complete, kind: bytes, body: bytes) -> RpcError:
+    code = Code.from_http(reply.status)
+    fields = json_object(body) if same_type(kind, b"application/json") else None
+    if fields is None:
+        error = RpcError(code, f"the peer answered with HTTP status {reply.status}")
+    else:
+        error = error_from_json(fields, code)
+    headers, trailers = split_trailers(reply.headers)
+    error.metadata = Metadata.from_wire([*headers, *trailers])
+    return error
+
+
+def protocol_error(message: str) -> NoReturn:
+    """Fail a call whose response breaks the protocol."""
+    raise RpcError(Code.INTERNAL, message)
+
+
+def request_headers(headers: Headers, fields: Headers, timeout: float | None) -> list[tuple[bytes, bytes]]:
+    """The protocol's headers with the caller's fields, the trace fields and the time limit.
+
+    The caller's own fields go before ours.
+    """
+    result, trace = list(headers), TRACE.get()
+    if fields or trace:
+        names = {name for name, _ in fields}
+        if b"user-agent" in names:
+            result = [field for field in headers if field[0] != b"user-agent"]
+        result += fields
+        result += [field for field in trace if field[0] not in names]
+    if timeout is not None and timeout != float("inf"):
+        result.append(timeout_field(timeout))
+    return result

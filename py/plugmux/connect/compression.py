@@ -1,0 +1,161 @@
+"""Compression of messages: gzip always, br and zstd where their packages are installed.
+
+A decompressor is given a limit, and stops there: a small message that would unpack into a huge one never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ..errors import ConfigError
+
+__all__ = ["NAMES", "Compression", "DecompressedTooLarge", "installed", "named"]
+
+
+PIECE = 8192
+"""How much is fed at once to what may be one of many parts: each hands back what it did not need."""
+
+
+class DecompressedTooLarge(Exception):
+    """The data unpack into more than the limit."""
+
+
+class Compression(Protocol):
+    """One content coding. `decompress` raises `ValueError` for data that are not of this coding."""
+
+    @property
+    def name(self) -> str: ...
+    def compress(self, data: bytes, /) -> bytes: ...
+    def decompress(self, data: bytes, limit: int, /) -> bytes: ...
+
+
+class _Gzip:
+    name = "gzip"
+
+    def __init__(self) -> None:
+        import zlib
+
+        self._zlib = zlib
+
+    def compress(self, data: bytes, /) -> bytes:
+        # wbits 31 is the gzip format; level 1 costs a third of level 6 and gives most of its gain on messages.
+        packer = self._zlib.compressobj(1, wbits=31)
+        return packer.compress(data) + packer.flush()
+
+    def decompress(self, data: bytes, limit: int, /) -> bytes:
+        unpacked, position = bytearray(), 0
+        while position < len(data):  # gzip data may be several members, one after the other
+            unpacker = self._zlib.decompressobj(wbits=31)
+            while not unpacker.eof:
+                piece = data[position : position + PIECE]
+                if not piece:
+                    raise ValueError("gzip data that end early")
+                try:
+                    unpacked += unpacker.decompress(piece, limit + 1 - len(unpacked))
+                except self._zlib.error as error:
+                    raise ValueError(f"not gzip data: {error}") from error
+                if len(unpacked) > limit:
+                    raise DecompressedTooLarge
+                position += len(piece) - len(unpacker.unused_data)
+        return bytes(unpacked)
+
+
+class _Brotli:
+    name = "br"
+
+    def __init__(self) -> None:
+        import brotli  # type: ignore[import-untyped]
+
+        self._brotli = brotli
+
+    def compress(self, data: bytes, /) -> bytes:
+        packed: bytes = self._brotli.compress(data, quality=4)
+        return packed
+
+    def decompress(self, data: bytes, limit: int, /) -> bytes:
+        unpacker = self._brotli.Decompressor()
+        unpacked = b""
+        try:
+            while not unpacker.is_finished():
+                piece: bytes = unpacker.process(data, output_buffer_limit=limit + 1 - len(unpacked))
+                unpacked += piece
+                if len(unpacked) > limit:
+                    raise DecompressedTooLarge
+                if not piece and not data and not unpacker.is_finished():
+                    raise ValueError("br data that end early")
+                data = b""
+        except self._brotli.error as error:
+            raise ValueError("not br data") from error
+        return unpacked
+
+
+class _Zstandard:
+    name = "zstd"
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self._zstandard = zstandard
+
+    def compress(self, data: bytes, /) -> bytes:
+        return self._zstandard.ZstdCompressor(level=1).compress(data)
+
+    def decompress(self, data: bytes, limit: int, /) -> bytes:
+        # A window of 8 MiB is what RFC 8878 asks every decoder to allow, and bounds what a frame can make it take.
+        decompressor = self._zstandard.ZstdDecompressor(max_window_size=8 << 20)
+        try:
+            with decompressor.stream_reader(data, read_across_frames=True) as reader:
+                unpacked = b""
+                while piece := reader.read(limit + 1 - len(unpacked)):
+                    unpacked += piece
+                    if len(unpacked) > limit:
+                        raise DecompressedTooLarge
+            self._check_end(decompressor, data)
+        except self._zstandard.ZstdError as error:
+            raise ValueError("not zstd data") from error
+        return unpacked
+
+    def _check_end(self, decompressor: Any, data: bytes) -> None:
+        """Make sure that the last frame is whole, which the reader does not say; the size is known to be in bounds."""
+        position = 0
+        while position < len(data):
+            frame = decompressor.decompressobj()
+            while not frame.eof:
+                piece = data[position : position + PIECE]
+                if not piece:
+                    raise ValueError("zstd data that end early")
+                frame.decompress(piece)
+                position += len(piece) - len(frame.unused_data)
+
+
+_MAKERS: dict[str, Callable[[], Compression]] = {"gzip": _Gzip, "br": _Brotli, "zstd": _Zstandard}
+NAMES = tuple(_MAKERS)
+_made: dict[str, Compression | None] = {}
+
+
+def installed(name: str) -> Compression | None:
+    """The compression of this name, or `None` where there is none or its package is not installed."""
+    if name not in _made:
+        maker = _MAKERS.get(name)
+        if maker is None:
+            return None  # a name from the peer: not worth remembering
+        try:
+            _made[name] = maker()
+        except ImportError:
+            _made[name] = None
+    return _made[name]
+
+
+def named(name: str) -> Compression:
+    """The compression of this name.
+
+    Raises:
+        ConfigError: there is none, or its package is not installed.
+    """
+    compression = installed(name)
+    if compression is None:
+        if name in _MAKERS:
+            raise ConfigError(f"compression {name!r} needs a package: install plugmux[compression]")
+        raise ConfigError(f"compression is {name!r}; it must be one of {', '.join(NAMES)}")
+    return compression

@@ -1,0 +1,154 @@
+"""What the head of a request says about the call: its codec, its compression each way, its time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from .code import Code
+from .codec import CODECS, Codec
+from .compression import Compression, installed
+from .error import RpcError
+from .metadata import from_base64
+from .trace import trace_fields
+
+__all__ = ["STREAM_TYPES", "UNARY_TYPES", "Terms", "negotiate", "read_query", "read_terms", "timeout_field"]
+
+Fields = Mapping[bytes, bytes]
+
+UNARY_TYPES: dict[bytes, Codec] = {f"application/{name}".encode(): codec for name, codec in CODECS.items()}
+STREAM_TYPES: dict[bytes, Codec] = {f"application/connect+{name}".encode(): codec for name, codec in CODECS.items()}
+LONGEST_TIMEOUT_DIGITS = 10
+
+
+class Terms:
+    """The terms of one call, as the caller set them.
+
+    Args:
+        codec: of the messages, both ways.
+        fields: the header fields of the request.
+        encoding: the name of the compression of what the caller sends.
+        accepted: names of those in which the caller takes the response.
+        offered: the compressions that this end offers.
+
+    Attributes:
+        received: how what the caller sends is compressed, where it is.
+        sent: how what is sent to the caller may be compressed.
+        timeout: seconds that the caller gives the call, `None` for no limit.
+        trace: the fields that go along with calls that the handler makes.
+        fault: why the call cannot be made on these terms: a field is not well formed, or asks for what is not offered.
+    """
+
+    __slots__ = ("codec", "fault", "received", "sent", "timeout", "trace")
+
+    def __init__(
+        self, codec: Codec, fields: Fields, encoding: bytes | None, accepted: bytes | None, offered: Iterable[str]
+    ) -> None:
+        self.codec = codec
+        self.received: Compression | None = None
+        self.sent = None if accepted is None else negotiate(accepted, offered)
+        self.timeout: float | None = None
+        self.trace = trace_fields(fields) if b"traceparent" in fields else ()
+        self.fault: RpcError | None = None
+        version, timeout = fields.get(b"connect-protocol-version"), fields.get(b"connect-timeout-ms")
+        try:
+            if version is not None and version != b"1":
+                raise RpcError(Code.INVALID_ARGUMENT, f"Connect-Protocol-Version is {version[:20]!r}; it must be 1")
+            if encoding is not None:
+                self.received = _encoding(encoding, offered)
+            if timeout is not None:
+                self.timeout = _timeout(timeout)
+        except RpcError as error:
+            self.fault = error
+
+
+def read_terms(fields: Fields, types: Mapping[bytes, Codec], offered: Iterable[str]) -> Terms | None:
+    """The terms of a call by POST.
+
+    Args:
+        fields: the header fields of the request.
+        types: the content types that are taken; those of streams, or of unary calls.
+        offered: the compressions that this end offers.
+
+    Returns:
+        The terms, or `None` where the request has another content type.
+    """
+    content_type = fields.get(b"content-type", b"")
+    codec = types.get(content_type) or _codec(content_type, types)
+    if codec is None:
+        return None
+    if types is STREAM_TYPES:
+        encoding, accepted = fields.get(b"connect-content-encoding"), fields.get(b"connect-accept-encoding")
+    else:
+        encoding, accepted = fields.get(b"content-encoding"), fields.get(b"accept-encoding")
+    return Terms(codec, fields, encoding, accepted, offered)
+
+
+def read_query(query_string: bytes, fields: Fields, offered: Iterable[str]) -> tuple[Terms, bytes]:
+    """The terms and the message of a call by GET. (Connect protocol, "Unary-Get-Request".)
+
+    Raises:
+        RpcError: the query is not that of a call.
+    """
+    from urllib.parse import unquote_to_bytes
+
+    pairs = [parameter.partition(b"=") for parameter in query_string.replace(b"+", b" ").split(b"&")]
+    query = {unquote_to_bytes(name): unquote_to_bytes(value) for name, _, value in pairs}
+    codec = CODECS.get(query.get(b"encoding", b"").decode("latin-1"))
+    if codec is None or b"message" not in query:
+        raise RpcError(Code.INVALID_ARGUMENT, "a call by GET has the query parameters `encoding` and `message`")
+    if query.get(b"connect", b"v1") != b"v1":
+        raise RpcError(Code.INVALID_ARGUMENT, "the query parameter `connect` must be v1")
+    message = query[b"message"]
+    if query.get(b"base64") == b"1" and message:
+        message = from_base64(message)
+        if not message:
+            raise RpcError(Code.INVALID_ARGUMENT, "the query parameter `message` is not base64")
+    return Terms(codec, fields, query.get(b"compression"), fields.get(b"accept-encoding"), offered), message
+
+
+def _codec(content_type: bytes, types: Mapping[bytes, Codec]) -> Codec | None:
+    """The codec of a content type in any case, with the only charset there is."""
+    media_type, _, parameter = content_type.lower().partition(b";")
+    if parameter.strip() not in {b"", b"charset=utf-8", b'charset="utf-8"'}:
+        return None
+    return types.get(media_type.strip())
+
+
+def _encoding(value: bytes, offered: Iterable[str]) -> Compression | None:
+    if value in (b"", b"identity"):
+        return None
+    name = value.decode("latin-1")
+    compression = installed(name) if name in offered else None
+    if compression is None:
+        known = ", ".join(name for name in offered if installed(name))
+        raise RpcError(Code.UNIMPLEMENTED, f"compression {name[:40]!r} is not known here; known are: {known}")
+    return compression
+
+
+def negotiate(accepted: bytes, offered: Iterable[str]) -> Compression | None:
+    """The first compression that the peer accepts and that is offered here, `None` for no compression.
+
+    Args:
+        accepted: the peer's Accept-Encoding field, in its order of preference.
+        offered: the names that may be used.
+    """
+    if accepted == b"identity":
+        return None
+    for item in accepted.split(b","):
+        name, _, weight = item.partition(b";")
+        text = name.strip().decode("latin-1")
+        refused = weight.replace(b" ", b"").rstrip(b"0.") == b"q="
+        if text in offered and not refused and (compression := installed(text)) is not None:
+            return compression
+    return None
+
+
+def _timeout(value: bytes) -> float:
+    if not value.isdigit() or len(value) > LONGEST_TIMEOUT_DIGITS:
+        raise RpcError(Code.INVALID_ARGUMENT, f"Connect-Timeout-Ms is {value[:20]!r}; it must have 1 to 10 digits")
+    return int(value) / 1000
+
+
+def timeout_field(seconds: float) -> tuple[bytes, bytes]:
+    """The Connect-Timeout-Ms field for a time limit."""
+    return (b"connect-timeout-ms", b"%d" % min(max(0, int(seconds * 1000)), 10**LONGEST_TIMEOUT_DIGITS - 1))

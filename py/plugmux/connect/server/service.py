@@ -1,0 +1,120 @@
+"""The base class of generated services, and what makes one of its methods into a handler."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar
+
+from ..code import Code
+from ..error import RpcError
+from .threads import BlockingIterator, iterate_in_threads
+
+if TYPE_CHECKING:
+    from ..interceptor import StreamNext, UnaryNext
+    from ..limits import Limits
+    from ..spec import MethodSpec, ServiceSpec
+    from .context import Context
+
+__all__ = ["RequestStream", "Service", "stream_handler", "unary_handler", "unimplemented"]
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class RequestStream(Protocol[T_co]):
+    """The requests of a stream: an asynchronous iterator for an `async` handler, a plain one for one in a thread."""
+
+    def __aiter__(self) -> AsyncIterator[T_co]: ...
+    async def __anext__(self) -> T_co: ...
+    def __iter__(self) -> Iterator[T_co]: ...
+    def __next__(self) -> T_co: ...
+
+
+class Service:
+    """A service to be served; the class that is generated for it is subclassed, and its methods are overridden.
+
+    A method is `async def`, or plain `def`, which then runs in a worker thread. One that streams its responses is a
+    generator of either kind. A method that is not overridden answers `unimplemented`.
+    """
+
+    spec: ClassVar[ServiceSpec]
+    limits: Limits | None = None
+    """Limits for this service's messages, in place of the app's."""
+
+
+def unimplemented(method: MethodSpec[Any, Any]) -> NoReturn:
+    """Fail a call of a method that its service does not override."""
+    raise RpcError(Code.UNIMPLEMENTED, f"{method.path} is not implemented")
+
+
+def unary_handler(service: Service, method: MethodSpec[Any, Any]) -> UnaryNext:
+    """What answers a unary call of the method."""
+    function = _function(service, method)
+    if inspect.iscoroutinefunction(function):
+        return function
+
+    async def handle(request: Any, context: Context) -> Any:
+        reply = await asyncio.to_thread(function, request, context)
+        return await reply if inspect.isawaitable(reply) else reply
+
+    return handle
+
+
+def stream_handler(service: Service, method: MethodSpec[Any, Any]) -> StreamNext:
+    """What answers a call of the method, of any kind but unary, as a stream of requests into a stream of responses."""
+    function = _function(service, method)
+    is_blocking = not (inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function))
+    one_request, one_response = not method.kind.client_streams, not method.kind.server_streams
+
+    async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        argument = await only(requests, "request") if one_request else requests
+        if is_blocking:
+            blocking = argument if one_request else BlockingIterator(argument)
+            result = await asyncio.to_thread(function, blocking, context)
+        else:
+            result = function(argument, context)
+        if inspect.isawaitable(result):
+            result = await result
+        if one_response:
+            yield result
+            return
+        replies = result if hasattr(result, "__aiter__") else iterate_in_threads(iter(result))
+        try:
+            async for reply in replies:
+                yield reply
+        finally:
+            await close(replies)
+
+    return handle
+
+
+async def only(messages: AsyncIterator[Any], what: str) -> Any:
+    """The one message of a stream that must have exactly one."""
+    missing = object()
+    message = await anext(messages, missing)
+    if message is missing:
+        raise RpcError(Code.UNIMPLEMENTED, f"the stream has no {what}; there must be exactly one")
+    if await anext(messages, missing) is not missing:
+        raise RpcError(Code.UNIMPLEMENTED, f"the stream has more than one {what}; there must be exactly one")
+    return message
+
+
+async def close(messages: AsyncIterator[Any]) -> None:
+    """Close an asynchronous iterator, where it can be closed."""
+    aclose = getattr(messages, "aclose", None)
+    if aclose is not None:
+        await aclose()
+
+
+def _function(service: Service, method: MethodSpec[Any, Any]) -> Callable[[Any, Any], Any]:
+    kind = type(service)
+    generated = next(base for base in kind.__mro__ if "spec" in base.__dict__)
+    if generated is not kind and getattr(generated, method.attribute) is getattr(kind, method.attribute):
+
+        async def refuse(request: Any, context: Context) -> Any:
+            unimplemented(method)
+
+        return refuse
+    function: Callable[[Any, Any], Any] = getattr(service, method.attribute)
+    return function

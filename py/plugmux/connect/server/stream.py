@@ -1,0 +1,229 @@
+"""The server's side of a streaming call, over ASGI: envelopes in, envelopes out, both at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias, TypeVar
+
+from ...aio.deadline import Deadline
+from ...exchange import Headers
+from ..code import Code
+from ..envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
+from ..error import RpcError, error_to_json
+from ..limits import too_large
+from ..message import decompressed
+from ..negotiation import Terms
+from ..trace import TRACE
+from .context import Context
+from .service import close
+from .unary import Route, expired, failure
+
+__all__ = ["Receive", "Send", "StreamCall", "end_of_stream", "while_connected"]
+
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+T = TypeVar("T")
+
+READ_AHEAD = 64 * 1024
+"""How much is taken from the caller before the handler has asked for it, in bytes."""
+
+
+async def while_connected(work: Awaitable[T], left: Callable[[], Awaitable[bool]]) -> T | None:
+    """Do the work, unless the caller leaves first, which cancels it and gives `None`.
+
+    Args:
+        work: what is done, in this task.
+        left: waits for the caller to leave; `False` where that can no longer be told.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before, gone = task.cancelling(), False
+
+    async def watch() -> None:
+        nonlocal gone
+        if await left() and task.cancelling() == before:  # once only, or it would cut the handler's cleaning up short
+            gone = True
+            task.cancel()
+
+    watching = asyncio.ensure_future(watch())
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not gone or task.uncancel() > before:
+            raise
+        return None
+    finally:
+        watching.cancel()
+        await asyncio.wait((watching,))
+
+
+class Requests(AsyncIterator[Any]):
+    """The messages of the caller.
+
+    Reading goes on while the handler does something else, so that the caller's leaving cancels the handler at once.
+    """
+
+    def __init__(self, receive: Receive, route: Route, terms: Terms) -> None:
+        self._receive = receive
+        self._route = route
+        self._terms = terms
+        self._reader = EnvelopeReader(route.limits.receive)
+        self._ready: deque[tuple[int, bytes]] = deque()
+        self._unread = 0  # bytes that have come since the handler had all of them
+        self._fault: Exception | None = None
+        self._ended = False
+        self._changed = asyncio.Event()
+
+    async def __anext__(self) -> Any:
+        while not self._ready:
+            if self._fault is not None:
+                raise self._fault
+            if self._ended:
+                raise StopAsyncIteration
+            await self._change()
+        flags, data = self._ready.popleft()
+        if not self._ready:
+            self._unread = 0
+            self._changed.set()
+        if flags & ~COMPRESSED:
+            raise RpcError(Code.INVALID_ARGUMENT, f"an envelope of a request has the flags {flags:#04x}")
+        if flags:
+            if self._terms.received is None:
+                raise RpcError(Code.INTERNAL, "a message is compressed, but the request names no compression")
+            data = decompressed(data, self._terms.received, self._route.limits.receive, Code.INVALID_ARGUMENT)
+        return self._terms.codec.decode(self._route.method.request, data, Code.INVALID_ARGUMENT)
+
+    async def read(self) -> bool:
+        """Read until the caller leaves; `False` where the reading fails, of which the handler is told."""
+        try:
+            while (event := await self._receive())["type"] != "http.disconnect":
+                if not self._ended:
+                    self._take(event.get("body", b""), more=event.get("more_body", False))
+                while self._unread > READ_AHEAD and not self._ended:
+                    await self._change()
+        except Exception as error:
+            self._fault = self._fault or error
+            self._changed.set()
+            return False
+        return True
+
+    def _take(self, data: bytes, *, more: bool) -> None:
+        try:
+            self._ready.extend(self._reader.feed(data))
+        except EnvelopeTooLarge as error:
+            self._fault = too_large("receive", error.size, self._route.limits.receive)
+        if not more and (pending := self._reader.pending):
+            self._fault = self._fault or RpcError(
+                Code.INVALID_ARGUMENT, f"the request ends within an envelope, after {pending} bytes of it"
+            )
+        self._unread = self._unread + len(data) if self._ready else 0
+        self._ended = not more or self._fault is not None
+        self._changed.set()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+
+class StreamCall:
+    """One streaming call, whose head has been read.
+
+    Args:
+        route: the method that is called.
+        terms: the caller's terms.
+        context: the call, as its handler sees it.
+        send: the ASGI server's.
+    """
+
+    def __init__(self, route: Route, terms: Terms, context: Context, send: Send) -> None:
+        self._route = route
+        self._terms = terms
+        self._context = context
+        self._send = send
+        self._started = False
+        self._unsent: OSError | None = None  # how an ASGI server says that the caller has gone
+
+    async def serve(self, receive: Receive) -> None:
+        """Answer the call; only a cancellation that is neither the deadline's nor the caller's comes out of this."""
+        if self._terms.fault is not None:
+            await self._end(self._terms.fault)
+            return
+        requests = Requests(receive, self._route, self._terms)
+        token = TRACE.set(self._terms.trace)
+        try:
+            await while_connected(self._answer(requests), requests.read)
+        finally:
+            TRACE.reset(token)
+
+    async def _answer(self, requests: Requests) -> None:
+        await self._end(await self._run(requests))
+
+    async def _run(self, requests: Requests) -> RpcError | None:
+        """Run the handler and send what it gives; returns the error that it ends with."""
+        deadline = None if self._terms.timeout is None else Deadline(self._terms.timeout)
+        self._context._deadline = deadline
+        try:
+            replies = self._route.handler(requests, self._context)
+            try:
+                async for reply in replies:
+                    await self._send_message(reply)
+            finally:
+                await close(replies)
+        except Exception as error:
+            if error is self._unsent:
+                raise
+            return failure(error, self._route.method)
+        except asyncio.CancelledError:
+            if deadline is None or not deadline.claims():
+                raise
+            return expired(self._terms)
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+        return None
+
+    async def _send_message(self, reply: Any) -> None:
+        data, compression = self._route.pack(reply, self._terms)
+        body = envelope(data, 0 if compression is None else COMPRESSED)
+        try:
+            if not self._started:
+                await self._start()
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        except OSError as error:
+            self._unsent = error
+            raise
+
+    async def _end(self, error: RpcError | None) -> None:
+        """Send the end of the stream: the error, if there is one, and the trailers."""
+        trailers = self._context.response_trailers.raw + (error.metadata.raw if error is not None else [])
+        body = envelope(end_of_stream(error, trailers), END_STREAM)
+        if not self._started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _start(self) -> None:
+        self._started = True
+        headers = [(b"content-type", b"application/connect+" + self._terms.codec.name.encode())]
+        if self._terms.sent is not None:
+            headers.append((b"connect-content-encoding", self._terms.sent.name.encode()))
+        headers += self._context.response_headers.raw
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+def end_of_stream(error: RpcError | None, trailers: Headers) -> bytes:
+    """The JSON of the message that ends a stream."""
+    if error is None and not trailers:
+        return b"{}"
+    import json
+
+    fields: dict[str, Any] = {}
+    if error is not None:
+        fields["error"] = error_to_json(error)
+    if trailers:
+        metadata: dict[str, list[str]] = {}
+        for name, value in trailers:
+            metadata.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+        fields["metadata"] = metadata
+    return json.dumps(fields).encode()

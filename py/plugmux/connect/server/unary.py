@@ -1,0 +1,148 @@
+"""The server's side of a unary call: a whole request in, a whole response out. Both entries of the app run this."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from typing import Any
+
+from ...aio.deadline import Deadline
+from ...exchange import Complete
+from ..code import Code
+from ..compression import Compression
+from ..error import RpcError, error_to_json
+from ..limits import Limits, too_large
+from ..message import decompressed, packed
+from ..negotiation import UNARY_TYPES, Terms
+from ..spec import MethodSpec
+from ..trace import TRACE
+from .context import Context
+
+__all__ = ["Route", "UnaryCall", "expired", "failure", "refusal"]
+
+logger = logging.getLogger("plugmux.connect")
+
+NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+_HEADERS = {codec: ((b"content-type", name),) for name, codec in UNARY_TYPES.items()}
+
+
+class Route:
+    """A method with what answers it.
+
+    Args:
+        method: the method.
+        handler: the service's handler with the interceptors around it: a `UnaryNext` or a `StreamNext`.
+        limits: bounds on the messages.
+        compress_min: messages of fewer bytes are not compressed.
+    """
+
+    __slots__ = ("compress_min", "handler", "limits", "method")
+
+    def __init__(self, method: MethodSpec[Any, Any], handler: Any, limits: Limits, compress_min: int) -> None:
+        self.method = method
+        self.handler = handler
+        self.limits = limits
+        self.compress_min = compress_min
+
+    def pack(self, reply: Any, terms: Terms) -> tuple[bytes, Compression | None]:
+        """The bytes of a reply, and how they are compressed, if they are.
+
+        Raises:
+            TypeError: the handler gave something else than the method's response.
+            RpcError: the reply is over the limit.
+        """
+        if not isinstance(reply, self.method.response):
+            raise TypeError(f"the handler gave {type(reply).__name__}, not {self.method.response.__name__}")
+        return packed(terms.codec.encode(reply), self.limits, terms.sent, self.compress_min)
+
+
+class UnaryCall:
+    """One unary call, whose head has been read. It is the `DirectCall` of our HTTP server as well.
+
+    Args:
+        route: the method that is called.
+        terms: the caller's terms.
+        context: the call, as its handler sees it.
+    """
+
+    __slots__ = ("_context", "_route", "_terms", "limit")
+
+    def __init__(self, route: Route, terms: Terms, context: Context) -> None:
+        self._route = route
+        self._terms = terms
+        self._context = context
+        self.limit = route.limits.receive
+
+    def too_large(self, size: int) -> Complete:
+        """Answer a request whose body is over the limit."""
+        return refusal(too_large("receive", size, self.limit))
+
+    async def complete(self, body: bytes) -> Complete:
+        """Answer the request; only a cancellation that is not the deadline's comes out of this."""
+        route, terms, context = self._route, self._terms, self._context
+        deadline = None if terms.timeout is None else Deadline(terms.timeout)
+        context._deadline = deadline
+        token = TRACE.set(terms.trace) if terms.trace else None
+        try:
+            if terms.received is not None:
+                body = decompressed(body, terms.received, self.limit, Code.INVALID_ARGUMENT)
+            request = terms.codec.decode(route.method.request, body, Code.INVALID_ARGUMENT)
+            if deadline is not None and deadline.time_left <= 0:
+                raise RpcError(Code.DEADLINE_EXCEEDED, "the time limit had run out before the call began")
+            return self._response(await route.handler(request, context))
+        except Exception as error:
+            return refusal(failure(error, route.method), context)
+        except asyncio.CancelledError:
+            if deadline is None or not deadline.claims():
+                raise
+            return refusal(expired(terms), context)
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            if token is not None:
+                TRACE.reset(token)
+
+    def _response(self, reply: Any) -> Complete:
+        terms = self._terms
+        data, compression = self._route.pack(reply, terms)
+        headers = _HEADERS[terms.codec]
+        fields = [] if compression is None else [(b"content-encoding", compression.name.encode())]
+        _add_fields(fields, self._context)
+        return Complete(200, [*headers, *fields] if fields else headers, data)
+
+
+def failure(error: Exception, method: MethodSpec[Any, Any]) -> RpcError:
+    """The error that the caller is told; one that is not meant for callers is logged, and its text kept here."""
+    if isinstance(error, RpcError):
+        return error
+    logger.error("%s failed", method.path, exc_info=error)
+    if isinstance(error, MemoryError):
+        return RpcError(Code.RESOURCE_EXHAUSTED, "the handler ran out of memory")
+    if isinstance(error, OSError) and error.errno in NO_FILES:
+        return RpcError(Code.RESOURCE_EXHAUSTED, "the handler could open no more files")
+    return RpcError(Code.INTERNAL, "the handler failed; the server's log says why")
+
+
+def expired(terms: Terms) -> RpcError:
+    """The error of a call whose time limit has run out."""
+    return RpcError(Code.DEADLINE_EXCEEDED, f"the call's time limit of {terms.timeout} s has run out")
+
+
+def refusal(error: RpcError, context: Context | None = None) -> Complete:
+    """The response of a unary call that fails."""
+    import json
+
+    headers = [(b"content-type", b"application/json")]
+    if context is not None:
+        _add_fields(headers, context)
+    headers += error.metadata.raw
+    return Complete(error.code.http_status, headers, json.dumps(error_to_json(error)).encode())
+
+
+def _add_fields(headers: list[tuple[bytes, bytes]], context: Context) -> None:
+    # The private names: the properties would make the empty metadata that most calls have no use for.
+    if context._response_headers is not None:
+        headers += context._response_headers.raw
+    if context._response_trailers is not None:
+        headers += [(b"trailer-" + name, value) for name, value in context._response_trailers.raw]

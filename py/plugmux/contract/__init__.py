@@ -1,0 +1,1 @@
+"""What a runtime and a plugin must agree on: launch configuration, registration, addresses, versions."""

@@ -1,0 +1,169 @@
+"""What a runtime tells a plugin that it launches: the launch configuration.
+
+It travels as JSON in an environment variable: `{"name": ..., "timeout": nanoseconds, "fd": 3}` where one inherited
+descriptor carries the link, `"r"` and `"w"` in place of `"fd"` where a pair of one-way pipes does. Where no descriptor
+can be inherited, as in a container, `"socket"` stands there: the path of a unix socket that the plugin connects to, and
+the connection is the link. Both ends read and write it here, so that they cannot drift. (wire.md section 2; `"socket"`,
+`"terminal"`, `"detached"` and `"pid"` are our additions.)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, replace
+from typing import TypeGuard
+
+from ..errors import ConfigError
+from ..nesting import check_depth
+
+__all__ = ["COMPATIBLE_VARIABLE", "SOCKET_VARIABLE", "VARIABLE", "LaunchConfig"]
+
+VARIABLE = "PLUGMUX_PLUGIN_LAUNCH_CFG"
+"""The variable that our SDKs read first; its JSON may carry further keys."""
+
+COMPATIBLE_VARIABLE = "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"
+"""The variable that plugins of Docker's secrets engine read."""
+
+SOCKET_VARIABLE = "PLUGMUX_SOCKET"
+"""The variable that names the runtime's socket, for plugins that start by themselves and for the command line."""
+
+NANOSECONDS = 1_000_000_000
+FIRST_FREE_FD = 3
+NO_FD = -1
+LONGEST_CONFIG = 65_536
+MAX_TIMEOUT = (1 << 63) - 1
+"""Nanoseconds that a signed integer of 64 bits holds: what every language can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchConfig:
+    """Name, time limit and descriptors, or a socket, that a launched plugin has been given.
+
+    Args:
+        name: the name that the plugin must register under.
+        timeout: seconds that the plugin has for its registration.
+        read_fd: descriptor (on Windows: handle) to read the link from; above 2.
+        write_fd: descriptor to write the link to; the same as `read_fd` when one socket serves both.
+        socket: path of the unix socket to connect to, where there are no descriptors; empty where there are.
+        terminal: whether the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them.
+        detached: whether the plugin is to connect to the socket again and again, as runtimes come and go.
+        runtime_pid: process id of the runtime, 0 where it says nothing to the plugin.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    name: str
+    timeout: float
+    read_fd: int = NO_FD
+    write_fd: int = NO_FD
+    socket: str = ""
+    terminal: bool = False
+    detached: bool = False
+    runtime_pid: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("the launch configuration has no plugin name")
+        if not self.timeout > 0:
+            raise ConfigError(f"the launch configuration's timeout is {self.timeout} s; it must be above 0")
+        for descriptor in self.descriptors:
+            if descriptor < FIRST_FREE_FD:
+                raise ConfigError(f"the launch configuration names descriptor {descriptor}; it must be above 2")
+
+    @property
+    def descriptors(self) -> frozenset[int]:
+        """The descriptors that have been inherited: one, two, or none where there is a socket to connect to."""
+        return frozenset() if self.socket else frozenset({self.read_fd, self.write_fd})
+
+    @property
+    def is_pipe_pair(self) -> bool:
+        """Whether the link runs over two one-way pipes in place of one socket."""
+        return self.read_fd != self.write_fd
+
+    def to_json(self) -> str:
+        """The configuration as the JSON that crosses to the plugin."""
+        head: dict[str, object] = {"name": self.name, "timeout": int(self.timeout * NANOSECONDS)}
+        if self.terminal:
+            head["terminal"] = True
+        if self.detached:
+            head["detached"] = True
+        if self.runtime_pid:
+            head["pid"] = self.runtime_pid
+        if self.socket:
+            return json.dumps(head | {"socket": self.socket})
+        ends = {"r": self.read_fd, "w": self.write_fd} if self.is_pipe_pair else {"fd": self.read_fd}
+        return json.dumps(head | ends)
+
+    def to_environ(self) -> dict[str, str]:
+        """The environment variables that a runtime sets for the plugin: under both of their names where both fit."""
+        if self.socket:
+            return {VARIABLE: self.to_json()}
+        return {VARIABLE: self.to_json(), COMPATIBLE_VARIABLE: replace(self, terminal=False, runtime_pid=0).to_json()}
+
+    @classmethod
+    def from_json(cls, text: str) -> LaunchConfig:
+        """Read a configuration; keys that are not known are ignored.
+
+        Raises:
+            ConfigError: the text is not such a JSON object, or a value is out of its range.
+        """
+        if len(text) > LONGEST_CONFIG:
+            raise ConfigError(
+                f"the launch configuration has {len(text)} characters, over the limit of {LONGEST_CONFIG}"
+            )
+        try:
+            check_depth(text)
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"the launch configuration is not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"the launch configuration is a JSON {type(values).__name__}, not an object")
+        name, timeout = values.get("name"), values.get("timeout")
+        if not isinstance(name, str) or not _is_whole(timeout):
+            raise ConfigError('the launch configuration needs "name" (text) and "timeout" (whole nanoseconds)')
+        if timeout > MAX_TIMEOUT:
+            raise ConfigError(f"the launch configuration's timeout is over the limit of {MAX_TIMEOUT} nanoseconds")
+        terminal, pid = values.get("terminal") is True, values.get("pid")
+        runtime_pid = pid if _is_whole(pid) and pid > 0 else 0
+        if isinstance(path := values.get("socket"), str) and path:
+            return cls(
+                name,
+                timeout / NANOSECONDS,
+                socket=path,
+                terminal=terminal,
+                detached=values.get("detached") is True,
+                runtime_pid=runtime_pid,
+            )
+        read_fd, write_fd = (values.get(key) for key in (("fd", "fd") if "fd" in values else ("r", "w")))
+        if not _is_whole(read_fd) or not _is_whole(write_fd):
+            raise ConfigError('the launch configuration needs "fd", or "r" and "w", as whole numbers')
+        return cls(name, timeout / NANOSECONDS, read_fd, write_fd, terminal=terminal, runtime_pid=runtime_pid)
+
+    @classmethod
+    def take_from(cls, environ: MutableMapping[str, str]) -> LaunchConfig | None:
+        """Read the configuration and remove it, so that a child of the plugin does not take itself for the plugin.
+
+        Args:
+            environ: the environment, as a rule `os.environ`.
+
+        Returns:
+            The configuration, or `None` when the process was not launched by a runtime.
+
+        Raises:
+            ConfigError: there is a configuration and it is not well formed.
+        """
+        text = configuration_text(environ)
+        for variable in (VARIABLE, COMPATIBLE_VARIABLE):
+            environ.pop(variable, None)
+        return None if text is None else cls.from_json(text)
+
+
+def configuration_text(environ: Mapping[str, str]) -> str | None:
+    """The raw configuration in the environment: our variable first, then the compatible one."""
+    return environ.get(VARIABLE) or environ.get(COMPATIBLE_VARIABLE) or None
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,213 @@
+"""What a plugin says of itself when it registers, and the grammar of the names in it.
+
+Both ends use it: the plugin to fill in its request, the runtime to check what came. (wire.md sections 4 and 5.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import ConfigError, PlugmuxError
+from .semver import Version
+
+if TYPE_CHECKING:
+    from plugmux_proto.plugins.v1 import plugins_pb2
+
+__all__ = [
+    "DIAGNOSTICS_SERVICE",
+    "HEALTH_SERVICE",
+    "ID",
+    "NAME",
+    "ON_EVERY_PLUGIN",
+    "PATTERN",
+    "REGISTRATION_TIMEOUT",
+    "SAID_NAME",
+    "SERVICE",
+    "BadPattern",
+    "Configuration",
+    "InstanceKind",
+    "Registration",
+    "RegistrationRefused",
+]
+
+_COMPONENT = r"[A-Za-z0-9._:-]+"
+ID = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
+"""A secret's id: components of letters, digits and `._:-`, joined by slashes. Use with `fullmatch`."""
+
+_PATTERN_COMPONENT = rf"(?:\*\*|\*|{_COMPONENT})"
+PATTERN = re.compile(rf"{_PATTERN_COMPONENT}(?:/{_PATTERN_COMPONENT})*", re.ASCII)
+"""An id in which a component may be `*` (exactly one) or `**` (zero or more). Use with `fullmatch`."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,127}", re.ASCII)
+"""The name of a plugin that the runtime finds or launches: a file name without white space or slashes, at most 128
+characters. Use with `fullmatch`."""
+
+SAID_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,256}")
+"""The name that a plugin registers under: any text of at most 256 characters without control characters. Use with
+`fullmatch`."""
+
+SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
+"""The full name of a proto service. Use with `fullmatch`."""
+
+HEALTH_SERVICE = "grpc.health.v1.Health"
+DIAGNOSTICS_SERVICE = "plugmux.v1.DiagnosticsService"
+ON_EVERY_PLUGIN = frozenset({HEALTH_SERVICE, DIAGNOSTICS_SERVICE})
+"""The services that every plugin serves without saying so."""
+
+REGISTRATION_TIMEOUT = 60.0
+"""Seconds that a registration may take, where nothing else is set: a busy machine starts programs slowly."""
+
+LONGEST_PATTERN = 4096
+LONGEST_VERSION = 128
+MOST_SERVICES = 1024
+DEFAULT_PROTOCOL_VERSIONS = (1,)
+
+
+class RegistrationRefused(PlugmuxError):
+    """A plugin's registration cannot be accepted; the message says which value is at fault and what it must be."""
+
+
+class BadPattern(RegistrationRefused):
+    """The pattern in a registration is not well formed."""
+
+
+class Configuration(NamedTuple):
+    """The configuration that a plugin says it takes: its JSON schema, its message type, and whether it can change."""
+
+    json_schema: str = ""
+    message_type: str = ""
+    reloadable: bool = False
+
+    @classmethod
+    def from_schema(cls, declared: plugins_pb2.ConfigurationSchema) -> Configuration:
+        """The same, as a plugin says it on the wire."""
+        return cls(declared.json_schema, declared.message_type, declared.reloadable)
+
+    def to_schema(self, declared: plugins_pb2.ConfigurationSchema) -> None:
+        """Say it on the wire."""
+        declared.json_schema = self.json_schema
+        declared.message_type = self.message_type
+        declared.reloadable = self.reloadable
+
+
+class InstanceKind(NamedTuple):
+    """What the instances of a plugin are: the services that each serves, and the configuration that each takes."""
+
+    services: tuple[str, ...] = ()
+    configuration: Configuration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A plugin's own account of itself, checked.
+
+    Args:
+        name: the plugin's name (`SAID_NAME`).
+        version: its version, with a leading "v" (`semver.Version`).
+        services: full names of the proto services that it serves, beside the two kinds below.
+        secrets_pattern: the pattern of a secrets provider, `None` for any other plugin.
+        access_control: whether the plugin decides on access.
+        protocol_versions: the versions of the application's protocol that it speaks.
+        configuration: what configuration it takes, `None` when it takes none.
+        priority: rank among several that serve the same; the higher is asked first.
+        replica: whether it asks to be one of several plugins with its name.
+        capabilities: free names, for programs that choose among plugins.
+        labels: free metadata.
+        protocol_version: the one of the protocol versions that the runtime has chosen; 0 before.
+        prints_stacks: whether it prints on stderr, at SIGQUIT, where its threads stand, and goes on.
+        instances: what its instances are, `None` when it gives none.
+    """
+
+    name: str
+    version: str
+    services: tuple[str, ...] = ()
+    secrets_pattern: str | None = None
+    access_control: bool = False
+    protocol_versions: tuple[int, ...] = DEFAULT_PROTOCOL_VERSIONS
+    configuration: Configuration | None = None
+    priority: int = 0
+    replica: bool = False
+    capabilities: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    protocol_version: int = 0
+    prints_stacks: bool = False
+    instances: InstanceKind | None = None
+
+    def __post_init__(self) -> None:
+        if not SAID_NAME.fullmatch(self.name):
+            raise RegistrationRefused(
+                f"the plugin name {self.name[:140]!r} is not valid: it must have 1 to 256 characters, "
+                "and no control character"
+            )
+        self._check_version()
+        self._check_pattern()
+        self._check_services()
+        if not self.protocol_versions or min(self.protocol_versions) < 1:
+            raise RegistrationRefused(f"plugin {self.name!r} names protocol version 0; the lowest is 1")
+
+    def _check_version(self) -> None:
+        try:
+            if len(self.version) <= LONGEST_VERSION and self.version.startswith("v"):
+                Version.parse(self.version)
+                return
+        except ConfigError:
+            pass
+        raise RegistrationRefused(
+            f"the version {self.version[:140]!r} of plugin {self.name!r} is not valid: "
+            'it must be a semantic version with a leading "v", such as "v1.2.3"'
+        )
+
+    def _check_pattern(self) -> None:
+        pattern = self.secrets_pattern
+        if pattern is not None and (len(pattern) > LONGEST_PATTERN or not PATTERN.fullmatch(pattern)):
+            raise BadPattern(
+                f"the pattern {pattern[:140]!r} of plugin {self.name!r} is not valid: components are joined by "
+                'slashes, and each is "*", "**" or made of letters, digits and ._:-'
+            )
+
+    def _check_services(self) -> None:
+        services = self.services + (self.instances.services if self.instances else ())
+        if len(services) > MOST_SERVICES:
+            raise RegistrationRefused(f"plugin {self.name!r} names over {MOST_SERVICES} services")
+        for service in services:
+            if not SERVICE.fullmatch(service):
+                raise RegistrationRefused(f"plugin {self.name!r} names a service {service[:140]!r}: not a proto name")
+
+    @classmethod
+    def from_request(cls, request: plugins_pb2.RegisterPluginRequest) -> Registration:
+        """Read and check what a plugin sent.
+
+        Raises:
+            BadPattern: the pattern is not well formed.
+            RegistrationRefused: another value is not.
+        """
+        kind = request.WhichOneof("metadata")
+        return cls(
+            name=request.name,
+            version=request.version,
+            services=tuple(sorted(set(request.services))),
+            secrets_pattern=request.secrets_provider.pattern if kind == "secrets_provider" else None,
+            access_control=kind == "access_control_module",
+            protocol_versions=tuple(request.protocol_versions) or DEFAULT_PROTOCOL_VERSIONS,
+            configuration=_configuration(request),
+            priority=request.priority,
+            replica=request.replica,
+            capabilities=tuple(request.capabilities),
+            labels=dict(request.labels),
+            prints_stacks=request.prints_stacks,
+            instances=InstanceKind(tuple(sorted(set(request.instances.services))), _configuration(request.instances))
+            if request.HasField("instances")
+            else None,
+        )
+
+
+def _configuration(said: plugins_pb2.RegisterPluginRequest | plugins_pb2.InstanceKind) -> Configuration | None:
+    return Configuration.from_schema(said.configuration) if said.HasField("configuration") else None
+
+
+def common_protocol_version(ours: tuple[int, ...], theirs: tuple[int, ...]) -> int | None:
+    """The highest version that both sides speak, or `None` when there is none."""
+    return max(set(ours) & set(theirs), default=None)

@@ -1,0 +1,1 @@
+"""Plugins that are found in directories, by name and version."""

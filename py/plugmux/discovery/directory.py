@@ -1,0 +1,238 @@
+"""The plugins that lie in directories: which there are, and which of them is the one that is wanted.
+
+What counts in a plugin directory `D`:
+
+    D/kv                        an executable file: plugin kv, of a version that is known when it registers
+    D/kv.plugmux.toml           a manifest, for what is no executable file or has more to be said of it
+    D/kv/plugmux.toml           the same, with everything of the plugin in a folder of its own
+    D/kv/1.2.0/kv               several versions side by side, each in a folder: an executable file of the plugin's
+    D/kv/1.3.0/plugmux.toml     name, or a manifest
+
+Nothing else in a folder is looked at, and what begins with a dot never is. A file that a manifest runs is no plugin
+beside it. (Executable files: wire.md section 5.)
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..contract.registration import NAME
+from ..contract.semver import Version
+from ..errors import ConfigError
+from ..runtime.error import PluginCause, PluginError
+from ..runtime.source import Launch, name_of_command
+from .manifest import SUFFIX, WHOLE_NAME, BadManifest, Manifest
+from .permissions import Guard, GuardedRunner, Refusing
+from .requirement import Promise, Requirement
+
+__all__ = ["PATH_VARIABLE", "Found", "choose", "default_path", "expand", "find_plugins", "newest"]
+
+PATH_VARIABLE = "PLUGMUX_PLUGIN_PATH"
+"""Directories to look for plugins in before the program's and the user's own, separated as in PATH."""
+
+logger = logging.getLogger("plugmux.runtime")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A plugin that lies in a directory.
+
+    Args:
+        name: its name.
+        version: its version; `None` where it will only be known when the plugin registers.
+        path: the executable file, or the manifest.
+        launch: starts it, after a check of its files; where something is wrong with it, the start tells that.
+        guard: what is checked; `None` where something is wrong already.
+    """
+
+    name: str
+    version: Version | None
+    path: Path
+    launch: Launch
+    guard: Guard | None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version or '(version not known)'} at {self.path}"
+
+    @property
+    def has_manifest(self) -> bool:
+        """Whether it is a manifest that tells of it."""
+        return self.path.name.endswith(WHOLE_NAME)
+
+    @property
+    def fingerprint(self) -> tuple[object, ...]:
+        """What changes when the plugin's files do."""
+        files = self.guard.files if self.guard else (self.path,)
+        return (self.path, *(_stamp(file) for file in files))
+
+
+def default_path(environ: Mapping[str, str] = os.environ, program: str | None = None) -> list[str]:
+    """Where plugins are looked for, in order: `$PLUGMUX_PLUGIN_PATH`, beside the program, in the user's data directory.
+
+    The current directory is not among them: whoever enters a directory does not want its programs run.
+
+    Args:
+        environ: the environment.
+        program: the path of the program; that of this process by default.
+    """
+    program = sys.argv[0] if program is None else program
+    data = environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return [
+        *filter(None, environ.get(PATH_VARIABLE, "").split(os.pathsep)),
+        *(["{program}/plugins"] if os.path.isfile(program) else []),
+        f"{data}/plugmux/plugins",
+    ]
+
+
+def expand(entries: Iterable[str | os.PathLike[str]], program: str | None = None) -> list[Path]:
+    """The directories that the entries of a path stand for, in order, each once; those that are missing are left out.
+
+    Args:
+        entries: directories, in which `~` is the user's home, `{program}` the directory of the program, and `*`, `?`,
+            `[...]` and `**` are what they are in a shell. A relative one is in the current directory.
+        program: the path of the program; that of this process by default.
+    """
+    home = os.path.dirname(os.path.realpath(sys.argv[0] if program is None else program))
+    found: dict[Path, None] = {}
+    for entry in entries:
+        pattern = os.path.expanduser(os.fspath(entry).replace("{program}", glob.escape(home)))
+        for match in sorted(glob.glob(pattern, recursive=True)):
+            if os.path.isdir(match):
+                found.setdefault(Path(os.path.abspath(match)))
+    return list(found)
+
+
+def find_plugins(directory: str | os.PathLike[str]) -> list[Found]:
+    """The plugins in a directory, sorted by name and version.
+
+    Args:
+        directory: where to look; where it is missing there are no plugins, and a warning says so.
+    """
+    top = Path(os.path.abspath(directory))
+    try:
+        entries = sorted(entry for entry in top.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        logger.warning("no plugins from the directory %s: %s", top, error.strerror)
+        return []
+    found = [plugin for entry in entries for plugin in _in_entry(top, entry)]
+    spoken_for = {plugin.guard.files[0] for plugin in found if plugin.guard and plugin.has_manifest}
+    faulty = {plugin.name for plugin in found if plugin.guard is None}
+    return sorted(
+        (
+            plugin
+            for plugin in found
+            if plugin.has_manifest or (plugin.path not in spoken_for and plugin.name not in faulty)
+        ),
+        key=lambda plugin: (plugin.name, plugin.version or Version(0)),
+    )
+
+
+def newest(found: Iterable[Found]) -> list[Found]:
+    """Of each name the plugin with the highest version; of equal ones the first."""
+    best: dict[str, Found] = {}
+    for plugin in found:
+        other = best.get(plugin.name)
+        if other is None or _rank(plugin) > _rank(other):
+            best[plugin.name] = plugin
+    return list(best.values())
+
+
+def choose(requirement: Requirement, found: Iterable[Found]) -> Found:
+    """The plugin for a requirement: the highest version that fits, of equal ones the first.
+
+    One whose version is not known is taken where no other fits, and is held to the range when it registers. Where
+    nothing fits, the launch is one that fails and tells what there is.
+    """
+    named = [plugin for plugin in found if plugin.name == requirement.name]
+    fitting = [plugin for plugin in named if plugin.version is None or requirement.range.includes(plugin.version)]
+    if fitting:
+        best = max(fitting, key=_rank)
+        promise = replace(best.launch.promise, range=requirement.range)
+        options = {**requirement.options, "env": {**best.launch.env, **requirement.options.get("env", {})}}
+        return replace(best, launch=replace(best.launch, promise=promise, **options))
+    there_is = "; there is " + ", ".join(map(str, named)) if named else "; there is none of that name"
+    return _unusable(requirement.name, None, Path(), PluginCause.UNMET, f"no version fits {requirement}{there_is}")
+
+
+def _rank(plugin: Found) -> tuple[bool, Version]:
+    return plugin.version is not None, plugin.version or Version(0)
+
+
+def _in_entry(top: Path, entry: Path) -> Iterator[Found]:
+    """The plugins of one entry of a plugin directory."""
+    if entry.name.endswith(SUFFIX):
+        yield _from_manifest(top, entry, entry.name.removesuffix(SUFFIX))
+    elif entry.is_dir():
+        if (entry / WHOLE_NAME).is_file():
+            yield _from_manifest(top, entry / WHOLE_NAME, entry.name)
+        else:
+            yield from _versions(top, entry)
+    elif entry.is_file() and os.access(entry, os.X_OK):
+        yield from _from_file(top, entry, None)
+
+
+def _versions(top: Path, folder: Path) -> Iterator[Found]:
+    for inner in sorted(folder.iterdir()) if os.access(folder, os.R_OK | os.X_OK) else ():
+        try:
+            version = Version.parse(inner.name)
+        except ConfigError:
+            continue
+        manifests = [inner / WHOLE_NAME, inner / f"{folder.name}{SUFFIX}"]
+        if manifest := next((path for path in manifests if path.is_file()), None):
+            yield _from_manifest(top, manifest, folder.name, version)
+        elif (program := inner / folder.name).is_file() and os.access(program, os.X_OK):
+            yield from _from_file(top, program, version)
+
+
+def _from_file(top: Path, file: Path, version: Version | None) -> Iterator[Found]:
+    name = name_of_command([str(file)])
+    if not NAME.fullmatch(name):
+        logger.warning("left out of the plugin directory: %s: %r cannot be a plugin's name", file, name)
+        return
+    guard = Guard(name, top, (file,))
+    launch = Launch((str(file),), name, runner=GuardedRunner(guard), promise=Promise(version=version))
+    yield Found(name, version, file, launch, guard)
+
+
+def _from_manifest(top: Path, path: Path, name: str, version: Version | None = None) -> Found:
+    try:
+        said = Manifest.read(path, name)
+        _check_place(said, name, version)
+    except BadManifest as error:
+        name = name if NAME.fullmatch(name) else "unnamed"
+        return _unusable(name, version, path, PluginCause.BAD_MANIFEST, str(error))
+    guard = Guard(said.name, top, (said.file, path), said.checksum, str(path))
+    promise = replace(said.promise, version=said.promise.version or version)
+    launch = Launch(said.command, said.name, env=dict(said.env), runner=GuardedRunner(guard), promise=promise)
+    return Found(said.name, promise.version, path, launch, guard)
+
+
+def _check_place(said: Manifest, name: str, version: Version | None) -> None:
+    """See that a manifest says nothing else than the folder that it is in."""
+    if version is None:
+        return
+    if said.name != name:
+        raise BadManifest(f"the manifest {said.path}: name: it says {said.name!r}, and lies in a folder of {name!r}")
+    if said.promise.version not in (None, version):
+        raise BadManifest(
+            f"the manifest {said.path}: version: it says {said.promise.version}, and lies in a folder of {version}"
+        )
+
+
+def _unusable(name: str, version: Version | None, path: Path, cause: PluginCause, detail: str) -> Found:
+    launch = Launch((name,), name, runner=Refusing(PluginError(name, cause, detail)))
+    return Found(name, version, path, launch, None)
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    try:
+        status = file.stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode

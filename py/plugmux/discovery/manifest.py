@@ -1,0 +1,245 @@
+"""A manifest: what a file beside a plugin says of it, read and checked before anything of the plugin is started.
+
+    # kv.plugmux.toml
+    name = "kv"                                # by default what stands before .plugmux.toml, or the folder's name
+    version = "1.2.0"
+    command = ["python3", "kv.py", "--fast"]   # by default the file of the plugin's name
+    services = ["kv.v1.KeyValueService"]
+    protocol_versions = [1, 2]
+    checksum = "sha256:..."                    # of the file that is run: here kv.py
+
+    [env]
+    LEVEL = "debug"
+
+    [configuration]                            # what configuration it takes
+    reloadable = true
+    schema = { type = "object" }               # or the name of a JSON file beside
+
+The first word of the command that names a file beside the manifest is the file that is run, and is given by its whole
+path; a first word that names none is a program on PATH, such as an interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..contract.registration import NAME, SERVICE, Configuration
+from ..contract.semver import Version
+from ..errors import ConfigError
+from ..nesting import check_value_depth
+from ..schema import Schema
+from .requirement import Promise
+
+__all__ = ["BadManifest", "Manifest", "SUFFIX", "WHOLE_NAME"]
+
+SUFFIX = ".plugmux.toml"
+WHOLE_NAME = "plugmux.toml"
+LONGEST_MANIFEST = 65_536
+_CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+
+Value = TypeVar("Value")
+
+
+class BadManifest(ConfigError):
+    """A manifest cannot be used; the message names the file and the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a manifest says.
+
+    Args:
+        path: the manifest's file.
+        name: the plugin's name.
+        command: the command, with the whole path of the file that is run.
+        file: the file that is run.
+        checksum: the SHA-256 of that file, in hexadecimal digits; empty where none is given.
+        env: environment variables to set.
+        promise: what it says of the version, the services, the protocol and the configuration.
+    """
+
+    path: Path
+    name: str
+    command: tuple[str, ...]
+    file: Path
+    checksum: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    promise: Promise = field(default_factory=Promise)
+
+    @classmethod
+    def read(cls, path: Path, name: str) -> Manifest:
+        """Read a manifest.
+
+        Args:
+            path: the manifest's file.
+            name: the plugin's name, where the manifest gives none.
+
+        Raises:
+            BadManifest: it cannot be read, a key is not known, or a value is not what it must be.
+        """
+        table = _Table(path, "", _parse(path))
+        name = table.take("name", _name) or name
+        command = table.take("command", _command) or (name,)
+        declared = table.take("configuration", dict)
+        version = table.take("version", Version.parse)
+        services = table.take("services", _services) or ()
+        protocol_versions = table.take("protocol_versions", _protocol_versions) or ()
+        checksum = (table.take("checksum", _checksum) or "").removeprefix("sha256:")
+        env = table.take("env", _env) or {}
+        table.finish()
+        place, file = _file_of(path, command)
+        return cls(
+            path=path,
+            name=name,
+            command=(*command[:place], str(file), *command[place + 1 :]),
+            file=file,
+            checksum=checksum,
+            env=env,
+            promise=Promise(
+                version=version,
+                services=services,
+                protocol_versions=protocol_versions,
+                configuration=None if declared is None else _configuration(path, declared),
+            ),
+        )
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(LONGEST_MANIFEST + 1)
+        if len(data) > LONGEST_MANIFEST:
+            raise BadManifest(f"the manifest {path} has over {LONGEST_MANIFEST} bytes")
+        return tomllib.loads(data.decode())
+    except OSError as error:
+        raise BadManifest(f"the manifest {path} cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise BadManifest(f"the manifest {path} is nested too deeply") from None
+    except ValueError as error:  # Not TOML, or not UTF-8.
+        if isinstance(error, BadManifest):
+            raise
+        raise BadManifest(f"the manifest {path} is not TOML: {error}") from None
+
+
+class _Table:
+    """A table of a manifest from which keys are taken one by one; what is left in the end is not known."""
+
+    def __init__(self, path: Path, prefix: str, values: Mapping[str, Any]) -> None:
+        self._path = path
+        self._prefix = prefix
+        self._values = dict(values)
+        self._known: list[str] = []
+
+    def take(self, key: str, read: Callable[[Any], Value]) -> Value | None:
+        self._known.append(key)
+        if key not in self._values:
+            return None
+        try:
+            return read(self._values.pop(key))
+        except (ConfigError, TypeError, ValueError) as error:
+            raise BadManifest(f"the manifest {self._path}: {self._prefix}{key}: {error}") from None
+
+    def finish(self) -> None:
+        for key in self._values:
+            known = ", ".join(self._known)
+            raise BadManifest(
+                f"the manifest {self._path}: the key {self._prefix + key!r} is not known (known: {known})"
+            )
+
+
+def _configuration(path: Path, values: Mapping[str, Any]) -> Configuration:
+    table = _Table(path, "configuration.", values)
+    found = Configuration(
+        json_schema=table.take("schema", lambda value: _schema(path, value)) or "",
+        message_type=table.take("message_type", _text) or "",
+        reloadable=bool(table.take("reloadable", _flag)),
+    )
+    table.finish()
+    return found
+
+
+def _schema(path: Path, value: Any) -> str:
+    try:
+        check_value_depth(value)
+        text = (path.parent / value).read_text() if isinstance(value, str) else json.dumps(value)
+    except OSError as error:
+        raise ConfigError(f"{value!r} cannot be read: {error.strerror}") from None
+    Schema.parse(text)
+    return text
+
+
+def _file_of(path: Path, command: tuple[str, ...]) -> tuple[int, Path]:
+    """Which word of a command names the file beside a manifest that is run."""
+    folder = path.parent
+    for place, word in enumerate(command):
+        file = folder / word
+        with suppress(OSError):  # The word is longer than a file's name may be.
+            if file.is_file():
+                return place, file.absolute()
+    raise BadManifest(f"the manifest {path}: command: none of {list(command)} is a file in {folder}")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigError("it must be text")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError("it must be true or false")
+    return value
+
+
+def _name(value: Any) -> str:
+    if not NAME.fullmatch(_text(value)):
+        raise ConfigError(f"{value[:140]!r} is no plugin name: letters, digits and ._+@- only, at most 128")
+    return str(value)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ConfigError("it must be an array")
+    return value
+
+
+def _command(value: Any) -> tuple[str, ...]:
+    words = tuple(_text(word) for word in _list(value))
+    if not words or not words[0]:
+        raise ConfigError("it is empty")
+    return words
+
+
+def _services(value: Any) -> tuple[str, ...]:
+    services = tuple(_text(service) for service in _list(value))
+    for service in services:
+        if not SERVICE.fullmatch(service):
+            raise ConfigError(f"{service[:140]!r} is not the full name of a proto service")
+    return services
+
+
+def _protocol_versions(value: Any) -> tuple[int, ...]:
+    versions = tuple(_list(value))
+    if not versions or any(not isinstance(version, int) or version < 1 for version in versions):
+        raise ConfigError("it must hold whole numbers from 1")
+    return versions
+
+
+def _checksum(value: Any) -> str:
+    if not _CHECKSUM.fullmatch(_text(value)):
+        raise ConfigError('it must be "sha256:" and 64 hexadecimal digits in lower case')
+    return str(value)
+
+
+def _env(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ConfigError("it must be a table")
+    return {name: _text(text) for name, text in value.items()}

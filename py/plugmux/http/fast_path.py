@@ -1,0 +1,87 @@
+"""The direct entry: a whole request in, a whole response out, with nothing of ASGI in between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from ..exchange import DirectCall, RequestHead
+from .fields import plain_answer
+
+if TYPE_CHECKING:
+    from .body import Buffer
+    from .connection import ServerConnection
+    from .heads import Head
+
+__all__ = ["DirectExchange"]
+
+logger = logging.getLogger("plugmux.http")
+
+
+class DirectExchange:
+    """One request that the app takes straight.
+
+    Args:
+        connection: where the request came, and the response goes.
+        request: the request's head.
+        call: what the app's `direct` gave for it.
+        head: what the head says of the body.
+    """
+
+    __slots__ = ("_call", "_connection", "_pieces", "_request", "_size", "_task")
+
+    collects = True
+    begun = False
+
+    def __init__(self, connection: ServerConnection, request: RequestHead, call: DirectCall, head: Head) -> None:
+        self._connection = connection
+        self._request = request
+        self._call = call
+        self._pieces: list[Buffer] = []
+        self._size = 0
+        self._task: asyncio.Task[None] | None = None
+        if head.length is not None and head.length > call.limit:
+            self._refuse(head.length)
+        elif head.expects_continue:
+            connection.write_continue()
+
+    def feed(self, data: Buffer) -> None:
+        self._size += len(data)
+        if self._size > self._call.limit:
+            self._pieces.clear()
+            self._refuse(self._size)
+        else:
+            self._pieces.append(data)
+
+    def end(self) -> None:
+        body = b"".join(self._pieces)
+        self._pieces.clear()
+        self._task = self._connection.run(self._answer(body), at_once=True)
+
+    def disconnect(self) -> None:
+        if self._task is not None:
+            self._connection.cancel(self._task)
+
+    async def _answer(self, body: bytes) -> None:
+        connection = self._connection
+        try:
+            connection.respond(await self._call.complete(body))
+        except Exception:
+            self._failed()
+        except BaseException:
+            connection.fail()
+            raise
+        finally:
+            connection.server.tasks.discard(self._task)
+            self._task = None
+
+    def _refuse(self, size: int) -> None:
+        try:
+            self._connection.respond(self._call.too_large(size))
+        except Exception:
+            self._failed()
+
+    def _failed(self) -> None:
+        logger.exception("%s %s failed", self._request.method, self._request.path)
+        self._connection.respond(plain_answer(500))

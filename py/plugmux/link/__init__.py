@@ -1,0 +1,1 @@
+"""One connection between two peers, on which both serve and both call."""

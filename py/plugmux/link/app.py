@@ -1,0 +1,198 @@
+"""What one end of a link serves: health, raw streams, RPC services, objects that it has lent, and any ASGI app.
+
+A `Site` is an ASGI app with a direct entry. A plugin's site has a gate: what arrives before the plugin has registered
+waits there, so that a service never sees a call that the runtime's answer to the registration has not preceded.
+(wire.md sections 4 and 5.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..connect import App, Code, RpcError, error_response
+from ..exchange import ASGIApp, DirectCall, RequestHead
+from .references import PREFIX, referred
+
+if TYPE_CHECKING:
+    from ..connect import Interceptor, Service
+
+__all__ = ["STREAM_BUFFER", "STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "Site", "StreamHandler"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+StreamHandler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+"""Serves one raw stream; the stream is closed when it returns and reset when it raises."""
+
+STREAM_PREFIX = "/stream/"
+STREAM_PROTOCOL = b"plugmux-stream"
+STREAM_BUFFER = 256 * 1024
+"""Half of the bytes that are held for the reader of a raw stream before the peer gets no more credit."""
+LONGEST_STREAM_NAME = 256
+HEALTH = "/health"
+UNGATED = frozenset({HEALTH, "/plugins.v1.PluginService/Shutdown"})
+REFERENCE_SERVICE = "plugmux.v1.ReferenceService"
+NOT_LENT = "the reference is not known on this link: it has been released, or is of another link"
+
+
+class Gate:
+    """Holds requests back until it is opened, or until its time is over.
+
+    Args:
+        timeout: seconds that a request waits at most; `None` for no limit.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        self._timeout = timeout
+        self._opened = asyncio.Event()
+
+    @property
+    def is_open(self) -> bool:
+        return self._opened.is_set()
+
+    def open(self) -> None:
+        """Let everything through that waits, and all that comes."""
+        self._opened.set()
+
+    async def wait(self) -> bool:
+        """Wait for the gate to open; `False` when the time is over first."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._opened.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Site:
+    """An ASGI app, with a direct entry for unary calls, made of everything that one end of a link serves.
+
+    Args:
+        services: RPC services, served under their full proto names.
+        app: an ASGI app for every other path.
+        streams: handlers of raw streams, by the name under which the peer opens them.
+        gate: where requests wait until this end is ready; `/health` and `Shutdown` pass it always.
+        interceptors: run around every RPC, the first outermost.
+        late: makes further services, each when it is first called, by full name; a service of the same name in
+            `services` goes before.
+    """
+
+    def __init__(
+        self,
+        services: Iterable[Service] = (),
+        *,
+        app: ASGIApp | None = None,
+        streams: Mapping[str, StreamHandler] | None = None,
+        gate: Gate | None = None,
+        interceptors: Iterable[Interceptor] = (),
+        late: Mapping[str, Callable[[], Service]] | None = None,
+    ) -> None:
+        self.interceptors = tuple(interceptors)
+        self._rpc = App(services, interceptors=self.interceptors)
+        self._service_names = {service.spec.name for service in self._rpc.services}
+        given = {REFERENCE_SERVICE: _reference_service, **(late or {})}
+        self._late = {name: make for name, make in given.items() if name not in self._service_names}
+        self._app = app
+        self._streams = dict(streams or {})
+        self._gate = gate
+
+    def direct(self, head: RequestHead) -> DirectCall | None:
+        """Take a unary call straight, unless it must wait at the gate."""
+        if self._gate is not None and not self._gate.is_open:
+            return None
+        call = self._rpc.direct(head)
+        if call is not None:
+            return call
+        if head.path.startswith(PREFIX):
+            lent, path = referred(head.connection, head.path)
+            return None if lent is None else lent.direct(replace(head, path=path))
+        return self._rpc.direct(head) if self._has_made(head.path) else None
+
+    def _has_made(self, path: str) -> bool:
+        """Make the service that a path names, if it is one of those that are made when they are first called."""
+        name = path[1:].partition("/")[0]
+        make = self._late.pop(name, None)
+        if make is None:
+            return False
+        self._rpc = App((*self._rpc.services, make()), interceptors=self.interceptors)
+        self._service_names.add(name)
+        return True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif self._app is not None:
+            await self._app(scope, receive, send)
+        else:
+            await self._rpc(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if self._gate is not None and path not in UNGATED and not await self._gate.wait():
+            await answer(send, 503, b"not registered in time")
+        elif path == HEALTH:
+            await answer(send, 200, b"ok")
+        elif path.startswith(STREAM_PREFIX):
+            await self._serve_stream(scope, send)
+        elif path.startswith(PREFIX):
+            await _serve_lent(scope, receive, send)
+        elif self._has_made(path) or self._app is None or path[1:].partition("/")[0] in self._service_names:
+            await self._rpc(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve_stream(self, scope: Scope, send: Send) -> None:
+        from urllib.parse import unquote
+
+        name = unquote(scope["path"][len(STREAM_PREFIX) :])[:LONGEST_STREAM_NAME]
+        handler = self._streams.get(name)
+        upgrade = scope.get("extensions", {}).get("plugmux.upgrade")
+        if handler is None:
+            await answer(send, 404, f"no raw stream is served under the name {name!r}".encode())
+        elif upgrade is None:
+            await answer(send, 426, b"a raw stream begins with Upgrade: plugmux-stream")
+        else:
+            await _run_stream(handler, upgrade)
+
+
+async def _serve_lent(scope: Scope, receive: Receive, send: Send) -> None:
+    lent, path = referred((scope.get("extensions") or {}).get("plugmux.connection") or {}, scope["path"])
+    if lent is not None:
+        await lent({**scope, "path": path, "raw_path": scope["raw_path"][-len(path) :]}, receive, send)
+        return
+    media_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    response = error_response(RpcError(Code.NOT_FOUND, NOT_LENT), media_type)
+    headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def _reference_service() -> Service:
+    from .releasing import Releasing
+
+    return Releasing()
+
+
+async def answer(send: Send, status: int, body: bytes) -> None:
+    """Answer a request with a short text."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _run_stream(handler: StreamHandler, upgrade: Callable[..., Awaitable[tuple[asyncio.Transport, Any]]]) -> None:
+    reader = asyncio.StreamReader(STREAM_BUFFER)
+    transport, protocol = await upgrade(
+        lambda: asyncio.StreamReaderProtocol(reader), headers=[(b"upgrade", STREAM_PROTOCOL)]
+    )
+    writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
+    try:
+        await handler(reader, writer)
+        writer.close()
+        await writer.wait_closed()
+    except BaseException:
+        transport.abort()
+        raise

@@ -1,0 +1,238 @@
+"""One connection between two peers: yamux, with an HTTP server and an HTTP client on its streams, both ways.
+
+    site ── http.Server ──┐
+                          ├── yamux.Mux ── any asyncio transport ── the peer
+    transport ── streams ─┘
+
+A link has no sides but the parity of its stream ids (`initiator`). It does not assume that its peer is on this machine
+or has a pid: whatever is known of the peer stands in its `Peer`. (wire.md section 1.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
+
+from ..aio.pipes import open_pipe_pair
+from ..errors import SessionClosed, StateError
+from ..exchange import ASGIApp, ClientTransport
+from ..http import Server, StreamClient, upgrade
+from ..yamux import Config, Mux
+from .app import STREAM_BUFFER, STREAM_PREFIX, STREAM_PROTOCOL, Site
+from .references import CleanUp, Loan, References, new_reference
+from .remote import Remote
+from .servable import Servable, services_of
+
+if TYPE_CHECKING:
+    import httpx
+
+    from ..connect import Context
+
+__all__ = ["Link", "Peer"]
+
+CLOSE_TIMEOUT = 2.0
+OPEN_TIMEOUT = 10.0
+
+AnyClient = TypeVar("AnyClient", covariant=True)
+
+
+class ClientFactory(Protocol[AnyClient]):
+    """A generated client class."""
+
+    def __call__(self, transport: ClientTransport, /, **options: Any) -> AnyClient: ...
+
+
+class Peer(NamedTuple):
+    """Who is at the other end of a link, as far as it is known.
+
+    Args:
+        name: what messages call the peer; a plugin's name once it is known.
+        pid: its process id, where the peer is a process on this machine and the kernel or a launch told.
+        uid: its user id, likewise.
+    """
+
+    name: str
+    pid: int | None = None
+    uid: int | None = None
+
+
+class Link:
+    """One connection between two peers, on which both serve and both call.
+
+    Args:
+        site: the ASGI app that this end serves, as a rule a `Site`.
+        initiator: whether this end opens odd stream ids, as the plugin always does.
+        peer: who is at the other end.
+        config: the settings of the mux; the defaults are those of the wire.
+
+    Closing a link from any task, in any order and more than once is harmless. As an asynchronous context manager it
+    is closed at the end of the block.
+    """
+
+    def __init__(self, site: ASGIApp, *, initiator: bool, peer: Peer, config: Config | None = None) -> None:
+        self.peer = peer
+        self.mux = Mux(client=initiator, config=config)
+        self.transport: ClientTransport = StreamClient(self.mux.open)
+        self.references = References()
+        self._interceptors = site.interceptors if isinstance(site, Site) else ()
+        self._server = Server(site, lifespan=False)
+        self.mux.listen(self._accept)
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        return self._server.protocol(link=self, peer=self.peer, references=self.references)
+
+    async def over_socket(self, sock: socket.socket) -> Self:
+        """Run the link over a connected stream socket, which then belongs to the link."""
+        loop = asyncio.get_running_loop()
+        sock.setblocking(False)
+        if sock.family == socket.AF_UNIX:
+            await loop.create_unix_connection(lambda: self.mux, sock=sock)
+        else:
+            await loop.create_connection(lambda: self.mux, sock=sock)
+        return self
+
+    async def over_pipes(self, read_fd: int, write_fd: int) -> Self:
+        """Run the link over two one-way pipes, which then belong to the link; closing either closes both."""
+        await open_pipe_pair(lambda: self.mux, os.fdopen(read_fd, "rb", 0), os.fdopen(write_fd, "wb", 0))
+        return self
+
+    def client(self, client_class: Callable[..., AnyClient], **options: Any) -> AnyClient:
+        """A client of a service that the peer serves.
+
+        Args:
+            client_class: a generated client class.
+            options: what the class takes beside the transport (limits, interceptors, codec).
+        """
+        return client_class(self.transport, **options)
+
+    def lend(self, *servables: Servable, on_release: CleanUp | None = None) -> Loan:
+        """Let the peer call an object of this end's, which nobody else can.
+
+        Args:
+            servables: the services of the object, which the interceptors of this end run around as well.
+            on_release: awaited once when the object has been withdrawn or released, or the link has ended.
+
+        Returns:
+            The loan; its `reference` goes into a message.
+
+        Raises:
+            ConfigError: an object cannot be served.
+            SessionClosed: the link has ended.
+        """
+        if self.mux.closed:
+            raise SessionClosed(f"the link to {self.peer.name} has ended: nothing can be lent on it")
+        reference = new_reference()
+        self.references.lend(reference, Site(services_of(servables), interceptors=self._interceptors), on_release)
+        return Loan(reference, [self.references])
+
+    def borrow(self, reference: str) -> Remote:
+        """An object that the peer has lent.
+
+        Args:
+            reference: what stood in its message.
+        """
+        return Remote(reference, self.transport)
+
+    @classmethod
+    def of(cls, context: Context) -> Link:
+        """The link on which a call has come.
+
+        Args:
+            context: the second argument of the handler.
+
+        Raises:
+            StateError: the call did not come over a link, but over a plain connection.
+        """
+        link = context.connection.get("link")
+        if not isinstance(link, cls):
+            raise StateError("this call did not come over a link: only a runtime and its plugins have one")
+        return link
+
+    def httpx(self) -> httpx.AsyncBaseTransport:
+        """A transport for `httpx.AsyncClient(transport=link.httpx(), base_url="http://unix")` to the peer's site."""
+        from ..http import MuxTransport
+
+        return MuxTransport(self.mux.open)
+
+    async def open_stream(
+        self, name: str, *, timeout: float = OPEN_TIMEOUT
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a raw stream to the endpoint that the peer serves under `name`.
+
+        Args:
+            name: the name of the endpoint.
+            timeout: seconds to wait for the peer's answer.
+
+        Returns:
+            A reader and a writer; `writer.write_eof()` half-closes, `writer.close()` ends the stream.
+
+        Raises:
+            ExchangeError: the peer serves no such endpoint, or the exchange broke.
+            SessionClosed: the link has ended.
+            TimeoutError: the peer did not answer in time.
+        """
+        from urllib.parse import quote  # a plugin starts without it
+
+        reader = asyncio.StreamReader(STREAM_BUFFER)
+        transport, protocol = await upgrade(
+            self.mux.open,
+            STREAM_PREFIX + quote(name, safe=""),
+            [(b"upgrade", STREAM_PROTOCOL)],
+            lambda: asyncio.StreamReaderProtocol(reader),
+            timeout,
+        )
+        return reader, asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
+
+    async def ping(self) -> float:
+        """Measure the round-trip time to the peer, in seconds."""
+        return await self.mux.ping()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the link has ended."""
+        return self.mux.closed
+
+    @property
+    def reason(self) -> BaseException | None:
+        """Why the link has ended; `None` while it has not, or when it ended in order."""
+        return self.mux.reason
+
+    async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Refuse new streams, let the open ones end, and close.
+
+        Args:
+            timeout: seconds that open streams are given; what is open then is cut off.
+        """
+        if not self.mux.closed:
+            self.mux.go_away()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self.mux.wait_idle()
+            except TimeoutError:
+                pass
+        await self.mux.close()
+        await self._server.shutdown(0)
+        await self.references.close()
+
+    def abort(self, reason: BaseException | None = None) -> None:
+        """End the link at once; every stream and every waiter is told `reason`."""
+        self.mux.abort(reason)
+
+    async def wait_closed(self) -> None:
+        """Wait until the link has ended, for whatever reason."""
+        await self.mux.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<Link to {self.peer.name} {'closed' if self.closed else 'open'}>"

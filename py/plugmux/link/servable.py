@@ -1,0 +1,77 @@
+"""What can be given to a plugin, or to a runtime as a plugin without a process.
+
+A servable is an RPC `Service`, or an object that gives several (`plugmux_services`). One that also has `announce` adds
+to the registration what the services' names alone do not tell: a secrets provider adds its pattern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from ..connect import Service
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
+
+__all__ = ["Announcer", "Servable", "ServiceSource", "announce", "services_of"]
+
+
+@runtime_checkable
+class ServiceSource(Protocol):
+    """An object that is served as one or more services."""
+
+    def plugmux_services(self) -> Sequence[Service]:
+        """The services, made once and the same at every call."""
+        ...
+
+
+@runtime_checkable
+class Announcer(Protocol):
+    """An object that has something of its own to say at registration."""
+
+    def announce(self, request: RegisterPluginRequest) -> None:
+        """Fill in the fields of the request that concern this object."""
+        ...
+
+
+Servable: TypeAlias = Service | ServiceSource
+
+
+def services_of(servables: Iterable[Servable]) -> list[Service]:
+    """All services of all servables.
+
+    Raises:
+        ConfigError: an object is no servable, or two of the services have the same name.
+    """
+    found: dict[str, Service] = {}
+    for servable in servables:
+        for service in _services_of(servable):
+            name = service.spec.name
+            if name in found:
+                raise ConfigError(f"two objects serve {name}: {found[name]!r} and {service!r}; a plugin serves it once")
+            found[name] = service
+    return list(found.values())
+
+
+def _services_of(servable: Servable) -> Sequence[Service]:
+    if isinstance(servable, Service):
+        return (servable,)
+    if isinstance(servable, ServiceSource) and not isinstance(servable, type):
+        return servable.plugmux_services()
+    what = f"the class {servable.__name__}" if isinstance(servable, type) else repr(servable)
+    raise ConfigError(f"{what} cannot be served: it must be an instance of a generated service class, or a Provider")
+
+
+def announce(servables: Iterable[Servable], request: RegisterPluginRequest) -> RegisterPluginRequest:
+    """Fill in what the servables say at registration: their services, and whatever an `Announcer` adds.
+
+    The services of an `Announcer` stand for the kind that it announces, and are not listed by name.
+    """
+    for servable in servables:
+        if isinstance(servable, Announcer):
+            servable.announce(request)
+        else:
+            request.services.extend(service.spec.name for service in _services_of(servable))
+    return request

@@ -1,0 +1,188 @@
+"""A plugin's configuration as an object of its own type, there before the plugin serves, and changed while it does.
+
+    settings = Configured(Settings, on_change=apply)
+    Plugin(Store(settings), configuration=settings).run()
+
+The type is a dataclass, from whose fields the JSON schema is made; a generated protobuf message; or, with a JSON schema
+given, whatever a function makes of the JSON object (`Configured(Model.model_validate, json_schema=...)`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import types
+import typing
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from plugmux_proto.plugmux.v1.configuration_connect import ConfigurationService
+from plugmux_proto.plugmux.v1.configuration_pb2 import ConfigureRequest, ConfigureResponse
+
+from ..connect import Code, RpcError
+from ..contract.registration import Configuration
+from ..errors import ConfigError, PlugmuxError
+
+if TYPE_CHECKING:
+    from ..connect import Context
+
+__all__ = ["Configured"]
+
+Value = TypeVar("Value")
+_SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
+
+
+class Configured(Generic[Value]):
+    """The configuration that a plugin takes.
+
+    Args:
+        kind: a dataclass, a generated protobuf message class, or a function from a JSON object to the configuration.
+        on_change: called with a changed configuration while the plugin runs, before `value` is that; what it raises
+            refuses the change. Without it a change restarts the plugin.
+        json_schema: what the JSON object must satisfy; made from the fields of a dataclass by default.
+
+    Raises:
+        ConfigError: a field of the dataclass has a type that no JSON schema is made of.
+    """
+
+    def __init__(
+        self,
+        kind: Callable[..., Value],
+        *,
+        on_change: Callable[[Value], Awaitable[None] | None] | None = None,
+        json_schema: str = "",
+    ) -> None:
+        self._kind = kind
+        self._on_change = on_change
+        self._value: Value | None = None
+        descriptor = getattr(kind, "DESCRIPTOR", None)
+        if not json_schema and descriptor is None and dataclasses.is_dataclass(kind):
+            json_schema = json.dumps(_schema_of(kind))
+        self.declared = Configuration(json_schema, descriptor.full_name if descriptor else "", on_change is not None)
+
+    @property
+    def value(self) -> Value:
+        """The configuration as it is now.
+
+        Raises:
+            ConfigError: the plugin has not registered yet.
+        """
+        if self._value is None:
+            raise ConfigError("the configuration comes with the registration: read it in a handler, not before run()")
+        return self._value
+
+    def take(self, text: str) -> None:
+        """Begin with the configuration that came with the registration.
+
+        Args:
+            text: it as JSON; empty where the runtime has none, which counts as `{}`.
+
+        Raises:
+            ConfigError: it cannot be made an object of the plugin's type.
+        """
+        self._value = self.load(text)
+
+    async def change(self, text: str) -> None:
+        """Take a changed configuration.
+
+        Raises:
+            ConfigError: it cannot be made an object of the plugin's type, or `on_change` has refused it.
+        """
+        value = self.load(text)
+        if self._on_change is None:
+            raise ConfigError("this plugin takes no change of its configuration while it runs")
+        try:
+            done = self._on_change(value)
+            if inspect.isawaitable(done):
+                await done
+        except Exception as error:
+            raise ConfigError(f"the plugin has refused it: {error}") from error
+        self._value = value
+
+    def load(self, text: str) -> Value:
+        """A configuration as an object of the plugin's type.
+
+        Args:
+            text: it as JSON; empty counts as `{}`.
+
+        Raises:
+            ConfigError: it cannot be made one.
+        """
+        try:
+            if self.declared.message_type:
+                from google.protobuf import json_format
+
+                return json_format.Parse(text or "{}", self._kind())  # type: ignore[type-var]
+            values = json.loads(text or "{}")
+            if dataclasses.is_dataclass(self._kind):
+                return typing.cast("Value", _build(self._kind, values))
+            return self._kind(values)
+        except PlugmuxError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"the configuration cannot be used: {error}") from error
+
+
+class ConfigurationDesk(ConfigurationService):
+    """Takes changes of the configuration of a plugin.
+
+    Args:
+        configured: what takes them.
+    """
+
+    def __init__(self, configured: Configured[Any]) -> None:
+        self._configured = configured
+
+    async def configure(self, request: ConfigureRequest, context: Context) -> ConfigureResponse:
+        try:
+            await self._configured.change(request.configuration_json)
+        except ConfigError as error:
+            raise RpcError(Code.INVALID_ARGUMENT, str(error)) from None
+        return ConfigureResponse()
+
+
+def _schema_of(kind: Any) -> dict[str, Any]:
+    """The JSON schema of a type of a field."""
+    if kind is Any:
+        return {}
+    if kind in _SCALARS:
+        return {"type": _SCALARS[kind]}
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        fields = dataclasses.fields(kind)
+        return {
+            "type": "object",
+            "properties": {field.name: _schema_of(hints[field.name]) for field in fields},
+            "required": [field.name for field in fields if _is_required(field)],
+            "additionalProperties": False,
+        }
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [_schema_of(argument) for argument in arguments]}
+    if origin is typing.Literal:
+        return {"enum": list(arguments)}
+    if origin is list:
+        return {"type": "array", "items": _schema_of(arguments[0])}
+    if origin is dict and arguments[0] is str:
+        return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
+    raise ConfigError(f"no JSON schema is made of {kind!r}: use scalars, list, dict, Literal or a dataclass")
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """An object of a type, from JSON that satisfies its schema."""
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return kind(**{name: _build(hints.get(name), item) for name, item in value.items()})  # type: ignore[operator]
+    arguments = typing.get_args(kind)
+    if isinstance(value, list) and arguments:
+        return [_build(arguments[0], item) for item in value]
+    if isinstance(value, dict) and typing.get_origin(kind) is dict:
+        return {name: _build(arguments[1], item) for name, item in value.items()}
+    if isinstance(value, dict) and arguments:  # of a union the dataclass
+        return _build(next(argument for argument in arguments if dataclasses.is_dataclass(argument)), value)
+    return value

@@ -1,0 +1,201 @@
+"""A `logging` handler that hands a plugin's records to its runtime, with their levels and fields."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import threading
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from ..connect import Code, RpcError
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from plugmux_proto.plugmux.v1.log_pb2 import LogRecord
+
+    from ..link.app import Gate
+    from ..link.link import Link
+    from .plugin import Plugin
+
+__all__ = ["LogHandler"]
+
+BATCH = 50
+LONGEST_TEXT = 8192
+SEND_TIME = 5.0
+RETRY_TIME = 0.5
+LAST_TIME = 1.0
+"""Seconds that what is left is given at the end of a stay."""
+
+STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+"""What every record has; the rest are its fields."""
+
+_sending: ContextVar[bool] = ContextVar("sending", default=False)
+"""Whether this code runs to send records: what it says itself is not sent, or there would be no end."""
+
+
+class LogHandler(logging.Handler):
+    """Sends log records to the runtime: `logging.getLogger().addHandler(LogHandler(plugin))`.
+
+    In the host they come out of the logger `plugmux.plugin.<name>`, with their level and time; what was given as
+    `extra` stands in `record.plugin_fields`. Logging never waits: records wait in a queue until the runtime takes them,
+    and when that is full the oldest are lost, which the runtime is told. Where a runtime has no log service, and at the
+    end of the process, what is left goes to stderr.
+
+    Args:
+        plugin: the plugin whose runtime gets the records.
+        level: the lowest level that is sent.
+        capacity: records that may wait.
+
+    Raises:
+        ConfigError: the capacity is below 1.
+    """
+
+    def __init__(self, plugin: Plugin, level: int = logging.NOTSET, *, capacity: int = 1000) -> None:
+        if capacity < 1:
+            raise ConfigError(f"the capacity of a LogHandler is {capacity}; it must be 1 or more")
+        super().__init__(level)
+        self._capacity = capacity
+        self._guard = threading.Lock()
+        self._waiting: deque[LogRecord] = deque()
+        self._dropped = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._work = asyncio.Event()
+        self._to_stderr = False
+        plugin.beside(self._sending_over)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a record, from any thread."""
+        if _sending.get():
+            return
+        try:
+            if self._to_stderr:
+                print(self.format(record), file=sys.stderr)
+            else:
+                self._queue(_as_wire(record, self.format(record)))
+        except Exception:
+            self.handleError(record)
+
+    def _queue(self, record: LogRecord) -> None:
+        with self._guard:
+            if len(self._waiting) >= self._capacity:
+                self._waiting.popleft()
+                self._dropped += 1
+            self._waiting.append(record)
+            loop, is_first = self._loop, len(self._waiting) == 1
+        if loop is not None and is_first:
+            with suppress(RuntimeError):  # The loop has just been closed: nobody is left to send it.
+                loop.call_soon_threadsafe(self._work.set)
+
+    @asynccontextmanager
+    async def _sending_over(self, link: Link, gate: Gate) -> AsyncIterator[None]:
+        """Send over a link, from the registration to the end of the block."""
+        self._loop, leaving = asyncio.get_running_loop(), asyncio.Event()
+        task = asyncio.create_task(self._keep_sending(link, gate, leaving), name="plugmux: send log records")
+        try:
+            yield
+        finally:
+            self._loop = None
+            leaving.set()
+            self._work.set()
+            await asyncio.wait([task], timeout=LAST_TIME if gate.is_open else 0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _keep_sending(self, link: Link, gate: Gate, leaving: asyncio.Event) -> None:
+        """Send what comes, until the end of the stay and of what waits then."""
+        _sending.set(True)  # in this task alone
+        if not await gate.wait():
+            return
+        while True:
+            self._work.clear()
+            try:
+                await self._send_all(link)
+            except RpcError as error:
+                if error.code is Code.UNIMPLEMENTED:
+                    self._fall_back()
+                if error.code is Code.UNIMPLEMENTED or link.closed or leaving.is_set():
+                    return
+                await asyncio.sleep(RETRY_TIME)
+            else:
+                if leaving.is_set():
+                    return
+                await self._work.wait()
+
+    async def _send_all(self, link: Link) -> None:
+        """Send what waits; what could not be sent waits again.
+
+        Raises:
+            RpcError: the runtime did not take it.
+        """
+        from plugmux_proto.plugmux.v1.log_connect import LogClient
+        from plugmux_proto.plugmux.v1.log_pb2 import WriteRequest
+
+        while self._waiting or self._dropped:
+            records, dropped = self._take()
+            request = WriteRequest(records=records, dropped=dropped)
+            try:
+                await link.client(LogClient).write(request, timeout=SEND_TIME)
+            except BaseException:
+                self._put_back(records, dropped)
+                raise
+
+    def _take(self) -> tuple[list[LogRecord], int]:
+        with self._guard:
+            records = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            dropped, self._dropped = self._dropped, 0
+        return records, dropped
+
+    def _put_back(self, records: list[LogRecord], dropped: int) -> None:
+        with self._guard:
+            room = self._capacity - len(self._waiting)
+            kept = records[max(len(records) - room, 0) :]
+            self._waiting.extendleft(reversed(kept))
+            self._dropped += dropped + len(records) - len(kept)
+
+    def _fall_back(self) -> None:
+        """Write to stderr what waits, and all that comes."""
+        with self._guard:
+            self._to_stderr = True
+            for record in self._waiting:
+                print(record.message, file=sys.stderr)
+            self._waiting.clear()
+
+    def close(self) -> None:
+        """Write to stderr what could not be sent."""
+        self._fall_back()
+        super().close()
+
+
+def _as_wire(record: logging.LogRecord, text: str) -> LogRecord:
+    from plugmux_proto.plugmux.v1 import log_pb2 as pb
+
+    levels = (
+        (logging.CRITICAL, pb.LOG_LEVEL_CRITICAL),
+        (logging.ERROR, pb.LOG_LEVEL_ERROR),
+        (logging.WARNING, pb.LOG_LEVEL_WARNING),
+        (logging.INFO, pb.LOG_LEVEL_INFO),
+    )
+    sent = pb.LogRecord(
+        level=next((level for number, level in levels if record.levelno >= number), pb.LOG_LEVEL_DEBUG),
+        message=text[:LONGEST_TEXT].encode("utf-8", "backslashreplace").decode(),
+        logger=record.name,
+        fields_json=_fields({key: value for key, value in record.__dict__.items() if key not in STANDARD}),
+    )
+    sent.time.FromNanoseconds(int(record.created * 1e9))
+    return sent
+
+
+def _fields(values: dict[str, object]) -> str:
+    if not values:
+        return ""
+    try:
+        text = json.dumps(values, default=str, skipkeys=True)
+    except (ValueError, RecursionError):
+        text = json.dumps({key: str(value)[:LONGEST_TEXT] for key, value in values.items()})
+    return text if len(text) <= LONGEST_TEXT else json.dumps({"cut": text[: LONGEST_TEXT // 4]})

@@ -1,0 +1,188 @@
+"""Plugins that outlive the runtime that started them, and are found again by the next.
+
+A detached plugin has a session of its own, a log file in place of pipes, and a socket of its own in a directory that
+both runtimes know. It connects there again whenever its link has ended. A note beside the socket says which process it
+is, so that the next runtime knows whom to wait for. No process is ever signalled on the strength of a note.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..aio.race import first
+from ..contract.launch import LaunchConfig
+from ..discovery.permissions import check_rights
+from ..runtime.error import PluginCause, PluginError
+from ..runtime.process.environment import plugin_environment
+from ..runtime.process.local import find_program
+from ..runtime.socket.linksocket import LinkSocket
+from ..runtime.socket.listener import PRIVATE_DIRECTORY, ListenError
+
+if TYPE_CHECKING:
+    from ..link.link import Link
+    from ..runtime.logs.log import PluginLog
+    from ..runtime.source import Launch
+
+__all__ = ["DetachedRunner"]
+
+LAST_WORDS = 2000
+"""Bytes of the log file's end that an error shows."""
+SHELL = 'exec 3>&1 1>&2; "$@" 3>&- & printf %s "$!" >&3'
+"""Starts a program that writes to the log alone, and tells its process id."""
+
+
+class DetachedRunner:
+    """Starts plugins that live on when the runtime closes, or finds those that an earlier one has started.
+
+    `Launch(["./kv-plugin"], runner=DetachedRunner("/run/user/1000/app"))`. Shutting the plugin down (`disable`,
+    `restart`) does end it. There is one process of each name: such a launch has no replicas, and no limit of processes.
+
+    Args:
+        directory: where sockets, notes and log files are kept; where it is missing it is made, for this user alone, and
+            one that is there must be the user's or root's, and nobody else may write it.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self._directory = Path(directory)
+
+    async def start(self, launch: Launch, timeout: float, log: PluginLog) -> DetachedRun:
+        """Wait for the plugin's process where one lives, start it where none does. (See `Runner`.)"""
+        program = find_program(launch)
+        try:
+            self._directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            check_rights(launch.name, self._directory)
+            door = LinkSocket(self._directory / f"{launch.name}.sock")
+        except (OSError, ListenError) as error:
+            raise PluginError(launch.name, PluginCause.NOT_STARTED, f"it cannot be waited for: {error}") from error
+        note, output = (self._directory / f"{launch.name}{suffix}" for suffix in (".json", ".log"))
+        try:
+            pid = living(note)
+            if pid is None:
+                config = LaunchConfig(launch.name, timeout, socket=str(door.path), detached=True)
+                pid = await _spawn(launch, program, config, output)
+                note.write_text(json.dumps({"pid": pid, "started": _start_time(pid)}))
+        except BaseException:
+            await door.close()
+            raise
+        return DetachedRun(pid, door, output)
+
+
+class DetachedRun:
+    """One run of a detached plugin: a runtime that closes gives it up, and the process lives on. (See `Run`.)
+
+    Args:
+        pid: the process.
+        door: the socket that it connects to.
+        output: its log file.
+    """
+
+    outlives = True
+    exit_code = None
+    signal_number = None
+    over_limit = None
+
+    def __init__(self, pid: int, door: LinkSocket, output: Path) -> None:
+        self.pid = pid
+        self._door = door
+        self._output = output
+        self._given_up = asyncio.Event()
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives, and has not been given up."""
+        return not self._given_up.is_set() and _start_time(self.pid) is not None
+
+    @property
+    def last_words(self) -> str:
+        """The end of its log file."""
+        try:
+            with self._output.open("rb") as file:
+                file.seek(max(os.fstat(file.fileno()).st_size - LAST_WORDS, 0))
+                return file.read(LAST_WORDS).decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+    async def connect(self, link: Link) -> None:
+        """Begin to wait for the plugin's connection."""
+        self._door.accept(link)
+
+    async def wait(self) -> None:
+        """Wait for the end of the process, or until it is given up: the next start is to find no process that ends."""
+        await first(self._given_up.wait(), self._until_gone())
+        await self._door.close()
+
+    async def _until_gone(self) -> None:
+        try:
+            process = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        gone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(process, gone.set)
+        try:
+            await gone.wait()
+        finally:
+            loop.remove_reader(process)
+            os.close(process)
+
+    def terminate(self) -> None:
+        """Wait for it no longer: a plugin that does not end when it is asked to is not ours to end by force."""
+        self._given_up.set()
+
+    def kill(self) -> None:
+        """Wait for it no longer."""
+        self._given_up.set()
+
+    def diagnose(self) -> None:
+        """Nothing: its output is not read by this runtime."""
+
+
+def living(note: Path) -> int | None:
+    """The process that a note names, `None` where it has ended, or its number has passed to another since."""
+    try:
+        said = json.loads(note.read_text())
+        pid, started = int(said["pid"]), said["started"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid if started is not None and _start_time(pid) == started else None
+
+
+def _start_time(pid: int) -> str | None:
+    """When a process was started, in the system's own terms; `None` where it has ended."""
+    with suppress(OSError):
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if state not in "ZX":
+            return fields[18]
+    return None
+
+
+async def _spawn(launch: Launch, program: str, config: LaunchConfig, output: Path) -> int:
+    """Start a program that is nobody's child: a shell starts it, tells its process id, and ends."""
+    environ = plugin_environment(os.environ, launch.env, launch.name) | config.to_environ()
+    log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        shell = await asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            " && ".join([*launch.limits.shell_words(), SHELL]),
+            "sh",
+            program,
+            *launch.command[1:],
+            env=environ,
+            cwd=launch.cwd,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+        told, _ = await shell.communicate()
+    except OSError as error:
+        raise PluginError(launch.name, PluginCause.NOT_STARTED, f"{program!r} could not be started: {error}") from error
+    finally:
+        os.close(log)
+    return int(told)

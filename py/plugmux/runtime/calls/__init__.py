@@ -1,0 +1,1 @@
+"""How a call finds its plugin, and when it is made again."""

@@ -1,0 +1,61 @@
+"""When a call that failed may be made again. (Without I/O.)
+
+Only two kinds of failure allow it: the plugin cannot have seen the request, or the method is declared to have no side
+effects or to be idempotent. A budget keeps retries from multiplying the load on plugins that are failing already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...errors import ConfigError
+
+__all__ = ["Budget", "RetryPolicy"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a call is made at most, and how long to wait in between.
+
+    Args:
+        attempts: calls at most, the first included; 1 never retries.
+        delay: seconds before the first retry; it doubles with every further one.
+        longest_delay: seconds that a delay grows to at most.
+        budget: retries that may be saved up.
+        earned: what every call adds to the budget.
+        idempotent: whether calls may be repeated though the proto does not say so (`idempotency_level`).
+    """
+
+    attempts: int = 3
+    delay: float = 0.01
+    longest_delay: float = 1.0
+    budget: float = 20.0
+    earned: float = 0.2
+    idempotent: bool = False
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.delay < 0 or self.longest_delay < self.delay or self.budget < 0 or self.earned < 0:
+            raise ConfigError(f"{self} is not valid: attempts from 1, longest_delay >= delay, nothing below 0")
+
+    def delay_before(self, attempt: int) -> float:
+        """Seconds to wait before an attempt; the first retry is attempt 2."""
+        return float(min(self.delay * 2 ** (attempt - 2), self.longest_delay))
+
+
+class Budget:
+    """What a router may spend on retries: every call earns a part of one."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._left = policy.budget
+
+    def earn(self) -> None:
+        """Note a call."""
+        self._left = min(self._left + self._policy.earned, self._policy.budget)
+
+    def spend(self) -> bool:
+        """Take one retry out, if there is one."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

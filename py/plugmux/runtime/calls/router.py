@@ -1,0 +1,306 @@
+"""The client transport of a runtime: each request goes to the plugin that serves it.
+
+This is the one place that every call of the host passes on its way to a plugin. Of several replicas it chooses the one
+with the fewest calls in flight; it waits for a plugin that is starting again, keeps calls from one whose circuit is
+open, and makes a call again where that is allowed (`retry`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from ...contract.registration import ON_EVERY_PLUGIN
+from ...errors import ExchangeError, LinkError
+from ...exchange import Complete, Headers, Incoming, Request
+from ...link.link import Link
+from ..error import PluginCause, PluginError
+from ..plugin import HostedPlugin
+from ..registry import Registry
+from .breaker import CLOSED
+from .retry import Budget, RetryPolicy
+
+__all__ = ["Routed", "Router"]
+
+UNAVAILABLE = 503
+
+
+class Router:
+    """A `ClientTransport` over all plugins of a runtime.
+
+    Args:
+        registry: the plugins.
+        retry: when a call may be made again.
+        methods: the same for single methods, by path (`"/kv.v1.KeyValueService/Get"`).
+        plugin: the name of the one plugin to call; by default the request's service decides.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        retry: RetryPolicy,
+        methods: Mapping[str, RetryPolicy] | None = None,
+        plugin: str | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        self._registry = registry
+        self._retry = retry
+        self._methods = methods or {}
+        self._plugin = plugin
+        self._budget = budget or Budget(retry)
+
+    def named(self, plugin: str) -> Router:
+        """The same transport for one plugin only."""
+        return Router(self._registry, self._retry, self._methods, plugin, self._budget)
+
+    def to(self, plugin: str | None, service: str) -> Router:
+        """The router for one plugin of those that list a service, `None` for whichever it is.
+
+        Raises:
+            ExchangeError: there is no such plugin, or it does not list the service.
+        """
+        if plugin is None:
+            return self
+        try:
+            replicas = self._registry.named(plugin)
+        except PluginError as error:
+            raise ExchangeError(str(error), sent=False) from error
+        if service not in ON_EVERY_PLUGIN and not any(
+            service in replica.registration.services for replica in replicas if replica.registration
+        ):
+            raise ExchangeError(f"plugin {plugin!r} does not serve {service}", sent=False)
+        return self.named(plugin)
+
+    async def fetch(self, request: Request, limit: int) -> Complete:
+        """Send a request to its plugin and return the whole response."""
+        attempts = _Attempts(self, request)
+        while True:
+            plugin, link = attempts.at_once() or await attempts.wait()
+            plugin.in_flight += 1
+            try:
+                response = await link.transport.fetch(attempts.request, limit)
+            except (ExchangeError, LinkError) as error:
+                if not attempts.again(plugin, error):
+                    raise await plugin.explain(link, error) from error
+            except BaseException:
+                plugin.breaker.abandoned()
+                raise
+            else:
+                if response.status != UNAVAILABLE:
+                    plugin.breaker.succeeded()
+                    return response
+                if not attempts.again(plugin, None):
+                    return response
+            finally:
+                plugin.call_ended()
+            await attempts.pause()
+
+    async def send(self, request: Request) -> Incoming:
+        """Send a request to its plugin and return the response as it arrives."""
+        attempts = _Attempts(self, request)
+        plugin, link = attempts.at_once() or await attempts.wait()
+        plugin.in_flight += 1
+        try:
+            incoming = await link.transport.send(attempts.request)
+        except BaseException as error:
+            plugin.call_ended()
+            if not isinstance(error, ExchangeError | LinkError):
+                plugin.breaker.abandoned()
+                raise
+            plugin.breaker.failed(asyncio.get_running_loop().time())
+            raise await plugin.explain(link, error) from error
+        plugin.breaker.succeeded()
+        return Routed(incoming, plugin, link)
+
+    async def choose(self, plugin: str, timeout: float) -> tuple[HostedPlugin, Link]:
+        """The replica of a plugin that a call would go to now, as soon as there is one.
+
+        Args:
+            plugin: the plugin's name.
+            timeout: seconds to wait for one that is starting.
+
+        Raises:
+            PluginError: there is no such plugin, or none of its replicas runs, or will by itself.
+            TimeoutError: the time is over.
+        """
+        attempts = _Attempts(self.named(plugin), Request("", timeout=timeout))
+        try:
+            chosen = attempts.at_once() or await attempts.wait()
+        except ExchangeError as error:
+            raise (error.__cause__ or error) from None
+        chosen[0].breaker.abandoned()
+        return chosen
+
+    def replicas(self, path: str) -> Sequence[HostedPlugin]:
+        """The plugins that can take a request for a path: one, or its replicas.
+
+        Raises:
+            ExchangeError: there is none.
+        """
+        try:
+            if self._plugin is not None:
+                return self._registry.named(self._plugin)
+            return self._registry.serving(path[1:].partition("/")[0])
+        except PluginError as error:
+            raise ExchangeError(str(error), sent=False) from error
+
+    def policy(self, path: str) -> RetryPolicy:
+        """When a call of a method may be made again."""
+        return self._methods.get(path, self._retry) if self._methods else self._retry
+
+    @property
+    def budget(self) -> Budget:
+        """What may be spent on retries."""
+        return self._budget
+
+
+class _Attempts:
+    """One call, which may be made several times."""
+
+    __slots__ = ("_count", "_ends", "_failed", "_loop", "_replicas", "_router", "request")
+
+    def __init__(self, router: Router, request: Request) -> None:
+        self._router = router
+        self._loop = asyncio.get_running_loop()
+        self._ends = None if request.timeout is None else self._loop.time() + request.timeout
+        self._count = 1
+        self._failed: HostedPlugin | None = None
+        self._replicas: Sequence[HostedPlugin] = ()
+        self.request = request
+        router.budget.earn()
+
+    def at_once(self) -> tuple[HostedPlugin, Link] | None:
+        """The plugin to call now, `None` when none can be called yet."""
+        best: HostedPlugin | None = None
+        self._replicas = self._router.replicas(self.request.path)
+        for plugin in self._replicas:
+            if not plugin.ready or (
+                plugin.breaker.circuit is not CLOSED and not plugin.breaker.admits(self._loop.time())
+            ):
+                continue
+            if best is None or self._rank(plugin) < self._rank(best):
+                best = plugin
+        if best is None or best.link is None:
+            return None
+        best.breaker.begin()
+        return best, best.link
+
+    def _rank(self, plugin: HostedPlugin) -> tuple[bool, bool, int]:
+        return plugin is self._failed, not plugin.health.takes_calls, plugin.in_flight
+
+    async def wait(self) -> tuple[HostedPlugin, Link]:
+        """The plugin to call, as soon as there is one.
+
+        Raises:
+            ExchangeError: none runs, or will by itself; or the circuits of all that run are open.
+            TimeoutError: the call's time is over.
+        """
+        async with asyncio.timeout_at(self._ends):
+            while (found := self.at_once()) is None:
+                coming = [plugin for plugin in self._replicas if plugin.will_run and not plugin.ready]
+                if not coming:
+                    raise _unreachable(self._replicas)
+                await _any_changed(coming)
+        if self._ends is not None:
+            self._renew(self._ends - self._loop.time())
+        return found
+
+    def _renew(self, timeout: float) -> None:
+        """Let the transport wait for no longer than what is left."""
+        old = self.request
+        self.request = Request(old.path, old.headers, old.body, old.method, max(timeout, 0.0), old.idempotent)
+
+    def again(self, plugin: HostedPlugin, error: ExchangeError | LinkError | None) -> bool:
+        """Note a failure, and say whether the call may be made again.
+
+        A plugin may have ended by this very call: what it had been sent goes to another replica, or nowhere. That one
+        is not loaded any more by another attempt, and so the budget, which bounds that load, is left alone.
+
+        Args:
+            plugin: the plugin that was called.
+            error: what broke the exchange; `None` when the plugin answered that it is unavailable.
+        """
+        plugin.breaker.failed(self._loop.time())
+        self._failed = plugin
+        policy = self._router.policy(self.request.path)
+        never_sent = isinstance(error, LinkError) or (error is not None and not error.sent)
+        if not never_sent and not ((self.request.idempotent or policy.idempotent) and self._somebody_is_left()):
+            return False
+        if self._count >= policy.attempts or not isinstance(self.request.body, bytes):
+            return False
+        self._count += 1
+        return not plugin.ready or self._router.budget.spend()
+
+    def _somebody_is_left(self) -> bool:
+        return any(plugin.ready for plugin in self._replicas)
+
+    async def pause(self) -> None:
+        """Wait before the next attempt, and no longer than the call has time.
+
+        Raises:
+            TimeoutError: the call's time is over.
+        """
+        async with asyncio.timeout_at(self._ends):
+            await asyncio.sleep(self._router.policy(self.request.path).delay_before(self._count))
+        if self._ends is not None:
+            self._renew(self._ends - self._loop.time())
+
+
+def _unreachable(replicas: Sequence[HostedPlugin]) -> ExchangeError:
+    plugin = next((plugin for plugin in replicas if plugin.ready), replicas[0])
+    if plugin.ready:
+        error = PluginError(plugin.name, PluginCause.FAILING, "its circuit is open: it failed the last calls")
+    else:
+        error = plugin.not_running()
+    broken = ExchangeError(str(error), sent=False)
+    broken.__cause__ = error
+    return broken
+
+
+async def _any_changed(plugins: Sequence[HostedPlugin]) -> None:
+    if len(plugins) == 1:
+        await plugins[0].changed()
+        return
+    tasks = [asyncio.ensure_future(plugin.changed()) for plugin in plugins]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Routed:
+    """A response under way, which counts as in flight until it is closed."""
+
+    def __init__(self, incoming: Incoming, plugin: HostedPlugin, link: Link) -> None:
+        self._incoming = incoming
+        self._plugin = plugin
+        self._link = link
+        self._open = True
+
+    @property
+    def status(self) -> int:
+        return self._incoming.status
+
+    @property
+    def headers(self) -> Headers:
+        return self._incoming.headers
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._incoming:
+                yield chunk
+        except (ExchangeError, LinkError) as error:
+            raise await self._plugin.explain(self._link, error) from error
+        finally:
+            self._ended()
+
+    async def aclose(self) -> None:
+        self._ended()
+        await self._incoming.aclose()
+
+    def _ended(self) -> None:
+        if self._open:
+            self._open = False
+            self._plugin.call_ended()

@@ -1,0 +1,230 @@
+"""The configurations that the host gives to its plugins: checked before they are given, and changed while plugins run.
+
+A plugin says at registration what it takes, by a JSON schema or by the name of a protobuf message; a manifest says it
+before the plugin is started. A plugin that says nothing is given its configuration unchecked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from plugmux_proto.plugmux.v1.configuration_connect import ConfigurationClient
+from plugmux_proto.plugmux.v1.configuration_pb2 import ConfigureRequest
+
+from ..connect import Code, RpcError
+from ..contract.registration import Configuration
+from ..errors import ConfigError, PlugmuxError
+from ..schema import BadValue, Schema
+from .error import PluginCause, PluginError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+    from google.protobuf.message import Message
+
+    from .plugin import HostedPlugin
+
+__all__ = ["BadConfiguration", "Configurable", "Configurations", "as_json", "check", "reconfigure"]
+
+Configurable: TypeAlias = "Mapping[str, Any] | DataclassInstance | Message"
+"""A configuration: a JSON object as `json.loads` gives it, an object of a dataclass, or a protobuf message."""
+
+CONFIGURE_TIME = 10.0
+"""Seconds that a plugin may take to put a change of its configuration into effect."""
+
+LONGEST_CONFIGURATION = 1 << 20
+
+
+class BadConfiguration(ConfigError):
+    """A configuration does not satisfy what its plugin takes; the message names the path of the bad value."""
+
+
+class Configurations:
+    """The configuration of each plugin, by name.
+
+    Args:
+        given: the configurations.
+
+    Raises:
+        ConfigError: one cannot be made a JSON object.
+    """
+
+    def __init__(self, given: Mapping[str, Configurable] | None = None) -> None:
+        self._given = {name: as_json(name, value) for name, value in (given or {}).items()}
+        self.changing = asyncio.Lock()
+
+    def get(self, name: str) -> str:
+        """The configuration of a plugin as JSON; empty where it has none."""
+        return self._given.get(name, "")
+
+    def put(self, name: str, configuration: str) -> None:
+        """Give a plugin another configuration, as JSON, from its next registration on; an empty one takes it away."""
+        if configuration:
+            self._given[name] = configuration
+        else:
+            self._given.pop(name, None)
+
+    def check(self, name: str, declared: Configuration | None) -> None:
+        """Hold a plugin's configuration against what it takes. None counts as an empty one.
+
+        Raises:
+            BadConfiguration: it does not satisfy that, or the plugin's schema cannot be used.
+        """
+        if declared is not None:
+            check(name, self.get(name), declared)
+
+
+def check(name: str, configuration: str, declared: Configuration, of: str = "plugin") -> None:
+    """Hold a configuration against what a plugin takes.
+
+    Args:
+        name: the plugin's name.
+        of: what of the plugin the configuration is for, with the word plugin at its end.
+        configuration: the configuration as JSON; empty counts as `{}`.
+        declared: what the plugin takes.
+
+    Raises:
+        BadConfiguration: it does not satisfy that, or the plugin's schema cannot be used.
+    """
+    value = json.loads(configuration or "{}")
+    try:
+        if declared.json_schema:
+            Schema.parse(declared.json_schema).check(value)
+        if declared.message_type:
+            _check_message(value, declared.message_type)
+    except BadValue as error:
+        hint = "" if configuration else f"; it was given none: Runtime(configuration={{{name!r}: ...}})"
+        raise BadConfiguration(f"the configuration of {of} {name!r} is bad at {error}{hint}") from None
+    except ConfigError as error:
+        raise BadConfiguration(f"the configuration of {of} {name!r} cannot be checked: {error}") from None
+
+
+def _check_message(value: Any, message_type: str) -> None:
+    """Hold JSON against a protobuf message, where this process knows it; else the plugin alone can."""
+    from google.protobuf import descriptor_pool, json_format, message_factory
+
+    try:
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(message_type)
+    except KeyError:
+        return
+    try:
+        json_format.ParseDict(value, message_factory.GetMessageClass(descriptor)())
+    except json_format.ParseError as error:
+        raise BadValue(_path_in(str(error)), f"it is no field of {message_type}, or not of its type") from None
+
+
+def _path_in(message: str) -> str:
+    """The field that a `ParseError` names, without the value that it may name as well."""
+    first = message.partition(":")[0]
+    if first.startswith("Failed to parse ") and first.endswith(" field"):
+        return "/" + first.removeprefix("Failed to parse ").removesuffix(" field").replace(".", "/")
+    if 'has no field named "' in message:
+        return "/" + message.partition('has no field named "')[2].partition('"')[0]
+    return ""
+
+
+async def reconfigure(
+    configurations: Configurations,
+    replicas: Sequence[HostedPlugin],
+    configuration: Configurable,
+    replace: Callable[[], Awaitable[object]],
+) -> None:
+    """Change the configuration of a plugin and its replicas.
+
+    Args:
+        configurations: has the old one, and keeps it where the change fails.
+        replicas: the plugin and its replicas.
+        configuration: the new one.
+        replace: starts processes with the new one in the place of those that take no change.
+
+    Raises:
+        BadConfiguration: it is not what the plugin takes.
+        PluginError: the plugin did not take it, and goes on with the old one.
+    """
+    plugin = replicas[0]
+    text, declared = as_json(plugin.name, configuration), _declared(plugin)
+    if declared is not None:
+        check(plugin.name, text, declared)
+    async with configurations.changing:
+        before = configurations.get(plugin.name)
+        configurations.put(plugin.name, text)
+        try:
+            if declared is not None and declared.reloadable and plugin.ready:
+                await _deliver_to_all(list(replicas), text, before)
+            elif not plugin.external:
+                await replace()
+            else:
+                raise PluginError(
+                    plugin.name,
+                    PluginCause.UNSUPPORTED,
+                    "it started by itself and takes no change: end it, and start it anew",
+                )
+        except BaseException:
+            configurations.put(plugin.name, before)
+            raise
+
+
+def _declared(plugin: HostedPlugin) -> Configuration | None:
+    """What a plugin takes, by its registration or by its manifest."""
+    if plugin.registration is not None and plugin.registration.configuration is not None:
+        return plugin.registration.configuration
+    promise = getattr(getattr(plugin, "launch", None), "promise", None)
+    return promise.configuration if promise else None
+
+
+async def _deliver_to_all(replicas: list[HostedPlugin], configuration: str, before: str) -> None:
+    """Change all replicas, or none of them."""
+    changed: list[HostedPlugin] = []
+    try:
+        for plugin in replicas:
+            await _deliver(plugin, configuration)
+            changed.append(plugin)
+    except PluginError:
+        for plugin in changed:
+            await _deliver(plugin, before)
+        raise
+
+
+async def _deliver(plugin: HostedPlugin, configuration: str) -> None:
+    if plugin.link is None:
+        raise plugin.not_running()
+    client = plugin.link.client(ConfigurationClient)
+    try:
+        await client.configure(ConfigureRequest(configuration_json=configuration), timeout=CONFIGURE_TIME)
+    except RpcError as error:
+        cause = PluginCause.BAD_CONFIGURATION if error.code is Code.INVALID_ARGUMENT else PluginCause.LINK_LOST
+        raise PluginError(plugin.name, cause, f"it did not take the configuration: {error.message}") from error
+    except (PlugmuxError, TimeoutError) as error:
+        raise PluginError(plugin.name, PluginCause.LINK_LOST, f"it did not take the configuration: {error}") from error
+
+
+def as_json(name: str, value: Configurable) -> str:
+    """A configuration as JSON.
+
+    Args:
+        name: the name of the plugin that it is for.
+        value: a JSON object, a dataclass' object, or a protobuf message.
+
+    Raises:
+        ConfigError: it is none of these, or too long.
+    """
+    if hasattr(value, "DESCRIPTOR"):
+        from google.protobuf import json_format
+        from google.protobuf.message import Message
+
+        assert isinstance(value, Message)
+        value = json_format.MessageToDict(value, preserving_proto_field_name=True)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"the configuration of plugin {name!r} must be a JSON object, a dataclass' or a message")
+    try:
+        text = json.dumps(dict(value), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the configuration of plugin {name!r} is no JSON: {error}") from None
+    if len(text) > LONGEST_CONFIGURATION:
+        raise ConfigError(f"the configuration of plugin {name!r} has over {LONGEST_CONFIGURATION} characters")
+    return text

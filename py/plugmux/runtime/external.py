@@ -1,0 +1,183 @@
+"""Plugins that the runtime does not launch: those that connect by themselves, and objects of the host's own process.
+
+Both have one stay: they register, they serve, and when their link ends they are forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
+
+from ..aio.race import first
+from ..contract.registration import Registration
+from ..errors import StateError
+from ..link.app import Site
+from ..link.link import Link, Peer
+from ..link.servable import Servable, announce, services_of
+from .plugin import HostedPlugin
+from .registrar import Desk, Reception
+from .registry import Registry
+from .state import State
+from .supervisor import DRAIN_TIME
+
+__all__ = ["InProcessPlugin", "SelfStartedPlugin"]
+
+logger = logging.getLogger("plugmux.runtime")
+
+OnChange = Callable[[HostedPlugin, State], None]
+
+
+class SelfStartedPlugin(HostedPlugin):
+    """A plugin that has connected by itself: it has no name before it has registered.
+
+    Args:
+        registry: takes the plugin in.
+        on_change: told of every change of its state.
+    """
+
+    def __init__(self, registry: Registry, on_change: OnChange) -> None:
+        super().__init__("", State.REGISTERING, on_change, external=True)
+        self._registry = registry
+
+    def admit(self, registration: Registration) -> None:
+        """Take the plugin in under the name that it registers.
+
+        Raises:
+            RegistrationRefused: the name is taken.
+        """
+        self._registry.check(registration)
+        self.name = registration.name
+        self.registration = registration
+        self._registry.add(self)
+
+    async def stay(self, link: Link, desk: Desk, timeout: float) -> None:
+        """Wait for the registration, then for the end of the link; the registry has the plugin meanwhile.
+
+        Args:
+            link: the plugin's link, connected.
+            desk: where its registration arrives; it has been told to ask `admit`.
+            timeout: seconds that the registration may take.
+        """
+        if not await _registers(link, desk.registered, timeout):
+            await link.close()
+            return
+        self.registration = desk.registered.result()
+        why = "its link has ended"
+        try:
+            self.link = link
+            self.pid = link.peer.pid
+            self.move(State.RUNNING)
+            prober = desk.reception.prober(self, link)
+            await first(link.wait_closed(), prober.hung())
+            if prober.verdict is not None:
+                why = prober.verdict
+        finally:
+            self._leave(why)
+
+    def _leave(self, why: str) -> None:
+        self.link = None
+        self._registry.remove(self)
+        for state in (State.STOPPING, State.STOPPED):
+            if self.state.may_become(state):
+                self.move(state, why)
+
+    async def stop(self) -> None:
+        """End its stay. Its process is not ours to end: it looks for a runtime again."""
+        link = self.link
+        if link is None:
+            return
+        if self.state is State.RUNNING:
+            self.move(State.STOPPING)
+        await link.close(DRAIN_TIME)
+
+
+async def _registers(link: Link, registered: asyncio.Future[Registration], timeout: float) -> bool:
+    """Wait for the registration; of one that does not come nobody would know, so that is logged."""
+    await first(asyncio.wait([registered]), link.wait_closed(), timeout)
+    if registered.done():
+        return registered.exception() is None  # Of a refusal the answer has told.
+    why = f"its link has ended ({link.reason})" if link.closed else f"it had {timeout:g} s"
+    logger.warning("%s connected as a plugin and has not registered: %s", link.peer.name, why)
+    return False
+
+
+class InProcessPlugin(HostedPlugin):
+    """An object of the host's process, served over a link of its own like any other plugin.
+
+    Args:
+        servable: the object.
+        name: the plugin's name.
+        version: the plugin's version.
+        reception: what the runtime offers to plugins.
+        registry: takes the plugin in.
+        on_change: told of every change of state.
+    """
+
+    def __init__(
+        self,
+        servable: Servable,
+        name: str,
+        version: str,
+        reception: Reception,
+        registry: Registry,
+        on_change: OnChange,
+    ) -> None:
+        super().__init__(name, State.REGISTERING, on_change)
+        self._servables: Sequence[Servable] = (servable,)
+        self._version = version
+        self._reception = reception
+        self._registry = registry
+        self._links: Sequence[Link] = ()
+
+    async def start(self) -> None:
+        """Link the object to the runtime and register it.
+
+        Raises:
+            RegistrationRefused: it says something of itself that no plugin may.
+            StateError: the runtime has been closed meanwhile.
+        """
+        request = announce(self._servables, RegisterPluginRequest(name=self.name, version=self._version))
+        registration = Registration.from_request(request)
+        self._registry.check(registration)
+        chosen = self._reception.welcome(registration).protocol_version
+        near, _ = self._reception.open_link(Peer(self.name), lambda _: None)
+        far = Link(Site(services_of(self._servables)), initiator=True, peer=Peer(self._reception.name))
+        self._links = (near, far)
+        self.registration = replace(registration, protocol_version=chosen)
+        self._registry.add(self)
+        try:
+            await _join(near, far)
+            if self.state is not State.REGISTERING:
+                raise StateError("the runtime has been closed; make a new one")
+        except BaseException:
+            self._registry.remove(self)
+            for link in self._links:
+                link.abort()
+            raise
+        self.link = near
+        self.move(State.RUNNING)
+
+    async def stop(self) -> None:
+        """Unlink the object."""
+        if self.state is State.RUNNING:
+            self.move(State.STOPPING)
+            for link in self._links:
+                await link.close()
+        self.link = None
+        self.move(State.STOPPED)
+
+
+async def _join(near: Link, far: Link) -> None:
+    """Connect two links with each other."""
+    near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        await near.over_socket(near_end)
+    except BaseException:
+        far_end.close()
+        raise
+    await far.over_socket(far_end)

@@ -1,0 +1,1 @@
+"""How the runtime finds out that a plugin hangs."""

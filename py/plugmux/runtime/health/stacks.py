@@ -1,0 +1,70 @@
+"""What a plugin that hangs is doing: its stacks, asked for over the link and then by a signal, for its log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plugmux_proto.plugmux.v1.diagnostics_connect import DiagnosticsClient
+from plugmux_proto.plugmux.v1.diagnostics_pb2 import DumpRequest
+
+from ...errors import PlugmuxError
+from ..logs.log import LogSource, PluginLog
+
+if TYPE_CHECKING:
+    from ...link.link import Link
+    from ..plugin import HostedPlugin
+    from ..process.runner import Run
+
+__all__ = ["diagnose"]
+
+ANSWER_TIME = 1.0
+PRINT_TIME = 0.5
+"""Seconds that stacks are given to arrive from a process that was signalled to print them."""
+
+LONGEST_DUMP = 64 * 1024
+STOPPED = frozenset("Tt")
+"""How /proc calls a process that a signal, or a debugger, has stopped."""
+
+
+async def diagnose(plugin: HostedPlugin, link: Link, log: PluginLog, run: Run | None, *, ends: bool) -> None:
+    """Bring the stacks of a plugin's threads and tasks into its log, as far as it can still tell.
+
+    Args:
+        plugin: the plugin.
+        link: its link.
+        log: its log.
+        run: its process, where this runtime has launched it: no other is ever signalled.
+        ends: whether the plugin is about to be ended, so that a signal may do it no more harm.
+    """
+    if run is not None and _is_stopped(run.pid):
+        text = "it is stopped, as by SIGSTOP or a debugger, and cannot tell its stacks; SIGCONT lets it go on"
+    elif (answer := await _asked(link)) is not None:
+        text = f"its stacks:\n{answer}"
+    elif run is not None and (ends or (plugin.registration is not None and plugin.registration.prints_stacks)):
+        run.diagnose()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PRINT_TIME):
+                await run.wait()
+        return
+    else:
+        text = "it does not answer the question for its stacks either"
+    log.write(LogSource.RUNTIME, logging.WARNING, text)
+
+
+async def _asked(link: Link) -> str | None:
+    with suppress(PlugmuxError, TimeoutError):
+        async with asyncio.timeout(ANSWER_TIME):
+            return (await link.client(DiagnosticsClient).dump(DumpRequest())).text[:LONGEST_DUMP]
+    return None
+
+
+def _is_stopped(pid: int | None) -> bool:
+    """Whether a process of this machine is stopped; only Linux tells."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in STOPPED
+    except (OSError, IndexError):  # It has ended, or this is not Linux.
+        return False

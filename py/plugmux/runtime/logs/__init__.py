@@ -1,0 +1,1 @@
+"""What plugins say, kept and passed on."""

@@ -1,0 +1,99 @@
+"""The log service on a link: what a plugin's logger says goes where the plugin's output goes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from plugmux_proto.plugmux.v1 import log_pb2 as pb
+from plugmux_proto.plugmux.v1.log_connect import LogService
+
+from ...connect import Code, RpcError
+from .log import NOTHING, LogBook, LogSource, PluginLog
+
+if TYPE_CHECKING:
+    from ...connect import Context
+    from ...contract.registration import Registration
+
+__all__ = ["LogDesk"]
+
+MOST_RECORDS = 1000
+LONGEST_MESSAGE = 8192
+LONGEST_FIELDS = 16_384
+LATEST_TIME = 253_402_300_799
+"""The last second of the year 9999, which is the last that a timestamp of the wire, or a calendar, may tell."""
+
+LEVELS: Mapping[int, int] = {
+    pb.LOG_LEVEL_DEBUG: logging.DEBUG,
+    pb.LOG_LEVEL_INFO: logging.INFO,
+    pb.LOG_LEVEL_WARNING: logging.WARNING,
+    pb.LOG_LEVEL_ERROR: logging.ERROR,
+    pb.LOG_LEVEL_CRITICAL: logging.CRITICAL,
+}
+
+
+class Registered(Protocol):
+    """What knows the plugin at the other end of the link."""
+
+    registered: asyncio.Future[Registration]
+
+
+class LogDesk(LogService):
+    """Takes the log records of the plugin on one link.
+
+    Args:
+        desk: where the plugin has registered.
+        logs: the logs of all plugins.
+    """
+
+    def __init__(self, desk: Registered, logs: LogBook) -> None:
+        self._desk = desk
+        self._logs = logs
+
+    async def write(self, request: pb.WriteRequest, context: Context) -> pb.WriteResponse:
+        registered = self._desk.registered
+        if not registered.done() or registered.exception() is not None:
+            raise RpcError(Code.FAILED_PRECONDITION, "register first: nobody would know whose records these are")
+        if len(request.records) > MOST_RECORDS:
+            raise RpcError(Code.RESOURCE_EXHAUSTED, f"over {MOST_RECORDS} records at once: send fewer, more often")
+        log = self._logs.of(registered.result().name)
+        if request.dropped:
+            lost = f"{request.dropped} records of its logger were lost: it made them faster than they could be sent"
+            log.write(LogSource.RUNTIME, logging.WARNING, lost)
+        for record in request.records:
+            _write(log, record)
+        return pb.WriteResponse()
+
+
+def _write(log: PluginLog, record: pb.LogRecord) -> None:
+    message = record.message[:LONGEST_MESSAGE]
+    fields = _fields(record.fields_json)
+    if record.logger:
+        fields = {"logger": record.logger[:LONGEST_MESSAGE], **fields}
+    log.write(
+        LogSource.LOG,
+        LEVELS.get(record.level, logging.INFO),
+        message,
+        fields,
+        size=len(message) + len(record.fields_json),
+        when=_time(record),
+    )
+
+
+def _time(record: pb.LogRecord) -> float | None:
+    seconds = record.time.seconds + record.time.nanos / 1e9
+    return seconds if record.HasField("time") and 0 <= seconds <= LATEST_TIME else None
+
+
+def _fields(text: str) -> Mapping[str, object]:
+    """The fields of a record; a mistake in them takes nothing from its message."""
+    if not text:
+        return NOTHING
+    try:
+        fields = json.loads(text) if len(text) <= LONGEST_FIELDS else None
+    except (ValueError, RecursionError):
+        fields = None
+    return fields if isinstance(fields, dict) else {"fields_json": text[:200]}

@@ -1,0 +1,180 @@
+"""Plugins as processes of this machine, with one end of the link as an inherited descriptor: the default runner.
+
+It finds the program, has a shell do what posix_spawn cannot, and explains why a program cannot be started.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import stat
+from contextlib import ExitStack
+from pathlib import Path
+
+from ...contract.launch import FIRST_FREE_FD, LaunchConfig
+from ...link.link import Link
+from ..error import PluginCause, PluginError
+from ..logs.log import PluginLog
+from ..source import Launch
+from .environment import plugin_environment
+from .process import Process
+
+__all__ = ["LocalRun", "LocalRunner"]
+
+BINARY_FORMATS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
+"""How the files of compiled programs begin: ELF, Windows, Mach-O of 64 and of 32 bits, Mach-O of several machines."""
+
+LINK_FDS = (FIRST_FREE_FD, FIRST_FREE_FD + 1)
+
+
+class LocalRunner:
+    """Starts plugins as processes of this machine. (See `Runner`.)"""
+
+    async def start(self, launch: Launch, timeout: float, log: PluginLog) -> LocalRun:
+        """Start the program."""
+        program = find_program(launch)
+        argv = _argv(launch, program)
+        if argv[0] != program:
+            _check_loadable(launch, program)
+        config = LaunchConfig(
+            launch.name,
+            timeout,
+            LINK_FDS[0],
+            LINK_FDS[1 if launch.link == "pipes" else 0],
+            terminal=launch.stdio == "inherit",
+            runtime_pid=os.getpid(),
+        )
+        environ = {**plugin_environment(os.environ, launch.env, launch.name), **config.to_environ()}
+        try:
+            with ExitStack() as ours, ExitStack() as theirs:
+                link_fds, inherited = _link_ends(launch, ours, theirs)
+                run = await LocalRun.spawn(
+                    argv,
+                    environ,
+                    log if launch.stdio == "capture" else None,
+                    inherited=dict(zip(LINK_FDS, inherited, strict=False)),
+                    limits=launch.limits,
+                )
+                ours.pop_all()
+        except OSError as error:
+            raise _not_started(launch, program, error) from None
+        run.link_fds = link_fds
+        return run
+
+
+class LocalRun(Process):
+    """One run of a plugin on this machine.
+
+    Attributes:
+        link_fds: this side's descriptors of the link to read from and to write to; one twice for a socket.
+    """
+
+    link_fds: tuple[int, int]
+
+    async def connect(self, link: Link) -> None:
+        """Connect the runtime's end of the link."""
+        read_fd, write_fd = self.link_fds
+        if read_fd == write_fd:
+            await link.over_socket(socket.socket(fileno=read_fd))
+        else:
+            await link.over_pipes(read_fd, write_fd)
+
+
+def find_program(launch: Launch) -> str:
+    """The file that a launch would run.
+
+    Raises:
+        PluginError: there is none, or it cannot be run.
+    """
+    command = launch.command[0]
+    base = os.fspath(launch.cwd) if launch.cwd is not None else os.getcwd()
+    path = shutil.which(command) if os.sep not in command else os.path.join(base, command)
+    if launch.cwd is not None and not os.path.isdir(launch.cwd):
+        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"its directory {base!r} does not exist")
+    if path is None or not os.path.exists(path):
+        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"there is no program {command!r}")
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"{path!r} is no file")
+    if not os.access(path, os.X_OK):
+        raise PluginError(launch.name, PluginCause.NOT_EXECUTABLE, f"{path!r} is not an executable file")
+    return path
+
+
+def _argv(launch: Launch, program: str) -> list[str]:
+    """The program and its arguments, behind a shell where something is to be done before it begins.
+
+    posix_spawn can neither change the directory nor set limits; the shell does it and becomes the program.
+    """
+    argv = [program, *launch.command[1:]]
+    steps = launch.limits.shell_words()
+    if launch.cwd is not None:
+        steps.append('cd -- "$0"')
+    if not steps:
+        return argv
+    return ["/bin/sh", "-c", " && ".join([*steps, 'exec "$@"']), os.fspath(launch.cwd or "/bin/sh"), *argv]
+
+
+def _check_loadable(launch: Launch, program: str) -> None:
+    """See what the system would say of a program: a shell in between says it less clearly, or takes it for its own.
+
+    Raises:
+        PluginError: it cannot be started.
+    """
+    if not os.access(program, os.R_OK):
+        return  # It may be executed all the same.
+    first = _first_bytes(program)
+    if first.startswith(b"#!"):
+        words = first[2:].partition(b"\n")[0].split()
+        if not words or not os.path.exists(words[0]):
+            raise _not_started(launch, program, OSError(errno.ENOENT, ""))
+    elif not first.startswith(BINARY_FORMATS):
+        raise _not_started(launch, program, OSError(errno.ENOEXEC, ""))
+
+
+def _link_ends(launch: Launch, ours: ExitStack, theirs: ExitStack) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """Our two descriptors of the link, and the plugin's one or two; the stacks close them."""
+    if launch.link == "socket":
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        fd, their_fd = here.detach(), there.detach()
+        ours.callback(os.close, fd)
+        theirs.callback(os.close, their_fd)
+        return (fd, fd), (their_fd,)
+    our_read, their_write = _pipe(ours, theirs)
+    their_read, our_write = _pipe(theirs, ours)
+    return (our_read, our_write), (their_read, their_write)
+
+
+def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
+    read, write = os.pipe()
+    reading.callback(os.close, read)
+    writing.callback(os.close, write)
+    return read, write
+
+
+def _not_started(launch: Launch, program: str, error: OSError) -> PluginError:
+    name = launch.name
+    if error.errno == errno.ENOEXEC and _first_bytes(program).startswith(BINARY_FORMATS):
+        return PluginError(name, PluginCause.WRONG_ARCHITECTURE, f"{program!r} is not a program for this machine")
+    if error.errno == errno.ENOEXEC:
+        return PluginError(name, PluginCause.MISSING_INTERPRETER, f"{program!r} is a script without a first line (#!)")
+    if error.errno == errno.ENOENT:
+        return PluginError(
+            name, PluginCause.MISSING_INTERPRETER, f"{_interpreter(program)}, for {program!r}, is missing"
+        )
+    if error.errno == errno.EACCES:
+        return PluginError(name, PluginCause.NOT_EXECUTABLE, f"{program!r} may not be executed")
+    return PluginError(name, PluginCause.NOT_STARTED, f"{program!r} could not be started: {error}")
+
+
+def _interpreter(program: str) -> str:
+    first = _first_bytes(program).partition(b"\n")[0]
+    if not first.startswith(b"#!"):
+        return "its loader"
+    return f"the interpreter {first[2:].decode('utf-8', 'replace').strip()!r}"
+
+
+def _first_bytes(program: str) -> bytes:
+    with Path(program).open("rb") as file:
+        return file.read(256)

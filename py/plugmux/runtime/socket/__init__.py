@@ -1,0 +1,1 @@
+"""The runtime's socket: who may connect, and what it serves."""

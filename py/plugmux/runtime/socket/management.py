@@ -1,0 +1,100 @@
+"""The runtime's own services on its sockets: the list of plugins, and its version. (wire.md section 4.)"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plugmux_proto.health.v1.health_connect import VersionService
+from plugmux_proto.health.v1.health_pb2 import GetVersionRequest, GetVersionResponse
+from plugmux_proto.plugins.v1 import plugins_pb2 as pb
+from plugmux_proto.plugins.v1.plugins_connect import PluginManagementService
+
+from ...connect import Code, RpcError
+from ...connect import Context as Context
+from ...errors import StateError
+from ..error import PluginCause, PluginError
+from ..health.policy import Health
+from ..plugin import HostedPlugin
+from ..state import State
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
+
+__all__ = ["Management", "Version"]
+
+
+class Version(VersionService):
+    """Names the version of the runtime."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+
+    async def get_version(self, request: GetVersionRequest, context: Context) -> GetVersionResponse:
+        return GetVersionResponse(version=self._version)
+
+
+class Management(PluginManagementService):
+    """Lists the plugins of a runtime and switches them."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def list_plugins(self, request: pb.ListPluginsRequest, context: Context) -> pb.ListPluginsResponse:
+        return pb.ListPluginsResponse(plugins=[describe(plugin) for plugin in self._runtime.plugins()])
+
+    async def enable_plugin(self, request: pb.EnablePluginRequest, context: Context) -> pb.EnablePluginResponse:
+        with _as_rpc_errors():
+            await self._runtime.enable(request.name)
+        return pb.EnablePluginResponse()
+
+    async def disable_plugin(self, request: pb.DisablePluginRequest, context: Context) -> pb.DisablePluginResponse:
+        with _as_rpc_errors():
+            await self._runtime.disable(request.name)
+        return pb.DisablePluginResponse()
+
+    async def restart_plugin(self, request: pb.RestartPluginRequest, context: Context) -> pb.RestartPluginResponse:
+        with _as_rpc_errors():
+            await self._runtime.restart(request.name)
+        return pb.RestartPluginResponse()
+
+
+class _as_rpc_errors:  # noqa: N801 -- reads as a statement
+    """Answers a `PluginError`, or that the runtime is closed, as the RPC error that fits it."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, PluginError):
+            code = Code.NOT_FOUND if error.cause is PluginCause.UNKNOWN else Code.FAILED_PRECONDITION
+            raise RpcError(code, str(error)) from error
+        if isinstance(error, StateError):
+            raise RpcError(Code.FAILED_PRECONDITION, str(error)) from error
+
+
+def describe(plugin: HostedPlugin) -> pb.Plugin:
+    """A plugin as the wire's list has it."""
+    said = plugin.registration
+    listed = pb.Plugin(
+        name=plugin.name,
+        version=plugin.version,
+        disabled=plugin.state is State.DISABLED,
+        external=plugin.external,
+        run_status=plugin.state.run_status,
+        status_message=plugin.status,
+        state=plugin.state.value,
+        pid=plugin.pid or 0,
+        restarts=plugin.restarts,
+        health="" if plugin.health is Health.UNKNOWN else plugin.health.value,
+    )
+    if said is None:
+        return listed
+    listed.protocol_version = said.protocol_version
+    listed.configurable = said.configuration is not None
+    listed.services.extend(said.services)
+    listed.capabilities.extend(said.capabilities)
+    listed.labels.update(said.labels)
+    if said.secrets_pattern is not None:
+        listed.secrets_provider.pattern = said.secrets_pattern
+    if said.access_control:
+        listed.access_control_module.SetInParent()
+    return listed
