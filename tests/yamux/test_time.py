@@ -226,7 +226,7 @@ def test_deadlines_expire_in_order_with_one_timer(clock: Clock) -> None:
     assert clock.pending == 0
 
 
-def test_an_expiry_may_add_and_clear(clock: Clock) -> None:
+def test_an_expiry_may_add_and_stop(clock: Clock) -> None:
     deadlines: Deadlines
     expired: list[Stream] = []
 
@@ -235,7 +235,7 @@ def test_an_expiry_may_add_and_clear(clock: Clock) -> None:
         if len(expired) < 3:
             deadlines.add(stream)
         else:
-            deadlines.clear()
+            deadlines.stop()
 
     deadlines = Deadlines(cast("asyncio.AbstractEventLoop", clock), 10, again)
     deadlines.add(streams(1)[0])
@@ -243,7 +243,7 @@ def test_an_expiry_may_add_and_clear(clock: Clock) -> None:
     assert len(expired) == 3
     assert clock.pending == 0
     deadlines.add(streams(1)[0])
-    deadlines.clear()
+    deadlines.stop()
     assert clock.pending == 0
 
 

@@ -8,20 +8,28 @@ loses both, once.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
 __all__ = ["PipePair", "open_pipe_pair"]
 
+PIECE = 64 * 1024
+MAX_UNREAD = 16 * 1024 * 1024
+"""Bytes that are read at most from a pair that is lost, more than a pipe holds."""
+
 
 class PipePair(asyncio.Transport):
     """A bidirectional transport over a readable and a writable pipe."""
 
-    def __init__(self, protocol: asyncio.BaseProtocol) -> None:
+    def __init__(self, protocol: asyncio.BaseProtocol, source: BinaryIO) -> None:
         super().__init__()
+        self._source = source
         self._protocol = protocol
         self._reading: asyncio.ReadTransport | None = None
         self._writing: asyncio.WriteTransport | None = None
+        self._closing = False
+        self._ended = False
         self._lost = False
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
@@ -48,7 +56,7 @@ class PipePair(asyncio.Transport):
             self._reading.resume_reading()
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        if self._writing:
+        if self._writing and not self._writing.is_closing():
             self._writing.write(bytes(data))
 
     def can_write_eof(self) -> bool:
@@ -63,11 +71,13 @@ class PipePair(asyncio.Transport):
 
     def close(self) -> None:
         """Flush what was written, then close both pipes."""
+        self._closing = True
         if self._writing:
             self._writing.close()
 
     def abort(self) -> None:
         """Close both pipes at once."""
+        self._closing = True
         if self._writing:
             self._writing.abort()
         self._lose(None)
@@ -85,7 +95,32 @@ class PipePair(asyncio.Transport):
     def _received(self, data: bytes) -> None:
         feed(self._protocol, data)
 
+    def _peer_stopped_reading(self, error: Exception | None) -> None:
+        """Take what the peer wrote before it closed its ends; without this it would go with the pair."""
+        if not self._closing and not self._lost and os.name == "posix":
+            if self._reading is not None:
+                self._reading.pause_reading()
+            self._read_rest()
+        self._lose(error)
+
+    def _read_rest(self) -> None:
+        os.set_blocking(self._source.fileno(), False)
+        left = MAX_UNREAD
+        while left > 0 and not self._ended:
+            try:
+                data = os.read(self._source.fileno(), PIECE)
+            except OSError:
+                return  # nothing more can be read: the peer has closed its other end alone
+            left -= len(data)
+            if data:
+                self._received(data)
+            else:
+                self._received_eof()
+
     def _received_eof(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
         if not isinstance(self._protocol, asyncio.Protocol | asyncio.BufferedProtocol):
             return
         if not self._protocol.eof_received():
@@ -117,7 +152,7 @@ class _WriteEnd(asyncio.BaseProtocol):
         self._pair.get_protocol().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._pair._lose(exc)
+        self._pair._peer_stopped_reading(exc)
 
 
 def feed(protocol: asyncio.BaseProtocol, data: bytes) -> None:
@@ -147,12 +182,27 @@ async def open_pipe_pair(
 
     Returns:
         The transport and the protocol, after `connection_made`.
+
+    Raises:
+        ValueError: one of the two is not a pipe. When this fails or is cancelled, both are closed; a protocol that has
+            been told `connection_made` is told `connection_lost`.
     """
     loop = asyncio.get_running_loop()
-    protocol = factory()
-    pair = PipePair(protocol)
-    write_transport, _ = await loop.connect_write_pipe(lambda: _WriteEnd(pair), writing)
-    pair._writing = write_transport
-    protocol.connection_made(pair)
-    pair._reading, _ = await loop.connect_read_pipe(lambda: _ReadEnd(pair), reading)
+    try:
+        protocol = factory()
+        pair = PipePair(protocol, reading)
+        pair._writing, _ = await loop.connect_write_pipe(lambda: _WriteEnd(pair), writing)
+    except BaseException:
+        reading.close()
+        writing.close()
+        raise
+    try:
+        protocol.connection_made(pair)
+        pair._reading, _ = await loop.connect_read_pipe(lambda: _ReadEnd(pair), reading)
+        if pair._lost:
+            pair._reading.close()
+    except BaseException:
+        pair.abort()
+        reading.close()
+        raise
     return pair, protocol

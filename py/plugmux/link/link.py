@@ -86,18 +86,35 @@ class Link:
         return self._server.protocol(link=self, peer=self.peer, references=self.references)
 
     async def over_socket(self, sock: socket.socket) -> Self:
-        """Run the link over a connected stream socket, which then belongs to the link."""
+        """Run the link over a connected stream socket, which then belongs to the link, also when this fails."""
         loop = asyncio.get_running_loop()
-        sock.setblocking(False)
-        if sock.family == socket.AF_UNIX:
-            await loop.create_unix_connection(lambda: self.mux, sock=sock)
-        else:
-            await loop.create_connection(lambda: self.mux, sock=sock)
+        try:
+            sock.setblocking(False)
+            if sock.family == socket.AF_UNIX:
+                await loop.create_unix_connection(lambda: self.mux, sock=sock)
+            else:
+                await loop.create_connection(lambda: self.mux, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
         return self
 
     async def over_pipes(self, read_fd: int, write_fd: int) -> Self:
-        """Run the link over two one-way pipes, which then belong to the link; closing either closes both."""
-        await open_pipe_pair(lambda: self.mux, os.fdopen(read_fd, "rb", 0), os.fdopen(write_fd, "wb", 0))
+        """Run the link over two one-way pipes, which then belong to the link, also when this fails.
+
+        Closing either closes both.
+        """
+        try:
+            reading = os.fdopen(read_fd, "rb", 0)
+        except BaseException:
+            os.close(write_fd)
+            raise
+        try:
+            writing = os.fdopen(write_fd, "wb", 0)
+        except BaseException:
+            reading.close()
+            raise
+        await open_pipe_pair(lambda: self.mux, reading, writing)
         return self
 
     def client(self, client_class: Callable[..., AnyClient], **options: Any) -> AnyClient:

@@ -22,7 +22,7 @@ class Deadlines:
         expired: is called once for each.
     """
 
-    __slots__ = ("_due", "_expired", "_loop", "_timeout", "_timer")
+    __slots__ = ("_due", "_expired", "_loop", "_stopped", "_timeout", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float, expired: Callable[[Stream], None]) -> None:
         self._loop = loop
@@ -30,10 +30,11 @@ class Deadlines:
         self._expired = expired
         self._due: dict[Stream, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
 
     def add(self, stream: Stream) -> None:
-        """Start the time of a stream."""
-        if self._timeout:
+        """Start the time of a stream, unless all have been stopped."""
+        if self._timeout and not self._stopped:
             due = self._due[stream] = self._loop.time() + self._timeout
             if self._timer is None:
                 self._timer = self._loop.call_at(due, self._run)
@@ -42,8 +43,9 @@ class Deadlines:
         """Stop the time of a stream, if it runs."""
         self._due.pop(stream, None)
 
-    def clear(self) -> None:
-        """Stop all."""
+    def stop(self) -> None:
+        """Stop the time of every stream, and of those that are added later."""
+        self._stopped = True
         self._due.clear()
         if self._timer is not None:
             self._timer.cancel()

@@ -34,6 +34,7 @@ from .output import Output
 from .port import Port
 from .session import Session
 from .stream import StreamTransport
+from .unread import unread
 from .waiters import Waiters, fail
 
 __all__ = ["Mux"]
@@ -119,6 +120,7 @@ class Mux(asyncio.BufferedProtocol):
     def listen(self, factory: Callable[[], asyncio.BaseProtocol]) -> None:
         """Accept the streams that the peer opens, and those it has opened already, with a protocol from `factory`."""
         self._factory = factory
+        self._session.accepting = True
         waiting = list(self._backlog)
         self._backlog.clear()
         for transport in waiting:
@@ -276,7 +278,14 @@ class Mux(asyncio.BufferedProtocol):
         self._output.now()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the session, if it has not ended, since the connection is gone."""
+        """End the session, if it has not ended, since the connection is gone; what had come on it is taken first."""
+        if exc is not None and self._state is _RUNNING:
+            self._output.close(flush=False)
+            for data in unread(self._transport):
+                if data:
+                    self.feed(data)
+                else:
+                    self.eof_received()
         error = SessionClosed(f"the connection was lost: {exc}" if exc else "the connection was closed")
         error.__cause__ = exc
         self._end(error, error)

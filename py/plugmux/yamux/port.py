@@ -121,9 +121,9 @@ class Port:
             self._closing.discard(stream)
 
     def stop(self) -> None:
-        """Stop all time limits."""
-        self._opening.clear()
-        self._closing.clear()
+        """Stop all time limits, for good."""
+        self._opening.stop()
+        self._closing.stop()
 
     def report(self, message: str, error: Exception, transport: asyncio.Transport) -> None:
         """Tell the loop's exception handler of a protocol's error."""

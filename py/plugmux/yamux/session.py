@@ -46,6 +46,7 @@ from .frame import (
     ACK,
     DATA,
     FIN,
+    GO_AWAY,
     INITIAL_WINDOW,
     MAX_STREAM_ID,
     MAX_WINDOW,
@@ -56,6 +57,7 @@ from .frame import (
     GoAwayCode,
     describe,
     describe_code,
+    pack_header,
 )
 from .ids import PeerIds
 from .outbox import MAX_FRAME, Outbox
@@ -81,6 +83,8 @@ class Session:
         now: the time, in seconds on any clock that does not go back.
 
     Attributes:
+        accepting: whether a stream of the peer's is accepted as its first frame is read, so that it never waits in the
+            backlog. Off until whoever drives the session has something to accept streams with.
         streams: the streams that have not ended, by id.
         error: why the session has ended; `None` while it has not.
         remote_go_away: whether the peer refuses new streams.
@@ -91,6 +95,7 @@ class Session:
     def __init__(self, *, client: bool, config: Config | None = None, now: float = 0.0) -> None:
         self.config = config = config or Config()
         self.now = now
+        self.accepting = False
         self.streams: dict[int, Stream] = {}
         self.error: LinkError | None = None
         self.remote_go_away = False
@@ -108,6 +113,7 @@ class Session:
         self._unaccepted = 0
         self._pings = Pings()
         self._rtt_ping: int | None = None
+        self._farewell = b""  # the last frame, when the session has ended by a fault of the peer's
 
     # Streams.
 
@@ -133,12 +139,18 @@ class Session:
         return stream
 
     def accept(self, stream: Stream) -> None:
-        """Accept a stream that the peer opened; the ACK rides on the next frame, or goes with `send_owed`."""
+        """Accept a stream that the peer opened; the ACK rides on the next frame, or goes with `send_owed`.
+
+        Accepting a stream that is accepted already is harmless.
+        """
         if stream.handshake is not SYN_RECEIVED or stream.ended:
             return
         self._unaccepted -= 1
         self._outbox.owe_ack(stream)
+        credit_is_due = stream.consumed * 2 >= stream.window
         self._growth.begin(stream)
+        if credit_is_due:  # for what was read while the stream waited in the backlog
+            self._credit(stream)
         if stream.pending or stream.sending is ENDING:
             self._outbox.enqueue(stream)
 
@@ -319,6 +331,8 @@ class Session:
         self._unaccepted += 1
         self._peer_streams += 1
         self._events.append(StreamOpened(stream))
+        if self.accepting:
+            self.accept(stream)
         return stream
 
     def _receive_ack(self, stream: Stream) -> None:
@@ -373,7 +387,7 @@ class Session:
     @property
     def has_output(self) -> bool:
         """Whether there is anything to send that is not put off."""
-        return self._outbox.has_frames
+        return bool(self._farewell) if self.error is not None else self._outbox.has_frames
 
     @property
     def owes(self) -> int:
@@ -393,12 +407,15 @@ class Session:
         Returns:
             Chunks; an empty list when there is nothing to send.
         """
-        return self._outbox.take(limit)
+        if self.error is None:
+            return self._outbox.take(limit)
+        farewell, self._farewell = self._farewell, b""
+        return [farewell] if farewell else []
 
     def _credit(self, stream: Stream) -> None:
-        if stream.handshake in _SILENT:
-            return  # the first frame tells it
-        if self._growth.wants_round_trip(stream) and self._rtt_ping is None and self.error is None:
+        if stream.handshake in _SILENT or self.error is not None:
+            return  # the first frame tells it, or nothing is told any more
+        if self._growth.wants_round_trip(stream) and self._rtt_ping is None:
             self._rtt_ping = self.ping()
         self._growth.refill(stream, self.now)
         self._outbox.credit(stream)
@@ -442,5 +459,5 @@ class Session:
         self._reader.stopped = True
         self._outbox.clear()
         if tell:
-            self._outbox.go_away(GoAwayCode.PROTOCOL_ERROR)
+            self._farewell = pack_header(GO_AWAY, 0, 0, GoAwayCode.PROTOCOL_ERROR)
         self._events.append(SessionEnded(error))

@@ -18,6 +18,7 @@ export class Outbox {
   readonly #finish: (stream: StreamState) => void;
   #control: Buffer[] = [];
   #answers = 0;
+  #isClosed = false;
   #deferredFrames: Buffer[] = [];
   readonly #deferredAcks = new Set<StreamState>();
   /** The round robin: the first has the next turn. */
@@ -41,7 +42,7 @@ export class Outbox {
   }
 
   control(type: number, flags: number, streamId: number, length: number): void {
-    this.#control.push(encodeHeader(type, flags, streamId, length));
+    if (!this.#isClosed) this.#control.push(encodeHeader(type, flags, streamId, length));
   }
 
   /** Queues what the peer asked for; false when it asks for more than it reads. */
@@ -53,15 +54,17 @@ export class Outbox {
 
   /** Defers the FIN that answers a FIN. */
   deferFin(stream: StreamState): void {
-    this.#deferredFrames.push(encodeHeader(FrameType.windowUpdate, Flag.fin, stream.id, 0));
+    if (!this.#isClosed) this.#deferredFrames.push(encodeHeader(FrameType.windowUpdate, Flag.fin, stream.id, 0));
   }
 
+  /** Defers the ACK of a stream, unless there is credit to tell for what was read before the stream was accepted. */
   deferAck(stream: StreamState): void {
-    this.#deferredAcks.add(stream);
+    if (!this.#isClosed) this.#deferredAcks.add(stream);
+    if (isCreditDue(stream)) this.ready(stream);
   }
 
   ready(stream: StreamState): void {
-    this.#ready.add(stream);
+    if (!this.#isClosed) this.#ready.add(stream);
   }
 
   forget(stream: StreamState): void {
@@ -69,11 +72,14 @@ export class Outbox {
     this.#deferredAcks.delete(stream);
   }
 
-  clear(): void {
+  /** Drops what is queued, and takes nothing more; a go-away with `code`, if there is one, is the last frame. */
+  close(code?: number): void {
     this.#control = [];
     this.#deferredFrames = [];
     this.#deferredAcks.clear();
     this.#ready.clear();
+    if (code !== undefined) this.control(FrameType.goAway, 0, 0, code);
+    this.#isClosed = true;
   }
 
   flushDeferred(): void {
@@ -115,8 +121,9 @@ export class Outbox {
 
   #putFrame(stream: StreamState, chunks: Uint8Array[]): number {
     let flags = this.takeHandshakeFlag(stream);
-    const announced = flags && stream.receiving === "open" ? stream.window - INITIAL_WINDOW : 0;
+    const announced = flags && stream.receiving === "open" ? credit(stream) : 0;
     if (announced > 0) {
+      stream.consumed = 0;
       stream.receiveWindow += announced;
       chunks.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, announced));
       flags = 0;
@@ -140,6 +147,14 @@ export class Outbox {
     else if (stream.pendingSize > 0 && stream.sendWindow > 0) this.#ready.add(stream);
     return HEADER_SIZE + size;
   }
+}
+
+const isCreditDue = ({ consumed }: StreamState): boolean => consumed * 2 >= INITIAL_WINDOW;
+
+/** What the peer is told with the handshake: what the window has beyond the wire's, and what has been read. */
+function credit(stream: StreamState): number {
+  const growth = stream.window - INITIAL_WINDOW;
+  return growth > 0 || isCreditDue(stream) ? growth + stream.consumed : 0;
 }
 
 /** Moves `size` bytes from the queue of a stream to `chunks`. */

@@ -336,8 +336,9 @@ export class Session {
   }
 
   #credit(stream: StreamState): void {
+    if (this.error || stream.handshake === "offered") return;
     const isUnmeasured = this.#growth.roundTrip === undefined && this.#roundTripPing === undefined;
-    if (isUnmeasured && this.#growth.mayGrow(stream.window) && !this.error) this.#roundTripPing = this.ping();
+    if (isUnmeasured && this.#growth.mayGrow(stream.window)) this.#roundTripPing = this.ping();
     const flags = this.#outbox.takeHandshakeFlag(stream);
     this.#outbox.control(FrameType.windowUpdate, flags, stream.id, this.#growth.credit(stream, this.#now));
   }
@@ -389,9 +390,8 @@ export class Session {
   /** Ends the session; of what was queued, nothing goes out any more but the go-away that tells the peer its fault. */
   #end(error: SessionClosedError): void {
     this.error = error;
-    this.#outbox.clear();
     const isFaultToTell = error instanceof ProtocolViolation && !this.#parser.isWithinFrame;
-    if (isFaultToTell) this.#outbox.control(FrameType.goAway, 0, 0, GoAwayCode.protocolError);
+    this.#outbox.close(isFaultToTell ? GoAwayCode.protocolError : undefined);
     this.#events.push({ type: "closed", error });
   }
 }
