@@ -22,7 +22,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help bench profile demo test tools lint generate conformance interop faults attacks fuzz docs baseline wheel clean
+.PHONY: help house bench profile demo test tools lint generate conformance interop faults attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -59,6 +59,9 @@ bench: $(BENCH)/.ready bin/bench-peers bin/bench-plugin ## plugmux beside its pe
 
 profile: $(BENCH)/.ready ## where the time of a unary call goes, in the host and in the plugin
 	@$(BENCH)/python bench/profiles.py
+
+house: $(BIN)/.ready ## the structure of the package in numbers, beside those of an earlier revision (BEFORE=db89d5e)
+	@$(BIN)/python tests/structure/structure.py --before $(or $(BEFORE),db89d5e)
 
 conformance: $(TOOLS) bin/connectconformance ## the official Connect conformance suite, client and server
 	$(PYTEST) -q tests/connect/test_conformance.py $(ARGS)

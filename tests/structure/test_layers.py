@@ -1,11 +1,11 @@
 """The layers of the package: each imports only what is below it."""
 
-import ast
 from pathlib import Path
 
 import pytest
 
 import plugmux
+from module_imports import read_imports
 
 PACKAGE = Path(plugmux.__file__).parent
 
@@ -33,28 +33,10 @@ BELOW = {
 """What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and
 `plugin`."""
 
-MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or path.name != "__init__.py"]
+IMPORTS = {name: to for name, to in read_imports(PACKAGE).items() if name}
 
 
-def layer_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def imported(path: Path) -> set[str]:
-    """The layers of plugmux that a file imports, wherever in it the import stands."""
-    depth = len(path.relative_to(PACKAGE).parts)
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level == depth:
-            found |= {node.module.split(".")[0]} if node.module else {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith("plugmux."):
-            found.add((node.module or "").split(".")[1])
-        elif isinstance(node, ast.Import):
-            found |= {name.name.split(".")[1] for name in node.names if name.name.startswith("plugmux.")}
-    return found
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_below(path: Path) -> None:
-    layer = layer_of(path)
-    assert imported(path) - {layer} <= BELOW[layer]
+@pytest.mark.parametrize("name", IMPORTS)
+def test_a_module_imports_only_from_below(name: str) -> None:
+    layer = name.split(".")[0]
+    assert {to.split(".")[0] for to in IMPORTS[name]} - {layer} <= BELOW[layer]
