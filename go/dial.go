@@ -4,16 +4,19 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
-	"time"
+	"syscall"
 )
 
 const (
-	dialTimeout  = 2 * time.Second
 	hijackPath   = "/hijack"
 	hijackHost   = "secrets-engine.localhost"
 	hijackScheme = "tcp"
 )
+
+// maxSocketName is how many bytes the name of a socket may have.
+var maxSocketName = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 // dial connects to the runtime that listens on a socket, and makes the connection a link's. It refuses a runtime of
 // a user that the policy does not allow before it has sent anything.
@@ -45,17 +48,24 @@ func socketPath(address string) (string, error) {
 		scheme, path = "unix", address
 	}
 	path = strings.TrimPrefix(path, "//")
-	if scheme != "unix" || path == "" {
-		return "", addressError(address)
+	switch {
+	case scheme != "unix" || !strings.ContainsAny(path, `/\`) && !strings.HasPrefix(path, "@"):
+		return "", addressError{address, "write unix:/path or unix:@name"} // a path without a slash is a slip
+	case path == "@" || strings.Contains(path, "\x00"):
+		return "", addressError{address, "it names no socket"}
+	case strings.HasPrefix(path, "@") && runtime.GOOS != "linux":
+		return "", addressError{address, "only Linux has abstract sockets: write unix:/path"}
+	case len(path) > maxSocketName:
+		return "", addressError{address, fmt.Sprintf("a socket's name may have %d bytes here: choose a shorter path", maxSocketName)}
 	}
 	return path, nil
 }
 
 // addressError is an [ErrNoRuntime]: there is an address, and it is not valid.
-type addressError string
+type addressError struct{ address, rule string }
 
 func (e addressError) Error() string {
-	return fmt.Sprintf("the address %q is not valid: write unix:/path or unix:@name", string(e))
+	return fmt.Sprintf("the address %.140q is not valid: %s", e.address, e.rule)
 }
 
 func (e addressError) Is(target error) bool { return target == ErrNoRuntime }

@@ -12,8 +12,6 @@ import (
 	"plugmux.dev/gen/go/plugmux/v1/plugmuxv1connect"
 )
 
-const mostInstances = 10_000
-
 // Instances let one plugin serve any number of objects, each with a configuration of its own. It is one of the servables
 // of [Main]:
 //
@@ -59,7 +57,7 @@ func (i *Instances[T]) open(ctx context.Context, text string) (string, error) {
 	}
 	limit := i.Limit
 	if limit == 0 {
-		limit = mostInstances
+		limit = maxInstances
 	}
 	if i.count.Add(1) > int64(limit) {
 		i.count.Add(-1)

@@ -27,9 +27,9 @@ type launchConfig struct {
 	W       *uintptr      `json:"w"`
 	Socket  string        `json:"socket"`
 	// Terminal tells that the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them.
-	Terminal bool `json:"terminal"`
+	Terminal flag `json:"terminal"`
 	// Detached tells to connect to the socket again and again, as runtimes come and go.
-	Detached bool `json:"detached"`
+	Detached flag `json:"detached"`
 }
 
 // takeLaunchConfig reads the configuration and removes it from the environment, so that a child of the plugin does not
@@ -47,6 +47,13 @@ func takeLaunchConfig() (*launchConfig, error) {
 	if text == "" {
 		return nil, nil
 	}
+	return parseLaunchConfig(text)
+}
+
+func parseLaunchConfig(text string) (*launchConfig, error) {
+	if len(text) > maxLaunchConfigBytes {
+		return nil, launchError{fmt.Errorf("it has %d bytes, over the limit of %d", len(text), maxLaunchConfigBytes)}
+	}
 	config := &launchConfig{}
 	if err := json.Unmarshal([]byte(text), config); err != nil {
 		return nil, launchError{fmt.Errorf("it is not the expected JSON: %w", err)}
@@ -55,6 +62,15 @@ func takeLaunchConfig() (*launchConfig, error) {
 		return nil, launchError{err}
 	}
 	return config, nil
+}
+
+// flag is true where the JSON says true, and false for everything else.
+type flag bool
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (f *flag) UnmarshalJSON(text []byte) error {
+	*f = string(text) == "true"
+	return nil
 }
 
 func (c *launchConfig) check() error {
@@ -82,6 +98,9 @@ func (c *launchConfig) descriptors() []uintptr {
 	if c.FD != nil {
 		return []uintptr{*c.FD}
 	}
+	if *c.R == *c.W {
+		return []uintptr{*c.R}
+	}
 	return []uintptr{*c.R, *c.W}
 }
 
@@ -97,14 +116,15 @@ func (c *launchConfig) open(peers *peerPolicy) (io.ReadWriteCloser, error) {
 			return nil, launchError{fmt.Errorf("descriptor %d cannot be used: %w", descriptor, err)}
 		}
 	}
-	if c.FD == nil {
+	descriptors := c.descriptors()
+	if len(descriptors) == 2 {
 		return pipePair{os.NewFile(*c.R, "link (read)"), os.NewFile(*c.W, "link (write)")}, nil
 	}
-	file := os.NewFile(*c.FD, "link")
+	file := os.NewFile(descriptors[0], "link")
 	defer file.Close() // FileConn has made a duplicate
 	conn, err := net.FileConn(file)
 	if err != nil {
-		return nil, launchError{fmt.Errorf("descriptor %d is not a socket: %w", *c.FD, err)}
+		return nil, launchError{fmt.Errorf("descriptor %d is not a socket: %w", descriptors[0], err)}
 	}
 	return conn, nil
 }

@@ -37,9 +37,6 @@ func Runtime(ctx context.Context) *pluginsv1.RegisterPluginResponse {
 	return link.gate.response
 }
 
-// closeTimeout is how long a link that closes waits for streams, and then for handlers, to end.
-const closeTimeout = 2 * time.Second
-
 // link is one connection to a runtime: a yamux session, and an HTTP server and an HTTP client on its streams.
 type link struct {
 	session    *yamux.Session

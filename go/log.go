@@ -20,7 +20,6 @@ import (
 const (
 	mostRecords   = 1000 // that wait to be sent
 	recordsAtOnce = 50
-	longestText   = 8192
 	sendTimeout   = 5 * time.Second
 	resendDelay   = 500 * time.Millisecond
 	lastSend      = time.Second
@@ -245,16 +244,16 @@ func wireLevel(level slog.Level) plugmuxv1.LogLevel {
 
 // bounded is a text that fits on the wire, in length and in form.
 func bounded(text string) string {
-	return strings.ToValidUTF8(text[:min(len(text), longestText)], "�")
+	return strings.ToValidUTF8(text[:min(len(text), maxLogTextCharacters)], "�")
 }
 
 func boundedFields(fields string) string {
 	switch {
 	case fields == "{}":
 		return ""
-	case len(fields) <= longestText:
+	case len(fields) <= maxLogTextCharacters:
 		return fields
 	}
-	cut, _ := json.Marshal(map[string]string{"cut": bounded(fields)[:longestText/4]})
+	cut, _ := json.Marshal(map[string]string{"cut": bounded(fields)[:maxLogTextCharacters/4]})
 	return string(cut)
 }

@@ -94,9 +94,9 @@ func TestAFullQueueLosesTheOldestAndCountsThem(t *testing.T) {
 
 func TestOddRecordsAreBounded(t *testing.T) {
 	logs := NewLogHandler(nil)
-	slog.New(logs).Info("\xff"+strings.Repeat("x", 2*longestText), "long", strings.Repeat("y", 2*longestText))
+	slog.New(logs).Info("\xff"+strings.Repeat("x", 2*maxLogTextCharacters), "long", strings.Repeat("y", 2*maxLogTextCharacters))
 	record := logs.queue.waiting[0]
-	if !strings.HasPrefix(record.Message, "�xx") || len(record.Message) > longestText+2 || !strings.HasPrefix(record.FieldsJson, `{"cut":`) {
+	if !strings.HasPrefix(record.Message, "�xx") || len(record.Message) > maxLogTextCharacters+2 || !strings.HasPrefix(record.FieldsJson, `{"cut":`) {
 		t.Error(len(record.Message), record.FieldsJson[:20])
 	}
 }

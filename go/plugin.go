@@ -31,19 +31,12 @@ import (
 	"plugmux.dev/gen/go/plugmux/v1/plugmuxv1connect"
 )
 
-const (
-	registrationTimeout = 5 * time.Second
-	firstRedial         = 200 * time.Millisecond
-	longestRedial       = 10 * time.Second
-	nearRedial          = time.Second // to the runtime after the one that launched a detached plugin
-)
-
 // Config is what a plugin says of itself, and where it finds its runtime. The zero value is usable.
 type Config struct {
 	// Name to register under when the plugin starts by itself; the file name of the program by default. A launched
 	// plugin is named by its runtime.
 	Name string
-	// Version of the plugin: semantic versioning with a leading "v"; "v0.0.0" by default.
+	// Version of the plugin, such as "v1.2.3", "v1.2" or "v1"; "v0.0.0" by default.
 	Version string
 	// Socket of the runtime that a plugin dials when it was not launched, as "unix:/path" or "unix:@abstract"; the
 	// value of PLUGMUX_SOCKET by default.
@@ -131,6 +124,12 @@ func (p *plugin) run(ctx context.Context, launch *launchConfig) error {
 	ctx, p.stop = context.WithCancel(ctx)
 	defer p.stop()
 	if launch != nil {
+		p.announcement.Name = launch.Name
+	}
+	if err := checkRegistration(p.announcement); err != nil {
+		return err
+	}
+	if launch != nil {
 		return p.serveLaunched(ctx, launch)
 	}
 	socket := p.config.Socket
@@ -144,7 +143,6 @@ func (p *plugin) run(ctx context.Context, launch *launchConfig) error {
 }
 
 func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error {
-	p.announcement.Name = launch.Name
 	if launch.Detached {
 		peers := p.peers() // other processes may take the place of the runtime that has launched the plugin
 		reach := func() (io.ReadWriteCloser, error) { return launch.open(&peers) }
@@ -161,7 +159,7 @@ func (p *plugin) peers() peerPolicy { return newPeerPolicy(p.config.PeerUsers) }
 
 func (p *plugin) serveDialling(ctx context.Context, socket string) error {
 	reach := func() (io.ReadWriteCloser, error) { return dial(ctx, socket, p.peers()) }
-	return p.comeAgain(ctx, reach, registrationTimeout, longestRedial)
+	return p.comeAgain(ctx, reach, registrationTimeout, maxRedial)
 }
 
 // comeAgain serves one runtime after the other, as they come and go.

@@ -2,7 +2,6 @@ package plugmux
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -60,7 +59,7 @@ type provider struct {
 func (p provider) GetSecrets(ctx context.Context, request *resolverv1.GetSecretsRequest) (*resolverv1.GetSecretsResponse, error) {
 	asked := Pattern(request.GetPattern())
 	if !asked.valid() {
-		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("the pattern is not well formed"))
+		return nil, connect.NewError(connect.CodeInvalidArgument, errPatternForm(asked))
 	}
 	given, err := p.get(ctx, asked)
 	if err != nil {
@@ -82,18 +81,22 @@ func (p provider) GetSecrets(ctx context.Context, request *resolverv1.GetSecrets
 
 func (s Secret) envelope() *resolverv1.GetSecretsResponse_Envelope {
 	return &resolverv1.GetSecretsResponse_Envelope{
-		Id:        s.ID,
-		Value:     s.Value,
-		Version:   s.Version,
-		CreatedAt: timestamp(s.CreatedAt),
-		ExpiresAt: timestamp(s.ExpiresAt),
-		Metadata:  s.Metadata,
+		Id:      s.ID,
+		Value:   s.Value,
+		Version: s.Version,
+		// A time that is unset goes out as the year 1, which Go's zero time is: an absent one reads as 1970 in Go.
+		CreatedAt:  timestamppb.New(s.CreatedAt),
+		ResolvedAt: timestamppb.New(time.Time{}),
+		ExpiresAt:  timestamppb.New(s.ExpiresAt),
+		Metadata:   s.Metadata,
 	}
 }
 
-func timestamp(t time.Time) *timestamppb.Timestamp {
-	if t.IsZero() {
-		return nil
+// TimeOf is the time of an envelope's field, for plugins that ask their runtime for secrets. It is zero where the time
+// is unset, which the wire says by the year 1 or by no timestamp at all.
+func TimeOf(timestamp *timestamppb.Timestamp) time.Time {
+	if timestamp == nil || timestamp.AsTime().Year() <= 1 {
+		return time.Time{}
 	}
-	return timestamppb.New(t)
+	return timestamp.AsTime()
 }

@@ -100,7 +100,7 @@ func TestAProviderAnswersForWhatItsPatternMatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	envelope := response.GetEnvelopes()[0]
-	if string(envelope.GetValue()) != "1" || !envelope.GetCreatedAt().AsTime().Equal(made) || envelope.GetExpiresAt() != nil {
+	if string(envelope.GetValue()) != "1" || !envelope.GetCreatedAt().AsTime().Equal(made) || !TimeOf(envelope.GetExpiresAt()).IsZero() {
 		t.Error("the envelope does not hold what the secret did")
 	}
 }

@@ -1,0 +1,75 @@
+package plugmux
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"unicode/utf8"
+
+	"connectrpc.com/connect"
+	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
+)
+
+const (
+	versionNumber     = `(?:0|[1-9][0-9]*)`
+	versionIdentifier = `(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)`
+	versionPrerelease = `(?:-` + versionIdentifier + `(?:\.` + versionIdentifier + `)*)?`
+	versionBuild      = `(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?`
+)
+
+var (
+	// versionForm is what golang.org/x/mod/semver calls valid.
+	versionForm = regexp.MustCompile(`^v` + versionNumber + `(?:\.` + versionNumber + `(?:\.` + versionNumber +
+		versionPrerelease + versionBuild + `)?)?$`)
+	serviceForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*$`)
+)
+
+// checkRegistration tells, before anything is sent, what every runtime would refuse: its error has the code that a
+// runtime answers with.
+func checkRegistration(request *pluginsv1.RegisterPluginRequest) error {
+	if !validName(request.GetName()) {
+		return connect.NewError(connect.CodeInternal, fmt.Errorf(
+			"the name %.80q of the plugin is not valid: it must have 1 to %d characters and no control characters",
+			request.GetName(), maxNameCharacters))
+	}
+	fault := func(code connect.Code, format string, values ...any) error {
+		return connect.NewError(code, fmt.Errorf("plugin %.80q: %w", request.GetName(), fmt.Errorf(format, values...)))
+	}
+	if !validVersion(request.GetVersion()) {
+		return fault(connect.CodeInternal, `the version %.80q is not valid: it must be semantic with a leading "v", `+
+			`such as "v1.2.3", and have at most %d characters`, request.GetVersion(), maxVersionCharacters)
+	}
+	if provider := request.GetSecretsProvider(); provider != nil {
+		if pattern := Pattern(provider.GetPattern()); !pattern.valid() {
+			return fault(connect.CodeInvalidArgument, "%w", errPatternForm(pattern))
+		}
+	}
+	services := slices.Concat(request.GetServices(), request.GetInstances().GetServices())
+	if len(services) > maxServices {
+		return fault(connect.CodeInternal, "it names %d services, over the limit of %d", len(services), maxServices)
+	}
+	for _, service := range services {
+		if !serviceForm.MatchString(service) {
+			return fault(connect.CodeInternal, "the service %.80q is not the full name of a proto service", service)
+		}
+	}
+	if slices.Contains(request.GetProtocolVersions(), 0) {
+		return fault(connect.CodeInternal, "%w", errors.New("it names protocol version 0; the lowest is 1"))
+	}
+	return nil
+}
+
+// validName tells whether a plugin may register under a name: any text without control characters.
+func validName(name string) bool {
+	for _, character := range name {
+		if character < 0x20 || 0x7f <= character && character <= 0x9f {
+			return false
+		}
+	}
+	return name != "" && utf8.ValidString(name) && utf8.RuneCountInString(name) <= maxNameCharacters
+}
+
+func validVersion(version string) bool {
+	return len(version) <= maxVersionCharacters && versionForm.MatchString(version)
+}

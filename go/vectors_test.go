@@ -1,0 +1,290 @@
+package plugmux
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
+)
+
+// The vectors that the SDKs of all languages share, run against this one.
+
+// text is a text of a vector file, which may be given as a repetition.
+type text string
+
+func (t *text) UnmarshalJSON(data []byte) error {
+	var spelled struct {
+		Prefix, Repeat string
+		Count          int
+	}
+	if json.Unmarshal(data, (*string)(t)) == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, &spelled); err != nil {
+		return err
+	}
+	*t = text(spelled.Prefix + strings.Repeat(spelled.Repeat, spelled.Count))
+	return nil
+}
+
+func readVectors(t *testing.T, name string, vectors any) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(name)))
+	if err == nil {
+		err = json.Unmarshal(data, vectors)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// row reads one row of a table, whose cells are of several types.
+func row(t *testing.T, data json.RawMessage, cells ...any) {
+	t.Helper()
+	var raw []json.RawMessage
+	if err := json.Unmarshal(data, &raw); err != nil || len(raw) != len(cells) {
+		t.Fatalf("%s: %v", data, err)
+	}
+	for i, cell := range cells {
+		if err := json.Unmarshal(raw[i], cell); err != nil {
+			t.Fatalf("%s: %v", data, err)
+		}
+	}
+}
+
+func accepts(t *testing.T, what string, texts []text, want bool, valid func(string) bool) {
+	t.Helper()
+	if len(texts) == 0 {
+		t.Errorf("%s: no cases", what)
+	}
+	for _, text := range texts {
+		if valid(string(text)) != want {
+			t.Errorf("%s: %.60q is taken: %v", what, text, !want)
+		}
+	}
+}
+
+func TestVectorsOfPatterns(t *testing.T) {
+	var vectors struct {
+		IDs                     []text `json:"ids"`
+		NotIDs                  []text `json:"not_ids"`
+		Patterns                []text `json:"patterns"`
+		NotPatterns             []text `json:"not_patterns"`
+		Match, Includes, Filter []json.RawMessage
+	}
+	readVectors(t, "tests/vectors/patterns.json", &vectors)
+	valid := func(text string) bool { return Pattern(text).valid() }
+	accepts(t, "ids", vectors.IDs, true, validID)
+	accepts(t, "not ids", vectors.NotIDs, false, validID)
+	accepts(t, "patterns", vectors.Patterns, true, valid)
+	accepts(t, "not patterns", vectors.NotPatterns, false, valid)
+	var pattern, other text
+	var want bool
+	for _, data := range vectors.Match {
+		row(t, data, &pattern, &other, &want)
+		if got := Pattern(pattern).Match(string(other)); got != want {
+			t.Errorf("match %s: %v", data, got)
+		}
+	}
+	for _, data := range vectors.Includes {
+		row(t, data, &pattern, &other, &want)
+		if got := Pattern(pattern).Includes(Pattern(other)); got != want {
+			t.Errorf("includes %s: %v", data, got)
+		}
+	}
+	for _, data := range vectors.Filter {
+		var narrower *Pattern
+		row(t, data, &pattern, &other, &narrower)
+		got, ok := Pattern(pattern).Filter(Pattern(other))
+		if ok != (narrower != nil) || ok && got != *narrower {
+			t.Errorf("filter %s: %v, %v", data, got, ok)
+		}
+	}
+	if len(vectors.Match) == 0 || len(vectors.Includes) == 0 || len(vectors.Filter) == 0 {
+		t.Error("no cases")
+	}
+}
+
+func TestVectorsOfNamesAndVersions(t *testing.T) {
+	for name, valid := range map[string]func(string) bool{"names": validName, "versions": validVersion} {
+		var vectors struct{ Valid, Invalid []text }
+		readVectors(t, "tests/vectors/"+name+".json", &vectors)
+		accepts(t, name, vectors.Valid, true, valid)
+		accepts(t, name, vectors.Invalid, false, valid)
+	}
+}
+
+func TestVectorsOfAddresses(t *testing.T) {
+	var vectors struct {
+		Valid, Abstract [][2]text
+		Invalid         []text
+	}
+	readVectors(t, "tests/vectors/addresses.json", &vectors)
+	if len(vectors.Valid) == 0 {
+		t.Error("no cases")
+	}
+	for _, c := range vectors.Valid {
+		if path, err := socketPath(string(c[0])); err != nil || path != string(c[1]) {
+			t.Error(c, path, err)
+		}
+	}
+	for _, c := range vectors.Abstract {
+		path, err := socketPath(string(c[0]))
+		if linux := runtime.GOOS == "linux"; (err == nil) != linux || linux && path != string(c[1]) {
+			t.Error(c, path, err)
+		}
+	}
+	accepts(t, "addresses", vectors.Invalid, false, func(address string) bool {
+		_, err := socketPath(address)
+		if err != nil && !errors.Is(err, ErrNoRuntime) {
+			t.Error(err)
+		}
+		return err == nil
+	})
+}
+
+func TestVectorsOfLaunchConfigurations(t *testing.T) {
+	type launch struct {
+		Name      string `json:"name"`
+		TimeoutNS int64  `json:"timeout_ns"`
+		Read      int64  `json:"read"`
+		Write     int64  `json:"write"`
+		Socket    string `json:"socket"`
+		Terminal  bool   `json:"terminal"`
+		Detached  bool   `json:"detached"`
+	}
+	var vectors struct {
+		Valid []struct {
+			JSON   string `json:"json"`
+			Launch launch `json:"launch"`
+		} `json:"valid"`
+		Invalid []text `json:"invalid"`
+	}
+	readVectors(t, "tests/vectors/launch.json", &vectors)
+	if len(vectors.Valid) == 0 {
+		t.Error("no cases")
+	}
+	for _, c := range vectors.Valid {
+		config, err := parseLaunchConfig(c.JSON)
+		if err != nil {
+			t.Errorf("%s: %v", c.JSON, err)
+			continue
+		}
+		got := launch{config.Name, config.Timeout.Nanoseconds(), -1, -1, config.Socket, bool(config.Terminal), bool(config.Detached)}
+		if ends := config.descriptors(); len(ends) > 0 {
+			got.Read, got.Write = int64(ends[0]), int64(ends[len(ends)-1])
+		}
+		if got != c.Launch {
+			t.Errorf("%s: %+v", c.JSON, got)
+		}
+	}
+	accepts(t, "launch configurations", vectors.Invalid, false, func(text string) bool {
+		_, err := parseLaunchConfig(text)
+		return err == nil
+	})
+}
+
+func TestVectorsOfRegistrations(t *testing.T) {
+	var vectors struct {
+		Accepted []json.RawMessage
+		Refused  [][2]json.RawMessage
+	}
+	readVectors(t, "tests/vectors/registration.json", &vectors)
+	check := func(data json.RawMessage) error {
+		request := &pluginsv1.RegisterPluginRequest{}
+		if err := protojson.Unmarshal(data, request); err != nil {
+			t.Fatal(err)
+		}
+		return checkRegistration(request)
+	}
+	if len(vectors.Accepted) == 0 || len(vectors.Refused) == 0 {
+		t.Error("no cases")
+	}
+	for _, data := range vectors.Accepted {
+		if err := check(data); err != nil {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+	for _, c := range vectors.Refused {
+		if err, want := check(c[0]), string(c[1]); err == nil || fmt.Sprintf("%q", connect.CodeOf(err).String()) != want {
+			t.Errorf("%s: %v in place of %s", c[0], err, want)
+		}
+	}
+}
+
+func TestVectorsOfTimes(t *testing.T) {
+	var vectors struct {
+		Unset        []*time.Time      `json:"unset"`
+		Set          []json.RawMessage `json:"set"`
+		SentForUnset time.Time         `json:"sent_for_unset"`
+	}
+	readVectors(t, "tests/vectors/times.json", &vectors)
+	for _, unset := range vectors.Unset {
+		var timestamp *timestamppb.Timestamp
+		if unset != nil {
+			timestamp = timestamppb.New(*unset)
+		}
+		if got := TimeOf(timestamp); !got.IsZero() {
+			t.Error(unset, got)
+		}
+	}
+	for _, data := range vectors.Set {
+		var set time.Time
+		var seconds int64
+		row(t, data, &set, &seconds)
+		if got := TimeOf(timestamppb.New(set)); !got.Equal(set) || got.Unix() != seconds {
+			t.Errorf("%s: %v", data, got)
+		}
+	}
+	envelope := Secret{ID: "a"}.envelope()
+	for _, sent := range []*timestamppb.Timestamp{envelope.GetCreatedAt(), envelope.GetResolvedAt(), envelope.GetExpiresAt()} {
+		if !sent.IsValid() || !sent.AsTime().Equal(vectors.SentForUnset) || sent.AsTime().Year() != 1 {
+			t.Error(sent)
+		}
+	}
+}
+
+func TestTheConstantsAreThoseOfAllLanguages(t *testing.T) {
+	var shared map[string]any
+	readVectors(t, "proto/constants.json", &shared)
+	for name, own := range map[string]float64{
+		"max_message_bytes":          maxMessageBytes,
+		"max_name_characters":        maxNameCharacters,
+		"max_version_characters":     maxVersionCharacters,
+		"max_pattern_characters":     maxPatternCharacters,
+		"max_services":               maxServices,
+		"max_instances":              maxInstances,
+		"max_launch_config_bytes":    maxLaunchConfigBytes,
+		"max_log_text_characters":    maxLogTextCharacters,
+		"dial_timeout_seconds":       dialTimeout.Seconds(),
+		"first_redial_seconds":       firstRedial.Seconds(),
+		"max_redial_seconds":         maxRedial.Seconds(),
+		"near_redial_seconds":        nearRedial.Seconds(),
+		"link_close_timeout_seconds": closeTimeout.Seconds(),
+	} {
+		if shared[name] != own {
+			t.Errorf("%s: %v, not %v", name, own, shared[name])
+		}
+	}
+	mux, _ := shared["yamux"].(map[string]any)
+	for name, own := range map[string]float64{
+		"accept_backlog":               acceptBacklog,
+		"max_streams":                  maxStreams,
+		"stream_close_timeout_seconds": streamCloseTimeout.Seconds(),
+		"stream_window_bytes":          streamWindowBytes,
+	} {
+		if mux[name] != own {
+			t.Errorf("yamux %s: %v, not %v", name, own, mux[name])
+		}
+	}
+}
