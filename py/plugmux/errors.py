@@ -14,6 +14,7 @@
     │   └── LinkTimeout             a ping, an open or a close took longer than its limit
     ├── ExchangeError               one HTTP exchange failed; `sent` says whether the peer may have acted on it
     │   └── BodyTooLarge            the response's body passed the limit of the call
+    ├── RequestTimeout              a call took longer than the runtime allows (also a TimeoutError)
     ├── RpcError                    a call ended with a code other than ok
     ├── DialError                   a plugin that starts by itself found no runtime
     ├── RegistrationFailed          the runtime refused a plugin, or went away before it had answered
@@ -40,6 +41,7 @@ __all__ = [
     "LinkTimeout",
     "PlugmuxError",
     "ProtocolViolation",
+    "RequestTimeout",
     "SessionClosed",
     "StateError",
     "StreamClosed",
@@ -109,3 +111,7 @@ class BodyTooLarge(ExchangeError):
         super().__init__(f"the response body has {size} bytes or more, over the limit of {limit} bytes", sent=True)
         self.size = size
         self.limit = limit
+
+
+class RequestTimeout(PlugmuxError, TimeoutError):
+    """A call was not answered within the time that the runtime allows every call, whatever its caller allows."""

@@ -81,9 +81,50 @@ def test_the_budget_is_spent_and_earned_back() -> None:
     assert budget.spend()
 
 
+def test_one_call_that_fails_again_and_again_shuts_out_itself_alone() -> None:
+    breaker = Breaker(BreakerPolicy(failures=3))
+    for _ in range(3):
+        breaker.failed(0, "bad")
+    assert breaker.circuit is Circuit.OPEN
+    assert not breaker.admits(1, "bad")
+    assert breaker.admits(1, "good")
+    breaker.begin()
+    breaker.succeeded()
+    assert breaker.admits(1, "bad")
+
+
+def test_as_many_different_calls_that_fail_shut_out_every_other() -> None:
+    breaker = Breaker(BreakerPolicy(failures=3))
+    for call in ("one", "two", "three"):
+        assert breaker.admits(0, call)
+        breaker.failed(0, call)
+    assert not breaker.admits(1, "four")
+
+
+def test_a_trial_of_the_bad_call_keeps_no_other_waiting() -> None:
+    breaker = Breaker(BreakerPolicy(failures=2, open_time=5))
+    for _ in range(2):
+        breaker.failed(0, "bad")
+    assert breaker.admits(5, "bad")
+    breaker.begin()
+    assert not breaker.admits(5, "bad")
+    assert breaker.admits(5, "good")
+
+
 def test_delays_double_up_to_their_limit() -> None:
     policy = RetryPolicy(delay=0.1, longest_delay=0.3)
-    assert [policy.delay_before(attempt) for attempt in (2, 3, 4)] == [0.1, 0.2, 0.3]
+    assert [policy.delay_before(attempt, lambda: 0) for attempt in (2, 3, 4)] == [0.1, 0.2, 0.3]
+
+
+def test_chance_takes_up_to_a_half_off_a_delay() -> None:
+    policy = RetryPolicy(delay=0.1, longest_delay=0.3)
+    drawn = iter((0.0, 0.5, 1.0))
+    assert [policy.delay_before(3, lambda: next(drawn)) for _ in range(3)] == pytest.approx([0.2, 0.15, 0.1])
+
+
+@pytest.mark.parametrize("attempt", [1026, 1027, 10**6])
+def test_a_delay_has_its_limit_after_any_number_of_attempts(attempt: int) -> None:
+    assert RetryPolicy(attempts=10**7).delay_before(attempt, lambda: 0) == 1.0
 
 
 @pytest.mark.parametrize("arguments", [{"attempts": 0}, {"delay": -1}, {"delay": 2, "longest_delay": 1}])

@@ -14,7 +14,8 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
 from plugmux import BreakerPolicy, HostedPlugin, Launch, Restart, RetryPolicy, Runtime, State
-from plugmux.connect import Code, RpcError
+from plugmux.connect import Code, Limits, RpcError
+from plugmux.http import SocketClient
 from plugmux.runtime.calls.breaker import Circuit
 from support.programs import KV_PLUGIN, script
 
@@ -27,6 +28,8 @@ PLUGIN = KV_PLUGIN.replace(
             self.calls += 1
             if request.key == "calls":
                 return GetResponse(value=str(self.calls).encode())
+            if request.key == "large":
+                return GetResponse(value=bytes(1000))
             if self.failures:
                 self.failures -= 1
                 raise RpcError(Code.UNAVAILABLE, "not now")""",
@@ -197,6 +200,47 @@ async def test_no_retry_outlasts_the_deadline(tmp_path: Path) -> None:
         assert caught.value.code is Code.DEADLINE_EXCEEDED
 
 
+async def test_a_call_that_came_over_the_socket_is_made_again_as_the_hosts_own_is(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s"
+    methods = {PUT: RetryPolicy(idempotent=True)}
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], listen=[address], retry_methods=methods) as runtime:
+        own, kv = runtime.client(KeyValueClient), KeyValueClient(SocketClient(address))
+        await fail(own, 2)
+        await kv.put(PutRequest(key="a"))
+        await fail(own, 1)
+        with pytest.raises(RpcError, match="not now"):  # It has no policy, and the method's name does not tell.
+            await kv.get(GetRequest(key="pid"))
+
+
+async def test_a_call_that_came_over_the_socket_and_fails_counts_as_the_hosts_own_does(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s"
+    breaker = BreakerPolicy(failures=1, open_time=60)
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], listen=[address], breaker=breaker) as runtime:
+        own, kv = runtime.client(KeyValueClient), KeyValueClient(SocketClient(address))
+        await fail(own, 1)
+        with pytest.raises(RpcError, match="not now"):
+            await kv.put(PutRequest(key="a"))
+        assert runtime.plugin("kv").breaker.circuit is Circuit.OPEN
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0])
+@pytest.mark.parametrize("over_socket", [False, True])
+async def test_no_call_takes_longer_than_the_runtime_allows(
+    tmp_path: Path, over_socket: bool, timeout: float | None
+) -> None:
+    address = f"unix:{tmp_path}/s"
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], listen=[address], request_timeout=0.3) as runtime:
+        kv = KeyValueClient(SocketClient(address)) if over_socket else runtime.client(KeyValueClient)
+        with pytest.raises(RpcError, match=r"0.3 s that the runtime allows \(request_timeout\)") as caught:
+            await kv.get(GetRequest(key="hang"), timeout=timeout)
+        assert caught.value.code is Code.DEADLINE_EXCEEDED
+
+
+def test_a_request_timeout_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="request_timeout is -1 s"):
+        Runtime(request_timeout=-1)
+
+
 # -- the circuit breaker ----------------------------------------------------------------------------------------------
 
 
@@ -242,3 +286,42 @@ async def test_an_error_that_is_an_answer_opens_nothing(tmp_path: Path) -> None:
             with pytest.raises(RpcError, match="no key"):
                 await kv.get(GetRequest(key="absent"))
         assert runtime.plugin("kv").breaker.circuit is Circuit.CLOSED
+
+
+async def test_calls_that_run_out_of_time_open_it_for_themselves_and_an_answer_closes_it(tmp_path: Path) -> None:
+    breaker = BreakerPolicy(failures=3, open_time=60)
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=NO_RETRY, breaker=breaker) as runtime:
+        plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
+        for _ in range(3):
+            with pytest.raises(RpcError) as caught:
+                await kv.get(GetRequest(key="hang"), timeout=0.05)
+            assert caught.value.code is Code.DEADLINE_EXCEEDED
+        assert plugin.breaker.circuit is Circuit.OPEN
+        with pytest.raises(RpcError, match="its circuit is open"):
+            await kv.get(GetRequest(key="hang"), timeout=0.05)
+        assert await pid_of(kv) == plugin.pid
+        assert plugin.breaker.admits(0)
+
+
+async def test_calls_that_run_out_of_time_beside_others_that_are_answered_open_nothing(tmp_path: Path) -> None:
+    breaker = BreakerPolicy(failures=1)
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=NO_RETRY, breaker=breaker) as runtime:
+        plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
+        hanging = asyncio.ensure_future(kv.get(GetRequest(key="hang"), timeout=1.0))
+        while not plugin.in_flight:
+            await asyncio.sleep(0)
+        await pid_of(kv)
+        with pytest.raises(RpcError, match="not answered within"):
+            await hanging
+        assert plugin.breaker.circuit is Circuit.CLOSED
+
+
+async def test_an_answer_over_the_callers_limit_is_its_own_error_and_counts_as_nothing(tmp_path: Path) -> None:
+    breaker = BreakerPolicy(failures=1)
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], breaker=breaker) as runtime:
+        kv = runtime.client(KeyValueClient)
+        with pytest.raises(RpcError, match=r"over the limit of 100 bytes set by Limits.receive") as caught:
+            await runtime.client(KeyValueClient, limits=Limits(receive=100)).get(GetRequest(key="large"))
+        assert caught.value.code is Code.RESOURCE_EXHAUSTED
+        assert runtime.plugin("kv").breaker.circuit is Circuit.CLOSED
+        assert int((await kv.get(GetRequest(key="calls"))).value) == 2

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..connect import App, Code, RpcError, error_response
-from ..exchange import ASGIApp, DirectCall, RequestHead
+from ..exchange import ASGIApp, Complete, DirectCall, RequestHead
 from .references import PREFIX, referred
 
 if TYPE_CHECKING:
@@ -164,10 +164,7 @@ async def _serve_lent(scope: Scope, receive: Receive, send: Send) -> None:
         await lent({**scope, "path": path, "raw_path": scope["raw_path"][-len(path) :]}, receive, send)
         return
     media_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    response = error_response(RpcError(Code.NOT_FOUND, NOT_LENT), media_type)
-    headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+    await respond(send, error_response(RpcError(Code.NOT_FOUND, NOT_LENT), media_type))
 
 
 def _reference_service() -> Service:
@@ -178,9 +175,14 @@ def _reference_service() -> Service:
 
 async def answer(send: Send, status: int, body: bytes) -> None:
     """Answer a request with a short text."""
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await respond(send, Complete(status, [(b"content-type", b"text/plain; charset=utf-8")], body))
+
+
+async def respond(send: Send, response: Complete) -> None:
+    """Answer a request with a whole response."""
+    headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
 
 
 async def _run_stream(handler: StreamHandler, upgrade: Callable[..., Awaitable[tuple[asyncio.Transport, Any]]]) -> None:

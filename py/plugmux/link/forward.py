@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..connect import Code, RpcError, error_response
 from ..errors import ExchangeError, LinkError
-from ..exchange import ClientTransport, DirectCall, Request, RequestHead
-from .app import answer
+from ..exchange import ClientTransport, DirectCall, Headers, Request, RequestHead
+from .app import answer, respond
 
 if TYPE_CHECKING:
     from .remote import Remote
@@ -19,39 +20,102 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 HOP_BY_HOP = frozenset(
-    {b"connection", b"keep-alive", b"transfer-encoding", b"content-length", b"upgrade", b"host", b"te", b"trailer"}
+    {
+        b"connection",
+        b"content-length",
+        b"host",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
 )
+"""Fields that are of one connection alone, and those that the transport sets. (RFC 9110 section 7.6.1.)"""
+UNARY_TYPES = (b"application/proto", b"application/json")
+MAX_HELD = 4 << 20
+"""Bytes of a unary call's body that are held, so that it can be made again; as many as a message has by default."""
+GRACE = 1.0
+"""Seconds beyond a call's time limit in which the peer may still say itself that it has run out."""
 
 
-async def forward(transport: ClientTransport, scope: Scope, receive: Receive, send: Send) -> None:
+async def forward(
+    transport: ClientTransport, scope: Scope, receive: Receive, send: Send, *, request_timeout: float = 0.0
+) -> None:
     """Hand one request on; a peer that cannot be reached is a 503 with the reason.
+
+    A unary call is handed on whole, so that the transport may make it again; anything else as it comes.
 
     Args:
         transport: carries it to the peer.
         scope: of ASGI, as are the other two.
         receive: gives the request's body.
         send: takes the response.
+        request_timeout: seconds that a unary call may take, whatever the caller allows; 0 for no limit.
     """
+    fields = dict(scope["headers"])
+    unary = scope["method"] == "GET" or fields.get(b"content-type", b"").startswith(UNARY_TYPES)
     path, query = scope["raw_path"].decode("ascii"), scope["query_string"].decode("ascii")
+    limits = [_time_limit(fields), request_timeout if unary else 0.0]
     request = Request(
         f"{path}?{query}" if query else path,
-        [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP],
-        _body(receive),
+        end_to_end(scope["headers"]),
+        await _whole(receive) if unary else _body(receive),
         scope["method"],
+        min([limit for limit in limits if limit], default=None),
+        scope["method"] == "GET",
     )
     try:
         response = await transport.send(request)
     except (ExchangeError, LinkError) as error:
         await answer(send, 503, str(error).encode())
         return
+    except TimeoutError:
+        whose = " that the runtime allows (request_timeout)" if request.timeout == request_timeout else ""
+        late = RpcError(Code.DEADLINE_EXCEEDED, f"{path} was not answered within {request.timeout:g} s{whose}")
+        await respond(send, error_response(late, fields.get(b"content-type", b"")))
+        return
     try:
-        headers = [(name, value) for name, value in response.headers if name not in HOP_BY_HOP]
+        headers = end_to_end(response.headers)
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         async for chunk in response:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body"})
     finally:
         await response.aclose()
+
+
+def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """The fields that are handed on: not those of the connection, nor those that its Connection field names."""
+    named = {option.strip() for name, value in headers if name == b"connection" for option in value.lower().split(b",")}
+    return [(name, value) for name, value in headers if name not in HOP_BY_HOP and name not in named]
+
+
+def _time_limit(fields: Mapping[bytes, bytes]) -> float:
+    """Seconds that a call is waited for; 0 where it has no limit, or none that can be read."""
+    milliseconds = fields.get(b"connect-timeout-ms", b"")
+    return int(milliseconds) / 1000 + GRACE if milliseconds.isdigit() and len(milliseconds) <= 10 else 0.0
+
+
+async def _whole(receive: Receive) -> bytes | AsyncIterator[bytes]:
+    """The body of a request as one, unless it is too large to be held."""
+    pieces, size, rest = [], 0, _body(receive)
+    async for piece in rest:
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_HELD:
+            return _chained(pieces, rest)
+    return b"".join(pieces)
+
+
+async def _chained(pieces: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    while pieces:
+        yield pieces.pop(0)
+    async for piece in rest:
+        yield piece
 
 
 async def _body(receive: Receive) -> AsyncIterator[bytes]:

@@ -46,7 +46,7 @@ class Reception:
         app: an ASGI app for requests that no service takes.
         streams: raw streams that plugins may open, by name.
         interceptors: run around every RPC that a plugin calls.
-        request_timeout: seconds that the runtime lets a request to a plugin take; 0 for no limit.
+        request_timeout: seconds that the runtime lets a unary call to a plugin take; 0 for no limit.
         protocol_versions: versions of the application's own protocol that the host speaks.
         mux: settings of the links' mux.
         logs: takes what plugins say over the log service.

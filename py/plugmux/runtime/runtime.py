@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from types import TracebackType
@@ -81,7 +82,8 @@ class Runtime:
         interceptors: run around every RPC that a plugin calls.
         registration_timeout: seconds that a plugin has to register, 60 by default, where its `Launch` says nothing
             else; one that takes long is told of in its log.
-        request_timeout: seconds that a request to a plugin may take, told to plugins; 0 for no limit.
+        request_timeout: seconds that a unary call to a plugin may take, whatever its caller allows; the plugin is told
+            of it. 0 for no limit.
         protocol_versions: versions of the application's own protocol that the host speaks.
         parallel_starts: how many plugins are started at the same time; twice the processors by default.
         replicated: names of plugins that may connect by themselves more than once, where they ask for it.
@@ -126,6 +128,8 @@ class Runtime:
     ) -> None:
         if not registration_timeout > 0:
             raise ConfigError(f"registration_timeout is {registration_timeout} s; it must be above 0")
+        if not 0 <= request_timeout < math.inf:
+            raise ConfigError(f"request_timeout is {request_timeout} s; it must be 0 (no limit) or more, and finite")
         sources = [as_source(source) for source in plugins]
         self._sources = [source for source in sources if not isinstance(source, Requirement)]
         requirements = [source for source in sources if isinstance(source, Requirement)]
@@ -160,7 +164,7 @@ class Runtime:
             self._changed,
         )
         self._events: Broadcast[Event] = Broadcast()
-        self.transport = Router(self._registry, retry, retry_methods)
+        self.transport = Router(self._registry, retry, retry_methods, request_timeout=request_timeout)
         self._front = Front(self.transport, self._hijacked)
         self._front.mount(Management(self))
         self._front.mount(Version(version))

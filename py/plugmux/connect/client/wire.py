@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
-from ...errors import BodyTooLarge, ExchangeError, LinkError
+from ...errors import BodyTooLarge, ExchangeError, LinkError, RequestTimeout
 from ...exchange import Complete, Headers
 from ..code import Code
 from ..codec import Codec
@@ -44,6 +44,8 @@ def translated(error: Exception, method: MethodSpec[Any, Any], timeout: float | 
     """The `RpcError` for an exchange that broke."""
     if isinstance(error, BodyTooLarge):
         return too_large("receive", error.size, limits.receive)
+    if isinstance(error, RequestTimeout):
+        return RpcError(Code.DEADLINE_EXCEEDED, f"{method.path} was not answered: {error}")
     if isinstance(error, TimeoutError) and not isinstance(error, LinkError):
         return too_late(method, timeout)
     sent = error.sent if isinstance(error, ExchangeError) else False

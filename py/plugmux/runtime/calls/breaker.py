@@ -3,11 +3,16 @@
     closed ── failures in a row ──> open ── after a while ──> half open ── success ──> closed
                                       ^────────── failure ────────┘
 
+One input that a healthy plugin fails on, sent again and again, must not shut the plugin off from everybody. So an open
+breaker remembers which calls have failed. It refuses those; it refuses all calls only once as many different ones have
+failed in a row as it takes to open it. Any answer closes it.
+
 Without I/O and without a clock of its own: the time is an argument.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -35,7 +40,8 @@ class BreakerPolicy:
     """When a breaker opens, and for how long.
 
     Args:
-        failures: calls that fail in a row before it opens; 0 never opens it.
+        failures: calls that fail in a row before it opens, and different ones before it refuses every call; 0 never
+            opens it.
         open_time: seconds for which it stays open.
     """
 
@@ -48,23 +54,34 @@ class BreakerPolicy:
 
 
 class Breaker:
-    """The breaker of one plugin."""
+    """The breaker of one plugin.
+
+    A call is known to it by its `identity`: two calls that are alike have the same.
+
+    Attributes:
+        circuit: what it lets through.
+        answered: how many calls were answered.
+    """
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self._policy = policy
         self._failures = 0
+        self._failed: set[Hashable] = set()
         self._opened_at = 0.0
         self._trial = False
         self.circuit = CLOSED
+        self.answered = 0
 
-    def admits(self, now: float) -> bool:
+    def admits(self, now: float, identity: Hashable = None) -> bool:
         """Whether a call may go through at this time; it does not count as one yet."""
         if self.circuit is CLOSED:
             return True
         if self.circuit is OPEN and now - self._opened_at >= self._policy.open_time:
             self.circuit = HALF_OPEN
             self._trial = False
-        return self.circuit is HALF_OPEN and not self._trial
+        if self.circuit is HALF_OPEN and not self._trial:
+            return True
+        return len(self._failed) < self._policy.failures and identity not in self._failed
 
     def begin(self) -> None:
         """Note that a call goes through."""
@@ -73,22 +90,28 @@ class Breaker:
 
     def succeeded(self) -> None:
         """Note that a call was answered, whatever the answer."""
+        self.answered += 1
         self._failures = 0
+        if self._failed:
+            self._failed.clear()
         self.circuit = CLOSED
 
-    def failed(self, now: float) -> None:
+    def failed(self, now: float, identity: Hashable = None) -> None:
         """Note that a call was not answered."""
         self._failures += 1
+        if len(self._failed) < self._policy.failures:
+            self._failed.add(identity)
         enough = self._policy.failures and self._failures >= self._policy.failures
         if self.circuit is HALF_OPEN or (enough and self.circuit is CLOSED):
             self.circuit = OPEN
             self._opened_at = now
 
     def abandoned(self) -> None:
-        """Note that the caller of a call gave up, which says nothing of the plugin."""
+        """Note that a call has ended in a way that says nothing of the plugin."""
         self._trial = False
 
     def reset(self) -> None:
         """Begin anew, as for a plugin that has just been started."""
         self._failures = 0
+        self._failed.clear()
         self.circuit = CLOSED

@@ -6,11 +6,16 @@ effects or to be idempotent. A budget keeps retries from multiplying the load on
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...errors import ConfigError
 
 __all__ = ["Budget", "RetryPolicy"]
+
+MAX_DOUBLINGS = 1000
+"""More would be beyond what a float holds; no delay is that long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,7 @@ class RetryPolicy:
 
     Args:
         attempts: calls at most, the first included; 1 never retries.
-        delay: seconds before the first retry; it doubles with every further one.
+        delay: seconds before the first retry at most; it doubles with every further one.
         longest_delay: seconds that a delay grows to at most.
         budget: retries that may be saved up.
         earned: what every call adds to the budget.
@@ -37,9 +42,15 @@ class RetryPolicy:
         if self.attempts < 1 or self.delay < 0 or self.longest_delay < self.delay or self.budget < 0 or self.earned < 0:
             raise ConfigError(f"{self} is not valid: attempts from 1, longest_delay >= delay, nothing below 0")
 
-    def delay_before(self, attempt: int) -> float:
-        """Seconds to wait before an attempt; the first retry is attempt 2."""
-        return float(min(self.delay * 2 ** (attempt - 2), self.longest_delay))
+    def delay_before(self, attempt: int, chance: Callable[[], float] = random.random) -> float:
+        """Seconds to wait before an attempt: chance takes up to a half off, so that callers that failed together part.
+
+        Args:
+            attempt: the number of the attempt; the first retry is 2.
+            chance: gives a number from 0 up to 1.
+        """
+        longest = min(self.delay * 2.0 ** min(attempt - 2, MAX_DOUBLINGS), self.longest_delay)
+        return longest * (1 - chance() / 2)
 
 
 class Budget:

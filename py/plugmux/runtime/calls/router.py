@@ -8,10 +8,13 @@ open, and makes a call again where that is allowed (`retry`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import random
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 
 from ...contract.registration import ON_EVERY_PLUGIN
-from ...errors import ExchangeError, LinkError
+from ...errors import BodyTooLarge, ExchangeError, LinkError, RequestTimeout
 from ...exchange import Complete, Headers, Incoming, Request
 from ...link.link import Link
 from ..error import PluginCause, PluginError
@@ -23,6 +26,7 @@ from .retry import Budget, RetryPolicy
 __all__ = ["Routed", "Router"]
 
 UNAVAILABLE = 503
+DEADLINE_EXCEEDED = 504
 
 
 class Router:
@@ -32,7 +36,8 @@ class Router:
         registry: the plugins.
         retry: when a call may be made again.
         methods: the same for single methods, by path (`"/kv.v1.KeyValueService/Get"`).
-        plugin: the name of the one plugin to call; by default the request's service decides.
+        request_timeout: seconds that a unary call may take, whatever its caller allows; 0 for no limit.
+        chance: gives numbers from 0 up to 1, for the delays between attempts.
     """
 
     def __init__(
@@ -40,18 +45,23 @@ class Router:
         registry: Registry,
         retry: RetryPolicy,
         methods: Mapping[str, RetryPolicy] | None = None,
-        plugin: str | None = None,
-        budget: Budget | None = None,
+        *,
+        request_timeout: float = 0.0,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._registry = registry
         self._retry = retry
         self._methods = methods or {}
-        self._plugin = plugin
-        self._budget = budget or Budget(retry)
+        self._plugin: str | None = None
+        self._budget = Budget(retry)
+        self.request_timeout = request_timeout
+        self.chance = chance
 
     def named(self, plugin: str) -> Router:
         """The same transport for one plugin only."""
-        return Router(self._registry, self._retry, self._methods, plugin, self._budget)
+        router = copy(self)
+        router._plugin = plugin
+        return router
 
     def to(self, plugin: str | None, service: str) -> Router:
         """The router for one plugin of those that list a service, `None` for whichever it is.
@@ -73,23 +83,27 @@ class Router:
 
     async def fetch(self, request: Request, limit: int) -> Complete:
         """Send a request to its plugin and return the whole response."""
+        allowed = self.request_timeout
+        if not allowed or (request.timeout is not None and request.timeout <= allowed):
+            return await self._fetch(request, limit)
+        try:
+            return await self._fetch(replace(request, timeout=allowed), limit)
+        except TimeoutError as error:
+            raise RequestTimeout(f"over the {allowed:g} s that the runtime allows (request_timeout)") from error
+
+    async def _fetch(self, request: Request, limit: int) -> Complete:
         attempts = _Attempts(self, request)
         while True:
             plugin, link = attempts.at_once() or await attempts.wait()
             plugin.in_flight += 1
             try:
                 response = await link.transport.fetch(attempts.request, limit)
-            except (ExchangeError, LinkError) as error:
-                if not attempts.again(plugin, error):
-                    raise await plugin.explain(link, error) from error
-            except BaseException:
-                plugin.breaker.abandoned()
-                raise
+            except BaseException as error:
+                if not attempts.broke(plugin, error):
+                    await _explain(plugin, link, error)
+                    raise
             else:
-                if response.status != UNAVAILABLE:
-                    plugin.breaker.succeeded()
-                    return response
-                if not attempts.again(plugin, None):
+                if attempts.answered(plugin, response.status):
                     return response
             finally:
                 plugin.call_ended()
@@ -98,19 +112,22 @@ class Router:
     async def send(self, request: Request) -> Incoming:
         """Send a request to its plugin and return the response as it arrives."""
         attempts = _Attempts(self, request)
-        plugin, link = attempts.at_once() or await attempts.wait()
-        plugin.in_flight += 1
-        try:
-            incoming = await link.transport.send(attempts.request)
-        except BaseException as error:
-            plugin.call_ended()
-            if not isinstance(error, ExchangeError | LinkError):
-                plugin.breaker.abandoned()
-                raise
-            plugin.breaker.failed(asyncio.get_running_loop().time())
-            raise await plugin.explain(link, error) from error
-        plugin.breaker.succeeded()
-        return Routed(incoming, plugin, link)
+        while True:
+            plugin, link = attempts.at_once() or await attempts.wait()
+            plugin.in_flight += 1
+            try:
+                incoming = await link.transport.send(attempts.request)
+            except BaseException as error:
+                plugin.call_ended()
+                if not attempts.broke(plugin, error):
+                    await _explain(plugin, link, error)
+                    raise
+            else:
+                routed = Routed(incoming, plugin, link)
+                if attempts.answered(plugin, incoming.status):
+                    return routed
+                await routed.aclose()
+            await attempts.pause()
 
     async def choose(self, plugin: str, timeout: float) -> tuple[HostedPlugin, Link]:
         """The replica of a plugin that a call would go to now, as soon as there is one.
@@ -157,13 +174,14 @@ class Router:
 class _Attempts:
     """One call, which may be made several times."""
 
-    __slots__ = ("_count", "_ends", "_failed", "_loop", "_replicas", "_router", "request")
+    __slots__ = ("_before", "_count", "_ends", "_failed", "_loop", "_replicas", "_router", "request")
 
     def __init__(self, router: Router, request: Request) -> None:
         self._router = router
         self._loop = asyncio.get_running_loop()
         self._ends = None if request.timeout is None else self._loop.time() + request.timeout
         self._count = 1
+        self._before = 0  # calls that the plugin had answered when this attempt began
         self._failed: HostedPlugin | None = None
         self._replicas: Sequence[HostedPlugin] = ()
         self.request = request
@@ -175,7 +193,7 @@ class _Attempts:
         self._replicas = self._router.replicas(self.request.path)
         for plugin in self._replicas:
             if not plugin.ready or (
-                plugin.breaker.circuit is not CLOSED and not plugin.breaker.admits(self._loop.time())
+                plugin.breaker.circuit is not CLOSED and not plugin.breaker.admits(self._loop.time(), self._identity())
             ):
                 continue
             if best is None or self._rank(plugin) < self._rank(best):
@@ -183,7 +201,12 @@ class _Attempts:
         if best is None or best.link is None:
             return None
         best.breaker.begin()
+        self._before = best.breaker.answered
         return best, best.link
+
+    def _identity(self) -> Hashable:
+        body = self.request.body
+        return hash((self.request.path, body if isinstance(body, bytes) else None))
 
     def _rank(self, plugin: HostedPlugin) -> tuple[bool, bool, int]:
         return plugin is self._failed, not plugin.health.takes_calls, plugin.in_flight
@@ -207,10 +230,38 @@ class _Attempts:
 
     def _renew(self, timeout: float) -> None:
         """Let the transport wait for no longer than what is left."""
-        old = self.request
-        self.request = Request(old.path, old.headers, old.body, old.method, max(timeout, 0.0), old.idempotent)
+        self.request = replace(self.request, timeout=max(timeout, 0.0))
 
-    def again(self, plugin: HostedPlugin, error: ExchangeError | LinkError | None) -> bool:
+    def answered(self, plugin: HostedPlugin, status: int) -> bool:
+        """Note that a response has come; whether it stands, as the call is not made again."""
+        if status == UNAVAILABLE:
+            return not self._again(plugin, None)
+        if status == DEADLINE_EXCEEDED and self._ends is not None:
+            self._ran_out(plugin)
+        else:
+            plugin.breaker.succeeded()
+        return True
+
+    def broke(self, plugin: HostedPlugin, error: BaseException) -> bool:
+        """Note that no response has come; whether the call may be made again."""
+        if isinstance(error, BodyTooLarge):  # The plugin did answer; the limit is the caller's own.
+            plugin.breaker.abandoned()
+        elif isinstance(error, ExchangeError | LinkError):
+            return self._again(plugin, error)
+        elif isinstance(error, TimeoutError):
+            self._ran_out(plugin)
+        else:
+            plugin.breaker.abandoned()
+        return False
+
+    def _ran_out(self, plugin: HostedPlugin) -> None:
+        """Note that the call's time is over: a failure of the plugin, unless it has answered others meanwhile."""
+        if plugin.breaker.answered == self._before:
+            plugin.breaker.failed(self._loop.time(), self._identity())
+        else:
+            plugin.breaker.abandoned()
+
+    def _again(self, plugin: HostedPlugin, error: ExchangeError | LinkError | None) -> bool:
         """Note a failure, and say whether the call may be made again.
 
         A plugin may have ended by this very call: what it had been sent goes to another replica, or nowhere. That one
@@ -220,7 +271,7 @@ class _Attempts:
             plugin: the plugin that was called.
             error: what broke the exchange; `None` when the plugin answered that it is unavailable.
         """
-        plugin.breaker.failed(self._loop.time())
+        plugin.breaker.failed(self._loop.time(), self._identity())
         self._failed = plugin
         policy = self._router.policy(self.request.path)
         never_sent = isinstance(error, LinkError) or (error is not None and not error.sent)
@@ -241,9 +292,16 @@ class _Attempts:
             TimeoutError: the call's time is over.
         """
         async with asyncio.timeout_at(self._ends):
-            await asyncio.sleep(self._router.policy(self.request.path).delay_before(self._count))
+            policy = self._router.policy(self.request.path)
+            await asyncio.sleep(policy.delay_before(self._count, self._router.chance))
         if self._ends is not None:
             self._renew(self._ends - self._loop.time())
+
+
+async def _explain(plugin: HostedPlugin, link: Link, error: BaseException) -> None:
+    """Raise what the caller is told in place of an error that the plugin or its link is the reason of."""
+    if isinstance(error, ExchangeError | LinkError) and not isinstance(error, BodyTooLarge):
+        raise await plugin.explain(link, error) from error
 
 
 def _unreachable(replicas: Sequence[HostedPlugin]) -> ExchangeError:

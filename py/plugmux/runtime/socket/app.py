@@ -84,4 +84,4 @@ class Front:
         except ExchangeError as error:
             await answer(send, 503, str(error).encode())
         else:
-            await forward(router, scope, receive, send)
+            await forward(router, scope, receive, send, request_timeout=router.request_timeout)
