@@ -17,6 +17,7 @@
     ├── RequestTimeout              a call took longer than the runtime allows (also a TimeoutError)
     ├── RpcError                    a call ended with a code other than ok
     ├── DialError                   a plugin that starts by itself found no runtime
+    ├── UntrustedPeer               a unix socket is another user's: nothing was sent to it
     ├── RegistrationFailed          the runtime refused a plugin, or went away before it had answered
     ├── RegistrationRefused         what a plugin says of itself cannot be accepted
     ├── ListenError                 the runtime cannot listen at an address

@@ -65,6 +65,8 @@ async def test_only_what_the_launch_sets_passes_and_no_value_can_be_seen(
         kv = runtime.client(KeyValueClient)
         assert (await kv.get(GetRequest(key="env PASSWORD"))).value == b"hunter2\n"
         assert (await kv.get(GetRequest(key="env LANG"))).value == b""
+        trusted = (await kv.get(GetRequest(key="env PLUGMUX_PEER_USERS"))).value
+        assert trusted == f"{os.geteuid()},65534".encode()
     assert "hunter2" not in str(docker.asked)
 
 

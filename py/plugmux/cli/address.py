@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ..aio.local_peer import PeerUsers, UntrustedPeer
 from ..contract.address import Address
 from ..contract.launch import SOCKET_VARIABLE
 from ..errors import PlugmuxError
@@ -46,20 +47,28 @@ def _cache_directory(environ: Mapping[str, str]) -> Path:
     return home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
 
 
-def find_runtime(addresses: Iterable[Address]) -> Address:
-    """The first address at which somebody listens.
+def find_runtime(addresses: Iterable[Address], users: PeerUsers | None = None) -> Address:
+    """The first address at which a trusted user listens.
+
+    Args:
+        addresses: where to look.
+        users: who is trusted; by default this user and root, and whom `PLUGMUX_PEER_USERS` names.
 
     Raises:
+        ConfigError: `PLUGMUX_PEER_USERS` names what is no user of this system.
         NoRuntime: there is none.
     """
-    tried = []
+    users, tried = users or PeerUsers(), []
     for address in addresses:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(CONNECT_TIMEOUT)
             try:
                 probe.connect(address.sockaddr)
+                users.check(probe, address)
             except OSError as error:
                 tried.append(f"  {address}: {error.strerror or error}")
+            except UntrustedPeer as error:
+                tried.append(f"  {address}: {error}")
             else:
                 return address
     raise NoRuntime(

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..aio.local_peer import PeerUsers
 from ..contract.address import Address
 from ..errors import PlugmuxError
 from .address import default_addresses, find_runtime
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
     from ..secrets import Explanation, Pattern, Secret
 
-__all__ = ["Listed", "Target", "add_connect_option", "add_target_options", "open_runtime", "open_target"]
+__all__ = [
+    "Listed",
+    "Target",
+    "add_connect_option",
+    "add_peer_users_option",
+    "add_target_options",
+    "open_runtime",
+    "open_target",
+]
 
 ANSWER_TIME = 60.0
 """Seconds that a runtime may take to list its plugins or to give secrets: it gives each provider 30 s."""
@@ -98,6 +107,18 @@ def add_connect_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_peer_users_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--peer-users`, for those who ask the runtime of another user."""
+    parser.add_argument(
+        "--peer-users",
+        metavar="USERS",
+        type=lambda text: [word.strip() for word in text.split(",") if word.strip()],
+        default=[],
+        help="names or numbers of users whose runtime is trusted as well as one's own and root's, separated by commas "
+        "(also PLUGMUX_PEER_USERS)",
+    )
+
+
 def open_runtime(options: argparse.Namespace) -> ClientTransport:
     """The way to the runtime that the option of `add_connect_option` names.
 
@@ -105,17 +126,23 @@ def open_runtime(options: argparse.Namespace) -> ClientTransport:
         ConfigError: the address is not valid.
         NoRuntime: no runtime was found.
     """
-    from ..http import SocketClient
-
-    return SocketClient(str(_address(options)))
+    return _client(options, _address(options))
 
 
 def _address(options: argparse.Namespace) -> Address:
-    return find_runtime([Address.parse(options.connect)] if options.connect else default_addresses())
+    addresses = [Address.parse(options.connect)] if options.connect else default_addresses()
+    return find_runtime(addresses, PeerUsers(options.peer_users))
+
+
+def _client(options: argparse.Namespace, address: Address) -> ClientTransport:
+    from ..http import SocketClient
+
+    return SocketClient(str(address), peer_users=options.peer_users)
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
     """Add `--connect` and `--plugin`, of which a user gives at most one kind."""
+    add_peer_users_option(parser)
     group = parser.add_mutually_exclusive_group()
     add_connect_option(group)
     group.add_argument(
@@ -137,10 +164,8 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
         NoRuntime: no plugins are to be launched, and no runtime was found.
     """
     if not options.plugin:
-        from ..http import SocketClient
-
-        address = str(_address(options))
-        yield _Listening(SocketClient(address), address)
+        address = _address(options)
+        yield _Listening(_client(options, address), str(address))
         return
     from ..runtime import Runtime
 

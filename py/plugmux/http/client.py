@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
+from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_unix
 from ..contract.address import Address
 from ..errors import ConfigError, ExchangeError
 from ..exchange import Complete, Request
@@ -85,15 +86,19 @@ class SocketClient:
     Args:
         address: `unix:/path`, `unix:@abstract` (Linux), `http://host:port` or `https://host:port`.
         ssl_context: for `https`; `None` for the system's certificates and every check.
+        peer_users: names or numbers of users whose unix sockets are trusted, beside this process' own and root; those
+            that `PLUGMUX_PEER_USERS` names count as well.
 
     Raises:
-        ConfigError: the address is not of these forms.
+        ConfigError: the address is not of these forms, or there is no such user.
     """
 
-    def __init__(self, address: str, *, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, address: str, *, ssl_context: ssl.SSLContext | None = None, peer_users: Iterable[str | int] = ()
+    ) -> None:
         self._address = address
         self._memory = HeadMemory()
-        self._connect, self._host = _connector(address, ssl_context)
+        self._connect, self._host = _connector(address, ssl_context, PeerUsers(peer_users))
 
     async def fetch(self, request: Request, limit: int) -> Complete:
         """Connect, send the request and return its whole response; as `StreamClient.fetch`.
@@ -125,7 +130,7 @@ class SocketClient:
     async def _opened(self, protocol: AnyProtocol) -> tuple[asyncio.Transport, AnyProtocol]:
         try:
             return await self._connect(protocol), protocol
-        except OSError as error:
+        except (OSError, UntrustedPeer) as error:
             raise ExchangeError(f"cannot connect to {self._address}: {error}", sent=False) from error
 
 
@@ -156,17 +161,22 @@ class _Connect(Protocol):
     async def __call__(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport: ...
 
 
-def _connector(address: str, ssl_context: ssl.SSLContext | None) -> tuple[_Connect, bytes]:
+def _connector(address: str, ssl_context: ssl.SSLContext | None, users: PeerUsers) -> tuple[_Connect, bytes]:
     """How an address is connected to, and the Host field for it."""
     scheme = address.partition(":")[0]
     if scheme == "unix":
         name = Address.parse(address).sockaddr
 
-        async def connect_unix(protocol: asyncio.BaseProtocol) -> asyncio.Transport:
-            transport, _ = await asyncio.get_running_loop().create_unix_connection(lambda: protocol, name)
+        async def connect_local(protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+            sock = await connect_unix(name, users, address)
+            try:
+                transport, _ = await asyncio.get_running_loop().create_unix_connection(lambda: protocol, sock=sock)
+            except BaseException:
+                sock.close()
+                raise
             return transport
 
-        return connect_unix, b"host: localhost\r\n"
+        return connect_local, b"host: localhost\r\n"
     url = _split(address)
     host, port = str(url.hostname), url.port or DEFAULT_PORTS[scheme]
     context = None if scheme == "http" else ssl_context or ssl.create_default_context()

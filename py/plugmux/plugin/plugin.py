@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from plugmux_proto.plugins.v1.plugins_connect import PluginService
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, ShutdownRequest, ShutdownResponse
 
+from ..aio.local_peer import PeerUsers
 from ..contract.address import Address
 from ..contract.launch import LaunchConfig
 from ..contract.registration import (
@@ -74,9 +75,11 @@ class Plugin:
         capabilities: free names, for programs that choose among plugins.
         labels: free metadata.
         mux: settings of the link's mux.
+        peer_users: names or numbers of users whose runtime the plugin connects to, beside its own user's and root's;
+            those that `PLUGMUX_PEER_USERS` names count as well.
 
     Raises:
-        ConfigError: an object cannot be served, or two serve the same service.
+        ConfigError: an object cannot be served, two serve the same service, or there is no such user.
         RegistrationRefused: the name, the version or another value would be refused by every runtime.
     """
 
@@ -96,6 +99,7 @@ class Plugin:
         capabilities: Iterable[str] = (),
         labels: Mapping[str, str] | None = None,
         mux: Config | None = None,
+        peer_users: Iterable[str | int] = (),
     ) -> None:
         self._services = services_of(servables)
         self._app = app
@@ -126,6 +130,7 @@ class Plugin:
         self.link: Link | None = None
         self._lifespan: Lifespan = lifespan or (lambda plugin: nullcontext())
         self._mux = mux
+        self._peer_users = PeerUsers(peer_users)
         self._stop = asyncio.Event()
         self.left = asyncio.Event()
 
@@ -192,13 +197,11 @@ class Plugin:
             RegistrationFailed: the runtime refused the plugin, or went away.
         """
         if config.detached:
-            await self._come_again(
-                lambda link: _connect(link, config.socket, config.timeout), config.name, config.timeout, NEAR_REDIAL
-            )
+            await self._come_again(lambda link: self._connect(link, config), config.name, config.timeout, NEAR_REDIAL)
             return
         link, gate = self._new_link(config.timeout)
         if config.socket:
-            await _connect(link, config.socket, config.timeout)
+            await self._connect(link, config)
         elif config.is_pipe_pair:
             await link.over_pipes(config.read_fd, config.write_fd)
         else:
@@ -209,12 +212,18 @@ class Plugin:
         """Serve the runtime that listens at an address, again and again as it comes and goes, until `stop`.
 
         Raises:
-            DialError: there was no runtime at the first try.
+            DialError: there was no runtime at the first try, or it is another user's.
             RegistrationFailed: the runtime refused the plugin at the first try.
         """
         await self._come_again(
-            lambda link: dial(address, lambda: link.mux), self._announcement.name, REGISTRATION_TIMEOUT, LONGEST_REDIAL
+            lambda link: dial(address, lambda: link.mux, users=self._peer_users),
+            self._announcement.name,
+            REGISTRATION_TIMEOUT,
+            LONGEST_REDIAL,
         )
+
+    async def _connect(self, link: Link, config: LaunchConfig) -> None:
+        await link.over_socket(await connect(config.socket, config.timeout, self._peer_users))
 
     async def _come_again(
         self, reach: Callable[[Link], Awaitable[None]], name: str, timeout: float, longest_delay: float
@@ -297,10 +306,6 @@ def _diagnostics() -> Service:
     from .stacks import Diagnostics
 
     return Diagnostics()
-
-
-async def _connect(link: Link, path: str, timeout: float) -> None:
-    await link.over_socket(await connect(path, timeout))
 
 
 class _Shutdown(PluginService):

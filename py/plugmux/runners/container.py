@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ..aio.local_peer import PEER_USERS_VARIABLE
 from ..contract.launch import LaunchConfig
 from ..errors import ConfigError
 from ..link.link import Link
@@ -40,6 +41,9 @@ SIGNALLED = 128
 """The command's exit status when a signal ended the program in the container, less the signal's number."""
 
 REMOVAL_TIME = 10.0
+
+UNMAPPED_USER = 65_534
+"""How the user of a process is shown in a user name space that has no number for it."""
 
 
 class ContainerRunner:
@@ -96,6 +100,8 @@ class ContainerRunner:
         config = LaunchConfig(launch.name, timeout, socket=f"{MOUNTED_AT}/{path.name}")
         options = [f"--mount=type=bind,source={path.parent},target={MOUNTED_AT},readonly"]
         options += [f"--env={name}={value}" for name, value in config.to_environ().items()]
+        # The plugin may be of another user there than the runtime is here; the mount leads to this runtime alone.
+        options.append(f"--env={PEER_USERS_VARIABLE}={os.geteuid()},{UNMAPPED_USER}")
         # A name alone takes its value from the command's environment: there no other user can read it.
         options += [
             f"--env={name}={value}" if name in environ else f"--env={name}" for name, value in _set(launch).items()

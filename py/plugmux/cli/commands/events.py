@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..output import write_json_line, write_line
-from ..target import add_connect_option, open_runtime
+from ..target import add_connect_option, add_peer_users_option, open_runtime
 from ..times import wire_time
 
 __all__ = ["add", "run"]
@@ -23,6 +23,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object a line")
     add_connect_option(parser)
+    add_peer_users_option(parser)
     return parser
 
 

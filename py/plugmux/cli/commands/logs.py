@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..output import write_json_line, write_line
-from ..target import add_connect_option, open_runtime
+from ..target import add_connect_option, add_peer_users_option, open_runtime
 from ..times import wire_time
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("-f", "--follow", action="store_true", help="go on with the lines that come")
     parser.add_argument("--json", action="store_true", help="print a JSON object a line")
     add_connect_option(parser)
+    add_peer_users_option(parser)
     return parser
 
 

@@ -1,0 +1,147 @@
+"""Who is at the other end of a unix socket, and connections to sockets of trusted users alone.
+
+What listens at a path or an abstract name may be anybody's: the kernel tells whose it is. Only a process of this
+process' user, of root, or of a user that has been named is trusted; nothing is sent to another.
+
+`credentials` is the one place that asks the system. Linux tells (SO_PEERCRED); elsewhere they are not known, and every
+peer is trusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from ..errors import ConfigError, PlugmuxError
+
+__all__ = ["PEER_USERS_VARIABLE", "Credentials", "PeerUsers", "UntrustedPeer", "connect_unix", "credentials"]
+
+PEER_USERS_VARIABLE = "PLUGMUX_PEER_USERS"
+"""Users, by name or number and separated by commas, whose runtimes are trusted beside the user's own and root's."""
+
+ROOT = 0
+LONGEST_WAIT = 0.05
+"""Seconds between two tries to connect where the listener has as many connections waiting as it takes."""
+
+
+class UntrustedPeer(PlugmuxError):
+    """The process at the other end of a unix socket runs as a user that is not trusted; nothing was sent to it."""
+
+
+class Credentials(NamedTuple):
+    """A process and its user, as the kernel knows them: of what connected, or of what began to listen."""
+
+    pid: int
+    uid: int
+
+
+def credentials(sock: socket.socket) -> Credentials | None:
+    """Who is at the other end of a connected unix socket; `None` where the system does not tell."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
+    return Credentials(pid, uid)
+
+
+class PeerUsers:
+    """The users whose processes may be connected to: one's own, root, and those that are named.
+
+    Args:
+        named: names or numbers of further users; those that `PLUGMUX_PEER_USERS` names count as well.
+        environ: the environment.
+
+    Raises:
+        ConfigError: one of `named` is no user of this system.
+    """
+
+    def __init__(self, named: Iterable[str | int] = (), environ: Mapping[str, str] = os.environ) -> None:
+        self._named = frozenset(map(_uid, named))
+        self._environ = environ
+
+    def check(self, sock: socket.socket, where: object) -> None:
+        """See that a connection leads to a process of a trusted user.
+
+        Args:
+            sock: the connected socket.
+            where: what was connected to, for the error.
+
+        Raises:
+            ConfigError: `PLUGMUX_PEER_USERS` names what is no user of this system.
+            UntrustedPeer: it does not.
+        """
+        peer = credentials(sock)
+        if peer is None or peer.uid in (os.geteuid(), ROOT) or peer.uid in self._named:
+            return
+        words = (word.strip() for word in self._environ.get(PEER_USERS_VARIABLE, "").split(","))
+        if peer.uid not in {_uid(word) for word in words if word}:
+            raise UntrustedPeer(
+                f"the process that listens at {where} is one of {_described(peer.uid)}, neither of this user "
+                f"({os.geteuid()}) nor of root, and nothing was sent to it; if that user is trusted, name it in "
+                f"{PEER_USERS_VARIABLE} or peer_users"
+            )
+
+
+async def connect_unix(name: str, users: PeerUsers, where: object = None) -> socket.socket:
+    """Connect to a unix socket of a trusted user.
+
+    Args:
+        name: the socket's path, or its abstract name behind a zero byte.
+        users: who is trusted.
+        where: the address as a person writes it, for errors.
+
+    Raises:
+        ConfigError: `PLUGMUX_PEER_USERS` names what is no user of this system.
+        OSError: nobody listens there.
+        UntrustedPeer: somebody else does.
+
+    Where the listener has as many connections waiting as it takes, this waits for its turn: bound it from outside.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        wait = 0.001
+        while True:
+            try:  # Such a connect is done at once or not at all; `loop.sock_connect` takes a full queue for success.
+                sock.connect(name)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+        users.check(sock, name if where is None else where)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _uid(user: str | int) -> int:
+    """The number of a user.
+
+    Raises:
+        ConfigError: there is no such user.
+    """
+    import pwd
+
+    text = str(user)
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except (KeyError, ValueError):
+        raise ConfigError(
+            f"{text!r} is no user of this system; {PEER_USERS_VARIABLE} and peer_users take names and numbers of users"
+        ) from None
+
+
+def _described(uid: int) -> str:
+    import pwd
+
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name} ({uid})"
+    except (KeyError, OverflowError):
+        return f"user {uid}"
