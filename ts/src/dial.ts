@@ -1,10 +1,11 @@
 import { once } from "node:events";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { ConfigError, DialError } from "./errors.js";
+import { ConfigError, DialError, UntrustedPeerError } from "./errors.js";
 import { DIAL_TIMEOUT } from "./limits.js";
 import type { Ends } from "./link.js";
 import { errorMessage } from "./errorMessage.js";
+import { checkListener, type TrustedUsers } from "./peerUsers.js";
 import { shown } from "./registration.js";
 import { upgrade } from "./upgrade.js";
 
@@ -37,26 +38,24 @@ export function parseAddress(text: string): string {
 /**
  * Connects to a runtime's socket and makes the connection a link. Bytes behind the answer belong to the link and are
  * read from the connection first.
+ *
+ * @throws DialError when no runtime listens there, or one of a user that is not trusted.
  */
-export async function dial(address: string): Promise<Duplex> {
+export async function dial(address: string, users: TrustedUsers): Promise<Duplex> {
   const name = parseAddress(address);
-  const path = name.startsWith("@") ? `\0${name.slice(1)}` : name;
   try {
+    const connection = await connectTrusted(name, DIAL_TIMEOUT, users);
     return await upgrade({
-      connect: () => connect(path),
+      connect: () => connection,
       path: "/hijack",
       headers: { Host: "secrets-engine.localhost", Connection: "upgrade", Upgrade: "tcp" },
       timeout: DIAL_TIMEOUT,
     });
   } catch (error) {
-    const hint = name.startsWith("@") && isPaddingAbstractNames() ? "; node before 22 reaches no abstract socket" : "";
-    throw new DialError(
-      `no runtime at ${address}: ${errorMessage(error)}${hint}; start one there, or set PLUGMUX_SOCKET`.replace(
-        "\0",
-        "@",
-      ),
-      { cause: error },
-    );
+    if (error instanceof DialError) throw error;
+    throw new DialError(`no runtime at ${address}: ${errorMessage(error)}; start one there, or set PLUGMUX_SOCKET`, {
+      cause: error,
+    });
   }
 }
 
@@ -64,16 +63,48 @@ export async function dial(address: string): Promise<Duplex> {
  * Connects to the socket that a launch names; the connection is the link as it is.
  *
  * @param timeout milliseconds for the connection.
+ * @param users who may listen there; undefined where it is the runtime that launched this process. In a container the
+ *     users of the two ends could not be compared.
  */
-export async function connectTo(path: string, timeout: number): Promise<Ends> {
-  const connection = connect(path);
+export async function connectTo(path: string, timeout: number, users?: TrustedUsers): Promise<Ends> {
   try {
-    await once(connection, "connect", { signal: AbortSignal.timeout(timeout) });
+    const connection = await (users ? connectTrusted(path, timeout, users) : open(path, timeout));
+    return { input: connection, output: connection };
   } catch (error) {
-    connection.destroy();
+    if (error instanceof UntrustedPeerError) throw error;
     throw new DialError(`the runtime that launched this plugin cannot be reached at ${path}`, { cause: error });
   }
-  return { input: connection, output: connection };
+}
+
+/** Connects to a socket of a trusted user; see peerUsers.ts. */
+async function connectTrusted(name: string, timeout: number, users: TrustedUsers): Promise<Socket> {
+  const isAbstract = name.startsWith("@");
+  if (isAbstract && isPaddingAbstractNames()) {
+    throw new DialError(
+      `${name} is an abstract socket, which node before 22 cannot reach: let the runtime listen at unix:/path, or use a later node`,
+    );
+  }
+  const recheck = await checkListener(name, users);
+  const connection = await open(isAbstract ? `\0${name.slice(1)}` : name, timeout);
+  try {
+    await recheck();
+    return connection;
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
+}
+
+async function open(path: string, timeout: number): Promise<Socket> {
+  const connection = connect(path);
+  connection.on("error", () => {}); // Whoever reads it is told.
+  try {
+    await once(connection, "connect", { signal: AbortSignal.timeout(timeout) });
+    return connection;
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
 }
 
 /** Node before 22 fills abstract names up with zeros, which makes other names of them. */

@@ -5,6 +5,7 @@
  * PlugmuxError
  * ├── ConfigError            a setting or the launch configuration is not valid
  * ├── DialError              no runtime could be reached
+ * │   └── UntrustedPeerError ... because whoever listens there may be another user
  * ├── RegistrationError      the runtime refused the plugin
  * ├── SessionClosedError     the mux session has ended; `cause` tells why, if something went wrong
  * │   ├── ProtocolViolation  ... because the peer broke a rule of yamux
@@ -23,6 +24,9 @@ export class PlugmuxError extends Error {
 export class ConfigError extends PlugmuxError {}
 
 export class DialError extends PlugmuxError {}
+
+/** What listens at the address is another user's, or cannot be told to be a trusted user's; nothing was sent to it. */
+export class UntrustedPeerError extends DialError {}
 
 export class RegistrationError extends PlugmuxError {}
 

@@ -26,6 +26,7 @@ import { FIRST_REDIAL, MAX_REDIAL, NEAR_REDIAL } from "./limits.js";
 import { type Ends, inherit, Link } from "./link.js";
 import { LogQueue } from "./log.js";
 import { errorMessage } from "./errorMessage.js";
+import { type TrustedUsers, trustedUsers } from "./peerUsers.js";
 import { checkRegistration, REGISTRATION_TIMEOUT } from "./registration.js";
 import { openStream, Remote } from "./remote.js";
 import { type SecretsProvider, serveSecrets } from "./secrets.js";
@@ -68,6 +69,8 @@ export interface PluginOptions {
   readonly maxMessageBytes?: number;
   /** Where the runtime listens when it has not launched the plugin; by default what `PLUGMUX_SOCKET` says. */
   readonly socket?: string;
+  /** Names or ids of users whose runtime may be dialled, beside this process' user, root and `PLUGMUX_PEER_USERS`. */
+  readonly peerUsers?: readonly (string | number)[];
   /** The rest of what the plugin says of itself, by the names of the registration message. */
   readonly registration?: Pick<
     MessageInitShape<typeof RegisterPluginRequestSchema>,
@@ -99,6 +102,8 @@ export class Plugin {
   #configurationJson = "";
   #protocolVersion = 0;
   readonly #settings: Settings<unknown> | undefined;
+  /** Whose runtime may be dialled. */
+  readonly #trustedUsers: () => Promise<TrustedUsers>;
 
   constructor({ version, name, services, secrets, streams = {}, interceptors = [], ...rest }: PluginOptions) {
     this.#stopped = new Promise((resolve) => {
@@ -106,6 +111,7 @@ export class Plugin {
     });
     this.host = this.#makeHost();
     this.#settings = rest.configuration;
+    this.#trustedUsers = () => trustedUsers(rest.peerUsers);
     this.#app = new LinkApp({
       routes: (router) => {
         services?.(router, this.host);
@@ -142,7 +148,9 @@ export class Plugin {
    */
   async serveLaunched({ name, timeout, link, detached }: LaunchConfig): Promise<void> {
     const reach = async (): Promise<Ends> =>
-      "socket" in link ? connectTo(link.socket, timeout) : inherit(link.readFd, link.writeFd);
+      "socket" in link
+        ? connectTo(link.socket, timeout, detached ? await this.#trustedUsers() : undefined)
+        : inherit(link.readFd, link.writeFd);
     if (detached) return this.#reconnectLoop(reach, name, timeout, NEAR_REDIAL);
     return this.serveOnce(await reach(), name, timeout);
   }
@@ -154,7 +162,7 @@ export class Plugin {
    */
   async serveDialling(address: string): Promise<void> {
     const reach = async (): Promise<Ends> => {
-      const connection = await dial(address);
+      const connection = await dial(address, await this.#trustedUsers());
       return { input: connection, output: connection };
     };
     return this.#reconnectLoop(reach, this.registration.name, REGISTRATION_TIMEOUT, MAX_REDIAL);

@@ -1,0 +1,185 @@
+/**
+ * Whose runtime may be dialled. Whoever listens at a path or at an abstract name may be anybody, and a plugin hands its
+ * secrets to the runtime that it registers with. Trusted are the user of this process, root, and those that
+ * `PLUGMUX_PEER_USERS` or the option `peerUsers` names.
+ *
+ * Node has no call for the user of a peer (SO_PEERCRED), so the user is found out by what only a trusted user can have
+ * brought about:
+ *
+ * - A socket in the file system belongs to the user who bound it. It and every directory and link on the way to it, from
+ *   the root on, must belong to a trusted user, and no other user may write in those directories (where the sticky bit
+ *   is set, an entry that belongs to a trusted user is safe). Then no other user can have put the socket there, or can
+ *   put another one in its place.
+ * - An abstract socket has no file. /proc/net/unix tells the inode of the one that listens, /proc/PID/fd which process
+ *   holds it, and that process must be a trusted user's. It must be the same inode before the connection was made and
+ *   behind it: then it was this socket that was connected to.
+ *
+ * What cannot be found out is refused.
+ */
+
+import { execFile } from "node:child_process";
+import type { Stats } from "node:fs";
+import { lstat, readdir, readFile, readlink, realpath } from "node:fs/promises";
+import { promisify } from "node:util";
+import { ConfigError, UntrustedPeerError } from "./errors.js";
+
+export const PEER_USERS_VARIABLE = "PLUGMUX_PEER_USERS";
+
+const ROOT = 0;
+const WRITABLE_BY_OTHERS = 0o022;
+const STICKY = 0o1000;
+/** Symbolic links on the way to a socket, as the kernel bounds them. */
+const MAX_LINKS = 40;
+/** The flag of a socket that listens, in /proc/net/unix. */
+const LISTENING = 0x10000;
+
+/** The ids of the users that are trusted. */
+export type TrustedUsers = ReadonlySet<number>;
+
+/**
+ * The ids of this process' user, of root, and of the users that are named.
+ *
+ * @param named names or ids of further users; those in `PLUGMUX_PEER_USERS` count as well.
+ * @throws ConfigError when a name is not known on this system.
+ */
+export async function trustedUsers(
+  named: readonly (string | number)[] = [],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<TrustedUsers> {
+  const users = new Set([ROOT]);
+  if (process.geteuid) users.add(process.geteuid());
+  for (const user of [...named.map(String), ...(env[PEER_USERS_VARIABLE] ?? "").split(",")]) {
+    if (user.trim()) users.add(await userId(user.trim()));
+  }
+  return users;
+}
+
+async function userId(user: string): Promise<number> {
+  if (/^\d+$/.test(user)) return Number(user);
+  try {
+    if (user.startsWith("-")) throw new Error("not a name");
+    const { stdout } = await promisify(execFile)("id", ["-u", user]);
+    return Number.parseInt(stdout, 10);
+  } catch (error) {
+    const rule = `${PEER_USERS_VARIABLE} and peerUsers take names and ids of users`;
+    throw new ConfigError(`${JSON.stringify(user)} is not a user of this system; ${rule}`, { cause: error });
+  }
+}
+
+/**
+ * Checks a socket that is about to be connected to.
+ *
+ * @param name the path of the socket, or its abstract name behind `@`.
+ * @returns what is to be called when the connection has been made, before anything is sent.
+ * @throws UntrustedPeerError when it is not a trusted user's, or cannot be told to be.
+ */
+export async function checkListener(name: string, users: TrustedUsers): Promise<() => Promise<void>> {
+  if (!name.startsWith("@")) {
+    await checkPath(name, users);
+    return async () => {}; // No other user can have changed anything meanwhile.
+  }
+  const inode = await listenerInode(name);
+  await checkHolders(inode, name, users);
+  return async () => {
+    if ((await listenerInode(name)) !== inode) throw untrusted(name, "another process has begun to listen there");
+  };
+}
+
+function untrusted(name: string, what: string): UntrustedPeerError {
+  return new UntrustedPeerError(
+    `${name} may be another user's, and nothing was sent there: ${what}; if that user is trusted, name it in ` +
+      `${PEER_USERS_VARIABLE} or in the option peerUsers`,
+  );
+}
+
+// Sockets in the file system.
+
+async function checkPath(path: string, users: TrustedUsers): Promise<void> {
+  const names = (path.startsWith("/") ? path : `${await realpath(".")}/${path}`).split("/");
+  const resolved: string[] = [];
+  const pathOf = (): string => `/${resolved.join("/")}`;
+  let directory = await lstat("/");
+  checkOwner("/", directory, users, path);
+  let links = 0;
+  while (names.length > 0) {
+    const name = names.shift();
+    if (!name || name === ".") continue;
+    if (!directory.isDirectory()) throw untrusted(path, `${pathOf()} is not a directory`);
+    if (name === "..") {
+      resolved.pop();
+      directory = await lstat(pathOf());
+      continue;
+    }
+    checkOnlyTrustedWrite(pathOf(), directory, path);
+    resolved.push(name);
+    const status = await lstat(pathOf());
+    checkOwner(pathOf(), status, users, path);
+    if (status.isSymbolicLink()) {
+      if ((links += 1) > MAX_LINKS) throw untrusted(path, "there are too many symbolic links on the way to it");
+      const target = await readlink(pathOf());
+      resolved.pop();
+      if (target.startsWith("/")) resolved.length = 0;
+      directory = await lstat(pathOf());
+      names.unshift(...target.split("/"));
+    } else {
+      directory = status;
+    }
+  }
+  if (!directory.isSocket()) throw untrusted(path, `${pathOf()} is not a socket`);
+}
+
+function checkOwner(entry: string, { uid }: Stats, users: TrustedUsers, path: string): void {
+  if (!users.has(uid)) throw untrusted(path, `${entry} belongs to the user with id ${uid}`);
+}
+
+/** An entry of a sticky directory can be replaced by its owner alone, who is checked. */
+function checkOnlyTrustedWrite(entry: string, { mode }: Stats, path: string): void {
+  if (mode & WRITABLE_BY_OTHERS && !(mode & STICKY)) {
+    throw untrusted(path, `${entry} can be written to by other users (mode ${(mode & 0o7777).toString(8)})`);
+  }
+}
+
+// Abstract sockets.
+
+/** The inode of the socket that listens at an abstract name, which must be the only one. */
+async function listenerInode(name: string): Promise<string> {
+  const found = [];
+  for (const line of (await readFile("/proc/net/unix", "utf8")).split("\n")) {
+    const [, flags = "", inode = "", bound] = /^\S+ \S+ \S+ (\S+) \S+ \S+ +(\d+) (.*)$/.exec(line) ?? [];
+    if (bound === name && Number.parseInt(flags, 16) & LISTENING) found.push(inode);
+  }
+  const [inode, other] = found;
+  if (inode === undefined) throw Object.assign(new Error("nobody listens there"), { code: "ECONNREFUSED" });
+  if (other !== undefined) throw untrusted(name, "several sockets that listen have a name that looks like it");
+  return inode;
+}
+
+/** Every process that holds the socket, as far as it can be seen, must be a trusted user's; and one must be seen. */
+async function checkHolders(inode: string, name: string, users: TrustedUsers): Promise<void> {
+  let isHeld = false;
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid) || !(await holds(pid, `socket:[${inode}]`))) continue;
+    const user = await effectiveUser(pid);
+    if (user === undefined) continue; // It has ended.
+    if (!users.has(user)) throw untrusted(name, `process ${pid} of the user with id ${user} listens there`);
+    isHeld = true;
+  }
+  if (!isHeld) throw untrusted(name, "none of the processes that this user may look into listens there");
+}
+
+async function holds(pid: string, link: string): Promise<boolean> {
+  try {
+    for (const fd of await readdir(`/proc/${pid}/fd`)) {
+      if ((await readlink(`/proc/${pid}/fd/${fd}`).catch(() => "")) === link) return true;
+    }
+  } catch {
+    // It has ended, or is another user's.
+  }
+  return false;
+}
+
+async function effectiveUser(pid: string): Promise<number | undefined> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+  const user = /^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1];
+  return user === undefined ? undefined : Number(user);
+}
