@@ -18,7 +18,9 @@ Script = Callable[[Any], Awaitable[Any]]
 class State(Enum):
     """The states of a runtime that matter here."""
 
+    STARTING = "starting"
     RUNNING = "running"
+    STOPPING = "stopping"
     BACKING_OFF = "backing off"
     CRASHED = "crashed"
     GAVE_UP = "gave up"
@@ -37,10 +39,15 @@ class ScriptedPlugin:
         self.requests: list[Any] = []
         self.timeouts: list[float | None] = []
         self._script = script
+        self.check_access_script = script
 
     @property
     def will_run(self) -> bool:
-        return self.state in (State.RUNNING, State.BACKING_OFF, State.CRASHED)
+        return self.state in (State.STARTING, State.RUNNING, State.BACKING_OFF, State.CRASHED)
+
+    @property
+    def decides_on_access(self) -> bool:
+        return self.registration is not None and self.registration.access_control
 
     async def _answer(self, request: Any, timeout: float | None = None) -> Any:
         self.requests.append(request)
@@ -49,12 +56,17 @@ class ScriptedPlugin:
 
     get_secrets = authorize = _answer
 
+    async def check_access(self, request: Any, timeout: float | None = None) -> Any:
+        self.requests.append(request)
+        return await self.check_access_script(request)
+
 
 class ScriptedRuntime:
     """Plugins by name, in the order of their names."""
 
     def __init__(self) -> None:
         self._plugins: list[ScriptedPlugin] = []
+        self.access_control: set[str] = set()
 
     def add(
         self,
@@ -66,6 +78,7 @@ class ScriptedRuntime:
         status: str = "",
         registered: bool = True,
         access_control: bool = False,
+        check: Any = None,
     ) -> ScriptedPlugin:
         """Add a plugin.
 
@@ -77,9 +90,12 @@ class ScriptedRuntime:
             status: why it is in that state.
             registered: whether it has ever registered.
             access_control: whether it decides on access.
+            check: what it answers to CheckAccess, where that is something else.
         """
         said = Registration(name, "v1.0.0", secrets_pattern=pattern, access_control=access_control)
         plugin = ScriptedPlugin(name, State[state], status, said if registered else None, _script(script))
+        if check is not None:
+            plugin.check_access_script = _script(check)
         self._plugins.append(plugin)
         return plugin
 

@@ -61,7 +61,13 @@ class Gate(AccessModule):
     """Lets everybody at what begins with env, and notes who asked."""
 
     def __init__(self) -> None:
-        self.asked: list[access.AuthorizeRequest] = []
+        self.asked: list[access.AuthorizeRequest | access.CheckAccessRequest] = []
+
+    async def check_access(self, request: access.CheckAccessRequest, context: Any) -> access.CheckAccessResponse:
+        self.asked.append(request)
+        allowed = request.pattern.startswith("env/")
+        decision = access.Decision.DECISION_ALLOW if allowed else access.Decision.DECISION_DENY
+        return access.CheckAccessResponse(decision=decision)
 
     async def authorize(self, request: access.AuthorizeRequest, context: Any) -> access.AuthorizeResponse:
         self.asked.append(request)

@@ -177,9 +177,13 @@ def test_a_secret_survives_the_wire(secret: Secret) -> None:
     assert Secret.from_envelope(Envelope.FromString(secret.to_envelope().SerializeToString())) == secret
 
 
-def test_unset_times_stay_unset_on_the_wire() -> None:
+def test_unset_times_go_out_as_the_year_1_and_are_read_as_unset() -> None:
     envelope = Secret("a", VALUE).to_envelope()
-    assert not any(envelope.HasField(name) for name in ("created_at", "resolved_at", "expires_at"))
+    for name in ("created_at", "resolved_at", "expires_at"):
+        assert getattr(envelope, name).ToJsonString() == "0001-01-01T00:00:00Z"
+    for received in (envelope, Envelope(id="a", value=VALUE)):
+        secret = Secret.from_envelope(received)
+        assert (secret.created_at, secret.resolved_at, secret.expires_at) == (None, None, None)
 
 
 @pytest.mark.parametrize(

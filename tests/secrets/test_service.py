@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from plugmux_proto.accesscontrol.v1.accesscontrol_connect import AccessControlClient
+from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeRequest as ModuleQuestion
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeResponse as ModuleAnswer
+from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import CheckAccessRequest, CheckAccessResponse, Requester
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import Decision as ModuleDecision
-from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import Requester
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, GetSecretsRequest, GetSecretsResponse
 
-from plugmux.connect import Code, Context, RpcError
+from plugmux.connect import App, Code, Context, RpcError
 from plugmux.secrets import AccessModule, Explanation, Outcome, Pattern, Resolver, secrets_services
 from plugmux.secrets.access import requester
+from support.direct import Direct
 
 VALUE = b"hunter2"
 SOON = datetime(2030, 1, 1, tzinfo=UTC)
@@ -115,7 +118,6 @@ async def test_without_an_access_control_plugin_everything_is_allowed(runtime: A
         ([ALLOW, DENY], False),
         ([ALLOW, RpcError(Code.INTERNAL, "hm")], False),
         ([TimeoutError()], False),
-        ([ModuleAnswer(decision=ModuleDecision.DECISION_ALLOW, expires_at=Timestamp(seconds=2**62))], False),
         ([ModuleAnswer(decision=7)], False),  # type: ignore[arg-type]
     ],
 )
@@ -133,9 +135,79 @@ async def test_every_access_control_plugin_must_allow(runtime: Any, answers: lis
         assert vault.requests == []
 
 
+@pytest.mark.parametrize(("check", "ahead"), [(DENY, ALLOW), (ALLOW, DENY)])
+async def test_each_request_is_checked_whatever_was_answered_ahead(runtime: Any, check: Any, ahead: Any) -> None:
+    runtime.add("vault", "**", {"a": VALUE})
+    gate = runtime.add("gate", script=ahead, check=check, access_control=True)
+    assert (await authorize(runtime, "a")).decision == int(ahead is ALLOW)
+    if check is ALLOW:
+        assert await get(runtime, "a") == await get(runtime, "a") == [("a", VALUE)]
+        assert [type(request) for request in gate.requests[1:]] == [CheckAccessRequest] * 2
+    else:
+        with pytest.raises(RpcError, match="access to a is denied; access-control plugin gate: it refused"):
+            await get(runtime, "a")
+
+
+async def test_an_answer_that_cannot_be_read_allows_nothing(runtime: Any) -> None:
+    answer = ModuleAnswer(decision=ModuleDecision.DECISION_ALLOW, expires_at=Timestamp(seconds=2**62))
+    runtime.add("gate", script=answer, access_control=True)
+    assert (await authorize(runtime, "a")).decision == Decision.DECISION_DENY
+
+
+async def test_a_module_that_the_host_names_denies_until_it_is_there(runtime: Any) -> None:
+    runtime.add("vault", "**", {"a": VALUE})
+    runtime.access_control.add("gate")
+    with pytest.raises(RpcError, match="access-control plugin gate: it has not registered"):
+        await get(runtime, "a")
+    assert (await authorize(runtime, "a")).decision == Decision.DECISION_DENY
+    gate = runtime.add("gate", state="STARTING", registered=False)
+    with pytest.raises(RpcError, match="access-control plugin gate: it does not run"):
+        await get(runtime, "a")
+    assert gate.requests == []
+
+
+async def test_to_ask_ahead_for_nothing_is_invalid(runtime: Any) -> None:
+    with pytest.raises(RpcError) as caught:
+        await authorize(runtime)
+    assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+class ByCheck(AccessModule):
+    def check_access(self, request: CheckAccessRequest, context: Any) -> CheckAccessResponse:  # type: ignore[override]
+        return CheckAccessResponse(decision=ALLOW.decision if request.pattern == "a" else DENY.decision)
+
+
+class ByAuthorize(AccessModule):
+    async def authorize(self, request: Any, context: Any) -> ModuleAnswer:
+        return ALLOW if list(request.patterns) == ["a"] else DENY
+
+
+@pytest.mark.parametrize("module", [ByCheck(), ByAuthorize()])
+async def test_a_module_that_answers_one_question_answers_the_other(module: Any) -> None:
+    client = AccessControlClient(Direct(App([module])))
+    for pattern, decision in (("a", ALLOW.decision), ("b", DENY.decision)):
+        assert (await client.check_access(CheckAccessRequest(pattern=pattern))).decision == decision
+        assert (await client.authorize(ModuleQuestion(patterns=[pattern]))).decision == decision
+
+
+async def test_a_module_that_answers_nothing_decides_nothing() -> None:
+    client = AccessControlClient(Direct(App([AccessModule()])))
+    with pytest.raises(RpcError, match="AccessModule does not define check_access") as caught:
+        await client.check_access(CheckAccessRequest(pattern="a"))
+    assert caught.value.code is Code.UNIMPLEMENTED
+
+
 @pytest.mark.parametrize(
     ("state", "allowed"),
-    [("CRASHED", False), ("GAVE_UP", False), ("BACKING_OFF", False), ("DISABLED", True), ("STOPPED", True)],
+    [
+        ("STARTING", False),
+        ("STOPPING", False),
+        ("CRASHED", False),
+        ("GAVE_UP", False),
+        ("BACKING_OFF", False),
+        ("DISABLED", True),
+        ("STOPPED", True),
+    ],
 )
 async def test_an_access_control_plugin_that_is_down_denies_unless_it_was_switched_off(
     runtime: Any, state: str, allowed: bool
@@ -169,7 +241,7 @@ async def test_access_control_plugins_learn_the_patterns_and_the_process_that_as
     known, unknown = gate.requests
     assert known.patterns == ["a", "b/*"]
     assert (known.requester.pid, known.requester.name) == (os.getpid(), os.path.basename(os.readlink("/proc/self/exe")))
-    assert unknown.patterns == ["a"]
+    assert unknown.pattern == "a"
     assert not unknown.HasField("requester")
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["first"]
+__all__ = ["first", "single"]
 
 
 async def first(*waiting: Coroutine[Any, Any, Any] | float) -> None:
@@ -21,3 +21,11 @@ async def first(*waiting: Coroutine[Any, Any, Any] | float) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def single(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first plain exception of a group: a start fails for one reason that can be told."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -4,7 +4,9 @@
     name = "kv"                                # by default what stands before .plugmux.toml, or the folder's name
     version = "1.2.0"
     command = ["python3", "kv.py", "--fast"]   # by default the file of the plugin's name
-    services = ["kv.v1.KeyValueService"]
+    services = ["kv.v1.KeyValueService"]       # what it must serve, and the most that it may
+    secrets = ["vault/**"]                     # the most that it may provide, as a secrets provider
+    access_control = false                     # whether it decides on access to secrets
     protocol_versions = [1, 2]
     checksum = "sha256:..."                    # of the file that is run: here kv.py
 
@@ -29,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..contract.grant import Grant
 from ..contract.registration import NAME, SERVICE, Configuration
 from ..contract.semver import Version
 from ..errors import ConfigError
@@ -88,7 +91,9 @@ class Manifest:
         command = table.take("command", _command) or (name,)
         declared = table.take("configuration", dict)
         version = table.take("version", Version.parse)
-        services = table.take("services", _services) or ()
+        services = table.take("services", _services)
+        secrets = table.take("secrets", _secrets)
+        access_control = bool(table.take("access_control", _flag))
         protocol_versions = table.take("protocol_versions", _protocol_versions) or ()
         checksum = (table.take("checksum", _checksum) or "").removeprefix("sha256:")
         env = table.take("env", _env) or {}
@@ -103,9 +108,10 @@ class Manifest:
             env=env,
             promise=Promise(
                 version=version,
-                services=services,
+                services=services or (),
                 protocol_versions=protocol_versions,
                 configuration=None if declared is None else _configuration(path, declared),
+                grant=Grant.of(services, secrets, access_control, "its manifest"),
             ),
         )
 
@@ -224,6 +230,12 @@ def _services(value: Any) -> tuple[str, ...]:
         if not SERVICE.fullmatch(service):
             raise ConfigError(f"{service[:140]!r} is not the full name of a proto service")
     return services
+
+
+def _secrets(value: Any) -> tuple[str, ...]:
+    patterns = tuple(_text(pattern) for pattern in ([value] if isinstance(value, str) else _list(value)))
+    Grant(secrets=patterns)
+    return patterns
 
 
 def _protocol_versions(value: Any) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..contract.grant import Grant
 from ..contract.registration import NAME, Configuration, Registration, RegistrationRefused
 from ..contract.semver import Range, Version
 
@@ -53,6 +54,7 @@ class Promise:
         services: services that it must serve.
         protocol_versions: versions of the application's protocol that it speaks; empty where that is not known.
         configuration: the configuration that it takes; `None` where that is not known.
+        grant: the most that it may claim.
     """
 
     version: Version | None = None
@@ -60,6 +62,7 @@ class Promise:
     services: tuple[str, ...] = ()
     protocol_versions: tuple[int, ...] = ()
     configuration: Configuration | None = None
+    grant: Grant = field(default_factory=Grant)
 
     def check(self, said: Registration) -> None:
         """Hold a registration against the promise.

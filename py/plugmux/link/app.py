@@ -39,32 +39,36 @@ NOT_LENT = "the reference is not known on this link: it has been released, or is
 
 
 class Gate:
-    """Holds requests back until it is opened, or until its time is over.
+    """Holds requests back until it is opened or closed, or until its time is over.
 
     Args:
         timeout: seconds that a request waits at most; `None` for no limit.
+        passes: paths that never wait.
     """
 
-    def __init__(self, timeout: float | None) -> None:
+    def __init__(self, timeout: float | None, passes: frozenset[str] = UNGATED) -> None:
         self._timeout = timeout
-        self._opened = asyncio.Event()
-
-    @property
-    def is_open(self) -> bool:
-        return self._opened.is_set()
+        self._decided = asyncio.Event()
+        self.passes = passes
+        self.is_open = False
 
     def open(self) -> None:
         """Let everything through that waits, and all that comes."""
-        self._opened.set()
+        self.is_open = True
+        self._decided.set()
+
+    def close(self) -> None:
+        """Refuse everything that waits, and all that comes; harmless where it has been opened."""
+        self._decided.set()
 
     async def wait(self) -> bool:
-        """Wait for the gate to open; `False` when the time is over first."""
+        """Wait for the gate to open; `False` when it is closed, or the time is over first."""
         try:
             async with asyncio.timeout(self._timeout):
-                await self._opened.wait()
+                await self._decided.wait()
         except TimeoutError:
             return False
-        return True
+        return self.is_open
 
 
 class Site:
@@ -74,7 +78,7 @@ class Site:
         services: RPC services, served under their full proto names.
         app: an ASGI app for every other path.
         streams: handlers of raw streams, by the name under which the peer opens them.
-        gate: where requests wait until this end is ready; `/health` and `Shutdown` pass it always.
+        gate: where requests wait until this end is ready.
         interceptors: run around every RPC, the first outermost.
         late: makes further services, each when it is first called, by full name; a service of the same name in
             `services` goes before.
@@ -131,7 +135,7 @@ class Site:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if self._gate is not None and path not in UNGATED and not await self._gate.wait():
+        if self._gate is not None and path not in self._gate.passes and not await self._gate.wait():
             await answer(send, 503, b"not registered in time")
         elif path == HEALTH:
             await answer(send, 200, b"ok")
@@ -163,8 +167,13 @@ async def _serve_lent(scope: Scope, receive: Receive, send: Send) -> None:
     if lent is not None:
         await lent({**scope, "path": path, "raw_path": scope["raw_path"][-len(path) :]}, receive, send)
         return
+    await refuse(scope, send, RpcError(Code.NOT_FOUND, NOT_LENT))
+
+
+async def refuse(scope: Scope, send: Send, error: RpcError) -> None:
+    """Answer a request with an RPC error, in the form that its content type asks for."""
     media_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    await respond(send, error_response(RpcError(Code.NOT_FOUND, NOT_LENT), media_type))
+    await respond(send, error_response(error, media_type))
 
 
 def _reference_service() -> Service:

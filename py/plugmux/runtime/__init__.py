@@ -7,9 +7,10 @@ from .calls.breaker import BreakerPolicy, Circuit
 from .calls.retry import RetryPolicy
 from .configuration import BadConfiguration
 from .error import PluginCause, PluginError
-from .events import Event
+from .events import Event, EventKind
 from .health.policy import Health, HealthPolicy
 from .logs.log import LogEntry, LogSource
+from .permissions import Permissions, SocketUse
 from .plugin import HostedPlugin
 from .process.limits import Limits
 from .process.local import LocalRunner
@@ -26,6 +27,7 @@ __all__ = [
     "ContainerRunner",
     "DetachedRunner",
     "Event",
+    "EventKind",
     "Health",
     "HealthPolicy",
     "HostedPlugin",
@@ -35,6 +37,7 @@ __all__ = [
     "LocalRunner",
     "LogEntry",
     "LogSource",
+    "Permissions",
     "PluginCause",
     "PluginError",
     "PluginSource",
@@ -44,6 +47,7 @@ __all__ = [
     "Run",
     "Runner",
     "Runtime",
+    "SocketUse",
     "State",
     "name_of_command",
     "parse_source",

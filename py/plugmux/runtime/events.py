@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from .error import PluginError
@@ -13,12 +14,23 @@ from .state import State
 if TYPE_CHECKING:
     from .plugin import HostedPlugin
 
-__all__ = ["Event", "event_of"]
+__all__ = ["Event", "EventKind", "event_of"]
+
+
+class EventKind(Enum):
+    """What an event tells."""
+
+    CHANGE = "change"
+    """A plugin's state, or its health, is another one."""
+    REFUSED = "refused"
+    """A plugin that started by itself was not let in, or not any longer."""
+    OVERLAP = "overlap"
+    """A plugin serves what another one serves as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change of a plugin's state, or of its health.
+    """One change of a plugin's state, or of its health; or something that its registration has led to.
 
     Args:
         plugin: the plugin's name.
@@ -28,6 +40,7 @@ class Event:
         error: what went wrong, if something did.
         health: how it does.
         time: when, in seconds since the epoch.
+        kind: what it tells.
     """
 
     plugin: str
@@ -37,6 +50,7 @@ class Event:
     error: PluginError | None = None
     health: Health = Health.UNKNOWN
     time: float = field(default_factory=time.time)
+    kind: EventKind = EventKind.CHANGE
 
 
 def event_of(plugin: HostedPlugin, before: State | None = None) -> Event:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
 from ..aio.race import first
-from ..contract.registration import Registration
+from ..contract.registration import Registration, RegistrationRefused
 from ..errors import StateError
 from ..link.app import Site
 from ..link.link import Link, Peer
 from ..link.servable import Servable, announce, services_of
+from .admission import Admission
 from .plugin import HostedPlugin
 from .registrar import Desk, Reception
 from .registry import Registry
@@ -37,23 +39,42 @@ class SelfStartedPlugin(HostedPlugin):
 
     Args:
         registry: takes the plugin in.
+        admission: decides what it may claim.
         on_change: told of every change of its state.
     """
 
-    def __init__(self, registry: Registry, on_change: OnChange) -> None:
+    def __init__(self, registry: Registry, admission: Admission, on_change: OnChange) -> None:
         super().__init__("", State.REGISTERING, on_change, external=True)
         self._registry = registry
+        self._admission = admission
 
     def admit(self, registration: Registration) -> None:
         """Take the plugin in under the name that it registers.
 
         Raises:
-            RegistrationRefused: the name is taken.
+            RegistrationRefused: the name is taken, or it claims what it may not.
         """
-        self._registry.check(registration)
+        self._admission.check(registration)
         self.name = registration.name
         self.registration = registration
         self._registry.add(self)
+
+    async def arrive(self, scope: MutableMapping[str, Any], reception: Reception, timeout: float) -> None:
+        """Make the connection of a request a link, and stay until it ends.
+
+        Args:
+            scope: the request's, with the upgrade extension.
+            reception: what the runtime offers.
+            timeout: seconds that the registration may take.
+        """
+        peer = scope["extensions"]["plugmux.connection"].get("peer", Peer("a plugin"))
+        link, desk = reception.open_link(peer, self.admit)
+        await scope["extensions"]["plugmux.upgrade"](lambda: link.mux, headers=[(b"upgrade", b"tcp")])
+        try:
+            await self.stay(link, desk, timeout)
+        finally:
+            link.abort()
+            await link.references.close()
 
     async def stay(self, link: Link, desk: Desk, timeout: float) -> None:
         """Wait for the registration, then for the end of the link; the registry has the plugin meanwhile.
@@ -63,12 +84,15 @@ class SelfStartedPlugin(HostedPlugin):
             desk: where its registration arrives; it has been told to ask `admit`.
             timeout: seconds that the registration may take.
         """
-        if not await _registers(link, desk.registered, timeout):
-            await link.close()
-            return
-        self.registration = desk.registered.result()
         why = "its link has ended"
         try:
+            await first(asyncio.wait([desk.registered]), link.wait_closed(), timeout)
+            desk.close()  # Whose body comes later does not register.
+            if desk.registration is None:
+                self._tell_of_failure(link, desk, timeout)
+                await link.close()
+                return
+            self.registration = desk.registration
             self.link = link
             self.pid = link.peer.pid
             self.move(State.RUNNING)
@@ -77,7 +101,18 @@ class SelfStartedPlugin(HostedPlugin):
             if prober.verdict is not None:
                 why = prober.verdict
         finally:
+            desk.close()
             self._leave(why)
+
+    def _tell_of_failure(self, link: Link, desk: Desk, timeout: float) -> None:
+        """Tell of a plugin that has not registered: nobody would know of it."""
+        error = desk.registered.exception()
+        if desk.claimed and isinstance(error, RegistrationRefused):
+            logger.warning("refused the registration of a plugin (%s): %s", link.peer.name, error)
+            self._admission.refused(desk.claimed, error)
+            return
+        why = f"its link has ended ({link.reason})" if link.closed else f"it had {timeout:g} s"
+        logger.warning("%s connected as a plugin and has not registered: %s", link.peer.name, why)
 
     def _leave(self, why: str) -> None:
         self.link = None
@@ -94,16 +129,6 @@ class SelfStartedPlugin(HostedPlugin):
         if self.state is State.RUNNING:
             self.move(State.STOPPING)
         await link.close(DRAIN_TIME)
-
-
-async def _registers(link: Link, registered: asyncio.Future[Registration], timeout: float) -> bool:
-    """Wait for the registration; of one that does not come nobody would know, so that is logged."""
-    await first(asyncio.wait([registered]), link.wait_closed(), timeout)
-    if registered.done():
-        return registered.exception() is None  # Of a refusal the answer has told.
-    why = f"its link has ended ({link.reason})" if link.closed else f"it had {timeout:g} s"
-    logger.warning("%s connected as a plugin and has not registered: %s", link.peer.name, why)
-    return False
 
 
 class InProcessPlugin(HostedPlugin):
@@ -144,8 +169,10 @@ class InProcessPlugin(HostedPlugin):
         request = announce(self._servables, RegisterPluginRequest(name=self.name, version=self._version))
         registration = Registration.from_request(request)
         self._registry.check(registration)
+        self._reception.permissions.check_module(registration)
         chosen = self._reception.welcome(registration).protocol_version
-        near, _ = self._reception.open_link(Peer(self.name), lambda _: None)
+        near, desk = self._reception.open_link(Peer(self.name), lambda _: None)
+        desk.gate.open()
         far = Link(Site(services_of(self._servables)), initiator=True, peer=Peer(self._reception.name))
         self._links = (near, far)
         self.registration = replace(registration, protocol_version=chosen)

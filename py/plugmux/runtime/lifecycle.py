@@ -99,16 +99,17 @@ class Fleet:
             task.add_done_callback(_tell_of_failure)
             raise
 
-    async def begin(self, source: Launch | Servable) -> None:
-        """Begin a plugin that stays, whether it runs or has failed.
+    async def begin(self, sources: Iterable[Launch | Servable]) -> None:
+        """Begin plugins that stay, whether they run or have failed, in parallel.
 
         Raises:
-            ConfigError: its name is taken, or an object cannot be a plugin.
+            ConfigError: a name is taken, or an object cannot be a plugin; in an exception group.
         """
-        if isinstance(source, Launch):
-            await self._begin_launch(source)
-            return
-        await self._begin_in_process(source)
+        async with asyncio.TaskGroup() as group:
+            for source in sources:
+                group.create_task(
+                    self._begin_launch(source) if isinstance(source, Launch) else self._begin_in_process(source)
+                )
 
     async def launch(self, source: PluginSource, name: str | None) -> HostedPlugin:
         """Begin a plugin that stays if it runs. (`Runtime.launch`)"""

@@ -16,6 +16,7 @@ from .logs.log import plugin_logger
 from .state import State
 
 if TYPE_CHECKING:
+    from ..contract.grant import Grant
     from ..contract.registration import Registration
     from ..link.link import Link
 
@@ -76,6 +77,17 @@ class HostedPlugin(ABC):
     def version(self) -> str:
         """The version that the plugin registered with; empty before."""
         return self.registration.version if self.registration else ""
+
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """The most that it may claim at registration, as the host and its manifest say; empty where nobody says."""
+        return ()
+
+    @property
+    def decides_on_access(self) -> bool:
+        """Whether it is an access-control module: it has registered as one, or was launched as one."""
+        said = self.registration
+        return (said is not None and said.access_control) or any(grant.access_control for grant in self.grants)
 
     def move(self, state: State, status: str = "", error: PluginError | None = None) -> None:
         """Bring the plugin into another state, and tell everybody who waits for that.

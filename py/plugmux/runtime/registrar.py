@@ -16,7 +16,7 @@ from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, Register
 from ..connect import Code, RpcError
 from ..contract.registration import BadPattern, Registration, RegistrationRefused, common_protocol_version
 from ..exchange import ASGIApp
-from ..link.app import Site, StreamHandler
+from ..link.app import HEALTH, Gate, Site, StreamHandler
 from ..link.link import Link, Peer
 from .configuration import BadConfiguration, Configurations
 from .error import PluginCause, PluginError
@@ -24,6 +24,7 @@ from .health.checker import Prober, patient
 from .health.policy import HealthPolicy
 from .logs.log import LogBook
 from .logs.service import LogDesk
+from .permissions import Permissions
 
 if TYPE_CHECKING:
     from ..connect import Context, Interceptor, Service
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     from .source import Launch
 
 __all__ = ["Desk", "Reception"]
+
+REGISTER_PATH = "/plugins.v1.RegisterService/RegisterPlugin"
+AGAIN = "this link has registered already"
+LATE = "this link was refused, or its time is over"
+LONGEST_CLAIM = 140
+"""Characters of a name that are told where the plugin was refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class Reception:
         logs: takes what plugins say over the log service.
         health: when plugins are checked, and what becomes of one that hangs.
         configurations: what the host gives to plugins at registration.
+        permissions: what plugins may claim.
     """
 
     name: str
@@ -66,6 +74,7 @@ class Reception:
     logs: LogBook = field(default_factory=LogBook)
     health: HealthPolicy = field(default_factory=HealthPolicy)
     configurations: Configurations = field(default_factory=Configurations)
+    permissions: Permissions = field(default_factory=Permissions)
 
     def open_link(self, peer: Peer, admit: Callable[[Registration], None]) -> tuple[Link, Desk]:
         """A link for a plugin that is about to register.
@@ -82,10 +91,12 @@ class Reception:
             [*self.services, desk, LogDesk(desk, self.logs)],
             app=self.app,
             streams=self.streams,
+            gate=desk.gate,
             interceptors=self.interceptors,
         )
         config = patient(self.mux) if self.health.interval else self.mux
-        return Link(site, initiator=False, peer=peer, config=config), desk
+        link = desk.link = Link(site, initiator=False, peer=peer, config=config)
+        return link, desk
 
     def prober(self, plugin: HostedPlugin, link: Link, run: Run | None = None) -> Prober:
         """What checks a plugin that has registered.
@@ -152,16 +163,36 @@ class Desk(RegisterService):
     Attributes:
         reception: what the runtime offers.
         registered: done with the registration, or with the `RegistrationRefused` that was answered.
+        gate: where the peer's other requests wait for the registration.
+        link: the link, which has the plugin's name once it has registered.
+        claimed: the name that the plugin has given, whether it was accepted or not.
     """
+
+    link: Link
 
     def __init__(self, reception: Reception, admit: Callable[[Registration], None]) -> None:
         self.reception = reception
         self._admit = admit
         self.registered: asyncio.Future[Registration] = asyncio.get_running_loop().create_future()
+        self.gate = Gate(None, passes=frozenset({HEALTH, REGISTER_PATH}))
+        self.claimed = ""
+
+    @property
+    def registration(self) -> Registration | None:
+        """What the plugin has registered with; `None` where it has not, or was refused."""
+        return None if not self.registered.done() or self.registered.exception() else self.registered.result()
+
+    def close(self) -> None:
+        """Take no registration any more, and refuse what waits for one; harmless where the plugin has registered."""
+        if not self.registered.done():
+            self.registered.set_exception(RegistrationRefused("the time for its registration is over"))
+            self.registered.exception()  # Whoever closes the desk knows.
+        self.gate.close()
 
     async def register_plugin(self, request: RegisterPluginRequest, context: Context) -> RegisterPluginResponse:
         if self.registered.done():
-            raise RpcError(Code.INTERNAL, "cannot rerun registration: this link has registered already")
+            raise RpcError(Code.INTERNAL, "cannot rerun registration: " + (AGAIN if self.registration else LATE))
+        self.claimed = request.name[:LONGEST_CLAIM]
         try:
             registration = Registration.from_request(request)
             response = self.reception.welcome(registration)
@@ -172,6 +203,8 @@ class Desk(RegisterService):
             code = Code.INVALID_ARGUMENT if isinstance(error, BadPattern) else Code.INTERNAL
             raise RpcError(code, str(error)) from None
         self.registered.set_result(replace(registration, protocol_version=response.protocol_version))
+        self.link.peer = self.link.peer._replace(name=registration.name)
+        self.gate.open()
         return response
 
 

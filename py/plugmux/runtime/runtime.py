@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapp
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from ..aio.race import single
 from ..contract.address import Address
 from ..contract.registration import REGISTRATION_TIMEOUT
 from ..contract.version import VERSION
@@ -18,11 +19,11 @@ from ..errors import ConfigError, StateError
 from ..exchange import ASGIApp
 from ..http import Server
 from ..link.app import StreamHandler
-from ..link.link import Peer
 from ..link.references import Loan
 from ..link.remote import Remote
 from ..link.servable import Servable
 from ..runners.manual import by_hand
+from .admission import Admission
 from .calls.breaker import BreakerPolicy
 from .calls.retry import RetryPolicy
 from .calls.router import Router
@@ -34,6 +35,7 @@ from .lending import borrow, lend, open_instance
 from .lifecycle import DRAIN_TIME, Fleet
 from .logs.broadcast import Broadcast
 from .logs.log import LogBook, LogEntry
+from .permissions import Permissions
 from .plugin import HostedPlugin
 from .registrar import Reception
 from .registry import Registry
@@ -41,7 +43,7 @@ from .socket.app import Front
 from .socket.events import Observation
 from .socket.listener import Listener
 from .socket.management import Management, Version
-from .source import PluginSource, as_source
+from .source import PluginSource, as_source, goes_first
 from .state import State
 
 if TYPE_CHECKING:
@@ -94,6 +96,8 @@ class Runtime:
         wait_for: names of plugins that their author starts by hand, under a debugger as a rule: `start` says how, and
             waits until they have registered. (`Launch.wait`)
         mux: settings of the links' mux.
+        permissions: what plugins that start by themselves, and clients of the sockets, may do; which plugins decide on
+            access to secrets (docs/security.md).
 
     Raises:
         ConfigError: a source is none, two launched plugins have one name, or a setting is out of its range.
@@ -125,6 +129,7 @@ class Runtime:
         health: HealthPolicy = HealthPolicy(),  # noqa: B008 -- it is frozen
         wait_for: Collection[str] = (),
         mux: Config | None = None,
+        permissions: Permissions = Permissions(),  # noqa: B008 -- it is frozen
     ) -> None:
         if not registration_timeout > 0:
             raise ConfigError(f"registration_timeout is {registration_timeout} s; it must be above 0")
@@ -152,7 +157,9 @@ class Runtime:
             self._logs,
             health,
             Configurations(configuration),
+            permissions,
         )
+        self._permissions = permissions
         self._registry = Registry(replicated)
         self._fleet = Fleet(
             self._registry,
@@ -164,10 +171,11 @@ class Runtime:
             self._changed,
         )
         self._events: Broadcast[Event] = Broadcast()
+        self._admission = Admission(self._registry, permissions, self._events.publish)
         self.transport = Router(self._registry, retry, retry_methods, request_timeout=request_timeout)
-        self._front = Front(self.transport, self._hijacked)
-        self._front.mount(Management(self))
+        self._front = Front(self.transport, self._hijacked, permissions)
         self._front.mount(Version(version))
+        self._front.mount(Management(self, permissions))
         self._front.mount(Observation(self))
         self._server = Server(self._front, lifespan=False)
         self._listeners = [Listener(Address.parse(text), self._server) for text in listen]
@@ -178,6 +186,9 @@ class Runtime:
 
     async def start(self) -> None:
         """Start all plugins in parallel and begin to listen; returns when every plugin runs or has failed.
+
+        Plugins that are launched as access-control modules, and objects of this process, are started first: it listens
+        when they run or have failed.
 
         Raises:
             StateError: the runtime has been started, or is closed, before or meanwhile.
@@ -193,15 +204,14 @@ class Runtime:
         if self._wait_for:
             sources = by_hand(sources, self._wait_for)
         try:
+            await self._fleet.begin(source for source in sources if goes_first(source, self._permissions))
             for listener in self._listeners:
                 await listener.start()
-            async with asyncio.TaskGroup() as group:
-                for source in sources:
-                    group.create_task(self._fleet.begin(source))
+            await self._fleet.begin(source for source in sources if not goes_first(source, self._permissions))
             self._fleet.check_open()
         except* (ConfigError, BaseException) as errors:
             await self.close()
-            raise _single(errors) from None
+            raise single(errors) from None
         if self._watch:
             following = self._fleet.follow(found, self._watch)
             self._watching = asyncio.create_task(following, name="plugmux: plugin directories")
@@ -371,6 +381,11 @@ class Runtime:
         self._front.mount(service)
 
     @property
+    def access_control(self) -> Collection[str]:
+        """Names of the plugins that must allow whatever secrets are asked for over a socket."""
+        return self._permissions.access_control
+
+    @property
     def addresses(self) -> list[str]:
         """The addresses that the runtime listens at."""
         return [str(listener.address) for listener in self._listeners]
@@ -451,25 +466,12 @@ class Runtime:
             self._registry.refresh()
         if not self._registry.is_aside(plugin):
             self._events.publish(event_of(plugin, before))
+            if plugin.state is State.RUNNING:
+                self._admission.settle(plugin)
 
     # -- plugins that connect by themselves ---------------------------------------------------------------------------
 
     async def _hijacked(self, scope: MutableMapping[str, Any]) -> None:
         """Make a connection to a socket of ours a link, and keep it until it ends."""
-        peer = scope["extensions"]["plugmux.connection"].get("peer", Peer("a plugin"))
-        plugin = SelfStartedPlugin(self._registry, self._changed)
-        link, desk = self._reception.open_link(peer, plugin.admit)
-        await scope["extensions"]["plugmux.upgrade"](lambda: link.mux, headers=[(b"upgrade", b"tcp")])
-        try:
-            await plugin.stay(link, desk, self._registration_timeout)
-        finally:
-            link.abort()
-            await link.references.close()
-
-
-def _single(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first plain exception of a group: a start fails for one reason that can be told."""
-    first: BaseException = errors
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first
+        plugin = SelfStartedPlugin(self._registry, self._admission, self._changed)
+        await plugin.arrive(scope, self._reception, self._registration_timeout)

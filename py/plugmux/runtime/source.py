@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..connect import Service
+from ..contract.grant import Grant
 from ..contract.registration import NAME
 from ..discovery.requirement import Promise, Requirement
 from ..errors import ConfigError
 from ..link.servable import Servable, ServiceSource
+from .permissions import Permissions
 from .process.limits import Limits
 
 if TYPE_CHECKING:
@@ -71,6 +73,11 @@ class Launch:
         runner: starts it; by default as a process of this machine.
         limits: the most that it may use of the machine.
         promise: what it must say of itself when it registers.
+        serves: full names of the services that it may serve; by default any.
+        secrets: a pattern, or several, of the secrets that it may provide; by default any. Where `serves` or `secrets`
+            is given, what the two do not name is not granted.
+        access_control: whether it decides on access to secrets: then nobody is given any over a socket unless it has
+            been asked, and it must register as an access-control module.
 
     Raises:
         ConfigError: the command is empty where the runner needs one, the name is not a plugin name, or a detached
@@ -89,8 +96,12 @@ class Launch:
     runner: Runner | None = None
     limits: Limits = field(default_factory=Limits)
     promise: Promise = field(default_factory=Promise)
+    serves: Sequence[str] | None = None
+    secrets: str | Sequence[str] | None = None
+    access_control: bool = False
 
     def __post_init__(self) -> None:
+        Grant.of(self.serves, self.secrets, self.access_control, "its launch")
         if self.replicas < 1:
             raise ConfigError(f"the number of replicas of {self.command} is {self.replicas}; it must be 1 or more")
         if not any(self.command[:1]) and (self.runner is None or self.command):
@@ -156,6 +167,16 @@ class Launch:
 
         again = Restart(tries=sys.maxsize, delay=0.2, longest_delay=5.0, time_limit=math.inf)
         return cls(command, name, runner=ByHandRunner(socket), timeout=DAY, restart=again, **options)
+
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """The most that it may claim at registration, by its launch and by its manifest."""
+        return (Grant.of(self.serves, self.secrets, self.access_control, "its launch"), self.promise.grant)
+
+    @property
+    def decides_on_access(self) -> bool:
+        """Whether it is launched as an access-control module."""
+        return any(grant.access_control for grant in self.grants)
 
     @property
     def by_hand(self) -> bool:
@@ -225,6 +246,13 @@ def as_source(source: PluginSource) -> Launch | Requirement | Servable:
         return source
     requirement = Requirement.parse(source) if isinstance(source, str) else None
     return requirement or as_launch_or_servable(source)
+
+
+def goes_first(source: Launch | Servable, permissions: Permissions) -> bool:
+    """Whether a plugin is started before the runtime listens: it may decide on access, or needs no start."""
+    if not isinstance(source, Launch):
+        return True
+    return source.decides_on_access or source.name in permissions.access_control
 
 
 def parse_source(text: str) -> Launch | Requirement:

@@ -15,6 +15,7 @@ from plugmux_proto.plugins.v1.plugins_connect import PluginClient
 from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
 
 from ..aio.race import first
+from ..contract.grant import Grant
 from ..contract.registration import Registration, RegistrationRefused
 from ..errors import PlugmuxError, ProtocolViolation
 from ..link.link import Link, Peer
@@ -73,6 +74,11 @@ class LaunchedPlugin(HostedPlugin):
         self._final = State.STOPPED
         self._leaving = False
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """The most that it may claim, as its launch and its manifest say."""
+        return self.launch.grants
 
     @property
     def wanted(self) -> bool:
@@ -182,7 +188,7 @@ class LaunchedPlugin(HostedPlugin):
                 await _end(process, link)
                 self.pid = None
                 raise
-        registered = failure is None and desk.registered.done()
+        registered = failure is None and desk.registration is not None
         patience = EXIT_TIME if registered else 0.0
         try:
             if failure is None and not self._stop.is_set():
@@ -216,6 +222,9 @@ class LaunchedPlugin(HostedPlugin):
                 f"{self.name!r} registered as {registration.name!r}"
             )
         self.launch.promise.check(registration)
+        self._reception.permissions.check_module(registration)
+        for grant in self.grants:
+            grant.check(registration)
 
     async def _register(self, process: Run, link: Link, desk: Desk) -> PluginError | None:
         registered = desk.registered

@@ -1,29 +1,44 @@
 """Who may ask for which secrets: the question that goes to every access-control plugin.
 
 Without such a plugin everybody who reaches the socket may ask, which is the user alone. With any, all of them must
-allow; one that refuses, fails or does not run, though it has not been switched off, refuses. (wire.md section 4.)
+allow. One that cannot be asked refuses: it has not registered yet, has crashed, was given up or is being restarted.
+Only one that the host has switched off is left out. (wire.md section 5.)
 """
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from plugmux_proto.accesscontrol.v1.accesscontrol_connect import AccessControlClient, AccessControlService
-from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeRequest, Decision, Requester
+from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import (
+    AuthorizeRequest,
+    AuthorizeResponse,
+    CheckAccessRequest,
+    CheckAccessResponse,
+    Decision,
+    Requester,
+)
 
 from ..aio.gather import together
+from ..connect import Code, RpcError
 from ..errors import PlugmuxError
 from .pattern import Pattern
-from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, by_name, standing
+from .registry import RUNNING, SWITCHED_OFF, KnownPlugin, Registry, by_name, standing
+from .times import read_time
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
     from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
+
+    from ..connect import Context
 
 __all__ = ["AccessControl", "AccessModule", "Verdict", "requester"]
 
@@ -31,7 +46,26 @@ logger = logging.getLogger("plugmux.secrets")
 
 
 class AccessModule(AccessControlService):
-    """An access-control plugin: subclass it, define `authorize` and `check_access`, and give it to `Plugin(...)`."""
+    """An access-control plugin: subclass it, define `check_access`, and give it to `Plugin(...)`.
+
+    `check_access` is asked for every request for secrets; `authorize` is the question ahead of requests, and decides on
+    none of them. A module that defines one of the two gives the same answers to the other.
+    """
+
+    async def check_access(self, request: CheckAccessRequest, context: Context) -> CheckAccessResponse:
+        if type(self).authorize is AccessModule.authorize:
+            raise RpcError(Code.UNIMPLEMENTED, f"{type(self).__name__} does not define check_access")
+        question = AuthorizeRequest(patterns=[request.pattern], requester=_requester_of(request))
+        answer: AuthorizeResponse = await _call(self.authorize, question, context)
+        return CheckAccessResponse(decision=answer.decision)
+
+    async def authorize(self, request: AuthorizeRequest, context: Context) -> AuthorizeResponse:
+        for pattern in request.patterns:
+            question = CheckAccessRequest(pattern=pattern, requester=_requester_of(request))
+            answer: CheckAccessResponse = await _call(self.check_access, question, context)
+            if answer.decision != Decision.DECISION_ALLOW:
+                return AuthorizeResponse(decision=Decision.DECISION_DENY)
+        return AuthorizeResponse(decision=Decision.DECISION_ALLOW)
 
     def announce(self, request: RegisterPluginRequest) -> None:
         """Say at registration that the plugin decides on access."""
@@ -53,6 +87,9 @@ class Verdict:
     reason: str = ""
 
 
+Ask: TypeAlias = Callable[[AccessControlClient], Awaitable[Verdict]]
+
+
 class AccessControl:
     """Asks the access-control plugins of a runtime.
 
@@ -65,15 +102,43 @@ class AccessControl:
         self._runtime = runtime
         self._timeout = timeout
 
+    async def check(self, pattern: Pattern, who: Requester | None) -> Verdict:
+        """Whether the requester may have what a pattern matches: the question of every request.
+
+        Args:
+            pattern: what is asked for.
+            who: who asks, `None` where that is not known.
+        """
+        question = CheckAccessRequest(pattern=pattern.text, requester=who)
+
+        async def ask(client: AccessControlClient) -> Verdict:
+            answer = await client.check_access(question, timeout=self._timeout)
+            return Verdict(answer.decision == Decision.DECISION_ALLOW)
+
+        return await self._ask_all(ask)
+
     async def authorize(self, patterns: Sequence[Pattern], who: Requester | None) -> Verdict:
-        """Whether the requester may have what all the patterns match.
+        """Whether the requester will be given what all the patterns match: the question ahead of requests.
 
         Args:
             patterns: what is about to be asked for.
             who: who asks, `None` where that is not known.
         """
-        modules = [plugin for plugin in by_name(self._runtime) if _decides(plugin)]
-        verdicts = await together(self._ask(plugin, patterns, who) for plugin in modules)
+        question = AuthorizeRequest(patterns=[pattern.text for pattern in patterns], requester=who)
+
+        async def ask(client: AccessControlClient) -> Verdict:
+            answer = await client.authorize(question, timeout=self._timeout)
+            return Verdict(answer.decision == Decision.DECISION_ALLOW, read_time(answer, "expires_at"))
+
+        return await self._ask_all(ask)
+
+    async def _ask_all(self, ask: Ask) -> Verdict:
+        plugins = by_name(self._runtime)
+        missing = set(self._runtime.access_control).difference(plugin.name for plugin in plugins)
+        if missing:
+            return Verdict(False, reason=f"access-control plugin {min(missing)}: it has not registered")
+        modules = [plugin for plugin in plugins if self._decides(plugin)]
+        verdicts = await together(self._ask(plugin, ask) for plugin in modules)
         for verdict in verdicts:
             if not verdict.allowed:
                 return verdict
@@ -81,20 +146,19 @@ class AccessControl:
         known = [limit for limit in limits if limit is not None]
         return Verdict(True, min(known) if known and len(known) == len(limits) else None)
 
-    async def _ask(self, plugin: KnownPlugin, patterns: Sequence[Pattern], who: Requester | None) -> Verdict:
+    def _decides(self, plugin: KnownPlugin) -> bool:
+        named = plugin.decides_on_access or plugin.name in self._runtime.access_control
+        return named and (plugin.state.name not in SWITCHED_OFF or plugin.will_run)
+
+    async def _ask(self, plugin: KnownPlugin, ask: Ask) -> Verdict:
         if plugin.state.name != RUNNING:
             return _refused(plugin, f"it does not run ({standing(plugin)})")
-        request = AuthorizeRequest(patterns=[pattern.text for pattern in patterns], requester=who)
         try:
-            client = self._runtime.client(AccessControlClient, plugin=plugin.name)
-            response = await client.authorize(request, timeout=self._timeout)
-            expires_at = response.expires_at.ToDatetime(tzinfo=UTC) if response.HasField("expires_at") else None
+            verdict = await ask(self._runtime.client(AccessControlClient, plugin=plugin.name))
         except (PlugmuxError, TimeoutError, ValueError, OverflowError) as error:
             logger.warning("access-control plugin %s did not decide, which refuses: %s", plugin.name, error)
             return _refused(plugin, "it did not decide")
-        if response.decision != Decision.DECISION_ALLOW:
-            return _refused(plugin, "it refused")
-        return Verdict(True, expires_at)
+        return verdict if verdict.allowed else _refused(plugin, "it refused")
 
 
 def requester(pid: int | None) -> Requester | None:
@@ -112,9 +176,15 @@ def requester(pid: int | None) -> Requester | None:
     return Requester(pid=pid, name=Path(path).name, absolute_binary_path=path)
 
 
-def _decides(plugin: KnownPlugin) -> bool:
-    said = plugin.registration
-    return said is not None and said.access_control and plugin.state.name not in IDLE_ON_PURPOSE
+async def _call(method: Callable[[Any, Context], Any], question: Message, context: Context) -> Any:
+    """Call a method of a service of one's own; a plain `def` runs in a worker thread, as it does for a peer."""
+    if inspect.iscoroutinefunction(method):
+        return await method(question, context)
+    return await asyncio.to_thread(method, question, context)
+
+
+def _requester_of(request: CheckAccessRequest | AuthorizeRequest) -> Requester | None:
+    return request.requester if request.HasField("requester") else None
 
 
 def _refused(plugin: KnownPlugin, why: str) -> Verdict:

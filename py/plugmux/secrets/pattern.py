@@ -4,24 +4,20 @@ An id is one or more components joined by slashes: `vault/db/password`. A patter
 wildcard: `*` stands for exactly one component, `**` for any number of them, none included. Wildcards are whole
 components; `db-*` is neither an id nor a pattern. (wire.md section 5.)
 
-Matching runs a pattern as a state machine whose states are the positions between its components. All states that are
-possible at once are the bits of one integer, so that a component of the id moves all of them in a few operations:
-the time grows with the product of the two lengths, divided by the width of a machine word, whatever the wildcards.
+`contract.patterns` does the matching.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..contract.patterns import ANY, Machine
 from ..contract.registration import ID, LONGEST_PATTERN, PATTERN
 from .error import InvalidPattern
 
 __all__ = ["Pattern", "SecretId"]
 
-ONE = "*"
-ANY = "**"
 SHOWN = 80
 
 
@@ -117,52 +113,8 @@ class Pattern:
         return f"Pattern({self.text!r})"
 
     @cached_property
-    def _machine(self) -> _Machine:
-        return _Machine(self.components)
-
-
-class _Machine:
-    """The state machine of one pattern. Bit i of a set of states: the first i components are matched."""
-
-    __slots__ = ("any", "final", "literals", "one", "spelled")
-
-    def __init__(self, components: Iterable[str]) -> None:
-        self.any = 0
-        """The states before a `**`: they stay where they are, and the next state is reached for nothing."""
-        self.one = 0
-        """The states before a `*`."""
-        self.literals = 0
-        """The states before a literal component."""
-        self.spelled: dict[str, int] = {}
-        """The same, by what the component must be."""
-        state = 1
-        before = ""
-        for component in components:
-            if component == before == ANY:
-                continue  # a second "**" adds nothing, and would make reaching a state for nothing take two steps
-            if component == ANY:
-                self.any |= state
-            elif component == ONE:
-                self.one |= state
-            else:
-                self.literals |= state
-                self.spelled[component] = self.spelled.get(component, 0) | state
-            state <<= 1
-            before = component
-        self.final = state
-
-    def accepts(self, components: Iterable[str]) -> bool:
-        """Whether a run over the components, of an id or of a pattern, can end behind the last component."""
-        states = self._reach(1)
-        for component in components:
-            literal = self.literals if component == ONE else self.spelled.get(component, 0)
-            states = self._reach((states & (literal | self.one)) << 1 | states & self.any)
-            if not states:
-                return False
-        return bool(states & self.final)
-
-    def _reach(self, states: int) -> int:
-        return states | (states & self.any) << 1
+    def _machine(self) -> Machine:
+        return Machine(self.components)
 
 
 def _is_id(text: str) -> bool:

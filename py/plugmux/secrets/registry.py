@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, TypeVar
 
 from ..contract.registration import Registration
 
-__all__ = ["IDLE_ON_PURPOSE", "RUNNING", "KnownPlugin", "PluginState", "Registry", "by_name", "standing"]
+__all__ = [
+    "IDLE_ON_PURPOSE",
+    "RUNNING",
+    "SWITCHED_OFF",
+    "KnownPlugin",
+    "PluginState",
+    "Registry",
+    "by_name",
+    "standing",
+]
 
 RUNNING = "RUNNING"
 IDLE_ON_PURPOSE = frozenset({"DISABLED", "STOPPING", "STOPPED"})
 """Names of the states in which a plugin does not serve because somebody wants it so."""
+
+SWITCHED_OFF = frozenset({"DISABLED", "STOPPED"})
+"""Those of them that are no passage to another one."""
 
 AnyClient = TypeVar("AnyClient")
 
@@ -43,6 +55,11 @@ class KnownPlugin(Protocol):
         ...
 
     @property
+    def decides_on_access(self) -> bool:
+        """Whether it is an access-control module, by its registration or by its launch."""
+        ...
+
+    @property
     def registration(self) -> Registration | None:
         """What it registered with; `None` until it has."""
         ...
@@ -53,6 +70,11 @@ class Registry(Protocol):
 
     def plugins(self) -> Sequence[KnownPlugin]:
         """All plugins, sorted by name; replicas of one plugin have one name."""
+        ...
+
+    @property
+    def access_control(self) -> Collection[str]:
+        """Names of the plugins that must decide on access, whether they are there or not."""
         ...
 
     def client(self, client_class: Callable[..., AnyClient], *, plugin: str | None = None, **options: Any) -> AnyClient:

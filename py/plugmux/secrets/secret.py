@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
 from ..errors import ConfigError
 from .pattern import SecretId
+from .times import read_time, write_time
 
 __all__ = ["Secret"]
 
@@ -110,9 +110,9 @@ class Secret:
                 envelope.value,
                 provider=envelope.provider,
                 version=envelope.version,
-                created_at=_read_time(envelope, "created_at"),
-                resolved_at=_read_time(envelope, "resolved_at"),
-                expires_at=_read_time(envelope, "expires_at"),
+                created_at=read_time(envelope, "created_at"),
+                resolved_at=read_time(envelope, "resolved_at"),
+                expires_at=read_time(envelope, "expires_at"),
                 metadata=envelope.metadata,
             )
         except (ValueError, OverflowError):
@@ -125,9 +125,9 @@ class Secret:
             value=self.value,
             provider=self.provider,
             version=self.version,
-            created_at=_write_time(self.created_at),
-            resolved_at=_write_time(self.resolved_at),
-            expires_at=_write_time(self.expires_at),
+            created_at=write_time(self.created_at),
+            resolved_at=write_time(self.resolved_at),
+            expires_at=write_time(self.expires_at),
             metadata=self.metadata,
         )
 
@@ -169,18 +169,3 @@ def _utc(name: str, time: datetime | None) -> datetime | None:
     if time.tzinfo is None:
         raise ConfigError(f"{name} has no time zone; give one, for example datetime.now(UTC)")
     return time.astimezone(UTC)
-
-
-def _read_time(envelope: GetSecretsResponse.Envelope, name: str) -> datetime | None:
-    if not envelope.HasField(name):
-        return None
-    time: Timestamp = getattr(envelope, name)
-    return time.ToDatetime(tzinfo=UTC)
-
-
-def _write_time(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp

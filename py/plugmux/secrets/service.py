@@ -9,10 +9,8 @@ The host itself, which calls its `Resolver` directly, is not subject to access c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from plugmux_proto.resolver.v1.resolver_connect import AuthorizerService, ResolverService
 from plugmux_proto.resolver.v1.resolver_pb2 import (
     AuthorizeRequest,
@@ -23,12 +21,15 @@ from plugmux_proto.resolver.v1.resolver_pb2 import (
 )
 
 from ..connect import Code, RpcError
-from .access import AccessControl, Verdict, requester
+from .access import AccessControl, requester
 from .error import InvalidPattern, ProviderOutage
 from .pattern import Pattern
 from .resolver import Resolver
+from .times import write_time
 
 if TYPE_CHECKING:
+    from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import Requester
+
     from ..connect import Context, Service
     from .registry import Registry
 
@@ -62,7 +63,7 @@ class ResolverEndpoint(ResolverService):
 
     async def get_secrets(self, request: GetSecretsRequest, context: Context) -> GetSecretsResponse:
         asked = _pattern(request.pattern)
-        verdict = await _verdict(self._access, [asked], context)
+        verdict = await self._access.check(asked, _caller(context))
         if not verdict.allowed:
             raise RpcError(Code.PERMISSION_DENIED, f"access to {asked} is denied; {verdict.reason}")
         if request.explain:
@@ -89,19 +90,19 @@ class AuthorizerEndpoint(AuthorizerService):
     async def authorize(self, request: AuthorizeRequest, context: Context) -> AuthorizeResponse:
         if len(request.patterns) > MOST_PATTERNS:
             raise RpcError(Code.INVALID_ARGUMENT, f"{len(request.patterns)} patterns at once, over {MOST_PATTERNS}")
-        verdict = await _verdict(self._access, [_pattern(text) for text in request.patterns], context)
+        if not request.patterns:
+            raise RpcError(Code.INVALID_ARGUMENT, "there is no pattern: name what is about to be asked for")
+        verdict = await self._access.authorize([_pattern(text) for text in request.patterns], _caller(context))
         if not verdict.allowed:
             return AuthorizeResponse(decision=Decision.DECISION_DENY)
         response = AuthorizeResponse(decision=Decision.DECISION_ALLOW)
         if verdict.expires_at is not None:
-            until = Timestamp()
-            until.FromDatetime(verdict.expires_at)
-            response.expires_at.CopyFrom(until)
+            response.expires_at.CopyFrom(write_time(verdict.expires_at))
         return response
 
 
-async def _verdict(access: AccessControl, patterns: Iterable[Pattern], context: Context) -> Verdict:
-    return await access.authorize(list(patterns), requester(getattr(context.peer, "pid", None)))
+def _caller(context: Context) -> Requester | None:
+    return requester(getattr(context.peer, "pid", None))
 
 
 def _pattern(text: str) -> Pattern:

@@ -4,6 +4,7 @@ GET /hijack                       a plugin that starts by itself turns the conne
 GET /health                       200 ok
 /<service>/<method>               the runtime's own services, then those of its plugins; 503 while none serves it
 
+`Permissions.socket` says which of these the host has opened; the others answer 403, `permission_denied`.
 Where several plugins serve a service, the header `plugmux-plugin` names the one that is meant.
 """
 
@@ -12,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from ...connect import App, Service
+from ...connect import App, Code, RpcError, Service
 from ...errors import ExchangeError
 from ...exchange import DirectCall, RequestHead
-from ...link.app import HEALTH, answer
+from ...link.app import HEALTH, answer, refuse
 from ...link.forward import forward
 from ..calls.router import Router
+from ..permissions import Permissions
 
 __all__ = ["Front"]
 
@@ -27,6 +29,16 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 HIJACK = "/hijack"
 PLUGIN_HEADER = b"plugmux-plugin"
+OWN = "own"
+USES: dict[str, str] = {
+    "resolver.v1.ResolverService": "secrets",
+    "resolver.v1.AuthorizerService": "secrets",
+    "plugmux.v1.RuntimeService": "observe",
+}
+"""What services of the runtime are for, where that is a use of the sockets that `Permissions` can close. The methods of
+the management service are for two of them, and look for themselves."""
+
+CLOSED = "the host has closed its sockets to this use: {0!r} (Permissions.socket)"
 
 
 class Front:
@@ -36,18 +48,21 @@ class Front:
         router: carries requests to plugins.
         hijack: takes over the connection of a plugin that starts by itself: called with the scope, it returns when
             the link has ended.
+        permissions: what the sockets serve.
     """
 
-    def __init__(self, router: Router, hijack: Callable[[Scope], Awaitable[None]]) -> None:
+    def __init__(self, router: Router, hijack: Callable[[Scope], Awaitable[None]], permissions: Permissions) -> None:
         self._router = router
         self._hijack = hijack
+        self._open = {OWN, *permissions.socket}
         self._services: list[Service] = []
         self._rpc = App(())
 
     def mount(self, service: Service) -> None:
-        """Serve one more service of the runtime's own."""
-        self._services.append(service)
-        self._rpc = App(tuple(self._services))
+        """Serve one more service of the runtime's own, unless the sockets are closed to it."""
+        if USES.get(service.spec.name, OWN) in self._open:
+            self._services.append(service)
+            self._rpc = App(tuple(self._services))
 
     def direct(self, head: RequestHead) -> DirectCall | None:
         """Take a unary call to one of the runtime's own services straight."""
@@ -67,11 +82,15 @@ class Front:
             await answer(send, 404, b"there is /health, /hijack, and /<service>/<method>")
         elif service in {own.spec.name for own in self._services}:
             await self._rpc(scope, receive, send)
+        elif (use := USES.get(service, "calls")) not in self._open:
+            await refuse(scope, send, RpcError(Code.PERMISSION_DENIED, CLOSED.format(use)))
         else:
             await self._forward(scope, receive, send)
 
     async def _take_over(self, scope: Scope, send: Send) -> None:
-        if "plugmux.upgrade" in scope.get("extensions", {}):
+        if "plugins" not in self._open:
+            await answer(send, 403, CLOSED.format("plugins").encode())
+        elif "plugmux.upgrade" in scope.get("extensions", {}):
             await self._hijack(scope)
         else:
             await answer(send, 426, b"/hijack needs Connection: upgrade and Upgrade: tcp")

@@ -14,8 +14,10 @@ from ...connect import Context as Context
 from ...errors import StateError
 from ..error import PluginCause, PluginError
 from ..health.policy import Health
+from ..permissions import Permissions, SocketUse
 from ..plugin import HostedPlugin
 from ..state import State
+from .app import CLOSED
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
@@ -36,26 +38,44 @@ class Version(VersionService):
 class Management(PluginManagementService):
     """Lists the plugins of a runtime and switches them."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, permissions: Permissions) -> None:
         self._runtime = runtime
+        self._permissions = permissions
 
     async def list_plugins(self, request: pb.ListPluginsRequest, context: Context) -> pb.ListPluginsResponse:
+        self._check_open("observe")
         return pb.ListPluginsResponse(plugins=[describe(plugin) for plugin in self._runtime.plugins()])
 
     async def enable_plugin(self, request: pb.EnablePluginRequest, context: Context) -> pb.EnablePluginResponse:
+        self._check_open("manage")
         with _as_rpc_errors():
             await self._runtime.enable(request.name)
         return pb.EnablePluginResponse()
 
     async def disable_plugin(self, request: pb.DisablePluginRequest, context: Context) -> pb.DisablePluginResponse:
+        self._check_open("manage")
         with _as_rpc_errors():
+            self._check_no_module(request.name)
             await self._runtime.disable(request.name)
         return pb.DisablePluginResponse()
 
     async def restart_plugin(self, request: pb.RestartPluginRequest, context: Context) -> pb.RestartPluginResponse:
+        self._check_open("manage")
         with _as_rpc_errors():
             await self._runtime.restart(request.name)
         return pb.RestartPluginResponse()
+
+    def _check_open(self, use: SocketUse) -> None:
+        if use not in self._permissions.socket:
+            raise RpcError(Code.PERMISSION_DENIED, CLOSED.format(use))
+
+    def _check_no_module(self, name: str) -> None:
+        """See that no client takes a plugin away that decides on what clients may have."""
+        if self._runtime.plugin(name).decides_on_access or name in self._permissions.access_control:
+            raise RpcError(
+                Code.PERMISSION_DENIED,
+                f"plugin {name!r} decides on access to secrets: only the host disables it (Runtime.disable)",
+            )
 
 
 class _as_rpc_errors:  # noqa: N801 -- reads as a statement

@@ -1,0 +1,128 @@
+"""Who may serve what: a plugin that starts by itself takes nothing that a plugin of the runtime's own has.
+
+A plugin of the runtime's own is one that it launches, or an object of the host. What it has registered, and what its
+launch and its manifest grant it by name, is reserved for it, whether it runs or not. (docs/security.md)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from ..contract.patterns import overlap
+from ..contract.registration import Registration, RegistrationRefused
+from .error import PluginCause, PluginError
+from .events import Event, EventKind
+from .state import State
+
+if TYPE_CHECKING:
+    from .permissions import Permissions
+    from .plugin import HostedPlugin
+    from .registry import Registry
+
+__all__ = ["Admission"]
+
+
+class Admission:
+    """Decides on plugins that start by themselves, and tells of overlaps and refusals.
+
+    Args:
+        registry: the plugins of the runtime.
+        permissions: what the host allows.
+        publish: tells an event.
+    """
+
+    def __init__(self, registry: Registry, permissions: Permissions, publish: Callable[[Event], None]) -> None:
+        self._registry = registry
+        self._permissions = permissions
+        self._publish = publish
+        self._settled: WeakKeyDictionary[HostedPlugin, Registration] = WeakKeyDictionary()
+
+    def check(self, said: Registration) -> None:
+        """Hold the registration of a plugin that has started by itself against what it may claim.
+
+        Raises:
+            RegistrationRefused: its name is taken, or it claims what it may not.
+        """
+        self._registry.check(said)
+        self._permissions.check_module(said)
+        if said.access_control and not self._may_decide(said.name):
+            raise RegistrationRefused(
+                f"plugin {said.name!r} started by itself and decides on access, which the host does not grant: "
+                f"Permissions(access_control=[{said.name!r}])"
+            )
+        if not self._may_overlap(said.name):
+            for shared, other in self._overlaps(said):
+                raise RegistrationRefused(
+                    f"plugin {said.name!r} started by itself and {shared}, as plugin {other.name!r} does, which the "
+                    f"host does not grant: Permissions(overlapping=[{said.name!r}])"
+                )
+
+    def settle(self, plugin: HostedPlugin) -> None:
+        """Tell what a plugin that runs now shares with others, and end what started by itself and took it before.
+
+        Args:
+            plugin: it runs, in its place; what has been told of its registration is not told again.
+        """
+        said = plugin.registration
+        if said is None or self._settled.get(plugin) is said:
+            return
+        self._settled[plugin] = said
+        if not plugin.external:
+            for other in self._registry.sorted():
+                if other.external and other.registration is not None and not self._may_overlap(other.name):
+                    self._expel(other, plugin)
+        for shared, other in self._overlaps(said, of_all=True):
+            self._tell(plugin, EventKind.OVERLAP, f"it {shared}, as plugin {other.name!r} does")
+
+    def refused(self, name: str, error: RegistrationRefused) -> None:
+        """Tell that a plugin that has started by itself was refused.
+
+        Args:
+            name: the name that it gave.
+            error: why.
+        """
+        told = PluginError(name, PluginCause.REFUSED, str(error))
+        self._publish(Event(name, State.REGISTERING, State.STOPPED, str(error), told, kind=EventKind.REFUSED))
+
+    def _expel(self, intruder: HostedPlugin, owner: HostedPlugin) -> None:
+        assert intruder.registration is not None
+        for shared in _shared(intruder.registration, owner):
+            why = f"it {shared}, which is plugin {owner.name!r}'s"
+            self._registry.remove(intruder)
+            self._tell(intruder, EventKind.REFUSED, why)
+            if intruder.link is not None:
+                intruder.link.abort(PluginError(intruder.name, PluginCause.REFUSED, why))
+            return
+
+    def _overlaps(self, said: Registration, *, of_all: bool = False) -> Iterator[tuple[str, HostedPlugin]]:
+        for other in self._registry.sorted():
+            if other.name != said.name and (of_all or not other.external):
+                for shared in _shared(said, other):
+                    yield shared, other
+
+    def _may_overlap(self, name: str) -> bool:
+        return self._permissions.overlaps or name in self._permissions.overlapping
+
+    def _may_decide(self, name: str) -> bool:
+        return self._permissions.overlaps or name in self._permissions.access_control
+
+    def _tell(self, plugin: HostedPlugin, kind: EventKind, status: str) -> None:
+        self._publish(Event(plugin.name, plugin.state, plugin.state, status, health=plugin.health, kind=kind))
+
+
+def _shared(said: Registration, other: HostedPlugin) -> Iterator[str]:
+    """What a registration claims of another plugin's, in words."""
+    has = other.registration
+    reserved = {service for grant in other.grants for service in grant.services or ()}
+    for service in said.services:
+        if service in reserved or (has is not None and service in has.services):
+            yield f"serves {service}"
+    patterns = {pattern for grant in other.grants for pattern in grant.secrets or ()}
+    if has is not None and has.secrets_pattern is not None:
+        patterns = {has.secrets_pattern}
+    own = said.secrets_pattern
+    for pattern in sorted(patterns):
+        if own is not None and overlap(own, pattern):
+            yield f"provides secrets of {pattern[:140]!r}"
