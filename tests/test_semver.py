@@ -1,4 +1,4 @@
-"""Semantic versions and ranges, by the rules of semver and of npm."""
+"""Semantic versions and ranges, by the rules of semver."""
 
 from __future__ import annotations
 
@@ -73,30 +73,21 @@ FITS = [
     ("^0.0", "0.0.0 0.0.9", "0.1.0"),
     ("^0", "0.0.0 0.9.9", "1.0.0"),
     ("^1.2.3-beta.2", "1.2.3-beta.2 1.2.3-rc.1 1.2.3 1.9.0", "1.2.3-beta.1 1.2.4-beta.3 2.0.0"),
-    ("~1.2.3", "1.2.3 1.2.9", "1.3.0 1.2.2"),
-    ("~1.2", "1.2.0 1.2.9", "1.3.0"),
-    ("~1", "1.0.0 1.9.9", "2.0.0"),
-    ("~> 1.2", "1.2.5", "1.3.0"),
-    ("1.x", "1.0.0 1.9.9", "2.0.0 0.9.9"),
-    ("1.2.*", "1.2.0 1.2.9", "1.3.0"),
+    ("1.2", "1.2.0 1.2.9", "1.3.0 1.3.0-0"),
     ("1", "1.0.0 1.9.9", "2.0.0"),
-    (">1.2", "1.3.0", "1.2.9 1.3.0-rc.1"),
+    ("=1.2", "1.2.0 1.2.9", "1.3.0"),
+    (">1.2.9", "1.3.0", "1.2.9 1.3.0-rc.1"),
     (">=1.2", "1.2.0 9.0.0", "1.1.9"),
-    ("<=1.2", "1.2.9 0.1.0", "1.3.0"),
+    ("<=1.2.9", "1.2.9 0.1.0", "1.3.0"),
     ("<1.2", "1.1.9", "1.2.0 1.2.0-rc.1"),
     (">= 1.2 < 3", "1.2.0 2.9.9", "3.0.0 1.1.0"),
     (">1.2.3-rc.1", "1.2.3-rc.2 1.2.3 1.2.4", "1.2.4-rc.1 1.2.3-rc.1"),
-    ("1.2 - 2.3", "1.2.0 2.3.9", "2.4.0 1.1.9"),
-    ("1.2.3 - 2.3.4", "1.2.3 2.3.4", "2.3.5"),
-    ("^1.2 || ^3", "1.2.0 3.1.0", "2.0.0"),
-    ("<*", "", "0.0.0 1.0.0"),
-    (">*", "", "0.0.0 1.0.0"),
-    ("<=*", "1.0.0", "1.0.0-rc.1"),
+    ("^1.2 >=1.4.1", "1.4.1 1.9.0", "1.4.0 2.0.0"),
 ]
 
 
 @pytest.mark.parametrize(("text", "included", "excluded"), FITS, ids=[text for text, *_ in FITS])
-def test_a_range_includes_what_npm_says(text: str, included: str, excluded: str) -> None:
+def test_a_range_includes(text: str, included: str, excluded: str) -> None:
     wanted = Range.parse(text)
     assert [version for version in included.split() if not wanted.includes(Version.parse(version))] == []
     assert [version for version in excluded.split() if wanted.includes(Version.parse(version))] == []
@@ -104,7 +95,22 @@ def test_a_range_includes_what_npm_says(text: str, included: str, excluded: str)
 
 
 @pytest.mark.parametrize(
-    "text", ["a", "1.2.3.4", "^^1", "1.x.3", "1.x.x-rc", ">=", "1 -2 - 3", "^1.2.3-01", "1." * 200]
+    "text",
+    [
+        "a",
+        "1.2.3.4",
+        "^^1",
+        "1.x",
+        "~1.2",
+        "^1 || ^2",
+        "1.2 - 2",
+        ">1.2",
+        "<=1",
+        "1.2-rc",
+        ">=",
+        "^1.2.3-01",
+        "1." * 200,
+    ],
 )
 def test_what_is_no_range_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="range"):

@@ -1,13 +1,12 @@
-"""Semantic versions and ranges of them, as npm has them: `Range.parse("^1.2").includes(Version.parse("v1.4.0"))`.
+"""Semantic versions and ranges of them: `Range.parse("^1.2").includes(Version.parse("v1.4.0"))`.
 
-    range       = set ("||" set)*               one of the sets is to fit
-    set         = comparator (" " comparator)*  all comparators are to hold
-                | partial " - " partial         from the one to the other, both included
-    comparator  = ("<" | "<=" | ">" | ">=" | "=" | "^" | "~")? partial
-    partial     = a version of which the end may be missing, or "x", "X" or "*"; an operator may stand apart from it
+    range       = "*" | comparator (" " comparator)*    all comparators must hold
+    comparator  = ("^" | ">=" | ">" | "<=" | "<" | "=")? version
+    version     = a version of which patch, or minor and patch, may be missing
 
-A version with a prerelease fits only a set that names a prerelease of the same major.minor.patch: who asks for `^1.2`
-has not asked for 1.3.0-rc.1. (semver.org 2.0.0; the grammar of npm's ranges.)
+`^` takes what is compatible: up to the next major version, or up to the next number that counts where major is 0. A
+version alone takes what begins like it. A prerelease is only in a range that names a prerelease of the same
+major.minor.patch: who asks for `^1.2` has not asked for 1.3.0-rc.1. (semver.org 2.0.0; operators as in npm.)
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import total_ordering
-from itertools import takewhile
 from typing import TypeAlias
 
 from ..errors import ConfigError
@@ -32,12 +30,11 @@ _PRERELEASE_LABEL = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 _TAIL = rf"(?:-(?P<pre>{_PRERELEASE_LABEL}(?:\.{_PRERELEASE_LABEL})*))?(?:\+(?P<build>{_LABELS}))?"
 _VERSION = re.compile(rf"v?(?P<major>{_NUMBER})\.(?P<minor>{_NUMBER})\.(?P<patch>{_NUMBER}){_TAIL}", re.ASCII)
 _SHORT_VERSION = re.compile(rf"v(?P<major>{_NUMBER})(?:\.(?P<minor>{_NUMBER}))?", re.ASCII)
-_ANY = rf"(?:{_NUMBER}|[xX*])"
 _COMPARATOR = re.compile(
-    rf"(?P<operator><=|>=|<|>|=|\^|~>?|)v?(?P<major>{_ANY})(?:\.(?P<minor>{_ANY})(?:\.(?P<patch>{_ANY}){_TAIL})?)?",
+    rf"(?P<operator>\^|>=|>|<=|<|=|)v?(?P<major>{_NUMBER})(?:\.(?P<minor>{_NUMBER})(?:\.(?P<patch>{_NUMBER}){_TAIL})?)?",
     re.ASCII,
 )
-_SPACE_BEHIND_OPERATOR = re.compile(r"(<=|>=|<|>|=|\^|~>?)\s+")
+_SPACE_BEHIND_OPERATOR = re.compile(r"(\^|[<>]=?|=)\s+")
 
 
 @total_ordering
@@ -110,23 +107,24 @@ class Range:
 
     Args:
         text: the range as it was written.
-        sets: the sets of bounds; all bounds of one of the sets are to hold.
+        bounds: what all must hold for a version in the range.
     """
 
     text: str
-    sets: tuple[tuple[_Bound, ...], ...]
+    bounds: tuple[_Bound, ...]
 
     @classmethod
     def parse(cls, text: str) -> Range:
-        """Read a range, such as `^1.2`, `~1.2.3`, `>=1.2 <3 || 4.x` or `1.2 - 2`; an empty one includes every version.
+        """Read a range, such as `^1.2`, `1.2` or `>=1.2 <3`; `*` and an empty text include every version.
 
         Raises:
-            ConfigError: it is none.
+            ConfigError: the text is not a range.
         """
         if len(text) > MAX_LENGTH:
             raise ConfigError(f"the range of versions {text[:40]!r}... has over {MAX_LENGTH} characters")
+        words = [] if text.strip() == "*" else _SPACE_BEHIND_OPERATOR.sub(r"\1", text).split()
         try:
-            return cls(text, tuple(tuple(_bounds(part.strip())) for part in text.split("||")))
+            return cls(text, tuple(bound for word in words for bound in _bounds(word)))
         except ConfigError as error:
             raise ConfigError(
                 f'{text!r} is not a range of versions: {error}; write it as "^1.2" or ">=1.2 <3"'
@@ -134,16 +132,13 @@ class Range:
 
     def includes(self, version: Version) -> bool:
         """Whether a version is in the range."""
-        return any(_fits(version, bounds) for bounds in self.sets)
+        if not all(_holds(version, operator, bound) for operator, bound in self.bounds):
+            return False
+        named = any(bound.prerelease and bound.triple == version.triple for _, bound in self.bounds)
+        return named or not version.prerelease
 
     def __str__(self) -> str:
         return self.text or "*"
-
-
-def _fits(version: Version, bounds: tuple[_Bound, ...]) -> bool:
-    if not all(_holds(version, operator, bound) for operator, bound in bounds):
-        return False
-    return not version.prerelease or any(bound.prerelease and bound.triple == version.triple for _, bound in bounds)
 
 
 def _holds(version: Version, operator: str, bound: Version) -> bool:
@@ -160,70 +155,42 @@ def _holds(version: Version, operator: str, bound: Version) -> bool:
             return version == bound
 
 
-_LOWEST = ("0",)
-_NOTHING: _Bound = ("<", Version(0, 0, 0, _LOWEST))
+LOWEST = ("0",)
+"""The prerelease that comes before all others of its version."""
 
 
-def _bounds(text: str) -> Iterator[_Bound]:
-    first, dash, last = text.partition(" - ")
-    if dash:
-        yield from _comparator(f">={first.strip()}")
-        yield from _comparator(f"<={last.strip()}")
-        return
-    for word in _SPACE_BEHIND_OPERATOR.sub(r"\1", text).split():
-        yield from _comparator(word)
-
-
-def _comparator(word: str) -> Iterator[_Bound]:
+def _bounds(word: str) -> Iterator[_Bound]:
     """The bounds that one comparator stands for."""
     match = _COMPARATOR.fullmatch(word)
     if match is None:
         raise ConfigError(f"{word!r} cannot be read")
-    parts = [part for part in match.group("major", "minor", "patch") if part is not None]
-    given = [int(part) for part in takewhile(str.isdigit, parts)]
-    prerelease = _split(match["pre"])
-    if any(map(str.isdigit, parts[len(given) :])) or (prerelease and len(given) < 3):
-        raise ConfigError(f"{word!r} has something behind an x")
-    low = _filled(given, prerelease)
+    given = [int(part) for part in match.group("major", "minor", "patch") if part is not None]
+    version = _filled(given, _split(match["pre"]))
+    partial = len(given) < 3
     match match["operator"]:
         case "^":
-            yield from _between(low, _above(given, next((n for n, part in enumerate(given) if part), len(given) - 1)))
-        case "~" | "~>":
-            yield from _between(low, _above(given, min(1, len(given) - 1)))
-        case "" | "=" if len(given) < 3:
-            yield from _between(low, _above(given, len(given) - 1))
-        case "" | "=":
-            yield "=", low
-        case ">" | "<=" as operator if len(given) < 3:
-            above = _above(given, len(given) - 1)
-            if above is not None:
-                yield (">=", Version(*above.triple)) if operator == ">" else ("<", above)
-            elif operator == ">":
-                yield _NOTHING
-        case "<" if not given:
-            yield _NOTHING
-        case "<" if len(given) < 3:
-            yield "<", Version(*low.triple, _LOWEST)
+            counts = next((place for place, number in enumerate(given) if number), len(given) - 1)
+            yield ">=", version
+            yield "<", _next(given, counts)
+        case "" | "=" if partial:
+            yield ">=", version
+            yield "<", _next(given, len(given) - 1)
+        case ">" | "<=" if partial:
+            raise ConfigError(f"{word!r} needs all three numbers")
+        case "<" if partial:
+            yield "<", _filled(given, LOWEST)
         case operator:
-            yield operator, low
+            yield operator or "=", version
 
 
-def _above(given: list[int], place: int) -> Version | None:
-    """The lowest version, with its prereleases, whose number at a place is one higher; `None` for no place."""
-    if place < 0:
-        return None
-    return _filled([*given[:place], given[place] + 1], _LOWEST)
+def _next(given: list[int], place: int) -> Version:
+    """The lowest version, with its prereleases, whose number at a place is one higher."""
+    return _filled([*given[:place], given[place] + 1], LOWEST)
 
 
 def _filled(given: list[int], prerelease: tuple[str, ...]) -> Version:
-    major, minor, patch, *_ = [*given, 0, 0, 0]
+    major, minor, patch, *_ = [*given, 0, 0]
     return Version(major, minor, patch, prerelease)
-
-
-def _between(low: Version, high: Version | None) -> Iterator[_Bound]:
-    yield ">=", low
-    if high is not None:
-        yield "<", high
 
 
 def _split(labels: str | None) -> tuple[str, ...]:
