@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"connectrpc.com/connect"
@@ -65,22 +66,26 @@ func (i *Instances[T]) open(ctx context.Context, text string) (string, error) {
 			fmt.Errorf("%d instances are open, and no more may be: release some, or raise Instances.Limit", limit))
 	}
 	life, end := context.WithCancel(link.ctx)
-	ended := OnRelease(func() { end(); i.count.Add(-1) })
+	ended := OnRelease(sync.OnceFunc(func() { end(); i.count.Add(-1) }))
+	object, reference := newSite(&pluginsv1.RegisterPluginRequest{}, nil), ""
+	defer func() {
+		if reference == "" { // Open may have panicked
+			object.add([]Servable{ended})
+			object.release()
+		}
+	}()
 	inTime := context.AfterFunc(ctx, end)
 	servables, err := i.Open(life, config)
 	if !inTime() && err == nil {
 		err = context.Cause(ctx)
 	}
-	object := newSite(&pluginsv1.RegisterPluginRequest{}, append(servables, ended))
-	reference := ""
+	object.add(servables)
 	if err == nil {
+		object.add([]Servable{ended})
 		reference, err = link.references.lend(object)
 	}
-	if err != nil {
-		object.release()
-		if refusal := (*connect.Error)(nil); !errors.As(err, &refusal) {
-			err = connect.NewError(connect.CodeInvalidArgument, err)
-		}
+	if refusal := (*connect.Error)(nil); err != nil && !errors.As(err, &refusal) {
+		err = connect.NewError(connect.CodeInvalidArgument, err)
 	}
 	return reference, err
 }

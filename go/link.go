@@ -68,7 +68,7 @@ func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler)
 		DisableCompression: true,
 	}
 	l.server = &http.Server{
-		Handler:     l.gate.guard(duplex(handler)),
+		Handler:     l.gate.guard(duplex(recovered(handler))),
 		BaseContext: func(net.Listener) context.Context { return l.ctx },
 		ErrorLog:    slog.NewLogLogger(slog.Default().Handler(), slog.LevelError),
 	}

@@ -110,7 +110,7 @@ func (r *references) close() {
 
 func (s *site) release() {
 	for _, cleanUp := range s.cleanUp {
-		cleanUp()
+		containing("what OnRelease was given", cleanUp)
 	}
 }
 

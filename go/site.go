@@ -26,10 +26,14 @@ func newSite(announcement *pluginsv1.RegisterPluginRequest, servables []Servable
 	s := &site{mux: http.NewServeMux(), streams: map[string]StreamHandler{}, announcement: announcement}
 	s.mux.HandleFunc(healthPath, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
 	s.mux.HandleFunc("GET "+streamPrefix+"{name}", s.serveStream)
+	s.add(servables)
+	return s
+}
+
+func (s *site) add(servables []Servable) {
 	for _, servable := range servables {
 		servable(s)
 	}
-	return s
 }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }

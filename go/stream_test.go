@@ -31,19 +31,23 @@ func converse(stream *Stream) (string, error) {
 	return string(text), err
 }
 
+func openStream(t *testing.T, link *plugmuxtest.Link, path string) *Stream {
+	t.Helper()
+	conn, err := link.Session.Open()
+	if err == nil {
+		conn, err = upgrade(testContext(t), conn, "unix", path, streamProtocol)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Stream{conn}
+}
+
 func TestTheRuntimeOpensARawStream(t *testing.T) {
 	for name, path := range map[string]string{"shout": "/stream/shout", "a/b c": "/stream/a%2Fb%20c"} {
 		t.Run(name, func(t *testing.T) {
 			link, _ := run(t, plugmuxtest.Options{}, Config{}, RawStream(name, upperCase))
-			conn, err := link.Session.Open()
-			if err != nil {
-				t.Fatal(err)
-			}
-			conn, err = upgrade(testContext(t), conn, "unix", path, streamProtocol)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, err := converse(&Stream{conn}); got != "HELLO" || err != nil {
+			if got, err := converse(openStream(t, link, path)); got != "HELLO" || err != nil {
 				t.Error(got, err)
 			}
 		})
