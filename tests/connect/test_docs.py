@@ -17,7 +17,7 @@ from support.pages import examples, run_examples
 
 PAGE = "docs/connect.md"
 PROTO = Path(__file__).parent / "page_proto"
-PLUGIN = "from plugmux.connect.generator import main; raise SystemExit(main())"
+PLUGIN = "from plugmux.connect.codegen.plugin import main; raise SystemExit(main())"
 
 
 @pytest.fixture

@@ -13,33 +13,19 @@ import pytest
 from google.protobuf.compiler import plugin_pb2
 
 from plugmux.connect import Kind
-from plugmux.connect.generator import generate, snake_case
+from plugmux.connect.codegen.names import snake_case
+from plugmux.connect.codegen.plugin import generate
 from plugmux.contract.version import VERSION
+from support.protoc import plugin_program, proto_files, protoc
 
 HERE = Path(__file__).parent
 PY = HERE.parents[1] / "py"
-PROGRAM = f"""
-import sys
-sys.path.insert(0, {str(PY)!r})
-from plugmux.connect.generator import main
-sys.exit(main())
-"""
-FILES = sorted(str(file.relative_to(HERE / "proto")) for file in (HERE / "proto").rglob("*.proto"))
-
-
-def protoc(out: Path, *files: str, options: str = "") -> None:
-    plugin = out / "protoc-gen-plugmux"
-    plugin.write_text(f"#!{sys.executable}\n{PROGRAM}")
-    plugin.chmod(0o755)
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{HERE / 'proto'}", f"--plugin={plugin}"]
-    outputs = [f"--python_out={out}", f"--pyi_out={out}", f"--plugmux_out={options}{':' if options else ''}{out}"]
-    subprocess.run([*command, *outputs, *files], check=True, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("generated")
-    protoc(out, *FILES)
+    protoc(HERE / "proto", out, *proto_files(HERE / "proto"))
     return out
 
 
@@ -117,27 +103,27 @@ def test_packages_with_a_keywords_name_and_files_without_a_package_work(
 
 
 def test_the_package_option_puts_the_imports_below_a_package(tmp_path: Path) -> None:
-    protoc(tmp_path, "odd/v1/odd-names.proto", options="package=my.protos")
+    protoc(HERE / "proto", tmp_path, "odd/v1/odd-names.proto", options=["package=my.protos"])
     text = (tmp_path / "odd/v1/odd_names_connect.py").read_text()
-    assert "from my.protos.odd.v1 import odd_names_pb2 as _odd_v1_odd_names_pb2\n" in text
+    assert '_odd_v1_odd_names_pb2 = _importlib.import_module("my.protos.odd.v1.odd_names_pb2")\n' in text
     assert "from google.protobuf import empty_pb2 as _google_protobuf_empty_pb2\n" in text
 
 
-def by_hand(*arguments: str, stdin: int) -> tuple[int, str, str]:
+def by_hand(folder: Path, *arguments: str, stdin: int) -> tuple[int, str, str]:
     """Status, output and error output of the generator as a person runs it."""
-    command = [sys.executable, "-c", PROGRAM, *arguments]
+    command = [str(plugin_program(folder)), *arguments]
     run = subprocess.run(command, stdin=stdin, capture_output=True, text=True, timeout=30, check=False)
     return run.returncode, run.stdout, run.stderr
 
 
-def test_it_tells_its_version_and_how_it_is_used() -> None:
-    assert by_hand("--version", stdin=subprocess.DEVNULL) == (0, f"protoc-gen-plugmux {VERSION[1:]}\n", "")
-    status, told, _ = by_hand("--help", stdin=subprocess.DEVNULL)
+def test_it_tells_its_version_and_how_it_is_used(tmp_path: Path) -> None:
+    assert by_hand(tmp_path, "--version", stdin=subprocess.DEVNULL) == (0, f"protoc-gen-plugmux {VERSION[1:]}\n", "")
+    status, told, _ = by_hand(tmp_path, "--help", stdin=subprocess.DEVNULL)
     assert status == 0
     assert "- local: protoc-gen-plugmux\n" in told
     keyboard, terminal = os.openpty()
     try:
-        assert by_hand(stdin=terminal) == (2, "", told)
+        assert by_hand(tmp_path, stdin=terminal) == (2, "", told)
     finally:
         os.close(keyboard)
         os.close(terminal)
@@ -146,7 +132,7 @@ def test_it_tells_its_version_and_how_it_is_used() -> None:
 def test_what_is_no_request_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "request").write_text("hello")
     with (tmp_path / "request").open() as request:
-        status, written, told = by_hand(stdin=request.fileno())
+        status, written, told = by_hand(tmp_path, stdin=request.fileno())
     assert (status, written, told.count("\n")) == (2, "", 1)
     assert told.startswith("protoc-gen-plugmux: what stands on stdin is no request")
 

@@ -1,7 +1,7 @@
 """Connect RPC: services, clients, codecs, errors. https://connectrpc.com/docs/protocol
 
 Generated code imports this module, so it stays light: what is needed by few is a module of its own, in here
-(`plugmux.connect.generator`, `plugmux.connect.tracing`) or above (`plugmux.services`), and httpx is imported for none
+(`plugmux.connect.codegen`, `plugmux.connect.tracing`) or above (`plugmux.services`), and httpx is imported for none
 of it.
 """
 

@@ -29,7 +29,7 @@ def generate(out: Path) -> None:
     path = [str(Path(__file__).parents[3] / "py"), *sys.path]
     plugin.write_text(
         f"#!{sys.executable}\nimport sys\nsys.path[:0] = {path!r}\n"
-        "from plugmux.connect.generator import main\nsys.exit(main())\n"
+        "from plugmux.connect.codegen.plugin import main\nsys.exit(main())\n"
     )
     plugin.chmod(0o755)
     files = sorted(str(file.relative_to(root)) for file in root.rglob("*.proto"))

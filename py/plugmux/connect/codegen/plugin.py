@@ -1,0 +1,89 @@
+"""The program `protoc-gen-plugmux`, a plugin of protoc and buf.
+
+protoc writes a `CodeGeneratorRequest` on stdin and reads a `CodeGeneratorResponse` on stdout. For each file with
+services, `kv/v1/kv.proto`, the answer holds `kv/v1/kv_connect.py`, which imports the `kv_pb2` that protoc writes
+itself. The same input gives the same output, byte for byte.
+
+Options (`opt:` in buf.gen.yaml, comma-separated):
+    package=NAME    the Python package that holds the modules of this run, for output below a package of one's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from google.protobuf.compiler import plugin_pb2
+from google.protobuf.descriptor_pb2 import Edition
+from google.protobuf.message import DecodeError
+
+from ...contract.version import VERSION
+from .messages import find_messages, find_modules
+from .module import render
+from .names import is_plain
+
+__all__ = ["generate", "main"]
+
+ABOUT = """\
+Generate typed Python services and clients from proto files. This is a plugin of buf and protoc, which start
+it and ask on its stdin. With buf, it goes into buf.gen.yaml beside protoc's own Python output, as
+
+  - local: protoc-gen-plugmux
+    out: DIRECTORY
+
+and `buf generate` runs it; with protoc, the option --plugmux_out=DIRECTORY does.
+"""
+WRONG_USAGE = 2
+
+
+def main() -> int:
+    """The console script: one request from stdin, one response to stdout."""
+    parser = argparse.ArgumentParser(
+        "protoc-gen-plugmux", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    version = f"%(prog)s {VERSION.removeprefix('v')}"
+    parser.add_argument("--version", action="version", version=version, help="print the version and exit")
+    parser.parse_args()
+    if sys.stdin.isatty():
+        parser.print_help(sys.stderr)
+        return WRONG_USAGE
+    try:
+        request = plugin_pb2.CodeGeneratorRequest.FromString(sys.stdin.buffer.read())
+    except DecodeError:
+        parser.exit(WRONG_USAGE, f"{parser.prog}: what stands on stdin is no request of buf or protoc; see --help\n")
+    sys.stdout.buffer.write(generate(request).SerializeToString(deterministic=True))
+    return 0
+
+
+def generate(request: plugin_pb2.CodeGeneratorRequest) -> plugin_pb2.CodeGeneratorResponse:
+    """Answer protoc's request; what is wrong with it stands in the response's `error`, as protoc wants it."""
+    response = plugin_pb2.CodeGeneratorResponse(
+        supported_features=plugin_pb2.CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL
+        | plugin_pb2.CodeGeneratorResponse.FEATURE_SUPPORTS_EDITIONS,
+        minimum_edition=Edition.EDITION_PROTO2,
+        maximum_edition=Edition.EDITION_2024,
+    )
+    try:
+        package = _package_option(request.parameter)
+    except ValueError as error:
+        response.error = str(error)
+        return response
+    modules = find_modules(request.proto_file, package, request.file_to_generate)
+    messages = find_messages(request.proto_file, modules)
+    files = {file.name: file for file in request.proto_file}
+    for name in request.file_to_generate:
+        if files[name].service:
+            response.file.add(name=f"{modules[name].stem}_connect.py", content=render(files[name], messages))
+    return response
+
+
+def _package_option(parameter: str) -> str:
+    package = ""
+    for option in filter(None, parameter.split(",")):
+        name, _, value = option.partition("=")
+        if name != "package":
+            raise ValueError(f"protoc-gen-plugmux has no option {name!r}; it has package=NAME")
+        if not is_plain(value):
+            raise ValueError(f"the option package={value!r} is not the name of a Python package")
+        package = value
+    return package

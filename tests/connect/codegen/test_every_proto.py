@@ -1,0 +1,102 @@
+"""Whatever a proto file may hold can be generated, imported, type-checked and called over a link."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.every_method import modules_in, run
+from support.protoc import ROOT, plugin_program, proto_files, protoc
+from support.tools import tool
+
+PROTO = Path(__file__).parent / "proto"
+KINDS = {
+    "names of builtins": "names.v1.builtins_connect",
+    "names that Python mangles": "names.v1.underscores_connect",
+    "names of the base classes": "names.v1.helpers_connect",
+    "names that are keywords": "names.v1.keywords_connect",
+    "nested messages named as methods of messages": "names.v1.nested_connect",
+    "a dot in the file's name": "a.b_connect",
+    "a directory with a dot": "github.com.acme.kv_connect",
+    "directories that are no identifiers": "1st.2nd_x_connect",
+    "blanks in a path": "my dir.some file_connect",
+    "a directory named as a keyword": "import.as_connect",
+    "imports of such files": "paths.v1.all_connect",
+    "edition 2023": "editions.v1.edition2023_connect",
+    "groups and extensions of proto2": "editions.v1.proto2_connect",
+    "optional fields, oneofs, maps and well-known types": "fields.v1.fields_connect",
+    "one of two packages that import each other": "crossing.one.v1.service_connect",
+    "the other of two packages that import each other": "crossing.two.v1.service_connect",
+    "public imports": "publicly.v1.service_connect",
+}
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output for all files, in one run."""
+    out = tmp_path_factory.mktemp("generated")
+    protoc(PROTO, out, *proto_files(PROTO))
+    return out
+
+
+def test_there_is_a_kind_for_each_module(generated: Path) -> None:
+    assert sorted(KINDS.values()) == sorted(modules_in(generated))
+
+
+@pytest.mark.parametrize("name", KINDS.values(), ids=KINDS)
+async def test_every_method_can_be_called_over_a_link(
+    name: str, generated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(generated))
+    outcome = await run([name])
+    assert outcome.failures == []
+    assert outcome.called == outcome.methods > 0
+
+
+def test_a_module_lies_beside_the_messages_of_its_file(generated: Path) -> None:
+    for path in generated.rglob("*_connect.py"):
+        assert path.with_name(path.name.replace("_connect.py", "_pb2.py")).is_file()
+
+
+def test_several_runs_give_what_one_gives(generated: Path, tmp_path: Path) -> None:
+    for file in proto_files(PROTO):
+        protoc(PROTO, tmp_path, file)
+    for path in generated.rglob("*_connect.py"):
+        assert path.read_bytes() == (tmp_path / path.relative_to(generated)).read_bytes()
+
+
+def test_mypy_takes_every_module_in_its_strict_mode(generated: Path, tmp_path: Path) -> None:
+    # The .pyi files are protoc's: it does not pass `mypy --strict` itself.
+    settings = ["[mypy]", "strict = true", "explicit_package_bases = true", "follow_imports = silent"]
+    settings += ["follow_imports_for_stubs = true", f"mypy_path = {generated}:{ROOT / 'py'}"]
+    (tmp_path / "mypy.ini").write_text("\n".join([*settings, f"cache_dir = {tmp_path / 'cache'}"]))
+    files = [str(path.relative_to(generated)) for path in sorted(generated.rglob("*_connect.py"))]
+    command = [sys.executable, "-m", "mypy", "--config-file", str(tmp_path / "mypy.ini"), *files]
+    checked = subprocess.run(command, cwd=generated, capture_output=True, text=True, timeout=110, check=False)
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+
+
+def test_pyright_takes_every_module(generated: Path) -> None:
+    settings = {"include": ["**/*_connect.py"], "extraPaths": [str(ROOT / "py")]}
+    (generated / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [tool("pyright"), "--project", str(generated), "--pythonpath", sys.executable, "--outputjson"]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    told = json.loads(checked.stdout)
+    assert told["generalDiagnostics"] == []
+    assert told["summary"]["filesAnalyzed"] == len(KINDS)
+
+
+def test_edition_2024_is_taken(tmp_path: Path) -> None:
+    # buf knows the edition; the oldest protoc of these tests does not.
+    out = tmp_path / "out"
+    template = {"version": "v2", "plugins": [{"local": [str(plugin_program(tmp_path))], "out": str(out)}]}
+    source = PROTO.with_name("proto2024")
+    command = [tool("buf"), "generate", str(source), "--template", json.dumps(template)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    text = (out / "editions/v1/edition2024_connect.py").read_text()
+    assert '"/editions.v1.Edition2024/Get"' in text
