@@ -104,6 +104,21 @@ def test_the_runtimes_own_services_can_be_called(start: Start, plugmux: Any, plu
     assert (listed["name"], listed["runStatus"]) == ("vault", "RUN_STATUS_RUNNING")
 
 
+def test_a_module_that_is_named_and_a_socket_that_is_narrowed_are_kept_to(
+    start: Start, plugmux: Any, plugin: Any, tmp_path: Path
+) -> None:
+    connect = ["--connect", f"unix:{tmp_path}/s"]
+    uses = ["--socket-use=secrets", "--socket-use=observe"]
+    process = start("--plugin", plugin("vault"), "--listen", f"unix:{tmp_path}/s", "--access-control=guard", *uses)
+    first_line(process)
+    ran = plugmux("get", "vault/b", *connect)
+    assert (ran.status, ran.stdout) == (1, b"")
+    assert "access-control plugin guard: it has not registered" in ran.stderr
+    assert plugmux("plugins", *connect).status == 0
+    ran = plugmux("plugins", "disable", "vault", *connect)
+    assert "closed its sockets to this use: 'manage'" in ran.stderr
+
+
 def test_plugins_are_switched(start: Start, plugmux: Any, plugin: Any, tmp_path: Path) -> None:
     process = start("--plugin", plugin("vault"), "--listen", f"unix:{tmp_path}/s")
     first_line(process)

@@ -16,7 +16,7 @@ from plugmux_proto.health.v1.health_pb2 import GetVersionRequest
 from plugmux_proto.plugins.v1 import plugins_pb2 as pb
 from plugmux_proto.plugins.v1.plugins_connect import PluginManagementClient, RegisterClient
 from plugmux_proto.plugmux.v1.runtime_connect import RuntimeClient
-from plugmux_proto.plugmux.v1.runtime_pb2 import LogsRequest
+from plugmux_proto.plugmux.v1.runtime_pb2 import EventsRequest, LogsRequest
 from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
 
@@ -348,6 +348,21 @@ async def test_a_registration_whose_body_ends_late_leaves_no_ghost(address: str,
         stream.write(body[3:])
         assert b"its time is over" in await reader.read()
         assert runtime.plugins() == []
+
+
+async def test_refusals_and_overlaps_are_told_over_the_socket(address: str) -> None:
+    runtime = Runtime([Store()], listen=[address], permissions=Permissions(overlapping=["friend"]))
+    async with runtime, RuntimeClient(SocketClient(address)).events(EventsRequest()) as events:
+        assert (await anext(events)).kind == "change"
+        async with await connect(address) as intruder, await connect(address) as friend:
+            with pytest.raises(RpcError):
+                await register(intruder, claim("intruder", KV))
+            await register(friend, claim("friend", KV))
+            told: list[tuple[str, str]] = []
+            while len(told) < 2:
+                event = await anext(events)
+                told += [(event.plugin, event.kind)] if event.kind != "change" else []
+        assert sorted(told) == [("friend", "overlap"), ("intruder", "refused")]
 
 
 # -- what the sockets serve --------------------------------------------------------------------------------------------

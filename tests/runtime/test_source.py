@@ -75,7 +75,7 @@ def test_a_runtime_setting_out_of_range_is_refused() -> None:
 
 
 def test_explicit_variables_win_and_unsafe_ones_do_not_pass() -> None:
-    host = {"PATH": "/bin", "HOME": "/h", "AWS_SECRET_ACCESS_KEY": "x", "LC_ALL": "C"}
+    host = {"PATH": "/bin", "HOME": "/h", "AWS_SECRET_ACCESS_KEY": "x", "LC_ALL": "C", "XDG_RUNTIME_DIR": "/run/u"}
     given = plugin_environment(host, {"HOME": None, "PATH": "/usr/bin", "MINE": "1"}, "kv")
     assert given == {"PATH": "/usr/bin", "LC_ALL": "C", "MINE": "1"}
 

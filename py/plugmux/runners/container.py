@@ -25,7 +25,7 @@ from ..errors import ConfigError
 from ..link.link import Link
 from ..runtime.error import PluginCause, PluginError
 from ..runtime.logs.log import PluginLog
-from ..runtime.process.environment import plugin_environment
+from ..runtime.process.environment import WITHHELD, plugin_environment
 from ..runtime.process.limits import CPU_GRACE, MIB, Ending, Limits
 from ..runtime.process.process import Process
 from ..runtime.socket.linksocket import LinkSocket
@@ -218,7 +218,7 @@ def _set(launch: Launch) -> dict[str, str]:
 
 
 def _engine_variables() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name.startswith(ENGINE_PREFIXES)}
+    return {name: value for name, value in os.environ.items() if name.startswith(ENGINE_PREFIXES) or name == WITHHELD}
 
 
 def _limit_options(limits: Limits) -> list[str]:

@@ -75,7 +75,10 @@ type EventsResponse struct {
 	// Why, for a person.
 	Status string `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
 	// When it happened.
-	Time          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
+	Time *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
+	// What it tells: change (of state or health), refused (the plugin started by
+	// itself and was not let in), or overlap (another serves the same).
+	Kind          string `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -150,6 +153,13 @@ func (x *EventsResponse) GetTime() *timestamppb.Timestamp {
 		return x.Time
 	}
 	return nil
+}
+
+func (x *EventsResponse) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
 }
 
 // LogsRequest says which lines are wanted.
@@ -305,14 +315,15 @@ const file_plugmux_v1_runtime_proto_rawDesc = "" +
 	"\n" +
 	"\x18plugmux/v1/runtime.proto\x12\n" +
 	"plugmux.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n" +
-	"\rEventsRequest\"\xb6\x01\n" +
+	"\rEventsRequest\"\xca\x01\n" +
 	"\x0eEventsResponse\x12\x16\n" +
 	"\x06plugin\x18\x01 \x01(\tR\x06plugin\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
 	"\x05state\x18\x03 \x01(\tR\x05state\x12\x16\n" +
 	"\x06health\x18\x04 \x01(\tR\x06health\x12\x16\n" +
 	"\x06status\x18\x05 \x01(\tR\x06status\x12.\n" +
-	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"9\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\x04kind\x18\a \x01(\tR\x04kind\"9\n" +
 	"\vLogsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\"\xbf\x01\n" +

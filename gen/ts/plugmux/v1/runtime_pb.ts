@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file plugmux/v1/runtime.proto.
  */
 export const file_plugmux_v1_runtime: GenFile = /*@__PURE__*/
-  fileDesc("ChhwbHVnbXV4L3YxL3J1bnRpbWUucHJvdG8SCnBsdWdtdXgudjEiDwoNRXZlbnRzUmVxdWVzdCKJAQoORXZlbnRzUmVzcG9uc2USDgoGcGx1Z2luGAEgASgJEg4KBmJlZm9yZRgCIAEoCRINCgVzdGF0ZRgDIAEoCRIOCgZoZWFsdGgYBCABKAkSDgoGc3RhdHVzGAUgASgJEigKBHRpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIisKC0xvZ3NSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGZm9sbG93GAIgASgIIo0BCgxMb2dzUmVzcG9uc2USDgoGcGx1Z2luGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVsZXZlbBgEIAEoCRIPCgdtZXNzYWdlGAUgASgJEhMKC2ZpZWxkc19qc29uGAYgASgJMpQBCg5SdW50aW1lU2VydmljZRJDCgZFdmVudHMSGS5wbHVnbXV4LnYxLkV2ZW50c1JlcXVlc3QaGi5wbHVnbXV4LnYxLkV2ZW50c1Jlc3BvbnNlIgAwARI9CgRMb2dzEhcucGx1Z211eC52MS5Mb2dzUmVxdWVzdBoYLnBsdWdtdXgudjEuTG9nc1Jlc3BvbnNlIgAwAUIpWidwbHVnbXV4LmRldi9nZW4vZ28vcGx1Z211eC92MTtwbHVnbXV4djFiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("ChhwbHVnbXV4L3YxL3J1bnRpbWUucHJvdG8SCnBsdWdtdXgudjEiDwoNRXZlbnRzUmVxdWVzdCKXAQoORXZlbnRzUmVzcG9uc2USDgoGcGx1Z2luGAEgASgJEg4KBmJlZm9yZRgCIAEoCRINCgVzdGF0ZRgDIAEoCRIOCgZoZWFsdGgYBCABKAkSDgoGc3RhdHVzGAUgASgJEigKBHRpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGtpbmQYByABKAkiKwoLTG9nc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZmb2xsb3cYAiABKAgijQEKDExvZ3NSZXNwb25zZRIOCgZwbHVnaW4YASABKAkSDgoGc291cmNlGAIgASgJEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWxldmVsGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSEwoLZmllbGRzX2pzb24YBiABKAkylAEKDlJ1bnRpbWVTZXJ2aWNlEkMKBkV2ZW50cxIZLnBsdWdtdXgudjEuRXZlbnRzUmVxdWVzdBoaLnBsdWdtdXgudjEuRXZlbnRzUmVzcG9uc2UiADABEj0KBExvZ3MSFy5wbHVnbXV4LnYxLkxvZ3NSZXF1ZXN0GhgucGx1Z211eC52MS5Mb2dzUmVzcG9uc2UiADABQilaJ3BsdWdtdXguZGV2L2dlbi9nby9wbHVnbXV4L3YxO3BsdWdtdXh2MWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * EventsRequest is empty.
@@ -78,6 +78,14 @@ export type EventsResponse = Message<"plugmux.v1.EventsResponse"> & {
    * @generated from field: google.protobuf.Timestamp time = 6;
    */
   time?: Timestamp | undefined;
+
+  /**
+   * What it tells: change (of state or health), refused (the plugin started by
+   * itself and was not let in), or overlap (another serves the same).
+   *
+   * @generated from field: string kind = 7;
+   */
+  kind: string;
 };
 
 /**

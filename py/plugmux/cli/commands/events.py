@@ -42,8 +42,9 @@ async def run(options: argparse.Namespace) -> int:
                 "health": event.health,
                 "status": event.status,
             }
+            is_change = event.kind in ("", "change")
             if options.json:
-                write_json_line(told | {"before": event.before})
+                write_json_line(told | {"before": event.before} | ({} if is_change else {"kind": event.kind}))
             else:
-                write_line(*told.values())
+                write_line(*(told if is_change else told | {"state": event.kind}).values())
     return 0

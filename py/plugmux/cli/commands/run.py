@@ -70,6 +70,26 @@ def add(commands: Any) -> argparse.ArgumentParser:
         default=[],
         help="do not launch the plugin of this name, but say how to start it by hand, and wait for it",
     )
+    parser.add_argument(
+        "--access-control",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="the plugin of this name decides on access to secrets: while it cannot be asked, nobody is given any",
+    )
+    parser.add_argument(
+        "--overlapping",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="the plugin of this name may start by itself and serve what another plugin serves",
+    )
+    parser.add_argument(
+        "--socket-use",
+        metavar="USE",
+        action="append",
+        help="serve this use on the socket and no other that is not named: plugins, calls, secrets, manage, observe",
+    )
     return parser
 
 
@@ -88,6 +108,7 @@ async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
     from ...runtime import Runtime
+    from ...runtime.permissions import ALL_USES, Permissions
 
     runtime = Runtime(
         parse_plugins(options.plugin),
@@ -97,6 +118,11 @@ async def run(options: argparse.Namespace) -> int:
         configuration=dict(map(_read_configuration, options.config)),
         listen=addresses,
         wait_for=options.wait,
+        permissions=Permissions(
+            access_control=options.access_control,
+            overlapping=options.overlapping,
+            socket=ALL_USES if options.socket_use is None else options.socket_use,
+        ),
     )
     await serve(runtime)
     return 0

@@ -31,6 +31,8 @@ SAFE = frozenset(
 """Names that pass by themselves; docs/launching.md lists them."""
 
 SAFE_PREFIXES = ("LC_", "XDG_")
+WITHHELD = "XDG_RUNTIME_DIR"
+"""Where the sockets of the user's services are, that of the user's plugmux runtime among them."""
 
 
 def plugin_environment(host: Mapping[str, str], explicit: Mapping[str, str | None], plugin: str) -> dict[str, str]:
@@ -41,7 +43,7 @@ def plugin_environment(host: Mapping[str, str], explicit: Mapping[str, str | Non
         explicit: what the launch sets; `None` as a value removes a variable.
         plugin: the plugin's name, for the log.
     """
-    passed = {name: value for name, value in host.items() if name in SAFE or name.startswith(SAFE_PREFIXES)}
+    passed = {name: value for name, value in host.items() if _passes(name)}
     dropped = sorted(host.keys() - passed.keys() - explicit.keys())
     if dropped and logger.isEnabledFor(logging.DEBUG):
         logger.debug("plugin %s: not passed on to it: %s", plugin, ", ".join(dropped))
@@ -51,3 +53,7 @@ def plugin_environment(host: Mapping[str, str], explicit: Mapping[str, str | Non
         else:
             passed[name] = value
     return passed
+
+
+def _passes(name: str) -> bool:
+    return name in SAFE or (name.startswith(SAFE_PREFIXES) and name != WITHHELD)

@@ -56,6 +56,7 @@ def _event(event: Event) -> pb.EventsResponse:
         state=event.state.value,
         health=event.health.value,
         status=event.status,
+        kind=event.kind.value,
     )
     response.time.FromNanoseconds(int(event.time * 1e9))
     return response

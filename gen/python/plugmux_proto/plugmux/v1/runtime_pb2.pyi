@@ -11,20 +11,22 @@ class EventsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class EventsResponse(_message.Message):
-    __slots__ = ("plugin", "before", "state", "health", "status", "time")
+    __slots__ = ("plugin", "before", "state", "health", "status", "time", "kind")
     PLUGIN_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     plugin: str
     before: str
     state: str
     health: str
     status: str
     time: _timestamp_pb2.Timestamp
-    def __init__(self, plugin: _Optional[str] = ..., before: _Optional[str] = ..., state: _Optional[str] = ..., health: _Optional[str] = ..., status: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    kind: str
+    def __init__(self, plugin: _Optional[str] = ..., before: _Optional[str] = ..., state: _Optional[str] = ..., health: _Optional[str] = ..., status: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[str] = ...) -> None: ...
 
 class LogsRequest(_message.Message):
     __slots__ = ("name", "follow")
