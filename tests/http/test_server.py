@@ -437,3 +437,28 @@ async def test_nothing_of_a_request_reaches_the_log(harness: Harness, caplog: py
     wire.send(b"\x00secret")
     await wire.until_end()
     assert "secret" not in caplog.text
+
+
+class Panic(BaseException):
+    """As extension modules raise: no `Exception`."""
+
+
+async def panicking_app(scope: Any, receive: Any, send: Any) -> None:
+    raise Panic("the secret text")
+
+
+async def panicking_answer(body: bytes) -> Complete:
+    raise Panic("the secret text")
+
+
+@pytest.mark.parametrize("app", [panicking_app, DirectEcho(EchoCall(answer=panicking_answer))], ids=["asgi", "direct"])
+async def test_a_panic_of_a_handler_is_logged_once_and_told_as_500(
+    harness: Harness, caplog: pytest.LogCaptureFixture, app: Any
+) -> None:
+    wire = harness.wire(app)
+    wire.send(POST)
+    got = await wire.until(b"Internal Server Error\n")
+    assert got.startswith(b"HTTP/1.1 500 ")
+    (record,) = caplog.records
+    assert (record.levelno, record.message) == (logging.ERROR, "POST /a failed")
+    assert "the secret text" in caplog.text

@@ -75,6 +75,9 @@ class RpcError(PlugmuxError):
         details: messages of any type, or `ErrorDetail`s, for programs.
         metadata: fields that go along: response headers of a unary call, trailers of a stream.
 
+    Raises:
+        TypeError: the code is no `Code`, or the message no text.
+
     Attributes:
         sent: whether the peer may have acted on the request. `False` only where it was never sent, so that it can be
             repeated elsewhere whatever it does.
@@ -87,6 +90,10 @@ class RpcError(PlugmuxError):
         details: Iterable[ErrorDetail | Message] = (),
         metadata: MetadataLike = (),
     ) -> None:
+        if not isinstance(code, Code) or not isinstance(message, str):
+            raise TypeError(
+                f"an RpcError has a Code and a text, not {type(code).__name__} and {type(message).__name__}"
+            )
         super().__init__(f"{code.value}: {message}" if message else code.value)
         self.code = code
         self.message = message

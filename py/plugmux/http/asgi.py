@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..aio.failure import is_failure
 from ..errors import StreamReset
 from ..exchange import Headers, RequestHead
 from .fields import CHUNKED, LAST_CHUNK, chunk, content_length, encode_fields, plain_answer, response_head
@@ -284,12 +285,12 @@ class ASGIExchange:
             await app(self._scope(upgradable=upgradable), self.receive, self.send)
             if _EXPECTED[self._answered] is not None and self._asked is not Asked.GONE:
                 logger.error("%s returned in state %s, before its response was complete", name, self._answered.name)
-        except Exception as error:
+        except BaseException as error:
+            if not is_failure(error):
+                self._conclude(cancelled=True)
+                raise
             if not (self._asked is Asked.GONE and isinstance(error, StreamReset)):
                 logger.exception("%s failed", name)
-        except BaseException:
-            self._conclude(cancelled=True)
-            raise
         finally:
             self._conclude(cancelled=False)
             self._connection.server.tasks.discard(self._task)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from ..aio.failure import is_failure
 from ..exchange import DirectCall, RequestHead
 from .fields import plain_answer
 
@@ -67,11 +68,11 @@ class DirectExchange:
         connection = self._connection
         try:
             connection.respond(await self._call.complete(body))
-        except Exception:
+        except BaseException as error:
+            if not is_failure(error):
+                connection.fail()
+                raise
             self._failed()
-        except BaseException:
-            connection.fail()
-            raise
         finally:
             connection.server.tasks.discard(self._task)
             self._task = None

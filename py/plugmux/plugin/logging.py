@@ -27,6 +27,7 @@ __all__ = ["LogHandler"]
 
 BATCH = 50
 LONGEST_TEXT = 8192
+CUT = "\n[...]\n"
 SEND_TIME = 5.0
 RETRY_TIME = 0.5
 LAST_TIME = 1.0
@@ -172,6 +173,33 @@ class LogHandler(logging.Handler):
         super().close()
 
 
+class DefaultLogHandler(LogHandler):
+    """Sends what plugmux itself warns of, where no other handler takes it: in place of `logging.lastResort`.
+
+    That one prints, and a runtime cannot tell the level of a traceback that is printed.
+    """
+
+    def __init__(self, plugin: Plugin) -> None:
+        super().__init__(plugin, logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a record, unless a handler of the author's takes it."""
+        logger: logging.Logger | None = logging.getLogger(record.name)
+        while logger is not None:
+            if any(handler is not self for handler in logger.handlers):
+                return
+            logger = logger.parent if logger.propagate else None
+        super().emit(record)
+
+
+def _shortened(text: str) -> str:
+    """A text without its middle, if it is too long: a traceback ends with what went wrong."""
+    if len(text) <= LONGEST_TEXT:
+        return text
+    half = (LONGEST_TEXT - len(CUT)) // 2
+    return text[:half] + CUT + text[-half:]
+
+
 def _as_wire(record: logging.LogRecord, text: str) -> LogRecord:
     from plugmux_proto.plugmux.v1 import log_pb2 as pb
 
@@ -183,7 +211,7 @@ def _as_wire(record: logging.LogRecord, text: str) -> LogRecord:
     )
     sent = pb.LogRecord(
         level=next((level for number, level in levels if record.levelno >= number), pb.LOG_LEVEL_DEBUG),
-        message=text[:LONGEST_TEXT].encode("utf-8", "backslashreplace").decode(),
+        message=_shortened(text).encode("utf-8", "backslashreplace").decode(),
         logger=record.name,
         fields_json=_fields({key: value for key, value in record.__dict__.items() if key not in STANDARD}),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import os
 import signal
 import stat
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Never
 from ..contract.address import Address
 from ..contract.launch import SOCKET_VARIABLE, LaunchConfig
 from ..errors import ConfigError, PlugmuxError
+from .logging import DefaultLogHandler
 from .orphan import end_children, end_with
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def run(plugin: Plugin, loop_factory: Callable[[], asyncio.AbstractEventLoop] | 
     if config is not None:
         _print_line_by_line()
         end_with(config.runtime_pid)
+    logging.getLogger("plugmux").addHandler(DefaultLogHandler(plugin))
     plugin.prints_stacks = _print_stacks_at_quit()
     failure: PlugmuxError | None = None
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar
 
 from ..code import Code
 from ..error import RpcError
-from .threads import BlockingIterator, iterate_in_threads
+from .threads import BlockingIterator, call_in_thread, iterate_in_threads
 
 if TYPE_CHECKING:
     from ..interceptor import StreamNext, UnaryNext
@@ -55,7 +54,7 @@ def unary_handler(service: Service, method: MethodSpec[Any, Any]) -> UnaryNext:
         return function
 
     async def handle(request: Any, context: Context) -> Any:
-        reply = await asyncio.to_thread(function, request, context)
+        reply = await call_in_thread(function, request, context)
         return await reply if inspect.isawaitable(reply) else reply
 
     return handle
@@ -71,7 +70,7 @@ def stream_handler(service: Service, method: MethodSpec[Any, Any]) -> StreamNext
         argument = await only(requests, "request") if one_request else requests
         if is_blocking:
             blocking = argument if one_request else BlockingIterator(argument)
-            result = await asyncio.to_thread(function, blocking, context)
+            result = await call_in_thread(function, blocking, context)
         else:
             result = function(argument, context)
         if inspect.isawaitable(result):

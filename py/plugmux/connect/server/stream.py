@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias, TypeVar
 
 from ...aio.deadline import Deadline
+from ...aio.failure import is_failure
 from ...exchange import Headers
 from ..code import Code
 from ..envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
@@ -171,14 +172,14 @@ class StreamCall:
                     await self._send_message(reply)
             finally:
                 await close(replies)
-        except Exception as error:
-            if error is self._unsent:
-                raise
-            return failure(error, self._route.method)
         except asyncio.CancelledError:
             if deadline is None or not deadline.claims():
                 raise
             return expired(self._terms)
+        except BaseException as error:
+            if error is self._unsent or not is_failure(error):
+                raise
+            return failure(error, self._route.method)
         finally:
             if deadline is not None:
                 deadline.cancel()

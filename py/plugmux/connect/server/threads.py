@@ -7,13 +7,25 @@ its end) and stops there; nobody waits for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import copy_context
 from typing import Any
 
-__all__ = ["BlockingIterator", "iterate_in_threads"]
+__all__ = ["BlockingIterator", "call_in_thread", "iterate_in_threads"]
 
 _END = object()
+
+
+async def call_in_thread(function: Callable[..., Any], *arguments: object) -> Any:
+    """What a blocking function gives; it runs in a worker thread."""
+    return await asyncio.to_thread(_call, function, arguments)
+
+
+def _call(function: Callable[..., Any], arguments: tuple[object, ...]) -> Any:
+    try:
+        return function(*arguments)
+    except StopIteration as error:  # No future takes one: whoever waits for it would wait for ever.
+        raise RuntimeError("the handler raised StopIteration") from error
 
 
 class BlockingIterator(Iterator[Any]):

@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from ...aio.deadline import Deadline
+from ...aio.failure import is_failure
 from ...exchange import Complete
 from ..code import Code
 from ..compression import Compression
@@ -91,12 +92,14 @@ class UnaryCall:
             if deadline is not None and deadline.time_left <= 0:
                 raise RpcError(Code.DEADLINE_EXCEEDED, "the time limit had run out before the call began")
             return self._response(await route.handler(request, context))
-        except Exception as error:
-            return refusal(failure(error, route.method), context)
         except asyncio.CancelledError:
             if deadline is None or not deadline.claims():
                 raise
             return refusal(expired(terms), context)
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            return refusal(failure(error, route.method), context)
         finally:
             if deadline is not None:
                 deadline.cancel()
@@ -112,7 +115,7 @@ class UnaryCall:
         return Complete(200, [*headers, *fields] if fields else headers, data)
 
 
-def failure(error: Exception, method: MethodSpec[Any, Any]) -> RpcError:
+def failure(error: BaseException, method: MethodSpec[Any, Any]) -> RpcError:
     """The error that the caller is told; one that is not meant for callers is logged, and its text kept here."""
     if isinstance(error, RpcError):
         return error

@@ -1,0 +1,37 @@
+"""What a user sees of a handler that fails in a plugin, with nothing set up on either side."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from kv.v1.kv_connect import KeyValueClient
+from kv.v1.kv_pb2 import GetRequest
+
+from plugmux import Runtime
+from plugmux.connect import Code, RpcError
+from support.programs import KV_PLUGIN, script
+
+PLUGIN = KV_PLUGIN.replace(
+    'if request.key == "exit":',
+    'if request.key == "fail":\n                1 / 0\n            if request.key == "exit":',
+)
+DEFAULT_LEVEL = logging.WARNING
+"""From here on `logging` prints where nobody has set it up."""
+
+
+async def test_the_hosts_log_shows_one_error_with_the_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)]) as runtime:
+        with pytest.raises(RpcError) as caught:
+            await runtime.client(KeyValueClient).get(GetRequest(key="fail"))
+        assert caught.value.code is Code.INTERNAL
+        async for entry in runtime.follow_logs("kv"):
+            if entry.level == logging.ERROR:
+                break
+    (record,) = [record for record in caplog.records if record.levelno >= DEFAULT_LEVEL]
+    assert (record.levelno, record.name) == (logging.ERROR, "plugmux.plugin.kv")
+    assert "/kv.v1.KeyValueService/Get failed\nTraceback" in record.message
+    assert record.message.endswith("ZeroDivisionError: division by zero")
