@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from email.utils import formatdate
 
 import pytest
 
 from plugmux.errors import ConfigError
-from plugmux.http.fields import http_date, response_head
+from plugmux.http.fields import MOST_REMEMBERED, _remembered, encode_fields, http_date, response_head
 
 
 @pytest.mark.parametrize("second", [0, 951_782_400, 1_709_164_799, 1_735_689_599, 4_102_444_800, int(time.time())])
@@ -29,3 +30,19 @@ def test_a_head_begins_with_its_status(status: int, line: bytes) -> None:
 def test_what_is_no_status_is_refused(status: int) -> None:
     with pytest.raises(ConfigError, match="not an HTTP status"):
         response_head(status, b"", b"", close=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [(b"content-type", True), (b"Authorization", False), (b"x-api-key", False), (b"cookie", False)]
+)
+def test_no_memory_keeps_what_may_be_a_credential(name: bytes, kept: bool) -> None:
+    value = b"value of " + name
+    references = sys.getrefcount(value)
+    assert encode_fields(((name, value),)) == b"%b: %b\r\n" % (name, value)
+    assert (sys.getrefcount(value) > references) is kept
+
+
+def test_only_the_last_fields_are_remembered() -> None:
+    for number in range(MOST_REMEMBERED + 1):
+        assert encode_fields(((b"content-type", b"%d" % number),)) == b"content-type: %d\r\n" % number
+    assert len(_remembered) == MOST_REMEMBERED

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import traceback
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytest
 from kv.v1.kv_pb2 import PutRequest
+from plugmux_proto.plugins.v1 import plugins_pb2 as pb
 
 from plugmux import Configured
 from plugmux.errors import ConfigError
@@ -67,6 +70,52 @@ async def test_a_message_is_a_configuration() -> None:
     with pytest.raises(ConfigError, match="cannot be used"):
         await settings.change('{"absent": 1}')
     assert settings.value == PutRequest(key="a")
+
+
+class Model:
+    """What pydantic is to us: an error that repeats the input, and tells of itself in `errors`."""
+
+    class ValidationError(ValueError):
+        def errors(self) -> list[dict[str, Any]]:
+            return [
+                {"loc": ("db", "port"), "type": "less_than_equal", "input": "hunter2", "ctx": {"le": 65535}},
+                {"loc": ("tag",), "type": "value_error", "msg": "hunter2", "ctx": {"error": ValueError("hunter2")}},
+            ]
+
+    @classmethod
+    def validate(cls, value: Any) -> None:
+        raise cls.ValidationError("1 validation error [input_value='hunter2']")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        (Model.validate, '{"db": {"port": "hunter2"}}', "at /db/port: less_than_equal, le 65535; at /tag: value_error"),
+        (
+            lambda values: int(values["port"]),
+            '{"port": "hunter2"}',
+            "ValueError: the text of the error repeats",
+        ),
+        (
+            lambda values: {}[values["a"][0]["b"]],
+            '{"a": [{"b": "hunter2"}]}',
+            "KeyError: the text of the error",
+        ),
+        (pb.Plugin, '{"pid": "hunter2"}', "at /pid: it is no field of the message, or not of its type"),
+        (lambda values: values.port, '{"port": "hunter2"}', "'dict' object has no attribute 'port'"),
+    ],
+)
+async def test_an_error_tells_place_and_rule_and_no_value(kind: Any, text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)) as caught:
+        Configured(kind).take(text)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_refused_change_tells_no_value_either() -> None:
+    settings, secret = Configured(lambda values: values, on_change=Model.validate), "hunter" + "2"
+    with pytest.raises(ConfigError, match="the plugin has refused it: at /db/port: less_than_equal") as caught:
+        await settings.change(json.dumps({"db": {"port": secret}}))
+    assert secret not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_a_function_makes_the_configuration_and_a_coroutine_takes_a_change() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import json
 import logging
 import pickle
@@ -107,6 +108,30 @@ def test_a_secret_is_not_pickled(protocol: int) -> None:
         pickle.dumps([full()], protocol)
 
 
+@pytest.mark.parametrize("name", ["__getstate__", "__reduce__", "__reduce_ex__"])
+def test_what_a_serializer_asks_for_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match="not pickled"):
+        getattr(full(), name)()
+
+
+def test_who_takes_a_secret_apart_does_not_find_its_value() -> None:
+    @dataclasses.dataclass
+    class Holder:
+        secret: Secret
+
+    secret = full()
+    parts = [getattr(secret, name) for name in Secret.__slots__]
+    parts += [found for _, found in inspect.getmembers(secret) if not callable(found)]
+    parts += [dataclasses.asdict(Holder(secret)), copy.deepcopy(Holder(secret))]
+    assert VALUE not in parts
+    assert "hunter2-hunter2" not in repr(parts)
+    with pytest.raises(TypeError):
+        vars(secret)
+    for default in (vars, lambda found: found.__getstate__(), lambda found: found.__dict__):
+        with pytest.raises((TypeError, AttributeError)):
+            json.dumps(secret, default=default)
+
+
 def test_copies_are_the_same_object() -> None:
     secret = full()
     assert copy.copy(secret) is secret
@@ -116,7 +141,7 @@ def test_copies_are_the_same_object() -> None:
 def test_a_secret_cannot_be_changed() -> None:
     secret = full()
     with pytest.raises(AttributeError, match="cannot be changed"):
-        secret.value = b"other"
+        secret.value = b"other"  # type: ignore[misc]
     with pytest.raises(AttributeError, match="cannot be changed"):
         del secret.value
     with pytest.raises(AttributeError):

@@ -22,6 +22,7 @@ __all__ = [
     "chunk",
     "content_length",
     "encode_fields",
+    "is_sensitive",
     "plain_answer",
     "request_line",
     "response_head",
@@ -44,12 +45,15 @@ def encode_fields(headers: Headers) -> bytes:
     """Encode header fields, one line each.
 
     Args:
-        headers: the fields; those in a tuple are taken for the same at every call, and remembered.
+        headers: the fields; those in a tuple are taken for the same at every call, and remembered unless one of them is
+            sensitive.
 
     Raises:
         ConfigError: a name is no token, or a value holds CR, LF or NUL. The message does not show the value.
     """
-    return _remembered(headers) if type(headers) is tuple else _encode(headers)
+    if type(headers) is tuple:
+        return _remembered.get(headers) or _remember(headers)
+    return _encode(headers)
 
 
 def _encode(headers: Headers) -> bytes:
@@ -61,7 +65,27 @@ def _encode(headers: Headers) -> bytes:
     return b"".join(lines)
 
 
-_remembered = lru_cache(64)(_encode)
+_remembered: dict[Headers, bytes] = {}
+MOST_REMEMBERED = 64
+
+
+def _remember(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Encode fields, and remember them in place of the oldest if there are too many."""
+    encoded = _encode(headers)
+    if not any(is_sensitive(name) for name, _ in headers):
+        while len(_remembered) >= MOST_REMEMBERED:
+            _remembered.pop(next(iter(_remembered)), None)
+        _remembered[headers] = encoded
+    return encoded
+
+
+def is_sensitive(name: bytes) -> bool:
+    """Whether a field may carry a credential, by its name: then nothing remembers it."""
+    name = name.lower()
+    return any(word in name for word in _SENSITIVE)
+
+
+_SENSITIVE = (b"auth", b"cookie", b"token", b"secret", b"key", b"password", b"credential", b"session", b"signature")
 
 
 def request_line(method: str, target: str) -> bytes:

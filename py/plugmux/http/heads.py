@@ -11,6 +11,8 @@ from typing import NamedTuple, Self, TypeAlias
 
 import h11
 
+from .fields import is_sensitive
+
 __all__ = ["LONGEST_REMEMBERED", "Event", "Head", "HeadMemory"]
 
 Event: TypeAlias = h11.Request | h11.Response | h11.InformationalResponse
@@ -20,7 +22,6 @@ LONGEST_REMEMBERED = 1024
 MOST_REMEMBERED = 64
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
-_PRIVATE = frozenset((b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"))
 
 
 class Head(NamedTuple):
@@ -106,7 +107,7 @@ class HeadMemory:
 
     def keep(self, data: bytes, head: Head) -> None:
         """Remember what some bytes mean, in place of the oldest if there are too many."""
-        if head.upgrade is not None or any(name in _PRIVATE for name, _ in head.headers):
+        if head.upgrade is not None or any(is_sensitive(name) for name, _ in head.headers):
             return
         if len(self._heads) >= MOST_REMEMBERED:
             del self._heads[next(iter(self._heads))]

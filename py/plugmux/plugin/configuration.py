@@ -21,6 +21,7 @@ from plugmux_proto.plugmux.v1.configuration_connect import ConfigurationService
 from plugmux_proto.plugmux.v1.configuration_pb2 import ConfigureRequest, ConfigureResponse
 
 from ..connect import Code, RpcError
+from ..contract.redact import describe_fault
 from ..contract.registration import Configuration
 from ..errors import ConfigError, PlugmuxError
 
@@ -97,7 +98,7 @@ class Configured(Generic[Value]):
             if inspect.isawaitable(done):
                 await done
         except Exception as error:
-            raise ConfigError(f"the plugin has refused it: {error}") from error
+            raise ConfigError(f"the plugin has refused it: {describe_fault(error, text)}") from None
         self._value = value
 
     def load(self, text: str) -> Value:
@@ -121,7 +122,7 @@ class Configured(Generic[Value]):
         except PlugmuxError:
             raise
         except Exception as error:
-            raise ConfigError(f"the configuration cannot be used: {error}") from error
+            raise ConfigError(f"the configuration cannot be used: {describe_fault(error, text)}") from None
 
 
 class ConfigurationDesk(ConfigurationService):

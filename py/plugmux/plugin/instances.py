@@ -21,6 +21,7 @@ from plugmux_proto.plugmux.v1.instance_connect import InstanceService
 from plugmux_proto.plugmux.v1.instance_pb2 import OpenRequest, OpenResponse
 
 from ..connect import Code, RpcError, Service
+from ..contract.redact import describe_fault
 from ..errors import ConfigError
 from ..link.link import Link
 from ..link.servable import Servable
@@ -107,7 +108,8 @@ class InstanceDesk(InstanceService):
             loan = Link.of(context).lend(*await instance.begun(), on_release=instance.end)
         except ValueError as error:
             await instance.end()
-            raise RpcError(Code.INVALID_ARGUMENT, str(error)) from error
+            told = describe_fault(error, request.configuration_json)
+            raise RpcError(Code.INVALID_ARGUMENT, told) from None
         except BaseException:
             await instance.end()
             raise

@@ -16,6 +16,7 @@ from plugmux_proto.plugmux.v1.configuration_connect import ConfigurationClient
 from plugmux_proto.plugmux.v1.configuration_pb2 import ConfigureRequest
 
 from ..connect import Code, RpcError
+from ..contract.redact import field_path, redact
 from ..contract.registration import Configuration
 from ..errors import ConfigError, PlugmuxError
 from ..schema import BadValue, Schema
@@ -113,17 +114,7 @@ def _check_message(value: Any, message_type: str) -> None:
     try:
         json_format.ParseDict(value, message_factory.GetMessageClass(descriptor)())
     except json_format.ParseError as error:
-        raise BadValue(_path_in(str(error)), f"it is no field of {message_type}, or not of its type") from None
-
-
-def _path_in(message: str) -> str:
-    """The field that a `ParseError` names, without the value that it may name as well."""
-    first = message.partition(":")[0]
-    if first.startswith("Failed to parse ") and first.endswith(" field"):
-        return "/" + first.removeprefix("Failed to parse ").removesuffix(" field").replace(".", "/")
-    if 'has no field named "' in message:
-        return "/" + message.partition('has no field named "')[2].partition('"')[0]
-    return ""
+        raise BadValue(field_path(str(error)), f"it is no field of {message_type}, or not of its type") from None
 
 
 async def reconfigure(
@@ -195,8 +186,9 @@ async def _deliver(plugin: HostedPlugin, configuration: str) -> None:
     try:
         await client.configure(ConfigureRequest(configuration_json=configuration), timeout=CONFIGURE_TIME)
     except RpcError as error:
+        told = redact(error.message, configuration)
         cause = PluginCause.BAD_CONFIGURATION if error.code is Code.INVALID_ARGUMENT else PluginCause.LINK_LOST
-        raise PluginError(plugin.name, cause, f"it did not take the configuration: {error.message}") from error
+        raise PluginError(plugin.name, cause, f"it did not take the configuration: {told}") from None
     except (PlugmuxError, TimeoutError) as error:
         raise PluginError(plugin.name, PluginCause.LINK_LOST, f"it did not take the configuration: {error}") from error
 

@@ -9,6 +9,7 @@ from plugmux_proto.plugmux.v1.instance_connect import InstanceClient
 from plugmux_proto.plugmux.v1.instance_pb2 import OpenRequest
 
 from ..connect import Code, RpcError
+from ..contract.redact import redact
 from ..errors import ConfigError, ExchangeError, LinkError
 from ..exchange import Complete, Incoming, Request
 from ..link.app import Site
@@ -59,7 +60,7 @@ async def open_instance(router: Router, name: str, configuration: Configurable, 
     except RpcError as error:
         if error.code is not Code.INVALID_ARGUMENT:
             raise
-        raise BadConfiguration(f"plugin {name!r} opened no instance: {error.message}") from error
+        raise BadConfiguration(f"plugin {name!r} opened no instance: {redact(error.message, text)}") from None
     return Remote(opened.reference, transport)
 
 

@@ -8,7 +8,7 @@ with values in it is ever formatted here, not even for an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -28,7 +28,8 @@ class Secret:
     """A secret: its id, its value, and what its provider says about it. It cannot be changed.
 
     It is never shown, written or sent by accident: `repr`, `str` and formatting mask the value, copying gives the same
-    object, and pickling is refused.
+    object, pickling is refused, and what takes objects apart by their attributes (`vars`, `__slots__`, `dir`) does not
+    find it.
 
     Args:
         id: the id.
@@ -46,10 +47,10 @@ class Secret:
         TypeError: the value is not bytes.
     """
 
-    __slots__ = ("created_at", "expires_at", "id", "metadata", "provider", "resolved_at", "value", "version")
+    __slots__ = ("_reveal", "created_at", "expires_at", "id", "metadata", "provider", "resolved_at", "version")
 
+    _reveal: Callable[[], bytes]
     id: SecretId
-    value: bytes
     provider: str
     version: str
     created_at: datetime | None
@@ -76,13 +77,18 @@ class Secret:
             )
         keep = super().__setattr__
         keep("id", SecretId(id))
-        keep("value", bytes(value))
+        keep("_reveal", _kept(bytes(value)))
         keep("provider", provider)
         keep("version", version)
         keep("created_at", _utc("created_at", created_at))
         keep("resolved_at", _utc("resolved_at", resolved_at))
         keep("expires_at", _utc("expires_at", expires_at))
         keep("metadata", MappingProxyType(dict(metadata or {})))
+
+    @property
+    def value(self) -> bytes:
+        """The secret itself."""
+        return self._reveal()
 
     def replace(self, *, provider: str | None = None, resolved_at: datetime | None = None) -> Secret:
         """The same secret with another provider or another time of resolution; `None` keeps what there is."""
@@ -134,7 +140,8 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+        names = ("id", "value", "provider", "version", "created_at", "resolved_at", "expires_at", "metadata")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     def __hash__(self) -> int:
         return hash((self.id, self.provider, self.version))
@@ -159,8 +166,18 @@ class Secret:
     def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
         return self
 
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in ("value", "_reveal")]
+
+    def __reduce_ex__(self, protocol: object = None) -> NoReturn:
         raise TypeError("a Secret is not pickled, because a pickle shows its value; pass on what is needed of it")
+
+    __reduce__ = __getstate__ = __reduce_ex__  # whoever asks for either wants the same
+
+
+def _kept(value: bytes) -> Callable[[], bytes]:
+    """A function that gives the value: no serializer writes functions."""
+    return lambda: value
 
 
 def _utc(name: str, time: datetime | None) -> datetime | None:
