@@ -2,6 +2,8 @@ import type { IncomingMessage, RequestListener, ServerResponse } from "node:http
 import type { Duplex } from "node:stream";
 import type { ConnectRouter, ContextValues, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { errorMessage } from "./errorMessage.js";
+import { HandlerFaults } from "./handlerFaults.js";
 import { MAX_MESSAGE } from "./limits.js";
 
 /** Serves one raw stream, which is half-closed when the promise resolves and reset when it rejects. */
@@ -21,6 +23,8 @@ export interface ServeOptions {
   readonly interceptors?: readonly Interceptor[];
   /** The most bytes that a message may have; 4 MiB by default. */
   readonly maxMessageBytes?: number;
+  /** Answers for what handlers throw; by default it is printed on stderr. */
+  readonly faults?: HandlerFaults;
 }
 
 export const STREAM_PREFIX = "/stream/";
@@ -33,16 +37,18 @@ export class App {
   readonly services: readonly string[];
   readonly #streams: ReadonlyMap<string, StreamHandler>;
   readonly #rpc: RequestListener;
+  readonly #faults: HandlerFaults;
 
   /** @param values what handlers find in their context. */
   constructor(servable: Servable, options: ServeOptions, values?: (request: IncomingMessage) => ContextValues) {
     const services = new Set<string>();
+    this.#faults = options.faults ?? new HandlerFaults((what, error) => console.error(`${what} has failed:`, error));
     this.#rpc = connectNodeAdapter({
       routes(router) {
         servable.routes(router);
         for (const handler of router.handlers) services.add(handler.service.typeName);
       },
-      interceptors: [...(options.interceptors ?? [])],
+      interceptors: [this.#faults.interceptor, ...(options.interceptors ?? [])],
       readMaxBytes: options.maxMessageBytes ?? MAX_MESSAGE,
       ...(values && { contextValues: (request) => values(request as IncomingMessage) }),
     });
@@ -52,10 +58,18 @@ export class App {
 
   request(request: IncomingMessage, response: ServerResponse): void {
     const url = request.url ?? "";
-    if (!url.startsWith(STREAM_PREFIX)) this.#rpc(asDuplex(request), response);
+    if (!url.startsWith(STREAM_PREFIX)) this.#call(request, response);
     else if (this.#streams.has(streamName(url)))
       answer(response, 426, `a raw stream begins with Upgrade: ${STREAM_PROTOCOL}`);
     else answer(response, 404, unknownStream(url));
+  }
+
+  #call(request: IncomingMessage, response: ServerResponse): void {
+    try {
+      this.#rpc(asDuplex(request), response);
+    } catch (error) {
+      answer(response, 400, errorMessage(error)); // A path or a host that makes no URL.
+    }
   }
 
   upgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
@@ -67,11 +81,13 @@ export class App {
     if (!handler) return refuse(stream, "404 Not Found", unknownStream(url));
     stream.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${STREAM_PROTOCOL}\r\n\r\n`);
     if (head.length > 0) stream.unshift(head);
-    handler(stream).then(
-      () => void stream.end(),
-      (error: unknown) => void stream.destroy(error instanceof Error ? error : new Error(String(error))),
-    );
     stream.on("error", () => {}); // The handler hears of it, or has ended and does not care.
+    this.#faults
+      .stream(streamName(url), async () => handler(stream))
+      .then(
+        () => void stream.end(),
+        (error: unknown) => void stream.destroy(error instanceof Error ? error : new Error(String(error))),
+      );
   }
 }
 

@@ -21,6 +21,8 @@ export interface LaunchConfig {
   readonly terminal: boolean;
   /** Whether the plugin is to connect to the socket again and again, as runtimes come and go. */
   readonly detached: boolean;
+  /** Process id of the runtime; 0 where it says nothing to the plugin. */
+  readonly runtimePid: number;
 }
 
 /** The descriptors to read the link from and to write it to; the same one where a socket serves both. */
@@ -57,7 +59,7 @@ export function parseLaunchConfig(text: string): LaunchConfig {
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
     throw new ConfigError("the launch configuration is not a JSON object");
   }
-  const { name, timeout, fd, r, w, socket, terminal, detached } = values as Readonly<Record<string, unknown>>;
+  const { name, timeout, fd, r, w, socket, terminal, detached, pid } = values as Readonly<Record<string, unknown>>;
   if (typeof name !== "string" || name === "") throw new ConfigError("the launch configuration has no plugin name");
   if (!isWhole(timeout) || timeout <= 0) {
     throw new ConfigError('the launch configuration needs "timeout", in nanoseconds and above 0');
@@ -67,6 +69,7 @@ export function parseLaunchConfig(text: string): LaunchConfig {
     timeout: timeout / NANOSECONDS_PER_MILLISECOND,
     terminal: terminal === true,
     detached: detached === true,
+    runtimePid: isWhole(pid) && pid > 0 ? pid : 0,
     link:
       typeof socket === "string" && socket !== ""
         ? { socket }

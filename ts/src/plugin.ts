@@ -18,11 +18,12 @@ import { serveDiagnostics } from "./diagnostics.js";
 import { connectTo, dial } from "./dial.js";
 import { DialError, RegistrationError, SessionClosedError } from "./errors.js";
 import { Gate } from "./gate.js";
+import { HandlerFaults } from "./handlerFaults.js";
 import { Health } from "./health.js";
 import type { Host } from "./host.js";
 import type { Instances } from "./instances.js";
 import type { LaunchConfig } from "./launch.js";
-import { FIRST_REDIAL, MAX_REDIAL, NEAR_REDIAL } from "./limits.js";
+import { FIRST_REDIAL, LINK_CLOSE_TIMEOUT, MAX_REDIAL, NEAR_REDIAL } from "./limits.js";
 import { type Ends, inherit, Link } from "./link.js";
 import { LogQueue } from "./log.js";
 import { errorMessage } from "./errorMessage.js";
@@ -31,6 +32,7 @@ import { checkRegistration, REGISTRATION_TIMEOUT } from "./registration.js";
 import { openStream, Remote } from "./remote.js";
 import { type SecretsProvider, serveSecrets } from "./secrets.js";
 import { LinkApp } from "./linkApp.js";
+import { watchProcess } from "./runtimeWatch.js";
 import { createTransport } from "./transport.js";
 import { withTimeout } from "./withTimeout.js";
 import type { MuxStream } from "./yamux/index.js";
@@ -67,6 +69,11 @@ export interface PluginOptions {
   readonly interceptors?: readonly Interceptor[];
   /** The most bytes that a message may have; 4 MiB by default. */
   readonly maxMessageBytes?: number;
+  /**
+   * Milliseconds that calls under way have to end when the link ends in order, and then as many for the clean-up of what
+   * was lent; 2,000 by default. A runtime terminates a plugin that takes longer than its own limit.
+   */
+  readonly closeTimeout?: number;
   /** Where the runtime listens when it has not launched the plugin; by default what `PLUGMUX_SOCKET` says. */
   readonly socket?: string;
   /** Names or ids of users whose runtime may be dialled, beside this process' user, root and `PLUGMUX_PEER_USERS`. */
@@ -95,6 +102,7 @@ export class Plugin {
   readonly #app: LinkApp;
   readonly #health = new Health();
   readonly #log = new LogQueue();
+  readonly #faults = new HandlerFaults((what, error) => this.#log.error(`${what} has failed`, { error }));
   readonly #stopped: Promise<void>;
   #stop!: () => void;
   #isStopping = false;
@@ -102,6 +110,7 @@ export class Plugin {
   #configurationJson = "";
   #protocolVersion = 0;
   readonly #settings: Settings<unknown> | undefined;
+  readonly #closeTimeout: number;
   /** Whose runtime may be dialled. */
   readonly #trustedUsers: () => Promise<TrustedUsers>;
 
@@ -111,6 +120,7 @@ export class Plugin {
     });
     this.host = this.#makeHost();
     this.#settings = rest.configuration;
+    this.#closeTimeout = rest.closeTimeout ?? LINK_CLOSE_TIMEOUT;
     this.#trustedUsers = () => trustedUsers(rest.peerUsers);
     this.#app = new LinkApp({
       routes: (router) => {
@@ -124,6 +134,7 @@ export class Plugin {
       },
       streams,
       interceptors,
+      faults: this.#faults,
       ...(rest.maxMessageBytes !== undefined && { maxMessageBytes: rest.maxMessageBytes }),
     });
     for (const service of this.#app.services) this.#health.know(service);
@@ -146,13 +157,13 @@ export class Plugin {
    * @throws ConfigError when the launch names descriptors that are no link, DialError when it names a socket and nobody
    * listens there, RegistrationError when the runtime refuses the plugin or goes away.
    */
-  async serveLaunched({ name, timeout, link, detached }: LaunchConfig): Promise<void> {
+  async serveLaunched({ name, timeout, link, detached, runtimePid }: LaunchConfig): Promise<void> {
     const reach = async (): Promise<Ends> =>
       "socket" in link
         ? connectTo(link.socket, timeout, detached ? await this.#trustedUsers() : undefined)
         : inherit(link.readFd, link.writeFd);
     if (detached) return this.#reconnectLoop(reach, name, timeout, NEAR_REDIAL);
-    return this.serveOnce(await reach(), name, timeout);
+    return this.serveOnce(await reach(), name, timeout, runtimePid);
   }
 
   /**
@@ -190,6 +201,17 @@ export class Plugin {
     this.#stop();
   }
 
+  /**
+   * Answers for the whole process: a rejection that nobody handles ends the call that it came from, and `process.exit` in
+   * a handler ends the plugin in order. Other rejections end the process, as node has it.
+   *
+   * @param exit ends the plugin in order, and then the process with the status.
+   * @returns undoes it.
+   */
+  trackProcess(exit: (status: number | string | null | undefined) => void): () => void {
+    return this.#faults.trackProcess(exit);
+  }
+
   /** Writes the log records that no runtime has taken to stderr: the last thing to do before the process ends. */
   printLog(): void {
     this.#log.giveUp();
@@ -201,14 +223,17 @@ export class Plugin {
    * @param ends the connection, which belongs to the plugin from here on.
    * @param name the name to register under.
    * @param timeout milliseconds that the runtime has for its answer to the registration.
+   * @param runtimePid process id of the runtime, with whose process the link ends too; 0 where it is not known.
    * @throws RegistrationError when the runtime refuses the plugin or goes away.
    */
-  async serveOnce(ends: Ends, name: string, timeout = REGISTRATION_TIMEOUT): Promise<void> {
+  async serveOnce(ends: Ends, name: string, timeout = REGISTRATION_TIMEOUT, runtimePid = 0): Promise<void> {
     const gate = new Gate(timeout);
     this.#app.gate = gate;
     const onError = (error: unknown): void => this.#log.error("the clean-up of a lent object has failed", { error });
     const link = new Link({ role: "client", app: this.#app, ...ends, onError });
     this.#link = link;
+    const died = new SessionClosedError(`the process of the runtime (${runtimePid}) has ended`);
+    const unwatch = watchProcess(runtimePid, () => link.mux.abort(died));
     try {
       await this.#register(link, name, timeout);
       gate.open();
@@ -217,7 +242,8 @@ export class Plugin {
       await this.#log.flush();
     } finally {
       this.#log.detach();
-      await link.close();
+      await link.close(this.#closeTimeout);
+      unwatch();
     }
   }
 

@@ -9,12 +9,19 @@ const WRONG_USAGE = 2;
 /**
  * Runs a plugin as this process' only business: serves until the runtime or a signal ends it, and then ends the process.
  *
- * The exit status is 0 after an orderly end, 1 when the runtime could not be reached or refused the plugin, and 2 when
+ * The exit status is 0 after an orderly end, or what a handler has given to `process.exit`; 1 when the runtime could not be reached or refused the plugin, and 2 when
  * there is no runtime: a plugin that is started by hand says on stderr what it is.
  */
 export async function plugin(options: PluginOptions): Promise<never> {
   const self = new Plugin(options);
   process.once("exit", () => self.printLog());
+  // A host that has died reads no output; that must not end the clean-up.
+  for (const output of [process.stdout, process.stderr]) output.on("error", ignoreBrokenPipe);
+  let status: number | string | null | undefined = 0;
+  self.trackProcess((wanted) => {
+    status = wanted ?? process.exitCode ?? 0;
+    self.stop();
+  });
   try {
     const config = takeLaunchConfig(process.env);
     const address = options.socket ?? process.env[SOCKET_VARIABLE];
@@ -24,12 +31,16 @@ export async function plugin(options: PluginOptions): Promise<never> {
     if (config?.terminal) process.on("SIGINT", () => {});
     else process.once("SIGINT", () => self.stop());
     await serve(self, config, address);
-    return process.exit(0);
+    return process.exit(status);
   } catch (error) {
     if (!(error instanceof PlugmuxError)) throw error;
     process.stderr.write(`${self.registration.name}: ${error.message}\n`);
     return process.exit(error instanceof ConfigError ? WRONG_USAGE : FAILED);
   }
+}
+
+function ignoreBrokenPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") throw error;
 }
 
 async function serve(self: Plugin, config: LaunchConfig | undefined, address = ""): Promise<void> {

@@ -1,9 +1,11 @@
 /** A plugin that does not make its end easy: a timer keeps its loop alive, and a child of its own outlives it. */
 
 import { spawn } from "node:child_process";
+import { EventEmitter, once } from "node:events";
 import { AuthorizerService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { plugin } from "../src/index.js";
 
+const orders = new EventEmitter();
 setInterval(() => {}, 60_000);
 console.log("a plugin may print what it likes");
 
@@ -21,10 +23,20 @@ await plugin({
   },
   services: (router, host) =>
     router.service(AuthorizerService, {
-      authorize({ patterns: [wanted] }) {
+      async authorize({ patterns: [wanted] }) {
+        if (wanted === "wait") await once(orders, "go");
         if (wanted === "exit") {
           host.log.info("last words");
+          setImmediate(() => orders.emit("go"));
           process.exit(3);
+        }
+        if (wanted === "float") {
+          void Promise.reject(new Error("nobody awaits it"));
+          await new Promise(() => {});
+        }
+        if (wanted === "print") {
+          setInterval(() => console.log("a line"), 1);
+          return {};
         }
         host.lend({ routes: () => {}, onRelease: () => host.log.info("cleaned up") });
         return {};

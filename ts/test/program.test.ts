@@ -25,9 +25,9 @@ interface Launched {
 }
 
 /** Launches the fixture over a socket, or over two pipes. */
-function launch(way: "socket" | "pipes", variable = OURS, refuse?: string): Launched {
+function launch(way: "socket" | "pipes", variable = OURS, refuse?: string, more: object = {}): Launched {
   const ends = way === "pipes" ? { r: 3, w: 4 } : { fd: 3 };
-  const config = JSON.stringify({ name: "fixture", timeout: 5e9, ...ends });
+  const config = JSON.stringify({ name: "fixture", timeout: 60e9, ...ends, ...more });
   const child = spawn(process.execPath, [FIXTURE], {
     stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
     env: { ...process.env, [variable]: config },
@@ -154,14 +154,49 @@ for (const way of ["socket", "pipes"] as const) {
   });
 }
 
+test("a rejection that nobody awaits ends the call that it came from, and is logged once", async () => {
+  const { child, link, exited } = launch("socket");
+  assert.ok(child.stderr);
+  const said = text(child.stderr);
+  await assert.rejects(link.client(AuthorizerService).authorize({ patterns: ["float"] }), { code: Code.Internal });
+  await served(link);
+  await link.client(PluginService).shutdown({});
+  assert.deepEqual(await exited, [0, null]);
+  assert.equal((await said).match(/AuthorizerService\/Authorize.*has failed.*nobody awaits it/g)?.length, 1);
+});
+
+test("a plugin ends with its runtime's process, although another one holds the link open", async () => {
+  const runtime = spawn("sleep", ["600"]);
+  const { link, exited } = launch("socket", OURS, undefined, { pid: runtime.pid });
+  await served(link);
+  runtime.kill();
+  assert.deepEqual(await exited, [0, null]);
+  await link.close();
+});
+
+test("output that nobody reads any more does not keep a plugin from its end", async () => {
+  const { child, link, exited } = launch("socket");
+  await served(link);
+  await link.client(AuthorizerService).authorize({ patterns: ["print"] });
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+  for (let round = 0; round < 20; round++) await served(link);
+  await link.client(PluginService).shutdown({});
+  assert.deepEqual(await exited, [0, null]);
+});
+
 describe("log records that the runtime has not taken come out on stderr", () => {
   test("when a handler ends the process", async () => {
     const { child, link, exited } = launch("socket");
     assert.ok(child.stderr);
     const said = text(child.stderr);
-    await assert.rejects(link.client(AuthorizerService).authorize({ patterns: ["exit"] }));
+    const client = link.client(AuthorizerService);
+    const underway = client.authorize({ patterns: ["wait"] });
+    await served(link);
+    await assert.rejects(client.authorize({ patterns: ["exit"] }), { code: Code.Internal });
+    await underway; // The end is in order.
     assert.deepEqual(await exited, [3, null]);
-    assert.equal(await said, "last words \n");
+    assert.equal(await said, "last words \ncleaned up \n");
   });
 
   test("when they are made at the end of the link", async () => {

@@ -2,6 +2,7 @@
 
 import { after, before } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import type { ConnectRouter } from "@connectrpc/connect";
 import {
   type RegisterPluginRequest,
   RegisterPluginResponseSchema,
@@ -25,15 +26,18 @@ export interface RuntimeOptions {
   /** Called before the answer to a registration. */
   readonly onRegister?: () => Promise<void> | void;
   readonly streams?: PluginOptions["streams"];
+  /** Further services. */
+  readonly routes?: (router: ConnectRouter) => void;
 }
 
-export function runtimeApp({ onRegister, streams = {} }: RuntimeOptions = {}): {
+export function runtimeApp({ onRegister, streams = {}, routes }: RuntimeOptions = {}): {
   app: LinkApp;
   registrations: RegisterPluginRequest[];
 } {
   const registrations: RegisterPluginRequest[] = [];
   const app = new LinkApp({
-    routes: (router) =>
+    routes: (router) => {
+      routes?.(router);
       router
         .service(RegisterService, {
           async registerPlugin(request) {
@@ -42,7 +46,8 @@ export function runtimeApp({ onRegister, streams = {} }: RuntimeOptions = {}): {
             return create(RegisterPluginResponseSchema, { engineName: "test", configurationJson: '{"a":1}' });
           },
         })
-        .service(AuthorizerService, { authorize: ({ patterns }) => ({ decision: patterns.length }) }),
+        .service(AuthorizerService, { authorize: ({ patterns }) => ({ decision: patterns.length }) });
+    },
     streams,
   });
   return { app, registrations };

@@ -1,0 +1,134 @@
+/**
+ * Faults of handlers are answers: whatever a handler throws, other than a `ConnectError`, ends its call with `internal`
+ * and is logged once with its stack. The caller is not told the text, which may hold anything.
+ */
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+
+/** Told of each fault: what failed, as `service/method` or the name of a raw stream, and what was thrown. */
+export type FaultListener = (what: string, error: unknown) => void;
+
+/** A call under way. */
+class Call {
+  /** Set once the call has failed beside its handler. */
+  error: ConnectError | undefined;
+  /** Ends the step that is waited for. */
+  reject: ((error: ConnectError) => void) | undefined;
+
+  constructor(readonly name: string) {}
+
+  /** Ends the call with `internal`, if it has not ended. */
+  fail(): void {
+    this.error = failed(this);
+    this.reject?.(this.error);
+  }
+}
+
+/** Runs a call, and what it leads to, so that `Faults.trackProcess` can tell whose a rejection is. */
+type Run = <Result>(call: Call, run: () => Result) => Result;
+
+/** What a handler has thrown by `process.exit`; the plugin ends in order. */
+class ExitRequested extends Error {
+  constructor(status: unknown) {
+    super(`the handler has called process.exit(${String(status ?? "")})`);
+  }
+}
+
+export class HandlerFaults {
+  readonly #listener: FaultListener;
+  #run: Run = (_call, run) => run();
+
+  constructor(listener: FaultListener) {
+    this.#listener = listener;
+  }
+
+  /** Answers for what handlers throw. It belongs outermost, so that it answers for other interceptors too. */
+  readonly interceptor: Interceptor = (next) => async (request) => {
+    const { signal } = request;
+    const call = new Call(`${request.service.typeName}/${request.method.name}`);
+    try {
+      const response = await this.#step(call, () => next(request));
+      return response.stream ? { ...response, message: this.#messages(call, signal, response.message) } : response;
+    } catch (error) {
+      throw this.#toAnswer(call, signal, error);
+    }
+  };
+
+  /** Serves a raw stream, which has no other way to fail than to be reset. */
+  async stream(name: string, serve: () => Promise<void>): Promise<void> {
+    try {
+      await serve();
+    } catch (error) {
+      this.#listener(`raw stream ${name}`, error);
+      throw error;
+    }
+  }
+
+  /**
+   * From here on a rejection that nobody handles ends the call that it came from, and `process.exit` in a call ends the
+   * plugin in order. Other rejections end the process, as node has it.
+   *
+   * @param exit ends the plugin in order, and the process with the status.
+   * @returns undoes it.
+   */
+  trackProcess(exit: (status: number | string | null | undefined) => void): () => void {
+    const calls = new AsyncLocalStorage<Call>();
+    const exitProcess = process.exit;
+    const onRejection = (error: unknown): void => {
+      const call = calls.getStore();
+      if (!call) throw error; // It becomes an uncaught exception.
+      if (!(error instanceof ExitRequested)) this.#listener(`${call.name}, in a promise that nobody awaits,`, error);
+      call.fail();
+    };
+    this.#run = (call, run) => calls.run(call, run);
+    process.on("unhandledRejection", onRejection);
+    process.exit = (status) => {
+      if (!calls.getStore()) return exitProcess(status);
+      exit(status);
+      throw new ExitRequested(status);
+    };
+    return () => {
+      this.#run = (_call, run) => run();
+      process.off("unhandledRejection", onRejection);
+      process.exit = exitProcess;
+    };
+  }
+
+  /** One step of a call: the response of a handler, or the next message of it. */
+  #step<Result>(call: Call, step: () => Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      if (call.error) return reject(call.error);
+      call.reject = reject;
+      this.#run(call, step).then(resolve, reject);
+    });
+  }
+
+  async *#messages<Message>(call: Call, signal: AbortSignal, messages: AsyncIterable<Message>): AsyncIterable<Message> {
+    const iterator = this.#run(call, () => messages[Symbol.asyncIterator]());
+    let isOver = false;
+    try {
+      for (;;) {
+        const result = await this.#step(call, () => iterator.next());
+        if ((isOver = result.done === true)) return;
+        yield result.value as Message;
+      }
+    } catch (error) {
+      isOver = true;
+      throw this.#toAnswer(call, signal, error);
+    } finally {
+      if (!isOver) await this.#run(call, () => iterator.return?.()); // The caller has left.
+    }
+  }
+
+  #toAnswer(call: Call, signal: AbortSignal, error: unknown): unknown {
+    if (error instanceof ConnectError || signal.aborted) return error;
+    if (!(error instanceof ExitRequested)) this.#listener(call.name, error);
+    return failed(call, error);
+  }
+}
+
+function failed({ name }: Call, cause?: unknown): ConnectError {
+  const text = `the handler of ${name} has failed; the log of the plugin tells why`;
+  return new ConnectError(text, Code.Internal, undefined, undefined, cause);
+}
