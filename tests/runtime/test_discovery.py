@@ -14,11 +14,13 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, Limits, PluginCause, PluginError, Runtime, State
-from plugmux.discovery.directory import default_path, expand, find_plugins
+from plugmux.discovery.directory import Found, default_path, expand, find_plugins
 from plugmux.discovery.permissions import Guard, GuardedRunner
 from plugmux.discovery.requirement import Requirement
+from plugmux.discovery.watch import Installed
 from plugmux.errors import ConfigError
 from plugmux.runtime.error import PluginCause as Cause
+from plugmux.runtime.logs.log import LogBook
 from plugmux.runtime.source import parse_source
 from support.programs import script
 
@@ -234,14 +236,81 @@ async def test_a_fault_is_told_before_the_plugin_is_started_and_the_others_run_o
         assert (await runtime.client(KeyValueClient).get(GetRequest())).value == b"v1.0.0"
 
 
-async def test_a_plugin_of_another_user_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    guard = Guard("bad", tmp_path, (Path(script(tmp_path, "bad", "")),))
-    stat = Path.stat
-    stranger = os.stat_result((0o100755, 1, 1, 1, 12345, 0, 0, 0, 0, 0))
-    monkeypatch.setattr(Path, "stat", lambda path, **how: stranger if path.name == "bad" else stat(path, **how))
-    with pytest.raises(PluginError, match=r"bad belongs to another user \(12345\)") as caught:
+async def test_a_plugin_in_a_sticky_directory_is_not_started_where_others_can_put_a_module_beside_it(
+    tmp_path: Path,
+) -> None:
+    shared, directory = tmp_path / "shared", tmp_path / "plugins"
+    directory.mkdir()
+    shared.mkdir()
+    shared.chmod(0o1777)
+    program = Path(script(shared, "bad", ""))
+    (directory / "bad").symlink_to(program)
+    guard = Guard("bad", directory, (directory / "bad",))
+    with pytest.raises(PluginError, match=r"shared can be written by others, and what lies") as caught:
         await guard.check()
     assert caught.value.cause is PluginCause.UNTRUSTED
+    program.write_bytes(b"\x7fELF and so on")
+    await guard.check()
+
+
+def schema_in_a_pipe(directory: Path) -> None:
+    os.mkfifo(directory / "pipe")
+    manifest('[configuration]\nschema = "pipe"')(directory)
+
+
+HARMFUL: dict[str, Prepare] = {
+    "a word of 300 characters": manifest(f'command = ["{"w" * 300}"]'),
+    "a zero byte in a word": manifest('command = ["bad", "\\u0000"]'),
+    "a zero byte in a variable": manifest('env = {{ A = "\\u0000" }}'),
+    "a variable without a name": manifest('env = {{ "" = "b" }}'),
+    "a long dotted key": manifest(f"{'a.' * 30_000}a = 1"),
+    "deep arrays": manifest(f"services = {'[' * 30_000}"),
+    "deep tables": manifest(f"env = {'{{a=' * 10_000}1{'}}' * 10_000}"),
+    "not UTF-8": lambda directory: (directory / "bad.plugmux.toml").write_bytes(b"name = '\xff'"),
+    "a pipe": lambda directory: os.mkfifo(directory / "bad.plugmux.toml"),
+    "a directory": lambda directory: (directory / "bad.plugmux.toml").mkdir(),
+    "a link to itself": lambda directory: (directory / "bad.plugmux.toml").symlink_to("bad.plugmux.toml"),
+    "a schema in a pipe": schema_in_a_pipe,
+}
+
+
+@pytest.mark.timeout(30)  # What is read of a pipe never comes.
+@pytest.mark.parametrize("harm", HARMFUL)
+async def test_a_manifest_that_harms_is_an_error_of_its_own(tmp_path: Path, harm: str) -> None:
+    HARMFUL[harm](tmp_path)
+    install(tmp_path, "kv", "1.0.0")
+    async with Runtime(plugin_dir=tmp_path) as runtime:
+        assert runtime.plugin("kv").error is None
+        bad = runtime.plugin("bad").error
+        assert bad is not None
+        assert bad.cause is PluginCause.BAD_MANIFEST
+
+
+async def test_a_manifest_that_others_can_write_is_not_parsed(tmp_path: Path) -> None:
+    manifest("version = ")(tmp_path)
+    (tmp_path / "bad.plugmux.toml").chmod(0o666)
+    (found,) = find_plugins(tmp_path)
+    with pytest.raises(PluginError, match=r"bad.plugmux.toml can be written by others") as caught:
+        await found.launch.runner.start(found.launch, 1.0, LogBook().of("bad"))  # type: ignore[union-attr]
+    assert caught.value.cause is PluginCause.UNTRUSTED
+
+
+async def test_an_entry_that_cannot_be_looked_at_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad").mkdir()
+    install(tmp_path, "kv", "1.0.0")
+    is_file = Path.is_file
+
+    def refuse(path: Path) -> bool:
+        if path.parent.name == "bad":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    found = {plugin.name: plugin.guard for plugin in find_plugins(tmp_path)}
+    assert found["bad"] is None
+    assert found["kv"] is not None
 
 
 @pytest.mark.parametrize(
@@ -355,3 +424,22 @@ async def test_a_version_that_comes_while_its_plugin_is_disabled_runs_when_it_is
         assert runtime.plugin("kv").state is State.DISABLED
         await runtime.enable("kv")
         await until(runtime, "kv", "v2.0.0")
+
+
+async def test_watching_goes_on_after_a_look_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks: list[str] = []
+    wanted = Installed.wanted
+
+    def look(installed: Installed) -> list[Found]:
+        looks.append("")
+        if len(looks) in (2, 3):
+            raise RuntimeError("no look")
+        return wanted(installed)
+
+    monkeypatch.setattr(Installed, "wanted", look)
+    async with Runtime(plugin_dir=tmp_path, watch=0.02) as runtime:
+        install(tmp_path, "kv", "1.0.0")
+        await until(runtime, "kv", "v1.0.0")
+    assert "plugins could not be looked for" in caplog.text

@@ -27,6 +27,7 @@ from ..contract.semver import Version
 from ..errors import ConfigError
 from ..runtime.error import PluginCause, PluginError
 from ..runtime.source import Launch, name_of_command
+from ..runtime.trusted_path import UntrustedPath
 from .manifest import SUFFIX, WHOLE_NAME, BadManifest, Manifest
 from .permissions import Guard, GuardedRunner, Refusing
 from .requirement import Promise, Requirement
@@ -120,14 +121,16 @@ def find_plugins(directory: str | os.PathLike[str]) -> list[Found]:
     except OSError as error:
         logger.warning("no plugins from the directory %s: %s", top, error.strerror)
         return []
-    found = [plugin for entry in entries for plugin in _in_entry(top, entry)]
+    found = [plugin for entry in entries for plugin in _looked_at(top, entry)]
     spoken_for = {plugin.guard.files[0] for plugin in found if plugin.guard and plugin.has_manifest}
     faulty = {plugin.name for plugin in found if plugin.guard is None}
     return sorted(
         (
             plugin
             for plugin in found
-            if plugin.has_manifest or (plugin.path not in spoken_for and plugin.name not in faulty)
+            if plugin.has_manifest
+            or plugin.guard is None
+            or (plugin.path not in spoken_for and plugin.name not in faulty)
         ),
         key=lambda plugin: (plugin.name, plugin.version or Version(0)),
     )
@@ -162,6 +165,16 @@ def choose(requirement: Requirement, found: Iterable[Found]) -> Found:
 
 def _rank(plugin: Found) -> tuple[bool, Version]:
     return plugin.version is not None, plugin.version or Version(0)
+
+
+def _looked_at(top: Path, entry: Path) -> list[Found]:
+    """The plugins of one entry; one that cannot be looked at is a plugin that cannot be used, and stops no other."""
+    try:
+        return list(_in_entry(top, entry))
+    except OSError as error:
+        name = entry.name.removesuffix(SUFFIX)
+        detail = f"{error.filename or entry} cannot be looked at: {error.strerror}"
+        return [_unusable(_usable_name(name), None, entry, PluginCause.NOT_FOUND, detail)]
 
 
 def _in_entry(top: Path, entry: Path) -> Iterator[Found]:
@@ -205,12 +218,17 @@ def _from_manifest(top: Path, path: Path, name: str, version: Version | None = N
         said = Manifest.read(path, name)
         _check_place(said, name, version)
     except BadManifest as error:
-        name = name if NAME.fullmatch(name) else "unnamed"
-        return _unusable(name, version, path, PluginCause.BAD_MANIFEST, str(error))
+        return _unusable(_usable_name(name), version, path, PluginCause.BAD_MANIFEST, str(error))
+    except UntrustedPath as error:
+        return _unusable(_usable_name(name), version, path, PluginCause.UNTRUSTED, str(error))
     guard = Guard(said.name, top, (said.file, path), said.checksum, str(path))
     promise = replace(said.promise, version=said.promise.version or version)
     launch = Launch(said.command, said.name, env=dict(said.env), runner=GuardedRunner(guard), promise=promise)
     return Found(said.name, promise.version, path, launch, guard)
+
+
+def _usable_name(name: str) -> str:
+    return name if NAME.fullmatch(name) else "unnamed"
 
 
 def _check_place(said: Manifest, name: str, version: Version | None) -> None:

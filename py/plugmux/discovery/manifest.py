@@ -24,9 +24,9 @@ path; a first word that names none is a program on PATH, such as an interpreter.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,8 +35,9 @@ from ..contract.grant import Grant
 from ..contract.registration import NAME, SERVICE, Configuration
 from ..contract.semver import Version
 from ..errors import ConfigError
-from ..nesting import check_value_depth
-from ..schema import Schema
+from ..nesting import TooDeep, check_value_depth
+from ..runtime.trusted_path import open_file
+from ..schema import LONGEST_SCHEMA, Schema
 from .requirement import Promise
 
 __all__ = ["BadManifest", "Manifest", "SUFFIX", "WHOLE_NAME"]
@@ -44,6 +45,11 @@ __all__ = ["BadManifest", "Manifest", "SUFFIX", "WHOLE_NAME"]
 SUFFIX = ".plugmux.toml"
 WHOLE_NAME = "plugmux.toml"
 LONGEST_MANIFEST = 65_536
+"""Bytes that a manifest may have."""
+
+MOST_DOTS = 256
+"""Dots in one line of a manifest: the work of reading a dotted key grows with the square of its parts."""
+
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 Value = TypeVar("Value")
@@ -85,6 +91,7 @@ class Manifest:
 
         Raises:
             BadManifest: it cannot be read, a key is not known, or a value is not what it must be.
+            UntrustedPath: another user can change it, or the schema that it names; nothing of it has been parsed.
         """
         table = _Table(path, "", _parse(path))
         name = table.take("name", _name) or name
@@ -120,19 +127,36 @@ def _parse(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        with path.open("rb") as file:
-            data = file.read(LONGEST_MANIFEST + 1)
-        if len(data) > LONGEST_MANIFEST:
-            raise BadManifest(f"the manifest {path} has over {LONGEST_MANIFEST} bytes")
-        return tomllib.loads(data.decode())
+        text = _read(path, LONGEST_MANIFEST)
+        if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+            raise BadManifest(f"the manifest {path} has over {MOST_DOTS} dots in a line")
+        values = tomllib.loads(text)
+        check_value_depth(values)
     except OSError as error:
         raise BadManifest(f"the manifest {path} cannot be read: {error.strerror}") from None
-    except RecursionError:
+    except (RecursionError, TooDeep):
         raise BadManifest(f"the manifest {path} is nested too deeply") from None
     except ValueError as error:  # Not TOML, or not UTF-8.
         if isinstance(error, BadManifest):
             raise
         raise BadManifest(f"the manifest {path} is not TOML: {error}") from None
+    return values
+
+
+def _read(path: Path, limit: int) -> str:
+    """The text of a file that no other user can change; of at most `limit` bytes.
+
+    Raises:
+        BadManifest: it is too long.
+        OSError: it cannot be read.
+        UntrustedPath: another user can change it.
+        ValueError: it is not UTF-8.
+    """
+    with os.fdopen(open_file(path).fd, "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise BadManifest(f"the file {path} has over {limit} bytes")
+    return data.decode()
 
 
 class _Table:
@@ -175,7 +199,7 @@ def _configuration(path: Path, values: Mapping[str, Any]) -> Configuration:
 def _schema(path: Path, value: Any) -> str:
     try:
         check_value_depth(value)
-        text = (path.parent / value).read_text() if isinstance(value, str) else json.dumps(value)
+        text = _read(path.parent / value, LONGEST_SCHEMA) if isinstance(value, str) else json.dumps(value)
     except OSError as error:
         raise ConfigError(f"{value!r} cannot be read: {error.strerror}") from None
     Schema.parse(text)
@@ -187,9 +211,8 @@ def _file_of(path: Path, command: tuple[str, ...]) -> tuple[int, Path]:
     folder = path.parent
     for place, word in enumerate(command):
         file = folder / word
-        with suppress(OSError):  # The word is longer than a file's name may be.
-            if file.is_file():
-                return place, file.absolute()
+        if os.path.isfile(file):  # It says no of a word that is longer than a file's name may be.
+            return place, file.absolute()
     raise BadManifest(f"the manifest {path}: command: none of {list(command)} is a file in {folder}")
 
 
@@ -221,6 +244,8 @@ def _command(value: Any) -> tuple[str, ...]:
     words = tuple(_text(word) for word in _list(value))
     if not words or not words[0]:
         raise ConfigError("it is empty")
+    if any("\0" in word for word in words):
+        raise ConfigError("a word has a zero byte in it")
     return words
 
 
@@ -254,4 +279,7 @@ def _checksum(value: Any) -> str:
 def _env(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise ConfigError("it must be a table")
-    return {name: _text(text) for name, text in value.items()}
+    for name, text in value.items():
+        if not name or "=" in name or "\0" in name + _text(text):
+            raise ConfigError(f"{name[:140]!r} and its value cannot be in an environment")
+    return dict(value)

@@ -1,39 +1,35 @@
-"""Which files may be run: what the user or root owns, and nobody else can write.
+"""Which files may be run: those whose path no other user can change, and whose checksum is the one that is known.
 
-Whoever may write a plugin runs as the user who starts it. So the file that is run, and every directory above it up to
-the plugin directory, must belong to the user or to root, and neither group nor others may write it. Where a link leads
-out of the plugin directory, the directories up to the root are held to it; there one with the sticky bit, such as
-/tmp, passes, as in it nobody can put a file in the place of somebody else's.
+The file that is run, what else speaks for it (its manifest), and the plugin directory are walked to from the root (see
+`runtime.trusted_path`). What lies beside a script is run with it, as an interpreter imports from its directory: so a
+script's own directory must be one that others cannot add to, while a compiled program may lie in a sticky one.
 
 A checksum is taken of the file that is open at that time. When the plugin has been started, its path must still lead to
 that file, unchanged since (device, inode, size, times of modification and of change): a plugin whose file was swapped
-in between is ended at once. What this cannot see is a change after the start, by the user or by root, to a script that
-its interpreter has still to read.
-
-Windows has neither owners nor modes in this sense: there only the checksum is checked.
+in between is ended at once. Other users could not have swapped it. What this cannot see is a change after the start, by
+the user or by root, to a script that its interpreter has still to read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import TypeAlias
 
 from ..runtime.error import PluginCause, PluginError
 from ..runtime.logs.log import PluginLog
-from ..runtime.process.local import LocalRun, LocalRunner
+from ..runtime.process.local import BINARY_FORMATS, LocalRun, LocalRunner
 from ..runtime.process.runner import Run
 from ..runtime.source import Launch
+from ..runtime.trusted_path import TrustedFile, UntrustedPath, open_directory, open_file
 
-__all__ = ["Guard", "GuardedRunner", "Refusing", "check_rights"]
+__all__ = ["Guard", "GuardedRunner", "Refusing"]
 
 BLOCK = 1 << 20
 """Bytes that are read at a time; between two the event loop gets its turn."""
 
-WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _Identity: TypeAlias = tuple[int, int, int, int, int]
 
 
@@ -65,18 +61,32 @@ class Guard:
             PluginError: it is not.
         """
         try:
-            for file in self.files:
-                self._check_rights(file)
-            with self.files[0].open("rb") as opened:
-                before = _identity(os.fstat(opened.fileno()))
-                if self.checksum:
-                    await self._check_sum(opened)
-                if _identity(os.fstat(opened.fileno())) != before:
-                    raise self._swapped()
+            os.close(open_directory(self.directory))
+            for file in self.files[1:]:
+                os.close(open_file(file).fd)
+            program = open_file(self.files[0])
+            try:
+                return await self._check_program(program)
+            finally:
+                os.close(program.fd)
+        except UntrustedPath as error:
+            raise PluginError(self.plugin, PluginCause.UNTRUSTED, str(error)) from None
         except OSError as error:
             raise PluginError(
                 self.plugin, PluginCause.NOT_FOUND, f"{error.filename} cannot be read: {error.strerror}"
             ) from None
+
+    async def _check_program(self, program: TrustedFile) -> _Identity:
+        before = _identity(os.fstat(program.fd))
+        if program.shared and not os.pread(program.fd, 4, 0).startswith(BINARY_FORMATS):
+            raise UntrustedPath(
+                f"{os.path.dirname(program.path)} can be written by others, and what lies beside the script "
+                f"{os.path.basename(program.path)} is run with it"
+            )
+        if self.checksum:
+            await self._check_sum(program.fd)
+        if _identity(os.fstat(program.fd)) != before:
+            raise self._swapped()
         return before
 
     def check_unchanged(self, identity: _Identity) -> None:
@@ -97,11 +107,11 @@ class Guard:
             self.plugin, PluginCause.CHECKSUM, f"{self.files[0]} was changed between its check and its start"
         )
 
-    async def _check_sum(self, opened: IO[bytes]) -> None:
+    async def _check_sum(self, fd: int) -> None:
         import hashlib
 
         digest = hashlib.sha256()
-        while block := opened.read(BLOCK):
+        while block := os.read(fd, BLOCK):
             digest.update(block)
             await asyncio.sleep(0)
         if digest.hexdigest() != self.checksum:
@@ -111,41 +121,6 @@ class Guard:
                 f"{self.files[0]} has the checksum sha256:{digest.hexdigest()}, and the manifest {self.manifest} says: "
                 f"checksum = sha256:{self.checksum}",
             )
-
-    def _check_rights(self, file: Path) -> None:
-        """See who may write a file, or put another in its place: by its path, and by where links lead."""
-        if not hasattr(os, "geteuid"):
-            return
-        top, real = self.directory.resolve(), file.resolve()
-        check_rights(self.plugin, real)
-        for folder in file.parents if file.is_relative_to(self.directory) else ():
-            check_rights(self.plugin, folder)
-            if folder == self.directory:
-                break
-        for folder in real.parents:
-            if folder == top:
-                break
-            check_rights(self.plugin, folder, sticky_is_good=not real.is_relative_to(top))
-
-
-def check_rights(plugin: str, path: Path, *, sticky_is_good: bool = False) -> None:
-    """See that a file or directory belongs to the user or to root, and that nobody else can write it.
-
-    Args:
-        plugin: the plugin that depends on it.
-        path: the file or directory.
-        sticky_is_good: whether others may write a directory in which they cannot replace what is not theirs.
-
-    Raises:
-        PluginError: it is not so.
-        OSError: there is no such file.
-    """
-    status = path.stat()
-    if status.st_uid not in (0, os.geteuid()):
-        raise PluginError(plugin, PluginCause.UNTRUSTED, f"{path} belongs to another user ({status.st_uid})")
-    if status.st_mode & WRITABLE_BY_OTHERS and not (sticky_is_good and status.st_mode & stat.S_ISVTX):
-        mode = stat.S_IMODE(status.st_mode)
-        raise PluginError(plugin, PluginCause.UNTRUSTED, f"{path} can be written by others (mode {mode:o})")
 
 
 class GuardedRunner:

@@ -84,7 +84,10 @@ async def watch(
         try:
             now = {found.name: found for found in installed.wanted()}
         except OSError as error:  # A folder went away between two steps of the look.
-            logger.info("looking for plugins again in %g s: %s", interval, error)
+            logger.warning("plugins could not be looked for; again in %g s: %s", interval, error)
+            continue
+        except Exception:  # Whatever lies in a directory must not end the looking for good.
+            logger.exception("plugins could not be looked for; again in %g s", interval)
             continue
         for name in sorted({*done, *now}):
             found = now.get(name)
@@ -108,6 +111,8 @@ async def _act(what: str, name: str, action: Awaitable[object]) -> bool:
         if isinstance(error, PluginError) and error.cause is PluginCause.DISABLED:
             return False
         logger.warning("the plugin %s was %s in its directory, and that failed: %s", name, what, error)
+    except Exception:
+        logger.exception("the plugin %s was %s in its directory, and that failed", name, what)
     else:
         logger.info("the plugin %s was %s in its directory", name, what)
     return True

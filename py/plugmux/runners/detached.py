@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from ..aio.race import first
 from ..contract.launch import LaunchConfig
-from ..discovery.permissions import check_rights
 from ..runtime.error import PluginCause, PluginError
 from ..runtime.process.environment import plugin_environment
 from ..runtime.process.local import find_program
 from ..runtime.socket.linksocket import LinkSocket
-from ..runtime.socket.listener import PRIVATE_DIRECTORY, ListenError
+from ..runtime.socket.listener import ListenError
+from ..runtime.trusted_path import UntrustedPath, open_directory
 
 if TYPE_CHECKING:
     from ..link.link import Link
@@ -44,7 +44,7 @@ class DetachedRunner:
 
     Args:
         directory: where sockets, notes and log files are kept; where it is missing it is made, for this user alone, and
-            one that is there must be the user's or root's, and nobody else may write it.
+            nobody else may be able to write one that is there, nor to put another in its place.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
@@ -54,9 +54,10 @@ class DetachedRunner:
         """Wait for the plugin's process where one lives, start it where none does. (See `Runner`.)"""
         program = find_program(launch)
         try:
-            self._directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-            check_rights(launch.name, self._directory)
+            os.close(open_directory(self._directory, make=True))
             door = LinkSocket(self._directory / f"{launch.name}.sock")
+        except UntrustedPath as error:
+            raise PluginError(launch.name, PluginCause.UNTRUSTED, str(error)) from None
         except (OSError, ListenError) as error:
             raise PluginError(launch.name, PluginCause.NOT_STARTED, f"it cannot be waited for: {error}") from error
         note, output = (self._directory / f"{launch.name}{suffix}" for suffix in (".json", ".log"))
