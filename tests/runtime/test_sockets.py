@@ -107,6 +107,13 @@ async def test_a_client_lists_switches_and_calls_plugins_through_the_socket(addr
         assert listed.disabled
 
 
+async def test_a_plugin_that_never_registered_is_listed_with_a_version(address: str, tmp_path: Path) -> None:
+    async with Runtime([script(tmp_path, "kv", "raise SystemExit(1)")], listen=[address]):
+        management = PluginManagementClient(SocketClient(address))
+        (listed,) = (await management.list_plugins(pb.ListPluginsRequest())).plugins
+        assert (listed.version, listed.run_status) == ("v0.0.0-unregistered", pb.RUN_STATUS_RETRIES_EXCEEDED)
+
+
 async def test_a_plugin_connects_by_itself_and_comes_back_when_the_runtime_does(address: str, tmp_path: Path) -> None:
     program = script(tmp_path, "kv", KV_PLUGIN, name="chosen")
     async with Runtime(listen=[address]) as runtime:

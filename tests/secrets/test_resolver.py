@@ -18,6 +18,7 @@ from plugmux.secrets import (
     Account,
     InvalidPattern,
     Outcome,
+    Pattern,
     ProviderOutage,
     Resolver,
     Secret,
@@ -58,6 +59,40 @@ async def test_only_providers_whose_pattern_includes_the_asked_one_are_asked(run
     await resolver(runtime).get("vault/a")
     assert len(asked.requests) == 1
     assert not any(other.requests for other in others)
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "sent"),
+    [
+        ("vault/**", "**", "vault/**"),
+        ("vault/a", "**", "vault/a"),
+        ("**", "vault/*", "vault/*"),
+        ("vault/a", "*/a", "*/a"),  # a literal includes "*"
+        ("vault/**", "vault/**", "vault/**"),
+        ("other/**", "vault/**", None),
+    ],
+)
+async def test_a_provider_is_asked_with_the_narrower_pattern(
+    runtime: Any, own: str, asked: str, sent: str | None
+) -> None:
+    plugin = runtime.add("vault", own, {"vault/a": VALUE, "vault/b": b"other"})
+    found = await resolver(runtime).get_all(asked)
+    assert [request.pattern for request in plugin.requests] == ([sent] if sent else [])
+    assert [secret.id for secret in found] == [
+        id for id in ("vault/a", "vault/b") if sent and Pattern(own).match(id) and Pattern(asked).match(id)
+    ]
+
+
+async def test_an_unset_time_of_resolution_is_now_whichever_way_it_is_unset(runtime: Any) -> None:
+    unset = Timestamp()
+    unset.FromJsonString("0001-01-01T00:00:00Z")
+    envelope = GetSecretsResponse.Envelope
+    answer = GetSecretsResponse(
+        envelopes=[envelope(id="a", resolved_at=unset, created_at=unset, expires_at=unset), envelope(id="b")]
+    )
+    runtime.add("vault", "**", answer)
+    for secret in await resolver(runtime).get_all("**"):
+        assert (secret.resolved_at, secret.created_at, secret.expires_at) == (NOW, None, None)
 
 
 async def test_results_come_in_the_order_of_names_whoever_is_fast(runtime: Any) -> None:

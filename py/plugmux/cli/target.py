@@ -270,13 +270,15 @@ class _Listening:
         from plugmux_proto.plugins.v1.plugins_connect import PluginManagementClient
         from plugmux_proto.plugins.v1.plugins_pb2 import ListPluginsRequest, RunStatus
 
+        from ..contract.registration import UNREGISTERED_VERSION
+
         states = {number: name.removeprefix("RUN_STATUS_").lower() for name, number in RunStatus.items()}
         async with self._in_time():
             response = await PluginManagementClient(self._transport).list_plugins(ListPluginsRequest())
         return [
             Listed(
                 name=plugin.name,
-                version=plugin.version,
+                version=plugin.version if plugin.version != UNREGISTERED_VERSION else "",
                 status=plugin.state or states.get(plugin.run_status, "unspecified"),
                 message=plugin.status_message,
                 pattern=plugin.secrets_provider.pattern if plugin.HasField("secrets_provider") else None,

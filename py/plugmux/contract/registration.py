@@ -57,6 +57,9 @@ DIAGNOSTICS_SERVICE = "plugmux.v1.DiagnosticsService"
 ON_EVERY_PLUGIN = frozenset({HEALTH_SERVICE, DIAGNOSTICS_SERVICE})
 """The services that every plugin serves without saying so."""
 
+UNREGISTERED_VERSION = "v0.0.0-unregistered"
+"""What a list of plugins tells of one that has never registered: Docker's client drops a plugin without a version."""
+
 REGISTRATION_TIMEOUT = 60.0
 """Seconds that a registration may take, where nothing else is set: a busy machine starts programs slowly."""
 

@@ -1,6 +1,7 @@
 """Secrets by pattern, through all providers of a runtime.
 
-A provider is asked when its own pattern includes the one asked for. All are asked at once; what they give is put in the
+A provider is asked where its own pattern includes the one asked for, or is included by it, and with the narrower of the
+two: so `**` asks every provider for all that it has. All are asked at once; what they give is put in the
 order of the registry, which is sorted by name, so that the outcome does not depend on who is fast. (wire.md section 5.)
 What became of each plugin is kept as an `Account`: results, errors and `explain` are three views of the same accounts.
 """
@@ -140,7 +141,7 @@ class Resolver:
         if said is not None and pattern is None:
             outcome = Outcome.FAILED if plugin.name in self._required else Outcome.SKIPPED
             return Account(plugin.name, outcome, "it is not a secrets provider", required=required)
-        if pattern is not None and not Pattern(pattern).includes(asked):
+        if pattern is not None and Pattern(pattern).filter(asked) is None:
             return Account(plugin.name, Outcome.SKIPPED, "its pattern does not include what is asked for", pattern)
         if plugin.state.name == RUNNING or (required and plugin.will_run):
             return None
@@ -154,9 +155,10 @@ class Resolver:
 
     async def _ask(self, plugin: KnownPlugin, asked: Pattern) -> _Answer:
         required = self._must_answer(plugin)
+        narrower = Pattern(_pattern_of(plugin) or "**").filter(asked) or asked
         try:
             client = self._runtime.client(ResolverClient, plugin=plugin.name)
-            response = await client.get_secrets(GetSecretsRequest(pattern=asked.text), timeout=self._timeout)
+            response = await client.get_secrets(GetSecretsRequest(pattern=narrower.text), timeout=self._timeout)
         except (PlugmuxError, TimeoutError) as error:
             none = isinstance(error, RpcError) and error.code is Code.NOT_FOUND
             outcome = Outcome.HAS_NONE if none else Outcome.FAILED

@@ -11,6 +11,7 @@ from plugmux_proto.plugins.v1.plugins_connect import PluginManagementService
 
 from ...connect import Code, RpcError
 from ...connect import Context as Context
+from ...contract.registration import UNREGISTERED_VERSION
 from ...errors import StateError
 from ..error import PluginCause, PluginError
 from ..health.policy import Health
@@ -96,7 +97,7 @@ def describe(plugin: HostedPlugin) -> pb.Plugin:
     said = plugin.registration
     listed = pb.Plugin(
         name=plugin.name,
-        version=plugin.version,
+        version=plugin.version or UNREGISTERED_VERSION,
         disabled=plugin.state is State.DISABLED,
         external=plugin.external,
         run_status=plugin.state.run_status,
