@@ -128,13 +128,19 @@ class RequestHead:
 
 
 class DirectCall(Protocol):
-    """One accepted unary request: `limit` bounds its body, in bytes."""
+    """One accepted unary request: `limit` bounds its body, in bytes, and `deadline` its time, in the event loop's."""
 
     @property
     def limit(self) -> int: ...
+    @property
+    def deadline(self) -> float | None: ...
 
     async def complete(self, body: bytes) -> Complete:
         """Answer the request, whose whole body is given."""
+        ...
+
+    def expired(self) -> Complete:
+        """Answer a request whose time is over before its whole body has come."""
         ...
 
     def too_large(self, size: int) -> Complete:

@@ -137,6 +137,8 @@ async def test_odd_details_of_an_error_do_not_hide_it() -> None:
         ([envelope(b'{"error": {}}', END_STREAM)], Code.UNKNOWN),
         ([envelope(b'{"error": 5}', END_STREAM)], Code.UNKNOWN),
         ([envelope(b'{"error": {"code": "aborted"}, "metadata": 5}', END_STREAM)], Code.ABORTED),
+        ([envelope(b'{"metadata": {"x": ["\\ud800"]}}', END_STREAM)], Code.INTERNAL),
+        ([envelope(b'{"metadata": {"\\udfff": ["x"]}}', END_STREAM)], Code.INTERNAL),
     ],
 )
 async def test_a_stream_that_is_not_of_the_protocol_is_an_error(pieces: list[bytes], code: Code) -> None:

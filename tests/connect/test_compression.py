@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from memory import MemoryTransport
 from plugmux.connect import App, Code, Context, Limits, RpcError
-from plugmux.connect.compression import NAMES, DecompressedTooLarge, installed, named
+from plugmux.connect.compression import MAX_PARTS, NAMES, DecompressedTooLarge, installed, named
+from plugmux.connect.message import decompressed
 from plugmux.connect.negotiation import negotiate
 from plugmux.errors import ConfigError
 from test_calls import Echo
@@ -70,8 +71,20 @@ def test_data_of_several_parts_are_one(name: str) -> None:
         compression.decompress(packed, 5)
     with pytest.raises(ValueError, match="end early"):
         compression.decompress(packed[:-1], 6)
-    many = compression.compress(b"") * 20_000 + compression.compress(NOISE)
-    assert compression.decompress(many, len(NOISE)) == NOISE
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_empty_parts_do_not_add_up_to_work(name: str) -> None:
+    compression = named(name)
+    empty, noise = compression.compress(b""), compression.compress(NOISE)
+    assert compression.decompress(empty * (MAX_PARTS - 1) + noise, len(NOISE)) == NOISE
+    with pytest.raises(ValueError, match=f"more than {MAX_PARTS} parts"):
+        compression.decompress(empty * MAX_PARTS + noise, len(NOISE))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_data_are_none_in_any_compression(name: str) -> None:
+    assert decompressed(b"", named(name), 10, Code.INTERNAL) == b""
 
 
 @pytest.mark.parametrize("name", NAMES)

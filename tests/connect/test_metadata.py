@@ -33,6 +33,15 @@ def test_base64_is_read_in_either_alphabet_padded_or_not(text: bytes) -> None:
     assert from_base64(text) == b"\xff\x00\x01\x02"
 
 
+def test_a_name_that_no_field_can_have_is_looked_for_in_vain() -> None:
+    metadata = Metadata({"a": "1"})
+    assert "€" not in metadata
+    assert metadata.get("€") is None
+    assert metadata.get_all("€") == []
+    with pytest.raises(KeyError):
+        del metadata["€"]
+
+
 def test_what_is_not_base64_gives_no_bytes() -> None:
     assert from_base64(b"A") == b""
 

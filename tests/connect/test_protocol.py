@@ -15,12 +15,13 @@ from memory import MemoryTransport
 from plugmux.connect import App, Context, Limits, RpcError
 from plugmux.connect.envelope import COMPRESSED, END_STREAM, EnvelopeReader, envelope
 from plugmux.errors import ConfigError
-from plugmux.exchange import Complete, Request
+from plugmux.exchange import Complete, Request, RequestHead
 from test_calls import Echo, Threads
 
 SAY, COUNT, SUM = (f"/echo.v1.EchoService/{name}" for name in ("Say", "Count", "Sum"))
 PROTO, JSON = (b"content-type", b"application/proto"), (b"content-type", b"application/json")
 STREAM = (b"content-type", b"application/connect+proto")
+TOO_DEEP = b'{"newer": ' + b"[" * 101 + b"]" * 101 + b"}"
 
 
 @pytest.fixture(params=[True, False], ids=["direct", "asgi"])
@@ -115,7 +116,7 @@ async def test_json_is_taken_with_a_charset_and_with_fields_that_are_not_known(t
     kind = (b"content-type", b'Application/JSON; charset="UTF-8"')
     reply = await fetch(transport, SAY, kind, body=b'{"text": "x", "newer": {"a": [1]}}')
     assert (reply.status, json.loads(reply.body)) == (200, {"text": "x"})
-    for body in (b"", b"{", b"[]", b"\xff", b'{"text": 1}', b"[" * 900):
+    for body in (b"", b"{", b"[]", b"\xff", b'{"text": 1}', b"[" * 900, TOO_DEEP):
         assert json.loads((await fetch(transport, SAY, JSON, body=body)).body)["code"] == "invalid_argument"
 
 
@@ -138,6 +139,8 @@ async def test_a_method_without_side_effects_is_called_by_get(transport: MemoryT
         ("encoding=proto&message=%FF", "invalid_argument"),
         ("encoding=proto&message=" + "x" * 1001, "resource_exhausted"),
         ("encoding=proto&message=x&base64=1", "invalid_argument"),
+        ("encoding=proto&message=CgJo!aQ&base64=1", "invalid_argument"),
+        ("encoding=proto&message=Cg==JoaQ&base64=1", "invalid_argument"),
         ("encoding=proto&message=eHh4&base64=1&compression=gzip", "invalid_argument"),
     ],
 )
@@ -269,3 +272,32 @@ async def test_a_caller_that_has_gone_when_a_message_is_sent_is_no_failure_of_th
     with pytest.raises(ConnectionResetError, match="gone"):
         await App([Echo()])(scope, receive, send)
     assert caplog.records == []
+
+
+async def test_the_time_of_a_call_runs_from_its_head() -> None:
+    body_has_come = asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        async def later() -> Any:
+            await body_has_come.wait()
+            return await receive()
+
+        await App([Echo()])(scope, later, send)
+
+    timeout = (b"connect-timeout-ms", b"50")
+    for path, kind in ((SAY, PROTO), (COUNT, STREAM)):
+        reply = await fetch(MemoryTransport(slow, direct=False), path, kind, timeout, body=envelope(b""))
+        told = json.loads(reply.body) if path == SAY else end_of(reply)["error"]
+        assert told["code"] == "deadline_exceeded"
+
+
+async def test_the_time_before_the_body_is_taken_off_a_call_by_the_direct_entry() -> None:
+    head = RequestHead("POST", SAY, b"", [PROTO, (b"connect-timeout-ms", b"1")])
+    call = App([Echo()]).direct(head)
+    assert call is not None
+    assert call.deadline is not None
+    loop = asyncio.get_running_loop()
+    while loop.time() < call.deadline:
+        await asyncio.sleep(0)
+    assert json.loads((await call.complete(b"")).body)["code"] == "deadline_exceeded"
+    assert json.loads(call.expired().body)["code"] == "deadline_exceeded"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 from collections.abc import Coroutine
 from typing import Any
@@ -14,6 +15,7 @@ TIME_LIMIT = 10.0
 logging.getLogger("plugmux").addHandler(logging.NullHandler())
 logging.getLogger("plugmux").propagate = False
 _runner = asyncio.Runner()
+atexit.register(_runner.close)
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:

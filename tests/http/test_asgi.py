@@ -51,7 +51,11 @@ async def scope_of(harness: Harness, request: bytes, **connection: Any) -> dict[
 
 async def test_the_scope_says_what_was_asked(harness: Harness) -> None:
     request = b"get /a%20b/%C3%A9?c=%20&d HTTP/1.1\r\nHost: h:1\r\nX:  y\r\n\r\n"
+    loop = asyncio.get_running_loop()
+    before = loop.time()
     scope = await scope_of(harness, request, peer="me")
+    began = scope["extensions"]["plugmux.began"]
+    assert before <= began <= loop.time()
     assert scope == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -65,7 +69,7 @@ async def test_the_scope_says_what_was_asked(harness: Harness) -> None:
         "headers": [(b"host", b"h:1"), (b"x", b"y")],
         "client": None,
         "server": None,
-        "extensions": {"plugmux.connection": {"peer": "me"}},
+        "extensions": {"plugmux.connection": {"peer": "me"}, "plugmux.began": began},
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from plugmux.errors import ConfigError
 from plugmux.exchange import Complete
-from support.http_peers import DirectEcho, EchoCall, Harness, Wire, echo, join
+from support.http_peers import DirectEcho, EchoCall, Harness, Wire, connect, echo, join
 
 GET = b"GET /a HTTP/1.1\r\nHost: unix\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: unix\r\nContent-Length: 5\r\n\r\nhello"
@@ -462,3 +462,67 @@ async def test_a_panic_of_a_handler_is_logged_once_and_told_as_500(
     (record,) = caplog.records
     assert (record.levelno, record.message) == (logging.ERROR, "POST /a failed")
     assert "the secret text" in caplog.text
+
+
+async def test_a_request_framed_both_ways_is_answered_and_its_connection_ends(harness: Harness) -> None:
+    both_ways = CHUNKED.replace(b"Transfer", b"Content-Length: 5\r\nTransfer")
+    for app in (echo, DirectEcho()):
+        wire = harness.wire(app)
+        wire.send(both_ways + GET)
+        assert undated(await wire.until_end()) == LAST_RESPONSE
+
+
+async def test_a_call_whose_time_is_over_before_its_body_has_come_is_told_so(harness: Harness) -> None:
+    call = EchoCall(deadline=asyncio.get_running_loop().time())
+    wire = harness.wire(DirectEcho(call))
+    wire.send(POST[:-1])
+    assert (await wire.until_end()).startswith(b"HTTP/1.1 504 ")
+
+
+@pytest.mark.parametrize("closing", [b"", b"Connection: close\r\n"])
+@pytest.mark.parametrize("app", [echo, DirectEcho()], ids=["asgi", "direct"])
+async def test_a_caller_that_takes_nothing_of_its_response_is_cut_off(
+    harness: Harness, app: Any, closing: bytes
+) -> None:
+    server, wire = harness.server(app, write_seconds=0.05), Wire()
+    await connect(wire, server.protocol())
+    wire.transport.pause_reading()
+    body = bytes(1_000_000)
+    wire.send(b"POST /a HTTP/1.1\r\nHost: unix\r\n%bContent-Length: %d\r\n\r\n" % (closing, len(body)))
+    wire.send(body)
+    while server.connections:
+        await asyncio.sleep(0.01)
+    wire.transport.abort()
+    await wire.until_lost()
+
+
+async def test_a_handler_that_waits_for_such_a_caller_is_cancelled(harness: Harness) -> None:
+    ended = asyncio.Event()
+
+    async def pour(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": bytes(50_000), "more_body": True})
+        finally:
+            ended.set()
+
+    wire = harness.wire(pour, write_seconds=0.05)
+    wire.transport.pause_reading()
+    wire.send(GET)
+    await ended.wait()
+    await wire.until_lost()
+
+
+async def test_a_caller_that_is_slow_but_reads_is_not_cut_off(harness: Harness) -> None:
+    wire = harness.wire(echo, write_seconds=60, idle_seconds=60)
+    wire.transport.pause_reading()
+    body = bytes(200_000)
+    wire.send(b"POST /a HTTP/1.1\r\nHost: unix\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    (server,) = harness.servers
+    while not server.writes._due:
+        await asyncio.sleep(0)
+    wire.transport.resume_reading()
+    await wire.until(body)
+    assert not server.writes._due
+    assert len(server.idle._due) == 1

@@ -183,12 +183,16 @@ class EchoCall:
     """A direct call that answers with the request's body, or with what `answer` makes of it."""
 
     limit: int = 1 << 20
+    deadline: float | None = None
     answer: Callable[[bytes], Coroutine[Any, Any, Complete]] | None = None
 
     async def complete(self, body: bytes) -> Complete:
         if self.answer is not None:
             return await self.answer(body)
         return Complete(200, ((b"content-type", b"text/plain"),), body)
+
+    def expired(self) -> Complete:
+        return Complete(504, (), b"too late")
 
     def too_large(self, size: int) -> Complete:
         return Complete(413, (), b"%d bytes" % size)

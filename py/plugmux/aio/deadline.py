@@ -27,7 +27,8 @@ class Deadline:
     """Cancels the task under guard when its time is over.
 
     Args:
-        seconds: how long from now.
+        seconds: how long.
+        began: since when, in the event loop's time; from now by default.
 
     The task is the one that makes the deadline, until `guard` names another or none. Whoever catches the
     `CancelledError` asks `claims` whether it is the deadline's; `cancel` must be called when the work is done.
@@ -35,10 +36,10 @@ class Deadline:
 
     __slots__ = ("_before", "_handle", "_loop", "_task", "expired", "when")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, began: float | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self.guard(asyncio.current_task())
-        self.when = self._loop.time() + seconds
+        self.when = (self._loop.time() if began is None else began) + seconds
         self.expired = False
         self._handle = self._loop.call_at(self.when, self._expire)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..errors import ConfigError
+from ..nesting import TooDeep, check_depth
 from .code import Code
 from .error import RpcError
 
@@ -63,8 +64,11 @@ class _Json:
             # protobuf itself would take [] and ""
             raise RpcError(fault, f"the message is not a JSON object, as that of a {name} is")
         try:
+            check_depth(data.decode())
             # Fields that this side does not know are from a newer peer.
             return Parse(data, message_type(), ignore_unknown_fields=True)
+        except TooDeep as error:
+            raise RpcError(fault, f"the message cannot be read: {error}") from None
         except (ParseError, ValueError, RecursionError) as error:
             raise RpcError(fault, f"the message is not the JSON of a {name}") from error
 

@@ -15,6 +15,8 @@ __all__ = ["NAMES", "Compression", "DecompressedTooLarge", "installed", "named"]
 
 PIECE = 8192
 """How much is fed at once to what may be one of many parts: each hands back what it did not need."""
+MAX_PARTS = 64
+"""Members of gzip data, or frames of zstd data; a message of 4 MiB holds 200,000 empty ones, and takes a second."""
 
 
 class DecompressedTooLarge(Exception):
@@ -44,8 +46,9 @@ class _Gzip:
         return packer.compress(data) + packer.flush()
 
     def decompress(self, data: bytes, limit: int, /) -> bytes:
-        unpacked, position = bytearray(), 0
+        unpacked, position, parts = bytearray(), 0, 0
         while position < len(data):  # gzip data may be several members, one after the other
+            parts = _one_more(parts)
             unpacker = self._zlib.decompressobj(wbits=31)
             while not unpacker.eof:
                 piece = data[position : position + PIECE]
@@ -118,8 +121,9 @@ class _Zstandard:
 
     def _check_end(self, decompressor: Any, data: bytes) -> None:
         """Make sure that the last frame is whole, which the reader does not say; the size is known to be in bounds."""
-        position = 0
+        position = parts = 0
         while position < len(data):
+            parts = _one_more(parts)
             frame = decompressor.decompressobj()
             while not frame.eof:
                 piece = data[position : position + PIECE]
@@ -127,6 +131,12 @@ class _Zstandard:
                     raise ValueError("zstd data that end early")
                 frame.decompress(piece)
                 position += len(piece) - len(frame.unused_data)
+
+
+def _one_more(parts: int) -> int:
+    if parts == MAX_PARTS:
+        raise ValueError(f"compressed data of more than {MAX_PARTS} parts")
+    return parts + 1
 
 
 _MAKERS: dict[str, Callable[[], Compression]] = {"gzip": _Gzip, "br": _Brotli, "zstd": _Zstandard}

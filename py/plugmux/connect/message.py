@@ -26,11 +26,13 @@ def packed(
 
 
 def decompressed(data: bytes, compression: Compression, limit: int, fault: Code) -> bytes:
-    """The data, decompressed.
+    """The data, decompressed; no data are none, as the protocol has it, though no compression makes none of none.
 
     Raises:
         RpcError: they unpack into more than the limit; or, with the code `fault`, they are not of this compression.
     """
+    if not data:
+        return data
     try:
         return compression.decompress(data, limit)
     except DecompressedTooLarge:

@@ -19,6 +19,7 @@ MetadataLike: TypeAlias = "Metadata | Mapping[str, Value] | Iterable[tuple[str, 
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+\Z")
 _VALUE = re.compile(r"[\t\x20-\x7e]*\Z")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]*+={0,2}")
 _BINARY = "-bin"
 _RESERVED = frozenset(
     {
@@ -71,11 +72,11 @@ class Metadata(MutableMapping[str, Value]):
 
     def get_all(self, name: str) -> list[Value]:
         """Every value of a name, in order; none where there is none."""
-        key = name.lower().encode("latin-1")
+        key = _key(name)
         return [_decoded(key, value) for field, value in self.raw if field == key]
 
     def __getitem__(self, name: str) -> Value:
-        key = name.lower().encode("latin-1")
+        key = _key(name)
         for field, value in self.raw:
             if field == key:
                 return _decoded(key, value)
@@ -87,7 +88,7 @@ class Metadata(MutableMapping[str, Value]):
         self.raw.append(field)
 
     def __delitem__(self, name: str) -> None:
-        key = name.lower().encode("latin-1")
+        key = _key(name)
         kept = [field for field in self.raw if field[0] != key]
         if len(kept) == len(self.raw):
             raise KeyError(name)
@@ -101,6 +102,11 @@ class Metadata(MutableMapping[str, Value]):
 
     def __repr__(self) -> str:
         return f"<Metadata {list(self)}>"  # names only: a value may be a credential
+
+
+def _key(name: str) -> bytes:
+    """A name as it is looked for; one that no field can have is looked for in vain."""
+    return name.lower().encode("latin-1", "replace")
 
 
 def _checked_name(name: str) -> bytes:
@@ -128,10 +134,17 @@ def _decoded(key: bytes, value: bytes) -> Value:
 
 def from_base64(text: bytes) -> bytes:
     """Decode base64 of either alphabet, padded or not; what is not base64 gives no bytes."""
+    return strict_base64(text) or b""
+
+
+def strict_base64(text: bytes) -> bytes | None:
+    """Decode base64 of either alphabet, padded or not; `None` for what is not base64."""
+    if not _BASE64.fullmatch(text):
+        return None
     try:
         return a2b_base64(text.translate(_STANDARD).rstrip(b"=") + b"==")
     except Base64Error:
-        return b""
+        return None
 
 
 _STANDARD = bytes.maketrans(b"-_", b"+/")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 
 from .code import Code
 from .codec import CODECS, Codec
 from .compression import Compression, installed
 from .error import RpcError
-from .metadata import from_base64
+from .metadata import strict_base64
 from .trace import trace_fields
 
 __all__ = ["STREAM_TYPES", "UNARY_TYPES", "Terms", "negotiate", "read_query", "read_terms", "timeout_field"]
@@ -34,11 +35,12 @@ class Terms:
         received: how what the caller sends is compressed, where it is.
         sent: how what is sent to the caller may be compressed.
         timeout: seconds that the caller gives the call, `None` for no limit.
+        began: since when, in the event loop's time: when the head had come.
         trace: the fields that go along with calls that the handler makes.
         fault: why the call cannot be made on these terms: a field is not well formed, or asks for what is not offered.
     """
 
-    __slots__ = ("codec", "fault", "received", "sent", "timeout", "trace")
+    __slots__ = ("began", "codec", "fault", "received", "sent", "timeout", "trace")
 
     def __init__(
         self, codec: Codec, fields: Fields, encoding: bytes | None, accepted: bytes | None, offered: Iterable[str]
@@ -47,6 +49,7 @@ class Terms:
         self.received: Compression | None = None
         self.sent = None if accepted is None else negotiate(accepted, offered)
         self.timeout: float | None = None
+        self.began = 0.0
         self.trace = trace_fields(fields) if b"traceparent" in fields else ()
         self.fault: RpcError | None = None
         version, timeout = fields.get(b"connect-protocol-version"), fields.get(b"connect-timeout-ms")
@@ -57,8 +60,14 @@ class Terms:
                 self.received = _encoding(encoding, offered)
             if timeout is not None:
                 self.timeout = _timeout(timeout)
+                self.began = asyncio.get_running_loop().time()
         except RpcError as error:
             self.fault = error
+
+    @property
+    def deadline(self) -> float | None:
+        """When the call's time is over, in the event loop's time; `None` for no limit."""
+        return None if self.timeout is None else self.began + self.timeout
 
 
 def read_terms(fields: Fields, types: Mapping[bytes, Codec], offered: Iterable[str]) -> Terms | None:
@@ -100,9 +109,10 @@ def read_query(query_string: bytes, fields: Fields, offered: Iterable[str]) -> t
         raise RpcError(Code.INVALID_ARGUMENT, "the query parameter `connect` must be v1")
     message = query[b"message"]
     if query.get(b"base64") == b"1" and message:
-        message = from_base64(message)
-        if not message:
+        decoded = strict_base64(message)
+        if decoded is None:
             raise RpcError(Code.INVALID_ARGUMENT, "the query parameter `message` is not base64")
+        message = decoded
     return Terms(codec, fields, query.get(b"compression"), fields.get(b"accept-encoding"), offered), message
 
 

@@ -11,7 +11,7 @@ import asyncio
 import enum
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ..aio.failure import is_failure
 from ..errors import StreamReset
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .connection import ServerConnection
     from .heads import Head
 
-__all__ = ["ASGIExchange", "Message"]
+__all__ = ["ASGIExchange", "Exchange", "Message"]
 
 Message: TypeAlias = MutableMapping[str, Any]
 
@@ -60,6 +60,30 @@ _EXPECTED = {
     Answered.COMPLETE: None,
     Answered.UPGRADED: None,
 }
+
+
+class Exchange(Protocol):
+    """One request and whoever answers it."""
+
+    @property
+    def collects(self) -> bool:
+        """Whether the body is collected here, under the server's own time limit, and not by an app."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of the response has been written, so that no other can be."""
+
+    def feed(self, data: Buffer) -> None:
+        """Bytes of the request's body have come."""
+
+    def wait(self) -> None:
+        """More of the body is still to come."""
+
+    def end(self) -> None:
+        """The request is whole."""
+
+    def disconnect(self) -> None:
+        """The caller has gone, or the connection is lost; whoever works on the answer is cancelled."""
 
 
 class ASGIExchange:
@@ -104,6 +128,9 @@ class ASGIExchange:
             self._connection.pause_reading()
         self._expects_continue = False
         self._changed.set()
+
+    def wait(self) -> None:
+        """The app itself waits, for as long as it likes."""
 
     def end(self) -> None:
         self._asked = Asked.WHOLE
@@ -256,7 +283,9 @@ class ASGIExchange:
         request, connection = self._request, self._connection
         transport = connection.transport
         sockname = transport.get_extra_info("sockname")
-        extensions: dict[str, object] = {"plugmux.connection": request.connection}
+        # A gate may hold the request back: the time of the call runs from its head all the same.
+        began = asyncio.get_running_loop().time()
+        extensions: dict[str, object] = {"plugmux.connection": request.connection, "plugmux.began": began}
         if upgradable:
             extensions["plugmux.upgrade"] = self._upgrade
         scope: Message = {

@@ -20,14 +20,14 @@ import enum
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import h11
 
 from ..aio.deadline import cancel_once
 from ..errors import StreamReset
 from ..exchange import Complete, RequestHead
-from .asgi import ASGIExchange
+from .asgi import ASGIExchange, Exchange
 from .body import Body, Buffer, RemoteProtocolError
 from .fast_path import DirectExchange
 from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_answer, response_head
@@ -57,27 +57,6 @@ class Phase(enum.Enum):
 
 
 HEAD, REQUEST, RESPONSE, LINGER, OVER = Phase  # by names of their own, which Python 3.11 finds faster
-
-
-class Exchange(Protocol):
-    """One request and whoever answers it."""
-
-    @property
-    def collects(self) -> bool:
-        """Whether the body is collected here, under the server's own time limit, and not by an app."""
-
-    @property
-    def begun(self) -> bool:
-        """Whether any of the response has been written, so that no other can be."""
-
-    def feed(self, data: Buffer) -> None:
-        """Bytes of the request's body have come."""
-
-    def end(self) -> None:
-        """The request is whole."""
-
-    def disconnect(self) -> None:
-        """The caller has gone, or the connection is lost; whoever works on the answer is cancelled."""
 
 
 class ServerConnection(asyncio.Protocol):
@@ -146,11 +125,13 @@ class ServerConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._writable = asyncio.Event()
+        self._run_out_in(self.server.writes)
 
     def resume_writing(self) -> None:
         if self._writable is not None:
             self._writable.set()
             self._writable = None
+            self._run_out_in(self.server.idle if self._phase is HEAD else None)
             self._go_on()
 
     # Reading
@@ -224,8 +205,10 @@ class ServerConnection(asyncio.Protocol):
             self._rest += body.rest
             self._run_out_in(None)
             exchange.end()
-        elif exchange.collects:
-            self._run_out_in(self.server.bodies)
+        else:
+            exchange.wait()
+            if exchange.collects:
+                self._run_out_in(self.server.bodies)
 
     def _refuse(self, status: int) -> None:
         """Answer what cannot be read to its end, and end the connection."""
@@ -248,6 +231,8 @@ class ServerConnection(asyncio.Protocol):
 
     def _run_out_in(self, time_limit: DeadlineQueue | None) -> None:
         """Have a time limit begin, in the place of the one that runs: there is one at a time, or none."""
+        if self._writable is not None and self._time_limit is self.server.writes and self._phase is not LINGER:
+            return  # That of writing stays, whatever else begins or ends meanwhile.
         if self._time_limit is not None:
             self._time_limit.discard(self)
         self._time_limit = time_limit
@@ -255,8 +240,10 @@ class ServerConnection(asyncio.Protocol):
             time_limit.add(self)
 
     def expired(self) -> None:
-        """A time limit has passed: that of the head, of the next request, of a body or of lingering."""
-        if self._phase is REQUEST:
+        """A time limit has passed: that of the head, of the next request, of a body, of writing or of lingering."""
+        if self._writable is not None:
+            self.abort()
+        elif self._phase is REQUEST:
             self._give_up(408)
         elif self._reader is not None:
             self._refuse(408)
@@ -400,6 +387,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._phase = OVER
+        self._writable = None
         self._exchange = None
         server = self.server
         server.connections.discard(self)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..aio.failure import is_failure
-from ..exchange import DirectCall, RequestHead
+from ..exchange import Complete, DirectCall, RequestHead
 from .fields import plain_answer
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class DirectExchange:
         head: what the head says of the body.
     """
 
-    __slots__ = ("_call", "_connection", "_pieces", "_request", "_size", "_task")
+    __slots__ = ("_call", "_connection", "_pieces", "_request", "_size", "_task", "_timer")
 
     collects = True
     begun = False
@@ -42,8 +43,9 @@ class DirectExchange:
         self._pieces: list[Buffer] = []
         self._size = 0
         self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         if head.length is not None and head.length > call.limit:
-            self._refuse(head.length)
+            self._refuse(call.too_large, head.length)
         elif head.expects_continue:
             connection.write_continue()
 
@@ -51,16 +53,22 @@ class DirectExchange:
         self._size += len(data)
         if self._size > self._call.limit:
             self._pieces.clear()
-            self._refuse(self._size)
+            self._refuse(self._call.too_large, self._size)
         else:
             self._pieces.append(data)
 
+    def wait(self) -> None:
+        if self._timer is None and self._call.deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(self._call.deadline, self._refuse, self._call.expired)
+
     def end(self) -> None:
+        self._end_timer()
         body = b"".join(self._pieces)
         self._pieces.clear()
         self._task = self._connection.run(self._answer(body), at_once=True)
 
     def disconnect(self) -> None:
+        self._end_timer()
         if self._task is not None:
             self._connection.cancel(self._task)
 
@@ -77,9 +85,14 @@ class DirectExchange:
             connection.server.tasks.discard(self._task)
             self._task = None
 
-    def _refuse(self, size: int) -> None:
+    def _end_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _refuse(self, answer: Callable[..., Complete], *arguments: int) -> None:
+        self._end_timer()
         try:
-            self._connection.respond(self._call.too_large(size))
+            self._connection.respond(answer(*arguments))
         except Exception:
             self._failed()
 

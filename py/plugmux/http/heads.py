@@ -71,7 +71,8 @@ class Head(NamedTuple):
             else:
                 options += [option.strip() for option in value.lower().split(b",")]
         modern = event.http_version >= b"1.1"
-        close = not modern or b"close" in options
+        # Both framings in one message are an attempt to smuggle a request, or a broken sender (RFC 9112 section 6.1).
+        close = not modern or b"close" in options or (chunked and length is not None)
         if not modern or b"upgrade" not in options:
             upgrade = None
         if type(event) is not h11.Request:

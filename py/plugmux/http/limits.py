@@ -22,6 +22,8 @@ class Limits:
             then 408. An ASGI app that waits for a body sets its own limit.
         buffer_bytes: how much of a body, or of pipelined requests, is read ahead of the app. Memory per connection
             stays below this plus one read of the transport.
+        write_seconds: time in which a caller takes nothing of a response that is sent to it; then the connection is cut
+            off.
         linger_seconds: how long the rest of a request that nobody will read is thrown away after the response, so
             that the response is not lost with it.
     """
@@ -31,6 +33,7 @@ class Limits:
     idle_seconds: float = 75.0
     body_seconds: float = 60.0
     buffer_bytes: int = 64 * 1024
+    write_seconds: float = 300.0
     linger_seconds: float = 2.0
 
 

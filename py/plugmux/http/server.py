@@ -45,6 +45,7 @@ class Server:
         self.idle = DeadlineQueue(limits.idle_seconds)
         self.bodies = DeadlineQueue(limits.body_seconds)
         self.lingering = DeadlineQueue(limits.linger_seconds)
+        self.writes = DeadlineQueue(limits.write_seconds)
         self._with_lifespan = lifespan
         self._lifespan: Lifespan | None = None
         self._all_left: asyncio.Event | None = None
@@ -121,7 +122,7 @@ class Server:
         if tasks:
             await asyncio.wait(tasks)
         await self._none_left()
-        for queue in (self.heads, self.idle, self.bodies, self.lingering):
+        for queue in (self.heads, self.idle, self.bodies, self.lingering, self.writes):
             queue.close()
 
     def _others(self) -> set[asyncio.Task[None]]:

@@ -182,13 +182,26 @@ class _Reader:
         if fields is None:
             protocol_error("the message that ends the stream is not a JSON object")
         trailers = self._context.response_trailers.raw
-        metadata = fields.get("metadata")
-        for name, values in metadata.items() if isinstance(metadata, dict) else ():
-            trailers += [(name.lower().encode(), str(v).encode()) for v in (values if isinstance(values, list) else ())]
+        trailers += _trailers(fields.get("metadata"))
         if fields.get("error") is not None:
             error = error_from_json(fields["error"], Code.UNKNOWN)
             error.metadata = Metadata.from_wire([*self._context.response_headers.raw, *trailers])
             raise error
+
+
+def _trailers(metadata: object) -> list[tuple[bytes, bytes]]:
+    """The trailers in the message that ends a stream.
+
+    Raises:
+        RpcError: one has a half of a character, which no text has.
+    """
+    found: list[tuple[bytes, bytes]] = []
+    try:
+        for name, values in metadata.items() if isinstance(metadata, dict) else ():
+            found += [(name.lower().encode(), str(v).encode()) for v in (values if isinstance(values, list) else ())]
+    except UnicodeEncodeError:
+        protocol_error("a trailer is no text that can be encoded")
+    return found
 
 
 class _Responses(Generic[Res]):

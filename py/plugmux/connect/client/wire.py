@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from ...errors import BodyTooLarge, ExchangeError, LinkError, RequestTimeout
 from ...exchange import Complete, Headers
+from ...nesting import parse_json
 from ..code import Code
 from ..codec import Codec
 from ..compression import Compression, installed
@@ -115,10 +116,8 @@ def compression_of(encoding: bytes | None) -> Compression | None:
 
 def json_object(data: bytes) -> dict[str, Any] | None:
     """The JSON object in these bytes, or `None` where they are none."""
-    import json
-
     try:
-        fields = json.loads(data)
+        fields = parse_json(data.decode())
     except (ValueError, RecursionError):
         return None
     return fields if isinstance(fields, dict) else None

@@ -7,6 +7,7 @@ direct:  direct ─────────────> UnaryCall.complete ─�
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
@@ -22,7 +23,7 @@ from ..spec import Kind
 from .context import Context
 from .service import Service, stream_handler, unary_handler
 from .stream import Receive, Send, StreamCall, end_of_stream, while_connected
-from .unary import Route, UnaryCall, refusal
+from .unary import Route, UnaryCall, expired, refusal
 
 __all__ = ["App", "error_response"]
 
@@ -121,6 +122,7 @@ class App:
         terms = read_terms(dict(scope["headers"]), STREAM_TYPES, self._compression)
         if terms is None:
             return _unsupported(STREAM_TYPES)
+        terms.began = _began(scope, terms.began)
         await StreamCall(route, terms, context, send).serve(receive)
         return None
 
@@ -142,8 +144,14 @@ class App:
                 terms = read
             if terms.fault is not None:
                 raise terms.fault
-            if body is None and (body := await _read_body(receive, route.limits.receive)) is None:
+            terms.began = _began(scope, terms.began)
+            if body is None:
+                async with asyncio.timeout_at(terms.deadline):
+                    body = await _read_body(receive, route.limits.receive)
+            if body is None:
                 return None
+        except TimeoutError:
+            return refusal(expired(terms))
         except RpcError as error:
             return refusal(error)
 
@@ -171,6 +179,12 @@ def error_response(error: RpcError, content_type: bytes) -> Complete:
 def _context(route: Route, scope: Scope) -> Context:
     connection = (scope.get("extensions") or {}).get("plugmux.connection") or {}
     return Context(route.method, list(scope["headers"]), connection)
+
+
+def _began(scope: Scope, now: float) -> float:
+    """When the head of a request had come, where the server tells, which may be before the app was called."""
+    began: float = (scope.get("extensions") or {}).get("plugmux.began", now)
+    return began
 
 
 def _not_allowed(allow: bytes) -> Complete:

@@ -163,7 +163,7 @@ class StreamCall:
 
     async def _run(self, requests: Requests) -> RpcError | None:
         """Run the handler and send what it gives; returns the error that it ends with."""
-        deadline = None if self._terms.timeout is None else Deadline(self._terms.timeout)
+        deadline = None if self._terms.timeout is None else Deadline(self._terms.timeout, self._terms.began)
         self._context._deadline = deadline
         try:
             replies = self._route.handler(requests, self._context)

@@ -75,6 +75,15 @@ class UnaryCall:
         self._context = context
         self.limit = route.limits.receive
 
+    @property
+    def deadline(self) -> float | None:
+        """When the call's time is over."""
+        return self._terms.deadline
+
+    def expired(self) -> Complete:
+        """Answer a request whose time is over before its body was here."""
+        return refusal(expired(self._terms))
+
     def too_large(self, size: int) -> Complete:
         """Answer a request whose body is over the limit."""
         return refusal(too_large("receive", size, self.limit))
@@ -82,7 +91,7 @@ class UnaryCall:
     async def complete(self, body: bytes) -> Complete:
         """Answer the request; only a cancellation that is not the deadline's comes out of this."""
         route, terms, context = self._route, self._terms, self._context
-        deadline = None if terms.timeout is None else Deadline(terms.timeout)
+        deadline = None if terms.timeout is None else Deadline(terms.timeout, terms.began)
         context._deadline = deadline
         token = TRACE.set(terms.trace) if terms.trace else None
         try:
