@@ -50,9 +50,11 @@ lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## format, lint a
 
 generate: $(BIN)/.ready bin/protoc-gen-go bin/protoc-gen-connect-go node_modules/.ready ## generate the stubs from the protos
 	$(BIN)/buf generate --template buf.gen.yaml
+	$(BIN)/python proto/isolate.py
 	$(BIN)/buf generate --template examples/buf.gen.yaml
 	$(BIN)/buf generate --template bench/buf.gen.yaml
 	$(BIN)/buf generate --template tests/interop/buf.gen.yaml
+	$(BIN)/buf generate --template tests/interop/same_names/buf.gen.yaml
 
 bench: $(BENCH)/.ready bin/bench-peers bin/bench-plugin ## plugmux beside its peers, in one run (ROUNDS=5 SECONDS=1 WORK=unary-serial,launch SYSTEMS=plugmux,go-pair)
 	@$(BENCH)/python bench/run.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORK),--works $(WORK)) $(if $(SYSTEMS),--systems $(SYSTEMS))

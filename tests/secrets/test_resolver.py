@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
+from plugmux_proto.google.protobuf.timestamp_pb2 import Timestamp
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
 from plugmux.connect import Code, RpcError

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
+from plugmux_proto.google.protobuf.timestamp_pb2 import Timestamp
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
 from plugmux.errors import ConfigError

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 from plugmux_proto.accesscontrol.v1.accesscontrol_connect import AccessControlClient
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeRequest as ModuleQuestion
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import AuthorizeResponse as ModuleAnswer
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import CheckAccessRequest, CheckAccessResponse, Requester
 from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import Decision as ModuleDecision
+from plugmux_proto.google.protobuf.timestamp_pb2 import Timestamp
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, GetSecretsRequest, GetSecretsResponse
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from google.protobuf.timestamp_pb2 import Timestamp
+    from plugmux_proto.google.protobuf.timestamp_pb2 import Timestamp
 
 __all__ = ["as_rfc3339", "wire_time"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from google.protobuf.timestamp_pb2 import Timestamp
+from plugmux_proto.google.protobuf.timestamp_pb2 import Timestamp
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
+	registry "plugmux.dev/gen/go/internal/registry"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -630,7 +631,9 @@ func file_accesscontrol_v1_accesscontrol_proto_init() {
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
+		TypeRegistry: registry.Types,
 		File: protoimpl.DescBuilder{
+			FileRegistry:  registry.Files,
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_accesscontrol_v1_accesscontrol_proto_rawDesc), len(file_accesscontrol_v1_accesscontrol_proto_rawDesc)),
 			NumEnums:      1,

@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	registry "plugmux.dev/gen/go/internal/registry"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -1369,7 +1370,9 @@ func file_plugins_v1_plugins_proto_init() {
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
+		TypeRegistry: registry.Types,
 		File: protoimpl.DescBuilder{
+			FileRegistry:  registry.Files,
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugins_v1_plugins_proto_rawDesc), len(file_plugins_v1_plugins_proto_rawDesc)),
 			NumEnums:      1,

@@ -11,6 +11,7 @@ package plugmuxv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	registry "plugmux.dev/gen/go/internal/registry"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -152,7 +153,9 @@ func file_plugmux_v1_reference_proto_init() {
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
+		TypeRegistry: registry.Types,
 		File: protoimpl.DescBuilder{
+			FileRegistry:  registry.Files,
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugmux_v1_reference_proto_rawDesc), len(file_plugmux_v1_reference_proto_rawDesc)),
 			NumEnums:      0,

@@ -5,7 +5,7 @@
 # Protobuf Python Version: 6.30.0
 """Generated protocol buffer code."""
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import descriptor_pool as _descriptor_pool
+from plugmux.contract import pool as _pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
@@ -24,11 +24,11 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16health/v1/health.proto\x12\thealth.v1\"\x13\n\x11GetVersionRequest\"c\n\x12GetVersionResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x12\n\x04\x64\x61te\x18\x02 \x01(\tR\x04\x64\x61te\x12\x1f\n\x0b\x63ommit_hash\x18\x03 \x01(\tR\ncommitHash2`\n\x0eVersionService\x12N\n\nGetVersion\x12\x1c.health.v1.GetVersionRequest\x1a\x1d.health.v1.GetVersionResponse\"\x03\x90\x02\x01\x42\'Z%plugmux.dev/gen/go/health/v1;healthv1b\x06proto3')
+DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x16health/v1/health.proto\x12\thealth.v1\"\x13\n\x11GetVersionRequest\"c\n\x12GetVersionResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x12\n\x04\x64\x61te\x18\x02 \x01(\tR\x04\x64\x61te\x12\x1f\n\x0b\x63ommit_hash\x18\x03 \x01(\tR\ncommitHash2`\n\x0eVersionService\x12N\n\nGetVersion\x12\x1c.health.v1.GetVersionRequest\x1a\x1d.health.v1.GetVersionResponse\"\x03\x90\x02\x01\x42\'Z%plugmux.dev/gen/go/health/v1;healthv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'health.v1.health_pb2', _globals)
+_pool.add_types(DESCRIPTOR, __name__, _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z%plugmux.dev/gen/go/health/v1;healthv1'

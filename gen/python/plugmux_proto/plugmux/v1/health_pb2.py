@@ -5,7 +5,7 @@
 # Protobuf Python Version: 6.30.0
 """Generated protocol buffer code."""
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import descriptor_pool as _descriptor_pool
+from plugmux.contract import pool as _pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
@@ -24,11 +24,11 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17plugmux/v1/health.proto\x12\nplugmux.v1\".\n\x12HealthCheckRequest\x12\x18\n\x07service\x18\x01 \x01(\tR\x07service\"\xad\x01\n\x13HealthCheckResponse\x12\x45\n\x06status\x18\x01 \x01(\x0e\x32-.plugmux.v1.HealthCheckResponse.ServingStatusR\x06status\"O\n\rServingStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0b\n\x07SERVING\x10\x01\x12\x0f\n\x0bNOT_SERVING\x10\x02\x12\x13\n\x0fSERVICE_UNKNOWN\x10\x03\x32\xa9\x01\n\rHealthService\x12J\n\x05\x43heck\x12\x1e.plugmux.v1.HealthCheckRequest\x1a\x1f.plugmux.v1.HealthCheckResponse\"\x00\x12L\n\x05Watch\x12\x1e.plugmux.v1.HealthCheckRequest\x1a\x1f.plugmux.v1.HealthCheckResponse\"\x00\x30\x01\x42)Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1b\x06proto3')
+DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x17plugmux/v1/health.proto\x12\nplugmux.v1\".\n\x12HealthCheckRequest\x12\x18\n\x07service\x18\x01 \x01(\tR\x07service\"\xad\x01\n\x13HealthCheckResponse\x12\x45\n\x06status\x18\x01 \x01(\x0e\x32-.plugmux.v1.HealthCheckResponse.ServingStatusR\x06status\"O\n\rServingStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x0b\n\x07SERVING\x10\x01\x12\x0f\n\x0bNOT_SERVING\x10\x02\x12\x13\n\x0fSERVICE_UNKNOWN\x10\x03\x32\xa9\x01\n\rHealthService\x12J\n\x05\x43heck\x12\x1e.plugmux.v1.HealthCheckRequest\x1a\x1f.plugmux.v1.HealthCheckResponse\"\x00\x12L\n\x05Watch\x12\x1e.plugmux.v1.HealthCheckRequest\x1a\x1f.plugmux.v1.HealthCheckResponse\"\x00\x30\x01\x42)Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'plugmux.v1.health_pb2', _globals)
+_pool.add_types(DESCRIPTOR, __name__, _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1'

@@ -5,7 +5,7 @@
 # Protobuf Python Version: 6.30.0
 """Generated protocol buffer code."""
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import descriptor_pool as _descriptor_pool
+from plugmux.contract import pool as _pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
@@ -24,11 +24,11 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19plugmux/v1/instance.proto\x12\nplugmux.v1\"A\n\x0bOpenRequest\x12\x32\n\x12\x63onfiguration_json\x18\x01 \x01(\tB\x03\x80\x01\x01R\x11\x63onfigurationJson\",\n\x0cOpenResponse\x12\x1c\n\treference\x18\x01 \x01(\tR\treference2N\n\x0fInstanceService\x12;\n\x04Open\x12\x17.plugmux.v1.OpenRequest\x1a\x18.plugmux.v1.OpenResponse\"\x00\x42)Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1b\x06proto3')
+DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x19plugmux/v1/instance.proto\x12\nplugmux.v1\"A\n\x0bOpenRequest\x12\x32\n\x12\x63onfiguration_json\x18\x01 \x01(\tB\x03\x80\x01\x01R\x11\x63onfigurationJson\",\n\x0cOpenResponse\x12\x1c\n\treference\x18\x01 \x01(\tR\treference2N\n\x0fInstanceService\x12;\n\x04Open\x12\x17.plugmux.v1.OpenRequest\x1a\x18.plugmux.v1.OpenResponse\"\x00\x42)Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'plugmux.v1.instance_pb2', _globals)
+_pool.add_types(DESCRIPTOR, __name__, _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1'

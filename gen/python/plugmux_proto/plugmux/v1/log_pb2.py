@@ -5,7 +5,7 @@
 # Protobuf Python Version: 6.30.0
 """Generated protocol buffer code."""
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import descriptor_pool as _descriptor_pool
+from plugmux.contract import pool as _pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
@@ -22,14 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from plugmux_proto.google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14plugmux/v1/log.proto\x12\nplugmux.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x01\n\tLogRecord\x12.\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12*\n\x05level\x18\x02 \x01(\x0e\x32\x14.plugmux.v1.LogLevelR\x05level\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\x12\x16\n\x06logger\x18\x04 \x01(\tR\x06logger\x12\x1f\n\x0b\x66ields_json\x18\x05 \x01(\tR\nfieldsJson\"Y\n\x0cWriteRequest\x12/\n\x07records\x18\x01 \x03(\x0b\x32\x15.plugmux.v1.LogRecordR\x07records\x12\x18\n\x07\x64ropped\x18\x02 \x01(\x04R\x07\x64ropped\"\x0f\n\rWriteResponse*\x92\x01\n\x08LogLevel\x12\x19\n\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n\x0eLOG_LEVEL_INFO\x10\x02\x12\x15\n\x11LOG_LEVEL_WARNING\x10\x03\x12\x13\n\x0fLOG_LEVEL_ERROR\x10\x04\x12\x16\n\x12LOG_LEVEL_CRITICAL\x10\x05\x32L\n\nLogService\x12>\n\x05Write\x12\x18.plugmux.v1.WriteRequest\x1a\x19.plugmux.v1.WriteResponse\"\x00\x42)Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1b\x06proto3')
+DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x14plugmux/v1/log.proto\x12\nplugmux.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x01\n\tLogRecord\x12.\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12*\n\x05level\x18\x02 \x01(\x0e\x32\x14.plugmux.v1.LogLevelR\x05level\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\x12\x16\n\x06logger\x18\x04 \x01(\tR\x06logger\x12\x1f\n\x0b\x66ields_json\x18\x05 \x01(\tR\nfieldsJson\"Y\n\x0cWriteRequest\x12/\n\x07records\x18\x01 \x03(\x0b\x32\x15.plugmux.v1.LogRecordR\x07records\x12\x18\n\x07\x64ropped\x18\x02 \x01(\x04R\x07\x64ropped\"\x0f\n\rWriteResponse*\x92\x01\n\x08LogLevel\x12\x19\n\x15LOG_LEVEL_UNSPECIFIED\x10\x00\x12\x13\n\x0fLOG_LEVEL_DEBUG\x10\x01\x12\x12\n\x0eLOG_LEVEL_INFO\x10\x02\x12\x15\n\x11LOG_LEVEL_WARNING\x10\x03\x12\x13\n\x0fLOG_LEVEL_ERROR\x10\x04\x12\x16\n\x12LOG_LEVEL_CRITICAL\x10\x05\x32L\n\nLogService\x12>\n\x05Write\x12\x18.plugmux.v1.WriteRequest\x1a\x19.plugmux.v1.WriteResponse\"\x00\x42)Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'plugmux.v1.log_pb2', _globals)
+_pool.add_types(DESCRIPTOR, __name__, _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1'

@@ -5,7 +5,7 @@
 # Protobuf Python Version: 6.30.0
 """Generated protocol buffer code."""
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import descriptor_pool as _descriptor_pool
+from plugmux.contract import pool as _pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
@@ -24,11 +24,11 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aplugmux/v1/reference.proto\x12\nplugmux.v1\".\n\x0eReleaseRequest\x12\x1c\n\treference\x18\x01 \x01(\tR\treference\"\x11\n\x0fReleaseResponse2X\n\x10ReferenceService\x12\x44\n\x07Release\x12\x1a.plugmux.v1.ReleaseRequest\x1a\x1b.plugmux.v1.ReleaseResponse\"\x00\x42)Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1b\x06proto3')
+DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x1aplugmux/v1/reference.proto\x12\nplugmux.v1\".\n\x0eReleaseRequest\x12\x1c\n\treference\x18\x01 \x01(\tR\treference\"\x11\n\x0fReleaseResponse2X\n\x10ReferenceService\x12\x44\n\x07Release\x12\x1a.plugmux.v1.ReleaseRequest\x1a\x1b.plugmux.v1.ReleaseResponse\"\x00\x42)Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'plugmux.v1.reference_pb2', _globals)
+_pool.add_types(DESCRIPTOR, __name__, _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1'

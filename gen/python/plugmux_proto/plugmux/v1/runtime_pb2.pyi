@@ -1,4 +1,4 @@
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from plugmux_proto.google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Mapping as _Mapping
