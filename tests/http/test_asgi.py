@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -69,7 +70,7 @@ async def test_the_scope_says_what_was_asked(harness: Harness) -> None:
         "headers": [(b"host", b"h:1"), (b"x", b"y")],
         "client": None,
         "server": None,
-        "extensions": {"plugmux.connection": {"peer": "me"}, "plugmux.began": began},
+        "extensions": {"plugmux.connection": {"peer": "me"}, "plugmux.began": began, "plugmux.hold": ANY},
     }
 
 

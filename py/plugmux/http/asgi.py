@@ -17,6 +17,7 @@ from ..aio.failure import is_failure
 from ..errors import StreamReset
 from ..exchange import Headers, RequestHead
 from .fields import CHUNKED, LAST_CHUNK, chunk, content_length, encode_fields, plain_answer, response_head
+from .pieces import Pieces, keep
 
 if TYPE_CHECKING:
     from .body import Buffer
@@ -105,8 +106,9 @@ class ASGIExchange:
         self._expects_continue = head.expects_continue
         self._asked = Asked.OPEN
         self._answered = Answered.NOTHING
-        self._pieces: list[Buffer] = []
+        self._pieces: Pieces = []
         self._size = 0
+        self._kept_by_app = 0
         self._changed = asyncio.Event()
         self._status = 0
         self._headers: Headers = ()
@@ -122,8 +124,9 @@ class ASGIExchange:
         return self._answered is not Answered.NOTHING and self._answered is not Answered.STARTED
 
     def feed(self, data: Buffer) -> None:
-        self._pieces.append(data)
+        keep(self._pieces, data)
         self._size += len(data)
+        self._connection.hold(self._size + self._kept_by_app)
         if self._size > self._connection.server.limits.buffer_bytes:
             self._connection.pause_reading()
         self._expects_continue = False
@@ -161,7 +164,9 @@ class ASGIExchange:
     def _take(self) -> Message:
         body = b"".join(self._pieces)
         self._pieces.clear()
-        self._size = 0
+        if self._size:
+            self._size = 0
+            self._connection.hold(self._kept_by_app)
         more = self._asked is Asked.OPEN
         if more:
             self._connection.resume_reading()
@@ -277,6 +282,16 @@ class ASGIExchange:
         self._answered = Answered.UPGRADED
         return upgraded
 
+    def _hold(self, size: int) -> None:
+        """Count what the app keeps of the body that it was given (`scope["extensions"]["plugmux.hold"]`).
+
+        Args:
+            size: bytes that it keeps now, in place of what it told before.
+        """
+        if size != self._kept_by_app and self._asked is not Asked.GONE:
+            self._kept_by_app = size
+            self._connection.hold(self._size + size)
+
     # The task
 
     def _scope(self, *, upgradable: bool) -> Message:
@@ -285,7 +300,11 @@ class ASGIExchange:
         sockname = transport.get_extra_info("sockname")
         # A gate may hold the request back: the time of the call runs from its head all the same.
         began = asyncio.get_running_loop().time()
-        extensions: dict[str, object] = {"plugmux.connection": request.connection, "plugmux.began": began}
+        extensions: dict[str, object] = {
+            "plugmux.connection": request.connection,
+            "plugmux.began": began,
+            "plugmux.hold": self._hold,
+        }
         if upgradable:
             extensions["plugmux.upgrade"] = self._upgrade
         scope: Message = {

@@ -11,9 +11,9 @@ from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_unix
 from ..contract.address import Address
 from ..errors import ConfigError, ExchangeError
 from ..exchange import Complete, Request
-from .exchange import Collected, Streamed
 from .fields import CHUNKED, CLOSE, content_length, encode_fields, request_line
 from .heads import HeadMemory
+from .response import Collected, Streamed
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult

@@ -16,7 +16,6 @@ Go's net/http does. A caller therefore keeps its side open until it has the resp
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -33,8 +32,9 @@ from .fast_path import DirectExchange
 from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_answer, response_head
 from .heads import Head
 from .limits import DeadlineQueue
+from .phase import HEAD, LINGER, OVER, REQUEST, RESPONSE
 from .reader import HeadReader
-from .transports import break_off, hand_over
+from .transports import break_off, count, hand_over
 
 if TYPE_CHECKING:
     from .server import Server
@@ -46,25 +46,13 @@ logger = logging.getLogger("plugmux.http")
 AT_ONCE: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
-class Phase(enum.Enum):
-    """What a connection is at."""
-
-    HEAD = enum.auto()  # waits for a request, or reads its head
-    REQUEST = enum.auto()  # an exchange is under way; its request's body still comes
-    RESPONSE = enum.auto()  # the request is whole, its response is not
-    LINGER = enum.auto()  # the response is complete; what comes is thrown away
-    OVER = enum.auto()  # closed, lost or handed over
-
-
-HEAD, REQUEST, RESPONSE, LINGER, OVER = Phase  # by names of their own, which Python 3.11 finds faster
-
-
 class ServerConnection(asyncio.Protocol):
     """The protocol that a server runs on one connection.
 
     Args:
         server: whose app answers.
         about: what the host says about the connection; becomes `RequestHead.connection`.
+        kept: (attribute) bytes of the request under way that are kept here, as `hold` was told last.
     """
 
     __slots__ = (
@@ -79,6 +67,7 @@ class ServerConnection(asyncio.Protocol):
         "_with_body",
         "_writable",
         "about",
+        "kept",
         "server",
         "transport",
     )
@@ -94,6 +83,7 @@ class ServerConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._rest = bytearray()
         self._keep = False
+        self.kept = 0
         self._with_body = True
         self._reading_paused = False
         self._writable: asyncio.Event | None = None
@@ -113,6 +103,7 @@ class ServerConnection(asyncio.Protocol):
             self._read_body((data,))
         elif phase is HEAD or phase is RESPONSE:
             self._rest += data
+            self.hold(self.kept)
             if len(self._rest) > self.server.limits.buffer_bytes:
                 self.pause_reading()
 
@@ -143,6 +134,7 @@ class ServerConnection(asyncio.Protocol):
             if self._rest:
                 rest = bytes(self._rest)
                 self._rest.clear()
+                self.hold(0)
                 self._read_head(rest)
 
     def _read_head(self, data: bytes) -> None:
@@ -156,10 +148,14 @@ class ServerConnection(asyncio.Protocol):
         except RemoteProtocolError as error:
             self._refuse(error.error_status_hint)
             return
-        if head is not None:
-            self._reader = None
-            self._run_out_in(None)
-            self._begin(reader, head)
+        if head is None:
+            self.hold(self.kept + len(data))
+            return
+        self._reader = None
+        self._run_out_in(None)
+        if self.kept:
+            self.hold(0)
+        self._begin(reader, head)
 
     def _begin(self, reader: HeadReader, head: Head) -> None:
         request = RequestHead(head.method, head.path, head.query, list(head.headers), self.about)
@@ -202,7 +198,9 @@ class ServerConnection(asyncio.Protocol):
             return
         if body.complete:
             self._phase = RESPONSE
-            self._rest += body.rest
+            if body.rest:
+                self._rest += body.rest
+                self.hold(self.kept)
             self._run_out_in(None)
             exchange.end()
         else:
@@ -346,6 +344,11 @@ class ServerConnection(asyncio.Protocol):
             if self._phase is not OVER:
                 self.transport.resume_reading()
 
+    def hold(self, size: int) -> None:
+        """Let the transport count what is kept of what came: so much of the request under way, and all behind it."""
+        self.kept = size
+        count(self.transport, size + len(self._rest))
+
     async def drain(self) -> None:
         """Wait until the transport takes more.
 
@@ -366,7 +369,10 @@ class ServerConnection(asyncio.Protocol):
         protocol = factory()
         self.resume_reading()
         self._leave()
-        hand_over(self.transport, protocol, bytes(self._rest), answer=head)
+        rest = bytes(self._rest)
+        self._rest.clear()
+        self.hold(0)
+        hand_over(self.transport, protocol, rest, answer=head)
         return self.transport, protocol
 
     @property

@@ -1,8 +1,7 @@
 """One request and its response on a transport of their own: the caller's half of an HTTP exchange.
 
-A `RoundTrip` is the protocol of that transport. Callbacks carry the response to one future (`Collected`: the whole
-response) or to a buffer (`Streamed`: the response is read as it comes). The only task is the one that pumps a request
-body which is itself asynchronous; the round trip owns it, ends it and awaits it.
+A `RoundTrip` is the protocol of that transport; what becomes of the response, its subclasses say (`response`). The only
+task is the one that pumps a request body which is itself asynchronous; the round trip owns it, ends it and awaits it.
 """
 
 from __future__ import annotations
@@ -10,18 +9,18 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable
-from typing import Self
 
 import h11
 
-from ..errors import BodyTooLarge, ExchangeError, StreamReset
-from ..exchange import Complete, Request
+from ..errors import ExchangeError
+from ..exchange import Request
 from .body import Body, Buffer, RemoteProtocolError
 from .fields import LAST_CHUNK, WHOLE_WRITE, chunk
 from .heads import Head, HeadMemory
 from .reader import HeadReader
+from .transports import count
 
-__all__ = ["Collected", "RoundTrip", "Streamed"]
+__all__ = ["HEAD_LIMIT", "RoundTrip"]
 
 HEAD_LIMIT = 64 * 1024
 """Size of a response's head, in bytes."""
@@ -47,6 +46,7 @@ class RoundTrip(asyncio.Protocol, ABC):
         self._body: Body | None = None
         self._writable: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._kept = 0
         self._pump: asyncio.Task[None] | None = None
 
     # What a kind of round trip does with the response
@@ -58,6 +58,9 @@ class RoundTrip(asyncio.Protocol, ABC):
     @abstractmethod
     def _received(self, data: Buffer) -> None:
         """A piece of the body has come."""
+
+    def _incomplete(self) -> None:
+        """All of the body that has come has been received, and more is missing."""
 
     @abstractmethod
     def _ended(self) -> None:
@@ -190,8 +193,11 @@ class RoundTrip(asyncio.Protocol, ABC):
         assert reader is not None
         head = reader.feed(data)
         if head is None:
+            self._hold(self._kept + len(data))
             return
         self._reader = None
+        if self._kept:
+            self._hold(0)
         empty = self._request.method == "HEAD" or head.status in (204, 304)
         self._body, pieces = reader.body(head, empty=empty, until_eof=True)
         self._begun(head, None if empty or head.chunked else head.length)
@@ -204,6 +210,13 @@ class RoundTrip(asyncio.Protocol, ABC):
                 self._received(data)
         if body.complete:
             self._complete()
+        else:
+            self._incomplete()
+
+    def _hold(self, size: int) -> None:
+        """Let the transport count what is kept here of what came."""
+        self._kept = size
+        count(self.transport, size)
 
     def _stream_ended(self, cause: Exception | None) -> None:
         if self.over:
@@ -223,152 +236,3 @@ class RoundTrip(asyncio.Protocol, ABC):
         error = ExchangeError(what if cause is None else f"{what}: {cause}", sent=True)
         error.__cause__ = cause
         self.fail(error)
-
-
-class Collected(RoundTrip):
-    """A round trip whose response is wanted whole.
-
-    Args:
-        request: what is asked.
-        memory: heads of responses that were read before.
-        limit: bytes of body that the caller accepts.
-    """
-
-    def __init__(self, request: Request, memory: HeadMemory, limit: int) -> None:
-        super().__init__(request, memory)
-        self._limit = limit
-        self._response: asyncio.Future[Complete] = asyncio.get_running_loop().create_future()
-        self._status = 0
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._pieces: list[Buffer] = []
-        self._size = 0
-
-    async def response(self) -> Complete:
-        """Wait for the last byte of the response. Cancelling the wait resets the stream.
-
-        Raises:
-            BodyTooLarge: the response's body passes the limit.
-            ExchangeError: the stream broke, or what came is no HTTP.
-            TimeoutError: the timeout has run out.
-        """
-        try:
-            return await self._response
-        finally:
-            if not self.over or self._pump is not None:
-                self.abandon()
-                await self.ended()
-
-    def _begun(self, head: Head, length: int | None) -> None:
-        if length is not None and length > self._limit:
-            raise BodyTooLarge(length, self._limit)
-        self._status = head.status
-        self._headers = list(head.headers)
-
-    def _received(self, data: Buffer) -> None:
-        self._size += len(data)
-        if self._size > self._limit:
-            self._pieces.clear()
-            raise BodyTooLarge(self._size, self._limit)
-        self._pieces.append(data)
-
-    def _ended(self) -> None:
-        if not self._response.done():
-            self._response.set_result(Complete(self._status, self._headers, b"".join(self._pieces)))
-
-    def _failed(self, error: BaseException) -> None:
-        if not self._response.done():
-            self._response.set_exception(error)
-
-
-class Streamed(RoundTrip):
-    """A round trip whose response is read as it comes: an `exchange.Incoming`, once `begun` has returned.
-
-    Reading stops when more than 64 KiB wait for the reader, and goes on when the reader has taken them.
-
-    Attributes:
-        status: the status code.
-        headers: the header fields, in order.
-    """
-
-    def __init__(self, request: Request, memory: HeadMemory, *, chunked: bool = True) -> None:
-        super().__init__(request, memory, chunked=chunked)
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self._pieces: list[Buffer] = []
-        self._size = 0
-        self._paused = False
-        self._error: BaseException | None = None
-        self._changed = asyncio.Event()
-
-    async def begun(self) -> Self:
-        """Wait for the response's head. Cancelling the wait resets the stream.
-
-        Raises:
-            ExchangeError: the stream broke, or what came is no HTTP.
-            TimeoutError: the timeout has run out.
-        """
-        try:
-            while not self.status:
-                if self._error is not None:
-                    raise self._error
-                await self._change()
-        except BaseException:
-            await self.aclose()
-            raise
-        return self
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """Give what has come of the body since the last time; at its end, the iteration ends.
-
-        Raises:
-            ExchangeError: the stream broke, or what came is no HTTP.
-            StreamReset: this end has closed the response.
-            TimeoutError: the timeout has run out.
-        """
-        while not self._pieces:
-            if self.over:
-                await self.ended()
-                if self._error is not None:
-                    raise self._error
-                raise StopAsyncIteration
-            await self._change()
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
-        if self._paused and not self.over:
-            self._paused = False
-            self.transport.resume_reading()
-        return bytes(data)
-
-    async def aclose(self) -> None:
-        """Let go of the response; before its end the stream is reset, so that the peer's handler is cancelled."""
-        self._pieces.clear()
-        self.fail(StreamReset("the response was closed before its end"))
-        await self.ended()
-
-    async def _change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
-
-    def _begun(self, head: Head, length: int | None) -> None:
-        self.status = head.status
-        self.headers = list(head.headers)
-        self._changed.set()
-
-    def _received(self, data: Buffer) -> None:
-        self._pieces.append(data)
-        self._size += len(data)
-        self._changed.set()
-        if self._size > READ_AHEAD and not self._paused:
-            self._paused = True
-            self.transport.pause_reading()
-
-    def _ended(self) -> None:
-        self._changed.set()
-
-    def _failed(self, error: BaseException) -> None:
-        self._error = error
-        self._changed.set()

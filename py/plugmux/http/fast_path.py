@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..aio.failure import is_failure
 from ..exchange import Complete, DirectCall, RequestHead
 from .fields import plain_answer
+from .pieces import Pieces, compact, keep
 
 if TYPE_CHECKING:
     from .body import Buffer
@@ -40,7 +41,7 @@ class DirectExchange:
         self._connection = connection
         self._request = request
         self._call = call
-        self._pieces: list[Buffer] = []
+        self._pieces: Pieces = []
         self._size = 0
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -54,10 +55,14 @@ class DirectExchange:
         if self._size > self._call.limit:
             self._pieces.clear()
             self._refuse(self._call.too_large, self._size)
+        elif self._pieces:
+            keep(self._pieces, data)
         else:
             self._pieces.append(data)
 
     def wait(self) -> None:
+        compact(self._pieces)
+        self._connection.hold(self._size)
         if self._timer is None and self._call.deadline is not None:
             self._timer = asyncio.get_running_loop().call_at(self._call.deadline, self._refuse, self._call.expired)
 
@@ -65,6 +70,8 @@ class DirectExchange:
         self._end_timer()
         body = b"".join(self._pieces)
         self._pieces.clear()
+        if self._connection.kept:
+            self._connection.hold(0)
         self._task = self._connection.run(self._answer(body), at_once=True)
 
     def disconnect(self) -> None:

@@ -18,9 +18,9 @@ import httpx
 from ..errors import ConfigError, ExchangeError, LinkError
 from ..exchange import Request
 from .client import Open, encode_head
-from .exchange import Streamed
 from .fields import encode_fields
 from .heads import HeadMemory
+from .response import Streamed
 
 __all__ = ["MuxTransport"]
 

@@ -1,4 +1,4 @@
-"""What HTTP does with a transport beside reading and writing: give it to another protocol, or break it off."""
+"""What HTTP does with a transport beside reading and writing: hand it over, break it off, tell it what is kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import struct
 
 from ..aio.pipes import feed
 
-__all__ = ["break_off", "hand_over"]
+__all__ = ["break_off", "count", "hand_over"]
 
 NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -45,3 +45,10 @@ def break_off(transport: asyncio.Transport) -> None:
     if sock is not None and sock.family != socket.AF_UNIX and transport.get_extra_info("stream_id") is None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
     transport.abort()
+
+
+def count(transport: asyncio.Transport, size: int) -> None:
+    """Tell a transport how many bytes are kept of what came on it, if it counts them, as a mux stream does."""
+    hold = getattr(transport, "hold", None)
+    if hold is not None:
+        hold(size)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..connect import App, Code, RpcError, error_response
 from ..exchange import ASGIApp, Complete, DirectCall, RequestHead
+from .raw import RawStreamReader
 from .references import PREFIX, referred
 
 if TYPE_CHECKING:
     from ..connect import Interceptor, Service
 
-__all__ = ["STREAM_BUFFER", "STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "Site", "StreamHandler"]
+__all__ = ["STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "Site", "StreamHandler"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -29,8 +30,6 @@ StreamHandler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter]
 
 STREAM_PREFIX = "/stream/"
 STREAM_PROTOCOL = b"plugmux-stream"
-STREAM_BUFFER = 256 * 1024
-"""Half of the bytes that are held for the reader of a raw stream before the peer gets no more credit."""
 LONGEST_STREAM_NAME = 256
 HEALTH = "/health"
 UNGATED = frozenset({HEALTH, "/plugins.v1.PluginService/Shutdown"})
@@ -195,7 +194,7 @@ async def respond(send: Send, response: Complete) -> None:
 
 
 async def _run_stream(handler: StreamHandler, upgrade: Callable[..., Awaitable[tuple[asyncio.Transport, Any]]]) -> None:
-    reader = asyncio.StreamReader(STREAM_BUFFER)
+    reader = RawStreamReader()
     transport, protocol = await upgrade(
         lambda: asyncio.StreamReaderProtocol(reader), headers=[(b"upgrade", STREAM_PROTOCOL)]
     )

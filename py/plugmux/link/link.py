@@ -21,8 +21,9 @@ from ..aio.pipes import open_pipe_pair
 from ..errors import SessionClosed, StateError
 from ..exchange import ASGIApp, ClientTransport
 from ..http import Server, StreamClient, upgrade
-from ..yamux import Config, Mux
-from .app import STREAM_BUFFER, STREAM_PREFIX, STREAM_PROTOCOL, Site
+from ..yamux import Config, MemoryPool, Mux
+from .app import STREAM_PREFIX, STREAM_PROTOCOL, Site
+from .raw import RawStreamReader
 from .references import CleanUp, Loan, References, new_reference
 from .remote import Remote
 from .servable import Servable, services_of
@@ -68,14 +69,26 @@ class Link:
         initiator: whether this end opens odd stream ids, as the plugin always does.
         peer: who is at the other end.
         config: the settings of the mux; the defaults are those of the wire.
+        pool: what the link shares with others of its event loop, such as a limit of memory.
+        registered: whether the peer has registered, or need not. Where it has not, it gets little memory and few
+            streams, until `mark_registered`.
 
     Closing a link from any task, in any order and more than once is harmless. As an asynchronous context manager it
     is closed at the end of the block.
     """
 
-    def __init__(self, site: ASGIApp, *, initiator: bool, peer: Peer, config: Config | None = None) -> None:
+    def __init__(
+        self,
+        site: ASGIApp,
+        *,
+        initiator: bool,
+        peer: Peer,
+        config: Config | None = None,
+        pool: MemoryPool | None = None,
+        registered: bool = True,
+    ) -> None:
         self.peer = peer
-        self.mux = Mux(client=initiator, config=config)
+        self.mux = Mux(client=initiator, config=config, pool=pool, registered=registered)
         self.transport: ClientTransport = StreamClient(self.mux.open)
         self.references = References()
         self._interceptors = site.interceptors if isinstance(site, Site) else ()
@@ -116,6 +129,10 @@ class Link:
             raise
         await open_pipe_pair(lambda: self.mux, reading, writing)
         return self
+
+    def mark_registered(self) -> None:
+        """Let the peer have the memory and the streams of one that has registered."""
+        self.mux.mark_registered()
 
     def client(self, client_class: Callable[..., AnyClient], **options: Any) -> AnyClient:
         """A client of a service that the peer serves.
@@ -194,7 +211,7 @@ class Link:
         """
         from urllib.parse import quote  # a plugin starts without it
 
-        reader = asyncio.StreamReader(STREAM_BUFFER)
+        reader = RawStreamReader()
         transport, protocol = await upgrade(
             self.mux.open,
             STREAM_PREFIX + quote(name, safe=""),

@@ -18,6 +18,7 @@ from ..contract.registration import BadPattern, Registration, RegistrationRefuse
 from ..exchange import ASGIApp
 from ..link.app import HEALTH, Gate, Site, StreamHandler
 from ..link.link import Link, Peer
+from ..yamux import Config, MemoryPool
 from .configuration import BadConfiguration, Configurations
 from .error import PluginCause, PluginError
 from .health.checker import Prober, patient
@@ -28,7 +29,6 @@ from .permissions import Permissions
 
 if TYPE_CHECKING:
     from ..connect import Context, Interceptor, Service
-    from ..yamux import Config
     from .plugin import HostedPlugin
     from .process.runner import Run
     from .source import Launch
@@ -60,6 +60,7 @@ class Reception:
         health: when plugins are checked, and what becomes of one that hangs.
         configurations: what the host gives to plugins at registration.
         permissions: what plugins may claim.
+        pool: the memory that all links share.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Reception:
     health: HealthPolicy = field(default_factory=HealthPolicy)
     configurations: Configurations = field(default_factory=Configurations)
     permissions: Permissions = field(default_factory=Permissions)
+    pool: MemoryPool = field(default_factory=lambda: MemoryPool(Config().max_total_memory))
 
     def open_link(self, peer: Peer, admit: Callable[[Registration], None]) -> tuple[Link, Desk]:
         """A link for a plugin that is about to register.
@@ -95,7 +97,7 @@ class Reception:
             interceptors=self.interceptors,
         )
         config = patient(self.mux) if self.health.interval else self.mux
-        link = desk.link = Link(site, initiator=False, peer=peer, config=config)
+        link = desk.link = Link(site, initiator=False, peer=peer, config=config, pool=self.pool, registered=False)
         return link, desk
 
     def prober(self, plugin: HostedPlugin, link: Link, run: Run | None = None) -> Prober:
@@ -204,6 +206,7 @@ class Desk(RegisterService):
             raise RpcError(code, str(error)) from None
         self.registered.set_result(replace(registration, protocol_version=response.protocol_version))
         self.link.peer = self.link.peer._replace(name=registration.name)
+        self.link.mark_registered()
         self.gate.open()
         return response
 

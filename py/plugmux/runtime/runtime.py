@@ -23,6 +23,7 @@ from ..link.references import Loan
 from ..link.remote import Remote
 from ..link.servable import Servable
 from ..runners.manual import by_hand
+from ..yamux import Config, MemoryPool
 from .admission import Admission
 from .calls.breaker import BreakerPolicy
 from .calls.retry import RetryPolicy
@@ -48,7 +49,6 @@ from .state import State
 
 if TYPE_CHECKING:
     from ..connect import Interceptor, Service
-    from ..yamux import Config
 
 __all__ = ["Runtime"]
 
@@ -158,6 +158,7 @@ class Runtime:
             health,
             Configurations(configuration),
             permissions,
+            MemoryPool((mux or Config()).max_total_memory),
         )
         self._permissions = permissions
         self._registry = Registry(replicated)

@@ -3,6 +3,7 @@
 `Session` is the protocol without I/O; `Mux` runs it on an asyncio transport, where each stream is a `StreamTransport`.
 """
 
+from .budget import LinkMemory, MemoryPool
 from .config import Config
 from .events import (
     DataReceived,
@@ -31,6 +32,8 @@ __all__ = [
     "GoAwayReceived",
     "Half",
     "Handshake",
+    "LinkMemory",
+    "MemoryPool",
     "Mux",
     "PongReceived",
     "Session",

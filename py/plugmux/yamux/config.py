@@ -31,6 +31,14 @@ class Config:
         max_stream_window_size: bytes up to which the window of a stream grows while its reader keeps up with it.
             Default 4 MiB; equal to `stream_window_size` it turns growing off.
         max_session_window_growth: bytes by which all windows of a session together may have grown. Default 32 MiB.
+        max_link_memory: bytes that one link may hold of what has come from the peer and nobody has taken: unfinished
+            requests and responses, what a program does not read, and 4 KiB for each stream that the peer has open. From
+            three quarters of it on, most streams get no more credit; at the limit, streams are reset. It should be 16
+            times the largest message at least. Default 64 MiB.
+        max_unregistered_memory: the same, for a peer that has yet to register. Default 1 MiB.
+        max_unregistered_streams: streams that such a peer may have open at once. Default 32.
+        max_total_memory: bytes that all links of a runtime may hold together. Half of it is shared out equally among
+            the links. Default 512 MiB.
         busy_poll: seconds for which the loop is kept from sleeping where the peer is about to answer, and where answers
             come sooner for it; 0 for never. Default 0.0002.
 
@@ -48,6 +56,10 @@ class Config:
     stream_window_size: int = INITIAL_WINDOW
     max_stream_window_size: int = 4 * 1024 * 1024
     max_session_window_growth: int = 32 * 1024 * 1024
+    max_link_memory: int = 64 * 1024 * 1024
+    max_unregistered_memory: int = 1024 * 1024
+    max_unregistered_streams: int = 32
+    max_total_memory: int = 512 * 1024 * 1024
     busy_poll: float = 0.0002
 
     def __post_init__(self) -> None:
@@ -73,6 +85,10 @@ _LEAST: dict[str, float] = {
     "stream_close_timeout": 0,
     "stream_window_size": INITIAL_WINDOW,
     "max_session_window_growth": 0,
+    "max_link_memory": INITIAL_WINDOW,
+    "max_unregistered_memory": INITIAL_WINDOW,
+    "max_unregistered_streams": 1,
+    "max_total_memory": INITIAL_WINDOW,
     "busy_poll": 0,
 }
 _POSITIVE = {"keep_alive_interval", "connection_write_timeout"}

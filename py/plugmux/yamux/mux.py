@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import Any, Final, TypeVar, cast
 
 from ..errors import LinkError, LinkTimeout, SessionClosed
+from .budget import LinkMemory, MemoryPool
 from .busypoll import BusyPoll
 from .config import Config
 from .events import (
@@ -39,7 +40,6 @@ from .waiters import Waiters, fail
 
 __all__ = ["Mux"]
 
-READ_BUFFER: Final = 256 * 1024
 LONGEST_END: Final = 10.0
 """Seconds that the last bytes are given at most to leave, however patient the session has been with its peer."""
 
@@ -64,17 +64,25 @@ class Mux(asyncio.BufferedProtocol):
     Args:
         client: whether this side opens odd stream ids; the two sides must differ.
         config: the settings of this side; the defaults are those of the wire.
+        pool: what the mux shares with others of its event loop: a limit of memory, and the buffer that is read into.
+        registered: whether the peer has registered, or need not. Where it has not, it gets little memory and few
+            streams, until `mark_registered`.
     """
 
-    def __init__(self, *, client: bool, config: Config | None = None) -> None:
-        self.config = config or Config()
-        self._session = Session(client=client, config=self.config)
+    def __init__(
+        self, *, client: bool, config: Config | None = None, pool: MemoryPool | None = None, registered: bool = True
+    ) -> None:
+        self.config = config = config or Config()
+        self._pool = pool or MemoryPool(config.max_total_memory)
+        limit = config.max_link_memory if registered else min(config.max_unregistered_memory, config.max_link_memory)
+        self._session = Session(client=client, config=config, memory=LinkMemory(self._pool, limit))
+        if not registered:
+            self._session.max_streams = min(config.max_unregistered_streams, config.max_streams)
         self._state = _NEW
         self._reason: BaseException | None = None
         self._factory: Callable[[], asyncio.BaseProtocol] | None = None
         self._backlog: dict[StreamTransport, None] = {}
         keep_freed_memory()
-        self._buffer = memoryview(bytearray(READ_BUFFER))
         self._finish: asyncio.TimerHandle | None = None
         self._pings: dict[int, asyncio.Future[float]] = {}
         self._openers = Waiters()
@@ -132,6 +140,16 @@ class Mux(asyncio.BufferedProtocol):
         return len(self._session.streams)
 
     # The session.
+
+    def mark_registered(self) -> None:
+        """Let the peer have what a registered one may have."""
+        self._session.memory.limit = self.config.max_link_memory
+        self._session.max_streams = self.config.max_streams
+
+    @property
+    def held(self) -> int:
+        """Bytes that count against `Config.max_link_memory` now."""
+        return self._session.memory.held
 
     @property
     def closed(self) -> bool:
@@ -228,16 +246,18 @@ class Mux(asyncio.BufferedProtocol):
         self._output = Output(self._loop, self._session, self._transport, self._poll, self._written)
         self._liveness = Liveness(self._loop, self.config, self._keep_alive, self.abort)
         self._port = Port(self._loop, self, self.config, self._session, self._output)
+        self._session.memory.on_room = self._port.give_withheld_credit
+        self._session.memory.join()
         self._session.now = self._loop.time()
         self._state = _RUNNING
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Lend the buffer that the connection reads into."""
-        return self._buffer
+        """Lend the buffer that the connection reads into; the muxes of a pool share it."""
+        return self._pool.read_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what the connection has read."""
-        self.feed(self._buffer[:nbytes])
+        self.feed(self._pool.read_buffer[:nbytes])
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take bytes that came from the connection by another way, such as behind an HTTP upgrade."""
@@ -408,6 +428,7 @@ class Mux(asyncio.BufferedProtocol):
             if stream.owner is not None:
                 stream.owner.cut(error)
         self._session.streams.clear()
+        self._session.memory.close()
 
 
 _HANDLERS: Final[dict[type[Event], Callable[[Mux, Any], None]]] = {

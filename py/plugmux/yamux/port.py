@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LinkTimeout
+from ..errors import LinkError, LinkTimeout, StreamReset
 from .config import Config
 from .deadlines import Deadlines
 from .output import Output
@@ -100,6 +100,26 @@ class Port:
             self._session.now = self._loop.time()
             self._session.consume(stream, size)
             self._output.soon()
+
+    def hold(self, stream: Stream, change: int) -> LinkError | None:
+        """Report that more or less is kept of what came on a stream; gives the reason where it has to be reset."""
+        if self._session.hold(stream, change):
+            return None
+        memory = self._session.memory
+        return StreamReset(
+            f"stream {stream.id} was reset here: the link holds {memory.held} bytes that nobody has taken; "
+            f"max_link_memory allows {memory.limit}, and max_total_memory limits all links together"
+        )
+
+    def release(self, stream: Stream) -> None:
+        """Report that nothing of what came on a stream is kept any more."""
+        self._session.release(stream)
+
+    def give_withheld_credit(self) -> None:
+        """Credit what had to wait for memory."""
+        self._session.now = self._loop.time()
+        self._session.relieve()
+        self._output.soon()
 
     def discard(self, stream: Stream, size: int) -> None:
         """Drop bytes for a stream that was closed here.

@@ -28,6 +28,7 @@ from typing import Final
 
 from ..errors import LinkError, ProtocolViolation, SessionClosed, StreamClosed, StreamReset
 from .backlog import Backlog
+from .budget import STREAM_COST, LinkMemory, MemoryPool
 from .config import Config
 from .events import (
     DataReceived,
@@ -81,6 +82,7 @@ class Session:
         client: whether this side opens the odd stream ids.
         config: its settings.
         now: the time, in seconds on any clock that does not go back.
+        memory: what the session may hold; by default what the settings allow.
 
     Attributes:
         accepting: whether a stream of the peer's is accepted as its first frame is read, so that it never waits in the
@@ -89,13 +91,19 @@ class Session:
         error: why the session has ended; `None` while it has not.
         remote_go_away: whether the peer refuses new streams.
         local_go_away: whether this side refuses new streams.
+        max_streams: streams that the peer may have open at once.
+        memory: what is kept of what has come.
         now: the time of the last input.
     """
 
-    def __init__(self, *, client: bool, config: Config | None = None, now: float = 0.0) -> None:
+    def __init__(
+        self, *, client: bool, config: Config | None = None, now: float = 0.0, memory: LinkMemory | None = None
+    ) -> None:
         self.config = config = config or Config()
         self.now = now
         self.accepting = False
+        self.max_streams = config.max_streams
+        self.memory = memory or LinkMemory(MemoryPool(2 * config.max_link_memory), config.max_link_memory)
         self.streams: dict[int, Stream] = {}
         self.error: LinkError | None = None
         self.remote_go_away = False
@@ -191,6 +199,33 @@ class Session:
         stream.consumed += size
         if stream.consumed * 2 >= stream.window and stream.receiving is OPEN:
             self._credit(stream)
+
+    def hold(self, stream: Stream, change: int) -> bool:
+        """Report that so many bytes more, or fewer, of what came on a stream are kept for whoever will take them.
+
+        Args:
+            stream: the stream.
+            change: bytes; those that are kept no more are negative.
+
+        Returns:
+            Whether there is memory for it. If there is not, the stream has to be reset.
+        """
+        stream.held += change
+        if change > 0:
+            return self.memory.add(change)
+        self.memory.remove(-change)
+        return True
+
+    def release(self, stream: Stream) -> None:
+        """Report that nothing of what came on a stream is kept any more. Whoever owns a stream does so at its end."""
+        if stream.held:
+            self.hold(stream, -stream.held)
+
+    def relieve(self) -> None:
+        """Give the credit that was withheld, as far as there is memory now."""
+        for stream in self.memory.next_for_credit():
+            if stream.receiving is OPEN:
+                self._credit(stream)
 
     @property
     def backlog_full(self) -> bool:
@@ -323,11 +358,16 @@ class Session:
             raise Violation(f"{describe(kind, flags, stream_id, length)}: a new window has {INITIAL_WINDOW} bytes")
         if flags & RST:
             return None
-        full = self._unaccepted >= self.config.accept_backlog or self._peer_streams >= self.config.max_streams
+        full = self._unaccepted >= self.config.accept_backlog or self._peer_streams >= self.max_streams
         if self.local_go_away or full:
             self._outbox.reset(stream_id)
             return None
+        if not self.memory.add(STREAM_COST):
+            self.memory.remove(STREAM_COST)
+            self._outbox.reset(stream_id)
+            return None
         stream = self.streams[stream_id] = Stream(stream_id, SYN_RECEIVED, self.now)
+        stream.held = STREAM_COST
         self._unaccepted += 1
         self._peer_streams += 1
         self._events.append(StreamOpened(stream))
@@ -415,9 +455,11 @@ class Session:
     def _credit(self, stream: Stream) -> None:
         if stream.handshake in _SILENT or self.error is not None:
             return  # the first frame tells it, or nothing is told any more
+        if not self.memory.may_credit(stream):
+            return  # `relieve` gives it
         if self._growth.wants_round_trip(stream) and self._rtt_ping is None:
             self._rtt_ping = self.ping()
-        self._growth.refill(stream, self.now)
+        self._growth.refill(stream, self.now, grow=not self.memory.tight)
         self._outbox.credit(stream)
 
     # The life of a stream.
@@ -435,6 +477,9 @@ class Session:
         stream.pending = None
         stream.pending_size = 0
         self._growth.end(stream)
+        self.memory.stalled.pop(stream, None)
+        if stream.owner is None:
+            self.release(stream)
         if self._peer_ids.owns(stream.id):
             self._peer_streams -= 1
         if stream.handshake in _PLACED:

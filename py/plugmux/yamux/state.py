@@ -61,6 +61,7 @@ class Stream:
         receive_window: bytes that the peer may send now.
         window: what the receive window is filled up to.
         consumed: bytes that the reader has taken and the peer was not credited for.
+        held: bytes of memory that the stream is counted for: what is kept of what came on it, and what itself takes.
         credited_at: the time of the last credit, for growing the window.
         queued: whether the stream stands in the session's round robin.
     """
@@ -69,6 +70,7 @@ class Stream:
         "consumed",
         "credited_at",
         "handshake",
+        "held",
         "id",
         "notify_at",
         "owner",
@@ -95,6 +97,7 @@ class Stream:
         self.receive_window = INITIAL_WINDOW
         self.window = INITIAL_WINDOW
         self.consumed = 0
+        self.held = 0
         self.credited_at = now
         self.queued = False
 

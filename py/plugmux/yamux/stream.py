@@ -47,7 +47,19 @@ class StreamTransport(asyncio.Transport):
     """
 
     # One instance for each open stream: small matters. `_extra` of the base class stays unset.
-    __slots__ = ("_high", "_inbox", "_low", "_port", "_protocol", "_reading", "_receive", "_state", "_waits", "stream")
+    __slots__ = (
+        "_high",
+        "_inbox",
+        "_kept",
+        "_low",
+        "_port",
+        "_protocol",
+        "_reading",
+        "_receive",
+        "_state",
+        "_waits",
+        "stream",
+    )
 
     def __init__(self, port: Port, stream: Stream) -> None:
         self._port = port
@@ -58,6 +70,7 @@ class StreamTransport(asyncio.Transport):
         self._reading = True
         # What the protocol does not read yet, in order; `None` in it is the end of the stream.
         self._inbox: deque[bytearray | None] | None = None
+        self._kept = 0  # what the protocol keeps of what it was given
         self._high = HIGH_WATER
         self._low = HIGH_WATER // 4
         self._waits = False  # whether the protocol was told to pause writing
@@ -110,6 +123,18 @@ class StreamTransport(asyncio.Transport):
         elif self._state is _OPEN:
             self._port.consume(self.stream, 0)
 
+    def hold(self, size: int) -> None:
+        """Let it be counted how much a protocol keeps of what it was given, such as a body that is not complete.
+
+        It counts against `Config.max_link_memory`. Past that, the stream is reset, and the protocol told so later.
+
+        Args:
+            size: bytes that are kept now, in place of what was told before.
+        """
+        if self._state is not _LOST and size != self._kept:
+            change, self._kept = size - self._kept, size
+            self._count(change)
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Queue bytes; what is written after `close` or a reset is dropped.
 
@@ -145,8 +170,7 @@ class StreamTransport(asyncio.Transport):
         """Put out what was written, then FIN, and read no more."""
         if self._state is _OPEN:
             self._state = _CLOSING
-            unread = sum(len(data) for data in self._inbox if data) if self._inbox else 0
-            self._inbox = None
+            unread = self._drop_inbox()
             if self.stream.sending is ENDED:
                 self._port.call_soon(self.lose, None)
             self._port.close(self.stream, unread)
@@ -238,6 +262,7 @@ class StreamTransport(asyncio.Transport):
             return
         self._state = _LOST
         self._inbox = None
+        self._port.release(self.stream)
         protocol, self._protocol, self._receive = self._protocol, None, None
         self.stream.owner = None
         if protocol is not None:
@@ -258,6 +283,21 @@ class StreamTransport(asyncio.Transport):
             self._inbox.append(bytearray(data))
         else:
             last += data  # in one piece: a window of tiny frames must not take more than a window of memory
+        if data is not None:
+            self._count(len(data))
+
+    def _count(self, change: int) -> None:
+        error = self._port.hold(self.stream, change)
+        if error is not None:
+            self._break_off(error)
+
+    def _drop_inbox(self) -> int:
+        """Hold nothing any more, and give the size of what was held."""
+        unread = sum(len(data) for data in self._inbox if data) if self._inbox else 0
+        self._inbox = None
+        if unread:
+            self._port.hold(self.stream, -unread)
+        return unread
 
     def _deliver(self) -> None:
         while self._inbox and self._reading and self._state is _OPEN:
@@ -269,6 +309,8 @@ class StreamTransport(asyncio.Transport):
                 self._receive(bytes(item))  # type: ignore[misc]
             except Exception as error:
                 self._fail("data_received", error)
+            if self._state is not _LOST:
+                self._port.hold(self.stream, -len(item))
             self._consumed(len(item))
         if not self._inbox:
             self._inbox = None
@@ -304,7 +346,7 @@ class StreamTransport(asyncio.Transport):
     def _break_off(self, error: Exception | None) -> None:
         if self._state is not _LOST:
             self._state = _CLOSING
-            self._inbox = None
+            self._drop_inbox()
             self._port.reset(self.stream)
             self._port.call_soon(self.lose, error)
 

@@ -44,9 +44,9 @@ class WindowGrowth:
         if self._initial > INITIAL_WINDOW:
             self._widen(stream, self._initial)
 
-    def refill(self, stream: Stream, now: float) -> None:
+    def refill(self, stream: Stream, now: float, *, grow: bool = True) -> None:
         """Note that half a stream's window has been read and is credited now, and widen it if that went fast."""
-        if self.rtt is not None and now - stream.credited_at < 2 * self.rtt:
+        if grow and self.rtt is not None and now - stream.credited_at < 2 * self.rtt:
             self._widen(stream, 2 * stream.window)
         stream.credited_at = now
 

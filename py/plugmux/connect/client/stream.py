@@ -10,7 +10,7 @@ the stream; so does dropping it, for the event loop closes generators that nobod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -148,6 +148,7 @@ class _Reader:
         self._limit = call._client._limits.receive
         self._compression = compression_of(fields.get(b"connect-content-encoding"))
         self._envelopes = EnvelopeReader(self._limit)
+        self._hold: Callable[[int], object] = getattr(incoming, "hold", bool)
         self._end: bytes | None = None
         self._context = context
 
@@ -157,6 +158,7 @@ class _Reader:
             complete = self._envelopes.feed(chunk)
         except EnvelopeTooLarge as error:
             raise too_large("receive", error.size, self._limit) from None
+        self._hold(self._envelopes.pending)
         decode, response, fault = self._codec.decode, self._response, Code.INTERNAL
         for flags, data in complete:
             if self._end is not None:

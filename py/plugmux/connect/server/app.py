@@ -8,7 +8,7 @@ direct:  direct ─────────────> UnaryCall.complete ─�
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 from ...errors import ConfigError
@@ -123,7 +123,7 @@ class App:
         if terms is None:
             return _unsupported(STREAM_TYPES)
         terms.began = _began(scope, terms.began)
-        await StreamCall(route, terms, context, send).serve(receive)
+        await StreamCall(route, terms, context, send).serve(receive, _hold_of(scope))
         return None
 
     async def _serve_unary(self, route: Route, scope: Scope, receive: Receive) -> Complete | None:
@@ -147,7 +147,7 @@ class App:
             terms.began = _began(scope, terms.began)
             if body is None:
                 async with asyncio.timeout_at(terms.deadline):
-                    body = await _read_body(receive, route.limits.receive)
+                    body = await _read_body(receive, route.limits.receive, _hold_of(scope))
             if body is None:
                 return None
         except TimeoutError:
@@ -195,7 +195,13 @@ def _unsupported(types: Mapping[bytes, object]) -> Complete:
     return Complete(415, [(b"accept-post", b", ".join(types))])
 
 
-async def _read_body(receive: Receive, limit: int) -> bytes | None:
+def _hold_of(scope: Scope) -> Callable[[int], object]:
+    """What counts the bytes that are kept of a request, where the ASGI server does that."""
+    hold: Callable[[int], object] = (scope.get("extensions") or {}).get("plugmux.hold", bool)
+    return hold
+
+
+async def _read_body(receive: Receive, limit: int, hold: Callable[[int], object]) -> bytes | None:
     """The whole body of a request; `None` when the caller has left.
 
     Raises:
@@ -211,6 +217,7 @@ async def _read_body(receive: Receive, limit: int) -> bytes | None:
         if size > limit:
             raise too_large("receive", size, limit)
         more = event.get("more_body", False)
+        hold(size if more else 0)
     return b"".join(parts)
 
 

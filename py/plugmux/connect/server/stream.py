@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 READ_AHEAD = 64 * 1024
 """How much is taken from the caller before the handler has asked for it, in bytes."""
+ENVELOPE_COST = 100
+"""Bytes that a message takes up beside its own while it waits for the handler."""
 
 
 async def while_connected(work: Awaitable[T], left: Callable[[], Awaitable[bool]]) -> T | None:
@@ -64,10 +66,17 @@ class Requests(AsyncIterator[Any]):
     """The messages of the caller.
 
     Reading goes on while the handler does something else, so that the caller's leaving cancels the handler at once.
+
+    Args:
+        receive: the ASGI server's.
+        hold: counts the bytes that are kept here.
+        route: the method that is called.
+        terms: the caller's terms.
     """
 
-    def __init__(self, receive: Receive, route: Route, terms: Terms) -> None:
+    def __init__(self, receive: Receive, hold: Callable[[int], object], route: Route, terms: Terms) -> None:
         self._receive = receive
+        self._hold = hold
         self._route = route
         self._terms = terms
         self._reader = EnvelopeReader(route.limits.receive)
@@ -87,6 +96,7 @@ class Requests(AsyncIterator[Any]):
         flags, data = self._ready.popleft()
         if not self._ready:
             self._unread = 0
+            self._hold(self._reader.pending)
             self._changed.set()
         if flags & ~COMPRESSED:
             raise RpcError(Code.INVALID_ARGUMENT, f"an envelope of a request has the flags {flags:#04x}")
@@ -121,6 +131,7 @@ class Requests(AsyncIterator[Any]):
             )
         self._unread = self._unread + len(data) if self._ready else 0
         self._ended = not more or self._fault is not None
+        self._hold(self._reader.pending + self._unread + ENVELOPE_COST * len(self._ready))
         self._changed.set()
 
     async def _change(self) -> None:
@@ -146,12 +157,17 @@ class StreamCall:
         self._started = False
         self._unsent: OSError | None = None  # how an ASGI server says that the caller has gone
 
-    async def serve(self, receive: Receive) -> None:
-        """Answer the call; only a cancellation that is neither the deadline's nor the caller's comes out of this."""
+    async def serve(self, receive: Receive, hold: Callable[[int], object]) -> None:
+        """Answer the call; only a cancellation that is neither the deadline's nor the caller's comes out of this.
+
+        Args:
+            receive: the ASGI server's.
+            hold: is told how many bytes of the request are kept here, each time that changes.
+        """
         if self._terms.fault is not None:
             await self._end(self._terms.fault)
             return
-        requests = Requests(receive, self._route, self._terms)
+        requests = Requests(receive, hold, self._route, self._terms)
         token = TRACE.set(self._terms.trace)
         try:
             await while_connected(self._answer(requests), requests.read)
