@@ -52,9 +52,8 @@ async def test_a_close_that_is_cancelled_is_done_to_the_end_all_the_same(tmp_pat
         impatient.cancel()
         with pytest.raises(asyncio.CancelledError):
             await impatient
-        assert alive(pid)
-    assert plugin.state is State.STOPPED
-    assert not alive(pid)
+        assert plugin.state is State.STOPPED
+        assert not alive(pid)
 
 
 async def test_what_a_plugin_calls_may_close_the_runtime(tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from kv.v1.kv_connect import AuditService
 
 from plugmux import Launch, PluginCause, PluginError, Runtime
 from plugmux.runtime import LocalRunner
 from plugmux.runtime.logs.log import LogBook, PluginLog
 from plugmux.runtime.process.local import LocalRun
 from support.census import Census
+from support.injection import raising_at
 from support.programs import script
 from support.tools import faulty_plugin
 
@@ -81,8 +83,6 @@ async def nothing_beyond(before: Census) -> None:
 
 
 async def end(run: LocalRun) -> None:
-    for fd in {*run.link_fds}:
-        os.close(fd)
     run.kill()
     await run.wait()
 
@@ -135,3 +135,35 @@ async def test_a_start_that_is_cancelled_leaves_nothing(log: PluginLog) -> None:
         await nothing_beyond(before)
     await end(starting.result())
     assert turns > 1
+
+
+BETWEEN_START_AND_LINK = ("runtime/process/local.py", "runtime/process/process.py", "runtime/registrar.py")
+ONE_RUN = ("runtime/supervisor.py", "_run_once")
+
+
+@pytest.mark.parametrize("link", ["socket", "pipes"])
+async def test_an_error_at_any_step_between_start_and_link_leaves_nothing(link: Literal["socket", "pipes"]) -> None:
+    launch = Launch(faulty_plugin("go"), name="go", link=link)
+
+    async def launched(step: int) -> bool:
+        async with Runtime() as runtime:
+            with raising_at(step, MemoryError(), BETWEEN_START_AND_LINK, ONE_RUN) as raised, suppress(PluginError):
+                await runtime.launch(launch)
+        return raised()
+
+    await launched(0)
+    before = Census.take()
+    for step in count(1):
+        struck = await launched(step)
+        await nothing_beyond(before)
+        if not struck:
+            break
+    assert step > 50
+
+
+async def test_two_services_of_the_same_name_leave_no_process() -> None:
+    async with Runtime(services=[AuditService(), AuditService()]) as runtime:
+        before = Census.take()
+        with pytest.raises(PluginError, match="AuditService"):
+            await runtime.launch(Launch(faulty_plugin("go"), name="go"))
+        await nothing_beyond(before)

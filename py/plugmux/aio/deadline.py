@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-__all__ = ["Deadline", "cancel_once"]
+from .closing import CLEAN_UP_TIME
 
-CLEAN_UP_TIME = 2.0
-"""Seconds that a task which is being cancelled has to itself."""
+__all__ = ["Deadline", "cancel_once"]
 
 
 def cancel_once(task: asyncio.Task[Any]) -> None:

@@ -139,9 +139,7 @@ class GuardedRunner:
         run = await LocalRunner().start(launch, timeout, log)
         try:
             self.guard.check_unchanged(identity)
-        except PluginError:
-            for fd in {*run.link_fds}:
-                os.close(fd)
+        except BaseException:
             run.kill()
             await run.wait()
             raise

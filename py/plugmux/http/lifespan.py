@@ -7,12 +7,16 @@ import logging
 from collections.abc import MutableMapping
 from typing import Any
 
+from ..aio.closing import end_within
 from ..errors import PlugmuxError
 from ..exchange import ASGIApp
 
 __all__ = ["Lifespan"]
 
 logger = logging.getLogger("plugmux.http")
+
+SHUTDOWN_TIME = 10.0
+"""Seconds that an app is given for the end of its lifespan."""
 
 
 class Lifespan:
@@ -49,23 +53,28 @@ class Lifespan:
             await self._end(self._task)
             raise
 
-    async def shutdown(self) -> None:
+    async def shutdown(self, timeout: float = SHUTDOWN_TIME) -> None:
         """Tell the app to end, and wait until it has. Whatever fails in the app is logged.
 
-        When the calling task is cancelled, the app's lifespan is cancelled.
+        Args:
+            timeout: seconds that it is given, 10 by default; then its lifespan is cancelled, as it is when the calling
+                task is cancelled.
         """
         if self._task is None:
             return
+        task = self._task
         try:
             self._stopping.set()
-            await asyncio.wait((self._task, self._stopped), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((task, self._stopped), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                logger.error("the app's lifespan did not end within %g s, and is cancelled", timeout)
         finally:
-            await self._end(self._task)
+            await self._end(task)
 
     async def _end(self, task: asyncio.Task[None]) -> None:
         self._task = None
-        task.cancel()
-        await asyncio.wait((task,))
+        if await end_within(0, [task]):
+            logger.error("the app's lifespan goes on although it was cancelled, and is left behind")
 
     async def _run(self) -> None:
         scope: dict[str, Any] = {

@@ -7,9 +7,12 @@ no sockets: `loop.create_unix_server(server.protocol)`, `mux.listen(server.proto
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from ..aio.closing import CLEAN_UP_TIME, end_within, shielded
 from ..exchange import ASGIApp, DirectApp, DirectCall, RequestHead
 from .connection import ServerConnection
 from .heads import HeadMemory
@@ -18,7 +21,11 @@ from .limits import DeadlineQueue, Limits
 
 __all__ = ["Server"]
 
+logger = logging.getLogger("plugmux.http")
+
 DEFAULT_LIMITS = Limits()
+SHUTDOWN_TIME = 30.0
+"""Seconds that requests under way are given when a server shuts down."""
 
 
 class Server:
@@ -74,36 +81,40 @@ class Server:
             self._lifespan = Lifespan(self.app)
             await self._lifespan.startup()
 
-    async def shutdown(self, timeout: float | None = None) -> None:
+    async def shutdown(self, timeout: float | None = SHUTDOWN_TIME, *, caller: asyncio.Task[Any] | None = None) -> None:
         """End in order: refuse new requests, let those under way finish, close every connection, end the lifespan.
 
         From here on a request is answered with 503 and idle connections are closed. It may be called more than once,
         and from a handler, whose own task is then left out.
 
         Args:
-            timeout: seconds that handlers are given; then they are cancelled, and awaited, and connections aborted.
-                `None` waits for as long as they take. When the calling task is cancelled, that happens at once.
+            timeout: seconds that handlers are given, 30 by default; then they are cancelled and connections aborted.
+                `None` waits for as long as they take.
+            caller: the task to leave out, the calling one by default.
+
+        A handler that does not end within 3 s after it was cancelled is logged and left behind; the app's lifespan has
+        10 s for its shutdown. When the calling task is cancelled, handlers are cancelled at once; the rest is done to
+        the end, and the cancellation raised then.
         """
         self.closing = True
+        caller = caller or asyncio.current_task()
         for connection in tuple(self.connections):
             connection.close_if_idle()
         try:
             async with asyncio.timeout(timeout):
-                await self._finished()
+                await self._finished(caller)
         except TimeoutError:
             pass
         finally:
-            await self._cut_off()
-        if self._lifespan is not None:
-            await self._lifespan.shutdown()
+            await shielded(self._cut_off(caller))
 
     def left(self) -> None:
         """A connection has ended (called by connections)."""
         if self._all_left is not None and not self.connections:
             self._all_left.set()
 
-    async def _finished(self) -> None:
-        while tasks := self._others():
+    async def _finished(self, caller: asyncio.Task[Any] | None) -> None:
+        while tasks := self._others(caller):
             await asyncio.wait(tasks)
         if not self.tasks:
             await self._none_left()
@@ -113,18 +124,20 @@ class Server:
             self._all_left = self._all_left or asyncio.Event()
             await self._all_left.wait()
 
-    async def _cut_off(self) -> None:
+    async def _cut_off(self, caller: asyncio.Task[Any] | None) -> None:
         for connection in tuple(self.connections):
             connection.abort()
-        tasks = self._others()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        await self._none_left()
-        for queue in (self.heads, self.idle, self.bodies, self.lingering, self.writes):
-            queue.close()
+        try:
+            for task in await end_within(0, self._others(caller)):
+                logger.error("%s goes on although it was cancelled, and is left behind", task.get_coro())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLEAN_UP_TIME):
+                    await self._none_left()
+        finally:
+            for queue in (self.heads, self.idle, self.bodies, self.lingering, self.writes):
+                queue.close()
+            if self._lifespan is not None:
+                await self._lifespan.shutdown()
 
-    def _others(self) -> set[asyncio.Task[None]]:
-        current = asyncio.current_task()
-        return {task for task in self.tasks if task is not None and task is not current and not task.done()}
+    def _others(self, caller: asyncio.Task[Any] | None) -> set[asyncio.Task[None]]:
+        return {task for task in self.tasks if task is not None and task is not caller and not task.done()}

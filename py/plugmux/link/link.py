@@ -14,9 +14,11 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
+from ..aio.closing import shielded
 from ..aio.pipes import open_pipe_pair
 from ..errors import SessionClosed, StateError
 from ..exchange import ASGIApp, ClientTransport
@@ -240,17 +242,26 @@ class Link:
 
         Args:
             timeout: seconds that open streams are given; what is open then is cut off.
+
+        The last bytes then have 10 s at most, handlers that were cancelled 3 s, and the clean-up behind lent objects
+        8 s. When the calling task is cancelled, the link is closed to the end, and the cancellation raised then.
         """
-        if not self.mux.closed:
-            self.mux.go_away()
-            try:
+        await shielded(self._close(timeout, asyncio.current_task()))
+
+    async def _close(self, timeout: float, caller: asyncio.Task[Any] | None) -> None:
+        async with AsyncExitStack() as last:  # Each is done whatever becomes of those before it.
+            last.push_async_callback(self.references.close)
+            last.push_async_callback(self._server.shutdown, 0, caller=caller)
+            last.push_async_callback(self.mux.close)
+            with suppress(TimeoutError, SessionClosed):
+                if not self.closed:
+                    self.mux.go_away()
                 async with asyncio.timeout(timeout):
                     await self.mux.wait_idle()
-            except TimeoutError:
-                pass
-        await self.mux.close()
-        await self._server.shutdown(0)
-        await self.references.close()
+
+    def serves(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether a task is one of the handlers that answer the peer's requests on this link."""
+        return task in self._server.tasks
 
     def abort(self, reason: BaseException | None = None) -> None:
         """End the link at once; every stream and every waiter is told `reason`."""

@@ -7,11 +7,14 @@ by its holder, or the link ends. (proto/plugmux/v1/reference.proto.)
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from ..aio.closing import end_within
 
 if TYPE_CHECKING:
     from ..exchange import DirectApp
@@ -20,6 +23,8 @@ __all__ = ["PREFIX", "Loan", "References", "new_reference", "referred"]
 
 PREFIX = "/reference/"
 REFERENCE_BYTES = 16
+RELEASE_TIME = 5.0
+"""Seconds for the clean-up behind all lent objects of a link that has ended."""
 
 logger = logging.getLogger("plugmux.references")
 
@@ -62,12 +67,25 @@ class References:
             await on_release()
 
     async def close(self) -> None:
-        """Release everything, as the link has ended; what clean-up raises is logged."""
-        while self._lent:
-            try:
-                await self.release(next(iter(self._lent)))
-            except Exception:
-                logger.exception("the clean-up behind an object that was lent has failed")
+        """Release everything, as the link has ended; what clean-up raises is logged.
+
+        All objects together have 5 s for their clean-up, side by side. What takes longer is cancelled; what does not
+        end then is left behind. Both are logged.
+        """
+        lent, self._lent = self._lent, {}
+        tasks = [asyncio.create_task(_clean_up(on_release)) for _, on_release in lent.values() if on_release]
+        if await end_within(RELEASE_TIME, tasks):
+            logger.error("the clean-up behind an object that was lent goes on although it was cancelled")
+
+
+async def _clean_up(on_release: CleanUp) -> None:
+    try:
+        await on_release()
+    except asyncio.CancelledError:
+        logger.error("the clean-up behind an object that was lent did not end within %g s", RELEASE_TIME)
+        raise
+    except Exception:
+        logger.exception("the clean-up behind an object that was lent has failed")
 
 
 class Loan:

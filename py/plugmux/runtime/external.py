@@ -14,6 +14,7 @@ from typing import Any
 
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
+from ..aio.closing import shielded
 from ..aio.race import first
 from ..contract.registration import Registration, RegistrationRefused
 from ..errors import StateError
@@ -74,7 +75,7 @@ class SelfStartedPlugin(HostedPlugin):
             await self.stay(link, desk, timeout)
         finally:
             link.abort()
-            await link.references.close()
+            await link.close(0)
 
     async def stay(self, link: Link, desk: Desk, timeout: float) -> None:
         """Wait for the registration, then for the end of the link; the registry has the plugin meanwhile.
@@ -191,6 +192,9 @@ class InProcessPlugin(HostedPlugin):
 
     async def stop(self) -> None:
         """Unlink the object."""
+        await shielded(self._unlink())
+
+    async def _unlink(self) -> None:
         if self.state is State.RUNNING:
             self.move(State.STOPPING)
             for link in self._links:

@@ -73,9 +73,10 @@ class Fleet:
     async def close(self) -> None:
         """End all plugins in parallel; from now on none is started."""
         self._closed = True
-        async with asyncio.TaskGroup() as group:
-            for plugin in self._registry.everybody():
-                group.create_task(plugin.leave())
+        ends = (plugin.leave() for plugin in self._registry.everybody())
+        for error in await asyncio.gather(*ends, return_exceptions=True):
+            if error is not None:
+                logger.error("the end of a plugin has failed", exc_info=error)
         if self._errands:
             await asyncio.wait(self._errands)
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from plugmux_proto.plugins.v1.plugins_connect import RegisterService
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, RegisterPluginResponse
@@ -61,6 +62,7 @@ class Reception:
         configurations: what the host gives to plugins at registration.
         permissions: what plugins may claim.
         pool: the memory that all links share.
+        links: the links that have been opened.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Reception:
     configurations: Configurations = field(default_factory=Configurations)
     permissions: Permissions = field(default_factory=Permissions)
     pool: MemoryPool = field(default_factory=lambda: MemoryPool(Config().max_total_memory))
+    links: WeakSet[Link] = field(default_factory=WeakSet)
 
     def open_link(self, peer: Peer, admit: Callable[[Registration], None]) -> tuple[Link, Desk]:
         """A link for a plugin that is about to register.
@@ -98,6 +101,7 @@ class Reception:
         )
         config = patient(self.mux) if self.health.interval else self.mux
         link = desk.link = Link(site, initiator=False, peer=peer, config=config, pool=self.pool, registered=False)
+        self.links.add(link)
         return link, desk
 
     def prober(self, plugin: HostedPlugin, link: Link, run: Run | None = None) -> Prober:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from ..aio.closing import end_within, shielded
 from ..aio.race import single
 from ..contract.address import Address
 from ..contract.registration import REGISTRATION_TIMEOUT
@@ -53,6 +56,10 @@ if TYPE_CHECKING:
 __all__ = ["Runtime"]
 
 OPEN_TIME = 10.0
+SOCKET_TIME = 1.0
+"""Seconds that requests to the runtime's sockets are given when it closes."""
+
+logger = logging.getLogger("plugmux.runtime")
 
 AnyClient = TypeVar("AnyClient")
 
@@ -182,6 +189,7 @@ class Runtime:
         self._listeners = [Listener(Address.parse(text), self._server) for text in listen]
         self._started = False
         self._closing: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -200,6 +208,7 @@ class Runtime:
         if self._started:
             raise StateError("the runtime has been started already")
         self._started = True
+        self._loop = asyncio.get_running_loop()
         found = self._installed.wanted()
         sources = [*self._sources, *(plugin.launch for plugin in found)]
         if self._wait_for:
@@ -236,25 +245,38 @@ class Runtime:
     async def close(self) -> None:
         """End all plugins in parallel and stop listening. Harmless at any time, from any task, more than once.
 
-        It is done to the end even if the caller is cancelled, as one is whom a plugin calls: to wait for that, close
-        again.
+        It takes no longer than its limits together, which docs/lifecycle.md lists. When the calling task is cancelled,
+        it is done to the end, and the cancellation raised then; at once only in a handler whom a plugin has called,
+        since the runtime waits for that one to end.
+
+        Raises:
+            StateError: the runtime was started in another event loop.
         """
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop):
+            raise StateError(
+                "the runtime was started in another event loop and can only be closed there: "
+                "asyncio.run_coroutine_threadsafe(runtime.close(), loop)"
+            )
         if self._closing is None:
+            self._loop = loop
             self._closing = asyncio.create_task(self._close(), name="plugmux: close")
-        await asyncio.shield(self._closing)
+        await shielded(self._closing, leaves=self._is_served)
+
+    def _is_served(self) -> bool:
+        task = asyncio.current_task()
+        return task in self._server.tasks or any(link.serves(task) for link in self._reception.links)
 
     async def _close(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
-        for listener in self._listeners:
-            await listener.close()
-        try:
-            await self._fleet.close()
-        finally:
-            self._events.close()
-            self._logs.close()
-            await self._server.shutdown(1.0)
+        async with AsyncExitStack() as last:  # Each is done whatever becomes of those before it.
+            last.push_async_callback(self._server.shutdown, SOCKET_TIME)
+            last.callback(self._logs.close)
+            last.callback(self._events.close)
+            last.push_async_callback(self._fleet.close)
+            for listener in self._listeners:
+                last.push_async_callback(listener.close)
+            if self._watching is not None and await end_within(0, [self._watching]):
+                logger.error("the plugin directories are still being looked through, although that was cancelled")
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
 
 from plugmux_proto.plugins.v1.plugins_connect import PluginClient
 from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
@@ -38,6 +38,8 @@ SHUTDOWN_TIME = 2.0
 DRAIN_TIME = 2.0
 EXIT_TIME = 2.0
 TERMINATE_TIME = 2.0
+KILL_TIME = 5.0
+"""Seconds that a process which has been killed is waited for: one that the kernel holds up may never end."""
 LAST_WORDS_TIME = 1.0
 """Seconds that a process whose link has ended is given to end by itself, so that its exit can be told."""
 
@@ -170,7 +172,8 @@ class LaunchedPlugin(HostedPlugin):
     async def _run_once(self) -> PluginError | None:
         """One run, from start to end; `None` when it ended because it was asked to."""
         self.move(State.STARTING)
-        async with start_slot(self._starts):
+        async with AsyncExitStack() as slot:
+            await slot.enter_async_context(start_slot(self._starts))
             if self._stop.is_set():
                 return None
             try:
@@ -178,35 +181,34 @@ class LaunchedPlugin(HostedPlugin):
                 process = await self._runner.start(self.launch, self._timeout, self._log)
             except PluginError as error:
                 return self._crashed(error)
-            self.pid = process.pid
-            link, desk = self._reception.open_link(Peer(self.name, pid=process.pid), self._admit)
+            link: Link | None = None
+            patience = 0.0
             try:
+                self.pid = process.pid
+                link, desk = self._reception.open_link(Peer(self.name, pid=process.pid), self._admit)
                 await process.connect(link)
                 self.move(State.REGISTERING)
                 failure = await self._register(process, link, desk)
-            except BaseException:
-                await _end(process, link)
-                self.pid = None
-                raise
-        registered = failure is None and desk.registration is not None
-        patience = EXIT_TIME if registered else 0.0
-        try:
-            if failure is None and not self._stop.is_set():
-                self.link = link
-                self.move(State.RUNNING)
-                failure = await self._serve(process, link)
-            self.link = None
-            if failure is not None:
-                return self._crashed(failure)
-            self.move(State.STOPPING)
-            if registered and self._leaving and process.outlives:
-                await link.close(DRAIN_TIME)
-                patience = 0.0
-            elif registered:
-                await shut_down(link)
-        finally:
-            await _end(process, link, patience)
-            self.pid = self.link = None
+                await slot.aclose()
+                registered = failure is None and desk.registration is not None
+                if registered:
+                    patience = EXIT_TIME
+                if failure is None and not self._stop.is_set():
+                    self.link = link
+                    self.move(State.RUNNING)
+                    failure = await self._serve(process, link)
+                self.link = None
+                if failure is not None:
+                    return self._crashed(failure)
+                self.move(State.STOPPING)
+                if registered and self._leaving and process.outlives:
+                    await link.close(DRAIN_TIME)
+                    patience = 0.0
+                elif registered:
+                    await shut_down(link)
+            finally:
+                await _end(process, link, patience)
+                self.pid = self.link = None
         return None
 
     def _crashed(self, error: PluginError) -> PluginError:
@@ -287,21 +289,25 @@ async def shut_down(link: Link) -> None:
     await link.close(DRAIN_TIME)
 
 
-async def _end(process: Run, link: Link, patience: float = 0.0) -> None:
+async def _end(process: Run, link: Link | None, patience: float = 0.0) -> None:
     """Leave neither link nor process: wait, terminate, kill.
 
     Args:
         process: the process to end.
-        link: its link.
+        link: its link, if there was one.
         patience: seconds that the process is given to end by itself before it is terminated.
     """
-    link.abort()
-    await _end_process(process, patience)
-    await link.references.close()
+    if link is not None:
+        link.abort()
+    try:
+        await _end_process(process, patience)
+    finally:
+        if link is not None:
+            await link.close(0)
 
 
 async def _end_process(process: Run, patience: float) -> None:
-    for insist, limit in ((None, patience), (process.terminate, TERMINATE_TIME), (process.kill, None)):
+    for insist, limit in ((None, patience), (process.terminate, TERMINATE_TIME), (process.kill, KILL_TIME)):
         try:
             if insist is not None:
                 insist()
@@ -314,6 +320,7 @@ async def _end_process(process: Run, patience: float) -> None:
             async with asyncio.timeout(limit):
                 await process.wait()
                 return
+    logger.error("process %s has not ended within %g s after it was killed, and is left behind", process.pid, KILL_TIME)
 
 
 def _jittered(delay: float, policy: Restart) -> float:

@@ -57,10 +57,10 @@ class LocalRunner:
                     inherited=dict(zip(LINK_FDS, inherited, strict=False)),
                     limits=launch.limits,
                 )
+                run.link_fds = link_fds
                 ours.pop_all()
         except OSError as error:
             raise _not_started(launch, program, error) from None
-        run.link_fds = link_fds
         return run
 
 
@@ -68,18 +68,33 @@ class LocalRun(Process):
     """One run of a plugin on this machine.
 
     Attributes:
-        link_fds: this side's descriptors of the link to read from and to write to; one twice for a socket.
+        link_fds: this side's descriptors of the link to read from and to write to; one twice for a socket, and none
+            any more when the link has them.
     """
 
-    link_fds: tuple[int, int]
+    link_fds: tuple[int, ...] = ()
 
     async def connect(self, link: Link) -> None:
         """Connect the runtime's end of the link."""
         read_fd, write_fd = self.link_fds
-        if read_fd == write_fd:
-            await link.over_socket(socket.socket(fileno=read_fd))
-        else:
+        if read_fd != write_fd:
+            self.link_fds = ()
             await link.over_pipes(read_fd, write_fd)
+            return
+        sock = socket.socket(fileno=read_fd)
+        self.link_fds = ()
+        try:
+            await link.over_socket(sock)
+        except BaseException:
+            sock.close()
+            raise
+
+    async def wait(self) -> None:
+        """Wait for the process to end and for the last of its output; a link that never was is closed then."""
+        await super().wait()
+        fds, self.link_fds = self.link_fds, ()
+        for fd in set(fds):
+            os.close(fd)
 
 
 def find_program(launch: Launch) -> str:

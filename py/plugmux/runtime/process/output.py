@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import cast
+from typing import IO, cast
 
 from ..logs.log import LogSource, PluginLog, printable
 from ..logs.parser import parse_line
@@ -92,6 +92,13 @@ class LineReader(asyncio.Protocol):
     def close(self) -> None:
         """Stop reading, whoever still holds the other end of the pipe."""
         if self._transport is not None:
+            self._transport.close()
+
+    def discard(self, pipe: IO[bytes]) -> None:
+        """Close the pipe that this was to read, or reads."""
+        if self._transport is None:
+            pipe.close()
+        else:
             self._transport.close()
 
     def _emit(self, cut: str = "") -> None:

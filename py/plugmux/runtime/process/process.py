@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import resource
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Self
+from typing import IO, Self
 
 from ..logs.log import LogSource, PluginLog
 from .counter import Guard
@@ -20,6 +21,8 @@ from .limits import KIB, Ending, Limits
 from .output import LineReader, Tail
 
 __all__ = ["Process"]
+
+logger = logging.getLogger("plugmux.runtime")
 
 DRAIN_TIME = 0.5
 """Seconds that output is still read after the process has ended, where a grandchild holds the pipes open."""
@@ -53,14 +56,14 @@ class Process:
         self._limits = limits
         self._used: resource.struct_rusage | None = None
         self._exited = asyncio.Event()
+        self._guard: Guard | None = None
+        self._pidfd = os.pidfd_open(pid)
         try:
-            self._pidfd = os.pidfd_open(pid)
-        except OSError:  # As a rule, no descriptor is left. What cannot be watched is not left to run.
-            self.kill()
-            os.waitpid(pid, 0)
+            self._guard = None if limits.processes is None else Guard(pid, limits.processes)
+            asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
+        except BaseException:
+            self._unwatch()
             raise
-        self._guard = None if limits.processes is None else Guard(pid, limits.processes)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
 
     @classmethod
     async def spawn(
@@ -93,10 +96,15 @@ class Process:
                 wanted[0] = os.open(os.devnull, os.O_RDONLY)
                 theirs.callback(os.close, wanted[0])
                 for fd, source, kept in ((1, LogSource.STDOUT, None), (2, LogSource.STDERR, tail)):
+                    readers.append(LineReader(log, source, kept))
                     pipe, wanted[fd] = os.pipe()
                     theirs.callback(os.close, wanted[fd])
-                    readers.append(LineReader(log, source, kept))
-                    await asyncio.shield(_read(pipe, readers[-1]))  # uvloop loses a pipe where this is cancelled.
+                    file = os.fdopen(pipe, "rb", 0)
+                    try:
+                        await _read(file, readers[-1])
+                    except Exception:
+                        readers[-1].discard(file)
+                        raise
             # From here on nothing is awaited: a start that is cancelled leaves no process.
             pid = os.posix_spawn(  # noqa: ASYNC221 -- returns as soon as the program is loaded
                 argv[0],
@@ -110,22 +118,51 @@ class Process:
                 setsigmask=[],
                 **({"setpgroup": 0} if readers else {}),  # type: ignore[arg-type]
             )
-            return cls(pid, readers, tail, limits)
+            try:
+                return cls(pid, readers, tail, limits)
+            except BaseException:  # As a rule, no descriptor is left. What cannot be watched is not left to run.
+                _end_unwatched(pid, group=bool(readers))
+                raise
 
     def _reap(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        self._signal_group(signal.SIGKILL)
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        try:
+            self._end_group()
+            _, status, self._used = os.wait4(self.pid, 0)
+        except ChildProcessError:
+            logger.warning(
+                "how process %d has ended cannot be told: this process ignores SIGCHLD, or waits for its children "
+                "elsewhere as well",
+                self.pid,
+            )
+        else:
+            code = os.waitstatus_to_exitcode(status)
+            if code < 0:
+                self.signal_number = -code
+            else:
+                self.exit_code = code
+        finally:
+            self._exited.set()
+            self._unwatch()
+
+    def _end_group(self) -> None:
+        """End what is left in its group, unless its id may have passed to a stranger.
+
+        Raises:
+            ChildProcessError: it has been reaped already, by somebody else.
+        """
+        try:
+            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            if not os.path.exists(f"/proc/{self.pid}"):  # Nobody has the id yet: the group can only be the old one.
+                self._signal(signal.SIGKILL)
+            raise
+        self._signal(signal.SIGKILL)
+
+    def _unwatch(self) -> None:
         if self._guard is not None:
             self._guard.stop()
-        _, status, self._used = os.wait4(self.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        if code < 0:
-            self.signal_number = -code
-        else:
-            self.exit_code = code
-        self._exited.set()
+        os.close(self._pidfd)
 
     @property
     def running(self) -> bool:
@@ -148,26 +185,28 @@ class Process:
 
     def terminate(self) -> None:
         """Ask the process and its group to end."""
-        self._signal_group(signal.SIGTERM)
+        self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End the process and its group at once."""
-        self._signal_group(signal.SIGKILL)
+        self._signal(signal.SIGKILL)
 
     def diagnose(self) -> None:
         """Ask the process alone, not its children, where its threads stand."""
         if self.running:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self.pid, signal.SIGQUIT)
+                signal.pidfd_send_signal(self._pidfd, signal.SIGQUIT)
 
-    def _signal_group(self, number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal the group, and the process itself where it has left the group, or never led one."""
         if not self.running:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._readers:
+            if not self._readers or os.getpgid(self.pid) != self.pid:
+                signal.pidfd_send_signal(self._pidfd, number)
+        if self._readers:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
-            else:
-                os.kill(self.pid, number)
 
     @property
     def over_limit(self) -> str | None:
@@ -180,8 +219,16 @@ class Process:
         return self._limits.explain(Ending(self.exit_code, self.signal_number, cpu, memory, self.last_words))
 
 
-async def _read(pipe: int, reader: LineReader) -> None:
-    await asyncio.get_running_loop().connect_read_pipe(lambda: reader, os.fdopen(pipe, "rb", 0))
+def _end_unwatched(pid: int, *, group: bool) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        (os.killpg if group else os.kill)(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):  # Where SIGCHLD is ignored nothing is left to reap.
+        os.waitpid(pid, 0)
+
+
+async def _read(pipe: IO[bytes], reader: LineReader) -> None:
+    connecting = asyncio.get_running_loop().connect_read_pipe(lambda: reader, pipe)
+    await asyncio.shield(connecting)  # uvloop loses a pipe where this is cancelled.
 
 
 def _out_of_the_way(wanted: Mapping[int, int], theirs: contextlib.ExitStack) -> Iterator[tuple[int, int]]:

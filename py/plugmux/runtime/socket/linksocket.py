@@ -61,7 +61,9 @@ class LinkSocket:
 
     async def close(self) -> None:
         """Listen no more, and remove the socket; harmless where that has been done. It may be cancelled at will."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        self._made.close()
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+        finally:
+            self._made.close()

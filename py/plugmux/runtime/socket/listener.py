@@ -94,15 +94,17 @@ class Listener:
 
     async def close(self) -> None:
         """Stop listening and remove the socket's file, unless another runtime's stands in its place."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-            if self.address.path is not None and _identity(self.address.path) == self._file:
-                self.address.path.unlink(missing_ok=True)
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+                self._task = None
+        finally:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+                if self.address.path is not None and _identity(self.address.path) == self._file:
+                    self.address.path.unlink(missing_ok=True)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

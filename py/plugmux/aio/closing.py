@@ -1,0 +1,61 @@
+"""How a close is carried out: to its end although the caller is cancelled, in bounded time although others hang."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
+
+__all__ = ["CLEAN_UP_TIME", "end_within", "shielded"]
+
+CLEAN_UP_TIME = 2.0
+"""Seconds that a task is given to end after it has been cancelled."""
+
+LAST_TIME = 1.0
+"""Seconds that it is given after it has been cancelled a second time."""
+
+T = TypeVar("T")
+
+
+async def shielded(work: Coroutine[Any, Any, T] | asyncio.Task[T], *, leaves: Callable[[], bool] = lambda: False) -> T:
+    """Wait for work that must not stop half-way; a cancellation of the caller is raised when the work has ended.
+
+    Args:
+        work: what is done, in a task of its own.
+        leaves: asked when the caller is cancelled; where it says yes the caller is cancelled at once, and the work goes
+            on. The work may be waiting for the caller to end.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = cancelled or error
+            if leaves():
+                raise
+    if cancelled is not None:
+        raise cancelled from (None if task.cancelled() else task.exception())
+    return task.result()
+
+
+async def end_within(seconds: float | None, tasks: Iterable[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+    """Wait for tasks to end; cancel those that have not ended in time, and wait for them a little longer.
+
+    Args:
+        seconds: the time that they are given before they are cancelled; `None` for as long as they take.
+        tasks: the tasks.
+
+    Returns:
+        The tasks that have not ended although they were cancelled. They are left behind.
+    """
+    left = set(tasks)
+    if left and seconds != 0:
+        _, left = await asyncio.wait(left, timeout=seconds)
+    for limit in (CLEAN_UP_TIME, LAST_TIME):
+        for task in left:
+            if limit == LAST_TIME or not task.cancelling():  # A second one would cut its clean-up short.
+                task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=limit)
+    return left
