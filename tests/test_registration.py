@@ -1,11 +1,14 @@
 """What a plugin says of itself, and how it is checked."""
 
+from typing import Any
+
 import pytest
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
 from plugmux.contract.registration import (
     BadPattern,
     Configuration,
+    InstanceKind,
     Registration,
     RegistrationRefused,
     common_protocol_version,
@@ -66,6 +69,26 @@ def test_a_bad_pattern_is_told_apart(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", ["*", "**", "a", "a/*/b", "**/a/**", "A-Z_0.9:x"])
 def test_a_good_pattern_passes(pattern: str) -> None:
     assert Registration("kv", "v1.0.0", secrets_pattern=pattern).secrets_pattern == pattern
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"labels": {"a": "x" * 3_900_000}}, "3900003 characters of capabilities and labels; 65536 is the most"),
+        ({"labels": {str(n): "" for n in range(20_000)}}, "characters of capabilities and labels"),
+        ({"capabilities": ("",) * 70_000}, "70000 characters of capabilities and labels"),
+        ({"services": tuple(f"a{n}" + "x" * 100 for n in range(700))}, "characters of names of services"),
+        ({"instances": InstanceKind(("a" * 70_000,))}, "characters of names of services"),
+        ({"protocol_versions": tuple(range(1, 300))}, "299 protocol versions; 256 is the most"),
+        ({"configuration": Configuration("x" * 300_000)}, "300000 characters of a JSON schema; 262144 is the most"),
+        ({"configuration": Configuration("", "x" * 600)}, "600 characters of a message type"),
+        ({"instances": InstanceKind((), Configuration("x" * 300_000))}, "300000 characters of a JSON schema"),
+    ],
+)
+def test_a_registration_holds_no_more_than_can_be_borne(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(RegistrationRefused, match=told) as caught:
+        Registration("kv", "v1.0.0", **fields)
+    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("service", ["", "a..b", "1a", "a/b", "a.b\n"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from plugmux.contract.registration import LONGEST_SCHEMA
 from plugmux.errors import ConfigError
 from plugmux.schema import BadValue, Schema
 
@@ -107,6 +108,46 @@ def test_true_and_false_are_schemas() -> None:
     Schema(True).check(3)
     with pytest.raises(BadValue):
         Schema(False).check(3)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$defs": {"e": {"enum": list(range(20_000))}}, "anyOf": [{"$ref": "#/$defs/e"}] * 2000},
+        {"$defs": {"e": {"enum": [[1] * 50] * 500}}, "anyOf": [{"$ref": "#/$defs/e"}] * 2000},
+        {"$defs": {"e": {"required": ["0"] * 20_000}}, "allOf": [{"$ref": "#/$defs/e"}] * 2000},
+        {"anyOf": [{"additionalProperties": False}] * 6000},
+        {"$defs": {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 60} for n in range(30)} | {"a30": False}}
+        | {"$ref": "#/$defs/a0"},
+    ],
+)
+def test_a_check_is_given_up_before_it_takes_long(schema: dict[str, Any]) -> None:
+    text = json.dumps(schema)
+    assert len(text) < LONGEST_SCHEMA
+    with pytest.raises(BadValue, match="too much work") as caught:
+        Schema.parse(text).check({str(n): n for n in range(100)})
+    assert len(str(caught.value)) < 500
+
+
+def test_the_work_of_a_check_grows_with_the_value() -> None:
+    Schema.parse('{"items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}}').check(list(range(5000)))
+
+
+def test_an_error_shows_the_first_choices_only() -> None:
+    for schema in ({"enum": list(range(10_000))}, {"enum": ["x" * 10_000]}, {"const": "x" * 10_000}):
+        with pytest.raises(BadValue) as caught:
+            Schema(schema).check("no")
+        assert len(str(caught.value)) < 300
+    with pytest.raises(BadValue, match=r"known: 0, 1, 2, .*, \.\.\.") as caught:
+        Schema({"properties": {str(n): {} for n in range(100)}, "additionalProperties": False}).check({"a": 1})
+
+
+@pytest.mark.parametrize(
+    "text", ['{"enum": [' + "[" * 5000 + "]" * 5000 + "]}", '{"default": ' + '{"a":' * 900 + "1" + "}" * 901]
+)
+def test_a_schema_that_is_nested_deeply_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="levels deep"):
+        Schema.parse(text)
 
 
 @pytest.mark.parametrize(

@@ -16,19 +16,30 @@ Errors name the place of the bad value, as a path such as `/cache/size`, and nev
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, TypeAlias
 
+from .contract.registration import LONGEST_SCHEMA
 from .errors import ConfigError
+from .nesting import check_depth
 
 __all__ = ["BadValue", "Schema"]
 
-LONGEST_SCHEMA = 262_144
 DEEPEST = 64
 """How many schemas may be within each other while one value is checked."""
 
-MOST_STEPS = 100_000
-"""How many schemas one value is held against at most: few references can stand for very many."""
+LEAST_WORK = 10_000
+WORK_PER_VALUE = 50
+"""The work that a check may take: so much, and so much more for each value within the one that is checked. Few
+references can stand for very many schemas, and a schema comes from a plugin. A unit is about a microsecond."""
+
+CHOICES_PER_UNIT = 10
+"""Choices of an `enum`, or names of a `required`, that are held against a value in one unit of work."""
+
+MOST_SHOWN = 20
+LONGEST_SHOWN = 200
+"""Choices and names that an error tells, and its characters for them."""
 
 _Node: TypeAlias = Any
 _ANNOTATIONS = frozenset(
@@ -54,6 +65,10 @@ class BadValue(ConfigError):
         super().__init__(f"{self.path}: {detail}")
 
 
+class TooMuchWork(BadValue):
+    """The check was given up."""
+
+
 class Schema:
     """A JSON schema that values can be held against.
 
@@ -66,7 +81,7 @@ class Schema:
 
     def __init__(self, root: _Node) -> None:
         self._root = root
-        self._steps = 0
+        self._work = 0
         _check_schema(root, "#", 0)
 
     @classmethod
@@ -79,6 +94,7 @@ class Schema:
         if len(text) > LONGEST_SCHEMA:
             raise ConfigError(f"the JSON schema has over {LONGEST_SCHEMA} characters")
         try:
+            check_depth(text)
             return cls(json.loads(text))
         except (ValueError, RecursionError) as error:
             if isinstance(error, ConfigError):
@@ -92,9 +108,9 @@ class Schema:
             value: as `json.loads` gives it.
 
         Raises:
-            BadValue: it does not satisfy the schema.
+            BadValue: it does not satisfy the schema, or the check takes too much work.
         """
-        self._steps = 0
+        self._work = LEAST_WORK + WORK_PER_VALUE * _count(value)
         self._check(self._root, value, "", 0)
 
     def _check(self, node: _Node, value: Any, path: str, depth: int) -> None:
@@ -102,9 +118,9 @@ class Schema:
             return
         if node is False:
             raise BadValue(path, "nothing may stand here")
-        self._steps += 1
-        if depth > DEEPEST or self._steps > MOST_STEPS:
-            raise BadValue(path, f"it is over {DEEPEST} levels deep, or takes over {MOST_STEPS} steps to check")
+        self._work -= 1 + _weight(node) + (len(value) // 2 if isinstance(value, dict | list) else 0)
+        if depth > DEEPEST or self._work < 0:
+            raise TooMuchWork(path, f"it is over {DEEPEST} levels deep, or takes too much work to check")
         if "$ref" in node:
             self._check(self._resolve(node["$ref"]), value, path, depth + 1)
         for part in node.get("allOf", ()):
@@ -122,6 +138,8 @@ class Schema:
         for part in parts:
             try:
                 self._check(part, value, path, depth + 1)
+            except TooMuchWork:
+                raise
             except BadValue as error:
                 errors.append(error)
             else:
@@ -137,7 +155,7 @@ class Schema:
         others = node.get("additionalProperties", True)
         for name, item in value.items():
             if name not in properties and others is False:
-                known = ", ".join(sorted(properties)) or "none"
+                known = _some(properties, str) or "none"
                 raise BadValue(f"{path}/{_pointer(name)}", f"the key is not known (known: {known})")
             self._check(properties.get(name, others), item, f"{path}/{_pointer(name)}", depth + 1)
 
@@ -157,9 +175,9 @@ def _check_plain(node: Mapping[str, Any], value: Any, path: str) -> None:
     if kinds and not any(_TYPES[kind](value) for kind in kinds):
         raise BadValue(path, f"it must be of the type {' or '.join(kinds)}, and is {_type_of(value)}")
     if "enum" in node and not any(_equal(value, choice) for choice in node["enum"]):
-        raise BadValue(path, f"it must be one of {json.dumps(node['enum'])}")
+        raise BadValue(path, f"it must be one of [{_some(node['enum'], json.dumps)}]")
     if "const" in node and not _equal(value, node["const"]):
-        raise BadValue(path, f"it must be {json.dumps(node['const'])}")
+        raise BadValue(path, f"it must be {_some([node['const']], json.dumps)}")
     if isinstance(value, str):
         _check_size(len(value), node.get("minLength"), node.get("maxLength"), "characters", path)
     if _is_number(value):
@@ -225,6 +243,34 @@ def _resolve(root: _Node, reference: str) -> _Node:
     if name not in definitions:
         raise ConfigError(f"the JSON schema refers to {reference!r}, which is not in its $defs")
     return definitions[name]
+
+
+def _weight(node: Mapping[str, Any]) -> int:
+    """The work that a schema's long keywords take, whatever the value."""
+    choices = node.get("enum", ())
+    composite = sum(_count(choice) for choice in choices if isinstance(choice, dict | list))
+    composite += _count(node["const"]) if isinstance(node.get("const"), dict | list) else 0
+    return composite + (len(choices) + len(node.get("required", ()))) // CHOICES_PER_UNIT
+
+
+def _count(value: Any) -> int:
+    """How many values there are within a value, itself included."""
+    count, waiting = 0, [value]
+    while waiting:
+        count += 1
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return count
+
+
+def _some(items: Iterable[Any], write: Callable[[Any], str]) -> str:
+    """The first of some items, for an error."""
+    first = list(islice(items, MOST_SHOWN + 1))
+    text = ", ".join(map(write, first[:MOST_SHOWN])) + (", ..." if len(first) > MOST_SHOWN else "")
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
 
 def _is_number(value: Any) -> bool:

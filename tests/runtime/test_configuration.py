@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,17 @@ from google.protobuf.struct_pb2 import Struct, Value
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import BadConfiguration, ConfigError, Configuration, Launch, PluginCause, PluginError, Runtime
+from plugmux import (
+    BadConfiguration,
+    ConfigError,
+    Configuration,
+    Launch,
+    PluginCause,
+    PluginError,
+    Restart,
+    Runtime,
+    State,
+)
 from plugmux.runtime.configuration import check
 from support.programs import script
 
@@ -55,6 +66,47 @@ async def test_a_change_that_the_new_process_does_not_bear_leaves_the_old_one_at
         assert (await kv.get(GetRequest())).value == b'{"n": 2}'
         await runtime.restart("kv")
         assert (await kv.get(GetRequest())).value == b'{"n": 2}'
+
+
+RELOADING = """
+    from kv.v1.kv_connect import KeyValueService
+    from kv.v1.kv_pb2 import GetResponse
+    from plugmux import Configured, Plugin
+
+    def apply(values):
+        if values["n"] == 13:
+            raise ValueError("no thirteen")
+
+    class Store(KeyValueService):
+        async def get(self, request, context):
+            return GetResponse(value=str(settings.value["n"]).encode())
+
+    settings = Configured(dict, on_change=apply, json_schema='{"type": "object"}')
+    Plugin(Store(), version="v1.0.0", configuration=settings).run()
+"""
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+async def test_a_change_reaches_the_replicas_that_run_while_another_is_starting_again(
+    tmp_path: Path, gone: int
+) -> None:
+    launch = Launch(
+        [script(tmp_path, "kv", RELOADING)], name="kv", replicas=2, restart=Restart(delay=600, longest_delay=600)
+    )
+    async with Runtime([launch], configuration={"kv": {"n": 1}}) as runtime:
+        kv, dead = runtime.client(KeyValueClient), runtime.plugins()[gone]
+        assert dead.pid is not None
+        os.kill(dead.pid, signal.SIGKILL)
+        while dead.state is not State.BACKING_OFF:
+            await dead.changed()
+        await runtime.configure("kv", {"n": 2})
+        assert (await kv.get(GetRequest())).value == b"2"
+        with pytest.raises(PluginError, match="no thirteen"):
+            await runtime.configure("kv", {"n": 13})
+        assert (await kv.get(GetRequest())).value == b"2"
+        await runtime.restart("kv")
+        assert [plugin.state for plugin in runtime.plugins()] == [State.RUNNING] * 2
+        assert (await kv.get(GetRequest())).value == b"2"
 
 
 async def test_a_change_whose_caller_leaves_is_made_all_the_same(tmp_path: Path) -> None:

@@ -82,6 +82,16 @@ async def test_what_is_disabled_while_it_is_restarted_or_enabled_stays_so_and_th
         assert plugin.state is State.DISABLED
 
 
+async def test_a_restart_enables_nothing(tmp_path: Path) -> None:
+    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+        await runtime.disable("kv")
+        with pytest.raises(PluginError, match="disabled"):
+            await runtime.restart("kv")
+        assert runtime.plugin("kv").state is State.DISABLED
+        await runtime.enable("kv")
+        assert runtime.plugin("kv").state is State.RUNNING
+
+
 async def test_a_restart_is_done_to_the_end_and_calls_wait_for_it(tmp_path: Path) -> None:
     async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)

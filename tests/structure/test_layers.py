@@ -16,7 +16,7 @@ BELOW = {
     "nesting": set[str](),
     "aio": {"errors"},
     "contract": {"errors", "nesting"},
-    "schema": {"errors", "nesting"},
+    "schema": {"errors", "nesting", "contract"},
     "yamux": {"errors", "aio"},
     "http": GROUND,
     "connect": GROUND,

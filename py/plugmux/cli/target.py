@@ -32,6 +32,9 @@ __all__ = [
     "open_target",
 ]
 
+LONGEST_LISTING = 64 * 1024 * 1024
+"""Bytes of the answer about all plugins: each may register with some hundred KiB."""
+
 ANSWER_TIME = 60.0
 """Seconds that a runtime may take to list its plugins or to give secrets: it gives each provider 30 s."""
 
@@ -270,11 +273,13 @@ class _Listening:
         from plugmux_proto.plugins.v1.plugins_connect import PluginManagementClient
         from plugmux_proto.plugins.v1.plugins_pb2 import ListPluginsRequest, RunStatus
 
+        from ..connect import Limits
         from ..contract.registration import UNREGISTERED_VERSION
 
         states = {number: name.removeprefix("RUN_STATUS_").lower() for name, number in RunStatus.items()}
         async with self._in_time():
-            response = await PluginManagementClient(self._transport).list_plugins(ListPluginsRequest())
+            client = PluginManagementClient(self._transport, limits=Limits(receive=LONGEST_LISTING))
+            response = await client.list_plugins(ListPluginsRequest())
         return [
             Listed(
                 name=plugin.name,

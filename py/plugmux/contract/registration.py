@@ -6,7 +6,7 @@ Both ends use it: the plugin to fill in its request, the runtime to check what c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -66,6 +66,11 @@ REGISTRATION_TIMEOUT = 60.0
 LONGEST_PATTERN = 4096
 LONGEST_VERSION = 128
 MOST_SERVICES = 1024
+MOST_PROTOCOL_VERSIONS = 256
+LONGEST_SCHEMA = 262_144
+LONGEST_MESSAGE_TYPE = 512
+LONGEST_LIST = 65_536
+"""Characters of all the services, or of all the capabilities and labels, that a plugin names."""
 DEFAULT_PROTOCOL_VERSIONS = (1,)
 
 
@@ -148,6 +153,7 @@ class Registration:
         self._check_version()
         self._check_pattern()
         self._check_services()
+        self._check_sizes()
         if not self.protocol_versions or min(self.protocol_versions) < 1:
             raise RegistrationRefused(f"plugin {self.name!r} names protocol version 0; the lowest is 1")
 
@@ -179,6 +185,22 @@ class Registration:
             if not SERVICE.fullmatch(service):
                 raise RegistrationRefused(f"plugin {self.name!r} names a service {service[:140]!r}: not a proto name")
 
+    def _check_sizes(self) -> None:
+        """See that it holds no more than a list of plugins, or the check of a configuration, can bear."""
+        kinds = [self.configuration, self.instances.configuration if self.instances else None]
+        labels = (*self.labels, *self.labels.values())
+        services = self.services + (self.instances.services if self.instances else ())
+        sizes = (
+            ("protocol versions", len(self.protocol_versions), MOST_PROTOCOL_VERSIONS),
+            ("characters of names of services", _length(services), LONGEST_LIST),
+            ("characters of capabilities and labels", _length((*self.capabilities, *labels)), LONGEST_LIST),
+            *(("characters of a JSON schema", len(kind.json_schema), LONGEST_SCHEMA) for kind in kinds if kind),
+            *(("characters of a message type", len(kind.message_type), LONGEST_MESSAGE_TYPE) for kind in kinds if kind),
+        )
+        for what, size, most in sizes:
+            if size > most:
+                raise RegistrationRefused(f"plugin {self.name!r} registers with {size} {what}; {most} is the most")
+
     @classmethod
     def from_request(cls, request: plugins_pb2.RegisterPluginRequest) -> Registration:
         """Read and check what a plugin sent.
@@ -205,6 +227,11 @@ class Registration:
             if request.HasField("instances")
             else None,
         )
+
+
+def _length(texts: Iterable[str]) -> int:
+    """Characters of some texts, with one between each two."""
+    return sum(len(text) + 1 for text in texts)
 
 
 def _configuration(said: plugins_pb2.RegisterPluginRequest | plugins_pb2.InstanceKind) -> Configuration | None:

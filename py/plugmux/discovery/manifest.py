@@ -32,12 +32,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..contract.grant import Grant
-from ..contract.registration import NAME, SERVICE, Configuration
+from ..contract.registration import LONGEST_SCHEMA, NAME, SERVICE, Configuration
 from ..contract.semver import Version
 from ..errors import ConfigError
 from ..nesting import TooDeep, check_value_depth
 from ..runtime.trusted_path import open_file
-from ..schema import LONGEST_SCHEMA, Schema
+from ..schema import Schema
 from .requirement import Promise
 
 __all__ = ["BadManifest", "Manifest", "SUFFIX", "WHOLE_NAME"]

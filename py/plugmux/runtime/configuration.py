@@ -143,8 +143,8 @@ async def reconfigure(
         before = configurations.get(plugin.name)
         configurations.put(plugin.name, text)
         try:
-            if declared is not None and declared.reloadable and plugin.ready:
-                await _deliver_to_all(list(replicas), text, before)
+            if declared is not None and declared.reloadable and any(replica.ready for replica in replicas):
+                await _deliver_to_all(configurations, replicas, text, before)
             elif not plugin.external:
                 await replace()
             else:
@@ -166,17 +166,27 @@ def _declared(plugin: HostedPlugin) -> Configuration | None:
     return promise.configuration if promise else None
 
 
-async def _deliver_to_all(replicas: list[HostedPlugin], configuration: str, before: str) -> None:
-    """Change all replicas, or none of them."""
+async def _deliver_to_all(
+    configurations: Configurations, replicas: Sequence[HostedPlugin], configuration: str, before: str
+) -> None:
+    """Change all replicas that run, or none of them; one that is starting begins with what is in force then."""
     changed: list[HostedPlugin] = []
-    try:
-        for plugin in replicas:
+    lost: list[HostedPlugin] = []
+    while left := [plugin for plugin in replicas if plugin.ready and plugin not in (*changed, *lost)]:
+        plugin, link = left[0], left[0].link
+        try:
             await _deliver(plugin, configuration)
             changed.append(plugin)
-    except PluginError:
-        for plugin in changed:
-            await _deliver(plugin, before)
-        raise
+        except PluginError:
+            if plugin.link is not link or not plugin.ready:  # It has ended, and begins anew with what is in force.
+                lost.append(plugin)
+                if changed or any(other.ready for other in replicas if other not in lost):
+                    continue
+            configurations.put(plugin.name, before)
+            for other in replicas:
+                if other.ready and (other in changed or other not in left):
+                    await _deliver(other, before)
+            raise
 
 
 async def _deliver(plugin: HostedPlugin, configuration: str) -> None:

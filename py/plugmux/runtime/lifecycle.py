@@ -219,6 +219,8 @@ class Fleet:
         await self._to_the_end(self._restart(self._launched(name)))
 
     async def _restart(self, replicas: Sequence[LaunchedPlugin]) -> None:
+        if disabled := [plugin for plugin in replicas if plugin.state is State.DISABLED]:
+            raise disabled[0].not_running()
         for plugin in replicas:
             plugin.comes_back = True
         try:
