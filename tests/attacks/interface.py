@@ -113,7 +113,9 @@ class Host:
         for process in self._programs:
             if process.returncode is None:
                 process.kill()
-            await process.communicate()
+            await process.wait()  # Its pipes end with it.
+            if process.stdin is not None:
+                process.stdin.close()
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from ..runtime.logs.log import PluginLog
 from ..runtime.process.environment import WITHHELD, plugin_environment
 from ..runtime.process.limits import CPU_GRACE, MIB, Ending, Limits
 from ..runtime.process.process import Process
+from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
 from ..runtime.source import Launch
 
@@ -79,8 +80,8 @@ class ContainerRunner:
         name = f"plugmux-{launch.name}-{secrets.token_hex(4)}"
         environ = plugin_environment(os.environ, _engine_variables(), launch.name)
         try:
-            door = LinkSocket()
-        except OSError as error:
+            door = await LinkSocket.open()
+        except (OSError, ListenError) as error:
             raise _not_started(launch, error) from error
         try:
             argv = [engine, "run", "--rm", f"--name={name}", *self._options(launch, timeout, door.path, environ)]
@@ -234,5 +235,5 @@ def _limit_options(limits: Limits) -> list[str]:
     return options
 
 
-def _not_started(launch: Launch, error: OSError) -> PluginError:
+def _not_started(launch: Launch, error: Exception) -> PluginError:
     return PluginError(launch.name, PluginCause.NOT_STARTED, f"its container could not be started: {error}")

@@ -19,8 +19,8 @@ from ..contract.launch import LaunchConfig
 from ..runtime.error import PluginCause, PluginError
 from ..runtime.process.environment import plugin_environment
 from ..runtime.process.local import find_program
+from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
-from ..runtime.socket.listener import ListenError
 from ..runtime.trusted_path import UntrustedPath, open_directory
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class DetachedRunner:
         program = find_program(launch)
         try:
             os.close(open_directory(self._directory, make=True))
-            door = LinkSocket(self._directory / f"{launch.name}.sock")
+            door = await LinkSocket.open(self._directory / f"{launch.name}.sock")
         except UntrustedPath as error:
             raise PluginError(launch.name, PluginCause.UNTRUSTED, str(error)) from None
         except (OSError, ListenError) as error:

@@ -19,8 +19,8 @@ from ..contract.launch import VARIABLE, LaunchConfig
 from ..runtime.error import PluginCause, PluginError
 from ..runtime.health.policy import HealthPolicy
 from ..runtime.logs.log import PluginLog
+from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
-from ..runtime.socket.listener import ListenError
 from ..yamux import Config
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ByHandRunner:
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> ByHandRun:
         """Say how the plugin is started, and begin to wait for it. (See `Runner`.)"""
         try:
-            door = LinkSocket(self._path)
+            door = await LinkSocket.open(self._path)
         except (OSError, ListenError) as error:
             raise PluginError(launch.name, PluginCause.NOT_STARTED, f"it cannot be waited for: {error}") from error
         config = LaunchConfig(launch.name, timeout, socket=str(door.path))

@@ -16,7 +16,7 @@ from .process.limits import Limits
 from .process.local import LocalRunner
 from .process.runner import Run, Runner
 from .runtime import Runtime
-from .socket.listener import ListenError
+from .socket.binding import ListenError
 from .source import Launch, PluginSource, Restart, name_of_command, parse_source
 from .state import State
 

@@ -14,6 +14,7 @@ from ..contract.patterns import overlap
 from ..contract.registration import Registration, RegistrationRefused
 from .error import PluginCause, PluginError
 from .events import Event, EventKind
+from .socket.quota import UserQuota
 from .state import State
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Admission"]
 
+MOST_UNREGISTERED = 64
+"""Links of one user's plugins that may be open and have not registered: each takes memory of the runtime."""
+
 
 class Admission:
     """Decides on plugins that start by themselves, and tells of overlaps and refusals.
@@ -31,12 +35,16 @@ class Admission:
         registry: the plugins of the runtime.
         permissions: what the host allows.
         publish: tells an event.
+
+    Attributes:
+        unregistered: the links that have not registered.
     """
 
     def __init__(self, registry: Registry, permissions: Permissions, publish: Callable[[Event], None]) -> None:
         self._registry = registry
         self._permissions = permissions
         self._publish = publish
+        self.unregistered = UserQuota(MOST_UNREGISTERED)
         self._settled: WeakKeyDictionary[HostedPlugin, Registration] = WeakKeyDictionary()
 
     def check(self, said: Registration) -> None:

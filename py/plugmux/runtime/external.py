@@ -25,6 +25,7 @@ from .admission import Admission
 from .plugin import HostedPlugin
 from .registrar import Desk, Reception
 from .registry import Registry
+from .socket.quota import TooManyLinks
 from .state import State
 from .supervisor import DRAIN_TIME
 
@@ -67,13 +68,24 @@ class SelfStartedPlugin(HostedPlugin):
             scope: the request's, with the upgrade extension.
             reception: what the runtime offers.
             timeout: seconds that the registration may take.
+
+        Raises:
+            TooManyLinks: its user has as many as it may of links that have not registered; the connection is none.
         """
         peer = scope["extensions"]["plugmux.connection"].get("peer", Peer("a plugin"))
+        quota = self._admission.unregistered
+        registered = quota.take(peer.uid)
+        if registered is None:
+            raise TooManyLinks(
+                f"{quota.most} links of user {peer.uid} have not registered yet, and there may be no more; try again"
+            )
         link, desk = reception.open_link(peer, self.admit)
-        await scope["extensions"]["plugmux.upgrade"](lambda: link.mux, headers=[(b"upgrade", b"tcp")])
+        desk.registered.add_done_callback(lambda _: registered())
         try:
+            await scope["extensions"]["plugmux.upgrade"](lambda: link.mux, headers=[(b"upgrade", b"tcp")])
             await self.stay(link, desk, timeout)
         finally:
+            registered()
             link.abort()
             await link.close(0)
 

@@ -20,6 +20,7 @@ from ...link.app import HEALTH, answer, refuse
 from ...link.forward import forward
 from ..calls.router import Router
 from ..permissions import Permissions
+from .quota import TooManyLinks
 
 __all__ = ["Front"]
 
@@ -91,7 +92,10 @@ class Front:
         if "plugins" not in self._open:
             await answer(send, 403, CLOSED.format("plugins").encode())
         elif "plugmux.upgrade" in scope.get("extensions", {}):
-            await self._hijack(scope)
+            try:
+                await self._hijack(scope)
+            except TooManyLinks as error:
+                await answer(send, 503, str(error).encode())
         else:
             await answer(send, 426, b"/hijack needs Connection: upgrade and Upgrade: tcp")
 

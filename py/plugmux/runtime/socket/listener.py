@@ -6,29 +6,32 @@ import asyncio
 import errno
 import logging
 import os
+import resource
 import socket
-import stat
-import struct
-import sys
-from pathlib import Path
+from collections import defaultdict
 
+from ...aio.local_peer import ROOT, credentials
 from ...contract.address import Address
-from ...errors import PlugmuxError
 from ...http import Server
 from ...link.link import Peer
+from ..logs.flood import FloodLog
+from .binding import ListenError, bind_at, remove
 
-__all__ = ["ListenError", "Listener", "bind_privately", "prepare"]
+__all__ = ["ListenError", "Listener"]
 
 logger = logging.getLogger("plugmux.runtime")
 
-BACKLOG = 128
-PRIVATE_DIRECTORY = 0o700
-PRIVATE_SOCKET = 0o600
-SHUTDOWN_TIME = 1.0
+BACKLOG = 4096
+"""Connections that may wait; the kernel bounds them as well (net.core.somaxconn)."""
 
+ACCEPTED_AT_ONCE = 32
+"""Connections that are accepted before everything else in the loop gets its turn."""
 
-class ListenError(PlugmuxError):
-    """The runtime cannot listen at an address; the message says why."""
+MOST_CONNECTIONS = 1024
+"""Connections that one user may have, and never more than half of the descriptors that this process may have."""
+
+NO_DESCRIPTOR_PAUSE = 0.1
+"""Seconds until the next try to accept, where no descriptor is free."""
 
 
 class Listener:
@@ -37,60 +40,87 @@ class Listener:
     Args:
         address: where to listen.
         server: serves every connection whose peer is of the same user.
+        most_connections: connections that one user may have at a time; by default `MOST_CONNECTIONS`.
     """
 
-    def __init__(self, address: Address, server: Server) -> None:
+    def __init__(self, address: Address, server: Server, most_connections: int | None = None) -> None:
         self.address = address
         self._server = server
+        self._most = _most_connections() if most_connections is None else most_connections
+        self._open: defaultdict[int | None, list[socket.socket]] = defaultdict(list)
+        self._floods = FloodLog(logger)
         self._socket: socket.socket | None = None
-        self._file: tuple[int, int] | None = None
+        self._file: os.stat_result | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to listen. The socket of a runtime that has died is replaced, that of a live one is not.
 
         Raises:
-            ListenError: somebody listens there already, or the socket cannot be made.
+            ListenError: somebody listens there already, the socket cannot be made, or another user could put its own
+                in its place.
         """
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            if self.address.path is not None:
-                prepare(self.address.path)
-                bind_privately(sock, self.address.path)
-                self._file = _identity(self.address.path)
+            if (path := self.address.path) is not None:
+                sock = await bind_at(path, BACKLOG)
+                self._file = path.lstat()
             else:
-                sock.bind(self.address.sockaddr)
-            sock.listen(BACKLOG)
+                sock = _bind_abstract(self.address)
         except OSError as error:
-            sock.close()
             if error.errno == errno.EADDRINUSE:
                 raise ListenError(
                     f"a runtime listens at {self.address} already; stop it or choose another address"
                 ) from None
             raise ListenError(f"cannot listen at {self.address}: {error.strerror}") from None
-        except ListenError:
-            sock.close()
-            raise
-        sock.setblocking(False)
         self._socket = sock
         self._task = asyncio.create_task(self._accept(sock), name=f"plugmux: listen at {self.address}")
 
     async def _accept(self, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
+            await _readable(sock)  # `loop.sock_accept` loses a connection where it is cancelled.
             try:
-                connection, _ = await loop.sock_accept(sock)
+                for _ in range(ACCEPTED_AT_ONCE):
+                    await self._take(sock.accept()[0])
+            except BlockingIOError:
+                pass  # Nobody else waits.
             except OSError as error:
                 # Out of descriptors, as a rule: the connection waits in the backlog until some are free.
-                logger.warning("cannot accept at %s: %s", self.address, error)
-                await asyncio.sleep(0.1)
-                continue
+                self._floods.warn("accept", f"cannot accept at {self.address}: {error}")
+                await asyncio.sleep(NO_DESCRIPTOR_PAUSE)
+
+    async def _take(self, connection: socket.socket) -> None:
+        """Serve a connection of a user who may connect, and close that of another."""
+        try:
+            connection.setblocking(False)
             peer = _peer(connection)
-            if peer.uid is not None and peer.uid not in (os.getuid(), 0):
-                logger.warning("refused a connection of user %d (process %s) at %s", peer.uid, peer.pid, self.address)
+            if not self._admits(peer):
                 connection.close()
-                continue
-            await loop.connect_accepted_socket(lambda peer=peer: self._server.protocol(peer=peer), connection)  # type: ignore[misc]
+                return
+            self._open[peer.uid].append(connection)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self._server.protocol(peer=peer), connection
+            )
+        except OSError:
+            connection.close()  # It has ended meanwhile.
+        except BaseException:
+            connection.close()
+            raise
+
+    def _admits(self, peer: Peer) -> bool:
+        if peer.uid not in (None, os.geteuid(), ROOT):
+            refused = f"refused a connection of user {peer.uid} (process {peer.pid}) at {self.address}"
+            self._floods.warn("another user", refused)
+            return False
+        if len(self._open[peer.uid]) >= self._most:
+            self._open[peer.uid] = [connection for connection in self._open[peer.uid] if connection.fileno() >= 0]
+        if len(self._open[peer.uid]) >= self._most:
+            self._floods.warn(
+                "too many",
+                f"refused a connection of process {peer.pid} at {self.address}: user {peer.uid} has {self._most} open, "
+                "which is as many as one user may have",
+            )
+            return False
+        return True
 
     async def close(self) -> None:
         """Stop listening and remove the socket's file, unless another runtime's stands in its place."""
@@ -100,57 +130,44 @@ class Listener:
                 await asyncio.wait([self._task])
                 self._task = None
         finally:
+            self._floods.close()
+            self._open.clear()
             if self._socket is not None:
+                if self.address.path is not None and self._file is not None:
+                    remove(self.address.path, self._file)
                 self._socket.close()
                 self._socket = None
-                if self.address.path is not None and _identity(self.address.path) == self._file:
-                    self.address.path.unlink(missing_ok=True)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file a path leads to; none if there is none."""
+def _bind_abstract(address: Address) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
+        sock.bind(address.sockaddr)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
-def prepare(path: Path) -> None:
-    """Make the socket's directory, and clear away what a dead runtime left."""
-    path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+async def _readable(sock: socket.socket) -> None:
+    """Wait until there is something to read, or a connection to accept."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(sock, ready.set)
     try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise ListenError(f"{str(path)!r} exists and is no socket; choose another address")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-        except FileNotFoundError:
-            return
-    raise ListenError(f"a runtime listens at unix:{path} already; stop it or choose another address")
-
-
-def bind_privately(sock: socket.socket, path: Path) -> None:
-    """Bind so that nobody else can connect, not even between `bind` and `chmod`."""
-    before = os.umask(0o177)
-    try:
-        sock.bind(str(path))
+        await ready.wait()
     finally:
-        os.umask(before)
-    path.chmod(PRIVATE_SOCKET)
+        loop.remove_reader(sock)
+
+
+def _most_connections() -> int:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if descriptors < 0 else min(MOST_CONNECTIONS, max(descriptors // 2, 1))
 
 
 def _peer(connection: socket.socket) -> Peer:
     """Who connected, as the kernel knows it."""
-    if not sys.platform.startswith("linux"):
-        return Peer("a local process")
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, _ = struct.unpack("3i", raw)
-    return Peer(f"process {pid}", pid=pid, uid=uid)
+    known = credentials(connection)
+    return Peer("a local process") if known is None else Peer(f"process {known.pid}", pid=known.pid, uid=known.uid)
