@@ -15,9 +15,11 @@ def test_one_secret_is_its_value_raw_and_nothing_else(plugmux: Any, plugin: Any)
     assert (ran.status, ran.stdout, ran.stderr) == (0, b"hunter2\xff", "")
 
 
-def test_a_terminal_gets_a_newline_behind_the_value(plugmux: Any, plugin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_gets_the_value_escaped_and_a_newline_behind_it(
+    plugmux: Any, plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert plugmux("get", "vault/a", "--plugin", plugin("vault")).stdout == b"hunter2\xff\n"
+    assert plugmux("get", "vault/a", "--plugin", plugin("vault")).stdout == b"hunter2\\xff\n"
 
 
 def test_several_secrets_are_a_line_each_with_id_tab_value(plugmux: Any, plugin: Any) -> None:

@@ -51,7 +51,7 @@ def test_a_handler_that_fails_is_told_with_the_way_to_its_log(plugmux: Any, prog
     ran = plugmux(*command, "--plugin", program("broken", FAILS))
     assert ran.status == 1
     assert (
-        "the handler failed; the server's log says why (-v shows it with --plugin" in ran.stdout.decode() + ran.stderr
+        "the handler failed; the server's log says why (on stderr with --plugin, else see plugmux logs)"
+        in ran.stdout.decode() + ran.stderr
     )
-    assert "KeyError" not in ran.stderr
-    assert "KeyError" in plugmux(*command, "-v", "--plugin", program("broken", FAILS)).stderr
+    assert "KeyError" in ran.stderr

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterable
 from ..connect import Code, RpcError
 from ..connect.envelope import END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from ..connect.error import error_from_json
-from ..errors import ConfigError
 from ..exchange import ClientTransport, Request
+from ..nesting import TooDeep, parse_json
 
 __all__ = ["WrongKind", "call_stream", "call_unary"]
 
@@ -18,6 +18,8 @@ LIMIT = 64 << 20
 
 OK = 200
 UNSUPPORTED_MEDIA_TYPE = 415
+HTTP_VERSION_NOT_SUPPORTED = 505
+"""How connect-go refuses a method with streams both ways, before it runs: it takes HTTP/1.1 for too old."""
 PROTOCOL = (b"connect-protocol-version", b"1")
 
 
@@ -33,7 +35,7 @@ async def call_unary(transport: ClientTransport, path: str, request: object) -> 
     """
     headers = [(b"content-type", b"application/json"), PROTOCOL]
     response = await transport.fetch(Request(path, headers, _encoded(request)), LIMIT)
-    if response.status == UNSUPPORTED_MEDIA_TYPE:
+    if response.status in (UNSUPPORTED_MEDIA_TYPE, HTTP_VERSION_NOT_SUPPORTED):
         return None
     if response.status != OK:
         raise _error(response.status, response.body)
@@ -53,6 +55,8 @@ async def call_stream(transport: ClientTransport, path: str, requests: Iterable[
     try:
         if response.status == UNSUPPORTED_MEDIA_TYPE:
             raise WrongKind(Code.UNKNOWN, "the server refused the content type of a stream, with HTTP status 415")
+        if response.status == HTTP_VERSION_NOT_SUPPORTED:
+            raise RpcError(Code.UNIMPLEMENTED, "the method streams both ways, and its server does not over HTTP/1.1")
         if response.status != OK:
             raise _error(response.status, b"".join([chunk async for chunk in response])[:LIMIT])
         reader = EnvelopeReader(LIMIT)
@@ -70,10 +74,7 @@ async def call_stream(transport: ClientTransport, path: str, requests: Iterable[
 
 
 def _encoded(request: object) -> bytes:
-    try:
-        return json.dumps(request).encode()
-    except RecursionError:
-        raise ConfigError("the request is nested too deeply") from None
+    return json.dumps(request).encode()
 
 
 def _end(data: bytes) -> None:
@@ -84,14 +85,16 @@ def _end(data: bytes) -> None:
 
 def _error(status: int, body: bytes) -> RpcError:
     try:
-        return error_from_json(json.loads(body), Code.from_http(status))
-    except (ValueError, RecursionError):
+        return error_from_json(parse_json(body.decode()), Code.from_http(status))
+    except ValueError:
         text = body.decode("utf-8", "replace").strip()
         return RpcError(Code.from_http(status), text or f"HTTP status {status}")
 
 
 def _parsed(data: bytes) -> object:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return parse_json(data.decode())
+    except TooDeep as error:
+        raise RpcError(Code.INTERNAL, f"the answer cannot be read: {error}") from None
+    except ValueError:
         raise RpcError(Code.INTERNAL, "the answer is not JSON") from None

@@ -1,35 +1,119 @@
-"""How results are written on stdout."""
+"""Where everything that the command line prints goes out: nothing that came from elsewhere steers the terminal.
+
+Names, messages, errors and fields come from plugins and runtimes. Whatever of them would move the cursor, reorder the
+text or cannot be written at all is printed escaped; JSON stays JSON. No other module of the command line prints.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TextIO
 
-__all__ = ["write_json", "write_json_line", "write_line", "write_table"]
+__all__ = [
+    "printable",
+    "write_error",
+    "write_json",
+    "write_json_line",
+    "write_line",
+    "write_table",
+    "write_text",
+    "write_values",
+]
+
+_STEERING = (
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0x061C,  # from here on: what reorders text, and what ends lines
+    *range(0x200E, 0x2010),
+    *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A),
+    0xFEFF,
+    *range(0xD800, 0xE000),  # halves of characters
+)
+_ESCAPED = {number: f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" for number in _STEERING}
+_IN_TEXT = {number: escaped for number, escaped in _ESCAPED.items() if chr(number) not in "\t\n"}
+_IN_WORD = _ESCAPED | {ord("\t"): "\\t", ord("\n"): "\\n"}
+_IN_JSON = {number: f"\\u{number:04x}" for number in _STEERING if number >= 0x7F}
+"""What `json.dumps` leaves as it is; within a string, the only place where it can stand, this is JSON's own escape."""
+
+
+def printable(text: str) -> str:
+    """A text of several lines, without what would steer a terminal."""
+    return text if text.isprintable() else text.translate(_IN_TEXT)
+
+
+def write_text(text: str) -> None:
+    """Write a text of several lines on stdout."""
+    _write(printable(text) + "\n", sys.stdout)
+
+
+def write_error(text: str) -> None:
+    """Write a text of several lines on stderr, at once."""
+    _write(printable(text) + "\n", sys.stderr)
+    sys.stderr.flush()
 
 
 def write_json(value: object) -> None:
     """Write a value as JSON: indented on a terminal, else on one line."""
-    print(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    _write(_json(value, 2 if sys.stdout.isatty() else None) + "\n", sys.stdout)
 
 
-def write_json_line(value: object) -> None:
+def write_json_line(value: object, *, compact: bool = False) -> None:
     """Write a value as one line of JSON, at once: what is still to come may take long."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    _write(_json(value, separators=(",", ":") if compact else None) + "\n", sys.stdout)
+    sys.stdout.flush()
 
 
 def write_line(*words: str) -> None:
-    """Write words at once: on a terminal apart by two blanks, else by tabs, for scripts."""
-    print(("  " if sys.stdout.isatty() else "\t").join(words), flush=True)
+    """Write words at once: on a terminal apart by two blanks, else by tabs, for scripts.
+
+    A word of several lines is one line for scripts, and indented on a terminal, where no line of it can pass for
+    another's.
+    """
+    if sys.stdout.isatty():
+        line = "  ".join(printable(word).replace("\n", "\n    ") for word in words)
+    else:
+        line = "\t".join(_word(word) for word in words)
+    _write(line + "\n", sys.stdout)
+    sys.stdout.flush()
 
 
 def write_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write rows: in columns under a head on a terminal, else as tab-separated lines, for scripts."""
+    table = [[_word(word) for word in row] for row in rows]
     if not sys.stdout.isatty():
-        sys.stdout.writelines("\t".join(row) + "\n" for row in rows)
+        _write("".join("\t".join(row) + "\n" for row in table), sys.stdout)
         return
-    table = [head, *rows]
+    table.insert(0, list(head))
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
-        print("  ".join(map(str.ljust, row, widths)).rstrip())
+        _write("  ".join(map(str.ljust, row, widths)).rstrip() + "\n", sys.stdout)
+
+
+def write_values(values: Sequence[tuple[str, bytes]]) -> None:
+    """Write secrets: the value of one, or a line `ID<TAB>VALUE` for each; on a terminal without what would steer it."""
+    if sys.stdout.isatty():
+        lines = [(name, printable(value.decode("utf-8", "backslashreplace"))) for name, value in values]
+        _write(f"{lines[0][1]}\n" if len(lines) == 1 else "".join(f"{n}\t{v}\n" for n, v in lines), sys.stdout)
+    elif len(values) == 1:
+        sys.stdout.buffer.write(values[0][1])
+    else:
+        sys.stdout.buffer.writelines(b"%s\t%s\n" % (name.encode(), value) for name, value in values)
+
+
+def _word(text: str) -> str:
+    return text if text.isprintable() else text.translate(_IN_WORD)
+
+
+def _json(value: object, indent: int | None = None, separators: tuple[str, str] | None = None) -> str:
+    ascii_only = not (sys.stdout.encoding or "utf").lower().startswith("utf")
+    text = json.dumps(value, ensure_ascii=ascii_only, allow_nan=False, indent=indent, separators=separators)
+    return text.translate(_IN_JSON)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Write a text, with what the stream's encoding does not have escaped."""
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from ..contract.version import VERSION
 from ..errors import ConfigError, PlugmuxError
 from .commands import call, dev, events, get, logs, plugins, run
+from .output import printable, write_error, write_text
 from .wording import worded
 
 __all__ = ["main"]
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, BrokenPipeError):  # Somebody, or whoever read the output, has had enough.
         return FAILED
     except (PlugmuxError, OSError) as error:
-        print(f"plugmux: {worded(error)}", file=sys.stderr)
+        write_error(f"plugmux: {worded(error)}")
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
     return status
 
@@ -71,7 +72,7 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"plugmux {VERSION.removeprefix('v')}")
+        write_text(f"plugmux {VERSION.removeprefix('v')}")
         parser.exit()
 
 
@@ -100,7 +101,7 @@ class _Formatter(logging.Formatter):
     """Formats log lines in the command line's own words."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return worded(super().format(record))
+        return printable(worded(super().format(record)))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ __all__ = ["worded"]
 ADVICE = {
     "give it more time (timeout=...), or see what": "see what",
     "name the plugin that is meant (plugin=...)": "choose one with --name",
-    "the server's log says why": "the server's log says why (-v shows it with --plugin, plugmux logs with a runtime)",
+    "the server's log says why": "the server's log says why (on stderr with --plugin, else see plugmux logs)",
 }
 """The library's words, and ours."""
 

@@ -3,7 +3,7 @@
 Connect speaks JSON itself, so that no schema is needed: the messages pass through as they are. Where the plugin serves
 reflection, the request is held against the schema first, because a server ignores fields that it does not know. Where
 it does not, whether the method streams is found by calling it: a Connect server refuses the content type of the other
-kind, with 415, before the method runs.
+kind, with 415 (connect-go with 505 for streams both ways), before the method runs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError, PlugmuxError
+from ...nesting import TooDeep, check_depth
+from ..output import write_error, write_json_line
 from ..target import Target, add_target_options, open_target
 from ..wording import worded
 
@@ -62,9 +64,9 @@ async def run(options: argparse.Namespace) -> int:
         name, reflects = await _choose(target, service, options.name)
         try:
             async for message in _call(target.transport(name), service, method, requests, reflects):
-                print(json.dumps(message, ensure_ascii=False, separators=(",", ":")), flush=True)
+                write_json_line(message, compact=True)
         except RpcError as error:
-            print(f"plugmux: {service}/{method}: {worded(error)}", file=sys.stderr)
+            write_error(f"plugmux: {service}/{method}: {worded(error)}")
             return 1
     return 0
 
@@ -79,13 +81,15 @@ def _stdin() -> str:
 def _messages(text: str) -> list[object]:
     """The JSON values in a text, one behind the other."""
     decoder, messages, rest = json.JSONDecoder(), [], text.lstrip()
+    try:
+        check_depth(text)
+    except TooDeep as error:
+        raise ConfigError(f"the request cannot be sent: {error}") from None
     while rest:
         try:
             message, end = decoder.raw_decode(rest)
         except ValueError as error:
             raise ConfigError(f"the request is not JSON: {error}") from None
-        except RecursionError:
-            raise ConfigError("the request is nested too deeply") from None
         messages.append(message)
         rest = rest[end:].lstrip()
     return messages

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ...contract.address import Address
 from ...errors import PlugmuxError
 from ..address import default_addresses
+from ..output import write_error
 from ..source import parse_command
 from .run import listen_option, serve
 
@@ -65,15 +65,15 @@ async def run(options: argparse.Namespace) -> int:
 async def _replace_at_every_change(runtime: Runtime, launch: Launch, files: Files) -> None:
     name = launch.name
     if (error := runtime.plugin(name).error) is not None:
-        print(f"plugmux: {error}", file=sys.stderr, flush=True)
+        write_error(f"plugmux: {error}")
     while True:
         await files.changed()
         try:
             new = await runtime.replace(name, launch, drain_time=DRAIN_TIME, same_services=False)
         except PlugmuxError as failure:
-            print(f"plugmux: {failure}", file=sys.stderr, flush=True)
+            write_error(f"plugmux: {failure}")
         else:
-            print(f"replaced {name} by {new.version} (process {new.pid})", file=sys.stderr, flush=True)
+            write_error(f"replaced {name} by {new.version} (process {new.pid})")
 
 
 class Files:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import base64
-import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError
-from ..output import write_json
+from ..output import write_error, write_json, write_text, write_values
 from ..target import add_target_options, open_target
 from ..times import as_rfc3339
 from ..wording import worded
@@ -55,18 +53,10 @@ async def run(options: argparse.Namespace) -> int:
     if options.json:
         write_json([_as_json(secret) for secret in secrets])
     elif secrets:
-        _print_values(secrets[:1] if pattern.is_id else secrets)
+        write_values([(secret.id, secret.value) for secret in (secrets[:1] if pattern.is_id else secrets)])
     if not secrets:
-        print(f"plugmux: no secret matches {pattern.text!r}; --explain tells why", file=sys.stderr)
+        write_error(f"plugmux: no secret matches {pattern.text!r}; --explain tells why")
     return 0 if secrets else 1
-
-
-def _print_values(secrets: Sequence[Secret]) -> None:
-    output = sys.stdout.buffer
-    if len(secrets) == 1:
-        output.write(secrets[0].value + (b"\n" if sys.stdout.isatty() else b""))
-    else:
-        output.writelines(b"%s\t%s\n" % (secret.id.encode(), secret.value) for secret in secrets)
 
 
 def _print_explanation(explanation: Explanation, as_json: bool) -> int:
@@ -85,7 +75,7 @@ def _print_explanation(explanation: Explanation, as_json: bool) -> int:
             ]
         )
     else:
-        print(worded(explanation))
+        write_text(worded(explanation))
     return 0 if explanation.found else 1
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from ...nesting import parse_json
 from ..output import write_json_line, write_line
 from ..target import add_connect_option, add_peer_users_option, open_runtime
 from ..times import wire_time
@@ -50,8 +51,17 @@ async def run(options: argparse.Namespace) -> int:
 
 
 def _said(line: LogsResponse) -> str:
-    fields = json.loads(line.fields_json) if line.fields_json else {}
-    return " ".join([line.message, *(f"{key}={json.dumps(value)}" for key, value in fields.items())])
+    return " ".join([line.message, *(f"{key}={json.dumps(value)}" for key, value in _fields(line).items())])
+
+
+def _fields(line: LogsResponse) -> dict[str, object]:
+    if not line.fields_json:
+        return {}
+    try:
+        fields = parse_json(line.fields_json)
+    except ValueError as error:
+        return {"fields_json": str(error)}
+    return fields if isinstance(fields, dict) else {"fields_json": fields}
 
 
 def _as_json(line: LogsResponse) -> dict[str, object]:
@@ -61,5 +71,5 @@ def _as_json(line: LogsResponse) -> dict[str, object]:
         "source": line.source,
         "level": line.level,
         "message": line.message,
-        "fields": json.loads(line.fields_json) if line.fields_json else {},
+        "fields": _fields(line),
     }

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...contract.address import Address
 from ...errors import ConfigError
+from ...nesting import check_depth
 from ..address import default_addresses
+from ..output import write_error
 from ..source import parse_plugins
 
 if TYPE_CHECKING:
@@ -146,8 +147,10 @@ def _read_configuration(text: str) -> tuple[str, Any]:
     if not (name and equals):
         raise ConfigError(told)
     try:
-        return name, json.loads(Path(file).read_text())
-    except (OSError, ValueError, RecursionError) as error:
+        configuration = Path(file).read_text()
+        check_depth(configuration)
+        return name, json.loads(configuration)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{told}: {error}") from None
 
 
@@ -184,7 +187,7 @@ async def _start(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]]
 
     await runtime.start()
     for address in runtime.addresses:
-        print(f"listening on {address}", file=sys.stderr, flush=True)
+        write_error(f"listening on {address}")
     await (work() if work is not None else asyncio.Event().wait())
 
 
