@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from plugmux_proto.plugins.v1.plugins_connect import PluginService
@@ -26,6 +27,7 @@ from ..contract.registration import (
     DIAGNOSTICS_SERVICE,
     HEALTH_SERVICE,
     REGISTRATION_TIMEOUT,
+    SAID_NAME,
     Configuration,
     Registration,
 )
@@ -195,7 +197,11 @@ class Plugin:
         Raises:
             DialError: the launch names a socket, and nobody listens there.
             RegistrationFailed: the runtime refused the plugin, or went away.
+
+        From here on `registration.name` is the name that the runtime has given it.
         """
+        self._announcement.name = config.name
+        self.registration = replace(self.registration, name=config.name)
         if config.detached:
             await self._come_again(lambda link: self._connect(link, config), config.name, config.timeout, NEAR_REDIAL)
             return
@@ -347,4 +353,4 @@ def default_name() -> str:
         program = os.path.basename(folder)
     for suffix in (".exe", ".py"):
         program = program.removesuffix(suffix)
-    return program or "plugin"
+    return program if SAID_NAME.fullmatch(program) else "plugin"

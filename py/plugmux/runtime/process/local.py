@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import stat
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -98,14 +99,15 @@ class LocalRun(Process):
 
 
 def find_program(launch: Launch) -> str:
-    """The file that a launch would run.
+    """The whole path of the file that a launch would run, found as the plugin would find it: from its directory, and on
+    its own PATH.
 
     Raises:
         PluginError: there is none, or it cannot be run.
     """
     command = launch.command[0]
-    base = os.fspath(launch.cwd) if launch.cwd is not None else os.getcwd()
-    path = shutil.which(command) if os.sep not in command else os.path.join(base, command)
+    base = os.path.abspath(os.curdir if launch.cwd is None else launch.cwd)
+    path = _on_path(command, base, launch.env) if os.sep not in command else str(Path(base, command))
     if launch.cwd is not None and not os.path.isdir(launch.cwd):
         raise PluginError(launch.name, PluginCause.NOT_FOUND, f"its directory {base!r} does not exist")
     if path is None or not os.path.exists(path):
@@ -115,6 +117,13 @@ def find_program(launch: Launch) -> str:
     if not os.access(path, os.X_OK):
         raise PluginError(launch.name, PluginCause.NOT_EXECUTABLE, f"{path!r} is not an executable file")
     return path
+
+
+def _on_path(command: str, base: str, env: Mapping[str, str | None]) -> str | None:
+    """The first executable file of a name on the PATH that a launch sets, by default the host's."""
+    folders = env["PATH"] if "PATH" in env else os.environ.get("PATH", os.defpath)
+    path = os.pathsep.join(os.path.join(base, folder) for folder in (folders or os.defpath).split(os.pathsep))
+    return shutil.which(command, path=path)
 
 
 def _argv(launch: Launch, program: str) -> list[str]:
