@@ -34,6 +34,8 @@ from support.yamux_links import Echo, Recorder, bare_peer, mux_pair, read_frame,
 
 MIB = 1024 * 1024
 GONE = pack_header(GO_AWAY, 0, 0, 1)
+PATIENT = Config(max_resets=0, max_idle_frames=0)
+"""Lets a peer go on, where its work is looked at and not its end."""
 ASLEEP = Config(busy_poll=0)
 """Looks for no answers: the clock would say how often, where work is counted."""
 
@@ -164,7 +166,7 @@ async def test_a_flood_of_streams_is_reset_beyond_the_maximum() -> None:
 
 
 async def test_a_storm_of_opens_and_resets_leaves_nothing() -> None:
-    async with bare_peer() as (mux, reader, writer):
+    async with bare_peer(config=PATIENT) as (mux, reader, writer):
         await answered(reader, writer)
         with memory_below(4 * MIB):
             for start in range(1, 40_000, 2000):
@@ -181,7 +183,7 @@ async def test_a_storm_of_opens_and_resets_leaves_nothing() -> None:
 
 
 async def test_pings_are_answered_as_long_as_the_peer_reads() -> None:
-    async with bare_peer() as (_, reader, writer):
+    async with bare_peer(config=PATIENT) as (_, reader, writer):
         with memory_below(4 * MIB):
             for _ in range(10):
                 writer.write(pack_header(PING, SYN, 0, 5) * 10_000)
@@ -189,7 +191,7 @@ async def test_pings_are_answered_as_long_as_the_peer_reads() -> None:
 
 
 async def test_pings_of_a_peer_that_does_not_read_end_the_session() -> None:
-    async with bare_peer() as (mux, _, writer):
+    async with bare_peer(config=PATIENT) as (mux, _, writer):
         cast("asyncio.Transport", writer.transport).pause_reading()
         with memory_below(16 * MIB):
             flood = pack_header(PING, SYN, 0, 5) * 10_000

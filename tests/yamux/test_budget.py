@@ -56,7 +56,7 @@ def session_with(limit: int, pool: int = 1 << 40) -> Session:
 
 def collect(session: Session, stream: Stream, size: int) -> bool:
     """What a reader does that keeps what it takes."""
-    room = session.hold(stream, size)
+    room = session.memory.hold(stream, size)
     session.consume(stream, size)
     return room
 
@@ -71,12 +71,12 @@ def test_while_memory_is_tight_a_few_streams_are_credited_and_the_others_when_th
     assert list(credited(session)) == [stream.id for stream in streams[: at_ease + LANES]]
     first, *others = session.memory.stalled
     assert [first, *others] == streams[at_ease + LANES :]
-    session.hold(streams[at_ease], -half)  # one of those that had a turn is complete
+    session.memory.hold(streams[at_ease], -half)  # one of those that had a turn is complete
     session.relieve()
     assert list(credited(session)) == [first.id]
     assert list(session.memory.stalled) == others
     for stream in streams[:7]:
-        session.release(stream)
+        session.memory.release(stream)
     session.relieve()
     assert list(credited(session)) == [stream.id for stream in others]
     assert not session.memory.stalled
@@ -85,7 +85,7 @@ def test_while_memory_is_tight_a_few_streams_are_credited_and_the_others_when_th
 def test_a_stream_of_which_nothing_is_kept_is_credited_in_any_case() -> None:
     session = session_with(limit=1 * MIB)
     keeper, reader = open_streams(session, 2, INITIAL_WINDOW)
-    assert session.hold(keeper, 900 * KIB)
+    assert session.memory.hold(keeper, 900 * KIB)
     assert session.memory.tight
     session.consume(reader, INITIAL_WINDOW)
     assert credited(session) == {reader.id: INITIAL_WINDOW}
@@ -94,11 +94,11 @@ def test_a_stream_of_which_nothing_is_kept_is_credited_in_any_case() -> None:
 def test_past_the_limit_there_is_no_room_and_what_is_given_back_is_room_again() -> None:
     session = session_with(limit=1 * MIB)
     one, other = open_streams(session, 2, 1)
-    assert session.hold(one, 1 * MIB - 2 * STREAM_COST)
-    assert not session.hold(other, 1)
+    assert session.memory.hold(one, 1 * MIB - 2 * STREAM_COST)
+    assert not session.memory.hold(other, 1)
     session.reset(other)
-    session.release(other)
-    session.release(one)
+    session.memory.release(other)
+    session.memory.release(one)
     assert session.memory.held == 0
 
 
@@ -292,7 +292,7 @@ async def test_before_a_peer_has_registered_it_has_few_streams_and_little_memory
 
     link.listen(factory)
     theirs = await _connected(link)
-    link.feed(b"".join(pack_header(WINDOW_UPDATE, SYN, number, 0) for number in range(1, 200, 2)))
+    link.feed(b"".join(pack_header(WINDOW_UPDATE, SYN, number, 0) for number in range(1, 100, 2)))
     assert len(made) == config.max_unregistered_streams
     for number in range(1, 64, 2):
         made[number // 2].transport.pause_reading()
@@ -300,8 +300,8 @@ async def test_before_a_peer_has_registered_it_has_few_streams_and_little_memory
         await asyncio.sleep(0)
         assert link.held <= config.max_unregistered_memory
     link.mark_registered()
-    link.feed(b"".join(pack_header(WINDOW_UPDATE, SYN, number, 0) for number in range(201, 401, 2)))
-    assert len(made) == config.max_unregistered_streams + 100
+    link.feed(b"".join(pack_header(WINDOW_UPDATE, SYN, number, 0) for number in range(201, 281, 2)))
+    assert len(made) == config.max_unregistered_streams + 40
     link.abort()
     theirs.close()
     await link.wait_closed()

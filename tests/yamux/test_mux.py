@@ -6,10 +6,13 @@ import asyncio
 import hashlib
 import os
 import socket
-from typing import cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 import pytest
 
+from plugmux.aio.pipes import open_pipe_pair
 from plugmux.errors import LinkTimeout, SessionClosed
 from plugmux.yamux import Config, Mux
 from plugmux.yamux.frame import ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE, pack_header
@@ -151,7 +154,7 @@ async def test_a_cancelled_ping_leaves_nothing() -> None:
 
 
 async def test_a_silent_peer_is_pinged_and_its_streams_are_told() -> None:
-    config = Config(keep_alive_interval=0.02, connection_write_timeout=0.05)
+    config = Config(enable_keep_alive=True, keep_alive_interval=0.02, connection_write_timeout=0.05)
     async with bare_peer(client=True, config=config) as (mux, _, _writer):
         mine = Recorder()
         mux.open(mine)
@@ -159,6 +162,44 @@ async def test_a_silent_peer_is_pinged_and_its_streams_are_told() -> None:
         assert isinstance(mine.error, LinkTimeout)
         assert isinstance(mux.reason, LinkTimeout)
         await mux.wait_closed()
+
+
+@pytest.mark.parametrize("connected", ["unix socket", "TCP", "pipes"])
+async def test_only_over_a_network_is_a_silent_peer_taken_for_dead(
+    connected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    mux = Mux(client=True)
+    if connected == "pipes":
+        (reading, their_writing), (their_reading, writing) = os.pipe(), os.pipe()
+        await open_pipe_pair(lambda: mux, os.fdopen(reading, "rb", 0), os.fdopen(writing, "wb", 0))
+        theirs: Any = os.fdopen(their_writing, "wb", 0), os.fdopen(their_reading, "rb", 0)
+    elif connected == "TCP":
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            await loop.create_connection(lambda: mux, *listener.getsockname())
+            theirs = (listener.accept()[0],)
+    else:
+        ours, other = socket.socketpair()
+        await loop.create_unix_connection(lambda: mux, sock=ours)
+        theirs = (other,)
+    timers: list[float] = []
+    for name in ("call_at", "call_later"):
+        monkeypatch.setattr(loop, name, partial(_note, timers, getattr(loop, name)))
+    mux.pause_writing()  # what a peer brings about that reads nothing
+    assert bool(timers) == (connected == "TCP")
+    assert (mux._liveness._pulse is not None) == (connected == "TCP")
+    monkeypatch.undo()
+    for end in theirs:
+        end.close()
+    mux.abort()
+    await mux.wait_closed()
+
+
+def _note(
+    timers: list[float], call: Callable[..., asyncio.TimerHandle], when: float, *rest: Any
+) -> asyncio.TimerHandle:
+    timers.append(when)
+    return call(when, *rest)
 
 
 async def test_a_peer_that_does_not_read_ends_the_session_with_a_time_limit() -> None:

@@ -202,7 +202,7 @@ def test_a_ping_measures_the_round_trip() -> None:
 
 
 def test_answers_that_the_peer_does_not_read_are_bounded() -> None:
-    session = Session(client=True)
+    session = Session(client=True, config=Config(max_idle_frames=0))
     flood = pack_header(PING, SYN, 0, 1) * 10_000
     for _ in range(MAX_UNREAD_CONTROL // len(flood)):
         assert session.receive_data(flood) == []

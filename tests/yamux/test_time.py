@@ -251,3 +251,36 @@ def test_a_limit_of_zero_never_expires(clock: Clock) -> None:
     deadlines = Deadlines(cast("asyncio.AbstractEventLoop", clock), 0, lambda _: None)
     deadlines.add(streams(1)[0])
     assert clock.pending == 0
+
+
+def test_a_loop_that_was_held_up_gives_its_peers_their_time_again(clock: Clock) -> None:
+    expired: list[Stream] = []
+    deadlines = Deadlines(cast("asyncio.AbstractEventLoop", clock), 5, expired.append)
+    streams = [Stream(number, Handshake.SYN_SENT, 0) for number in (1, 3)]
+    deadlines.add(streams[0])
+    clock.pass_time(1)
+    deadlines.add(streams[1])
+    clock.block(60)
+    assert expired == []
+    deadlines.discard(streams[0])  # what it has sent meanwhile is read now
+    clock.pass_time(10)
+    assert expired == [streams[1]]
+
+
+def test_a_peer_on_this_machine_is_not_watched(clock: Clock) -> None:
+    loop = cast("asyncio.AbstractEventLoop", clock)
+    failed: list[LinkTimeout] = []
+    liveness = Liveness(loop, Config(), lambda: None, failed.append, local=True)
+    liveness.blocked(lambda: 1000)
+    clock.pass_time(1000)
+    assert (failed, clock.pending) == ([], 0)
+    Liveness(loop, Config(enable_keep_alive=True), lambda: None, failed.append, local=True)
+    clock.pass_time(1000)
+    assert failed
+
+
+def test_nothing_is_watched_after_the_end(clock: Clock) -> None:
+    watched = Watched(clock)
+    watched.liveness.stop()
+    watched.liveness.blocked(lambda: 1)
+    assert clock.pending == 0

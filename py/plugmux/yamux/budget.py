@@ -115,6 +115,27 @@ class LinkMemory:
         self.held -= size
         self._pool.remove(size)
 
+    def hold(self, stream: Stream, change: int) -> bool:
+        """Note that so many bytes more, or fewer, of what came on a stream are kept for whoever will take them.
+
+        Args:
+            stream: the stream.
+            change: bytes; those that are kept no more are negative.
+
+        Returns:
+            Whether there is memory for it. If there is not, the stream has to be reset.
+        """
+        stream.held += change
+        if change > 0:
+            return self.add(change)
+        self.remove(-change)
+        return True
+
+    def release(self, stream: Stream) -> None:
+        """Note that nothing of what came on a stream is kept any more. Whoever owns a stream does so at its end."""
+        if stream.held:
+            self.hold(stream, -stream.held)
+
     @property
     def tight(self) -> bool:
         """Whether streams have to wait for credit."""

@@ -18,10 +18,13 @@ class Config:
         accept_backlog: streams that may wait for being accepted; further ones are reset. The same number limits how
             many of our own streams wait for the peer's ACK, because peers have the same backlog. Default 256.
         max_streams: streams that the peer may have open at once; further ones are reset. Default 16,384.
-        enable_keep_alive: whether a silent peer is pinged, and the session ended when it stays silent.
+        enable_keep_alive: whether a silent peer is pinged, and the session ended when it stays silent or reads nothing.
+            By default (`None`) only over a network: the end of a process on this machine ends its unix socket and its
+            pipes, and one that is merely slow, or stopped, keeps them.
         keep_alive_interval: seconds of silence after which a ping goes out. Default 30.
         connection_write_timeout: seconds that the connection may take no byte, and a ping may stay unanswered,
-            before the session ends. Default 10.
+            before the session ends. Where `enable_keep_alive` is off by default, no silence ends it; `ping` still gives
+            up after this time. Default 10.
         stream_open_timeout: seconds that the peer may take to acknowledge a stream, which is then reset; 0 means no
             limit. Default 75.
         stream_close_timeout: seconds that the peer may take to end its side of a stream closed here, which is then
@@ -39,6 +42,11 @@ class Config:
         max_unregistered_streams: streams that such a peer may have open at once. Default 32.
         max_total_memory: bytes that all links of a runtime may hold together. Half of it is shared out equally among
             the links. Default 512 MiB.
+        max_resets: streams a second that the peer may open to no purpose before the session ends: that it resets within
+            a second, ends without a byte, or opens beyond what it may have. Ten seconds' worth may come at once; 0
+            means no limit. Default 1,000.
+        max_idle_frames: frames a second that may come and do nothing (pings, empty data, frames of ended streams)
+            before the session ends. Ten seconds' worth may come at once; 0 means no limit. Default 2,000.
         busy_poll: seconds for which the loop is kept from sleeping where the peer is about to answer, and where answers
             come sooner for it; 0 for never. Default 0.0002.
 
@@ -48,7 +56,7 @@ class Config:
 
     accept_backlog: int = 256
     max_streams: int = 16_384
-    enable_keep_alive: bool = True
+    enable_keep_alive: bool | None = None
     keep_alive_interval: float = 30.0
     connection_write_timeout: float = 10.0
     stream_open_timeout: float = 75.0
@@ -60,6 +68,8 @@ class Config:
     max_unregistered_memory: int = 1024 * 1024
     max_unregistered_streams: int = 32
     max_total_memory: int = 512 * 1024 * 1024
+    max_resets: int = 1000
+    max_idle_frames: int = 2000
     busy_poll: float = 0.0002
 
     def __post_init__(self) -> None:
@@ -74,7 +84,7 @@ class Config:
                 raise ConfigError(f"{field.name} is {value}, and must be {least} at least")
             if field.name in _POSITIVE and not value > 0:
                 raise ConfigError(f"{field.name} is {value}, and must be above 0")
-            if value > largest.get(field.name, value):
+            if field.name in largest and value > largest[field.name]:
                 raise ConfigError(f"{field.name} is {value}, and must be {largest[field.name]} at most")
 
 
@@ -89,6 +99,8 @@ _LEAST: dict[str, float] = {
     "max_unregistered_memory": INITIAL_WINDOW,
     "max_unregistered_streams": 1,
     "max_total_memory": INITIAL_WINDOW,
+    "max_resets": 0,
+    "max_idle_frames": 0,
     "busy_poll": 0,
 }
 _POSITIVE = {"keep_alive_interval", "connection_write_timeout"}

@@ -10,6 +10,9 @@ from .state import Stream
 
 __all__ = ["Deadlines"]
 
+LATE = 1.0
+"""Seconds by which a timer may be late before it tells that the loop was held up."""
+
 
 class Deadlines:
     """Calls `expired(stream)` for every stream that was added `timeout` seconds ago and not discarded since.
@@ -54,6 +57,9 @@ class Deadlines:
     def _run(self) -> None:
         self._timer = None
         now = self._loop.time()
+        late = now - next(iter(self._due.values()), now)
+        if late > LATE:  # this loop was held up, and what the peers have sent meanwhile is yet to be read
+            self._due = {stream: due + late + LATE for stream, due in self._due.items()}
         for stream, _ in list(takewhile(lambda entry: entry[1] <= now, self._due.items())):
             self._due.pop(stream, None)
             self._expired(stream)

@@ -3,6 +3,9 @@
 Any byte from the peer is life, so a busy session is never pinged, and a late pong counts as long as something came. A
 timer that fires much later than it was due tells that our own loop was blocked: then the peer may well have answered,
 and gets its time again.
+
+A peer on this machine is not watched: whatever becomes of its process, the kernel tells by the end of the connection,
+and as long as it does not, the peer may be stopped in a debugger or asleep with the machine, and go on later.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ class Liveness:
         config: the time limits.
         ping: sends a ping.
         fail: is called once, with the reason, when the connection is taken for dead.
+        local: whether the peer is on this machine, so that `config` says by default that nothing is watched.
     """
 
     __slots__ = (
@@ -38,6 +42,7 @@ class Liveness:
         "_pulse",
         "_unwritten",
         "_watch",
+        "_watches_writing",
         "last_received",
     )
 
@@ -47,6 +52,8 @@ class Liveness:
         config: Config,
         ping: Callable[[], None],
         fail: Callable[[LinkTimeout], None],
+        *,
+        local: bool = False,
     ) -> None:
         self._loop = loop
         self._config = config
@@ -58,7 +65,8 @@ class Liveness:
         self._unwritten: Callable[[], int] = int
         self._pulse: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
-        if config.enable_keep_alive:
+        self._watches_writing = not (local and config.enable_keep_alive is None)
+        if config.enable_keep_alive if config.enable_keep_alive is not None else not local:
             self._pulse = loop.call_later(config.keep_alive_interval, self._check_pulse)
 
     def stop(self) -> None:
@@ -67,12 +75,13 @@ class Liveness:
             if timer is not None:
                 timer.cancel()
         self._pulse = self._watch = None
+        self._watches_writing = False
 
     def blocked(self, unwritten: Callable[[], int]) -> None:
         """Note that the connection takes no more bytes; `unwritten` tells how many wait in it."""
         self._blocked_at = self._loop.time()
         self._unwritten = unwritten
-        if self._watch is None:
+        if self._watch is None and self._watches_writing:
             self._watch_for(unwritten(), self._config.connection_write_timeout)
 
     def unblocked(self) -> None:

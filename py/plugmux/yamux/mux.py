@@ -8,6 +8,7 @@ put out at the end of the same callback, or at the end of the loop's turn.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, TypeVar, cast
@@ -40,6 +41,8 @@ from .waiters import Waiters, fail
 
 __all__ = ["Mux"]
 
+TURN: Final = 512
+"""Frames that one turn of the loop takes from a link: a millisecond or two of work."""
 LONGEST_END: Final = 10.0
 """Seconds that the last bytes are given at most to leave, however patient the session has been with its peer."""
 
@@ -83,6 +86,7 @@ class Mux(asyncio.BufferedProtocol):
         self._factory: Callable[[], asyncio.BaseProtocol] | None = None
         self._backlog: dict[StreamTransport, None] = {}
         keep_freed_memory()
+        self._postponed = bytearray()
         self._finish: asyncio.TimerHandle | None = None
         self._pings: dict[int, asyncio.Future[float]] = {}
         self._openers = Waiters()
@@ -244,7 +248,9 @@ class Mux(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
         self._poll = BusyPoll(self._loop, self.config.busy_poll)
         self._output = Output(self._loop, self._session, self._transport, self._poll, self._written)
-        self._liveness = Liveness(self._loop, self.config, self._keep_alive, self.abort)
+        self._liveness = Liveness(
+            self._loop, self.config, self._keep_alive, self.abort, local=_is_local(self._transport)
+        )
         self._port = Port(self._loop, self, self.config, self._session, self._output)
         self._session.memory.on_room = self._port.give_withheld_credit
         self._session.memory.join()
@@ -263,12 +269,17 @@ class Mux(asyncio.BufferedProtocol):
         """Take bytes that came from the connection by another way, such as behind an HTTP upgrade."""
         if self._state is not _RUNNING or not data:
             return
+        if self._postponed:
+            self._postponed += data
+            return
         now = self._liveness.last_received = self._loop.time()
         self._poll.heard(now)
         output = self._output
         coming, output.coming = output.coming, True
         try:
-            events = self._session.receive_data(data, now)
+            events = self._session.receive_data(data, now, TURN)
+            if self._session.taken < len(data):
+                self._postpone(data[self._session.taken :])
             self._dispatch(events)
         finally:
             output.coming = coming
@@ -276,6 +287,19 @@ class Mux(asyncio.BufferedProtocol):
             output.now()
         elif events:
             output.soon()  # behind the tasks that were woken: what they answer goes out in their turn of the loop
+
+    def _postpone(self, data: bytes | memoryview) -> None:
+        """Take the rest in the loop's next turn, so that many small frames do not keep others waiting."""
+        self._postponed += data
+        self._transport.pause_reading()
+        self._loop.call_soon(self._take_postponed)
+
+    def _take_postponed(self) -> None:
+        data, self._postponed = self._postponed, bytearray()
+        if data:
+            self.feed(memoryview(data))
+            if not self._postponed and self._state is _RUNNING:
+                self._transport.resume_reading()
 
     def eof_received(self) -> None:
         """End the session, since the peer has closed the connection."""
@@ -299,6 +323,8 @@ class Mux(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session, if it has not ended, since the connection is gone; what had come on it is taken first."""
+        while self._postponed:
+            self._take_postponed()
         if exc is not None and self._state is _RUNNING:
             self._output.close(flush=False)
             for data in unread(self._transport):
@@ -429,6 +455,14 @@ class Mux(asyncio.BufferedProtocol):
                 stream.owner.cut(error)
         self._session.streams.clear()
         self._session.memory.close()
+
+
+def _is_local(transport: asyncio.BaseTransport) -> bool:
+    """Whether a connection ends by itself when the process at its other end does."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        return bool(sock.family == getattr(socket, "AF_UNIX", None))
+    return transport.get_extra_info("pipe") is not None
 
 
 _HANDLERS: Final[dict[type[Event], Callable[[Mux, Any], None]]] = {

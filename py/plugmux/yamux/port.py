@@ -103,9 +103,9 @@ class Port:
 
     def hold(self, stream: Stream, change: int) -> LinkError | None:
         """Report that more or less is kept of what came on a stream; gives the reason where it has to be reset."""
-        if self._session.hold(stream, change):
-            return None
         memory = self._session.memory
+        if memory.hold(stream, change):
+            return None
         return StreamReset(
             f"stream {stream.id} was reset here: the link holds {memory.held} bytes that nobody has taken; "
             f"max_link_memory allows {memory.limit}, and max_total_memory limits all links together"
@@ -113,7 +113,7 @@ class Port:
 
     def release(self, stream: Stream) -> None:
         """Report that nothing of what came on a stream is kept any more."""
-        self._session.release(stream)
+        self._session.memory.release(stream)
 
     def give_withheld_credit(self) -> None:
         """Credit what had to wait for memory."""

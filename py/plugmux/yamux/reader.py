@@ -24,10 +24,10 @@ class FrameReader:
         payload: is called with each piece of a data frame's payload, and whether it is the last.
 
     Attributes:
-        stopped: set it from one of the calls to read no further.
+        work: the work that is left to this call of `feed`; a header takes 1, and whoever is called may take more.
     """
 
-    __slots__ = ("_header", "_left", "_payload", "_session_frame", "_stream_frame", "stopped")
+    __slots__ = ("_header", "_left", "_payload", "_session_frame", "_stream_frame", "work")
 
     def __init__(
         self,
@@ -40,23 +40,31 @@ class FrameReader:
         self._payload = payload
         self._header = bytearray()
         self._left = 0
-        self.stopped = False
+        self.work = 0
 
     @property
     def within_frame(self) -> bool:
         """Whether a frame has begun and is not complete."""
         return bool(self._header or self._left)
 
-    def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take bytes of any number.
+    def feed(self, data: bytes | bytearray | memoryview, work: int) -> int:
+        """Take bytes of any number, until they end or the work does.
+
+        Args:
+            data: the bytes.
+            work: how many headers to read at most.
+
+        Returns:
+            How many bytes have been taken.
 
         Raises:
             Violation: a header is not one of yamux, or one of the calls has raised it.
         """
+        self.work = work
         view = memoryview(data)
         position = 0
         size = len(view)
-        while position < size and not self.stopped:
+        while position < size and self.work > 0:
             if self._left:
                 end = min(position + self._left, size)
                 self._left -= end - position
@@ -73,8 +81,10 @@ class FrameReader:
             else:
                 self._begin(view, position)
                 position += HEADER_SIZE
+        return position
 
     def _begin(self, data: bytes | memoryview, position: int) -> None:
+        self.work -= 1
         version, kind, flags, stream_id, length = unpack_header(data, position)
         if version != VERSION or flags > FLAGS or (kind > WINDOW_UPDATE and (stream_id or kind > GO_AWAY)):
             raise _violation(version, kind, flags, stream_id, length)

@@ -24,6 +24,7 @@ There is no clock: whoever drives the session passes the time of each input, and
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 from ..errors import LinkError, ProtocolViolation, SessionClosed, StreamClosed, StreamReset
@@ -63,6 +64,7 @@ from .frame import (
 from .ids import PeerIds
 from .outbox import MAX_FRAME, Outbox
 from .pings import Pings
+from .rate import PeerRates
 from .reader import FrameReader, Violation
 from .state import ACK_OWED, ENDED, ENDING, ESTABLISHED, HELD, OPEN, SYN_OWED, SYN_RECEIVED, SYN_SENT, Stream
 from .window import WindowGrowth
@@ -70,6 +72,11 @@ from .window import WindowGrowth
 __all__ = ["Session"]
 
 MAX_UNREAD_CONTROL: Final = 1024 * 1024
+STREAM_WORK: Final = 8
+"""What opening a stream takes in frames: whoever drives the session begins an exchange on it."""
+YOUNG: Final = 1.0
+"""Seconds for which a stream that the peer resets counts against `max_resets`."""
+UNLIMITED: Final = sys.maxsize
 
 _PLACED: Final = (SYN_OWED, SYN_SENT)
 _SILENT: Final = (HELD, SYN_OWED, SYN_RECEIVED)
@@ -93,6 +100,7 @@ class Session:
         local_go_away: whether this side refuses new streams.
         max_streams: streams that the peer may have open at once.
         memory: what is kept of what has come.
+        taken: how many bytes of the last input have been taken.
         now: the time of the last input.
     """
 
@@ -119,6 +127,8 @@ class Session:
         self._outbox = Outbox(lambda stream: self._events.append(StreamDrained(stream)), self._finished)
         self._backlog = Backlog(config.accept_backlog)
         self._unaccepted = 0
+        self._rates = PeerRates(config, now)
+        self.taken = 0
         self._pings = Pings()
         self._rtt_ping: int | None = None
         self._farewell = b""  # the last frame, when the session has ended by a fault of the peer's
@@ -192,6 +202,7 @@ class Session:
             return
         if stream.handshake not in (HELD, SYN_OWED):
             self._outbox.reset(stream.id)
+            self._rates.reset_here()
         self._forget(stream)
 
     def consume(self, stream: Stream, size: int) -> None:
@@ -199,27 +210,6 @@ class Session:
         stream.consumed += size
         if stream.consumed * 2 >= stream.window and stream.receiving is OPEN:
             self._credit(stream)
-
-    def hold(self, stream: Stream, change: int) -> bool:
-        """Report that so many bytes more, or fewer, of what came on a stream are kept for whoever will take them.
-
-        Args:
-            stream: the stream.
-            change: bytes; those that are kept no more are negative.
-
-        Returns:
-            Whether there is memory for it. If there is not, the stream has to be reset.
-        """
-        stream.held += change
-        if change > 0:
-            return self.memory.add(change)
-        self.memory.remove(-change)
-        return True
-
-    def release(self, stream: Stream) -> None:
-        """Report that nothing of what came on a stream is kept any more. Whoever owns a stream does so at its end."""
-        if stream.held:
-            self.hold(stream, -stream.held)
 
     def relieve(self) -> None:
         """Give the credit that was withheld, as far as there is memory now."""
@@ -264,21 +254,28 @@ class Session:
 
     # Incoming.
 
-    def receive_data(self, data: bytes | bytearray | memoryview, now: float = 0.0) -> list[Event]:
+    def receive_data(
+        self, data: bytes | bytearray | memoryview, now: float = 0.0, work: int = UNLIMITED
+    ) -> list[Event]:
         """Take bytes from the connection and tell what they mean.
 
         Args:
             data: the bytes; they are not kept.
             now: the time.
+            work: how many frames to take at most, a stream that is opened counting for 8 more. What is left of the
+                bytes behind `taken` is to be given again.
         """
         self.now = now
+        self.taken = len(data)
         if self.error is None:
             try:
-                self._reader.feed(data)
+                self.taken = self._reader.feed(data, work)
                 if self._outbox.waiting_control > MAX_UNREAD_CONTROL:
                     raise Violation(f"more than {MAX_UNREAD_CONTROL} bytes of answers wait for the peer to read them")
             except Violation as violation:
                 self._fail(ProtocolViolation(str(violation)))
+            if self.error is not None:
+                self.taken = len(data)
         return self.take_events()
 
     def receive_eof(self) -> list[Event]:
@@ -324,6 +321,7 @@ class Session:
             self._payload_stream = stream
             self._payload_ends = flags & FIN
         if stream is None:
+            self._rates.idle_frame(self.now)
             return
         if flags & ACK:
             self._receive_ack(stream)
@@ -331,6 +329,8 @@ class Session:
             error = StreamReset(f"stream {stream_id} was reset by the peer")
             self._events.append(StreamWasReset(stream, error))
             self._forget(stream)
+            if self.now - stream.credited_at < YOUNG:
+                self._rates.useless_stream(self.now)
         elif stream.receiving is ENDED and (kind == DATA or flags & FIN):
             error = StreamReset(f"{describe(kind, flags, stream_id, length)}: it follows the FIN of the stream")
             self._events.append(StreamWasReset(stream, error))
@@ -340,6 +340,8 @@ class Session:
                 stream.receive_window -= length
             elif length:
                 self._receive_credit(stream, flags, length)
+            if not length and not flags:
+                self._rates.idle_frame(self.now)
             if flags & FIN and (kind != DATA or not length):
                 self._receive_fin(stream)
 
@@ -356,15 +358,17 @@ class Session:
         self._peer_ids.use(stream_id)
         if kind == DATA and length > INITIAL_WINDOW:
             raise Violation(f"{describe(kind, flags, stream_id, length)}: a new window has {INITIAL_WINDOW} bytes")
+        self._reader.work -= STREAM_WORK
         if flags & RST:
+            self._rates.useless_stream(self.now)
             return None
         full = self._unaccepted >= self.config.accept_backlog or self._peer_streams >= self.max_streams
+        if not full and not self.local_go_away and not self.memory.add(STREAM_COST):
+            self.memory.remove(STREAM_COST)
+            full = True
         if self.local_go_away or full:
             self._outbox.reset(stream_id)
-            return None
-        if not self.memory.add(STREAM_COST):
-            self.memory.remove(STREAM_COST)
-            self._outbox.reset(stream_id)
+            self._rates.useless_stream(self.now)
             return None
         stream = self.streams[stream_id] = Stream(stream_id, SYN_RECEIVED, self.now)
         stream.held = STREAM_COST
@@ -380,6 +384,8 @@ class Session:
             stream.handshake = ESTABLISHED
             self._leave_backlog()
             self._events.append(StreamAcknowledged(stream))
+        else:
+            self._rates.idle_frame(self.now)
 
     def _receive_credit(self, stream: Stream, flags: int, length: int) -> None:
         window = stream.send_window + length
@@ -393,15 +399,19 @@ class Session:
     def _receive_fin(self, stream: Stream) -> None:
         stream.receiving = ENDED
         self._events.append(StreamEnded(stream))
+        if stream.receive_window == stream.window and self._peer_ids.owns(stream.id):
+            self._rates.useless_stream(self.now)  # opened and ended without a byte
         if stream.sending is ENDED:
             self._forget(stream)
 
     def _receive_ping(self, flags: int, value: int) -> None:
         if flags == SYN:
             self._outbox.ping(ACK, value)
+            self._rates.idle_frame(self.now)
         elif flags == ACK:
             rtt = self._pings.answered(value, self.now)
             if rtt is None:
+                self._rates.idle_frame(self.now)
                 return
             self._growth.measured(rtt)
             if value == self._rtt_ping:
@@ -413,6 +423,7 @@ class Session:
 
     def _receive_go_away(self, code: int) -> None:
         if code == GoAwayCode.NORMAL:
+            self._rates.idle_frame(self.now)
             self.remote_go_away = True
             self._events.append(GoAwayReceived(GoAwayCode.NORMAL))
             for stream in self._backlog.take_held():
@@ -479,7 +490,7 @@ class Session:
         self._growth.end(stream)
         self.memory.stalled.pop(stream, None)
         if stream.owner is None:
-            self.release(stream)
+            self.memory.release(stream)
         if self._peer_ids.owns(stream.id):
             self._peer_streams -= 1
         if stream.handshake in _PLACED:
@@ -501,7 +512,7 @@ class Session:
 
     def _fail(self, error: LinkError, *, tell: bool = True) -> None:
         self.error = error
-        self._reader.stopped = True
+        self._reader.work = 0
         self._outbox.clear()
         if tell:
             self._farewell = pack_header(GO_AWAY, 0, 0, GoAwayCode.PROTOCOL_ERROR)

@@ -116,7 +116,7 @@ async def test_our_close_ends_the_peers_session(program: Path) -> None:
 
 
 async def test_a_peer_that_stops_reading_is_found_by_the_keepalive(program: Path) -> None:
-    config = Config(keep_alive_interval=0.05, connection_write_timeout=0.2)
+    config = Config(enable_keep_alive=True, keep_alive_interval=0.05, connection_write_timeout=0.2)
     async with start_peer(program, client=True, config=config) as peer:
         await peer.tell("stall")
         await peer.mux.wait_closed()
