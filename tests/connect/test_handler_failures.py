@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -28,6 +29,7 @@ FAILURES: list[Callable[[], BaseException]] = [
     lambda: StopIteration("nothing there"),
     lambda: RecursionError("too deep"),
     lambda: RpcError("internal", 3),  # type: ignore[arg-type]
+    asyncio.CancelledError,
     group,
 ]
 
@@ -135,7 +137,9 @@ def app_of(kind: str, how: int) -> App:
     return App([InCoroutines(how) if kind == "async" else InThreads(how)])
 
 
-@pytest.mark.parametrize("how", range(len(FAILURES)), ids=["exception", "panic", "stop", "recursion", "odd", "group"])
+@pytest.mark.parametrize(
+    "how", range(len(FAILURES)), ids=["exception", "panic", "stop", "recursion", "odd", "cancelled", "group"]
+)
 @pytest.mark.parametrize("kind", ["async", "plain", "interceptor"])
 @pytest.mark.parametrize("call", [say, count, add, chat])
 async def test_a_failure_is_internal_and_logged_once(

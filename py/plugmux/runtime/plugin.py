@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import ExchangeError, PlugmuxError
+from ..aio.race import first
+from ..errors import BodyTooLarge, ExchangeError, PlugmuxError
 from .calls.breaker import Breaker, BreakerPolicy
 from .error import PluginCause, PluginError
 from .health.policy import Health
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from ..link.link import Link
 
 __all__ = ["HostedPlugin"]
+
+SETTLE_TIME = 0.25
+"""Seconds that a call whose stream was cut off waits to see whether its plugin ends."""
 
 POST_MORTEM_TIME = 2.0
 """Seconds that a broken call waits for word of how its plugin ended, before it tells what it knows itself."""
@@ -183,6 +187,19 @@ class HostedPlugin(ABC):
         """End its stay with a runtime that closes; the process of a detached plugin lives on."""
         await self.stop()
 
+    async def settle(self, link: Link, error: BaseException) -> None:
+        """Wait a moment for word of its end, where an exchange broke that may have ended it.
+
+        The stream's reset may come before the end of the link and of the process, and then no call is to be made again.
+
+        Args:
+            link: the link that the exchange was on.
+            error: what the exchange itself knows.
+        """
+        broken = isinstance(error, ExchangeError) and error.sent and not isinstance(error, BodyTooLarge)
+        if broken and not link.closed and self.link is link:
+            await first(link.wait_closed(), self.changed(), SETTLE_TIME)
+
     async def explain(self, link: Link, error: PlugmuxError) -> ExchangeError:
         """Say of a broken exchange what has become of the plugin.
 
@@ -191,7 +208,7 @@ class HostedPlugin(ABC):
             error: what the exchange itself knows.
         """
         sent = error.sent if isinstance(error, ExchangeError) else False
-        if not link.closed:
+        if not link.closed and self.link is link:
             return ExchangeError(f"plugin {self.name!r}: {error}", sent=sent)
         try:
             async with asyncio.timeout(POST_MORTEM_TIME):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
@@ -13,6 +12,7 @@ from plugmux_proto.resolver.v1.resolver_connect import ResolverService
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest, GetSecretsResponse
 
 from ..connect import Code, RpcError
+from ..connect.server.workers import workers_of
 from ..errors import ConfigError
 from .error import InvalidPattern, SecretNotFound
 from .pattern import Pattern
@@ -93,7 +93,7 @@ class _ProviderService(ResolverService):
     async def get_secrets(self, request: GetSecretsRequest, context: Context) -> GetSecretsResponse:
         try:
             asked = Pattern(request.pattern)
-            given = await _collect(self._provider.get_secrets, asked)
+            given = await _collect(self._provider.get_secrets, asked, workers_of(self, "secrets").run)
         except InvalidPattern as error:
             raise RpcError(Code.INVALID_ARGUMENT, str(error)) from None
         except SecretNotFound:
@@ -112,9 +112,11 @@ class _ProviderService(ResolverService):
         return GetSecretsResponse(envelopes=[secret.to_envelope() for secret in found])
 
 
-async def _collect(get_secrets: Callable[[Pattern], Secrets], pattern: Pattern) -> list[Secret]:
+async def _collect(
+    get_secrets: Callable[[Pattern], Secrets], pattern: Pattern, run: Callable[..., Awaitable[Secrets]]
+) -> list[Secret]:
     is_async = inspect.isasyncgenfunction(get_secrets) or inspect.iscoroutinefunction(get_secrets)
-    given = get_secrets(pattern) if is_async else await asyncio.to_thread(_call, get_secrets, pattern)
+    given = get_secrets(pattern) if is_async else await run(_call, get_secrets, pattern)
     if isinstance(given, Awaitable):
         given = await given
     secrets = [secret async for secret in given] if isinstance(given, AsyncIterable) else list(given)

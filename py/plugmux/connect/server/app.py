@@ -72,10 +72,10 @@ class App:
             bounds = service.limits or limits or Limits()
             for method in service.spec.methods:
                 if method.kind is Kind.UNARY:
-                    unary = around_unary(chain, unary_handler(service, method))
+                    unary = around_unary(chain, unary_handler(service, method, bounds.threads))
                     self._unary[method.path] = Route(method, unary, bounds, compress_min)
                 else:
-                    stream = around_stream(chain, stream_handler(service, method))
+                    stream = around_stream(chain, stream_handler(service, method, bounds.threads))
                     self._streams[method.path] = Route(method, stream, bounds, compress_min)
 
     def direct(self, head: RequestHead) -> DirectCall | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, TypeVar
 
 from ..code import Code
 from ..error import RpcError
-from .threads import BlockingIterator, call_in_thread, iterate_in_threads
+from .threads import BlockingIterator, iterate_in_threads, no_stop_iteration
+from .workers import THREADS, workers_of
 
 if TYPE_CHECKING:
     from ..interceptor import StreamNext, UnaryNext
@@ -39,7 +41,7 @@ class Service:
 
     spec: ClassVar[ServiceSpec]
     limits: Limits | None = None
-    """Limits for this service's messages, in place of the app's."""
+    """Limits for this service's messages and threads, in place of the app's."""
 
 
 def unimplemented(method: MethodSpec[Any, Any]) -> NoReturn:
@@ -47,43 +49,60 @@ def unimplemented(method: MethodSpec[Any, Any]) -> NoReturn:
     raise RpcError(Code.UNIMPLEMENTED, f"{method.path} is not implemented")
 
 
-def unary_handler(service: Service, method: MethodSpec[Any, Any]) -> UnaryNext:
-    """What answers a unary call of the method."""
+def unary_handler(service: Service, method: MethodSpec[Any, Any], threads: int = THREADS) -> UnaryNext:
+    """What answers a unary call of the method.
+
+    Args:
+        service: whose method it is.
+        method: the method.
+        threads: how many plain handlers of the service run at the same time.
+    """
     function = _function(service, method)
     if inspect.iscoroutinefunction(function):
         return function
+    workers = workers_of(service, service.spec.name, threads)
 
     async def handle(request: Any, context: Context) -> Any:
-        reply = await call_in_thread(function, request, context)
+        reply = await workers.run(no_stop_iteration, function, request, context)
         return await reply if inspect.isawaitable(reply) else reply
 
     return handle
 
 
-def stream_handler(service: Service, method: MethodSpec[Any, Any]) -> StreamNext:
-    """What answers a call of the method, of any kind but unary, as a stream of requests into a stream of responses."""
+def stream_handler(service: Service, method: MethodSpec[Any, Any], threads: int = THREADS) -> StreamNext:
+    """What answers a call of the method, of any kind but unary, as a stream of requests into a stream of responses.
+
+    Args:
+        service: whose method it is.
+        method: the method.
+        threads: how many plain handlers of the service run at the same time.
+    """
+    workers = workers_of(service, service.spec.name, threads)
     function = _function(service, method)
     is_blocking = not (inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function))
     one_request, one_response = not method.kind.client_streams, not method.kind.server_streams
 
     async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
         argument = await only(requests, "request") if one_request else requests
-        if is_blocking:
-            blocking = argument if one_request else BlockingIterator(argument)
-            result = await call_in_thread(function, blocking, context)
-        else:
-            result = function(argument, context)
-        if inspect.isawaitable(result):
-            result = await result
-        if one_response:
-            yield result
-            return
-        replies = result if hasattr(result, "__aiter__") else iterate_in_threads(iter(result))
-        try:
-            async for reply in replies:
-                yield reply
-        finally:
-            await close(replies)
+        with ExitStack() as over:
+            if is_blocking:
+                if not one_request:
+                    argument = BlockingIterator(argument)
+                    over.callback(argument.end)
+                result = await workers.run(no_stop_iteration, function, argument, context)
+            else:
+                result = function(argument, context)
+            if inspect.isawaitable(result):
+                result = await result
+            if one_response:
+                yield result
+                return
+            replies = result if hasattr(result, "__aiter__") else iterate_in_threads(iter(result), workers.run)
+            try:
+                async for reply in replies:
+                    yield reply
+            finally:
+                await close(replies)
 
     return handle
 

@@ -188,12 +188,10 @@ class StreamCall:
                     await self._send_message(reply)
             finally:
                 await close(replies)
-        except asyncio.CancelledError:
-            if deadline is None or not deadline.claims():
-                raise
-            return expired(self._terms)
         except BaseException as error:
-            if error is self._unsent or not is_failure(error):
+            if isinstance(error, asyncio.CancelledError) and deadline is not None and deadline.claims():
+                return expired(self._terms)
+            if error is self._unsent or not (is_failure(error) or isinstance(error, SystemExit)):
                 raise
             return failure(error, self._route.method)
         finally:

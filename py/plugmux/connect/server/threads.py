@@ -1,71 +1,110 @@
-"""Handlers written without `async`: they run in the event loop's worker threads, and so do their iterators.
+"""Iterators between the event loop and the threads of handlers that are written without `async`.
 
-A thread cannot be interrupted. When a call is cancelled its handler's thread runs on to the handler's next message (or
-its end) and stops there; nobody waits for it.
+A thread cannot be interrupted. When its call ends first, because the caller has left or the time is over, the thread
+runs on to the handler's next request or reply, or to the handler's end, and stops there; nobody waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import CancelledError
 from contextvars import copy_context
 from typing import Any
 
-__all__ = ["BlockingIterator", "call_in_thread", "iterate_in_threads"]
+from ..code import Code
+from ..error import RpcError
+
+__all__ = ["BlockingIterator", "iterate_in_threads", "no_stop_iteration"]
+
+Run = Callable[..., "asyncio.Future[Any]"]
 
 _END = object()
 
 
-async def call_in_thread(function: Callable[..., Any], *arguments: object) -> Any:
-    """What a blocking function gives; it runs in a worker thread."""
-    return await asyncio.to_thread(_call, function, arguments)
+def no_stop_iteration(function: Callable[..., Any], *arguments: object) -> Any:
+    """What a function gives; a `StopIteration` of its own fails it, since no future can carry one.
 
-
-def _call(function: Callable[..., Any], arguments: tuple[object, ...]) -> Any:
+    Raises:
+        RuntimeError: it raised `StopIteration`.
+    """
     try:
         return function(*arguments)
-    except StopIteration as error:  # No future takes one: whoever waits for it would wait for ever.
+    except StopIteration as error:
         raise RuntimeError("the handler raised StopIteration") from error
 
 
 class BlockingIterator(Iterator[Any]):
-    """What an asynchronous iterator gives, for a worker thread; each step blocks the thread."""
+    """What an asynchronous iterator gives, for a worker thread; each step blocks the thread.
+
+    Raises:
+        RpcError: the call has ended (`canceled`), so that nothing comes any more. It is not taken for the last message.
+    """
 
     def __init__(self, items: AsyncIterator[Any]) -> None:
         self._items = items
         self._loop = asyncio.get_running_loop()
+        self._steps: set[asyncio.Task[Any]] = set()
+        self._over = False
 
     def __next__(self) -> Any:
-        item = asyncio.run_coroutine_threadsafe(self._step(), self._loop).result()
+        step = self._step()
+        try:
+            item = asyncio.run_coroutine_threadsafe(step, self._loop).result()
+        except (CancelledError, RuntimeError) as error:
+            if not self._over and not self._loop.is_closed():
+                raise
+            step.close()
+            raise RpcError(Code.CANCELED, "the call has ended: no further request comes") from error
         if item is _END:
             raise StopIteration
         return item
 
     async def _step(self) -> Any:
-        return await anext(self._items, _END)
+        if self._over:
+            raise asyncio.CancelledError
+        task = asyncio.current_task()
+        assert task is not None
+        self._steps.add(task)
+        try:
+            return await anext(self._items, _END)
+        finally:
+            self._steps.discard(task)
+
+    def end(self) -> None:
+        """Let no thread wait here any longer: the call has ended."""
+        self._over = True
+        for step in self._steps:
+            step.cancel()
 
 
-async def iterate_in_threads(items: Iterator[Any]) -> AsyncIterator[Any]:
-    """What a blocking iterator gives; each step runs in a worker thread, when it is asked for."""
+async def iterate_in_threads(items: Iterator[Any], run: Run | None = None) -> AsyncIterator[Any]:
+    """What a blocking iterator gives; each step runs in a worker thread, when it is asked for.
+
+    Args:
+        items: the iterator.
+        run: runs a function in a thread; by default one of the event loop's.
+    """
     loop = asyncio.get_running_loop()
     context = copy_context()
+    run = run or (lambda *work: loop.run_in_executor(None, *work))
     step: asyncio.Future[Any] | None = None
     try:
         while True:
-            step = loop.run_in_executor(None, lambda: context.run(next, items, _END))
+            step = run(context.run, next, items, _END)
             item = await asyncio.shield(step)
             if item is _END:
                 return
             yield item
     finally:
         if step is not None:
-            step.add_done_callback(lambda done: _close(loop, items, done))
+            step.add_done_callback(lambda done: _close(loop, items, done, run))
 
 
-def _close(loop: asyncio.AbstractEventLoop, items: Iterator[Any], step: asyncio.Future[Any]) -> None:
+def _close(loop: asyncio.AbstractEventLoop, items: Iterator[Any], step: asyncio.Future[Any], run: Run) -> None:
     """Close a generator once its last step is over; until then it cannot be closed."""
     if not step.cancelled():
         step.exception()  # it has been raised where it was waited for, or nobody is left to hear of it
     close = getattr(items, "close", None)
     if close is not None and not loop.is_closed():
-        loop.run_in_executor(None, close)
+        run(close)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from typing import Any
+from typing import Any, Never
 
 from ...aio.deadline import Deadline
 from ...aio.failure import is_failure
@@ -101,12 +101,10 @@ class UnaryCall:
             if deadline is not None and deadline.time_left <= 0:
                 raise RpcError(Code.DEADLINE_EXCEEDED, "the time limit had run out before the call began")
             return self._response(await route.handler(request, context))
-        except asyncio.CancelledError:
-            if deadline is None or not deadline.claims():
-                raise
-            return refusal(expired(terms), context)
         except BaseException as error:
-            if not is_failure(error):
+            if isinstance(error, asyncio.CancelledError) and deadline is not None and deadline.claims():
+                return refusal(expired(terms), context)
+            if not is_failure(error) and not isinstance(error, SystemExit):
                 raise
             return refusal(failure(error, route.method), context)
         finally:
@@ -128,12 +126,19 @@ def failure(error: BaseException, method: MethodSpec[Any, Any]) -> RpcError:
     """The error that the caller is told; one that is not meant for callers is logged, and its text kept here."""
     if isinstance(error, RpcError):
         return error
+    if isinstance(error, SystemExit):
+        asyncio.get_running_loop().call_soon(_exit, error)  # behind the answer
+        return RpcError(Code.INTERNAL, "the handler has ended its process")
     logger.error("%s failed", method.path, exc_info=error)
     if isinstance(error, MemoryError):
         return RpcError(Code.RESOURCE_EXHAUSTED, "the handler ran out of memory")
     if isinstance(error, OSError) and error.errno in NO_FILES:
         return RpcError(Code.RESOURCE_EXHAUSTED, "the handler could open no more files")
     return RpcError(Code.INTERNAL, "the handler failed; the server's log says why")
+
+
+def _exit(error: SystemExit) -> Never:
+    raise error
 
 
 def expired(terms: Terms) -> RpcError:

@@ -99,6 +99,7 @@ class Router:
             try:
                 response = await link.transport.fetch(attempts.request, limit)
             except BaseException as error:
+                await plugin.settle(link, error)
                 if not attempts.broke(plugin, error):
                     await _explain(plugin, link, error)
                     raise
@@ -119,6 +120,7 @@ class Router:
                 incoming = await link.transport.send(attempts.request)
             except BaseException as error:
                 plugin.call_ended()
+                await plugin.settle(link, error)
                 if not attempts.broke(plugin, error):
                     await _explain(plugin, link, error)
                     raise
@@ -350,6 +352,7 @@ class Routed:
             async for chunk in self._incoming:
                 yield chunk
         except (ExchangeError, LinkError) as error:
+            await self._plugin.settle(self._link, error)
             raise await self._plugin.explain(self._link, error) from error
         finally:
             self._ended()
