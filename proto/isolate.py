@@ -14,6 +14,8 @@ from pathlib import Path
 
 import grpc_tools
 
+from plugmux.connect.codegen.relocate import relocate
+
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = ROOT / "gen/python/plugmux_proto"
 GO = ROOT / "gen/go"
@@ -29,10 +31,6 @@ PYTHON_RULES = [
     (
         r"_builder\.BuildTopDescriptorsAndMessages\(DESCRIPTOR, '[^']*', _globals\)",
         "_pool.add_types(DESCRIPTOR, __name__, _globals)",
-    ),
-    (
-        r"^from google\.protobuf import (duration|timestamp)_pb2 as",
-        r"from plugmux_proto.google.protobuf import \1_pb2 as",
     ),
 ]
 GO_RULES = [
@@ -57,7 +55,8 @@ def main() -> None:
     outputs = [f"--python_out={PYTHON}", f"--pyi_out={PYTHON}"]
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{included}", *outputs, *INCLUDED]
     subprocess.run(command, check=True)
-    for path in [*PYTHON.rglob("*_pb2.py"), *PYTHON.rglob("*_pb2.pyi")]:
+    relocate(PYTHON, PYTHON.name)
+    for path in PYTHON.rglob("*_pb2.py"):
         rewrite(path, PYTHON_RULES)
     files = sorted(GO.rglob("*.pb.go"))
     for path in files:

@@ -6,12 +6,14 @@ itself. The same input gives the same output, byte for byte.
 
 Options (`opt:` in buf.gen.yaml, comma-separated):
     package=NAME    the Python package that holds the modules of this run, for output below a package of one's own.
+                    protoc's own output knows no such option: `protoc-gen-plugmux --relocate` moves it.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from google.protobuf.compiler import plugin_pb2
 from google.protobuf.descriptor_pb2 import Edition
@@ -21,6 +23,7 @@ from ...contract.version import VERSION
 from .messages import find_messages, find_modules
 from .module import render
 from .names import is_plain
+from .relocate import relocate
 
 __all__ = ["generate", "main"]
 
@@ -43,7 +46,15 @@ def main() -> int:
     )
     version = f"%(prog)s {VERSION.removeprefix('v')}"
     parser.add_argument("--version", action="version", version=version, help="print the version and exit")
-    parser.parse_args()
+    parser.add_argument(
+        "--relocate",
+        nargs=2,
+        metavar=("DIRECTORY", "PACKAGE"),
+        help="make protoc's modules in a directory import one another from a package, and exit",
+    )
+    arguments = parser.parse_args()
+    if arguments.relocate:
+        return _relocate(parser, *arguments.relocate)
     if sys.stdin.isatty():
         parser.print_help(sys.stderr)
         return WRONG_USAGE
@@ -52,6 +63,16 @@ def main() -> int:
     except DecodeError:
         parser.exit(WRONG_USAGE, f"{parser.prog}: what stands on stdin is no request of buf or protoc; see --help\n")
     sys.stdout.buffer.write(generate(request).SerializeToString(deterministic=True))
+    return 0
+
+
+def _relocate(parser: argparse.ArgumentParser, directory: str, package: str) -> int:
+    if not Path(directory).is_dir():
+        parser.error(f"{directory!r} is no directory")
+    try:
+        relocate(Path(directory), package)
+    except ValueError as error:
+        parser.error(str(error))
     return 0
 
 

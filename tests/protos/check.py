@@ -1,0 +1,228 @@
+"""Generates, imports, type-checks and calls every service of public proto files. `make protos` runs it.
+
+Each package of `sources.py` is taken with the lowest and the newest protobuf that plugmux bears, each in an environment
+of its own below `build/protos`. Every method is called over a link, as tests/support/every_method.py does. Prints
+counts, and what failed; the exit status is 1 where something did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from packages import BUILD, fetch, recorded_descriptors
+from sources import SOURCES, Source
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOWEST = [
+    pin for pin in PROJECT["tool"]["tox"]["env"]["lowest"]["deps"] if pin.startswith(("protobuf", "grpcio-tools"))
+]
+ENVIRONMENTS = {"lowest": LOWEST, "newest": ["protobuf", "grpcio-tools"]}
+BY_NAME = {source.package: source for source in SOURCES}
+RUNTIME_FILES = "google/protobuf/"
+"""Files that come with protobuf itself."""
+
+
+@dataclass
+class Counts:
+    """What became of one package in one environment."""
+
+    files: int = 0
+    services: int = 0
+    methods: int = 0
+    called: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+class Environment:
+    """A virtual environment with one version of protobuf, and the output of its protoc."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = BUILD / name
+        self.python = str(self.folder / "venv/bin/python")
+        self.output = self.folder / "out"
+
+    def prepare(self) -> None:
+        """Install what is missing."""
+        wanted = [*ENVIRONMENTS[self.name], *PROJECT["project"]["dependencies"], "types-protobuf"]
+        stamp = self.folder / "installed"
+        if not stamp.is_file() or stamp.read_text() != "\n".join(wanted):
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(self.folder / "venv")], check=True)
+            install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--upgrade", "--python", self.python]
+            subprocess.run([*install, *wanted], check=True)
+            stamp.write_text("\n".join(wanted))
+        program = self.folder / "protoc-gen-plugmux"
+        program.write_text(
+            f"#!{self.python}\nimport sys\nfrom plugmux.connect.codegen.plugin import main\nsys.exit(main())\n"
+        )
+        program.chmod(0o755)
+
+    def run(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run this environment's Python, which finds plugmux in this tree."""
+        path = [ROOT / "py", ROOT / "gen/python", ROOT / "tests/connect"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
+        command = [self.python, *arguments]
+        return subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+
+    def protoc(self, *arguments: str, files: list[str]) -> str:
+        """Run protoc on files; gives what it says where it fails."""
+        (self.folder / "files").write_text("\n".join(files))
+        run = self.run("-m", "grpc_tools.protoc", *arguments, f"@{self.folder / 'files'}")
+        return run.stderr if run.returncode else ""
+
+    def version(self) -> str:
+        """The versions of protobuf and of protoc."""
+        protobuf = self.run("-c", "import google.protobuf; print(google.protobuf.__version__)").stdout.strip()
+        return f"protobuf {protobuf}, protoc {self.run('-m', 'grpc_tools.protoc', '--version').stdout.split()[-1]}"
+
+
+def include_paths(source: Source) -> list[str]:
+    """protoc's options for where the files of a package and of those that it needs are."""
+    return [
+        f"-I{virtual}{'=' if virtual else ''}{fetch(each) / folder}"
+        for each in (source, *(BY_NAME[name] for name in source.needs))
+        for virtual, folder in each.roots.items()
+    ]
+
+
+def service_files(source: Source) -> Iterator[str]:
+    """The package's files with services, as protoc names them."""
+    for virtual, folder in source.roots.items():
+        root = fetch(source) / folder
+        for path in sorted(root.rglob("*.proto")):
+            name = (Path(virtual) / path.relative_to(root)).as_posix()
+            if any(line.startswith("service ") for line in path.read_text(errors="replace").splitlines()):
+                yield name
+
+
+def compiled(source: Source, environment: Environment, counts: Counts) -> FileDescriptorSet:
+    """The package's files with services, and all that they import."""
+    if not source.roots:
+        return recorded_descriptors(fetch(source))
+    files = list(service_files(source))
+    target = environment.folder / "set.binpb"
+    arguments = ["--include_imports", "--include_source_info", f"--descriptor_set_out={target}", *include_paths(source)]
+    while files:
+        error = environment.protoc(*arguments, files=files)
+        if not error:
+            return FileDescriptorSet.FromString(target.read_bytes())
+        at_fault = [file for file in files if file in error]
+        counts.failures.append(f"protoc: {error.strip().splitlines()[0]}")
+        if not at_fault:
+            break
+        files = [file for file in files if file not in at_fault]
+    return FileDescriptorSet()
+
+
+def generate(source: Source, environment: Environment, counts: Counts) -> Path | None:
+    """Write the modules of the package; gives their folder, if there are any."""
+    found = compiled(source, environment, counts)
+    counts.files = sum(bool(file.service) for file in found.file)
+    if not counts.files:
+        return None
+    root = environment.output / source.package.replace("/", "-")
+    out = root / source.below
+    out.mkdir(parents=True)
+    target = environment.folder / "set.binpb"
+    names = [file.name for file in found.file if not file.name.startswith(RUNTIME_FILES)]
+    if not source.roots:
+        included = environment.folder / "included.binpb"
+        wanted = sorted({d for file in found.file for d in file.dependency if d.startswith(RUNTIME_FILES)})
+        own = next((environment.folder / "venv/lib").glob("python*/site-packages/grpc_tools/_proto"))
+        if wanted:
+            environment.protoc("--include_imports", f"--descriptor_set_out={included}", f"-I{own}", files=wanted)
+            found.MergeFrom(FileDescriptorSet.FromString(included.read_bytes()))
+        target.write_bytes(found.SerializeToString())
+    program = environment.folder / "protoc-gen-plugmux"
+    outputs = [f"--python_out={out}", f"--pyi_out={out}", f"--plugmux_out={out}", f"--plugin={program}"]
+    if source.below:
+        outputs.append(f"--plugmux_opt=package={source.below}")
+    error = environment.protoc(f"--descriptor_set_in={target}", *outputs, files=names)
+    counts.failures += [f"generating: {line}" for line in error.splitlines()]
+    if source.below:
+        environment.run(str(program), "--relocate", str(out), source.below)
+    return root
+
+
+def call(out: Path, environment: Environment, counts: Counts) -> None:
+    """Import the modules, and call every method over a link."""
+    run = environment.run(str(ROOT / "tests/support/every_method.py"), str(out))
+    if run.returncode:
+        counts.failures.append(f"calling: {run.stderr.strip().splitlines()[-1]}")
+        return
+    outcome = json.loads(run.stdout)
+    counts.services, counts.methods, counts.called = outcome["services"], outcome["methods"], outcome["called"]
+    counts.failures += outcome["failures"]
+
+
+def check_types(out: Path, environment: Environment) -> Iterator[str]:
+    """The errors that `mypy --strict` and pyright find in our modules; protoc's own do not pass them."""
+    modules = sorted(str(path.relative_to(out)) for path in out.rglob("*_connect.py"))
+    (out / "modules").write_text("\n".join(modules))
+    settings = [f"strict = true\nexplicit_package_bases = true\npython_executable = {environment.python}"]
+    settings += ["follow_imports = silent\nfollow_imports_for_stubs = true", f"mypy_path = {out}:{ROOT / 'py'}"]
+    (out / "mypy.ini").write_text("\n".join(["[mypy]", f"cache_dir = {environment.folder / 'mypy'}", *settings]))
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "@modules"],
+        cwd=out,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    yield from (f"mypy: {line}" for line in (run.stdout + run.stderr).splitlines() if run.returncode)
+    (out / "pyrightconfig.json").write_text(json.dumps({"include": modules, "extraPaths": [str(ROOT / "py")]}))
+    command = ["pyright", "--project", str(out), "--pythonpath", environment.python, "--outputjson"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    told = json.loads(run.stdout)
+    if told["summary"]["filesAnalyzed"] != len(modules):
+        yield f"pyright: it read {told['summary']['filesAnalyzed']} of {len(modules)} files"
+    yield from (f"pyright: {fault['file']}: {fault['message']}" for fault in told["generalDiagnostics"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("packages", nargs="*", help="only these packages")
+    chosen = parser.parse_args().packages
+    total = Counts()
+    for name in ENVIRONMENTS:
+        environment = Environment(name)
+        environment.prepare()
+        subprocess.run(["rm", "-rf", str(environment.output)], check=True)
+        print(f"\n{name}: {environment.version()}")
+        print(f"{'package':40}{'files':>8}{'services':>10}{'methods':>9}{'called':>8}{'failed':>8}{'seconds':>9}")
+        for source in SOURCES:
+            if not chosen or source.package in chosen:
+                counts, begun = Counts(), time.monotonic()
+                out = generate(source, environment, counts)
+                if out is not None:
+                    call(out, environment, counts)
+                    counts.failures += check_types(out, environment)
+                row = f"{counts.files:8}{counts.services:10}{counts.methods:9}{counts.called:8}{len(counts.failures):8}"
+                print(f"{source.package:40}{row}{time.monotonic() - begun:9.1f}", flush=True)
+                for failure in counts.failures[:20]:
+                    print(f"    {failure}", flush=True)
+                for key in ("files", "services", "methods", "called", "failures"):
+                    setattr(total, key, getattr(total, key) + getattr(counts, key))
+    print(
+        f"\n{total.files} files, {total.services} services, {total.methods} methods, {total.called} called, "
+        f"{len(total.failures)} failed"
+    )
+    return bool(total.failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
