@@ -48,7 +48,7 @@ func (s *Settings[T]) Servable() Servable {
 			Reloadable: s.OnChange != nil,
 		}
 		site.configure = func(text string) error { return s.take(text, nil) }
-		site.mux.Handle(plugmuxv1connect.NewConfigurationServiceHandler(configurationService{
+		site.serve(plugmuxv1connect.NewConfigurationServiceHandler(configurationService{
 			func(text string) error { return s.take(text, s.OnChange) },
 		}))
 	}

@@ -102,6 +102,6 @@ func (s *site) serveHealth(health *Health) {
 	}
 	health.know(s.announcement.Services...)
 	const path = "/" + healthService + "/"
-	s.mux.Handle(path+"Check", connect.NewUnaryHandlerSimple(path+"Check", health.check))
-	s.mux.Handle(path+"Watch", connect.NewServerStreamHandlerSimple(path+"Watch", health.watch))
+	s.serve(path+"Check", connect.NewUnaryHandlerSimple(path+"Check", health.check))
+	s.serve(path+"Watch", connect.NewServerStreamHandlerSimple(path+"Watch", health.watch))
 }

@@ -43,7 +43,7 @@ func (i *Instances[T]) Servable() Servable {
 			Services:      i.Services,
 			Configuration: &pluginsv1.ConfigurationSchema{JsonSchema: i.Schema},
 		}
-		s.mux.Handle(plugmuxv1connect.NewInstanceServiceHandler(instanceService{i.open}))
+		s.serve(plugmuxv1connect.NewInstanceServiceHandler(instanceService{i.open}))
 	}
 }
 

@@ -26,10 +26,24 @@ type launchConfig struct {
 	R       *uintptr      `json:"r"`
 	W       *uintptr      `json:"w"`
 	Socket  string        `json:"socket"`
+	// PID is the process id of the runtime; 0 where it says nothing to the plugin, as in a container.
+	PID processID `json:"pid"`
 	// Terminal tells that the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them.
 	Terminal flag `json:"terminal"`
 	// Detached tells to connect to the socket again and again, as runtimes come and go.
 	Detached flag `json:"detached"`
+}
+
+// processID is 0 where the JSON has anything but a positive whole number.
+type processID int
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (p *processID) UnmarshalJSON(text []byte) error {
+	var number int
+	if json.Unmarshal(text, &number) == nil && number > 0 {
+		*p = processID(number)
+	}
+	return nil
 }
 
 // takeLaunchConfig reads the configuration and removes it from the environment, so that a child of the plugin does not

@@ -1,6 +1,9 @@
 package plugmux
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Limits and times that the SDKs of all languages share, as proto/constants.json has them.
 const (
@@ -27,3 +30,29 @@ const (
 
 // registrationTimeout is how long a registration may take where no launch says.
 const registrationTimeout = time.Minute
+
+// Limits bound what a plugin takes from its runtime, and how long its end may take. What is 0 is the default.
+type Limits struct {
+	// MessageBytes is the size of the largest message of a call, compressed and not; 4 MiB by default. A larger one ends
+	// its call with resource_exhausted.
+	MessageBytes int
+	// LinkBytes is how much may have come over a link without having been taken; 64 MiB by default, and at least
+	// four messages. Beyond half of it the plugin takes calls in later, beyond it streams are reset. Before the plugin has registered it is 1 MiB.
+	LinkBytes int
+	// Streams is how many streams the runtime may have open at the same time, which is how many calls it may have under
+	// way; 16,384 by default. Before the plugin has registered it is 64.
+	Streams int
+	// CloseTime is how long a plugin that ends waits for calls under way, then for [Config.Background], then for
+	// handlers that outlive the link; 2 s by default, of each.
+	CloseTime time.Duration
+}
+
+func (l Limits) orDefault() Limits {
+	message := cmp.Or(l.MessageBytes, maxMessageBytes)
+	return Limits{
+		MessageBytes: message,
+		LinkBytes:    cmp.Or(l.LinkBytes, max(maxUntaken, 4*message)),
+		Streams:      cmp.Or(l.Streams, maxStreams),
+		CloseTime:    cmp.Or(l.CloseTime, closeTimeout),
+	}
+}

@@ -104,9 +104,7 @@ func TestOddRecordsAreBounded(t *testing.T) {
 func TestTheLastRecordsArriveBeforeTheLinkCloses(t *testing.T) {
 	logs := NewLogHandler(nil)
 	service, link := withLogs(t, logs)
-	if _, err := link.Registration(testContext(t)); err != nil {
-		t.Fatal(err)
-	}
+	fetch(t, link, "/registered") // is answered once the plugin knows that it is registered
 	slog.New(logs).Info("last")
 	if err := link.Shutdown(testContext(t)); err != nil {
 		t.Fatal(err)

@@ -185,3 +185,45 @@ func TestStartedByHandItExplainsItself(t *testing.T) {
 		})
 	}
 }
+
+func TestALaunchedPluginEndsWithTheProcessOfItsRuntime(t *testing.T) {
+	runtime := exec.CommandContext(testContext(t), "cat")
+	input, err := runtime.StdinPipe()
+	if err == nil {
+		err = runtime.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := pluginProcess(testContext(t))
+	command.Env = append(command.Env, fmt.Sprintf(`%s={"name":"a","timeout":%d,"fd":3,"pid":%d}`, launchVariable, testLimit, runtime.Process.Pid))
+	startPlugin(t, plugmuxtest.Launch, command) // whose link stays open
+	_ = input.Close()
+	if err := runtime.Wait(); err != nil {
+		t.Error(err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAProcessIsAwaited(t *testing.T) {
+	for name, await := range map[string]func(context.Context, int) bool{"watched": awaitProcess, "polled": pollProcess} {
+		t.Run(name, func(t *testing.T) {
+			process := exec.CommandContext(testContext(t), "true")
+			if err := process.Run(); err != nil {
+				t.Fatal(err)
+			}
+			if !await(testContext(t), process.Process.Pid) {
+				t.Error("a process that has ended is awaited")
+			}
+			ctx, cancel := context.WithCancel(testContext(t))
+			ended := make(chan bool)
+			go func() { ended <- await(ctx, os.Getpid()) }()
+			cancel()
+			if <-ended {
+				t.Error("this process has not ended")
+			}
+		})
+	}
+}

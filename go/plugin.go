@@ -50,6 +50,9 @@ type Config struct {
 	// it, with its link still open: this is where it may clean up.
 	Background func(context.Context)
 
+	// Limits bound what the plugin takes from its runtime, and how long its end may take.
+	Limits Limits
+
 	// Health tells whether the plugin is ready; it always is by default.
 	Health *Health
 	// Logs hands log records to the runtime; see [NewLogHandler].
@@ -99,6 +102,7 @@ func newPlugin(config Config, servables []Servable) *plugin {
 	if config.Version == "" {
 		config.Version = "v0.0.0"
 	}
+	config.Limits = config.Limits.orDefault()
 	p := &plugin{config: config, announcement: &pluginsv1.RegisterPluginRequest{
 		Name:             config.Name,
 		Version:          config.Version,
@@ -110,9 +114,9 @@ func newPlugin(config Config, servables []Servable) *plugin {
 		Labels:           config.Labels,
 	}}
 	site := newSite(p.announcement, servables)
-	site.mux.Handle(pluginsv1connect.NewPluginServiceHandler(shutdownService{p}))
-	site.mux.Handle(plugmuxv1connect.NewDiagnosticsServiceHandler(diagnosticsService{}))
-	site.mux.Handle(plugmuxv1connect.NewReferenceServiceHandler(referenceService{}))
+	site.serve(pluginsv1connect.NewPluginServiceHandler(shutdownService{p}))
+	site.serve(plugmuxv1connect.NewDiagnosticsServiceHandler(diagnosticsService{}))
+	site.serve(plugmuxv1connect.NewReferenceServiceHandler(referenceService{}))
 	site.mux.HandleFunc(referencePrefix+"{reference}/", serveLent)
 	site.serveHealth(config.Health)
 	p.handler = site
@@ -152,7 +156,9 @@ func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error 
 	if err != nil {
 		return err
 	}
-	return p.stay(ctx, newLink(ctx, conn, p.handler), launch.Timeout)
+	link := newLink(ctx, conn, p.handler, p.config.Limits)
+	defer link.endWith(int(launch.PID))()
+	return p.stay(ctx, link, launch.Timeout)
 }
 
 func (p *plugin) peers() peerPolicy { return newPeerPolicy(p.config.PeerUsers) }
@@ -168,7 +174,7 @@ func (p *plugin) comeAgain(ctx context.Context, reach func() (io.ReadWriteCloser
 	for ctx.Err() == nil {
 		conn, err := reach()
 		if err == nil {
-			err = p.stay(ctx, newLink(ctx, conn, p.handler), timeout)
+			err = p.stay(ctx, newLink(ctx, conn, p.handler, p.config.Limits), timeout)
 		}
 		switch {
 		case err == nil:
@@ -212,7 +218,7 @@ func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) er
 	leave()
 	select {
 	case <-background:
-	case <-time.After(closeTimeout):
+	case <-time.After(p.config.Limits.CloseTime):
 		slog.Warn("Config.Background has not ended with its context")
 	}
 	finishLogs()

@@ -61,7 +61,7 @@ func runOn(t *testing.T, ours, theirs net.Conn, options plugmuxtest.Options, con
 	ended := make(chan error, 1)
 	go func() {
 		defer close(ended)
-		ended <- p.stay(ctx, newLink(ctx, theirs, p.handler), testLimit)
+		ended <- p.stay(ctx, newLink(ctx, theirs, p.handler, p.config.Limits), testLimit)
 	}()
 	t.Cleanup(func() {
 		_ = link.Session.Close()

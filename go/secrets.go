@@ -43,7 +43,7 @@ type SecretsFunc func(ctx context.Context, pattern Pattern) ([]Secret, error)
 // Secrets makes the plugin a secrets provider: the runtime asks it about ids that the pattern matches, and no others.
 func Secrets(pattern Pattern, get SecretsFunc) Servable {
 	return func(s *site) {
-		s.mux.Handle(resolverv1connect.NewResolverServiceHandler(provider{pattern, get}))
+		s.serve(resolverv1connect.NewResolverServiceHandler(provider{pattern, get}))
 		s.announcement.Metadata = &pluginsv1.RegisterPluginRequest_SecretsProvider{
 			SecretsProvider: &pluginsv1.SecretsProvider{Pattern: string(pattern)},
 		}

@@ -30,6 +30,9 @@ func newSite(announcement *pluginsv1.RegisterPluginRequest, servables []Servable
 	return s
 }
 
+// serve serves a service whose messages are bounded.
+func (s *site) serve(path string, service http.Handler) { s.mux.Handle(path, limitMessages(service)) }
+
 func (s *site) add(servables []Servable) {
 	for _, servable := range servables {
 		servable(s)
@@ -42,7 +45,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHT
 // New...Handler function returns.
 func Service(path string, handler http.Handler) Servable {
 	return func(s *site) {
-		s.mux.Handle(path, handler)
+		s.serve(path, handler)
 		s.announcement.Services = append(s.announcement.Services, strings.Trim(path, "/"))
 	}
 }
@@ -51,7 +54,7 @@ func Service(path string, handler http.Handler) Servable {
 // provider, not both.
 func AccessControl(service accesscontrolv1connect.AccessControlServiceHandler) Servable {
 	return func(s *site) {
-		s.mux.Handle(accesscontrolv1connect.NewAccessControlServiceHandler(service))
+		s.serve(accesscontrolv1connect.NewAccessControlServiceHandler(service))
 		s.announcement.Metadata = &pluginsv1.RegisterPluginRequest_AccessControlModule{
 			AccessControlModule: &pluginsv1.AccessControlModule{},
 		}

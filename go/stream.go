@@ -47,7 +47,7 @@ func OpenStream(ctx context.Context, name string) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := link.session.Open()
+	conn, err := link.open()
 	if err == nil {
 		conn, err = upgrade(ctx, conn, "unix", streamPrefix+url.PathEscape(name), streamProtocol)
 	}

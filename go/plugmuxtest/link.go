@@ -51,6 +51,8 @@ func NewLink(conn io.ReadWriteCloser, options Options) *Link {
 	config := yamux.DefaultConfig()
 	config.LogOutput = nil
 	config.Logger = slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug)
+	config.EnableKeepAlive = false // a plugin that is being debugged is slow, and has not ended
+	config.ConnectionWriteTimeout, config.StreamOpenTimeout = time.Hour, time.Hour
 	session, err := yamux.Server(conn, config)
 	if err != nil {
 		panic(err) // only a wrong configuration is refused

@@ -1,0 +1,249 @@
+package plugmux
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"connectrpc.com/connect"
+)
+
+const (
+	prefixBytes        = 5 // of an envelope: flags and length
+	envelopeCompressed = 1
+	compression        = "gzip"
+)
+
+// limitMessages bounds the messages that a service is called with, before and after their decompression: connect-go
+// takes them of any size, unless each handler is told otherwise where it is made.
+func limitMessages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		limit := messageLimit{bytes: maxMessageBytes}
+		if link, err := linkOf(r.Context()); err == nil {
+			limit = messageLimit{link.limits.MessageBytes, link.intake}
+		}
+		query, err := limit.query(r)
+		if err != nil {
+			_ = errorWriter.Write(w, r, err)
+			return
+		}
+		r.URL.RawQuery = query
+		body := limit.body(r.Header, r.Body, r.ContentLength)
+		defer body.release()
+		r.Body, r.ContentLength = body, -1
+		next.ServeHTTP(w, r)
+	})
+}
+
+// messageLimit is how large messages may be, and the intake that counts those of which a part has come.
+type messageLimit struct {
+	bytes  int
+	intake *intake
+}
+
+func (l messageLimit) exceeded() error {
+	return connect.NewError(connect.CodeResourceExhausted,
+		fmt.Errorf("the message has more than %d bytes, the limit that Config.Limits.MessageBytes sets", l.bytes))
+}
+
+// body bounds the messages of a request or response. What it gives is not compressed any more; the header says so.
+func (l messageLimit) body(header http.Header, body io.ReadCloser, length int64) *messageBody {
+	b := &messageBody{ReadCloser: body, limit: l}
+	switch contentType := header.Get("Content-Type"); {
+	case strings.HasPrefix(contentType, connectStreams):
+		b.read = (&envelopes{b, header.Get("Connect-Content-Encoding") == compression, nil, 0}).Read
+	case strings.HasPrefix(contentType, "application/grpc"):
+		b.read = (&envelopes{b, header.Get("Grpc-Encoding") == compression, nil, 0}).Read
+	case header.Get("Content-Encoding") == compression:
+		header.Del("Content-Encoding")
+		b.read = (&compressedMessage{body: b}).Read
+	default:
+		b.read = (&message{from: b.take, limit: l, known: length}).Read
+	}
+	return b
+}
+
+// query bounds the message that a GET carries.
+func (l messageLimit) query(r *http.Request) (string, error) {
+	if r.Method != http.MethodGet || !strings.Contains(r.URL.RawQuery, "compression=") {
+		return r.URL.RawQuery, nil
+	}
+	query := r.URL.Query()
+	if query.Get("compression") != compression {
+		return r.URL.RawQuery, nil
+	}
+	compressed, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(query.Get("message"), "="))
+	if err == nil {
+		compressed, err = l.decompress(compressed)
+	}
+	if refusal := (*connect.Error)(nil); err != nil && !errors.As(err, &refusal) {
+		return "", connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the message cannot be read: %w", err))
+	} else if err != nil {
+		return "", err
+	}
+	query.Del("compression")
+	query["base64"], query["message"] = []string{"1"}, []string{base64.RawURLEncoding.EncodeToString(compressed)}
+	return url.Values(query).Encode(), nil
+}
+
+// decompress gives the content of a gzip file, which may be empty.
+func (l messageLimit) decompress(data []byte) ([]byte, error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
+	reader, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the message is not in gzip format: %w", err))
+	}
+	content, err := io.ReadAll(io.LimitReader(reader, int64(l.bytes)+1))
+	if err != nil {
+		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the message is not in gzip format: %w", err))
+	}
+	if len(content) > l.bytes {
+		return nil, l.exceeded()
+	}
+	return content, nil
+}
+
+// messageBody is a body of messages, each within its limit.
+type messageBody struct {
+	io.ReadCloser
+	limit messageLimit
+	read  func([]byte) (int, error)
+	held  atomic.Int64 // bytes of the message that is being read
+}
+
+func (b *messageBody) Read(data []byte) (int, error) { return b.read(data) }
+
+// take reads a part of a message. It waits where many messages are being read.
+func (b *messageBody) take(data []byte) (int, error) {
+	n, err := b.ReadCloser.Read(data)
+	if b.limit.intake != nil && n > 0 {
+		if refusal := b.limit.intake.hold(b, n, b.held.Add(int64(n))); refusal != nil {
+			return 0, refusal
+		}
+	}
+	if err == io.EOF {
+		b.release()
+	}
+	return n, err
+}
+
+// release tells that a message is complete.
+func (b *messageBody) release() {
+	if held := b.held.Swap(0); held > 0 {
+		b.limit.intake.release(b, held)
+	}
+}
+
+// Close tells that nothing is read any more.
+func (b *messageBody) Close() error {
+	defer b.release()
+	return b.ReadCloser.Close()
+}
+
+// message is a body that is one message.
+type message struct {
+	from  func([]byte) (int, error)
+	limit messageLimit
+	known int64 // its length, where it is told
+	total int
+}
+
+func (m *message) Read(data []byte) (int, error) {
+	if m.known > int64(m.limit.bytes) {
+		return 0, m.limit.exceeded()
+	}
+	n, err := m.from(data)
+	m.total += n
+	if m.total > m.limit.bytes {
+		return 0, m.limit.exceeded()
+	}
+	return n, err
+}
+
+// compressedMessage is a body that is one message, compressed.
+type compressedMessage struct {
+	body    *messageBody
+	content io.Reader
+}
+
+func (c *compressedMessage) Read(data []byte) (int, error) {
+	if c.content == nil {
+		compressed, err := io.ReadAll(readerFunc((&message{from: c.body.take, limit: c.body.limit}).Read))
+		if err == nil {
+			compressed, err = c.body.limit.decompress(compressed)
+		}
+		if err != nil {
+			return 0, err
+		}
+		c.content = bytes.NewReader(compressed)
+	}
+	return c.content.Read(data)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(data []byte) (int, error) { return f(data) }
+
+// envelopes are a body of any number of messages, each behind its flags and its length.
+type envelopes struct {
+	body       *messageBody
+	compressed bool
+	ready      []byte // a prefix, or a message that was compressed
+	rest       int    // of the message that is being read
+}
+
+func (e *envelopes) Read(data []byte) (int, error) {
+	if len(e.ready) == 0 && e.rest == 0 {
+		e.body.release()
+		if err := e.next(); err != nil {
+			return 0, err
+		}
+	}
+	if len(e.ready) > 0 {
+		n := copy(data, e.ready)
+		e.ready = e.ready[n:]
+		return n, nil
+	}
+	n, err := e.body.take(data[:min(len(data), e.rest)])
+	e.rest -= n
+	return n, err
+}
+
+func (e *envelopes) next() error {
+	prefix := make([]byte, prefixBytes)
+	if _, err := io.ReadFull(e.body.ReadCloser, prefix); err != nil {
+		return err
+	}
+	length := binary.BigEndian.Uint32(prefix[1:])
+	if uint64(length) > uint64(e.body.limit.bytes) {
+		return e.body.limit.exceeded()
+	}
+	e.ready, e.rest = prefix, int(length)
+	if prefix[0]&envelopeCompressed == 0 || !e.compressed {
+		return nil
+	}
+	content, err := io.ReadAll(io.LimitReader(readerFunc(e.body.take), int64(length)))
+	if err == nil && len(content) < int(length) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err == nil {
+		content, err = e.body.limit.decompress(content)
+	}
+	if err != nil {
+		return err
+	}
+	prefix[0] &^= envelopeCompressed
+	binary.BigEndian.PutUint32(prefix[1:], uint32(len(content)))
+	e.ready, e.rest = append(prefix, content...), 0
+	return nil
+}

@@ -1,0 +1,23 @@
+//go:build unix
+
+package plugmux
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+)
+
+const processPoll = time.Second
+
+// pollProcess waits until a process has ended; it is false when the context ends first.
+func pollProcess(ctx context.Context, pid int) bool {
+	for ctx.Err() == nil {
+		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			return true
+		}
+		pause(ctx, processPoll)
+	}
+	return false
+}

@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package plugmux
+
+import "context"
+
+// awaitProcess waits until a process has ended; it is false when the context ends first.
+func awaitProcess(ctx context.Context, pid int) bool { return pollProcess(ctx, pid) }
