@@ -156,6 +156,16 @@ async def test_a_directory_that_others_can_write_is_refused(directory: Path) -> 
     assert list(directory.iterdir()) == []
 
 
+async def test_a_directory_that_others_can_swap_is_refused(directory: Path) -> None:
+    (directory / "own").mkdir(parents=True)
+    directory.chmod(0o777)
+    async with Runtime([Launch(example_plugin("go"), name="kv", runner=DetachedRunner(directory / "own"))]) as runtime:
+        error = runtime.plugin("kv").error
+        assert error is not None
+        assert error.cause is PluginCause.UNTRUSTED
+    assert not list((directory / "own").iterdir())
+
+
 async def test_a_file_in_the_place_of_its_socket_is_refused_and_left_alone(directory: Path) -> None:
     directory.mkdir(mode=0o700)
     (directory / "kv.sock").write_text("precious")

@@ -264,6 +264,9 @@ HARMFUL: dict[str, Prepare] = {
     "a zero byte in a variable": manifest('env = {{ A = "\\u0000" }}'),
     "a variable without a name": manifest('env = {{ "" = "b" }}'),
     "a long dotted key": manifest(f"{'a.' * 30_000}a = 1"),
+    "a long quoted key": manifest(f"""'='{".'='" * 15_000} = 1"""),
+    "a long key in a table": manifest(f"env = {{{{ {'a.' * 30_000}a = 1 }}}}"),
+    "a long name of a table": manifest(f"[{'a.' * 250}a]\n" + "\n".join(f"k{n} = 1" for n in range(7_000))),
     "deep arrays": manifest(f"services = {'[' * 30_000}"),
     "deep tables": manifest(f"env = {'{{a=' * 10_000}1{'}}' * 10_000}"),
     "not UTF-8": lambda directory: (directory / "bad.plugmux.toml").write_bytes(b"name = '\xff'"),
@@ -284,6 +287,13 @@ async def test_a_manifest_that_harms_is_an_error_of_its_own(tmp_path: Path, harm
         bad = runtime.plugin("bad").error
         assert bad is not None
         assert bad.cause is PluginCause.BAD_MANIFEST
+
+
+def test_a_long_list_of_names_is_no_long_key(tmp_path: Path) -> None:
+    services = [f"kv.v{n}.KeyValueService" for n in range(500)]
+    manifest(f"services = {services}".replace("'", '"'))(tmp_path)
+    (found,) = find_plugins(tmp_path)
+    assert list(found.launch.promise.services) == services
 
 
 async def test_a_manifest_that_others_can_write_is_not_parsed(tmp_path: Path) -> None:
