@@ -18,9 +18,10 @@ from plugmux.connect import App, Code, RpcError
 from plugmux.contract.registration import Registration
 from plugmux.http import SocketClient
 from plugmux.runtime import LogEntry, LogSource
+from plugmux.runtime.logs.limit import LineLimit
 from plugmux.runtime.logs.log import KEPT_CHARACTERS, KEPT_LINES, MOST_LOGS, LogBook, level_name
 from plugmux.runtime.logs.service import LogDesk
-from plugmux.runtime.process.output import LONGEST_LINE, LineReader, Tail
+from plugmux.runtime.process.output import LINES_PER_TURN, LONGEST_LINE, LineReader, Tail
 from support.direct import Direct
 from support.programs import KV_PLUGIN, script
 
@@ -126,6 +127,60 @@ async def test_output_becomes_bounded_printable_lines(written: bytes, lines: lis
     reader.connection_lost(None)
     assert messages(book.kept()) == lines
     assert str(tail).isprintable() or "\n" in str(tail) or "\t" in str(tail)
+
+
+class Pipe(asyncio.ReadTransport):
+    """A pipe that tells whether it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+async def test_a_flood_of_lines_is_read_in_turns_and_all_but_so_many_are_counted() -> None:
+    book, tail, pipe = LogBook(), Tail(), Pipe()
+    reader = LineReader(book.of("kv"), LogSource.STDERR, tail, LineLimit(rate=1, burst=LINES_PER_TURN + 10))
+    reader.connection_made(pipe)
+    reader.data_received(b"\n" * 200_000 + b"last words\nno end")
+    assert len(book.kept()) == LINES_PER_TURN
+    assert not pipe.reading
+    await asyncio.sleep(0)
+    assert len(book.kept()) == LINES_PER_TURN + 10
+    assert pipe.reading
+    reader.connection_lost(None)
+    assert reader.ended.done()
+    assert str(tail).endswith("last words\nno end")
+    (told,) = [entry.message for entry in book.kept() if entry.source is LogSource.RUNTIME]
+    assert told == f"{200_001 - LINES_PER_TURN - 10} lines of its stderr were dropped: it prints over 1 a second"
+
+
+async def test_long_lines_are_read_in_turns_too_and_none_is_lost_at_the_end() -> None:
+    book, pipe = LogBook(), Pipe()
+    reader = LineReader(book.of("kv"), LogSource.STDERR)
+    reader.connection_made(pipe)
+    reader.data_received((b"x" * 8000 + b"\n") * 30)
+    first = len(book.kept())
+    assert first < 10
+    reader.connection_lost(None)
+    assert not reader.ended.done()
+    await reader.ended
+    assert book.kept()[-1].message == "x" * 8000
+
+
+def test_lines_may_come_at_once_and_then_at_their_rate() -> None:
+    limit = LineLimit(rate=10, burst=3)
+    assert [limit.take(0) for _ in range(4)] == [True, True, True, False]
+    assert [limit.take(0.1), limit.take(0.1)] == [True, False]
+    assert [limit.take(100) for _ in range(4)] == [True, True, True, False]
 
 
 class ForeignPipe(asyncio.BaseTransport):

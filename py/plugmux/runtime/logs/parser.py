@@ -16,6 +16,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ...nesting import parse_json
+
 __all__ = ["LogLine", "parse_line"]
 
 LEVEL_KEYS = ("level", "@level", "levelname", "severity", "lvl", "log_level")
@@ -71,10 +73,10 @@ def parse_line(line: str, default: int = logging.INFO) -> LogLine:
 
 def _read_json(line: str, default: int) -> LogLine | None:
     try:
-        values = json.loads(line)
-    except (ValueError, RecursionError):
+        values = parse_json(line)
+    except ValueError:
         return None
-    return _from_values(values, default)
+    return _from_values(values, default) if isinstance(values, dict) else None
 
 
 def _read_logfmt(line: str, default: int) -> LogLine | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from plugmux_proto.plugmux.v1 import log_pb2 as pb
 from plugmux_proto.plugmux.v1.log_connect import LogService
 
 from ...connect import Code, RpcError
+from ...nesting import parse_json
+from .limit import LineLimit
 from .log import NOTHING, LogBook, LogSource, PluginLog
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["LogDesk"]
 
 MOST_RECORDS = 1000
+RECORDS_PER_TURN = 64
+TELL_TIME = 1.0
+"""Seconds between two lines that tell of records that were dropped."""
 LONGEST_MESSAGE = 8192
 LONGEST_FIELDS = 16_384
 LATEST_TIME = 253_402_300_799
@@ -52,6 +56,9 @@ class LogDesk(LogService):
     def __init__(self, desk: Registered, logs: LogBook) -> None:
         self._desk = desk
         self._logs = logs
+        self._limit = LineLimit()
+        self._dropped = 0
+        self._tell_at = 0.0
 
     async def write(self, request: pb.WriteRequest, context: Context) -> pb.WriteResponse:
         registered = self._desk.registered
@@ -63,9 +70,24 @@ class LogDesk(LogService):
         if request.dropped:
             lost = f"{request.dropped} records of its logger were lost: it made them faster than they could be sent"
             log.write(LogSource.RUNTIME, logging.WARNING, lost)
-        for record in request.records:
-            _write(log, record)
+        await self._take(log, request.records)
         return pb.WriteResponse()
+
+    async def _take(self, log: PluginLog, records: Sequence[pb.LogRecord]) -> None:
+        """Write records in turns with the rest of the loop, and no more of them in a second than are kept."""
+        loop = asyncio.get_running_loop()
+        for number, record in enumerate(records):
+            now = loop.time()
+            if self._dropped and now >= self._tell_at:
+                told = f"{self._dropped} records of its logger were dropped: it logs over {self._limit.rate} a second"
+                log.write(LogSource.RUNTIME, logging.WARNING, told)
+                self._dropped, self._tell_at = 0, now + TELL_TIME
+            if self._limit.take(now):
+                _write(log, record)
+            else:
+                self._dropped += 1
+            if number % RECORDS_PER_TURN == RECORDS_PER_TURN - 1:
+                await asyncio.sleep(0)
 
 
 def _write(log: PluginLog, record: pb.LogRecord) -> None:
@@ -93,7 +115,7 @@ def _fields(text: str) -> Mapping[str, object]:
     if not text:
         return NOTHING
     try:
-        fields = json.loads(text) if len(text) <= LONGEST_FIELDS else None
-    except (ValueError, RecursionError):
+        fields = parse_json(text) if len(text) <= LONGEST_FIELDS else None
+    except ValueError:
         fields = None
     return fields if isinstance(fields, dict) else {"fields_json": text[:200]}
