@@ -15,8 +15,8 @@ export PIP_NO_COMPILE := 1
 export UV_SYSTEM_CERTS := 1
 
 BENCH      := .venv-bench/bin
-GO_MODULES := . tests/interop/go tests/faults/plugins/go tests/interop/yamux/peer tests/connect/go bench/peers
-TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/go-faulty examples/ts-plugin/dist/ts-plugin
+GO_MODULES := . tests/interop/go tests/interop/docker tests/faults/plugins/go tests/interop/yamux/peer tests/connect/go bench/peers
+TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/go-faulty bin/docker-peer examples/ts-plugin/dist/ts-plugin
 
 GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*.go' 2>/dev/null) go.mod go.sum
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
@@ -54,6 +54,7 @@ generate: $(BIN)/.ready bin/protoc-gen-go bin/protoc-gen-connect-go node_modules
 	$(BIN)/buf generate --template examples/buf.gen.yaml
 	$(BIN)/buf generate --template bench/buf.gen.yaml
 	$(BIN)/buf generate --template tests/interop/buf.gen.yaml
+	$(BIN)/python -m grpc_tools.protoc --proto_path=tests/interop/docker/wire --go_out=tests/interop/docker/wire --go_opt=paths=source_relative wire.proto
 	$(BIN)/buf generate --template tests/interop/same_names/buf.gen.yaml
 
 bench: $(BENCH)/.ready bin/bench-peers bin/bench-plugin ## plugmux beside its peers, in one run (ROUNDS=5 SECONDS=1 WORK=unary-serial,launch SYSTEMS=plugmux,go-pair)
@@ -136,7 +137,8 @@ has-node:
 GO_BUILD := GOGC=off GOMEMLIMIT=1GiB go
 bin/go-host: | bin/go-plugin
 bin/go-faulty: | bin/go-host
-bin/connectconformance: | bin/go-faulty
+bin/docker-peer: | bin/go-faulty
+bin/connectconformance: | bin/docker-peer
 
 bin/go-plugin: $(GO_SOURCES) | has-go
 	@echo "building $@"
@@ -149,6 +151,11 @@ bin/go-host: $(GO_SOURCES) $(wildcard tests/interop/go/*.go) | has-go
 bin/go-faulty: $(GO_SOURCES) $(wildcard tests/faults/plugins/go/*.go) | has-go
 	@echo "building $@"
 	@$(GO_BUILD) -C tests/faults/plugins/go build -o $(CURDIR)/$@ .
+
+# It has no source of ours in common with the others.
+bin/docker-peer: $(wildcard tests/interop/docker/*.go tests/interop/docker/wire/*.go tests/interop/docker/go.*) | has-go
+	@echo "building $@"
+	@$(GO_BUILD) -C tests/interop/docker build -o $(CURDIR)/$@ .
 
 bin/protoc-gen-go: go.mod | has-go
 	$(GO_BUILD) install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("python", "go", "ts")
-MADE = frozenset({"go-plugin", "go-host", "go-faulty"})
+MADE = frozenset({"go-plugin", "go-host", "go-faulty", "docker-peer"})
 """The Go programs that `make` builds before the suites run side by side."""
 
 
@@ -61,6 +61,11 @@ def example_plugin(language: str) -> list[str]:
 def go_host() -> list[str]:
     """The Go host; the plugin's command follows."""
     return [go_build("tests/interop/go", ".", "go-host"), "launch"]
+
+
+def docker_peer() -> str:
+    """The program that behaves on the wire as Docker's plugins, clients and engine do."""
+    return go_build("tests/interop/docker", ".", "docker-peer")
 
 
 def ts_plugin() -> list[str]:
