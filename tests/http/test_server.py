@@ -417,16 +417,30 @@ async def test_shutdown_cancels_what_does_not_finish_in_its_time(harness: Harnes
     assert await wire.until_lost() == b""
 
 
-async def test_shutdown_may_be_called_by_a_handler(harness: Harness) -> None:
-    async def answer(body: bytes) -> Complete:
+@pytest.mark.parametrize("direct", [True, False])
+async def test_shutdown_may_be_called_by_a_handler_which_then_ends_as_it_likes(harness: Harness, direct: bool) -> None:
+    async def shut_down(body: bytes = b"") -> Complete:
         await server.shutdown(0)
-        return Complete(200)
+        await asyncio.sleep(0)
+        return Complete(200, (), b"done")
 
-    server = harness.server(DirectEcho(EchoCall(answer=answer)))
-    wire = Wire()
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/b":
+            await asyncio.Event().wait()
+        response = await shut_down()
+        await send({"type": "http.response.start", "status": response.status, "headers": []})
+        await send({"type": "http.response.body", "body": response.body})
+
+    server = harness.server(DirectEcho(EchoCall(answer=shut_down)) if direct else app)
+    wire, other = Wire(), Wire()
+    join(other, server.protocol())
     join(wire, server.protocol())
+    other.send(POST.replace(b"/a", b"/b")[:-1])
     wire.send(POST)
-    await wire.until_lost()
+    answer = await wire.until_end()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"connection: close\r\n\r\ndone")
+    await other.until_lost()
 
 
 async def test_nothing_of_a_request_reaches_the_log(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:

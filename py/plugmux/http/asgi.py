@@ -64,7 +64,13 @@ _EXPECTED = {
 
 
 class Exchange(Protocol):
-    """One request and whoever answers it."""
+    """One request and whoever answers it.
+
+    Attributes:
+        task: in which it is answered, once that has begun and until it has ended.
+    """
+
+    task: asyncio.Task[None] | None
 
     @property
     def collects(self) -> bool:
@@ -115,7 +121,7 @@ class ASGIExchange:
         self._chunked = False
         self._missing: int | None = None
         self._close = False
-        self._task: asyncio.Task[None] | None = connection.run(self._run(upgradable=head.upgrade is not None))
+        self.task: asyncio.Task[None] | None = connection.run(self._run(upgradable=head.upgrade is not None))
 
     # What the connection calls
 
@@ -143,8 +149,8 @@ class ASGIExchange:
         self._asked = Asked.GONE
         self._changed.set()
         self._pieces.clear()
-        if self._task is not None:
-            self._connection.cancel(self._task)
+        if self.task is not None:
+            self._connection.cancel(self.task)
 
     # What the app calls
 
@@ -341,8 +347,8 @@ class ASGIExchange:
                 logger.exception("%s failed", name)
         finally:
             self._conclude(cancelled=False)
-            self._connection.server.tasks.discard(self._task)
-            self._task = None  # an ended task holds the app's frames, and so its iterators, by its error
+            self._connection.server.tasks.discard(self.task)
+            self.task = None  # an ended task holds the app's frames, and so its iterators, by its error
 
     def _conclude(self, *, cancelled: bool) -> None:
         """Whatever became of the app, the caller is not left without an answer, or with half of one unnoticed."""

@@ -380,6 +380,10 @@ class ServerConnection(asyncio.Protocol):
         """Whether the connection ends with the response under way."""
         return not self._keep or self.server.closing
 
+    def serves(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether the exchange under way is this task's."""
+        return task is not None and self._exchange is not None and self._exchange.task is task
+
     def abort(self) -> None:
         """Cut the connection off; its exchange is cancelled with it."""
         self._caller_gone()

@@ -32,7 +32,7 @@ class DirectExchange:
         head: what the head says of the body.
     """
 
-    __slots__ = ("_call", "_connection", "_pieces", "_request", "_size", "_task", "_timer")
+    __slots__ = ("_call", "_connection", "_pieces", "_request", "_size", "_timer", "task")
 
     collects = True
     begun = False
@@ -43,7 +43,7 @@ class DirectExchange:
         self._call = call
         self._pieces: Pieces = []
         self._size = 0
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         if head.length is not None and head.length > call.limit:
             self._refuse(call.too_large, head.length)
@@ -72,12 +72,12 @@ class DirectExchange:
         self._pieces.clear()
         if self._connection.kept:
             self._connection.hold(0)
-        self._task = self._connection.run(self._answer(body), at_once=True)
+        self.task = self._connection.run(self._answer(body), at_once=True)
 
     def disconnect(self) -> None:
         self._end_timer()
-        if self._task is not None:
-            self._connection.cancel(self._task)
+        if self.task is not None:
+            self._connection.cancel(self.task)
 
     async def _answer(self, body: bytes) -> None:
         connection = self._connection
@@ -89,8 +89,8 @@ class DirectExchange:
                 raise
             self._failed()
         finally:
-            connection.server.tasks.discard(self._task)
-            self._task = None
+            connection.server.tasks.discard(self.task)
+            self.task = None
 
     def _end_timer(self) -> None:
         if self._timer is not None:

@@ -55,7 +55,7 @@ class Server:
         self.writes = DeadlineQueue(limits.write_seconds)
         self._with_lifespan = lifespan
         self._lifespan: Lifespan | None = None
-        self._all_left: asyncio.Event | None = None
+        self._left: asyncio.Event | None = None
 
     @property
     def state(self) -> dict[str, Any] | None:
@@ -85,7 +85,7 @@ class Server:
         """End in order: refuse new requests, let those under way finish, close every connection, end the lifespan.
 
         From here on a request is answered with 503 and idle connections are closed. It may be called more than once,
-        and from a handler, whose own task is then left out.
+        and from a handler: that one goes on, and its connection ends behind its response.
 
         Args:
             timeout: seconds that handlers are given, 30 by default; then they are cancelled and connections aborted.
@@ -110,29 +110,31 @@ class Server:
 
     def left(self) -> None:
         """A connection has ended (called by connections)."""
-        if self._all_left is not None and not self.connections:
-            self._all_left.set()
+        if self._left is not None:
+            self._left.set()
 
     async def _finished(self, caller: asyncio.Task[Any] | None) -> None:
         while tasks := self._others(caller):
             await asyncio.wait(tasks)
         if not self.tasks:
-            await self._none_left()
+            await self._none_left(set())
 
-    async def _none_left(self) -> None:
-        if self.connections:
-            self._all_left = self._all_left or asyncio.Event()
-            await self._all_left.wait()
+    async def _none_left(self, but: set[ServerConnection]) -> None:
+        self._left = self._left or asyncio.Event()
+        while self.connections - but:
+            self._left.clear()
+            await self._left.wait()
 
     async def _cut_off(self, caller: asyncio.Task[Any] | None) -> None:
-        for connection in tuple(self.connections):
+        callers = {connection for connection in self.connections if connection.serves(caller)}
+        for connection in self.connections - callers:
             connection.abort()
         try:
             for task in await end_within(0, self._others(caller)):
                 logger.error("%s goes on although it was cancelled, and is left behind", task.get_coro())
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLEAN_UP_TIME):
-                    await self._none_left()
+                    await self._none_left(callers)
         finally:
             for queue in (self.heads, self.idle, self.bodies, self.lingering, self.writes):
                 queue.close()
