@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -360,6 +361,20 @@ async def test_a_script_runs_by_its_manifest(tmp_path: Path) -> None:
     async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
         assert runtime.plugin("kv").error is None
         assert (await runtime.client(KeyValueClient).get(GetRequest())).value == b"v1.1.0"
+
+
+async def test_an_interpreter_beside_a_script_is_held_to_the_same_as_the_script(tmp_path: Path) -> None:
+    script(tmp_path, "run_kv.py", PLUGIN, version="v1.1.0")
+    (tmp_path / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "python3").chmod(0o755)
+    (tmp_path / "kv.plugmux.toml").write_text('command = ["./python3", "run_kv.py"]\n')
+    async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
+        assert (await runtime.client(KeyValueClient).get(GetRequest())).value == b"v1.1.0"
+    for file in ("python3", "run_kv.py"):
+        (tmp_path / file).chmod(0o757)
+        async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
+            assert f"{file} can be written by others" in str(runtime.plugin("kv").error)
+        (tmp_path / file).chmod(0o755)
 
 
 async def test_a_file_that_is_swapped_between_check_and_start_is_ended(

@@ -221,7 +221,7 @@ def _from_manifest(top: Path, path: Path, name: str, version: Version | None = N
         return _unusable(_usable_name(name), version, path, PluginCause.BAD_MANIFEST, str(error))
     except UntrustedPath as error:
         return _unusable(_usable_name(name), version, path, PluginCause.UNTRUSTED, str(error))
-    guard = Guard(said.name, top, (said.file, path), said.checksum, str(path))
+    guard = Guard(said.name, top, (said.file, path, *said.interpreters), said.checksum, str(path))
     promise = replace(said.promise, version=said.promise.version or version)
     launch = Launch(said.command, said.name, env=dict(said.env), runner=GuardedRunner(guard), promise=promise)
     return Found(said.name, promise.version, path, launch, guard)

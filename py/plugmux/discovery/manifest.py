@@ -17,8 +17,9 @@
     reloadable = true
     schema = { type = "object" }               # or the name of a JSON file beside
 
-The first word of the command that names a file beside the manifest is the file that is run, and is given by its whole
-path; a first word that names none is a program on PATH, such as an interpreter.
+The first word of the command that names a file beside the manifest, and no interpreter, is the file that is run. It is
+given by its whole path, as is an interpreter before it that lies there; a first word that names no such file is a
+program on PATH.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from ..contract.registration import LONGEST_SCHEMA, NAME, SERVICE, Configuration
 from ..contract.semver import Version
 from ..errors import ConfigError
 from ..nesting import TooDeep, check_value_depth
+from ..runtime.source import is_interpreter
 from ..runtime.trusted_path import open_file
 from ..schema import Schema
 from .requirement import Promise
@@ -67,8 +69,9 @@ class Manifest:
     Args:
         path: the manifest's file.
         name: the plugin's name.
-        command: the command, with the whole path of the file that is run.
+        command: the command, with the whole paths of its files.
         file: the file that is run.
+        interpreters: files of the command that stand before it.
         checksum: the SHA-256 of that file, in hexadecimal digits; empty where none is given.
         env: environment variables to set.
         promise: what it says of the version, the services, the protocol and the configuration.
@@ -78,6 +81,7 @@ class Manifest:
     name: str
     command: tuple[str, ...]
     file: Path
+    interpreters: tuple[Path, ...] = ()
     checksum: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     promise: Promise = field(default_factory=Promise)
@@ -106,12 +110,14 @@ class Manifest:
         checksum = (table.take("checksum", _checksum) or "").removeprefix("sha256:")
         env = table.take("env", _env) or {}
         table.finish()
-        place, file = _file_of(path, command)
+        files = _files_of(path, command)
+        *interpreters, file = files.values()
         return cls(
             path=path,
             name=name,
-            command=(*command[:place], str(file), *command[place + 1 :]),
+            command=tuple(str(files.get(place, word)) for place, word in enumerate(command)),
             file=file,
+            interpreters=tuple(interpreters),
             checksum=checksum,
             env=env,
             promise=Promise(
@@ -217,14 +223,19 @@ def _schema(path: Path, value: Any) -> str:
     return text
 
 
-def _file_of(path: Path, command: tuple[str, ...]) -> tuple[int, Path]:
-    """Which word of a command names the file beside a manifest that is run."""
-    folder = path.parent
+def _files_of(path: Path, command: tuple[str, ...]) -> dict[int, Path]:
+    """The files beside a manifest that its command names, by their place in it, up to the one that is run."""
+    folder, found = path.parent, dict[int, Path]()
     for place, word in enumerate(command):
         file = folder / word
         if os.path.isfile(file):  # It says no of a word that is longer than a file's name may be.
-            return place, file.absolute()
-    raise BadManifest(f"the manifest {path}: command: none of {list(command)} is a file in {folder}")
+            found[place] = file.absolute()
+            if not is_interpreter(file.name):
+                return found
+    if not found:
+        raise BadManifest(f"the manifest {path}: command: none of {list(command)} is a file in {folder}")
+    first = next(iter(found))
+    return {first: found[first]}
 
 
 def _text(value: Any) -> str:

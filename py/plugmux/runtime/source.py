@@ -221,14 +221,15 @@ def name_of_command(command: Sequence[str]) -> str:
     suffix (`.py`, `.js`, `.mjs`) is left out as `.exe` is.
     """
     program = Path(command[0]).name
-    if _is_interpreter(program):
+    if is_interpreter(program):
         program = next((Path(word).name for word in command[1:] if _is_script(word)), program)
     for suffix in SCRIPT_SUFFIXES:
         program = program.removesuffix(suffix)
     return program
 
 
-def _is_interpreter(program: str) -> bool:
+def is_interpreter(program: str) -> bool:
+    """Whether a program of that file name is known to run the script that stands behind it."""
     return program.removesuffix(".exe").rstrip("0123456789.") in INTERPRETERS or program in INTERPRETERS
 
 

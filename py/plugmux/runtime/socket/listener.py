@@ -51,6 +51,7 @@ class Listener:
         self._floods = FloodLog(logger)
         self._socket: socket.socket | None = None
         self._file: os.stat_result | None = None
+        self._closed = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -64,6 +65,10 @@ class Listener:
             if (path := self.address.path) is not None:
                 sock = await bind_at(path, BACKLOG)
                 self._file = path.lstat()
+                if self._closed:  # It waited for another runtime meanwhile.
+                    remove(path, self._file)
+                    sock.close()
+                    raise ListenError(f"the listener at {self.address} has been closed")
             else:
                 sock = _bind_abstract(self.address)
         except OSError as error:
@@ -124,6 +129,7 @@ class Listener:
 
     async def close(self) -> None:
         """Stop listening and remove the socket's file, unless another runtime's stands in its place."""
+        self._closed = True
         try:
             if self._task is not None:
                 self._task.cancel()
