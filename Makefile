@@ -15,6 +15,7 @@ export PIP_NO_COMPILE := 1
 export UV_SYSTEM_CERTS := 1
 
 BENCH      := .venv-bench/bin
+STUBS      = $(shell find gen/python examples/gen bench/gen tests/interop/gen tests/connect/gen -name '*_connect.py')
 GO_MODULES := . tests/interop/go tests/interop/docker tests/faults/plugins/go tests/interop/yamux/peer tests/connect/go bench/peers
 TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/go-faulty bin/docker-peer examples/ts-plugin/dist/ts-plugin
 
@@ -41,6 +42,8 @@ lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## format, lint a
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file gen/mypy.ini $(STUBS)
+	pyright --project gen/pyrightconfig.json --pythonpath $(BIN)/python
 	$(BIN)/buf lint
 	$(BIN)/buf format -d --exit-code
 	$(BIN)/buf breaking proto --against proto/baseline.binpb
@@ -81,6 +84,9 @@ attacks: $(TOOLS) ## attack a host in every known way, and print what each attac
 
 fuzz: $(BIN)/.fuzz ## the fuzzers, guided by what each input reaches (SECONDS=60 in all, TARGETS="http_server launch")
 	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(TARGETS)
+
+protos: $(BIN)/.ready node_modules/.ready | has-go ## generate, type-check and call what public packages have of services (ARGS="etcd" for those)
+	$(BIN)/python tests/protos/check.py $(ARGS)
 
 docs: $(BIN)/.ready ## pages of the public interface, in build/docs, made from its docstrings
 	$(BIN)/pdoc -o build/docs plugmux plugmux.connect plugmux.services plugmux.secrets plugmux.runtime plugmux.sync plugmux.http plugmux.yamux
