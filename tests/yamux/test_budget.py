@@ -14,6 +14,8 @@ import pytest
 
 from plugmux.exchange import Complete, RequestHead
 from plugmux.http import Server
+from plugmux.link import raw
+from plugmux.link.app import Site
 from plugmux.link.link import Link, Peer
 from plugmux.link.raw import RawStreamReader
 from plugmux.yamux import Config, DataReceived, LinkMemory, MemoryPool, Mux, Session, Stream, StreamOpened
@@ -232,12 +234,12 @@ async def test_tiny_pieces_of_a_body_take_little_more_than_their_bytes(body: str
 async def test_what_nobody_reads_of_raw_streams_is_counted() -> None:
     readers: list[RawStreamReader] = []
 
-    def raw() -> asyncio.StreamReaderProtocol:
+    def protocol() -> asyncio.StreamReaderProtocol:
         readers.append(RawStreamReader())
         return asyncio.StreamReaderProtocol(readers[-1])
 
     config = Config(max_link_memory=4 * MIB)
-    async with bare_peer(config=config, listen=raw) as (link, source, end):
+    async with bare_peer(config=config, listen=protocol) as (link, source, end):
         frames = [
             frame(number, bytes(60 * KIB), SYN if not turn else 0) for turn in range(4) for number in range(1, 81, 2)
         ]
@@ -256,16 +258,47 @@ async def test_what_nobody_reads_of_raw_streams_is_counted() -> None:
         await drain
 
 
+async def test_a_raw_stream_that_was_reset_holds_nothing_and_its_handler_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(raw, "RESET_GRACE", 0.0)
+    served: list[asyncio.StreamReader] = []
+    ended = asyncio.Event()
+
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(reader)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    head = b"GET /stream/deaf HTTP/1.1\r\nhost: unix\r\nconnection: upgrade\r\nupgrade: plugmux-stream\r\n\r\n"
+    server = Server(Site(streams={"deaf": deaf}), lifespan=False)
+    async with bare_peer(listen=server.protocol) as (link, source, _end):
+        drain = asyncio.create_task(source.read())
+        link.feed(frame(1, head, SYN))
+        while not served:
+            await asyncio.sleep(0)
+        link.feed(frame(1, bytes(100 * KIB)))
+        assert link.held >= 100 * KIB
+        link.feed(pack_header(WINDOW_UPDATE, RST, 1, 0))
+        await ended.wait()
+        assert link.held == 0
+        assert not served[0]._buffer  # type: ignore[attr-defined]
+    await drain
+    await server.shutdown(0)
+
+
 async def test_reading_on_gives_credit_again() -> None:
     """A link whose memory is tight comes to an end with everything when its readers read."""
     size = 3 * MIB
     made: list[RawStreamReader] = []
 
-    def raw() -> asyncio.StreamReaderProtocol:
+    def protocol() -> asyncio.StreamReaderProtocol:
         made.append(RawStreamReader())
         return asyncio.StreamReaderProtocol(made[-1])
 
-    async with mux_pair(server=Config(max_link_memory=4 * MIB), listen=raw) as (client, server):
+    async with mux_pair(server=Config(max_link_memory=4 * MIB), listen=protocol) as (client, server):
         writers = []
         for _ in range(8):
             recorder = Recorder(keep_open=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..connect import App, Code, RpcError, error_response
 from ..exchange import ASGIApp, Complete, DirectCall, RequestHead
-from .raw import RawStreamReader
+from .raw import STREAM_PROTOCOL, StreamHandler, serve_stream
 from .references import PREFIX, referred
 
 if TYPE_CHECKING:
@@ -25,11 +25,8 @@ __all__ = ["STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "Site", "StreamHandler"]
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-StreamHandler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""Serves one raw stream; the stream is closed when it returns and reset when it raises."""
 
 STREAM_PREFIX = "/stream/"
-STREAM_PROTOCOL = b"plugmux-stream"
 LONGEST_STREAM_NAME = 256
 HEALTH = "/health"
 UNGATED = frozenset({HEALTH, "/plugins.v1.PluginService/Shutdown"})
@@ -158,7 +155,7 @@ class Site:
         elif upgrade is None:
             await answer(send, 426, b"a raw stream begins with Upgrade: plugmux-stream")
         else:
-            await _run_stream(handler, upgrade)
+            await serve_stream(handler, upgrade)
 
 
 async def _serve_lent(scope: Scope, receive: Receive, send: Send) -> None:
@@ -191,18 +188,3 @@ async def respond(send: Send, response: Complete) -> None:
     headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
-
-
-async def _run_stream(handler: StreamHandler, upgrade: Callable[..., Awaitable[tuple[asyncio.Transport, Any]]]) -> None:
-    reader = RawStreamReader()
-    transport, protocol = await upgrade(
-        lambda: asyncio.StreamReaderProtocol(reader), headers=[(b"upgrade", STREAM_PROTOCOL)]
-    )
-    writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
-    try:
-        await handler(reader, writer)
-        writer.close()
-        await writer.wait_closed()
-    except BaseException:
-        transport.abort()
-        raise
