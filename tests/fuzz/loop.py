@@ -10,7 +10,8 @@ from typing import Any
 
 __all__ = ["pieces", "run"]
 
-TIME_LIMIT = 10.0
+TIME_LIMIT = 60.0
+"""Seconds: an input that waits for what never comes ends there, on the busiest machine as well."""
 
 logging.getLogger("plugmux").addHandler(logging.NullHandler())
 logging.getLogger("plugmux").propagate = False

@@ -23,7 +23,7 @@ START_TIME = 120
 """Seconds that a fuzzer may take beyond its time: to be instrumented, and for its corpus."""
 MEMORY = 2048
 """Mebibytes that a fuzzer may take."""
-INPUT_TIME = 20
+INPUT_TIME = 90
 """Seconds that one input may take."""
 
 _COUNT = re.compile(r"stat::number_of_executed_units:\s+(\d+)")

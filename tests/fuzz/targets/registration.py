@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
-from plugmux.contract.registration import NAME, Registration, RegistrationRefused
+from plugmux.contract.registration import Registration, RegistrationRefused
 
 
 def check(data: bytes) -> None:
@@ -19,4 +19,5 @@ def check(data: bytes) -> None:
     except RegistrationRefused as error:
         str(error).encode()
         return
-    assert NAME.fullmatch(registration.name)
+    assert registration.name
+    assert not any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in registration.name)
