@@ -9,7 +9,6 @@ peer is trusted.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import struct
@@ -101,6 +100,8 @@ async def connect_unix(name: str, users: PeerUsers, where: object = None) -> soc
 
     Where the listener has as many connections waiting as it takes, this waits for its turn: bound it from outside.
     """
+    import asyncio  # the command line's start is measured
+
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
