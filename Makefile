@@ -85,7 +85,7 @@ attacks: $(TOOLS) ## attack a host in every known way, and print what each attac
 fuzz: $(BIN)/.fuzz ## the fuzzers, guided by what each input reaches (SECONDS=60 in all, TARGETS="http_server launch")
 	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(TARGETS)
 
-protos: $(BIN)/.ready node_modules/.ready | has-go ## generate, type-check and call what public packages have of services (ARGS="etcd" for those)
+protos: $(BIN)/.ready node_modules/.ready | has-go ## generate, type-check and call what public packages have of services (ARGS=--all for the largest too)
 	$(BIN)/python tests/protos/check.py $(ARGS)
 
 docs: $(BIN)/.ready ## pages of the public interface, in build/docs, made from its docstrings

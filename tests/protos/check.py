@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -31,6 +33,7 @@ ENVIRONMENTS = {"lowest": LOWEST, "newest": ["protobuf", "grpcio-tools"]}
 BY_NAME = {source.package: source for source in SOURCES}
 RUNTIME_FILES = "google/protobuf/"
 """Files that come with protobuf itself."""
+MAX_SHOWN = 20
 
 
 @dataclass
@@ -43,6 +46,11 @@ class Counts:
     called: int = 0
     failures: list[str] = field(default_factory=list)
 
+    def add(self, other: Counts) -> None:
+        """Add those of another."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
 
 class Environment:
     """A virtual environment with one version of protobuf, and the output of its protoc."""
@@ -51,7 +59,6 @@ class Environment:
         self.name = name
         self.folder = BUILD / name
         self.python = str(self.folder / "venv/bin/python")
-        self.output = self.folder / "out"
 
     def prepare(self) -> None:
         """Install what is missing."""
@@ -79,9 +86,15 @@ class Environment:
 
     def protoc(self, *arguments: str, files: list[str]) -> str:
         """Run protoc on files; gives what it says where it fails."""
-        (self.folder / "files").write_text("\n".join(files))
-        run = self.run("-m", "grpc_tools.protoc", *arguments, f"@{self.folder / 'files'}")
+        with tempfile.NamedTemporaryFile("w", suffix=".files") as listed:
+            listed.write("\n".join(files))
+            listed.flush()
+            run = self.run("-m", "grpc_tools.protoc", *arguments, f"@{listed.name}")
         return run.stderr if run.returncode else ""
+
+    def work(self, source: Source) -> Path:
+        """The folder for what becomes of a package."""
+        return self.folder / source.package.replace("/", "-")
 
     def version(self) -> str:
         """The versions of protobuf and of protoc."""
@@ -113,7 +126,7 @@ def compiled(source: Source, environment: Environment, counts: Counts) -> FileDe
     if not source.roots:
         return recorded_descriptors(fetch(source))
     files = list(service_files(source))
-    target = environment.folder / "set.binpb"
+    target = environment.work(source) / "set.binpb"
     arguments = ["--include_imports", "--include_source_info", f"--descriptor_set_out={target}", *include_paths(source)]
     while files:
         error = environment.protoc(*arguments, files=files)
@@ -133,13 +146,13 @@ def generate(source: Source, environment: Environment, counts: Counts) -> Path |
     counts.files = sum(bool(file.service) for file in found.file)
     if not counts.files:
         return None
-    root = environment.output / source.package.replace("/", "-")
+    root = environment.work(source) / "out"
     out = root / source.below
     out.mkdir(parents=True)
-    target = environment.folder / "set.binpb"
+    target = environment.work(source) / "set.binpb"
     names = [file.name for file in found.file if not file.name.startswith(RUNTIME_FILES)]
     if not source.roots:
-        included = environment.folder / "included.binpb"
+        included = environment.work(source) / "included.binpb"
         wanted = sorted({d for file in found.file for d in file.dependency if d.startswith(RUNTIME_FILES)})
         own = next((environment.folder / "venv/lib").glob("python*/site-packages/grpc_tools/_proto"))
         if wanted:
@@ -174,7 +187,7 @@ def check_types(out: Path, environment: Environment) -> Iterator[str]:
     (out / "modules").write_text("\n".join(modules))
     settings = [f"strict = true\nexplicit_package_bases = true\npython_executable = {environment.python}"]
     settings += ["follow_imports = silent\nfollow_imports_for_stubs = true", f"mypy_path = {out}:{ROOT / 'py'}"]
-    (out / "mypy.ini").write_text("\n".join(["[mypy]", f"cache_dir = {environment.folder / 'mypy'}", *settings]))
+    (out / "mypy.ini").write_text("\n".join(["[mypy]", f"cache_dir = {out.with_name('mypy')}", *settings]))
     run = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "@modules"],
         cwd=out,
@@ -195,28 +208,33 @@ def check_types(out: Path, environment: Environment) -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("packages", nargs="*", help="only these packages")
-    chosen = parser.parse_args().packages
+    parser.add_argument("packages", nargs="*", help="only these packages", metavar="PACKAGE")
+    parser.add_argument("--all", action="store_true", help="the largest package too, which takes an hour")
+    arguments = parser.parse_args()
+    unknown = set(arguments.packages) - set(BY_NAME)
+    if unknown:
+        parser.error(f"no package {', '.join(sorted(unknown))}; there are {', '.join(BY_NAME)}")
+    sources = [BY_NAME[name] for name in arguments.packages]
+    sources = sources or [source for source in SOURCES if arguments.all or not source.is_large]
     total = Counts()
     for name in ENVIRONMENTS:
         environment = Environment(name)
         environment.prepare()
-        subprocess.run(["rm", "-rf", str(environment.output)], check=True)
         print(f"\n{name}: {environment.version()}")
         print(f"{'package':40}{'files':>8}{'services':>10}{'methods':>9}{'called':>8}{'failed':>8}{'seconds':>9}")
-        for source in SOURCES:
-            if not chosen or source.package in chosen:
-                counts, begun = Counts(), time.monotonic()
-                out = generate(source, environment, counts)
-                if out is not None:
-                    call(out, environment, counts)
-                    counts.failures += check_types(out, environment)
-                row = f"{counts.files:8}{counts.services:10}{counts.methods:9}{counts.called:8}{len(counts.failures):8}"
-                print(f"{source.package:40}{row}{time.monotonic() - begun:9.1f}", flush=True)
-                for failure in counts.failures[:20]:
-                    print(f"    {failure}", flush=True)
-                for key in ("files", "services", "methods", "called", "failures"):
-                    setattr(total, key, getattr(total, key) + getattr(counts, key))
+        for source in sources:
+            counts, begun = Counts(), time.monotonic()
+            shutil.rmtree(environment.work(source), ignore_errors=True)
+            environment.work(source).mkdir(parents=True)
+            root = generate(source, environment, counts)
+            if root is not None:
+                call(root, environment, counts)
+                counts.failures += check_types(root, environment)
+            row = f"{counts.files:8}{counts.services:10}{counts.methods:9}{counts.called:8}{len(counts.failures):8}"
+            print(f"{source.package:40}{row}{time.monotonic() - begun:9.1f}", flush=True)
+            for failure in counts.failures[:MAX_SHOWN]:
+                print(f"    {failure}", flush=True)
+            total.add(counts)
     print(
         f"\n{total.files} files, {total.services} services, {total.methods} methods, {total.called} called, "
         f"{len(total.failures)} failed"

@@ -24,6 +24,7 @@ class Source:
             from the descriptors in the package's `_pb2` modules.
         needs: names of other packages whose roots its files import from.
         below: the Python package that the output goes below. containerd has a directory called `types`.
+        is_large: whether it takes longer than all the others, and is checked with `--all` or by its name.
     """
 
     registry: str
@@ -32,6 +33,7 @@ class Source:
     roots: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     below: str = ""
+    is_large: bool = False
 
 
 GOOGLEAPIS = "googleapis-common-protos"
@@ -50,5 +52,5 @@ SOURCES = (
     Source("go", GATEWAY, "v2.33.0", {"": ""}, (GOOGLEAPIS,)),
     Source("go", "google.golang.org/grpc", "v1.85.0", {"": ""}),
     Source("pypi", "xds-protos", "1.85.0"),
-    Source("npm", "google-proto-files", "5.0.3", {"google": "google", "grafeas": "grafeas"}),
+    Source("npm", "google-proto-files", "5.0.3", {"google": "google", "grafeas": "grafeas"}, is_large=True),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import importlib
 import json
 import sys
@@ -27,7 +28,15 @@ DEPTH = 3
 
 
 def filled(kind: Any, depth: int = DEPTH) -> Any:
-    """A message with a value in each of its fields, and in those of the messages within, to a depth."""
+    """A message with a value in each of its fields, and in those of the messages within, to a depth.
+
+    It is the same object each time: nobody changes it.
+    """
+    return _filled(kind, depth)
+
+
+@functools.lru_cache(maxsize=4096)
+def _filled(kind: Any, depth: int) -> Any:
     message = kind()
     if kind.DESCRIPTOR.full_name == "google.protobuf.Any":
         message.Pack(Empty())
