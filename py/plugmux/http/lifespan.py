@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from ..aio.closing import end_within
@@ -34,8 +34,8 @@ class Lifespan:
         self._app = app
         self._received = 0
         self._stopping = asyncio.Event()
-        self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._started: asyncio.Future[None]
+        self._stopped: asyncio.Future[None]
         self._task: asyncio.Task[None] | None = None
 
     async def startup(self) -> None:
@@ -44,6 +44,8 @@ class Lifespan:
         Raises:
             PlugmuxError: the app says that it cannot start.
         """
+        loop = asyncio.get_running_loop()
+        self._started, self._stopped = loop.create_future(), loop.create_future()
         self._task = asyncio.create_task(self._run(), name="plugmux: lifespan")
         try:
             await asyncio.wait((self._task, self._started), return_when=asyncio.FIRST_COMPLETED)
@@ -52,6 +54,15 @@ class Lifespan:
         except BaseException:
             await self._end(self._task)
             raise
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ) -> None:
+        """Serve a request, with a copy of the state: for an app that several servers share."""
+        await self._app({**scope, "state": self.state.copy()}, receive, send)
 
     async def shutdown(self, timeout: float = SHUTDOWN_TIME) -> None:
         """Tell the app to end, and wait until it has. Whatever fails in the app is logged.

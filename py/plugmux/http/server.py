@@ -114,7 +114,7 @@ class Server:
             self._left.set()
 
     async def _finished(self, caller: asyncio.Task[Any] | None) -> None:
-        while tasks := self._others(caller):
+        while tasks := self.handlers(caller):
             await asyncio.wait(tasks)
         if not self.tasks:
             await self._none_left(set())
@@ -130,7 +130,7 @@ class Server:
         for connection in self.connections - callers:
             connection.abort()
         try:
-            for task in await end_within(0, self._others(caller)):
+            for task in await end_within(0, self.handlers(caller)):
                 logger.error("%s goes on although it was cancelled, and is left behind", task.get_coro())
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLEAN_UP_TIME):
@@ -141,5 +141,6 @@ class Server:
             if self._lifespan is not None:
                 await self._lifespan.shutdown()
 
-    def _others(self, caller: asyncio.Task[Any] | None) -> set[asyncio.Task[None]]:
-        return {task for task in self.tasks if task is not None and task is not caller and not task.done()}
+    def handlers(self, but: asyncio.Task[Any] | None = None) -> set[asyncio.Task[None]]:
+        """The tasks that answer requests now, but for one."""
+        return {task for task in self.tasks if task is not None and task is not but and not task.done()}

@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
-from ..aio.closing import shielded
+from ..aio.closing import end_within, shielded
 from ..aio.pipes import open_pipe_pair
 from ..errors import SessionClosed, StateError
 from ..exchange import ASGIApp, ClientTransport
@@ -94,7 +94,7 @@ class Link:
         self.transport: ClientTransport = StreamClient(self.mux.open)
         self.references = References()
         self._interceptors = site.interceptors if isinstance(site, Site) else ()
-        self._server = Server(site, lifespan=False)
+        self._server = Server(site)
         self.mux.listen(self._accept)
 
     def _accept(self) -> asyncio.BaseProtocol:
@@ -258,6 +258,25 @@ class Link:
                     self.mux.go_away()
                 async with asyncio.timeout(timeout):
                     await self.mux.wait_idle()
+
+    async def startup(self) -> None:
+        """Begin the lifespan of the site's ASGI app; closing the link ends it.
+
+        Raises:
+            PlugmuxError: the app says that it cannot start.
+        """
+        await self._server.startup()
+
+    async def drain(self, timeout: float, *, but: asyncio.Task[Any] | None = None) -> None:
+        """Refuse new streams, and wait for the handlers of those that are open.
+
+        Args:
+            timeout: seconds that they are given; what goes on then is cancelled.
+            but: a handler that is not waited for, such as the calling one.
+        """
+        with suppress(SessionClosed):
+            self.mux.go_away()
+        await end_within(timeout, self._server.handlers(but))
 
     def serves(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether a task is one of the handlers that answer the peer's requests on this link."""

@@ -37,6 +37,7 @@ from ..link.app import Gate, Site, StreamHandler
 from ..link.link import Link, Peer
 from ..link.servable import Servable, announce, services_of
 from .dial import DialError, connect, dial
+from .orphan import CLEAN_UP_TIME, RuntimeWatch
 from .register import RegistrationFailed, register
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ __all__ = ["Plugin"]
 
 FIRST_REDIAL = 0.2
 LONGEST_REDIAL = 10.0
+DRAIN_TIME = 10.0
+"""Seconds that calls under way are given when the plugin ends, where the runtime does not cut them off before."""
 NEAR_REDIAL = 1.0
 """Seconds between two tries to reach the runtime after the one that launched a detached plugin."""
 
@@ -65,13 +68,15 @@ class Plugin:
         name: the name to register under when the plugin starts by itself; the file name of the program by default. A
             launched plugin is named by its runtime.
         version: semantic version with a leading "v".
-        app: an ASGI app for requests that no service takes.
+        app: an ASGI app for requests that no service takes. Its lifespan begins before the plugin registers and ends
+            behind `lifespan`.
         streams: handlers of raw streams, by endpoint name.
         interceptors: run around every RPC served.
         protocol_versions: the versions of the application's own protocol that this plugin speaks.
         configuration: what configuration the plugin takes; a `Configured` gives it as an object of a type of yours.
         lifespan: called with the plugin for every stay with a runtime, gives an asynchronous context manager that is
-            entered before the plugin registers and left before its link closes; the host can be called from it.
+            entered before the plugin registers, and left when the calls under way have ended and before its link
+            closes. The host can be called from it; it answers once the plugin has registered.
         priority: rank among several that serve the same; the higher is asked first.
         replica: whether this plugin may be one of several with its name.
         capabilities: free names, for programs that choose among plugins.
@@ -126,6 +131,8 @@ class Plugin:
         self.configuration_json = ""
         self.protocol_version = 0
         self.prints_stacks = False
+        self.watch: RuntimeWatch | None = None
+        self.shutting_down: asyncio.Task[Any] | None = None
         self._health: Health | None = None
         self._beside: list[Companion] = []
         self.transport: ClientTransport = _CurrentLink(self)
@@ -172,20 +179,29 @@ class Plugin:
         """
         return client_class(self.transport, **options)
 
-    def run(self, *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
-        """Serve until the runtime or a signal ends the plugin; this is a plugin program's last line.
+    def run(
+        self,
+        *,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        clean_up_time: float = CLEAN_UP_TIME,
+    ) -> None:
+        """Serve until the runtime or a signal ends the plugin; this is a plugin program's last line as a rule.
 
-        Started by hand, without a runtime, it says on stderr what it is and exits with status 2.
+        Started by hand, without a runtime, it says on stderr what it is and exits with status 2. What stands behind it
+        is run when the plugin has ended in order.
 
         Args:
             loop_factory: makes the event loop, for example `uvloop.new_event_loop`.
+            clean_up_time: seconds that a launched plugin has to end, with all that stands behind this, when its runtime
+                has died (10 by default); then it is killed. What it prints goes nowhere meanwhile.
 
         Raises:
-            SystemExit: with 1 when the runtime could not be reached or refused the plugin, with 2 when there is none.
+            SystemExit: with 1 when the runtime could not be reached or refused the plugin, with 2 when there is none;
+                or as a handler has raised it, which ends the plugin in order.
         """
         from .program import run
 
-        run(self, loop_factory)
+        run(self, loop_factory, clean_up_time)
 
     def stop(self) -> None:
         """End the present stay in order, and begin no other."""
@@ -269,7 +285,10 @@ class Plugin:
         self.link = link
         self.left.clear()
         async with link:
+            if self.watch is not None:
+                self.watch.on_death(asyncio.get_running_loop(), link.abort)
             try:
+                await link.startup()
                 async with AsyncExitStack() as beside:
                     for companion in self._beside:
                         await beside.enter_async_context(companion(link, gate))
@@ -281,6 +300,7 @@ class Plugin:
                         self._take_configuration(self._configured, link)
                     gate.open()
                     await self._until_over(link)
+                    await link.drain(DRAIN_TIME, but=self.shutting_down)
             finally:
                 self.left.set()
 
@@ -299,6 +319,8 @@ class Plugin:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+        if self.watch is not None and not self._stop.is_set():
+            await self.watch.settle()
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -321,6 +343,7 @@ class _Shutdown(PluginService):
         self._plugin = plugin
 
     async def shutdown(self, request: ShutdownRequest, context: Context) -> ShutdownResponse:
+        self._plugin.shutting_down = asyncio.current_task()
         self._plugin.stop()
         await self._plugin.left.wait()
         return ShutdownResponse()

@@ -10,14 +10,15 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Never
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Never
 
 from ..contract.address import Address
 from ..contract.launch import SOCKET_VARIABLE, LaunchConfig
 from ..errors import ConfigError, PlugmuxError
 from .logging import DefaultLogHandler
-from .orphan import end_children, end_with
+from .orphan import CLEAN_UP_TIME, RuntimeWatch, end_children
 
 if TYPE_CHECKING:
     from .plugin import Plugin
@@ -28,7 +29,7 @@ FAILED = 1
 WRONG_USAGE = 2
 STDERR = 2
 LAST_GRACE = 3.0
-"""Seconds that threads which will not end are given before the process ends without them."""
+"""Seconds that the event loop's threads which will not end are given before the process ends without them."""
 
 BY_HAND = """\
 {name} {version} is a plugmux plugin: a runtime starts it, or it connects to one that runs.
@@ -39,7 +40,11 @@ It serves: {services}.
 """
 
 
-def run(plugin: Plugin, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
+def run(
+    plugin: Plugin,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
+    clean_up_time: float = CLEAN_UP_TIME,
+) -> None:
     """Run the plugin as this process' only business. (See `Plugin.run`.)"""
     try:
         config = LaunchConfig.take_from(os.environ)
@@ -52,14 +57,14 @@ def run(plugin: Plugin, loop_factory: Callable[[], asyncio.AbstractEventLoop] | 
         _explain(plugin)
     if config is not None:
         _print_line_by_line()
-        end_with(config.runtime_pid)
+        plugin.watch = RuntimeWatch(config.runtime_pid, clean_up_time, captured=not config.terminal)
     logging.getLogger("plugmux").addHandler(DefaultLogHandler(plugin))
     plugin.prints_stacks = _print_stacks_at_quit()
     failure: PlugmuxError | None = None
     try:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            failure = runner.run(_serve(plugin, config, address))
-            _end_without_stuck_threads(FAILED if failure else 0)
+        with ExitStack() as closed, asyncio.Runner(loop_factory=loop_factory) as runner:
+            failure = _run_to_the_end(runner.get_loop(), plugin, _serve(plugin, config, address))
+            closed.callback(_end_without_stuck_threads(FAILED if failure else 0).cancel)
     except KeyboardInterrupt:
         pass
     finally:
@@ -67,6 +72,26 @@ def run(plugin: Plugin, loop_factory: Callable[[], asyncio.AbstractEventLoop] | 
             end_children()
     if failure:
         _exit(plugin, str(failure), FAILED)
+
+
+def _run_to_the_end(
+    loop: asyncio.AbstractEventLoop, plugin: Plugin, work: Coroutine[Any, Any, PlugmuxError | None]
+) -> PlugmuxError | None:
+    """Run the plugin. A `SystemExit`, in whichever task or callback, ends it in order, and is raised then."""
+    serving = loop.create_task(work)
+    leaving: SystemExit | None = None
+    while True:
+        try:
+            failure = loop.run_until_complete(serving)
+            break
+        except SystemExit as error:
+            if serving.done():
+                raise
+            leaving = leaving or error
+            plugin.stop()
+    if leaving is not None:
+        raise leaving
+    return failure
 
 
 async def _serve(plugin: Plugin, config: LaunchConfig | None, address: Address | None) -> PlugmuxError | None:
@@ -132,15 +157,16 @@ def _print_line_by_line() -> None:
         sys.stdout.reconfigure(line_buffering=True)
 
 
-def _end_without_stuck_threads(status: int) -> None:
-    """See to it that the process ends, even if a handler's thread never returns.
+def _end_without_stuck_threads(status: int) -> threading.Timer:
+    """See to it that the event loop closes, even if one of its worker threads (`asyncio.to_thread`) never returns.
 
-    The interpreter joins every worker thread before it exits. The runtime is gone by then, so that nobody waits for
-    the outcome; a daemon thread ends the process when the time is over, and dies with it when it ends in time.
+    The loop joins them without a limit. The runtime is gone by then, so that nobody waits for the outcome; a daemon
+    thread ends the process when the time is over, unless it is cancelled.
     """
     timer = threading.Timer(LAST_GRACE, os._exit, (status,))
     timer.daemon = True
     timer.start()
+    return timer
 
 
 def _explain(plugin: Plugin) -> Never:

@@ -21,6 +21,7 @@ from ..discovery.watch import Installed
 from ..errors import ConfigError, StateError
 from ..exchange import ASGIApp
 from ..http import Server
+from ..http.lifespan import Lifespan
 from ..link.app import StreamHandler
 from ..link.references import Loan
 from ..link.remote import Remote
@@ -86,7 +87,8 @@ class Runtime:
         configuration: the configuration of each plugin, by its name: a JSON object, a dataclass' object or a message.
         listen: addresses to listen at (`unix:/path` or `unix:@abstract`), for plugins and clients.
         services: RPC services of the host that plugins may call.
-        app: an ASGI app of the host that plugins may call.
+        app: an ASGI app of the host that plugins may call. Its lifespan begins before the first plugin is started
+            and ends when the last has ended.
         streams: raw streams of the host that plugins may open, by name.
         interceptors: run around every RPC that a plugin calls.
         registration_timeout: seconds that a plugin has to register, 60 by default, where its `Launch` says nothing
@@ -151,11 +153,12 @@ class Runtime:
         self._wait_for = tuple(wait_for)
         self._registration_timeout = registration_timeout
         self._logs = LogBook()
+        self._app = None if app is None else Lifespan(app)
         self._reception = Reception(
             name,
             version,
             tuple(services),
-            app,
+            self._app,
             streams,
             tuple(interceptors),
             request_timeout,
@@ -214,6 +217,8 @@ class Runtime:
         if self._wait_for:
             sources = by_hand(sources, self._wait_for)
         try:
+            if self._app is not None:
+                await self._app.startup()
             await self._fleet.begin(source for source in sources if goes_first(source, self._permissions))
             for listener in self._listeners:
                 await listener.start()
@@ -272,6 +277,8 @@ class Runtime:
             last.push_async_callback(self._server.shutdown, SOCKET_TIME)
             last.callback(self._logs.close)
             last.callback(self._events.close)
+            if self._app is not None:
+                last.push_async_callback(self._app.shutdown)
             last.push_async_callback(self._fleet.close)
             for listener in self._listeners:
                 last.push_async_callback(listener.close)
