@@ -186,7 +186,7 @@ HOST = """
             if OPTIONS["forks"] and not os.fork():
                 time.sleep(3600)
             with open(OPTIONS["notes"], "a") as notes:
-                notes.write("it runs\n")
+                notes.write("it runs\\n")
             await asyncio.sleep(3600)
 
     asyncio.run(main())
