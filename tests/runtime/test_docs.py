@@ -41,6 +41,7 @@ VERSIONED_PLUGIN = f"{examples('docs/versions.md')[0]}\nplugin.run()\n"
             "lifecycle",
             "health",
             "logs",
+            "security",
             "streams",
             "supervision",
             "versions",

@@ -20,7 +20,7 @@ from plugmux_proto.plugmux.v1.runtime_pb2 import EventsRequest, LogsRequest
 from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
 
-from plugmux import Launch, Link, Peer, PluginCause, Runtime, State
+from plugmux import Launch, Link, Peer, PluginCause, PluginError, Runtime, State
 from plugmux.connect import Code, RpcError
 from plugmux.contract.address import Address
 from plugmux.errors import ConfigError
@@ -28,6 +28,7 @@ from plugmux.exchange import Request
 from plugmux.http import SocketClient
 from plugmux.link.app import Site
 from plugmux.plugin.dial import dial
+from plugmux.runners.manual import by_hand
 from plugmux.runtime import Event, EventKind, Permissions
 from plugmux.secrets import AccessModule, Pattern, Provider, Resolver, Secret, secrets_services
 from support.programs import KV_PLUGIN, script
@@ -250,6 +251,30 @@ async def test_a_launch_says_the_most_that_its_plugin_may_serve(tmp_path: Path, 
         plugin = runtime.plugin("kv")
         assert plugin.state is (State.GAVE_UP if why else State.RUNNING)
         assert why in (plugin.error.detail if plugin.error else "")
+
+
+async def test_what_takes_the_place_of_a_plugin_may_claim_no_more(tmp_path: Path) -> None:
+    program = script(tmp_path, "kv", KV_PLUGIN)
+    greedy = script(
+        tmp_path,
+        "greedy",
+        KV_PLUGIN.replace("Plugin(Store(),", "Plugin(Store(), Other(),")
+        .replace("plugin = ", "class Other(AuditService): ...\n\n    plugin = ")
+        .replace("AuditClient", "AuditClient, AuditService"),
+    )
+    async with Runtime([Launch([program], serves=[KV])]) as runtime:
+        with pytest.raises(PluginError, match=r"serves kv\.v1\.AuditService, which its launch does not grant"):
+            await runtime.replace("kv", greedy)
+        await runtime.replace("kv", Launch([greedy], serves=[KV, "kv.v1.AuditService"]))
+        said = runtime.plugin("kv").registration
+        assert said is not None
+        assert "kv.v1.AuditService" in said.services
+
+
+def test_what_is_started_by_hand_may_claim_no_more() -> None:
+    (launch,) = by_hand([Launch(["kv"], serves=[KV], secrets="a", access_control=True)], ["kv"])
+    assert isinstance(launch, Launch)
+    assert (launch.by_hand, launch.serves, launch.secrets, launch.access_control) == (True, [KV], "a", True)
 
 
 PROVIDER = """

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..contract.launch import VARIABLE, LaunchConfig
+from ..discovery.requirement import Promise
 from ..runtime.error import PluginCause, PluginError
 from ..runtime.health.policy import HealthPolicy
 from ..runtime.logs.log import PluginLog
@@ -147,7 +148,15 @@ def by_hand(sources: Sequence[Launch | Servable], names: Collection[str]) -> lis
     launches = {source.name: source for source in sources if isinstance(source, Launch)}
     others = [source for source in sources if not isinstance(source, Launch) or source.name not in names]
     known = {name: launches.get(name, Launch.wait(name)) for name in names}
-    return [*others, *(Launch.wait(name, launch.command, env=launch.env) for name, launch in known.items())]
+    return [*others, *(_by_hand(launch) for launch in known.values())]
+
+
+def _by_hand(launch: Launch) -> Launch:
+    """The launch, to be made by hand; it may claim what it might before."""
+    from ..runtime.source import Launch
+
+    promise = Promise(grant=launch.promise.grant)
+    return Launch.wait(launch.name, launch.command, env=launch.env, promise=promise).granted_as(launch)
 
 
 def _also_set(launch: Launch) -> str:

@@ -254,6 +254,8 @@ class Fleet:
         self.check_open()
         old = self._launched(name)
         launch = old[0].launch if source is None else as_launch(self._prepared(source), name)
+        if not isinstance(source, Launch):
+            launch = launch.granted_as(old[0].launch)
         if launch.detached and old[0].launch.detached:
             raise ConfigError(
                 f"plugin {name!r} is detached, and no other process can take its place while it runs: end it and start "

@@ -173,6 +173,10 @@ class Launch:
         """The most that it may claim at registration, by its launch and by its manifest."""
         return (Grant.of(self.serves, self.secrets, self.access_control, "its launch"), self.promise.grant)
 
+    def granted_as(self, other: Launch) -> Launch:
+        """The same launch, with the grants that the host has given to another one."""
+        return replace(self, serves=other.serves, secrets=other.secrets, access_control=other.access_control)
+
     @property
     def decides_on_access(self) -> bool:
         """Whether it is launched as an access-control module."""
