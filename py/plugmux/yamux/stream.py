@@ -44,7 +44,12 @@ class StreamTransport(asyncio.Transport):
     `connection_lost` is called once: with `None` after a close or an abort here, else with what went wrong
     (`StreamReset`, `SessionClosed`, `LinkTimeout`). Bytes that had come before are delivered first, then the end of the
     stream, if it had come too.
+
+    asyncio's `loop.start_tls` takes it; uvloop's takes no transports but its own.
     """
+
+    # What asyncio asks of a transport that it lays TLS on, beside the methods of `asyncio.Transport`.
+    _start_tls_compatible = True
 
     # One instance for each open stream: small matters. `_extra` of the base class stays unset.
     __slots__ = (
@@ -178,6 +183,10 @@ class StreamTransport(asyncio.Transport):
     def abort(self) -> None:
         """Reset the stream at once; what was written and has not been put out is dropped."""
         self._break_off(None)
+
+    def _force_close(self, error: Exception | None) -> None:
+        """Abort, and tell the protocol why: asyncio's TLS calls this when a handshake or a record is wrong."""
+        self._break_off(error)
 
     def get_write_buffer_size(self) -> int:
         """Bytes that were written and have not been put out."""
