@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
+import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from plugmux.errors import ConfigError
 from plugmux.yamux import Config, Mux, busypoll
 from plugmux.yamux.busypoll import TERM, TRIAL, BusyPoll
+from plugmux.yamux.load import Load, processors
 from support.yamux_links import Echo, mux_pair
 
 LIMIT = 0.25
@@ -47,12 +51,12 @@ def loop() -> Turns:
 
 
 @pytest.fixture(autouse=True)
-def processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(busypoll, "_processors", lambda: 2)
+def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(busypoll, "processors", lambda: 2.0)
 
 
-def polling(loop: Turns, limit: float = LIMIT) -> BusyPoll:
-    return BusyPoll(cast("asyncio.AbstractEventLoop", loop), limit)
+def polling(loop: Turns, limit: float = LIMIT, load: Load | None = None) -> BusyPoll:
+    return BusyPoll(cast("asyncio.AbstractEventLoop", loop), limit, loop.time, load or Load(lambda: (0.0, 0)))
 
 
 def answered(poll: BusyPoll, loop: Turns, *, after: float) -> bool:
@@ -121,7 +125,7 @@ def test_what_was_not_expected_tells_nothing(loop: Turns) -> None:
 @pytest.mark.parametrize("kept", ["limit", "processors"])
 def test_it_can_be_kept_from_looking(loop: Turns, monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
     if kept == "processors":
-        monkeypatch.setattr(busypoll, "_processors", lambda: 1)
+        monkeypatch.setattr(busypoll, "processors", lambda: 1.5)
     poll = polling(loop, 0.0 if kept == "limit" else LIMIT)
     assert not any(answered(poll, loop, after=0.0) for _ in range(TERM))
 
@@ -138,6 +142,55 @@ def test_it_ends(loop: Turns) -> None:
 def test_a_time_below_zero_is_refused() -> None:
     with pytest.raises(ConfigError, match="busy_poll is -1"):
         Config(busy_poll=-1)
+
+
+def test_a_loop_with_other_ready_work_is_given_no_more_turns(loop: Turns) -> None:
+    poll = polling(loop)
+    try_both(poll, loop, asleep=0.2, awake=0.1)
+    poll.expect()
+    loop.turn()
+    assert not loop.sleeps
+    loop.turn(after=LIMIT / 2)  # somebody else has worked
+    assert loop.sleeps
+    assert answered(poll, loop, after=0.01)
+
+
+@pytest.mark.parametrize("others", ["threads", "processes"])
+def test_nothing_is_looked_for_while_others_want_the_processor(loop: Turns, others: str) -> None:
+    counts = [0.0, 0]
+    poll = polling(loop, load=Load(lambda: (counts[0], int(counts[1]))))
+    try_both(poll, loop, asleep=0.2, awake=0.1)
+    looked = []
+    for _ in range(2 * TRIAL):
+        counts[0] += 0.05 if others == "threads" else 0
+        counts[1] += 1 if others == "processes" else 0
+        looked.append(answered(poll, loop, after=0.1))
+    assert looked[:1] == [True]
+    assert not any(looked[TRIAL:])
+
+
+@pytest.mark.parametrize(
+    ("quotas", "limit"),
+    [({}, None), ({"": "max 100000", "a/b": "50000 100000"}, 0.5), ({"a": "150000 100000", "a/b": "max 100000"}, 1.5)],
+)
+def test_a_quota_of_time_counts_as_fewer_processors(
+    quotas: dict[str, str], limit: float | None, tmp_path: Path
+) -> None:
+    for name, quota in quotas.items():
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / "cpu.max").write_text(quota + "\n")
+    own = tmp_path / "own"
+    own.write_text("0::/a/b\n")
+    bound = len(os.sched_getaffinity(0))
+    assert processors(tmp_path, own) == (bound if limit is None else min(limit, bound))
+
+
+def test_a_thread_that_works_is_noticed() -> None:
+    load = Load()
+    thread = threading.Thread(target=lambda: sum(range(3_000_000)))
+    thread.start()
+    thread.join()
+    assert load.wanted_by_others(0.0)
 
 
 class Sleeps(selectors.DefaultSelector):

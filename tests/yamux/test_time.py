@@ -13,6 +13,7 @@ from plugmux.errors import LinkTimeout
 from plugmux.yamux import Config, Handshake, Stream
 from plugmux.yamux.deadlines import Deadlines
 from plugmux.yamux.liveness import Liveness
+from support.yamux_links import mux_pair
 
 
 class Timer:
@@ -284,3 +285,14 @@ def test_nothing_is_watched_after_the_end(clock: Clock) -> None:
     watched.liveness.stop()
     watched.liveness.blocked(lambda: 1)
     assert clock.pending == 0
+
+
+def test_round_trips_of_microseconds_are_measured_under_uvloop_too() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def ping() -> None:
+        async with mux_pair() as (client, _):
+            assert all([await client.ping() > 0 for _ in range(20)])
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(ping())

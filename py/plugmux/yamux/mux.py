@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, TypeVar, cast
@@ -70,15 +71,24 @@ class Mux(asyncio.BufferedProtocol):
         pool: what the mux shares with others of its event loop: a limit of memory, and the buffer that is read into.
         registered: whether the peer has registered, or need not. Where it has not, it gets little memory and few
             streams, until `mark_registered`.
+        clock: the time in seconds, to the microsecond, by which round trips are measured: the time of the event loop
+            has steps of 1 ms under uvloop.
     """
 
     def __init__(
-        self, *, client: bool, config: Config | None = None, pool: MemoryPool | None = None, registered: bool = True
+        self,
+        *,
+        client: bool,
+        config: Config | None = None,
+        pool: MemoryPool | None = None,
+        registered: bool = True,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self._clock = clock
         self.config = config = config or Config()
         self._pool = pool or MemoryPool(config.max_total_memory)
         limit = config.max_link_memory if registered else min(config.max_unregistered_memory, config.max_link_memory)
-        self._session = Session(client=client, config=config, memory=LinkMemory(self._pool, limit))
+        self._session = Session(client=client, config=config, now=clock(), memory=LinkMemory(self._pool, limit))
         if not registered:
             self._session.max_streams = min(config.max_unregistered_streams, config.max_streams)
         self._state = _NEW
@@ -184,7 +194,7 @@ class Mux(asyncio.BufferedProtocol):
         Cancelling it takes no more notice of the answer.
         """
         self._check_connected()
-        self._session.now = self._loop.time()
+        self._session.now = self._clock()
         ping_id = self._session.ping()
         self._output.soon()
         waiter = self._pings[ping_id] = self._loop.create_future()
@@ -246,15 +256,15 @@ class Mux(asyncio.BufferedProtocol):
         """Begin the session on a connection."""
         self._loop = asyncio.get_running_loop()
         self._transport = cast("asyncio.Transport", transport)
-        self._poll = BusyPoll(self._loop, self.config.busy_poll)
+        self._poll = BusyPoll(self._loop, self.config.busy_poll, self._clock)
         self._output = Output(self._loop, self._session, self._transport, self._poll, self._written)
         self._liveness = Liveness(
             self._loop, self.config, self._keep_alive, self.abort, local=_is_local(self._transport)
         )
-        self._port = Port(self._loop, self, self.config, self._session, self._output)
+        self._port = Port(self._loop, self._clock, self, self.config, self._session, self._output)
         self._session.memory.on_room = self._port.give_withheld_credit
         self._session.memory.join()
-        self._session.now = self._loop.time()
+        self._session.now = self._clock()
         self._state = _RUNNING
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -272,7 +282,8 @@ class Mux(asyncio.BufferedProtocol):
         if self._postponed:
             self._postponed += data
             return
-        now = self._liveness.last_received = self._loop.time()
+        now = self._clock()
+        self._liveness.last_received = self._loop.time()
         self._poll.heard(now)
         output = self._output
         coming, output.coming = output.coming, True

@@ -26,17 +26,25 @@ class Port:
 
     Args:
         loop: the loop to run in.
+        clock: the time of what the session is given.
         mux: the mux, for `get_extra_info`.
         config: the time limits.
         session: the session.
         output: its output.
     """
 
-    __slots__ = ("_closing", "_config", "_loop", "_opening", "_output", "_session", "mux")
+    __slots__ = ("_clock", "_closing", "_config", "_loop", "_opening", "_output", "_session", "mux")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, mux: Mux, config: Config, session: Session, output: Output
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        mux: Mux,
+        config: Config,
+        session: Session,
+        output: Output,
     ) -> None:
+        self._clock = clock
         self.mux = mux
         self._loop = loop
         self._config = config
@@ -97,7 +105,7 @@ class Port:
         if self._output.coming:
             self._session.consume(stream, size)
         else:
-            self._session.now = self._loop.time()
+            self._session.now = self._clock()
             self._session.consume(stream, size)
             self._output.soon()
 
@@ -117,7 +125,7 @@ class Port:
 
     def give_withheld_credit(self) -> None:
         """Credit what had to wait for memory."""
-        self._session.now = self._loop.time()
+        self._session.now = self._clock()
         self._session.relieve()
         self._output.soon()
 
