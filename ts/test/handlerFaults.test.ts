@@ -108,6 +108,7 @@ test("a ConnectError is an answer, and not a fault", async () => {
 });
 
 test("what a handler throws because its caller has left is no fault", async () => {
+  const caller = new AbortController();
   let ended!: () => void;
   const hasEnded = new Promise<void>((resolve) => {
     ended = resolve;
@@ -116,13 +117,14 @@ test("what a handler throws because its caller has left is no fault", async () =
     routes: (router) =>
       router.service(AuthorizerService, {
         async authorize(_, { signal }) {
+          caller.abort();
           await once(signal, "abort").finally(ended);
           signal.throwIfAborted();
           return {};
         },
       }),
   });
-  await assert.rejects(served.link.client(AuthorizerService).authorize({}, { timeoutMs: 5 }));
+  await assert.rejects(served.link.client(AuthorizerService).authorize({}, { signal: caller.signal }));
   await hasEnded;
   await served.link.mux.ping();
   assert.deepEqual(served.told, []);
