@@ -69,7 +69,7 @@ export async function dial(address: string, users: TrustedUsers): Promise<Duplex
 export async function connectTo(path: string, timeout: number, users?: TrustedUsers): Promise<Ends> {
   try {
     const connection = await (users ? connectTrusted(path, timeout, users) : open(path, timeout));
-    return { input: connection, output: connection };
+    return { input: connection, output: connection, isLocal: true };
   } catch (error) {
     if (error instanceof UntrustedPeerError) throw error;
     throw new DialError(`the runtime that launched this plugin cannot be reached at ${path}`, { cause: error });

@@ -16,7 +16,7 @@ import { LINK_CLOSE_TIMEOUT } from "./limits.js";
 import type { LinkApp } from "./linkApp.js";
 import { createTransport } from "./transport.js";
 import { withTimeout } from "./withTimeout.js";
-import { type Config, Mux, type MuxStream, type Role } from "./yamux/index.js";
+import { type Config, localConfig, Mux, type MuxStream, type Role } from "./yamux/index.js";
 
 export { type LaunchConfig, parseLaunchConfig } from "./launch.js";
 export type { Servable, StreamHandler } from "./app.js";
@@ -28,6 +28,8 @@ export { LinkApp, type LinkAppOptions } from "./linkApp.js";
 export interface Ends {
   readonly input: Readable;
   readonly output: Writable;
+  /** Whether the peer is on the same machine, where it may be slow for any time and is not taken for dead. */
+  readonly isLocal?: boolean;
 }
 
 export interface LinkOptions extends Ends {
@@ -47,8 +49,8 @@ export class Link {
   readonly #open = (): MuxStream => this.mux.open();
   readonly #released: Promise<void>;
 
-  constructor({ role, app, input, output, config = {}, onError = console.error }: LinkOptions) {
-    this.mux = new Mux({ role, input, output, config });
+  constructor({ role, app, input, output, isLocal = false, config, onError = console.error }: LinkOptions) {
+    this.mux = new Mux({ role, input, output, config: { ...(isLocal && localConfig), ...config } });
     this.transport = createTransport(this.#open);
     this.#lent = new References(app.options);
     this.#released = this.mux.closed.then(() => this.#lent.end(onError));
@@ -114,11 +116,12 @@ export class Link {
 export function inherit(readFd: number, writeFd: number): Ends {
   if (readFd === writeFd) {
     const socket = claim(readFd, { readable: true, writable: true });
-    return { input: socket, output: socket };
+    return { input: socket, output: socket, isLocal: true };
   }
   return {
     input: claim(readFd, { readable: true, writable: false }),
     output: claim(writeFd, { readable: false, writable: true }),
+    isLocal: true,
   };
 }
 

@@ -2,9 +2,11 @@ import { type IncomingMessage, Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { createContextValues } from "@connectrpc/connect";
 import { answer, App, refuse, type Servable, type ServeOptions } from "./app.js";
+import { countBody } from "./bodyMemory.js";
 import { Gate } from "./gate.js";
 import { HEALTH_ALIAS } from "./health.js";
 import { answerUnknown, isReferring, LENT, type References, serveReferences, UNKNOWN } from "./references.js";
+import { MuxStream } from "./yamux/index.js";
 
 export interface LinkAppOptions extends Servable, ServeOptions {}
 
@@ -36,6 +38,7 @@ export class LinkApp {
     // A streaming request may take as long as it likes, so the server sets no limit; the mux bounds the streams.
     this.#server = new Server({ requestTimeout: 0 }, (request, response) => this.#request(request, response));
     this.#server.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+      if (stream instanceof MuxStream) stream.keep(undefined);
       this.#pass(request, (isOpen) => this.#upgrade(isOpen, request, stream, head));
     });
   }
@@ -48,6 +51,7 @@ export class LinkApp {
   /** Serves HTTP on a connection: a mux stream, or any other Duplex. Where it is a link's, `lent` is served there too. */
   serve(connection: Duplex, lent?: References): void {
     if (lent) this.#lent.set(connection, lent);
+    if (connection instanceof MuxStream) connection.keepTaken();
     this.#server.emit("connection", connection);
   }
 
@@ -73,6 +77,7 @@ export class LinkApp {
     // As in Go, a caller that ends its side has gone away: it would have to read the response before.
     request.socket.once("end", () => request.socket.destroy());
     this.#translate(request);
+    countBody(request);
     this.#pass(request, (isOpen) => {
       if (!isOpen) return answer(response, 503, "not registered in time");
       if (request.url === HEALTH) return answer(response, 200, "ok");

@@ -174,7 +174,7 @@ export class Plugin {
   async serveDialling(address: string): Promise<void> {
     const reach = async (): Promise<Ends> => {
       const connection = await dial(address, await this.#trustedUsers());
-      return { input: connection, output: connection };
+      return { input: connection, output: connection, isLocal: true };
     };
     return this.#reconnectLoop(reach, this.registration.name, REGISTRATION_TIMEOUT, MAX_REDIAL);
   }
@@ -232,10 +232,12 @@ export class Plugin {
     const onError = (error: unknown): void => this.#log.error("the clean-up of a lent object has failed", { error });
     const link = new Link({ role: "client", app: this.#app, ...ends, onError });
     this.#link = link;
+    link.mux.isRegistered = false;
     const died = new SessionClosedError(`the process of the runtime (${runtimePid}) has ended`);
     const unwatch = watchProcess(runtimePid, () => link.mux.abort(died));
     try {
       await this.#register(link, name, timeout);
+      link.mux.isRegistered = true;
       gate.open();
       this.#log.attach(link.client(LogService));
       await Promise.race([link.mux.closed, this.#stopped]);

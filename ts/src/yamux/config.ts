@@ -14,7 +14,10 @@ export interface Config {
   readonly enableKeepAlive: boolean;
   /** Silence after which a ping goes out. */
   readonly keepAliveInterval: number;
-  /** How long the connection may take no byte, and a ping may stay unanswered, before the session ends. */
+  /**
+   * How long the connection may take no byte, and a ping may stay unanswered, before the session ends; 0 means no limit.
+   * A peer on the same machine is not dead because it is slow: its end is seen at once, so `localConfig` sets no limit.
+   */
   readonly connectionWriteTimeout: number;
   /** How long the peer may take to acknowledge a stream, which is then reset; 0 means no limit. */
   readonly streamOpenTimeout: number;
@@ -26,8 +29,16 @@ export interface Config {
   readonly maxStreamWindowSize: number;
   /** By how much all windows of a session together may have grown. */
   readonly maxSessionWindowGrowth: number;
-  /** Bytes received and not yet read, over all streams; the stream that goes above is reset. */
-  readonly maxUnread: number;
+  /**
+   * Bytes that may be held of what has come and nobody has taken, over all streams: unfinished requests, what a program
+   * does not read, and 4 KiB for each stream that the peer has open. From three quarters of it on most streams get no more
+   * credit; at the limit, a stream that needs more is reset. It should be 16 times the largest message at least.
+   */
+  readonly maxLinkMemory: number;
+  /** The same until the plugin at either end of a link has registered. */
+  readonly maxUnregisteredMemory: number;
+  /** Streams that the peer may have open at once until then. */
+  readonly maxUnregisteredStreams: number;
 }
 
 export const defaultConfig: Config = {
@@ -41,8 +52,16 @@ export const defaultConfig: Config = {
   streamWindowSize: INITIAL_WINDOW,
   maxStreamWindowSize: 4 * 1024 * 1024,
   maxSessionWindowGrowth: 32 * 1024 * 1024,
-  maxUnread: 256 * 1024 * 1024,
+  maxLinkMemory: 64 * 1024 * 1024,
+  maxUnregisteredMemory: 1024 * 1024,
+  maxUnregisteredStreams: 32,
 };
+
+/**
+ * What differs for a peer on the same machine. It may be stopped for as long as anybody likes, by a debugger or a laptop
+ * that sleeps, and goes on afterwards; the kernel tells when it has died.
+ */
+export const localConfig: Partial<Config> = { enableKeepAlive: false, connectionWriteTimeout: 0 };
 
 /** The longest time that node's timers can wait, in milliseconds. */
 const MAX_TIMER = 0x7fff_ffff;
@@ -51,13 +70,15 @@ const RANGES: Readonly<Record<Exclude<keyof Config, "enableKeepAlive">, readonly
   acceptBacklog: [1, MAX_UINT32],
   maxStreams: [1, MAX_UINT32],
   keepAliveInterval: [1, MAX_TIMER],
-  connectionWriteTimeout: [1, MAX_TIMER],
+  connectionWriteTimeout: [0, MAX_TIMER],
   streamOpenTimeout: [0, MAX_TIMER],
   streamCloseTimeout: [0, MAX_TIMER],
   streamWindowSize: [INITIAL_WINDOW, MAX_UINT32],
   maxStreamWindowSize: [INITIAL_WINDOW, MAX_UINT32],
   maxSessionWindowGrowth: [0, Number.MAX_SAFE_INTEGER],
-  maxUnread: [INITIAL_WINDOW, Number.MAX_SAFE_INTEGER],
+  maxLinkMemory: [INITIAL_WINDOW, Number.MAX_SAFE_INTEGER],
+  maxUnregisteredMemory: [INITIAL_WINDOW, Number.MAX_SAFE_INTEGER],
+  maxUnregisteredStreams: [1, MAX_UINT32],
 };
 
 /**

@@ -1,5 +1,7 @@
 /** The twelve bytes before every frame, and the numbers in them (yamux spec, "Framing"). */
 
+import { ProtocolViolation } from "../errors.js";
+
 export const HEADER_SIZE = 12;
 
 /** The window that both ends assume for a new stream, in bytes and per direction. */
@@ -19,6 +21,16 @@ const KNOWN_FLAGS = Flag.syn | Flag.ack | Flag.fin | Flag.rst;
 export const GoAwayCode = { normal: 0, protocolError: 1, internalError: 2 } as const;
 
 export type GoAwayCode = (typeof GoAwayCode)[keyof typeof GoAwayCode];
+
+const GO_AWAY_REASONS: Readonly<Record<number, string>> = {
+  [GoAwayCode.protocolError]: "a protocol error",
+  [GoAwayCode.internalError]: "an internal error",
+};
+
+/** What a go-away tells of, in words for an error; undefined for an orderly end. */
+export function goAwayReason(code: number): string | undefined {
+  return code === GoAwayCode.normal ? undefined : (GO_AWAY_REASONS[code] ?? `the unknown code ${code}`);
+}
 
 /** A header as it stands on the wire. What `length` counts depends on the type. */
 export interface Header {
@@ -67,4 +79,8 @@ export function describe(header: Header): string {
   const type = TYPE_NAMES[header.type] ?? `type ${header.type}`;
   const flags = FLAG_NAMES.filter((_, bit) => header.flags & (1 << bit)).join("|");
   return `${type} frame${flags && ` ${flags}`} on stream ${header.streamId}, length ${header.length}`;
+}
+
+export function violation(header: Header, rule: string): ProtocolViolation {
+  return new ProtocolViolation(`${describe(header)}: ${rule}`);
 }

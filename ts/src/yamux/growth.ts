@@ -28,10 +28,14 @@ export class WindowGrowth {
     this.roundTrip = Math.min(roundTrip, this.roundTrip ?? roundTrip);
   }
 
-  /** Fills the window of a stream up, half of which has been read since it last was; gives the credit for the peer. */
-  credit(stream: StreamState, now: number): number {
+  /**
+   * Fills the window of a stream up, half of which has been read since it last was; gives the credit for the peer.
+   *
+   * @param mayGrow whether there is memory for a larger window.
+   */
+  credit(stream: StreamState, now: number, mayGrow = true): number {
     const before = stream.window;
-    const isLimiting = this.roundTrip !== undefined && now - stream.creditedAt < 2 * this.roundTrip;
+    const isLimiting = mayGrow && this.roundTrip !== undefined && now - stream.creditedAt < 2 * this.roundTrip;
     if (isLimiting) stream.window = this.take(before, 2 * before);
     const credit = stream.consumed + stream.window - before;
     stream.receiveWindow += credit;

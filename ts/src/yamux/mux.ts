@@ -3,16 +3,24 @@ import { SessionClosedError, SessionTimeout, StreamResetError } from "../errors.
 import { type Clock, systemClock } from "./clock.js";
 import { type Config, configure } from "./config.js";
 import type { Event } from "./events.js";
+import { PingWaiters } from "./pings.js";
 import { type Role, Session } from "./session.js";
 import type { StreamState } from "./state.js";
 import { type Carrier, MuxStream } from "./stream.js";
 import { KeepAlive, StreamTimers } from "./timers.js";
+import { ConnectionWriter } from "./writer.js";
 
 /** What is written to the connection at a time. */
 const BATCH = 128 * 1024;
 
-/** Batches up to this size are copied together and written as one. */
-const SMALL_BATCH = 16 * 1024;
+/** Frames that are read before everything else has its turn. */
+const FRAMES_PER_TURN = 2_000;
+
+/** How long a peer that reads nothing any more may be silent before the session ends. */
+const BROKEN_LINGER = 1_000;
+
+/** Milliseconds that the answer to a ping may take where the settings have no limit. */
+const PING_TIMEOUT = 10_000;
 
 /** Frames that no one waits for are deferred for so many milliseconds, or until there are so many of them. */
 const DEFERRED_DELAY = 5;
@@ -31,11 +39,6 @@ export interface MuxOptions {
   readonly clock?: Clock;
 }
 
-interface Ping {
-  readonly answered: (roundTrip: number) => void;
-  readonly failed: (error: Error) => void;
-}
-
 /** Runs a yamux session over a connection, and gives its streams as node streams. */
 export class Mux {
   /** Resolves when the session has ended: with the reason, or undefined when `close` ended it in order. */
@@ -50,7 +53,7 @@ export class Mux {
   /** Of our streams that the peer has not accepted, and of those closed here and not by the peer. */
   readonly #timers: StreamTimers;
   readonly #keepAlive: KeepAlive;
-  readonly #pings = new Map<number, Ping>();
+  readonly #pings: PingWaiters;
   #listener: ((stream: MuxStream) => void) | undefined;
   #backlog: MuxStream[] = [];
   #idle: (() => void)[] = [];
@@ -58,10 +61,10 @@ export class Mux {
   #phase: "running" | "closing" | "over" = "running";
   #settle!: (reason: SessionClosedError | undefined) => void;
   #flushing: NodeJS.Immediate | undefined;
-  #batch = 0;
-  /** Set while the connection has not taken the last batch: what is to be told when it has. */
-  #unwritten: Event[] | undefined;
-  #stopWriteTimer: (() => void) | undefined;
+  readonly #writer: ConnectionWriter;
+  /** What is to be told when the connection has taken the last batch. */
+  #unwritten: Event[] = [];
+  #stopBrokenTimer: (() => void) | undefined;
   #stopDeferredTimer: (() => void) | undefined;
 
   constructor({ role, input, output, config, clock = systemClock }: MuxOptions) {
@@ -71,6 +74,7 @@ export class Mux {
     this.#input = input;
     this.#output = output;
     this.#timers = new StreamTimers(clock);
+    this.#pings = new PingWaiters(clock, this.#config.connectionWriteTimeout || PING_TIMEOUT);
     this.#keepAlive = new KeepAlive(
       clock,
       this.#config,
@@ -80,9 +84,16 @@ export class Mux {
     this.closed = new Promise((resolve) => {
       this.#settle = resolve;
     });
-    input.on("data", (chunk: Buffer) => this.feed(chunk));
+    this.#writer = new ConnectionWriter(output, clock, this.#config.connectionWriteTimeout, {
+      written: () => this.#written(),
+      stuck: () =>
+        this.#finish(new SessionTimeout(`the peer has not read for ${this.#config.connectionWriteTimeout} ms`)),
+      broken: (error) =>
+        this.#broken(new SessionClosedError(`the connection failed: ${error.message}`, { cause: error })),
+    });
+    input.on("data", (chunk: Buffer) => this.#read(chunk));
     for (const event of ["end", "close"] as const) input.on(event, () => this.#receiveEnd());
-    output.on("close", () => this.#receiveEnd());
+    output.on("close", () => this.#broken(new SessionClosedError("the peer closed the connection")));
     for (const side of new Set<Readable | Writable>([input, output])) {
       side.on("error", (error) => {
         this.#finish(new SessionClosedError(`the connection failed: ${error.message}`, { cause: error }));
@@ -116,24 +127,18 @@ export class Mux {
   /** Takes the streams that the peer opens; those that it opened before wait in the backlog. */
   listen(listener: (stream: MuxStream) => void): void {
     this.#listener = listener;
+    this.#session.acceptsAtOnce = true;
     const backlog = this.#backlog;
     this.#backlog = [];
     for (const stream of backlog) this.#accept(stream);
   }
 
   /** Measures the round trip to the peer, in milliseconds. */
-  ping(): Promise<number> {
-    return new Promise((answered, failed) => {
-      this.#session.advance(this.#clock.now());
-      const value = this.#session.ping();
-      this.#pings.set(value, { answered, failed });
-      this.#schedule();
-      this.#clock.after(this.#config.connectionWriteTimeout, () => {
-        if (!this.#pings.delete(value)) return;
-        this.#session.forgetPing(value);
-        failed(new SessionTimeout("the peer did not answer a ping in time"));
-      });
-    });
+  async ping(): Promise<number> {
+    this.#session.advance(this.#clock.now());
+    const value = this.#session.ping();
+    this.#schedule();
+    return this.#pings.wait(value, () => this.#session.forgetPing(value));
   }
 
   /** Refuses new streams from now on; open ones go on. */
@@ -154,7 +159,7 @@ export class Mux {
       this.#session.goAway();
       this.#session.flushDeferred();
       this.#flush();
-      if (!this.#session.wantsToSend && !this.#unwritten) this.#finish(undefined);
+      if (!this.#session.wantsToSend && !this.#writer.isBusy) this.#finish(undefined);
     }
     await this.closed;
   }
@@ -162,6 +167,19 @@ export class Mux {
   /** Ends the session at once. */
   abort(reason = new SessionClosedError("the session was aborted")): void {
     this.#finish(reason);
+  }
+
+  /** Sets whether the plugin at either end has registered; until then the peer gets few streams, and little memory. */
+  set isRegistered(isRegistered: boolean) {
+    const { maxLinkMemory, maxUnregisteredMemory, maxStreams, maxUnregisteredStreams } = this.#config;
+    const { credits, peerStreams } = this.#session;
+    credits.memory.limit = isRegistered ? maxLinkMemory : Math.min(maxUnregisteredMemory, maxLinkMemory);
+    peerStreams.limit = isRegistered ? maxStreams : Math.min(maxUnregisteredStreams, maxStreams);
+  }
+
+  /** Bytes that count against `maxLinkMemory` now. */
+  get memoryHeld(): number {
+    return this.#session.credits.memory.held;
   }
 
   /** Takes bytes that were read from the connection before the mux had it. */
@@ -187,6 +205,11 @@ export class Mux {
       this.#session.advance(this.#clock.now());
       this.#session.consume(state, size);
       if (this.#session.wantsToSend) this.#schedule();
+    },
+    keep: (state, change) => {
+      this.#session.keep(state, change);
+      this.#dispatch(this.#session.events());
+      this.#schedule();
     },
     release: (stream, reset) => {
       const { state } = stream;
@@ -216,7 +239,7 @@ export class Mux {
 
   /** Waits for the peer to end a stream that is closed here, and resets it when that takes too long. */
   #linger(state: StreamState, timeout: number): void {
-    if (!this.#isOpen(state)) return;
+    if (this.isClosed || !this.#isOpen(state)) return;
     this.#timers.set(state, timeout, () => {
       this.#session.reset(state);
       this.#schedule();
@@ -247,7 +270,7 @@ export class Mux {
         if (stream) this.#timers.clear(event.stream);
         return;
       case "data":
-        if (stream) stream.received(compact(event.data));
+        if (stream) stream.received(event.data);
         else this.#linger(event.stream, LINGER);
         return;
       case "ended":
@@ -263,9 +286,7 @@ export class Mux {
         stream?.destroy(event.error);
         return;
       case "pong":
-        this.#pings.get(event.ping)?.answered(event.roundTrip);
-        this.#pings.delete(event.ping);
-        return;
+        return this.#pings.answered(event.ping, event.roundTrip);
       case "goAway":
         return;
       case "closed":
@@ -281,6 +302,21 @@ export class Mux {
     else this.#backlog.push(stream);
   }
 
+  #read(chunk: Buffer): void {
+    const before = this.#session.frames;
+    this.feed(chunk);
+    if (this.#session.frames - before < FRAMES_PER_TURN) return;
+    this.#input.pause();
+    setImmediate(() => this.#input.resume());
+  }
+
+  /** The peer reads nothing any more. What it wrote before is read to its end, or until it is silent for a second. */
+  #broken(error: SessionClosedError): void {
+    if (this.#phase === "over") return;
+    if (this.#input.readableEnded || this.#input.destroyed) this.#finish(error);
+    else this.#stopBrokenTimer ??= this.#keepAlive.onSilence(BROKEN_LINGER, () => this.#finish(error));
+  }
+
   #receiveEnd(): void {
     this.#session.receiveEnd();
     this.#dispatch(this.#session.events());
@@ -290,6 +326,7 @@ export class Mux {
 
   /** Writes at the end of this turn of the loop, so that what is sent in one turn goes out together. */
   #schedule(): void {
+    if (this.#phase === "over") return;
     this.#flushing ??= setImmediate(() => {
       this.#flushing = undefined;
       this.#flush();
@@ -297,46 +334,23 @@ export class Mux {
   }
 
   #flush(): void {
-    while (this.#phase !== "over" && !this.#unwritten) {
+    while (this.#phase !== "over" && !this.#writer.isBusy) {
       const chunks = this.#session.take(BATCH);
       const events = this.#session.events();
-      if (chunks.length > 0) this.#write(chunks);
-      if (this.#unwritten) this.#unwritten = events;
+      if (chunks.length > 0) this.#writer.write(chunks);
+      if (this.#writer.isBusy) this.#unwritten = events;
       else this.#dispatch(events);
       if (chunks.length === 0) break;
     }
-    if (this.#session.deferred > 0 && !this.#unwritten) this.#armDeferredTimer();
-  }
-
-  #write(chunks: Uint8Array[]): void {
-    const batch = ++this.#batch;
-    const written = (): void => {
-      if (batch === this.#batch && this.#unwritten) this.#written();
-    };
-    const size = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    if (chunks.length === 1 || size <= SMALL_BATCH) {
-      this.#output.write(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, size), written);
-    } else {
-      this.#output.cork();
-      for (const [index, chunk] of chunks.entries()) {
-        this.#output.write(chunk, index === chunks.length - 1 ? written : undefined);
-      }
-      this.#output.uncork();
-    }
-    if (this.#output.writableLength === 0) return;
-    this.#unwritten = [];
-    this.#stopWriteTimer = this.#clock.after(this.#config.connectionWriteTimeout, () => {
-      this.#finish(new SessionTimeout(`the peer has not read for ${this.#config.connectionWriteTimeout} ms`));
-    });
+    if (this.#phase !== "over" && this.#session.deferred > 0 && !this.#writer.isBusy) this.#armDeferredTimer();
   }
 
   #written(): void {
-    const events = this.#unwritten ?? [];
-    this.#unwritten = undefined;
-    this.#stopWriteTimer?.();
+    const events = this.#unwritten;
+    this.#unwritten = [];
     this.#dispatch(events);
     this.#flush();
-    if (this.#phase === "closing" && !this.#session.wantsToSend && !this.#unwritten) this.#finish(undefined);
+    if (this.#phase === "closing" && !this.#session.wantsToSend && !this.#writer.isBusy) this.#finish(undefined);
   }
 
   #armDeferredTimer(): void {
@@ -356,12 +370,12 @@ export class Mux {
     this.#phase = "over";
     const error = reason ?? new SessionClosedError("the session was closed");
     this.#session.error ??= error;
-    this.#stopWriteTimer?.();
+    this.#writer.stop();
     this.#stopDeferredTimer?.();
+    this.#stopBrokenTimer?.();
     this.#keepAlive.stop();
     this.#timers.clearAll();
-    for (const ping of this.#pings.values()) ping.failed(error);
-    this.#pings.clear();
+    this.#pings.fail(error);
     for (const stream of [...this.#streams.values()]) stream.sessionClosed(error);
     for (const resolve of this.#idle.splice(0)) resolve();
     this.#hangUp();
@@ -381,9 +395,4 @@ export class Mux {
       destroy();
     }
   }
-}
-
-/** Copies data that would keep a much larger buffer alive. */
-function compact(data: Buffer): Buffer {
-  return data.length * 4 < data.buffer.byteLength ? Buffer.from(data) : data;
 }

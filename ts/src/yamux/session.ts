@@ -4,10 +4,8 @@
  * Incoming: `receive` walks the bytes frame by frame. Each check is made on the header, before a byte of payload is
  * taken, and payload goes on without waiting for its frame to be complete.
  *
- * Outgoing: what is sent is queued, and `take` makes frames of it: control frames first; then, round robin, one frame
- * of each stream that has something to send and window to send it in. SYN and ACK ride on what goes out anyway. What
- * no one waits for (a lone ACK, the FIN that answers a FIN) is deferred until `flushDeferred`, or until another frame
- * goes out.
+ * Outgoing: what is sent is queued, and `take` makes frames of it, as outbox.ts says. What no one waits for (a lone ACK,
+ * the FIN that answers a FIN) is deferred until `flushDeferred`, or until another frame goes out.
  *
  * Faults: what the peer does wrong never throws here. A fault of one stream resets that stream, any other ends the
  * session with a go-away and a `closed` event that names the frame and the rule. Calls throw only for what the caller
@@ -18,25 +16,29 @@
 
 import { GoAwayError, ProtocolViolation, SessionClosedError, StreamResetError } from "../errors.js";
 import { type Config, defaultConfig } from "./config.js";
+import { Credits } from "./credits.js";
 import type { Event } from "./events.js";
-import { describe, faultOf, Flag, FrameType, GoAwayCode, type Header, INITIAL_WINDOW, MAX_UINT32 } from "./frame.js";
-import { WindowGrowth } from "./growth.js";
-import { PeerIds } from "./ids.js";
+import {
+  describe,
+  faultOf,
+  Flag,
+  FrameType,
+  GoAwayCode,
+  goAwayReason,
+  type Header,
+  INITIAL_WINDOW,
+  MAX_UINT32,
+  violation,
+} from "./frame.js";
+import { FloodLimits, isIdle } from "./floods.js";
 import { MAX_FRAME, Outbox } from "./outbox.js";
 import { FrameParser } from "./parser.js";
+import { PeerStreams } from "./peerStreams.js";
 import { Pings } from "./pings.js";
 import { PendingOpens } from "./pendingOpens.js";
-import { type Handshake, StreamState } from "./state.js";
+import { StreamState, UNACKNOWLEDGED } from "./state.js";
 
 export type Role = "client" | "server";
-
-const GO_AWAY_REASONS: Readonly<Record<number, string>> = {
-  [GoAwayCode.protocolError]: "a protocol error",
-  [GoAwayCode.internalError]: "an internal error",
-};
-
-/** The handshakes of our streams that the peer has not accepted. */
-const UNACKNOWLEDGED: ReadonlySet<Handshake> = new Set(["held", "synPending", "synSent"]);
 
 export class Session {
   /** The streams that have not ended, by id. */
@@ -45,15 +47,18 @@ export class Session {
   error: SessionClosedError | undefined;
   localGoAway = false;
   remoteGoAway = false;
+  /** Whether streams of the peer are accepted as their frames are read, so that they do not fill the backlog. */
+  acceptsAtOnce = false;
+  readonly credits: Credits;
+  readonly peerStreams: PeerStreams;
+  /** Frames that have been read. */
+  frames = 0;
 
   readonly #config: Config;
   #now: number;
   #nextId: number;
-  readonly #peerIds: PeerIds;
-  #peerStreams = 0;
-  #unread = 0;
+  readonly #floods = new FloodLimits();
   #events: Event[] = [];
-  readonly #growth: WindowGrowth;
 
   readonly #parser = new FrameParser();
   #payloadStream: StreamState | undefined;
@@ -64,18 +69,15 @@ export class Session {
     (stream) => this.#finish(stream),
   );
   readonly #pendingOpens: PendingOpens;
-  /** The peer's streams that wait to be accepted here. */
-  #unaccepted = 0;
 
   readonly #pings = new Pings();
-  #roundTripPing: number | undefined;
 
   constructor(role: Role, config: Config = defaultConfig, now = 0) {
     this.#config = config;
     this.#now = now;
     this.#nextId = role === "client" ? 1 : 2;
-    this.#peerIds = new PeerIds(role === "client" ? 2 : 1);
-    this.#growth = new WindowGrowth(config);
+    this.credits = new Credits(config, (stream) => this.#credit(stream));
+    this.peerStreams = new PeerStreams(role === "client" ? 2 : 1, config, this.credits.memory);
     this.#pendingOpens = new PendingOpens(config.acceptBacklog, (stream) => {
       stream.handshake = "synPending";
       this.#outbox.ready(stream);
@@ -102,7 +104,7 @@ export class Session {
   accept(stream: StreamState): void {
     if (stream.handshake !== "offered") return;
     stream.handshake = "ackPending";
-    this.#unaccepted -= 1;
+    this.peerStreams.accepted();
     this.#outbox.deferAck(stream);
     this.#widen(stream);
   }
@@ -139,10 +141,13 @@ export class Session {
   /** Reports that the reader has taken `size` bytes; the peer has credit for them once it is worth a frame. */
   consume(stream: StreamState, size: number): void {
     if (this.streams.get(stream.id) !== stream) return;
-    stream.unread -= size;
-    this.#unread -= size;
-    stream.consumed += size;
-    if (stream.consumed * 2 >= stream.window && stream.receiving === "open") this.#credit(stream);
+    this.credits.consume(stream, size);
+  }
+
+  /** Reports that so many bytes more, or fewer, are kept of what the reader has taken, as of an unfinished body. */
+  keep(stream: StreamState, change: number): void {
+    if (this.streams.get(stream.id) !== stream) return;
+    if (!this.credits.keep(stream, change)) this.#refuse(stream, this.credits.memory.rule);
   }
 
   /** Queues a ping and gives its value, which comes back in a `pong`. */
@@ -220,6 +225,7 @@ export class Session {
   // Incoming. The two arrows are the sink of the parser; they throw what ends the session.
 
   readonly #header = (header: Header): number => {
+    this.frames += 1;
     const fault = faultOf(header);
     if (fault) throw violation(header, fault);
     if (header.type <= FrameType.windowUpdate) return this.#streamFrame(header);
@@ -231,11 +237,10 @@ export class Session {
   readonly #payload = (data: Buffer, last: boolean): void => {
     const stream = this.#payloadStream;
     if (!stream || stream.receiving === "ended") return;
-    stream.unread += data.length;
-    this.#unread += data.length;
+    const hasRoom = this.credits.memory.count(stream, data.length);
     this.#events.push({ type: "data", stream, data });
     if (last && this.#payloadEnds) this.#receiveFin(stream);
-    else if (this.#unread > this.#config.maxUnread) this.#refuse(stream, "too much of the session's data is unread");
+    else if (!hasRoom) this.#refuse(stream, this.credits.memory.rule);
   };
 
   #streamFrame(header: Header): number {
@@ -247,9 +252,11 @@ export class Session {
     if (payload > allowed) throw violation(header, `the window has ${allowed} bytes left`);
     this.#payloadStream = stream;
     this.#payloadEnds = (flags & Flag.fin) !== 0;
+    if (!stream || (flags === 0 && isIdle(header))) this.#floods.idleFrame(this.#now);
     if (!stream) return payload;
     if (flags & Flag.ack) this.#receiveAck(stream);
     if (flags & Flag.rst) {
+      if (this.peerStreams.ids.owns(streamId)) this.#floods.reset(this.#now);
       this.#forget(stream);
       const error = new StreamResetError(`stream ${streamId} was reset by the peer`);
       this.#events.push({ type: "reset", stream, error });
@@ -264,28 +271,21 @@ export class Session {
   }
 
   #wasOpened(id: number): boolean {
-    return this.#peerIds.owns(id) ? this.#peerIds.isUsed(id) : id > 0 && id < this.#nextId;
+    const { ids } = this.peerStreams;
+    return ids.owns(id) ? ids.isUsed(id) : id > 0 && id < this.#nextId;
   }
 
   #receiveSyn(header: Header): StreamState | undefined {
-    const { type, flags, streamId, length } = header;
-    if (!this.#peerIds.owns(streamId)) throw violation(header, "the id is not one of the peer's");
-    if (this.#peerIds.isUsed(streamId)) throw violation(header, "the id has been used");
-    this.#peerIds.use(streamId);
-    if (type === FrameType.data && length > INITIAL_WINDOW) {
-      throw violation(header, `the window of a new stream has ${INITIAL_WINDOW} bytes`);
-    }
-    if (flags & Flag.rst) return undefined;
-    const { acceptBacklog, maxStreams } = this.#config;
-    if (this.localGoAway || this.#unaccepted >= acceptBacklog || this.#peerStreams >= maxStreams) {
-      this.#answer(header, FrameType.windowUpdate, Flag.rst, streamId, 0);
+    this.peerStreams.takeId(header);
+    const stream = this.localGoAway ? undefined : this.peerStreams.add(header, this.#now);
+    if (!stream) {
+      if (header.flags & Flag.rst) this.#floods.reset(this.#now);
+      else this.#answer(header, FrameType.windowUpdate, Flag.rst, header.streamId, 0);
       return undefined;
     }
-    const stream = new StreamState(streamId, "offered", this.#now);
-    this.streams.set(streamId, stream);
-    this.#unaccepted += 1;
-    this.#peerStreams += 1;
+    this.streams.set(stream.id, stream);
     this.#events.push({ type: "opened", stream });
+    if (this.acceptsAtOnce) this.accept(stream);
     return stream;
   }
 
@@ -313,19 +313,18 @@ export class Session {
 
   #ping(header: Header): void {
     const { flags, length: value } = header;
+    this.#floods.idleFrame(this.#now);
     if (flags === Flag.syn) return this.#answer(header, FrameType.ping, Flag.ack, 0, value);
-    const roundTrip = this.#pings.answer(value, this.#now);
-    if (roundTrip === undefined) return;
-    this.#growth.measured(roundTrip);
-    if (value === this.#roundTripPing) this.#roundTripPing = undefined;
-    else this.#events.push({ type: "pong", ping: value, roundTrip });
+    const answer = this.#pings.answer(value, this.#now);
+    if (!answer) return;
+    const { roundTrip, isAskedFor } = answer;
+    this.credits.growth.measured(roundTrip);
+    if (isAskedFor) this.#events.push({ type: "pong", ping: value, roundTrip });
   }
 
   #goAway(header: Header): void {
-    if (header.length !== GoAwayCode.normal) {
-      const reason = GO_AWAY_REASONS[header.length] ?? `the unknown code ${header.length}`;
-      throw new SessionClosedError(`the peer ended the session for ${reason}`);
-    }
+    const reason = goAwayReason(header.length);
+    if (reason) throw new SessionClosedError(`the peer ended the session for ${reason}`);
     this.remoteGoAway = true;
     this.#events.push({ type: "goAway" });
   }
@@ -337,16 +336,19 @@ export class Session {
 
   #credit(stream: StreamState): void {
     if (this.error || stream.handshake === "offered") return;
-    const isUnmeasured = this.#growth.roundTrip === undefined && this.#roundTripPing === undefined;
-    if (isUnmeasured && this.#growth.mayGrow(stream.window)) this.#roundTripPing = this.ping();
+    const { growth } = this.credits;
+    if (growth.roundTrip === undefined && growth.mayGrow(stream.window)) {
+      const ping = this.#pings.measure(this.#now);
+      if (ping !== undefined) this.#outbox.control(FrameType.ping, Flag.syn, 0, ping);
+    }
     const flags = this.#outbox.takeHandshakeFlag(stream);
-    this.#outbox.control(FrameType.windowUpdate, flags, stream.id, this.#growth.credit(stream, this.#now));
+    this.#outbox.control(FrameType.windowUpdate, flags, stream.id, this.credits.take(stream, this.#now));
   }
 
   // The life of a stream.
 
   #widen(stream: StreamState): void {
-    stream.window = this.#growth.take(INITIAL_WINDOW, this.#config.streamWindowSize);
+    stream.window = this.credits.growth.take(INITIAL_WINDOW, this.#config.streamWindowSize);
   }
 
   #makeReady(stream: StreamState): void {
@@ -373,14 +375,12 @@ export class Session {
   #forget(stream: StreamState): void {
     this.streams.delete(stream.id);
     this.#outbox.forget(stream);
-    this.#growth.giveBack(stream.window - INITIAL_WINDOW);
-    this.#unread -= stream.unread;
-    if (this.#peerIds.owns(stream.id)) this.#peerStreams -= 1;
-    if (stream.handshake === "offered") this.#unaccepted -= 1;
-    else if (UNACKNOWLEDGED.has(stream.handshake)) this.#pendingOpens.remove(stream);
+    this.credits.forget(stream);
+    this.peerStreams.forget(stream);
+    if (UNACKNOWLEDGED.has(stream.handshake)) this.#pendingOpens.remove(stream);
     stream.handshake = "established";
     stream.sending = stream.receiving = "ended";
-    stream.pending.length = stream.pendingSize = stream.unread = 0;
+    stream.pending.length = stream.pendingSize = 0;
   }
 
   #checkRunning(): void {
@@ -394,8 +394,4 @@ export class Session {
     this.#outbox.close(isFaultToTell ? GoAwayCode.protocolError : undefined);
     this.#events.push({ type: "closed", error });
   }
-}
-
-function violation(header: Header, rule: string): ProtocolViolation {
-  return new ProtocolViolation(`${describe(header)}: ${rule}`);
 }

@@ -16,6 +16,9 @@ import { INITIAL_WINDOW } from "./frame.js";
 
 export type Handshake = "held" | "synPending" | "synSent" | "offered" | "ackPending" | "established";
 
+/** The handshakes of our streams that the peer has not accepted. */
+export const UNACKNOWLEDGED: ReadonlySet<Handshake> = new Set(["held", "synPending", "synSent"]);
+
 export type SendingHalf = "open" | "ending" | "ended";
 
 export type ReceivingHalf = "open" | "ended";
@@ -35,8 +38,8 @@ export class StreamState {
   receiveWindow = INITIAL_WINDOW;
   /** What the receive window is filled up to. */
   window = INITIAL_WINDOW;
-  /** Bytes that came and that the reader has not taken. */
-  unread = 0;
+  /** Bytes that the stream is counted for in the memory of its session. */
+  held = 0;
   /** Bytes that the reader has taken and for which the peer has had no credit. */
   consumed = 0;
 

@@ -1,5 +1,6 @@
 import { Duplex } from "node:stream";
 import type { SessionClosedError } from "../errors.js";
+import { Inbox } from "./inbox.js";
 import type { StreamState } from "./state.js";
 
 /** Bytes that a stream queues before a writer has to wait. */
@@ -13,6 +14,8 @@ export interface Carrier {
   write(state: StreamState, data: Buffer): void;
   end(state: StreamState): void;
   consume(state: StreamState, size: number): void;
+  /** More or fewer bytes are kept of what was taken. */
+  keep(state: StreamState, change: number): void;
   /** The user is done with the stream; `reset` when it was cut off before both halves had ended. */
   release(stream: MuxStream, reset: boolean): void;
 }
@@ -28,6 +31,11 @@ type Callback = (error?: Error | null) => void;
 export class MuxStream extends Duplex {
   readonly #carrier: Carrier;
   readonly state: StreamState;
+  readonly #inbox = new Inbox();
+  #isWanted = true;
+  #hasEnded = false;
+  #keepsTaken = false;
+  #kept = 0;
   #received = 0;
   #reported = 0;
   #drained: Callback | undefined;
@@ -83,12 +91,25 @@ export class MuxStream extends Duplex {
   received(data: Buffer): void {
     if (this.destroyed) return;
     this.#received += data.length;
-    this.push(data);
+    this.#inbox.put(data);
+    if (this.#isWanted) this.#pushInbox();
     this.#report();
   }
 
   ended(): void {
-    this.push(null);
+    this.#hasEnded = true;
+    if (this.#inbox.size === 0) this.push(null);
+  }
+
+  /** Counts what is taken from here on as kept, until `keep` tells how much of it is. */
+  keepTaken(): void {
+    this.#keepsTaken = true;
+  }
+
+  /** Tells how many bytes are kept of what was taken; `undefined` ends the counting. */
+  keep(size: number | undefined): void {
+    if (size === undefined) this.#keepsTaken = false;
+    this.#setKept(size ?? 0);
   }
 
   drained(): void {
@@ -107,7 +128,7 @@ export class MuxStream extends Duplex {
   sessionClosed(error: SessionClosedError): void {
     if (this.state.receiving === "ended" && this.state.sending === "ended") return;
     this.#lost = error;
-    if (this.readableLength === 0 || this.#drained || this.#finished) this.destroy(error);
+    if (this.#unread === 0 || this.#drained || this.#finished) this.destroy(error);
   }
 
   // What a Duplex is made of.
@@ -115,12 +136,13 @@ export class MuxStream extends Duplex {
   override read(size?: number): Buffer | null {
     const chunk = super.read(size) as Buffer | null;
     this.#report();
-    if (this.#lost && this.readableLength === 0) process.nextTick(() => this.destroy(this.#lost));
+    if (this.#lost && this.#unread === 0) process.nextTick(() => this.destroy(this.#lost));
     return chunk;
   }
 
   override _read(): void {
-    // Data is pushed as it comes; the window bounds how much that is.
+    this.#isWanted = true;
+    if (this.#inbox.size > 0) this.#pushInbox();
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
@@ -146,10 +168,29 @@ export class MuxStream extends Duplex {
     drained?.(error ?? new Error("the stream was closed before all that was written had gone out"));
   }
 
+  /** What came and has not been read. */
+  get #unread(): number {
+    return this.readableLength + this.#inbox.size;
+  }
+
+  #setKept(size: number): void {
+    const change = size - this.#kept;
+    this.#kept = size;
+    if (change !== 0) this.#carrier.keep(this.state, change);
+  }
+
+  /** What comes before `_read` is called again, in the next turn, waits in the inbox, where small pieces are joined. */
+  #pushInbox(): void {
+    this.#isWanted = false;
+    for (let piece = this.#inbox.take(); piece; piece = this.#inbox.take()) if (!this.push(piece)) break;
+    if (this.#hasEnded && this.#inbox.size === 0) this.push(null);
+  }
+
   #report(): void {
-    const taken = this.#received - this.readableLength - this.#reported;
+    const taken = this.#received - this.#unread - this.#reported;
     if (taken <= 0) return;
     this.#reported += taken;
+    if (this.#keepsTaken) this.#setKept(this.#kept + taken);
     this.#carrier.consume(this.state, taken);
   }
 }

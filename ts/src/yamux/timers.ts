@@ -58,19 +58,29 @@ export class KeepAlive {
     this.#lastHeard = this.#clock.now();
   }
 
+  /** Calls back once the peer has not been heard for some time, unless the function that it returns is called before. */
+  onSilence(limit: number, call: () => void): () => void {
+    let stop: () => void;
+    const wait = (delay: number): void => {
+      stop = this.#clock.after(delay, () => (this.silence < limit ? wait(limit - this.silence) : call()));
+    };
+    wait(limit);
+    return () => stop();
+  }
+
   stop(): void {
     this.#stop?.();
     this.#stop = undefined;
   }
 
-  get #silence(): number {
+  get silence(): number {
     return this.#clock.now() - this.#lastHeard;
   }
 
   #watch(delay: number): void {
     this.#stop = this.#clock.after(delay, () => {
       const { keepAliveInterval, connectionWriteTimeout } = this.#config;
-      const rest = keepAliveInterval - this.#silence;
+      const rest = keepAliveInterval - this.silence;
       if (rest > 0) return this.#watch(rest);
       const asked = this.#lastHeard;
       this.#ping();
@@ -82,6 +92,6 @@ export class KeepAlive {
   #judge(asked: number): void {
     if (!this.#stop) return;
     if (this.#lastHeard > asked) this.#watch(this.#config.keepAliveInterval);
-    else this.#lost(this.#silence);
+    else this.#lost(this.silence);
   }
 }
