@@ -39,6 +39,8 @@ class PipePair(asyncio.Transport):
         return self._protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if name == "reading_pipe":
+            return self._reading.get_extra_info("pipe", default) if self._reading else default
         return self._writing.get_extra_info(name, default) if self._writing else default
 
     def is_closing(self) -> bool:

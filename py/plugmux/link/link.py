@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
 from ..aio.closing import end_within, shielded
+from ..aio.forks import lose_in_children
 from ..aio.pipes import open_pipe_pair
 from ..errors import SessionClosed, StateError
 from ..exchange import ASGIApp, ClientTransport
@@ -96,6 +97,7 @@ class Link:
         self._interceptors = site.interceptors if isinstance(site, Site) else ()
         self._server = Server(site)
         self.mux.listen(self._accept)
+        lose_in_children(self)
 
     def _accept(self) -> asyncio.BaseProtocol:
         return self._server.protocol(link=self, peer=self.peer, references=self.references)
@@ -277,6 +279,11 @@ class Link:
         with suppress(SessionClosed):
             self.mux.go_away()
         await end_within(timeout, self._server.handlers(but))
+
+    def descriptors(self) -> list[int]:
+        """The descriptors that carry the link."""
+        ends = [self.mux.get_extra_info(name) for name in ("socket", "pipe", "reading_pipe")]
+        return [end.fileno() for end in ends if end is not None]
 
     def serves(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether a task is one of the handlers that answer the peer's requests on this link."""

@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from ...aio.forks import lose_in_children
 from .binding import bind_at, remove
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class LinkSocket:
     def __init__(self, path: Path, sock: socket.socket, made: ExitStack) -> None:
         self.path = path
         self._socket = sock
+        lose_in_children(self)
         self._made = made
         self._task: asyncio.Task[None] | None = None
 
@@ -66,6 +68,10 @@ class LinkSocket:
         connection = await _Silent(self._socket).first_to_speak()
         self._made.close()  # At once: a runtime that is killed leaves nothing then.
         await link.over_socket(connection)
+
+    def descriptors(self) -> list[int]:
+        """The descriptor of the listening socket."""
+        return [self._socket.fileno()]
 
     async def close(self) -> None:
         """Listen no more, and remove the socket; harmless where that has been done. It may be cancelled at will."""

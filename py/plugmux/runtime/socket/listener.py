@@ -10,6 +10,7 @@ import resource
 import socket
 from collections import defaultdict
 
+from ...aio.forks import lose_in_children
 from ...aio.local_peer import ROOT, credentials
 from ...contract.address import Address
 from ...http import Server
@@ -78,6 +79,7 @@ class Listener:
                 ) from None
             raise ListenError(f"cannot listen at {self.address}: {error.strerror}") from None
         self._socket = sock
+        lose_in_children(self)
         self._task = asyncio.create_task(self._accept(sock), name=f"plugmux: listen at {self.address}")
 
     async def _accept(self, sock: socket.socket) -> None:
@@ -126,6 +128,10 @@ class Listener:
             )
             return False
         return True
+
+    def descriptors(self) -> list[int]:
+        """The descriptor of the listening socket."""
+        return [] if self._socket is None else [self._socket.fileno()]
 
     async def close(self) -> None:
         """Stop listening and remove the socket's file, unless another runtime's stands in its place."""
