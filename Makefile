@@ -72,8 +72,8 @@ house: $(BIN)/.ready ## the structure of the package in numbers, beside those of
 conformance: $(TOOLS) bin/connectconformance ## the official Connect conformance suite, client and server
 	$(PYTEST) -q tests/connect/test_conformance.py $(ARGS)
 
-interop: $(TOOLS) ## yamux against Go's and between the languages, the attacks, and every host against every plugin
-	PLUGMUX_INTEROP_ROUNDS=5 PLUGMUX_MODEL_EXAMPLES=1000 $(PYTEST) -q tests/interop tests/yamux/test_attacks.py $(ARGS)
+interop: $(TOOLS) build/yamux-rust/release/peer tests/interop/yamux/libp2p/node_modules/.ready ## yamux against that of Go, Rust and libp2p and between the languages, the attacks, and every host against every plugin
+	PLUGMUX_INTEROP_PEERS=1 CARGO_TARGET_DIR=$(CURDIR)/build/yamux-rust PLUGMUX_INTEROP_ROUNDS=5 PLUGMUX_MODEL_EXAMPLES=1000 $(PYTEST) -q tests/interop tests/yamux/test_attacks.py $(ARGS)
 	node --test --test-timeout=60000 ts/dist/ts/test/interop.test.js
 
 faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
@@ -178,6 +178,18 @@ bin/bench-peers bin/bench-plugin: $(GO_SOURCES) $(shell find bench/peers -name '
 bin/connectconformance: | has-go
 	@echo "building $@"
 	@$(GO_BUILD) install connectrpc.com/conformance/cmd/connectconformance@v1.0.6
+
+# The lock file names versions that rustc 1.63 compiles, which Debian 12 has.
+build/yamux-rust/release/peer: $(wildcard tests/interop/yamux/rust/*.* tests/interop/yamux/rust/src/*)
+	@command -v cargo >/dev/null || apt-get install --quiet --yes cargo || { echo "this needs Rust 1.63 or newer, and there is no 'cargo' on PATH" >&2; exit 1; }
+	@echo "building $@"
+	@cd tests/interop/yamux/rust && cargo build --quiet --release --locked --target-dir $(CURDIR)/build/yamux-rust
+	@touch $@
+
+tests/interop/yamux/libp2p/node_modules/.ready: tests/interop/yamux/libp2p/package-lock.json | has-node
+	@echo "setting up tests/interop/yamux/libp2p"
+	@npm ci --silent --prefix tests/interop/yamux/libp2p
+	@touch $@
 
 node_modules/.ready: package-lock.json package.json | has-node
 	@echo "setting up node_modules"

@@ -1,4 +1,4 @@
-"""A Go program on hashicorp/yamux as the other end of a mux."""
+"""A program on another yamux as the other end of a mux."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from plugmux.yamux import Config, Mux
+
+from .yamux_exchange import Servers, Tally, call_many
+
+LARGEST = 8 * 1024 * 1024
+"""Bytes that one request or response of an exchange may have."""
 
 
 class Peer:
@@ -71,3 +76,13 @@ async def start_peer(program: Path, *options: str, client: bool, config: Config 
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+async def both_ways(peer: Peer, count: int, total: int, seed: int) -> tuple[Tally, Tally]:
+    """Exchanges from our side and from the peer's, at once."""
+    servers = Servers(peer.mux)
+    ours, theirs = await asyncio.gather(
+        call_many(peer.mux, count, total, LARGEST, seed), peer.tell(f"call {count} {total} {LARGEST} {seed}")
+    )
+    await servers.wait()
+    return ours, Tally(theirs["ok"], theirs["reset"], theirs["errors"] or [])

@@ -10,8 +10,8 @@ import pytest
 
 from plugmux.errors import LinkTimeout, SessionClosed, StreamReset
 from plugmux.yamux import Config, Half, Mux
-from support.yamux_exchange import Mode, Servers, Tally, call, call_many, open_stream
-from support.yamux_go import Peer, start_peer
+from support.yamux_exchange import Mode, Servers, call, open_stream
+from support.yamux_go import both_ways, start_peer
 from support.yamux_links import Recorder
 
 MIB = 1024 * 1024
@@ -22,16 +22,6 @@ WINDOWS = {
     "growing windows": (256 * 1024, Config()),
     "large windows": (4 * MIB, Config(stream_window_size=4 * MIB)),
 }
-
-
-async def both_ways(peer: Peer, count: int, total: int, seed: int) -> tuple[Tally, Tally]:
-    """Exchanges from our side and from the peer's, at once."""
-    servers = Servers(peer.mux)
-    ours, theirs = await asyncio.gather(
-        call_many(peer.mux, count, total, 8 * MIB, seed), peer.tell(f"call {count} {total} {8 * MIB} {seed}")
-    )
-    await servers.wait()
-    return ours, Tally(theirs["ok"], theirs["reset"], theirs["errors"] or [])
 
 
 async def write_until_reset(mux: Mux, writer: asyncio.StreamWriter) -> None:

@@ -77,15 +77,12 @@ func answer(stream *yamux.Stream) {
 			return
 		}
 	}
-	response := payload(int64(h.request)^int64(h.response), h.response)
 	if _, err := stream.Write(sum.Sum(nil)); err != nil {
 		return
 	}
-	if _, err := stream.Write(response); err != nil {
-		return
+	if digest, err := writePayload(stream, h.request^h.response, h.response); err == nil {
+		_, _ = stream.Write(digest)
 	}
-	digest := sha256.Sum256(response)
-	_, _ = stream.Write(digest[:])
 }
 
 type tally struct {
@@ -122,6 +119,38 @@ func callMany(session *yamux.Session, count int, total, largest, seed int64) tal
 	return result
 }
 
+// bulk sends so many bytes on each of several streams at once.
+func bulk(session *yamux.Session, count int, size uint32) tally {
+	results := make(chan error)
+	for range count {
+		go func() { results <- call(session, header{modePlain, size, 0}) }()
+	}
+	var result tally
+	for range count {
+		if err := <-results; err != nil {
+			result.Errors = append(result.Errors, err.Error())
+		} else {
+			result.OK++
+		}
+	}
+	return result
+}
+
+// unread closes a stream on which a response is coming.
+func unread(session *yamux.Session, size uint32) error {
+	stream, err := session.OpenStream()
+	if err != nil {
+		return err
+	}
+	if err := writeHeader(stream, header{modePlain, 0, size}); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(stream, make([]byte, sha256.Size)); err != nil {
+		return err
+	}
+	return stream.Close()
+}
+
 // size draws a size whose mean is about half the average, sometimes zero and sometimes much larger.
 func size(random *rand.Rand, average, largest int64) uint32 {
 	switch random.Intn(8) {
@@ -143,8 +172,8 @@ func call(session *yamux.Session, h header) error {
 	if err := writeHeader(stream, h); err != nil {
 		return err
 	}
-	request := payload(int64(h.request), h.request)
-	if _, err := stream.Write(request); err != nil {
+	digest, err := writePayload(stream, h.request, h.request)
+	if err != nil {
 		return err
 	}
 	if h.mode == modeHalfClose {
@@ -152,17 +181,21 @@ func call(session *yamux.Session, h header) error {
 			return err
 		}
 	}
-	answer := make([]byte, int(h.response)+2*sha256.Size)
-	if _, err := io.ReadFull(stream, answer); err != nil {
+	told := make([]byte, sha256.Size)
+	if _, err := io.ReadFull(stream, told); err != nil {
 		return err
 	}
-	sum := sha256.Sum256(request)
-	if !bytes.Equal(answer[:sha256.Size], sum[:]) {
+	if !bytes.Equal(told, digest) {
 		return errors.New("the peer got another request")
 	}
-	response := answer[sha256.Size : len(answer)-sha256.Size]
-	sum = sha256.Sum256(response)
-	if !bytes.Equal(answer[len(answer)-sha256.Size:], sum[:]) {
+	sum := sha256.New()
+	if _, err := io.CopyN(sum, stream, int64(h.response)); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(stream, told); err != nil {
+		return err
+	}
+	if !bytes.Equal(told, sum.Sum(nil)) {
 		return errors.New("the response is damaged")
 	}
 	if n, err := stream.Read(make([]byte, 1)); n != 0 || err != io.EOF {
@@ -171,8 +204,9 @@ func call(session *yamux.Session, h header) error {
 	return nil
 }
 
-func payload(seed int64, size uint32) []byte {
-	data := make([]byte, size)
-	rand.New(rand.NewSource(seed)).Read(data)
-	return data
+// writePayload writes so many bytes, and gives their SHA-256.
+func writePayload(w io.Writer, seed, size uint32) ([]byte, error) {
+	sum := sha256.New()
+	_, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(rand.New(rand.NewSource(int64(seed))), int64(size)))
+	return sum.Sum(nil), err
 }

@@ -3,6 +3,8 @@
 // It accepts streams and serves the exchange described in exchange.go. Each command is answered by one line of JSON:
 //
 //	call N TOTAL MAX SEED  open N streams at once and run an exchange on each, TOTAL bytes in all, MAX on one
+//	bulk N SIZE            open N streams at once, and send SIZE bytes on each
+//	unread SIZE            open a stream, let SIZE bytes come, and close it without having read them
 //	ping                   measure the round trip
 //	goaway                 refuse new streams
 //	accept                 begin to accept, when started with -accept=false
@@ -85,6 +87,10 @@ func command(session *yamux.Session, conn *stallable, words []string) any {
 	switch words[0] {
 	case "call":
 		return callMany(session, int(number(1)), number(2), number(3), number(4))
+	case "bulk":
+		return bulk(session, int(number(1)), uint32(number(2)))
+	case "unread":
+		return map[string]any{"error": text(unread(session, uint32(number(1))))}
 	case "ping":
 		rtt, err := session.Ping()
 		return map[string]any{"rtt": rtt.Seconds(), "error": text(err)}
