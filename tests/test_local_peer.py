@@ -89,7 +89,7 @@ async def test_nothing_is_sent_to_a_listener_of_another_user(
         assert connection.recv(1) == b""
 
 
-@pytest.mark.parametrize("named", [[STRANGER], [str(STRANGER)], [], ["root", STRANGER]])
+@pytest.mark.parametrize("named", [[STRANGER], [str(STRANGER)], [], ["root", STRANGER], f"root, {STRANGER}"])
 @pytest.mark.usefixtures("foreign")
 def test_users_are_trusted_who_are_named(named: list[Any]) -> None:
     variable = {"PLUGMUX_PEER_USERS": f"root, {STRANGER},"} if not named else {}
@@ -108,8 +108,9 @@ def test_names_stand_for_users_of_this_system(monkeypatch: pytest.MonkeyPatch) -
             PeerUsers().check(sock, "there")
         with pytest.raises(ConfigError, match="'no-such-user' is no user"):
             PeerUsers([], {"PLUGMUX_PEER_USERS": "no-such-user"}).check(sock, "there")
-    with pytest.raises(ConfigError, match="'no-such-user' is no user"):
-        SocketClient("unix:/s", peer_users=["no-such-user"])
+    for unknown in ("no-such-user", "9" * 5_000, "-1", "1\0"):
+        with pytest.raises(ConfigError, match="is no user of this system"):
+            SocketClient("unix:/s", peer_users=[unknown])
 
 
 async def test_a_full_queue_of_connections_is_waited_for(tmp_path: Path) -> None:

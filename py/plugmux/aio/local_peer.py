@@ -23,6 +23,7 @@ PEER_USERS_VARIABLE = "PLUGMUX_PEER_USERS"
 """Users, by name or number and separated by commas, whose runtimes are trusted beside the user's own and root's."""
 
 ROOT = 0
+LONGEST_UID = 10
 LONGEST_WAIT = 0.05
 """Seconds between two tries to connect where the listener has as many connections waiting as it takes."""
 
@@ -51,7 +52,8 @@ class PeerUsers:
     """The users whose processes may be connected to: one's own, root, and those that are named.
 
     Args:
-        named: names or numbers of further users; those that `PLUGMUX_PEER_USERS` names count as well.
+        named: names or numbers of further users, or a text of them with commas in between; those that
+            `PLUGMUX_PEER_USERS` names count as well.
         environ: the environment.
 
     Raises:
@@ -59,7 +61,7 @@ class PeerUsers:
     """
 
     def __init__(self, named: Iterable[str | int] = (), environ: Mapping[str, str] = os.environ) -> None:
-        self._named = frozenset(map(_uid, named))
+        self._named = frozenset(map(_uid, _listed(named) if isinstance(named, str) else named))
         self._environ = environ
 
     def check(self, sock: socket.socket, where: object) -> None:
@@ -76,8 +78,7 @@ class PeerUsers:
         peer = credentials(sock)
         if peer is None or peer.uid in (os.geteuid(), ROOT) or peer.uid in self._named:
             return
-        words = (word.strip() for word in self._environ.get(PEER_USERS_VARIABLE, "").split(","))
-        if peer.uid not in {_uid(word) for word in words if word}:
+        if peer.uid not in set(map(_uid, _listed(self._environ.get(PEER_USERS_VARIABLE, "")))):
             raise UntrustedPeer(
                 f"the process that listens at {where} is one of {_described(peer.uid)}, neither of this user "
                 f"({os.geteuid()}) nor of root, and nothing was sent to it; if that user is trusted, name it in "
@@ -120,6 +121,10 @@ async def connect_unix(name: str, users: PeerUsers, where: object = None) -> soc
     return sock
 
 
+def _listed(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def _uid(user: str | int) -> int:
     """The number of a user.
 
@@ -129,7 +134,7 @@ def _uid(user: str | int) -> int:
     import pwd
 
     text = str(user)
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= LONGEST_UID:
         return int(text)
     try:
         return pwd.getpwnam(text).pw_uid
