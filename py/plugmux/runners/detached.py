@@ -148,7 +148,7 @@ def living(note: Path) -> int | None:
     try:
         said = json.loads(note.read_text())
         pid, started = int(said["pid"]), said["started"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return pid if started is not None and _start_time(pid) == started else None
 
