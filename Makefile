@@ -23,7 +23,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house bench profile demo test tools lint generate conformance interop faults attacks fuzz docs baseline wheel clean
+.PHONY: help house bench profile demo test tools lint generate conformance interop faults soak attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -87,6 +87,9 @@ fuzz: $(BIN)/.fuzz ## the fuzzers, guided by what each input reaches (SECONDS=60
 
 protos: $(BIN)/.ready node_modules/.ready | has-go ## generate, type-check and call what public packages have of services (ARGS=--all for the largest too)
 	$(BIN)/python tests/protos/check.py $(ARGS)
+
+soak: $(TOOLS) ## 20 plugins in three languages under kills, stops and floods (MINUTES=10)
+	$(BIN)/python tests/faults/soak.py $(or $(MINUTES),10)
 
 docs: $(BIN)/.ready ## pages of the public interface, in build/docs, made from its docstrings
 	$(BIN)/pdoc -o build/docs plugmux plugmux.connect plugmux.services plugmux.secrets plugmux.runtime plugmux.sync plugmux.http plugmux.yamux
