@@ -17,7 +17,8 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import ConfigError, Launch, Limits, PluginCause, PluginError, Restart, Runtime, State
+from plugmux import ConfigError, HealthPolicy, Launch, Limits, PluginCause, PluginError, Restart, Runtime, State
+from plugmux.runners import detached
 from plugmux.runtime import DetachedRunner
 from support.programs import KV_PLUGIN, script
 from support.tools import LANGUAGES, example_plugin
@@ -228,3 +229,54 @@ async def test_the_directory_and_the_log_are_private(directory: Path) -> None:
         assert directory.stat().st_mode & 0o777 == 0o700
         assert (directory / "kv.log").stat().st_mode & 0o777 == 0o600
         await runtime.disable("kv")
+
+
+async def test_a_detached_plugin_that_hangs_is_ended_where_the_policy_says_so(directory: Path, tmp_path: Path) -> None:
+    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], runner=DetachedRunner(directory), restart=Restart(delay=0.01))
+    health = HealthPolicy(interval=0.05, timeout=0.05, hung_after=0.3, on_hang="restart")
+    async with Runtime([launch], health=health) as runtime:
+        plugin = runtime.plugin("kv")
+        before = plugin.pid
+        assert before is not None
+        os.kill(before, signal.SIGSTOP)
+        await gone(before)
+        while plugin.state is not State.RUNNING or plugin.pid == before:
+            await plugin.changed()
+        assert (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value == str(plugin.pid).encode()
+
+
+CHATTERBOX = """
+    import asyncio
+    from contextlib import asynccontextmanager
+    from plugmux import Plugin
+
+    async def chatter():
+        while True:
+            print("x" * 1000)
+            await asyncio.sleep(0.001)
+
+    @asynccontextmanager
+    async def lifespan(plugin):
+        talking = asyncio.create_task(chatter())
+        yield
+        talking.cancel()
+
+    Plugin(app=lambda *_: None, version="v1.0.0", lifespan=lifespan).run()
+"""
+
+
+async def test_the_log_of_a_detached_plugin_is_kept_short(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detached, "LONGEST_LOG", 10_000)
+    monkeypatch.setattr(detached, "LOG_INTERVAL", 0.01)
+    launch = Launch([script(tmp_path, "kv", CHATTERBOX)], runner=DetachedRunner(directory))
+    log, before = directory / "kv.log", directory / "kv.log.1"
+    async with Runtime([launch]):
+        while not before.exists() or before.stat().st_size < 10_000:
+            await asyncio.sleep(0.005)
+        turned = before.stat().st_ino
+        while before.exists() and before.stat().st_ino == turned:  # and once more
+            await asyncio.sleep(0)
+        assert log.stat().st_size < 1_000_000
+    assert before.stat().st_size <= 10_000

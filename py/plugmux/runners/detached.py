@@ -2,7 +2,8 @@
 
 A detached plugin has a session of its own, a log file in place of pipes, and a socket of its own in a directory that
 both runtimes know. It connects there again whenever its link has ended. A note beside the socket says which process it
-is, so that the next runtime knows whom to wait for. No process is ever signalled on the strength of a note.
+is, so that the next runtime knows whom to wait for. A process is signalled on the strength of a note only where it
+hangs and the policy is to end it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from ..runtime.source import Launch
 
 __all__ = ["DetachedRunner"]
+
+LONGEST_LOG = 8 << 20
+"""Bytes of a log file; what it has beyond is moved into a second one, `.log.1`, of which the last as many are kept."""
+LOG_INTERVAL = 0.5
 
 LAST_WORDS = 2000
 """Bytes of the log file's end that an error shows."""
@@ -92,6 +98,7 @@ class DetachedRun:
         self._door = door
         self._output = output
         self._given_up = asyncio.Event()
+        self._started = _start_time(pid)
 
     @property
     def running(self) -> bool:
@@ -114,7 +121,7 @@ class DetachedRun:
 
     async def wait(self) -> None:
         """Wait for the end of the process, or until it is given up: the next start is to find no process that ends."""
-        await first(self._given_up.wait(), self._until_gone())
+        await first(self._given_up.wait(), self._until_gone(), _keep_short(self._output))
         await self._door.close()
 
     async def _until_gone(self) -> None:
@@ -136,11 +143,45 @@ class DetachedRun:
         self._given_up.set()
 
     def kill(self) -> None:
-        """Wait for it no longer."""
-        self._given_up.set()
+        """End the process and its group at once, as it hangs: it cannot end when it is asked to.
+
+        It is known by its id and by the time it was started at; both come from a directory that is this user's alone.
+        """
+        with suppress(ProcessLookupError, PermissionError):
+            process = os.pidfd_open(self.pid)
+            try:
+                if self._started is not None and _start_time(self.pid) == self._started:
+                    group = os.getpgid(self.pid)
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+                    if group != os.getpgrp():
+                        os.killpg(group, signal.SIGKILL)
+            finally:
+                os.close(process)
 
     def diagnose(self) -> None:
         """Nothing: its output is not read by this runtime."""
+
+
+async def _keep_short(log: Path) -> None:
+    """Shorten a log file whenever it has become too long, for ever. The plugin writes it itself, by appending."""
+    while True:
+        with suppress(OSError):
+            if os.stat(log).st_size > LONGEST_LOG:
+                await asyncio.to_thread(_rotate, log)
+        await asyncio.sleep(LOG_INTERVAL)
+
+
+def _rotate(log: Path) -> None:
+    """Move the end of a log file into a second one, in the place of what that had, and empty the file."""
+    descriptor = os.open(log, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "r+b") as file:
+        file.seek(max(os.fstat(descriptor).st_size - LONGEST_LOG, 0))
+        kept = file.read(LONGEST_LOG)
+        file.truncate(0)
+    before = log.with_name(f"{log.name}.1")
+    before.unlink(missing_ok=True)
+    with os.fdopen(os.open(before, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(kept)
 
 
 def living(note: Path) -> int | None:

@@ -251,6 +251,8 @@ class LaunchedPlugin(HostedPlugin):
         if self._stop.is_set():
             return None
         if prober.verdict is not None:
+            if process.outlives:  # It would be given up, and found again as it hangs.
+                process.kill()
             return self._failure(process, PluginCause.HUNG, prober.verdict)
         return await self._post_mortem(process, link, "while it was serving")
 

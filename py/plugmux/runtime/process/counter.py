@@ -1,7 +1,8 @@
 """Holds a plugin to its number of processes, which it counts from what /proc says of every process of the machine.
 
 To a plugin belong the process that was launched, whatever is in its process group or session, and whatever descends
-from any of these: a child that leaves the group is counted as well as one whose parent has ended.
+from any of these: a child that leaves the group is counted as well as one whose parent has ended. A process that has
+left group and session, and whose parent has ended, is not known to be the plugin's.
 """
 
 from __future__ import annotations
