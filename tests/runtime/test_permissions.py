@@ -166,6 +166,18 @@ async def test_what_is_launched_as_a_module_must_be_one(tmp_path: Path) -> None:
             assert "no access-control module" in error.detail
 
 
+@pytest.mark.parametrize("named", [True, False])
+async def test_a_launched_module_that_nobody_has_named_is_warned_of(tmp_path: Path, caplog: Any, named: bool) -> None:
+    source = """
+        from plugmux import Plugin
+        from plugmux.secrets import AccessModule
+        Plugin(AccessModule(), version="v1.0.0").run()
+    """
+    async with Runtime([Launch([script(tmp_path, "guard", source)], access_control=named)]) as runtime:
+        assert runtime.plugin("guard").decides_on_access
+    assert ("was not asked before it registered" in caplog.text) is not named
+
+
 async def test_only_the_host_disables_a_module(address: str) -> None:
     async with serving_secrets(Vault(), Allows(), address=address) as runtime:
         management = PluginManagementClient(SocketClient(address))

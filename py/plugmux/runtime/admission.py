@@ -6,6 +6,7 @@ launch and its manifest grant it by name, is reserved for it, whether it runs or
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 __all__ = ["Admission"]
+
+logger = logging.getLogger("plugmux.runtime")
 
 MOST_UNREGISTERED = 64
 """Links of one user's plugins that may be open and have not registered: each takes memory of the runtime."""
@@ -77,6 +80,13 @@ class Admission:
         if said is None or self._settled.get(plugin) is said:
             return
         self._settled[plugin] = said
+        if said.access_control and plugin.grants and not self._is_named(plugin):
+            logger.warning(
+                "plugin %s decides on access and was not asked before it registered; name it, so that nobody is given "
+                "secrets without it: Launch(access_control=True), or Permissions(access_control=[%r])",
+                plugin.name,
+                plugin.name,
+            )
         if not plugin.external:
             for other in self._registry.sorted():
                 if other.external and other.registration is not None and not self._may_overlap(other.name):
@@ -109,6 +119,10 @@ class Admission:
             if other.name != said.name and (of_all or not other.external):
                 for shared in _shared(said, other):
                     yield shared, other
+
+    def _is_named(self, plugin: HostedPlugin) -> bool:
+        named = plugin.name in self._permissions.access_control
+        return named or any(grant.access_control for grant in plugin.grants)
 
     def _may_overlap(self, name: str) -> bool:
         return self._permissions.overlaps or name in self._permissions.overlapping
