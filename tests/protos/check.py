@@ -17,6 +17,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -34,6 +35,8 @@ BY_NAME = {source.package: source for source in SOURCES}
 RUNTIME_FILES = "google/protobuf/"
 """Files that come with protobuf itself."""
 MAX_SHOWN = 20
+MAX_TIME = 3600
+"""Seconds for one program on one package."""
 
 
 @dataclass
@@ -81,7 +84,7 @@ class Environment:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
         command = [self.python, *arguments]
         return subprocess.run(
-            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=MAX_TIME, check=False
         )
 
     def protoc(self, *arguments: str, files: list[str]) -> str:
@@ -181,29 +184,33 @@ def call(out: Path, environment: Environment, counts: Counts) -> None:
     counts.failures += outcome["failures"]
 
 
-def check_types(out: Path, environment: Environment) -> Iterator[str]:
+def check_types(out: Path, environment: Environment) -> list[str]:
     """The errors that `mypy --strict` and pyright find in our modules; protoc's own do not pass them."""
     modules = sorted(str(path.relative_to(out)) for path in out.rglob("*_connect.py"))
+    with ThreadPoolExecutor() as pool:
+        by_mypy = pool.submit(check_with_mypy, out, modules, environment)
+        by_pyright = pool.submit(check_with_pyright, out, modules, environment)
+        return [*by_mypy.result(), *by_pyright.result()]
+
+
+def check_with_mypy(out: Path, modules: list[str], environment: Environment) -> list[str]:
+    settings = ["[mypy]", "strict = true", "explicit_package_bases = true", f"python_executable = {environment.python}"]
+    settings += ["follow_imports = silent", "follow_imports_for_stubs = true", f"mypy_path = {out}:{ROOT / 'py'}"]
+    (out / "mypy.ini").write_text("\n".join([*settings, f"cache_dir = {environment.folder / 'mypy'}"]))
     (out / "modules").write_text("\n".join(modules))
-    settings = [f"strict = true\nexplicit_package_bases = true\npython_executable = {environment.python}"]
-    settings += ["follow_imports = silent\nfollow_imports_for_stubs = true", f"mypy_path = {out}:{ROOT / 'py'}"]
-    (out / "mypy.ini").write_text("\n".join(["[mypy]", f"cache_dir = {out.with_name('mypy')}", *settings]))
-    run = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "@modules"],
-        cwd=out,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    yield from (f"mypy: {line}" for line in (run.stdout + run.stderr).splitlines() if run.returncode)
+    command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "@modules"]
+    run = subprocess.run(command, cwd=out, capture_output=True, text=True, timeout=MAX_TIME, check=False)
+    return [f"mypy: {line}" for line in (run.stdout + run.stderr).splitlines() if run.returncode]
+
+
+def check_with_pyright(out: Path, modules: list[str], environment: Environment) -> list[str]:
     (out / "pyrightconfig.json").write_text(json.dumps({"include": modules, "extraPaths": [str(ROOT / "py")]}))
     command = ["pyright", "--project", str(out), "--pythonpath", environment.python, "--outputjson"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=MAX_TIME, check=False)
     told = json.loads(run.stdout)
-    if told["summary"]["filesAnalyzed"] != len(modules):
-        yield f"pyright: it read {told['summary']['filesAnalyzed']} of {len(modules)} files"
-    yield from (f"pyright: {fault['file']}: {fault['message']}" for fault in told["generalDiagnostics"])
+    faults = [f"pyright: {fault['file']}: {fault['message']}" for fault in told["generalDiagnostics"]]
+    read = told["summary"]["filesAnalyzed"]
+    return faults if read == len(modules) else [*faults, f"pyright: it read {read} of {len(modules)} files"]
 
 
 def main() -> int:

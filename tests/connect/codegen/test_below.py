@@ -12,7 +12,8 @@ import pytest
 from plugmux.connect.codegen.plugin import main
 from plugmux.connect.codegen.relocate import relocate
 from support import every_method
-from support.protoc import ROOT, proto_files, protoc
+from support.protoc import ROOT, plugin_program, proto_files, protoc
+from support.tools import tool
 
 BELOW = Path(__file__).parent / "below"
 PACKAGE = "my.protos"
@@ -76,6 +77,23 @@ def test_a_message_knows_the_module_that_it_can_be_imported_from(root: Path) -> 
 def test_a_package_may_be_generated_file_by_file(root: Path, tmp_path: Path) -> None:
     packages = [[file for file in OWN if file.startswith(start)] for start in ("types/", "class/", "top")]
     out = generate(tmp_path, *([file] for files in packages for file in files))
+    assert contents(out).items() <= contents(root / "my/protos").items()
+
+
+def test_buf_gives_the_same_with_all_directories_in_one_run(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    plugin = {
+        "local": [str(plugin_program(tmp_path))],
+        "out": str(out),
+        "opt": [f"package={PACKAGE}"],
+        "strategy": "all",
+    }
+    template = {"version": "v2", "plugins": [plugin]}
+    paths = [option for file in OWN for option in ("--path", str(BELOW / file))]
+    command = [tool("buf"), "generate", str(BELOW), *paths, "--template", json.dumps(template)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(contents(out)) == {"types/v1/mounts_connect.py", "plugmux/v1/user_connect.py"}
     assert contents(out).items() <= contents(root / "my/protos").items()
 
 

@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.protobuf.compiler import plugin_pb2
+from google.protobuf.descriptor_pb2 import Edition
 
+from plugmux.connect.codegen.plugin import generate
 from support.every_method import modules_in, run
 from support.protoc import ROOT, plugin_program, proto_files, protoc
 from support.tools import tool
 
 PROTO = Path(__file__).parent / "proto"
+FIRST_PROTOC_OF_2024 = 32
 KINDS = {
     "names of builtins": "names.v1.builtins_connect",
     "names that Python mangles": "names.v1.underscores_connect",
@@ -102,3 +106,26 @@ def test_edition_2024_is_taken(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     text = (out / "editions/v1/edition2024_connect.py").read_text()
     assert '"/editions.v1.Edition2024/Get"' in text
+
+
+async def test_edition_2024_can_be_called_where_protoc_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+    source, file = PROTO.with_name("proto2024"), "editions/v1/edition2024.proto"
+    if int(told.stdout.split()[-1].partition(".")[0]) < FIRST_PROTOC_OF_2024:
+        with pytest.raises(AssertionError, match=file):
+            protoc(source, tmp_path, file)
+        return
+    protoc(source, tmp_path, file)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    outcome = await run(["editions.v1.edition2024_connect"])
+    assert (outcome.called, outcome.failures) == (1, [])
+
+
+def test_it_tells_protoc_which_editions_it_takes() -> None:
+    response = generate(plugin_pb2.CodeGeneratorRequest())
+    assert response.supported_features == response.FEATURE_PROTO3_OPTIONAL | response.FEATURE_SUPPORTS_EDITIONS
+    assert (response.minimum_edition, response.maximum_edition) == (Edition.EDITION_PROTO2, Edition.EDITION_2024)
