@@ -28,6 +28,7 @@ import { type Ends, inherit, Link } from "./link.js";
 import { LogQueue } from "./log.js";
 import { errorMessage } from "./errorMessage.js";
 import { type TrustedUsers, trustedUsers } from "./peerUsers.js";
+import { REFLECTION, serveReflection } from "./reflection.js";
 import { checkRegistration, REGISTRATION_TIMEOUT } from "./registration.js";
 import { openStream, Remote } from "./remote.js";
 import { type SecretsProvider, serveSecrets } from "./secrets.js";
@@ -46,6 +47,7 @@ const UNANNOUNCED = new Set([
   "plugmux.v1.ConfigurationService",
   ReferenceService.typeName,
   InstanceService.typeName,
+  REFLECTION,
 ]);
 const ACCESS_CONTROL = "accesscontrol.v1.AccessControlService";
 
@@ -131,6 +133,7 @@ export class Plugin {
         router.service(PluginService, { shutdown: () => this.#answerShutdown() });
         serveDiagnostics(router);
         this.#health.serve(router);
+        serveReflection(router);
       },
       streams,
       interceptors,
