@@ -11,12 +11,13 @@ and as long as it does not, the peer may be stopped in a debugger or asleep with
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 from ..errors import LinkTimeout
 from .config import Config
 
-__all__ = ["Liveness"]
+__all__ = ["Liveness", "is_local"]
 
 LATE = 1.0
 
@@ -126,3 +127,11 @@ class Liveness:
             self._pinged_at = None
             delay = interval - silent
         self._pulse = self._loop.call_later(delay, self._check_pulse)
+
+
+def is_local(transport: asyncio.BaseTransport) -> bool:
+    """Whether a connection ends by itself when the process at its other end does."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        return bool(sock.family == getattr(socket, "AF_UNIX", None))
+    return transport.get_extra_info("pipe") is not None

@@ -8,7 +8,6 @@ put out at the end of the same callback, or at the end of the loop's turn.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Callable
 from enum import Enum, auto
@@ -31,7 +30,7 @@ from .events import (
     StreamOpened,
     StreamWasReset,
 )
-from .liveness import Liveness
+from .liveness import Liveness, is_local
 from .memory import keep_freed_memory
 from .output import Output
 from .port import Port
@@ -87,10 +86,13 @@ class Mux(asyncio.BufferedProtocol):
         self._clock = clock
         self.config = config = config or Config()
         self._pool = pool or MemoryPool(config.max_total_memory)
-        limit = config.max_link_memory if registered else min(config.max_unregistered_memory, config.max_link_memory)
-        self._session = Session(client=client, config=config, now=clock(), memory=LinkMemory(self._pool, limit))
+        memory = LinkMemory(self._pool, config.max_link_memory)
+        self._session = Session(client=client, config=config, now=clock(), memory=memory)
         if not registered:
-            self._session.max_streams = min(config.max_unregistered_streams, config.max_streams)
+            self._session.set_limits(
+                min(config.max_unregistered_memory, config.max_link_memory),
+                min(config.max_unregistered_streams, config.max_streams),
+            )
         self._state = _NEW
         self._reason: BaseException | None = None
         self._factory: Callable[[], asyncio.BaseProtocol] | None = None
@@ -157,8 +159,7 @@ class Mux(asyncio.BufferedProtocol):
 
     def mark_registered(self) -> None:
         """Let the peer have what a registered one may have."""
-        self._session.memory.limit = self.config.max_link_memory
-        self._session.max_streams = self.config.max_streams
+        self._session.set_limits(self.config.max_link_memory, self.config.max_streams)
 
     @property
     def held(self) -> int:
@@ -259,7 +260,7 @@ class Mux(asyncio.BufferedProtocol):
         self._poll = BusyPoll(self._loop, self.config.busy_poll, self._clock)
         self._output = Output(self._loop, self._session, self._transport, self._poll, self._written)
         self._liveness = Liveness(
-            self._loop, self.config, self._keep_alive, self.abort, local=_is_local(self._transport)
+            self._loop, self.config, self._keep_alive, self.abort, local=is_local(self._transport)
         )
         self._port = Port(self._loop, self._clock, self, self.config, self._session, self._output)
         self._session.memory.on_room = self._port.give_withheld_credit
@@ -466,14 +467,6 @@ class Mux(asyncio.BufferedProtocol):
                 stream.owner.cut(error)
         self._session.streams.clear()
         self._session.memory.close()
-
-
-def _is_local(transport: asyncio.BaseTransport) -> bool:
-    """Whether a connection ends by itself when the process at its other end does."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        return bool(sock.family == getattr(socket, "AF_UNIX", None))
-    return transport.get_extra_info("pipe") is not None
 
 
 _HANDLERS: Final[dict[type[Event], Callable[[Mux, Any], None]]] = {

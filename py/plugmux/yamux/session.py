@@ -49,7 +49,6 @@ from .frame import (
     DATA,
     FIN,
     GO_AWAY,
-    INITIAL_WINDOW,
     MAX_STREAM_ID,
     MAX_WINDOW,
     PING,
@@ -61,8 +60,8 @@ from .frame import (
     describe_code,
     pack_header,
 )
-from .ids import PeerIds
 from .outbox import MAX_FRAME, Outbox
+from .peer import PeerStreams
 from .pings import Pings
 from .rate import PeerRates
 from .reader import FrameReader, Violation
@@ -98,7 +97,6 @@ class Session:
         error: why the session has ended; `None` while it has not.
         remote_go_away: whether the peer refuses new streams.
         local_go_away: whether this side refuses new streams.
-        max_streams: streams that the peer may have open at once.
         memory: what is kept of what has come.
         taken: how many bytes of the last input have been taken.
         now: the time of the last input.
@@ -110,15 +108,13 @@ class Session:
         self.config = config = config or Config()
         self.now = now
         self.accepting = False
-        self.max_streams = config.max_streams
         self.memory = memory or LinkMemory(MemoryPool(2 * config.max_link_memory), config.max_link_memory)
         self.streams: dict[int, Stream] = {}
         self.error: LinkError | None = None
         self.remote_go_away = False
         self.local_go_away = False
         self._next_id = 1 if client else 2
-        self._peer_ids = PeerIds(2 if client else 1)
-        self._peer_streams = 0
+        self._peer = PeerStreams(2 if client else 1, config, self.memory)
         self._growth = WindowGrowth(config)
         self._events: list[Event] = []
         self._reader = FrameReader(self._receive_stream_frame, self._receive_session_frame, self._receive_payload)
@@ -126,7 +122,6 @@ class Session:
         self._payload_ends = 0  # the FIN flag of its frame
         self._outbox = Outbox(lambda stream: self._events.append(StreamDrained(stream)), self._finished)
         self._backlog = Backlog(config.accept_backlog)
-        self._unaccepted = 0
         self._rates = PeerRates(config, now)
         self.taken = 0
         self._pings = Pings()
@@ -163,7 +158,7 @@ class Session:
         """
         if stream.handshake is not SYN_RECEIVED or stream.ended:
             return
-        self._unaccepted -= 1
+        self._peer.unaccepted -= 1
         self._outbox.owe_ack(stream)
         credit_is_due = stream.consumed * 2 >= stream.window
         self._growth.begin(stream)
@@ -210,6 +205,11 @@ class Session:
         stream.consumed += size
         if stream.consumed * 2 >= stream.window and stream.receiving is OPEN:
             self._credit(stream)
+
+    def set_limits(self, memory: int, streams: int) -> None:
+        """Set what the peer may take up: bytes of memory, and streams that it has open at once."""
+        self.memory.limit = memory
+        self._peer.limit = streams
 
     def relieve(self) -> None:
         """Give the credit that was withheld, as far as there is memory now."""
@@ -346,34 +346,22 @@ class Session:
                 self._receive_fin(stream)
 
     def _was_opened(self, stream_id: int) -> bool:
-        if self._peer_ids.owns(stream_id):
-            return self._peer_ids.used(stream_id)
+        if self._peer.ids.owns(stream_id):
+            return self._peer.ids.used(stream_id)
         return 0 < stream_id < self._next_id
 
     def _receive_syn(self, kind: int, flags: int, stream_id: int, length: int) -> Stream | None:
-        if not self._peer_ids.owns(stream_id):
-            raise Violation(f"{describe(kind, flags, stream_id, length)}: the id is not one of the peer's")
-        if self._peer_ids.used(stream_id):
-            raise Violation(f"{describe(kind, flags, stream_id, length)}: the id has been used before")
-        self._peer_ids.use(stream_id)
-        if kind == DATA and length > INITIAL_WINDOW:
-            raise Violation(f"{describe(kind, flags, stream_id, length)}: a new window has {INITIAL_WINDOW} bytes")
+        self._peer.use_id(kind, flags, stream_id, length)
         self._reader.work -= STREAM_WORK
         if flags & RST:
             self._rates.useless_stream(self.now)
             return None
-        full = self._unaccepted >= self.config.accept_backlog or self._peer_streams >= self.max_streams
-        if not full and not self.local_go_away and not self.memory.add(STREAM_COST):
-            self.memory.remove(STREAM_COST)
-            full = True
-        if self.local_go_away or full:
+        if self.local_go_away or not self._peer.admit():
             self._outbox.reset(stream_id)
             self._rates.useless_stream(self.now)
             return None
         stream = self.streams[stream_id] = Stream(stream_id, SYN_RECEIVED, self.now)
         stream.held = STREAM_COST
-        self._unaccepted += 1
-        self._peer_streams += 1
         self._events.append(StreamOpened(stream))
         if self.accepting:
             self.accept(stream)
@@ -399,7 +387,7 @@ class Session:
     def _receive_fin(self, stream: Stream) -> None:
         stream.receiving = ENDED
         self._events.append(StreamEnded(stream))
-        if stream.receive_window == stream.window and self._peer_ids.owns(stream.id):
+        if stream.receive_window == stream.window and self._peer.ids.owns(stream.id):
             self._rates.useless_stream(self.now)  # opened and ended without a byte
         if stream.sending is ENDED:
             self._forget(stream)
@@ -491,12 +479,12 @@ class Session:
         self.memory.stalled.pop(stream, None)
         if stream.owner is None:
             self.memory.release(stream)
-        if self._peer_ids.owns(stream.id):
-            self._peer_streams -= 1
+        if self._peer.ids.owns(stream.id):
+            self._peer.count -= 1
         if stream.handshake in _PLACED:
             self._leave_backlog()
         elif stream.handshake is SYN_RECEIVED:
-            self._unaccepted -= 1
+            self._peer.unaccepted -= 1
         elif stream.handshake is ACK_OWED:
             self._outbox.forget(stream)
         stream.handshake = ESTABLISHED
