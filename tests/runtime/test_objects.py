@@ -259,7 +259,7 @@ async def test_what_the_end_of_an_instance_raises_is_told_to_who_releases_it_and
         await region.release()
     assert [record.name for record in caplog.records if record.levelno == logging.ERROR] == [
         "plugmux.connect",
-        "plugmux.link.references",
+        "plugmux.references",
     ]
 
 

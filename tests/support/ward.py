@@ -11,7 +11,7 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, Restart, Runtime, State
-from plugmux.runtime import Event, HostedPlugin
+from plugmux.runtime import Event, EventKind, HostedPlugin
 
 from .census import Census
 from .tools import faulty_plugin
@@ -62,7 +62,7 @@ class Ward:
     @property
     def states(self) -> list[State]:
         """The states that the faulty plugin has come into."""
-        return [event.state for event in self.events]
+        return [event.state for event in self.events if event.kind is EventKind.CHANGE]
 
     async def others_go_on(self) -> None:
         """Wait for more answers of the healthy plugin."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -206,6 +206,11 @@ class Runtime:
             ConfigError: the source is none, or the name is taken.
         """
         return self.run(self.asynchronous.launch(source, name=name))
+
+    @property
+    def access_control(self) -> Collection[str]:
+        """Names of the plugins that must allow whatever secrets are asked for over a socket."""
+        return self.asynchronous.access_control
 
     def disable(self, name: str) -> None:
         """End a launched plugin and keep it from being started again.
