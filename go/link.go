@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -54,6 +55,7 @@ type link struct {
 	references references
 	gate       gate
 	served     chan error
+	calls      atomic.Int64    // under way that end by themselves: no streams
 	left       chan struct{}   // closed when the plugin's stay is over, and the link about to be closed
 	ctx        context.Context // of everything that is served on the link
 	cancel     context.CancelFunc
@@ -75,7 +77,7 @@ func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler,
 		DisableCompression: true,
 	}
 	l.server = &http.Server{
-		Handler:     begun(l.gate.guard(duplex(recovered(handler)))),
+		Handler:     begun(l.gate.guard(l.counted(duplex(recovered(handler))))),
 		BaseContext: func(net.Listener) context.Context { return l.ctx },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, streamKey{}, conn)
@@ -85,6 +87,27 @@ func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler,
 	}
 	go func() { l.served <- l.server.Serve(linkListener{session, l.intake}) }()
 	return l
+}
+
+// counted counts the calls that are under way.
+func (l *link) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stream := strings.HasPrefix(r.Header.Get("Content-Type"), connectStreams) || r.Header.Get("Upgrade") != ""
+		if !stream && r.URL.Path != pluginsv1connect.PluginServiceShutdownProcedure {
+			l.calls.Add(1)
+			defer l.calls.Add(-1)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// drain waits for the calls under way, so that what they use is cleaned up behind them.
+func (l *link) drain() {
+	deadline, cancel := context.WithTimeout(context.Background(), l.limits.CloseTime)
+	defer cancel()
+	for l.calls.Load() > 0 && deadline.Err() == nil && !l.session.IsClosed() {
+		pause(deadline, time.Millisecond)
+	}
 }
 
 type streamKey struct{}

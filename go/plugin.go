@@ -46,8 +46,9 @@ type Config struct {
 	PeerUsers []string
 
 	// Background runs in a goroutine of its own after every successful registration. Its context reaches the runtime
-	// (see [Host]) and ends when the link does, or when the plugin is asked to end. The plugin then waits up to 2 s for
-	// it, with its link still open: this is where it may clean up.
+	// (see [Host]) and ends when the link does, or when the plugin is asked to end and the calls under way have ended,
+	// streams not counted. The plugin then waits up to [Limits.CloseTime] for it, with its link still open: this is where
+	// it may clean up.
 	Background func(context.Context)
 
 	// Limits bound what the plugin takes from its runtime, and how long its end may take.
@@ -202,7 +203,7 @@ func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) er
 		}
 		return err
 	}
-	stay, leave := context.WithCancel(withLink(ctx, link))
+	stay, leave := context.WithCancel(withLink(context.WithoutCancel(ctx), link))
 	background := make(chan struct{})
 	go func() {
 		defer close(background)
@@ -215,6 +216,7 @@ func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) er
 	case <-ctx.Done():
 	case <-link.session.CloseChan():
 	}
+	link.drain()
 	leave()
 	select {
 	case <-background:

@@ -222,6 +222,47 @@ func TestShutdownLetsTheCallInFlightFinish(t *testing.T) {
 	}
 }
 
+func TestTheBackgroundCleansUpBehindTheCallsUnderWay(t *testing.T) {
+	begun, finish, order := make(chan struct{}), make(chan struct{}), make(chan string, 2)
+	service := kv{get: func(context.Context) ([]byte, error) {
+		close(begun)
+		<-finish
+		order <- "call"
+		return []byte("done"), nil
+	}}
+	link, ended := run(t, plugmuxtest.Options{}, Config{Limits: Limits{CloseTime: testLimit}, Background: func(ctx context.Context) {
+		<-ctx.Done()
+		order <- "clean-up"
+	}}, service.servable())
+	registered(t, link)
+	answered := make(chan error, 1)
+	go func() {
+		_, err := kvClient(link).Get(t.Context(), &kvv1.GetRequest{})
+		answered <- err
+	}()
+	<-begun
+	shut := make(chan error, 1)
+	go func() { shut <- link.Shutdown(testContext(t)) }()
+	fetch(t, link, healthPath)
+	select {
+	case first := <-order:
+		close(finish)
+		t.Fatal(first, "comes first")
+	case <-time.After(50 * time.Millisecond): // time in which the wrong order would show
+	}
+	close(finish)
+	for _, want := range []string{"call", "clean-up"} {
+		if got := <-order; got != want {
+			t.Error(got)
+		}
+	}
+	for _, result := range []<-chan error{answered, shut, ended} {
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // recorder keeps what was read from a connection.
 type recorder struct {
 	net.Conn
