@@ -9,3 +9,5 @@ require (
 )
 
 require golang.org/x/sys v0.40.0
+
+require connectrpc.com/grpcreflect v1.3.1

@@ -120,6 +120,7 @@ func newPlugin(config Config, servables []Servable) *plugin {
 	site.serve(plugmuxv1connect.NewReferenceServiceHandler(referenceService{}))
 	site.mux.HandleFunc(referencePrefix+"{reference}/", serveLent)
 	site.serveHealth(config.Health)
+	site.serveReflection()
 	p.handler = site
 	p.configure = site.configure
 	return p
