@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from plugmux.errors import LinkError
 from support.yamux_links import Recorder, mux_pair
 
 SIZE = 1_000_000
@@ -56,7 +57,7 @@ class Upgrading(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         try:
             self._transport = await loop.start_tls(self._transport, self, self._context, server_side=True)
-        except ssl.SSLError:
+        except (ssl.SSLError, LinkError):
             self._transport = None  # the client has refused us
 
 

@@ -265,16 +265,17 @@ class Mux(asyncio.BufferedProtocol):
         self._port = Port(self._loop, self._clock, self, self.config, self._session, self._output)
         self._session.memory.on_room = self._port.give_withheld_credit
         self._session.memory.join()
+        self._buffer = self._pool.read_buffer
         self._session.now = self._clock()
         self._state = _RUNNING
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the buffer that the connection reads into; the muxes of a pool share it."""
-        return self._pool.read_buffer
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what the connection has read."""
-        self.feed(self._pool.read_buffer[:nbytes])
+        self.feed(self._buffer[:nbytes])
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take bytes that came from the connection by another way, such as behind an HTTP upgrade."""
