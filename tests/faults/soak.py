@@ -147,7 +147,8 @@ async def soak(minutes: float) -> int:
     print(f"{PLUGINS} plugins, {minutes:g} minutes, seed {seed}")
     print(", ".join(f"{count} {what}" for what, count in sorted(test.counts.items())))
     print(f"memory of the host: {at_first >> 20} MiB at first, {at_last >> 20} MiB at last")
-    print(*(f"WRONG: {what}" for what in test.wrong[:20]), sep="\n")
+    for what in test.wrong[:20]:
+        print(f"WRONG: {what}")
     print(f"{len(test.wrong)} wrong" if test.wrong else "nothing wrong, nothing left")
     return 1 if test.wrong else 0
 
