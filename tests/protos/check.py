@@ -216,7 +216,7 @@ def check_with_pyright(out: Path, modules: list[str], environment: Environment) 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("packages", nargs="*", help="only these packages", metavar="PACKAGE")
-    parser.add_argument("--all", action="store_true", help="the largest package too, which takes an hour")
+    parser.add_argument("--all", action="store_true", help="the largest package too, with most of the services")
     arguments = parser.parse_args()
     unknown = set(arguments.packages) - set(BY_NAME)
     if unknown:
