@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from plugmux.contract.address import LONGEST_UNIX_PATH, Address
+from plugmux.contract.address import MAX_UNIX_PATH, Address
 from plugmux.errors import ConfigError
 
 
@@ -30,6 +30,6 @@ def test_an_address_of_no_known_form_is_refused(text: str) -> None:
 
 
 def test_a_name_too_long_for_a_socket_is_told_with_the_limit() -> None:
-    with pytest.raises(ConfigError, match=f"allows {LONGEST_UNIX_PATH}"):
-        Address.parse("unix:/" + "x" * LONGEST_UNIX_PATH)
-    Address.parse("unix:/" + "x" * (LONGEST_UNIX_PATH - 1))
+    with pytest.raises(ConfigError, match=f"allows {MAX_UNIX_PATH}"):
+        Address.parse("unix:/" + "x" * MAX_UNIX_PATH)
+    Address.parse("unix:/" + "x" * (MAX_UNIX_PATH - 1))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from plugmux.exchange import Complete, Headers, Request
+from plugmux.exchange import Headers, Request, Response
 from plugmux.link.forward import MAX_HELD, forward
 
 
@@ -21,7 +21,7 @@ class Peer:
         self.request: Request
         self.body: Any
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         raise AssertionError("it is sent")
 
     async def send(self, request: Request) -> Peer:

@@ -14,7 +14,7 @@ from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 from plugmux.connect.limits import Limits
 from plugmux.contract import registration
 from plugmux.contract.address import Address
-from plugmux.contract.launch import LONGEST_CONFIG, NANOSECONDS, LaunchConfig
+from plugmux.contract.launch import MAX_CONFIG, NANOSECONDS, LaunchConfig
 from plugmux.contract.registration import BadPattern, Registration, RegistrationRefused
 from plugmux.errors import ConfigError
 from plugmux.plugin import dial, plugin
@@ -159,13 +159,13 @@ def test_a_registration_is_refused(request_json: dict[str, Any], code: str) -> N
 def test_the_constants_are_those_of_all_languages() -> None:
     limits, mux = Limits(), Config()
     assert CONSTANTS["max_message_bytes"] == limits.receive == limits.send
-    assert CONSTANTS["max_version_characters"] == registration.LONGEST_VERSION
-    assert CONSTANTS["max_pattern_characters"] == registration.LONGEST_PATTERN
-    assert CONSTANTS["max_services"] == registration.MOST_SERVICES
-    assert CONSTANTS["max_launch_config_bytes"] == LONGEST_CONFIG
+    assert CONSTANTS["max_version_characters"] == registration.MAX_VERSION
+    assert CONSTANTS["max_pattern_characters"] == registration.MAX_PATTERN
+    assert CONSTANTS["max_services"] == registration.MAX_SERVICES
+    assert CONSTANTS["max_launch_config_bytes"] == MAX_CONFIG
     assert CONSTANTS["dial_timeout_seconds"] == dial.DIAL_TIMEOUT
     assert CONSTANTS["first_redial_seconds"] == plugin.FIRST_REDIAL
-    assert CONSTANTS["max_redial_seconds"] == plugin.LONGEST_REDIAL
+    assert CONSTANTS["max_redial_seconds"] == plugin.MAX_REDIAL
     assert CONSTANTS["near_redial_seconds"] == plugin.NEAR_REDIAL
     assert CONSTANTS["yamux"] == {
         "accept_backlog": mux.accept_backlog,

@@ -20,11 +20,11 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 __all__ = [
     "ASGIApp",
     "ClientTransport",
-    "Complete",
+    "Response",
     "DirectApp",
     "DirectCall",
     "Headers",
-    "Incoming",
+    "StreamingResponse",
     "Request",
     "RequestHead",
 ]
@@ -66,7 +66,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Complete:
+class Response:
     """A whole response: what `ClientTransport.fetch` gives and a `DirectCall` answers."""
 
     status: int
@@ -74,7 +74,7 @@ class Complete:
     body: bytes = b""
 
 
-class Incoming(Protocol):
+class StreamingResponse(Protocol):
     """A response whose head has arrived, and whose body is read as it comes.
 
     Whoever holds one must either read it to its end or `aclose` it; `aclose` before the end resets the stream, so that
@@ -97,11 +97,11 @@ class ClientTransport(Protocol):
     `TimeoutError` when `request.timeout` has run out; when the calling task is cancelled they reset the stream.
     """
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         """Send the request and return its whole response; `BodyTooLarge` past `limit` bytes of body."""
         ...
 
-    async def send(self, request: Request) -> Incoming:
+    async def send(self, request: Request) -> StreamingResponse:
         """Send the request and return its response as soon as the head is there, even while the body is being sent."""
         ...
 
@@ -135,15 +135,15 @@ class DirectCall(Protocol):
     @property
     def deadline(self) -> float | None: ...
 
-    async def complete(self, body: bytes) -> Complete:
+    async def complete(self, body: bytes) -> Response:
         """Answer the request, whose whole body is given."""
         ...
 
-    def expired(self) -> Complete:
+    def expired(self) -> Response:
         """Answer a request whose time is over before its whole body has come."""
         ...
 
-    def too_large(self, size: int) -> Complete:
+    def too_large(self, size: int) -> Response:
         """Answer a request whose body has `size` bytes or more, over `limit`; none of it is kept."""
         ...
 

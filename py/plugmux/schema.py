@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, TypeAlias
 
-from .contract.registration import LONGEST_SCHEMA
+from .contract.registration import MAX_SCHEMA
 from .errors import ConfigError
 from .nesting import check_depth
 
@@ -91,8 +91,8 @@ class Schema:
         Raises:
             ConfigError: it is no JSON, no schema, or uses a keyword that is not supported.
         """
-        if len(text) > LONGEST_SCHEMA:
-            raise ConfigError(f"the JSON schema has over {LONGEST_SCHEMA} characters")
+        if len(text) > MAX_SCHEMA:
+            raise ConfigError(f"the JSON schema has over {MAX_SCHEMA} characters")
         try:
             check_depth(text)
             return cls(json.loads(text))

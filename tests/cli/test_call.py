@@ -16,7 +16,7 @@ import pytest
 
 from plugmux.cli.commands.call import _call
 from plugmux.connect import RpcError
-from plugmux.exchange import Complete, Headers, Incoming, Request
+from plugmux.exchange import Headers, Request, Response, StreamingResponse
 
 GET = "kv.v1.KeyValueService/Get"
 WATCH = "kv.v1.KeyValueService/Watch"
@@ -119,10 +119,10 @@ class Scripted:
         self.closed = False
         self._chunks = chunks
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
-        return Complete(self.refusal)
+    async def fetch(self, request: Request, limit: int) -> Response:
+        return Response(self.refusal)
 
-    async def send(self, request: Request) -> Incoming:
+    async def send(self, request: Request) -> StreamingResponse:
         assert (b"content-type", b"application/connect+json") in request.headers
         return self
 

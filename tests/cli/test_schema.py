@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 
 from plugmux.cli.schema import check_requests, find_method
 from plugmux.errors import ConfigError
-from plugmux.exchange import Complete, Headers, Incoming, Request
+from plugmux.exchange import Headers, Request, Response, StreamingResponse
 
 MESSAGE = FileDescriptorProto(name="m.proto", package="m", syntax="proto3")
 MESSAGE.message_type.add(name="M").field.add(
@@ -41,10 +41,10 @@ class Reflecting:
         self._body = b""
         self.questions: list[dict[str, str]] = []
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         raise AssertionError("reflection is a stream")
 
-    async def send(self, request: Request) -> Incoming:
+    async def send(self, request: Request) -> StreamingResponse:
         assert isinstance(request.body, bytes)
         self.questions.append(json.loads(request.body[5:]))
         reply = json.dumps(self._answer(self.questions[-1])).encode()

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from plugmux.errors import BodyTooLarge, ExchangeError
-from plugmux.exchange import Complete, Headers, Request, RequestHead
+from plugmux.exchange import Headers, Request, RequestHead, Response
 
 END = object()
 
@@ -21,7 +21,7 @@ class MemoryTransport:
         self.connection = connection or {}
         self.requests: list[Request] = []
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         async with asyncio.timeout(request.timeout):
             if self.is_direct and hasattr(self.app, "direct"):
                 path, _, query = request.path.partition("?")
@@ -34,7 +34,7 @@ class MemoryTransport:
                     reply = call.too_large(len(request.body)) if too_large else await call.complete(request.body)
                     if len(reply.body) > limit:
                         raise BodyTooLarge(len(reply.body), limit)
-                    return Complete(reply.status, reply.headers, reply.body)
+                    return Response(reply.status, reply.headers, reply.body)
             incoming = await self.send(request)
             try:
                 body = b"".join([chunk async for chunk in incoming])
@@ -42,7 +42,7 @@ class MemoryTransport:
                 await incoming.aclose()
         if len(body) > limit:
             raise BodyTooLarge(len(body), limit)
-        return Complete(incoming.status, incoming.headers, body)
+        return Response(incoming.status, incoming.headers, body)
 
     async def send(self, request: Request) -> MemoryIncoming:
         self.requests.append(request)

@@ -17,7 +17,7 @@ from memory import MemoryTransport
 from plugmux.connect import App, Code, Context, Limits, RpcError
 from plugmux.connect.envelope import COMPRESSED, END_STREAM, envelope
 from plugmux.errors import BodyTooLarge, ConfigError, ExchangeError, SessionClosed, StreamClosed
-from plugmux.exchange import Complete, Headers, Request
+from plugmux.exchange import Headers, Request, Response
 from test_calls import Echo
 
 PROTO: Headers = [(b"content-type", b"application/proto")]
@@ -35,10 +35,10 @@ class Canned:
         self.status = 200
         self.closed = 0
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         if isinstance(self.answer, Exception):
             raise self.answer
-        reply: Complete = self.answer
+        reply: Response = self.answer
         return reply
 
     async def send(self, request: Request) -> Canned:
@@ -90,22 +90,22 @@ async def test_a_stream_that_breaks_midway_is_unavailable() -> None:
 @pytest.mark.parametrize(
     ("reply", "code"),
     [
-        (Complete(404, [], b""), Code.UNIMPLEMENTED),
-        (Complete(503, [(b"content-type", b"text/html")], b"<html>"), Code.UNAVAILABLE),
-        (Complete(418, [], b""), Code.UNKNOWN),
-        (Complete(400, [(b"content-type", b"application/json")], b'{"code": "aborted"}'), Code.ABORTED),
-        (Complete(401, [(b"content-type", b"application/json")], b'{"code": "new"}'), Code.UNAUTHENTICATED),
-        (Complete(500, [(b"content-type", b"application/json")], b"[" * 100_000), Code.UNKNOWN),
-        (Complete(500, [(b"content-type", b"application/json")], b"\xff"), Code.UNKNOWN),
-        (Complete(500, [(b"content-type", b"application/json")], b"[]"), Code.UNKNOWN),
-        (Complete(200, [(b"content-type", b"text/html")], b""), Code.UNKNOWN),
-        (Complete(200, [(b"content-type", b"application/json")], b"{}"), Code.INTERNAL),
-        (Complete(200, PROTO, b"\xff\xff"), Code.INTERNAL),
-        (Complete(200, [*PROTO, (b"content-encoding", b"lzma")], b""), Code.INTERNAL),
-        (Complete(200, [*PROTO, (b"content-encoding", b"gzip")], b"no gzip"), Code.INTERNAL),
+        (Response(404, [], b""), Code.UNIMPLEMENTED),
+        (Response(503, [(b"content-type", b"text/html")], b"<html>"), Code.UNAVAILABLE),
+        (Response(418, [], b""), Code.UNKNOWN),
+        (Response(400, [(b"content-type", b"application/json")], b'{"code": "aborted"}'), Code.ABORTED),
+        (Response(401, [(b"content-type", b"application/json")], b'{"code": "new"}'), Code.UNAUTHENTICATED),
+        (Response(500, [(b"content-type", b"application/json")], b"[" * 100_000), Code.UNKNOWN),
+        (Response(500, [(b"content-type", b"application/json")], b"\xff"), Code.UNKNOWN),
+        (Response(500, [(b"content-type", b"application/json")], b"[]"), Code.UNKNOWN),
+        (Response(200, [(b"content-type", b"text/html")], b""), Code.UNKNOWN),
+        (Response(200, [(b"content-type", b"application/json")], b"{}"), Code.INTERNAL),
+        (Response(200, PROTO, b"\xff\xff"), Code.INTERNAL),
+        (Response(200, [*PROTO, (b"content-encoding", b"lzma")], b""), Code.INTERNAL),
+        (Response(200, [*PROTO, (b"content-encoding", b"gzip")], b"no gzip"), Code.INTERNAL),
     ],
 )
-async def test_a_response_that_is_not_of_the_protocol_is_an_error(reply: Complete, code: Code) -> None:
+async def test_a_response_that_is_not_of_the_protocol_is_an_error(reply: Response, code: Code) -> None:
     with pytest.raises(RpcError) as caught:
         await EchoClient(Canned(reply)).say(SayRequest())
     assert caught.value.code is code
@@ -115,7 +115,7 @@ async def test_odd_details_of_an_error_do_not_hide_it() -> None:
     for details in (b"1", b'[1, {"type": 5}, {"value": 7}, {"type": "a.B", "value": "!"}]', b'{"a": 1}'):
         body = b'{"code": "not_found", "message": 5, "details": ' + details + b"}"
         with pytest.raises(RpcError) as caught:
-            await EchoClient(Canned(Complete(404, [(b"content-type", b"application/json")], body))).say(SayRequest())
+            await EchoClient(Canned(Response(404, [(b"content-type", b"application/json")], body))).say(SayRequest())
         assert (caught.value.code, caught.value.message) == (Code.NOT_FOUND, "")
         assert caught.value.detail(SayResponse) is None
 
@@ -249,7 +249,7 @@ async def test_options_are_overridden_for_one_call() -> None:
     st.binary(max_size=200),
 )
 async def test_arbitrary_responses_give_a_message_or_an_rpc_error(status: int, headers: Any, body: bytes) -> None:
-    transport = Canned(Complete(status, headers, body), body, headers=headers)
+    transport = Canned(Response(status, headers, body), body, headers=headers)
     transport.status = status
     client = EchoClient(transport, timeout=30)
     for call in (client.say(SayRequest(), context=Context()), client.sum([])):

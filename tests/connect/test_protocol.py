@@ -15,7 +15,7 @@ from memory import MemoryTransport
 from plugmux.connect import App, Context, Limits, RpcError
 from plugmux.connect.envelope import COMPRESSED, END_STREAM, EnvelopeReader, envelope
 from plugmux.errors import ConfigError
-from plugmux.exchange import Complete, Request, RequestHead
+from plugmux.exchange import Request, RequestHead, Response
 from test_calls import Echo, Threads
 
 SAY, COUNT, SUM = (f"/echo.v1.EchoService/{name}" for name in ("Say", "Count", "Sum"))
@@ -31,11 +31,11 @@ def transport(request: pytest.FixtureRequest) -> MemoryTransport:
 
 async def fetch(
     transport: MemoryTransport, path: str, *headers: tuple[bytes, bytes], body: bytes = b"", method: str = "POST"
-) -> Complete:
+) -> Response:
     return await transport.fetch(Request(path, headers, body, method), 1 << 20)
 
 
-def end_of(reply: Complete) -> dict[str, Any]:
+def end_of(reply: Response) -> dict[str, Any]:
     """The JSON of the message that ends a stream."""
     assert reply.status == 200
     flags, data = EnvelopeReader(1 << 20).feed(reply.body)[-1]
@@ -209,14 +209,14 @@ async def test_the_app_takes_part_in_the_lifespan_and_refuses_websockets(transpo
 async def test_traceparent_is_passed_along_to_calls_made_while_serving() -> None:
     behind = MemoryTransport(App([Echo()]))
 
-    class Front(Echo):
+    class SocketApp(Echo):
         async def say(self, request: SayRequest, context: Context) -> SayResponse:
             return await EchoClient(behind).say(request)
 
         async def sum(self, requests: Any, context: Context) -> SumResponse:
             return await EchoClient(behind).sum(requests)
 
-    client = EchoClient(MemoryTransport(App([Front()])))
+    client = EchoClient(MemoryTransport(App([SocketApp()])))
     trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=b"}
     await client.say(SayRequest(), headers=trace)
     assert set(behind.requests[-1].headers) >= {(k.encode(), v.encode()) for k, v in trace.items()}

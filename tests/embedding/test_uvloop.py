@@ -10,7 +10,7 @@ import uvloop
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest, WatchRequest
 
-from plugmux import PluginCause, Restart, Runtime
+from plugmux import PluginCause, RestartPolicy, Runtime
 from plugmux.connect import RpcError
 from plugmux.runtime import Launch
 from support.programs import KV_PLUGIN, script
@@ -19,7 +19,7 @@ ON_UVLOOP = KV_PLUGIN.replace("plugin.run()", "import uvloop; plugin.run(loop_fa
 
 
 async def use_a_plugin(program: str) -> None:
-    launch = Launch([program], restart=Restart(delay=0.01))
+    launch = Launch([program], restart=RestartPolicy(delay=0.01))
     async with Runtime([launch]) as runtime:
         kv, plugin = runtime.client(KeyValueClient), runtime.plugin("kv")
         large = bytes(range(256)) * 8192

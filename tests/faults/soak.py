@@ -25,15 +25,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, Restart, Runtime, State
+from plugmux import Launch, RestartPolicy, Runtime, State
 from plugmux.connect import Code, RpcError
-from plugmux.runtime.plugin import HostedPlugin
+from plugmux.runtime.plugin import PluginHandle
 from support.census import Census, resident_bytes
 from support.tools import faulty_plugin
 
 PLUGINS = 20
 LANGUAGES = ("python", "go", "ts")
-AT_ONCE = Restart(delay=0.05, longest_delay=0.5, tries=sys.maxsize, time_limit=float("inf"))
+AT_ONCE = RestartPolicy(delay=0.05, longest_delay=0.5, tries=sys.maxsize, time_limit=float("inf"))
 ALLOWED = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED)
 PACE = 0.02
 FAULT_EVERY = 1.0
@@ -65,7 +65,7 @@ class Soak:
         """Whether there is time left."""
         return time.monotonic() < self._ends
 
-    async def ask(self, plugin: HostedPlugin) -> None:
+    async def ask(self, plugin: PluginHandle) -> None:
         """Ask a plugin for its process id until the time is over."""
         client = self._runtime.client(KeyValueClient, plugin=plugin.name)
         while self.goes_on:
@@ -91,21 +91,21 @@ class Soak:
                 await self._chance.choice(faults)(self._chance.choice(running))
             await asyncio.sleep(FAULT_EVERY)
 
-    async def _kill(self, plugin: HostedPlugin) -> None:
+    async def _kill(self, plugin: PluginHandle) -> None:
         self.counts["kills"] += 1
         _signal(plugin, signal.SIGKILL)
 
-    async def _stop(self, plugin: HostedPlugin) -> None:
+    async def _stop(self, plugin: PluginHandle) -> None:
         self.counts["stops"] += 1
         _signal(plugin, signal.SIGSTOP)
         await asyncio.sleep(STOPPED_FOR)
         _signal(plugin, signal.SIGCONT)
 
-    async def _restart(self, plugin: HostedPlugin) -> None:
+    async def _restart(self, plugin: PluginHandle) -> None:
         self.counts["restarts"] += 1
         await self._runtime.restart(plugin.name)
 
-    async def _flood(self, plugin: HostedPlugin) -> None:
+    async def _flood(self, plugin: PluginHandle) -> None:
         self.counts["floods"] += 1
         client = self._runtime.client(KeyValueClient, plugin=plugin.name)
         with suppress(RpcError):
@@ -114,7 +114,7 @@ class Soak:
                 self.wrong.append(f"{plugin.name} answered {answer} to a flood")
 
 
-def _signal(plugin: HostedPlugin, number: signal.Signals) -> None:
+def _signal(plugin: PluginHandle, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         if plugin.pid is not None:
             os.kill(plugin.pid, number)

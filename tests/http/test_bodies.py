@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugmux.http.body import LONGEST_EXTENSION, ChunkedBody, RemoteProtocolError
+from plugmux.http.body import MAX_EXTENSION, ChunkedBody, RemoteProtocolError
 
 HEAD = b"POST / HTTP/1.1\r\nHost: unix\r\nTransfer-Encoding: chunked\r\n\r\n"
 LIMIT = 16 * 1024
@@ -56,8 +56,8 @@ def test_what_was_written_in_chunks_is_read_as_it_was(pieces: list[bytes], exten
         b"1" + b"0" * 16 + b"\r\n",
         b"3;\x01\r\nabc\r\n",
         b"3;a\rb\r\nabc\r\n",
-        b"3;" + b"x" * LONGEST_EXTENSION + b"x\r\nabc",
-        b"3" + b" " * 2 * LONGEST_EXTENSION,
+        b"3;" + b"x" * MAX_EXTENSION + b"x\r\nabc",
+        b"3" + b" " * 2 * MAX_EXTENSION,
         b"0\r\n" + b"T: v\r\n" * LIMIT,
     ],
     ids=["length", "control", "return", "line", "line without end", "trailer"],

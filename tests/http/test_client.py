@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plugmux.errors import BodyTooLarge, ConfigError, ExchangeError, SessionClosed, StreamReset
-from plugmux.exchange import ClientTransport, Complete, Request
+from plugmux.exchange import ClientTransport, Request, Response
 from plugmux.http import SocketClient, StreamClient
 from support.http_peers import DirectEcho, EchoCall, Harness, MemoryTransport, echo, join
 
@@ -56,13 +56,13 @@ async def pieces(*data: bytes) -> AsyncIterator[bytes]:
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
-async def collect(client: ClientTransport, request: Request) -> Complete:
+async def collect(client: ClientTransport, request: Request) -> Response:
     """Send a request, and read its response to the end as it comes."""
     incoming = await client.send(request)
-    return Complete(incoming.status, incoming.headers, b"".join([piece async for piece in incoming]))
+    return Response(incoming.status, incoming.headers, b"".join([piece async for piece in incoming]))
 
 
-async def fetch(client: ClientTransport, request: Request) -> Complete:
+async def fetch(client: ClientTransport, request: Request) -> Response:
     return await client.fetch(request, 1 << 20)
 
 
@@ -458,7 +458,7 @@ def test_https_checks_certificates_unless_told_otherwise(monkeypatch: pytest.Mon
 
 
 async def test_a_timeout_of_zero_is_over_at_once(harness: Harness) -> None:
-    async def never(body: bytes) -> Complete:
+    async def never(body: bytes) -> Response:
         await asyncio.Event().wait()
         raise AssertionError
 

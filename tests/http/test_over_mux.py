@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from plugmux.errors import ExchangeError, LinkError, SessionClosed
-from plugmux.exchange import Complete, Request
+from plugmux.exchange import Request, Response
 from plugmux.http import StreamClient, upgrade
 from plugmux.yamux import Mux
 from support.http_peers import DirectEcho, EchoCall, Harness, connect, echo
@@ -232,7 +232,7 @@ async def test_a_starlette_app_is_served(harness: Harness) -> None:
     calling, serving = await harness.muxes_for(server)
     client = StreamClient(calling.open)
 
-    async def ask(path: str, method: str = "GET", body: Any = b"") -> Complete:
+    async def ask(path: str, method: str = "GET", body: Any = b"") -> Response:
         return await client.fetch(Request(path, body=body, method=method), 1 << 20)
 
     assert (await ask("/upper", "POST", b"hello")).body == b"HELLO"

@@ -8,7 +8,7 @@ import h11
 import pytest
 
 from plugmux.http.body import RemoteProtocolError
-from plugmux.http.heads import LONGEST_REMEMBERED, MOST_REMEMBERED, HeadMemory
+from plugmux.http.heads import MAX_REMEMBERED, MAX_REMEMBERED_BYTES, HeadCache
 from plugmux.http.reader import MAX_INTERIM, STEP, HeadReader
 
 LIMIT = 16 * 1024
@@ -219,7 +219,7 @@ def test_a_head_says_what_becomes_of_the_connection(head: bytes, close: bool, up
 
 @case
 def test_a_head_that_is_remembered_reads_as_it_did_before(role: type, name: str, message: Message) -> None:
-    memory = HeadMemory()
+    memory = HeadCache()
     for _ in range(3):
         reader = HeadReader(role, LIMIT, memory=memory)
         head = reader.feed(message.data + b"behind")
@@ -241,26 +241,26 @@ def test_a_head_that_is_remembered_reads_as_it_did_before(role: type, name: str,
         (b"X-Vault-Token: secret", False),
         (b"Transfer-Encoding: chunked", True),
         (b"Connection: upgrade\r\nUpgrade: tcp", False),
-        (b"Filler: " + b"f" * LONGEST_REMEMBERED, False),
+        (b"Filler: " + b"f" * MAX_REMEMBERED_BYTES, False),
     ],
 )
 def test_heads_that_are_secret_or_long_or_not_all_are_not_remembered(field: bytes, kept: bool) -> None:
-    memory = HeadMemory()
+    memory = HeadCache()
     data = POST + field + b"\r\n\r\n"
     assert HeadReader(h11.SERVER, LIMIT, memory=memory).feed(data) is not None
     assert (memory.get(data) is not None) is kept
 
 
 def test_only_the_last_heads_are_remembered() -> None:
-    memory = HeadMemory()
-    heads = [POST + b"X: %d\r\n\r\n" % n for n in range(MOST_REMEMBERED + 1)]
+    memory = HeadCache()
+    heads = [POST + b"X: %d\r\n\r\n" % n for n in range(MAX_REMEMBERED + 1)]
     for data in heads:
         HeadReader(h11.SERVER, LIMIT, memory=memory).feed(data)
-    assert [memory.get(data) is None for data in heads] == [True] + [False] * MOST_REMEMBERED
+    assert [memory.get(data) is None for data in heads] == [True] + [False] * MAX_REMEMBERED
 
 
 def test_what_is_no_head_is_not_remembered() -> None:
-    memory = HeadMemory()
+    memory = HeadCache()
     for _ in range(2):
         with pytest.raises(RemoteProtocolError):
             HeadReader(h11.SERVER, LIMIT, memory=memory).feed(b"GET / HTTP/1.1\r\n\r\n")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from plugmux.errors import ConfigError
-from plugmux.exchange import Complete
+from plugmux.exchange import Response
 from support.http_peers import DirectEcho, EchoCall, Harness, Wire, connect, echo, join
 
 GET = b"GET /a HTTP/1.1\r\nHost: unix\r\n\r\n"
@@ -214,9 +214,9 @@ async def test_a_caller_that_goes_away_cancels_its_handler(harness: Harness, mak
         finally:
             cancelled.set()
 
-    async def answer(body: bytes) -> Complete:
+    async def answer(body: bytes) -> Response:
         await handle()
-        return Complete(200)
+        return Response(200)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await handle()
@@ -240,7 +240,7 @@ async def test_a_caller_that_goes_away_at_once_leaves_nothing_behind(harness: Ha
 async def test_an_error_of_the_handler_is_logged_and_told_as_500_and_nothing_more(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def answer(body: bytes) -> Complete:
+    async def answer(body: bytes) -> Response:
         raise LookupError("the secret text")
 
     wire = harness.wire(DirectEcho(EchoCall(answer=answer)))
@@ -257,7 +257,7 @@ async def test_a_refusal_that_fails_is_told_as_500(
     harness: Harness, caplog: pytest.LogCaptureFixture, length: bytes
 ) -> None:
     class Broken(EchoCall):
-        def too_large(self, size: int) -> Complete:
+        def too_large(self, size: int) -> Response:
             raise LookupError("broken")
 
     wire = harness.wire(DirectEcho(Broken(limit=4)))
@@ -269,18 +269,18 @@ async def test_a_refusal_that_fails_is_told_as_500(
 @pytest.mark.parametrize(
     "response",
     [
-        Complete(200, ((b"x", b"a\r\nb: c"),)),
-        Complete(200, ((b"x", b"a\nb"),)),
-        Complete(200, ((b"x", b"a\0b"),)),
-        Complete(200, ((b"x y", b"a"),)),
-        Complete(200, ((b"", b"a"),)),
-        Complete(2000),
+        Response(200, ((b"x", b"a\r\nb: c"),)),
+        Response(200, ((b"x", b"a\nb"),)),
+        Response(200, ((b"x", b"a\0b"),)),
+        Response(200, ((b"x y", b"a"),)),
+        Response(200, ((b"", b"a"),)),
+        Response(2000),
     ],
 )
 async def test_a_response_that_cannot_be_sent_is_told_as_500(
-    harness: Harness, response: Complete, caplog: pytest.LogCaptureFixture
+    harness: Harness, response: Response, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def answer(body: bytes) -> Complete:
+    async def answer(body: bytes) -> Response:
         return response
 
     wire = harness.wire(DirectEcho(EchoCall(answer=answer)))
@@ -324,9 +324,9 @@ async def test_large_bodies_pass_the_direct_entry_whole(harness: Harness) -> Non
 async def test_pipelined_requests_are_read_ahead_only_so_far(harness: Harness) -> None:
     release = asyncio.Event()
 
-    async def answer(body: bytes) -> Complete:
+    async def answer(body: bytes) -> Response:
         await release.wait()
-        return Complete(204)
+        return Response(204)
 
     server = harness.server(DirectEcho(EchoCall(answer=answer)), buffer_bytes=1000)
     wire = Wire()
@@ -366,10 +366,10 @@ async def test_a_caller_that_reads_no_responses_is_read_no_further(harness: Harn
 async def test_shutdown_lets_requests_under_way_finish_and_refuses_new_ones(harness: Harness) -> None:
     began, release = asyncio.Event(), asyncio.Event()
 
-    async def answer(body: bytes) -> Complete:
+    async def answer(body: bytes) -> Response:
         began.set()
         await release.wait()
-        return Complete(200, (), body)
+        return Response(200, (), body)
 
     server = harness.server(DirectEcho(EchoCall(answer=answer)))
     busy, idle, late = Wire(), Wire(), Wire()
@@ -400,9 +400,9 @@ async def test_shutdown_cancels_what_does_not_finish_in_its_time(harness: Harnes
         finally:
             cancelled.set()
 
-    async def answer(body: bytes) -> Complete:
+    async def answer(body: bytes) -> Response:
         await handle()
-        return Complete(200)
+        return Response(200)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await handle()
@@ -419,10 +419,10 @@ async def test_shutdown_cancels_what_does_not_finish_in_its_time(harness: Harnes
 
 @pytest.mark.parametrize("direct", [True, False])
 async def test_shutdown_may_be_called_by_a_handler_which_then_ends_as_it_likes(harness: Harness, direct: bool) -> None:
-    async def shut_down(body: bytes = b"") -> Complete:
+    async def shut_down(body: bytes = b"") -> Response:
         await server.shutdown(0)
         await asyncio.sleep(0)
-        return Complete(200, (), b"done")
+        return Response(200, (), b"done")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/b":
@@ -461,7 +461,7 @@ async def panicking_app(scope: Any, receive: Any, send: Any) -> None:
     raise Panic("the secret text")
 
 
-async def panicking_answer(body: bytes) -> Complete:
+async def panicking_answer(body: bytes) -> Response:
     raise Panic("the secret text")
 
 

@@ -17,7 +17,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import ConfigError, HealthPolicy, Launch, Limits, PluginCause, PluginError, Restart, Runtime, State
+from plugmux import ConfigError, HealthPolicy, Launch, Limits, PluginCause, PluginError, RestartPolicy, Runtime, State
 from plugmux.runners import detached
 from plugmux.runtime import DetachedRunner
 from support.programs import KV_PLUGIN, script
@@ -189,7 +189,7 @@ async def test_one_that_has_died_meanwhile_is_started_anew(directory: Path) -> N
 
 
 async def test_one_that_dies_at_work_is_started_again(directory: Path) -> None:
-    again = Restart(delay=0.01)
+    again = RestartPolicy(delay=0.01)
     launch = Launch(example_plugin("go"), name="kv", runner=DetachedRunner(directory), timeout=30, restart=again)
     async with Runtime([launch]) as runtime:
         plugin = runtime.plugin("kv")
@@ -232,7 +232,9 @@ async def test_the_directory_and_the_log_are_private(directory: Path) -> None:
 
 
 async def test_a_detached_plugin_that_hangs_is_ended_where_the_policy_says_so(directory: Path, tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], runner=DetachedRunner(directory), restart=Restart(delay=0.01))
+    launch = Launch(
+        [script(tmp_path, "kv", KV_PLUGIN)], runner=DetachedRunner(directory), restart=RestartPolicy(delay=0.01)
+    )
     health = HealthPolicy(interval=0.05, timeout=0.05, hung_after=0.3, on_hang="restart")
     async with Runtime([launch], health=health) as runtime:
         plugin = runtime.plugin("kv")
@@ -268,7 +270,7 @@ CHATTERBOX = """
 async def test_the_log_of_a_detached_plugin_is_kept_short(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(detached, "LONGEST_LOG", 10_000)
+    monkeypatch.setattr(detached, "MAX_LOG", 10_000)
     monkeypatch.setattr(detached, "LOG_INTERVAL", 0.01)
     launch = Launch([script(tmp_path, "kv", CHATTERBOX)], runner=DetachedRunner(directory))
     log, before = directory / "kv.log", directory / "kv.log.1"

@@ -14,7 +14,7 @@ import pytest
 from plugmux_proto.resolver.v1.resolver_connect import AuthorizerClient, ResolverClient
 from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, GetSecretsRequest
 
-from plugmux import HostedPlugin, Launch, Restart, Runtime, State
+from plugmux import Launch, PluginHandle, RestartPolicy, Runtime, State
 from plugmux.connect import Code, RpcError
 from plugmux.http import SocketClient
 from plugmux.runtime import LogSource, Permissions
@@ -54,7 +54,7 @@ async def self_started(address: str, *options: str) -> AsyncIterator[asyncio.sub
         await process.communicate()
 
 
-async def reaches(runtime: Runtime, name: str, state: State) -> HostedPlugin:
+async def reaches(runtime: Runtime, name: str, state: State) -> PluginHandle:
     async for event in runtime.events(present=True):
         if (event.plugin, event.state) == (name, state):
             return runtime.plugin(name)
@@ -129,7 +129,7 @@ async def test_a_launched_plugin_that_fails_is_skipped() -> None:
 
 
 async def test_a_plugin_that_dies_in_a_call_is_told_and_started_again() -> None:
-    async with Runtime([launch("-mode", "crash", restart=Restart(delay=0.01))]) as runtime:
+    async with Runtime([launch("-mode", "crash", restart=RestartPolicy(delay=0.01))]) as runtime:
         with pytest.raises(SecretNotFound, match="exited with status 7"):
             await Resolver(runtime).get("vault/a")
         plugin = await reaches(runtime, "vault", State.RUNNING)

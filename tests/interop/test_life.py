@@ -12,7 +12,7 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest
 from plugmux_proto.plugmux.v1.diagnostics_connect import DiagnosticsClient
 from plugmux_proto.plugmux.v1.diagnostics_pb2 import DumpRequest
 
-from plugmux import Launch, Restart, Runtime
+from plugmux import Launch, RestartPolicy, Runtime
 from plugmux.connect import Code, RpcError
 from plugmux.exchange import Request
 from plugmux.runtime import HealthPolicy, LogEntry, LogSource
@@ -25,7 +25,7 @@ ENDING = HealthPolicy(interval=0.1, timeout=0.2, hung_after=1, on_hang="restart"
 @pytest.fixture(params=LANGUAGES)
 def launch(request: pytest.FixtureRequest) -> Launch:
     """The example plugin of a language, built."""
-    return Launch(example_plugin(request.param), name="kv", timeout=20, restart=Restart(delay=0.01))
+    return Launch(example_plugin(request.param), name="kv", timeout=20, restart=RestartPolicy(delay=0.01))
 
 
 async def said(runtime: Runtime, text: str) -> LogEntry:

@@ -13,7 +13,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import HostedPlugin, Runtime, State
+from plugmux import PluginHandle, Runtime, State
 from support.tools import example_plugin
 
 TIME = 60.0
@@ -33,7 +33,7 @@ async def started(language: str, address: str) -> AsyncIterator[asyncio.subproce
             await process.wait()
 
 
-async def arrived(runtime: Runtime, count: int = 1) -> list[HostedPlugin]:
+async def arrived(runtime: Runtime, count: int = 1) -> list[PluginHandle]:
     """The plugins of a runtime, as soon as there are enough."""
     async with asyncio.timeout(TIME):
         while len(running := [plugin for plugin in runtime.plugins() if plugin.state is State.RUNNING]) < count:

@@ -10,14 +10,14 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import Launch, Limits, PluginCause, PluginError, Restart, Runtime
+from plugmux import Launch, Limits, PluginCause, PluginError, RestartPolicy, Runtime
 from plugmux.connect import RpcError
 from plugmux.runtime import ContainerRunner
 from plugmux.runtime.process.limits import MIB
 from support.docker import Docker
 from support.tools import LANGUAGES, example_plugin
 
-NEVER = Restart(tries=0)
+NEVER = RestartPolicy(tries=0)
 SOME = Limits(memory=1024 * MIB, cpu=60, files=128, processes=1)
 
 

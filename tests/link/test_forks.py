@@ -11,7 +11,7 @@ import pytest
 
 from plugmux.contract.address import Address
 from plugmux.http import Server
-from plugmux.link.app import Site
+from plugmux.link.app import LinkApp
 from plugmux.link.link import Link, Peer
 from plugmux.runtime.socket.linksocket import LinkSocket
 from plugmux.runtime.socket.listener import Listener
@@ -35,7 +35,7 @@ def in_a_child(descriptors: Iterable[int]) -> set[str]:
 
 @pytest.mark.parametrize("kind", ["socket", "pipes"])
 async def test_a_child_has_no_link(kind: str) -> None:
-    link = Link(Site(), initiator=True, peer=Peer("peer"))
+    link = Link(LinkApp(), initiator=True, peer=Peer("peer"))
     there, (read, write) = socket.socketpair(), os.pipe()
     if kind == "socket":
         await link.over_socket(there[0])
@@ -52,7 +52,7 @@ async def test_a_child_has_no_link(kind: str) -> None:
 
 
 async def test_a_child_has_no_listener(tmp_path: Path) -> None:
-    listener = Listener(Address.parse(f"unix:{tmp_path}/socket"), Server(Site()))
+    listener = Listener(Address.parse(f"unix:{tmp_path}/socket"), Server(LinkApp()))
     await listener.start()
     assert in_a_child(listener.descriptors()) == {os.devnull}
     await listener.close()

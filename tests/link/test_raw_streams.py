@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from plugmux import Link, Peer
-from plugmux.link.app import Site
+from plugmux.link.app import LinkApp
 
 
 class Panic(BaseException):
@@ -24,8 +24,8 @@ async def test_a_handler_that_fails_resets_its_stream_alone_and_is_logged_once(
         if await reader.read(1):
             raise failure("by zero")
 
-    near = Link(Site(), initiator=True, peer=Peer("the host"))
-    far = Link(Site(streams={"x": serve}), initiator=False, peer=Peer("the plugin"))
+    near = Link(LinkApp(), initiator=True, peer=Peer("the host"))
+    far = Link(LinkApp(streams={"x": serve}), initiator=False, peer=Peer("the plugin"))
     ends = socket.socketpair()
     async with await near.over_socket(ends[0]), await far.over_socket(ends[1]):
         reader, writer = await near.open_stream("x")

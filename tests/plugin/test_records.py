@@ -17,9 +17,9 @@ from plugmux_proto.plugmux.v1.log_connect import LogService
 
 from plugmux import ConfigError, Link, Peer, Plugin
 from plugmux.connect import Code, Context, RpcError
-from plugmux.link.app import Gate, Site
+from plugmux.link.app import Gate, LinkApp
 from plugmux.plugin import LogHandler
-from plugmux.plugin.logging import BATCH, LONGEST_TEXT
+from plugmux.plugin.logging import BATCH, MAX_TEXT
 
 
 class Taking(LogService):
@@ -53,8 +53,8 @@ class Taking(LogService):
 @asynccontextmanager
 async def stay(handler: LogHandler, *services: LogService) -> AsyncIterator[None]:
     """A stay with a runtime that serves these services; the plugin has registered."""
-    near = Link(Site(), initiator=True, peer=Peer("the runtime"))
-    far = Link(Site(services), initiator=False, peer=Peer("kv"))
+    near = Link(LinkApp(), initiator=True, peer=Peer("the runtime"))
+    far = Link(LinkApp(services), initiator=False, peer=Peer("kv"))
     ends = socket.socketpair()
     async with await near.over_socket(ends[0]), await far.over_socket(ends[1]):
         gate = Gate(None)
@@ -203,13 +203,13 @@ CIRCLE["self"] = CIRCLE
     [
         ({}, {}),
         ({"circle": CIRCLE}, {"circle": "{'self': {...}}"}),
-        ({"long": "x" * LONGEST_TEXT}, {"cut": '{"long": "' + "x" * (LONGEST_TEXT // 4 - 10)}),
+        ({"long": "x" * MAX_TEXT}, {"cut": '{"long": "' + "x" * (MAX_TEXT // 4 - 10)}),
     ],
 )
 async def test_odd_fields_do_no_harm(extra: dict[str, Any], fields: dict[str, Any]) -> None:
     taking, handler = Taking(), LogHandler(Plugin(name="kv"))
     async with stay(handler, taking):
-        logger_with(handler).info("x\ud800" + "y" * LONGEST_TEXT, extra=extra)
+        logger_with(handler).info("x\ud800" + "y" * MAX_TEXT, extra=extra)
         await taking.has(1)
     (record,) = taking.records
     assert record.message.startswith("x\\ud800yyy")

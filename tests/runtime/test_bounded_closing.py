@@ -21,7 +21,7 @@ from plugmux.aio import closing
 from plugmux.connect import Context, RpcError
 from plugmux.http import Server
 from plugmux.link import references
-from plugmux.link.app import Site
+from plugmux.link.app import LinkApp
 from plugmux.link.link import Link, Peer
 from plugmux.runtime import supervisor
 from support.census import Census, alive, gone
@@ -53,7 +53,7 @@ async def nothing_beyond(before: Census) -> None:
 @asynccontextmanager
 async def linked(*services: Any) -> AsyncIterator[tuple[Link, Link]]:
     """Two links that are connected with each other; both serve the services."""
-    near, far = (Link(Site(services), initiator=side, peer=Peer("other")) for side in (True, False))
+    near, far = (Link(LinkApp(services), initiator=side, peer=Peer("other")) for side in (True, False))
     here, there = socket.socketpair()
     await near.over_socket(here)
     await far.over_socket(there)

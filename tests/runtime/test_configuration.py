@@ -21,7 +21,7 @@ from plugmux import (
     Launch,
     PluginCause,
     PluginError,
-    Restart,
+    RestartPolicy,
     Runtime,
     State,
 )
@@ -91,7 +91,7 @@ async def test_a_change_reaches_the_replicas_that_run_while_another_is_starting_
     tmp_path: Path, gone: int
 ) -> None:
     launch = Launch(
-        [script(tmp_path, "kv", RELOADING)], name="kv", replicas=2, restart=Restart(delay=600, longest_delay=600)
+        [script(tmp_path, "kv", RELOADING)], name="kv", replicas=2, restart=RestartPolicy(delay=600, longest_delay=600)
     )
     async with Runtime([launch], configuration={"kv": {"n": 1}}) as runtime:
         kv, dead = runtime.client(KeyValueClient), runtime.plugins()[gone]

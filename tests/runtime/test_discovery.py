@@ -16,7 +16,7 @@ from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, Limits, PluginCause, PluginError, Runtime, State
 from plugmux.discovery.directory import Found, default_path, expand, find_plugins
-from plugmux.discovery.permissions import Guard, GuardedRunner
+from plugmux.discovery.permissions import FileCheck, GuardedRunner
 from plugmux.discovery.requirement import Requirement
 from plugmux.discovery.watch import Installed
 from plugmux.errors import ConfigError
@@ -246,12 +246,12 @@ async def test_a_plugin_in_a_sticky_directory_is_not_started_where_others_can_pu
     shared.chmod(0o1777)
     program = Path(script(shared, "bad", ""))
     (directory / "bad").symlink_to(program)
-    guard = Guard("bad", directory, (directory / "bad",))
+    file_check = FileCheck("bad", directory, (directory / "bad",))
     with pytest.raises(PluginError, match=r"shared can be written by others, and what lies") as caught:
-        await guard.check()
+        await file_check.check()
     assert caught.value.cause is PluginCause.UNTRUSTED
     program.write_bytes(b"\x7fELF and so on")
-    await guard.check()
+    await file_check.check()
 
 
 def schema_in_a_pipe(directory: Path) -> None:
@@ -319,7 +319,7 @@ async def test_an_entry_that_cannot_be_looked_at_stops_no_other(
         return is_file(path)
 
     monkeypatch.setattr(Path, "is_file", refuse)
-    found = {plugin.name: plugin.guard for plugin in find_plugins(tmp_path)}
+    found = {plugin.name: plugin.file_check for plugin in find_plugins(tmp_path)}
     assert found["bad"] is None
     assert found["kv"] is not None
 
@@ -381,17 +381,17 @@ async def test_a_file_that_is_swapped_between_check_and_start_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = install(tmp_path, "kv", "1.0.0")
-    check = Guard.check
+    check = FileCheck.check
 
-    async def check_and_swap(guard: Guard) -> object:
-        checked = await check(guard)
+    async def check_and_swap(file_check: FileCheck) -> object:
+        checked = await check(file_check)
         other = program.with_name("other")
         other.write_bytes(program.read_bytes())
         other.chmod(0o755)
         other.rename(program)
         return checked
 
-    monkeypatch.setattr(Guard, "check", check_and_swap)
+    monkeypatch.setattr(FileCheck, "check", check_and_swap)
     async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
         error = runtime.plugin("kv").error
         assert error is not None

@@ -14,12 +14,12 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import ConfigError, HostedPlugin, Launch, Link, Peer, PluginCause, Restart, Runtime, State
+from plugmux import ConfigError, Launch, Link, Peer, PluginCause, PluginHandle, RestartPolicy, Runtime, State
 from plugmux.connect import Code, RpcError
-from plugmux.link.app import Site
+from plugmux.link.app import LinkApp
 from plugmux.runtime import Health, HealthPolicy
 from plugmux.runtime.health.checker import Prober
-from plugmux.runtime.health.policy import Vitals
+from plugmux.runtime.health.policy import Liveness
 from plugmux.runtime.logs.log import LogBook
 from plugmux.yamux import Config
 from support.programs import KV_PLUGIN, script
@@ -27,7 +27,7 @@ from support.programs import KV_PLUGIN, script
 QUICK = HealthPolicy(interval=0.05, timeout=0.1, hung_after=0.3)
 PATIENT = HealthPolicy(interval=0.05, timeout=0.1, hung_after=60)
 ENDING = HealthPolicy(interval=0.05, timeout=0.1, hung_after=0.5, on_hang="restart")
-AT_ONCE = Restart(delay=0.01)
+AT_ONCE = RestartPolicy(delay=0.01)
 
 PLUGIN = KV_PLUGIN.replace(
     "class Store",
@@ -52,7 +52,7 @@ PLUGIN = KV_PLUGIN.replace(
 SLOW_PLUGIN = PLUGIN.replace("Plugin(Store(),", "Plugin(Store(), SlowHealth(),")
 
 
-async def health_is(plugin: HostedPlugin, health: Health) -> None:
+async def health_is(plugin: PluginHandle, health: Health) -> None:
     while plugin.health is not health:
         await asyncio.sleep(0.005)
 
@@ -84,14 +84,14 @@ async def logged(runtime: Runtime, *texts: str) -> None:
 def test_only_silence_while_it_is_asked_is_a_hang(
     asked: list[float], heard: float, now: float, answer: Health | None, verdict: Health
 ) -> None:
-    vitals = Vitals(HealthPolicy())
+    vitals = Liveness(HealthPolicy())
     for time in asked:
         vitals.asked(time)
     assert vitals.judge(answer, heard, now) is verdict
 
 
 def test_silence_counts_anew_after_any_frame() -> None:
-    vitals = Vitals(HealthPolicy(hung_after=60))
+    vitals = Liveness(HealthPolicy(hung_after=60))
     vitals.asked(0)
     assert vitals.judge(None, 1, 100) is Health.BUSY
     vitals.asked(110)
@@ -100,9 +100,9 @@ def test_silence_counts_anew_after_any_frame() -> None:
 
 
 def test_a_host_that_was_held_up_itself_blames_nobody() -> None:
-    vitals = Vitals(HealthPolicy(hung_after=60))
+    vitals = Liveness(HealthPolicy(hung_after=60))
     vitals.asked(0)
-    vitals.forgive(1000)
+    vitals.reset(1000)
     assert vitals.judge(None, -1, 1059) is Health.BUSY
     assert vitals.silent_for(1059) == 59
 
@@ -233,7 +233,7 @@ async def test_a_hanging_plugin_is_ended_and_started_again_where_the_policy_says
 
 
 async def test_the_cause_of_a_hang_can_be_switched_on(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", PLUGIN)], restart=Restart(tries=0))
+    launch = Launch([script(tmp_path, "kv", PLUGIN)], restart=RestartPolicy(tries=0))
     async with Runtime([launch], health=ENDING) as runtime:
         plugin = runtime.plugin("kv")
         assert plugin.pid is not None
@@ -267,9 +267,9 @@ async def test_the_link_of_one_that_started_by_itself_is_closed_and_it_comes_bac
 # -- what a check asks ------------------------------------------------------------------------------------------------
 
 
-async def probed(site: Site, check: Callable[[HostedPlugin, LogBook], Awaitable[None]]) -> None:
+async def probed(site: LinkApp, check: Callable[[PluginHandle, LogBook], Awaitable[None]]) -> None:
     """Check a plugin that serves a site, at the other end of a link, until `check` has seen enough."""
-    near, far = Link(Site(), initiator=False, peer=Peer("kv")), Link(site, initiator=True, peer=Peer("the runtime"))
+    near, far = Link(LinkApp(), initiator=False, peer=Peer("kv")), Link(site, initiator=True, peer=Peer("the runtime"))
     ends = socket.socketpair()
     async with await near.over_socket(ends[0]), await far.over_socket(ends[1]):
         plugin, logs = Fake("kv", State.REGISTERING, lambda plugin, before: None), LogBook()
@@ -280,7 +280,7 @@ async def probed(site: Site, check: Callable[[HostedPlugin, LogBook], Awaitable[
         await asyncio.gather(task, return_exceptions=True)
 
 
-class Fake(HostedPlugin):
+class Fake(PluginHandle):
     """A plugin without a life."""
 
     async def stop(self) -> None: ...
@@ -290,7 +290,7 @@ class Fake(HostedPlugin):
 async def test_a_plugin_without_grpc_health_is_asked_for_its_health_by_http(status: int) -> None:
     asked: list[str] = []
 
-    class Plain(Site):
+    class Plain(LinkApp):
         async def _serve(self, scope, receive, send):  # type: ignore[no-untyped-def]
             asked.append(scope["path"])
             if scope["path"] != "/health" or status == 200:
@@ -299,7 +299,7 @@ async def test_a_plugin_without_grpc_health_is_asked_for_its_health_by_http(stat
             await send({"type": "http.response.start", "status": status, "headers": []})
             await send({"type": "http.response.body"})
 
-    async def check(plugin: HostedPlugin, logs: LogBook) -> None:
+    async def check(plugin: PluginHandle, logs: LogBook) -> None:
         while asked.count("/health") < 3:
             await asyncio.sleep(0.005)
         await health_is(plugin, Health.SERVING if status == 200 else Health.NOT_SERVING)

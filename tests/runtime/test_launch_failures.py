@@ -120,14 +120,15 @@ RAW_REGISTRATION = """
     import asyncio, os
     from plugmux.contract.launch import LaunchConfig
     from plugmux.link.link import Link, Peer
-    from plugmux.link.app import Site
+    from plugmux.link.app import LinkApp
     from plugmux_proto.plugins.v1.plugins_connect import RegisterClient
     from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
     import socket
 
     async def main():
         config = LaunchConfig.take_from(os.environ)
-        link = await Link(Site(), initiator=True, peer=Peer("host")).over_socket(socket.socket(fileno=config.read_fd))
+        link = Link(LinkApp(), initiator=True, peer=Peer("host"))
+        await link.over_socket(socket.socket(fileno=config.read_fd))
         request = RegisterPluginRequest(**{"name": config.name, "version": "v1.0.0", **OPTIONS["request"]})
         try:
             await link.client(RegisterClient).register_plugin(request)

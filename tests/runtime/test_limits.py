@@ -15,7 +15,7 @@ from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import ConfigError, Launch, Limits, PluginCause, PluginError, Runtime
 from plugmux.connect import Code, RpcError
-from plugmux.runtime.process.counter import Census
+from plugmux.runtime.process.counter import ProcessCounter
 from plugmux.runtime.process.limits import MIB, Ending
 from support.programs import KV_PLUGIN, script
 
@@ -179,7 +179,7 @@ def test_a_census_counts_children_that_have_left_the_group_or_lost_their_parent(
     ) as leader:
         assert leader.stdout is not None
         assert len({leader.stdout.readline() for _ in range(3)}) == 3
-        census = Census(leader.pid)
+        census = ProcessCounter(leader.pid)
         assert len(census) == 3
         census.kill()
         assert leader.stdout.read() == b""  # Everybody who held the pipe has ended.

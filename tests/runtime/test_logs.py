@@ -19,9 +19,9 @@ from plugmux.contract.registration import Registration
 from plugmux.http import SocketClient
 from plugmux.runtime import LogEntry, LogSource
 from plugmux.runtime.logs.limit import LineLimit
-from plugmux.runtime.logs.log import KEPT_CHARACTERS, KEPT_LINES, MOST_LOGS, LogBook, level_name
-from plugmux.runtime.logs.service import LogDesk
-from plugmux.runtime.process.output import LINES_PER_TURN, LONGEST_LINE, LineReader, Tail
+from plugmux.runtime.logs.log import KEPT_CHARACTERS, KEPT_LINES, MAX_LOGS, LogBook, level_name
+from plugmux.runtime.logs.service import PluginLogService
+from plugmux.runtime.process.output import LINES_PER_TURN, MAX_LINE, LineReader, Tail
 from support.direct import Direct
 from support.programs import KV_PLUGIN, script
 
@@ -66,10 +66,10 @@ def test_the_logs_of_all_plugins_are_in_the_order_of_time() -> None:
 
 def test_plugins_without_end_do_not_fill_the_memory() -> None:
     book = LogBook()
-    for number in range(MOST_LOGS + 10):
+    for number in range(MAX_LOGS + 10):
         said(book, "x", name=f"p{number}")
     assert "p9" not in book
-    assert len(book.kept()) == MOST_LOGS
+    assert len(book.kept()) == MAX_LOGS
 
 
 async def test_a_follower_misses_nothing_between_what_was_and_what_comes() -> None:
@@ -114,7 +114,7 @@ def test_every_level_has_a_word(level: int, word: str) -> None:
         (b"\n", [""]),
         (b"\xff\x00binary\x1b[31m\n", ["\\xff\\x00binary\\x1b[31m"]),
         ("ütf\tacht\n".encode(), ["ütf\tacht"]),
-        (b"x" * (3 * LONGEST_LINE) + b"\nnext\n", ["x" * LONGEST_LINE + " [...]", "next"]),
+        (b"x" * (3 * MAX_LINE) + b"\nnext\n", ["x" * MAX_LINE + " [...]", "next"]),
         (b'{"level":"error","msg":"a\\u001b\\ud800\\nb"}\n', ["a\\x1b\\ud800\nb"]),
     ],
 )
@@ -230,7 +230,7 @@ class Registered:
 
 
 def log_client(book: LogBook, name: str | None = "kv") -> LogClient:
-    return LogClient(Direct(App([LogDesk(Registered(name), book)])))
+    return LogClient(Direct(App([PluginLogService(Registered(name), book)])))
 
 
 async def test_records_come_into_the_plugins_logger_with_time_level_and_fields(

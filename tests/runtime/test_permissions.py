@@ -26,7 +26,7 @@ from plugmux.contract.address import Address
 from plugmux.errors import ConfigError
 from plugmux.exchange import Request
 from plugmux.http import SocketClient
-from plugmux.link.app import Site
+from plugmux.link.app import LinkApp
 from plugmux.plugin.dial import dial
 from plugmux.runners.manual import by_hand
 from plugmux.runtime import Event, EventKind, Permissions
@@ -77,7 +77,7 @@ def claim(name: str = "intruder", *services: str, pattern: str = "", module: boo
 
 
 async def connect(address: str, *services: Any) -> Link:
-    link = Link(Site(services), initiator=True, peer=Peer("the runtime"))
+    link = Link(LinkApp(services), initiator=True, peer=Peer("the runtime"))
     await dial(Address.parse(address), lambda: link.mux)
     return link
 

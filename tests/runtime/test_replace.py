@@ -11,7 +11,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import ConfigError, Launch, PluginCause, PluginError, Restart, Runtime, State
+from plugmux import ConfigError, Launch, PluginCause, PluginError, RestartPolicy, Runtime, State
 from plugmux.errors import StateError
 from support.programs import script
 
@@ -247,7 +247,7 @@ async def test_a_runtime_that_closes_ends_the_new_one_as_well(tmp_path: Path) ->
 
 
 async def test_an_old_one_that_dies_of_its_last_call_is_not_waited_for(tmp_path: Path) -> None:
-    launch = Launch([version(tmp_path, "v1.0.0")], name="kv", restart=Restart(tries=0))
+    launch = Launch([version(tmp_path, "v1.0.0")], name="kv", restart=RestartPolicy(tries=0))
     async with Runtime([launch]) as runtime:
         door = tmp_path / "door"
         under_way = asyncio.create_task(get(runtime, f"wait for {door}"))

@@ -12,12 +12,12 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, Restart, Runtime, State
+from plugmux import Launch, RestartPolicy, Runtime, State
 from plugmux.connect import Code, RpcError
 from support.programs import KV_PLUGIN, script
 
 
-async def delays(program: str, restart: Restart, crashes: int) -> list[str]:
+async def delays(program: str, restart: RestartPolicy, crashes: int) -> list[str]:
     """Let a plugin crash several times, each time it runs, and return the delays that are told."""
     told = []
     async with Runtime([Launch([program], restart=restart)]) as runtime:
@@ -39,17 +39,17 @@ async def delays(program: str, restart: Restart, crashes: int) -> list[str]:
 async def test_delays_grow_with_short_runs_and_begin_anew_after_a_good_one(
     tmp_path: Path, healthy_after: float, expected: list[str]
 ) -> None:
-    restart = Restart(delay=0.1, longest_delay=0.3, healthy_after=healthy_after, jitter=0)
+    restart = RestartPolicy(delay=0.1, longest_delay=0.3, healthy_after=healthy_after, jitter=0)
     assert await delays(script(tmp_path, "kv", KV_PLUGIN), restart, len(expected)) == expected
 
 
 async def test_a_good_run_gives_all_tries_back(tmp_path: Path) -> None:
-    restart = Restart(tries=1, delay=0.01, healthy_after=0)
+    restart = RestartPolicy(tries=1, delay=0.01, healthy_after=0)
     assert len(await delays(script(tmp_path, "kv", KV_PLUGIN), restart, 3)) == 3
 
 
 async def test_trying_ends_with_its_time(tmp_path: Path) -> None:
-    restart = Restart(delay=0.01, time_limit=0)
+    restart = RestartPolicy(delay=0.01, time_limit=0)
     async with Runtime([Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=restart)]) as runtime:
         with pytest.raises(RpcError, match="exited with status 7"):
             await runtime.client(KeyValueClient).get(GetRequest(key="exit"))
@@ -72,7 +72,7 @@ async def test_a_signal_is_told_to_the_calls_in_flight(tmp_path: Path) -> None:
 
 
 async def test_closing_does_not_wait_for_a_plugin_that_backs_off(tmp_path: Path) -> None:
-    restart = Restart(delay=3600, longest_delay=3600)
+    restart = RestartPolicy(delay=3600, longest_delay=3600)
     async with Runtime([Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=restart)]) as runtime:
         plugin = runtime.plugin("kv")
         with pytest.raises(RpcError, match="exited with status 7"):

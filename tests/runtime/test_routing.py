@@ -13,7 +13,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import BreakerPolicy, HostedPlugin, Launch, Restart, RetryPolicy, Runtime, State
+from plugmux import BreakerPolicy, Launch, PluginHandle, RestartPolicy, RetryPolicy, Runtime, State
 from plugmux.connect import Code, Limits, RpcError
 from plugmux.http import SocketClient
 from plugmux.runtime.calls.breaker import Circuit
@@ -75,7 +75,7 @@ async def test_the_replica_with_the_fewest_calls_in_flight_is_called(tmp_path: P
 
 
 async def test_calls_go_on_while_one_replica_is_killed_again_and_again(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", PLUGIN)], replicas=2, restart=Restart(delay=0.01, tries=100))
+    launch = Launch([script(tmp_path, "kv", PLUGIN)], replicas=2, restart=RestartPolicy(delay=0.01, tries=100))
     async with Runtime([launch]) as runtime:
         kv, (victim, _) = runtime.client(KeyValueClient), runtime.plugins()
         over = asyncio.Event()
@@ -244,7 +244,7 @@ def test_a_request_timeout_that_cannot_be_is_refused() -> None:
 # -- the circuit breaker ----------------------------------------------------------------------------------------------
 
 
-async def circuit_is(plugin: HostedPlugin, kv: KeyValueClient, circuit: Circuit) -> None:
+async def circuit_is(plugin: PluginHandle, kv: KeyValueClient, circuit: Circuit) -> None:
     """Call until the circuit is so; calls that are refused do not count."""
     while plugin.breaker.circuit is not circuit:
         with suppress(RpcError):

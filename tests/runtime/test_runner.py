@@ -9,12 +9,12 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, PluginCause, Restart, Runtime, State
+from plugmux import Launch, PluginCause, RestartPolicy, Runtime, State
 from plugmux.runtime import LocalRunner, Run
 from plugmux.runtime.logs.log import PluginLog
 from support.programs import KV_PLUGIN, script
 
-ONCE = Restart(tries=0)
+ONCE = RestartPolicy(tries=0)
 
 
 class Raising:

@@ -12,7 +12,7 @@ import pytest
 from kv.v1.kv_connect import AuditService, KeyValueClient, KeyValueService
 from kv.v1.kv_pb2 import GetRequest, GetResponse, PutRequest, RecordRequest, RecordResponse, WatchRequest
 
-from plugmux import ConfigError, Launch, PluginError, Restart, Runtime, State
+from plugmux import ConfigError, Launch, PluginError, RestartPolicy, Runtime, State
 from plugmux.connect import Code, Context, RpcError
 from support.programs import KV_PLUGIN, script
 
@@ -106,7 +106,7 @@ async def test_a_crash_ends_calls_in_flight_with_the_plugin_the_exit_and_its_las
 
 
 async def test_a_call_waits_for_a_plugin_that_starts_again(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=Restart(delay=0.05))
+    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=RestartPolicy(delay=0.05))
     async with Runtime([launch]) as runtime:
         kv = runtime.client(KeyValueClient)
         before = (await kv.get(GetRequest(key="pid"))).value
@@ -119,7 +119,7 @@ async def test_a_call_waits_for_a_plugin_that_starts_again(tmp_path: Path) -> No
 
 
 async def test_a_call_to_a_plugin_that_starts_again_waits_no_longer_than_its_deadline(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=Restart(delay=20))
+    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=RestartPolicy(delay=20))
     async with Runtime([launch]) as runtime:
         kv = runtime.client(KeyValueClient)
         with pytest.raises(RpcError):
@@ -130,7 +130,7 @@ async def test_a_call_to_a_plugin_that_starts_again_waits_no_longer_than_its_dea
 
 
 async def test_a_plugin_that_ends_too_often_is_given_up(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=Restart(tries=1, delay=0.01))
+    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=RestartPolicy(tries=1, delay=0.01))
     async with Runtime([launch]) as runtime:
         kv = runtime.client(KeyValueClient)
         for _ in range(2):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from plugmux.errors import ConfigError
-from plugmux.runtime import Launch, Restart, Runtime, name_of_command
+from plugmux.runtime import Launch, RestartPolicy, Runtime, name_of_command
 from plugmux.runtime.process.environment import plugin_environment
 from plugmux.runtime.source import as_launch_or_servable
 
@@ -66,7 +66,7 @@ def test_a_launch_that_cannot_be_is_refused(arguments: dict[str, object]) -> Non
 @pytest.mark.parametrize("arguments", [{"tries": -1}, {"delay": -1}, {"delay": 5, "longest_delay": 1}, {"jitter": 2}])
 def test_a_restart_policy_that_cannot_be_is_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
-        Restart(**arguments)  # type: ignore[arg-type]
+        RestartPolicy(**arguments)  # type: ignore[arg-type]
 
 
 def test_a_runtime_setting_out_of_range_is_refused() -> None:

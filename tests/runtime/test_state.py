@@ -3,10 +3,10 @@
 import pytest
 from plugmux_proto.plugins.v1.plugins_pb2 import RunStatus
 
-from plugmux.runtime import HostedPlugin, State
+from plugmux.runtime import PluginHandle, State
 
 
-class Resting(HostedPlugin):
+class Resting(PluginHandle):
     async def stop(self) -> None: ...
 
 

@@ -11,7 +11,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient, KeyValueService
 from kv.v1.kv_pb2 import GetRequest, GetResponse
 
-from plugmux import ConfigError, HostedPlugin, Launch, PluginCause, PluginError, Restart, Runtime, State
+from plugmux import ConfigError, Launch, PluginCause, PluginError, PluginHandle, RestartPolicy, Runtime, State
 from plugmux.errors import StateError
 from plugmux.runtime import LocalRunner, Run
 from support.programs import KV_PLUGIN, script
@@ -22,12 +22,12 @@ class Fixed(KeyValueService):
         return GetResponse(value=b"fixed")
 
 
-async def reaches(plugin: HostedPlugin, state: State) -> None:
+async def reaches(plugin: PluginHandle, state: State) -> None:
     while plugin.state is not state:
         await plugin.changed()
 
 
-async def replaced(runtime: Runtime) -> HostedPlugin | None:
+async def replaced(runtime: Runtime) -> PluginHandle | None:
     """Replace the plugin, unless it is being replaced already."""
     try:
         return await runtime.replace("kv")
@@ -234,7 +234,7 @@ async def test_a_run_that_fails_at_its_end_keeps_nothing_from_closing(tmp_path: 
 
 async def test_a_run_that_cannot_be_terminated_is_killed(tmp_path: Path) -> None:
     program = script(tmp_path, "late", "import time; time.sleep(60)")
-    launch = Launch([program], runner=FailingRunner("terminate"), timeout=0.2, restart=Restart(tries=0))
+    launch = Launch([program], runner=FailingRunner("terminate"), timeout=0.2, restart=RestartPolicy(tries=0))
     async with Runtime() as runtime:
         with pytest.raises(PluginError) as caught:
             await runtime.launch(launch)

@@ -16,7 +16,7 @@ from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, G
 
 from plugmux import Runtime
 from plugmux.connect import Code, RpcError
-from plugmux.exchange import Complete, Request
+from plugmux.exchange import Request, Response
 from plugmux.http import SocketClient
 from plugmux.secrets import (
     AccessModule,
@@ -83,7 +83,7 @@ def listening(*plugins: Any, path: Path) -> Runtime:
     return runtime
 
 
-async def ask_with_json(client: SocketClient, pattern: str) -> Complete:
+async def ask_with_json(client: SocketClient, pattern: str) -> Response:
     body = json.dumps({"pattern": pattern}).encode()
     path = "/resolver.v1.ResolverService/GetSecrets"
     return await client.fetch(Request(path, [(b"content-type", b"application/json")], body), 1 << 20)

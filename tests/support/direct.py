@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plugmux.connect import App
-from plugmux.exchange import Complete, Incoming, Request, RequestHead
+from plugmux.exchange import Request, RequestHead, Response, StreamingResponse
 
 
 class Direct:
@@ -12,11 +12,11 @@ class Direct:
     def __init__(self, app: App) -> None:
         self._app = app
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         call = self._app.direct(RequestHead(request.method, request.path, b"", list(request.headers)))
         assert call is not None
         assert isinstance(request.body, bytes)
         return await call.complete(request.body)
 
-    async def send(self, request: Request) -> Incoming:
+    async def send(self, request: Request) -> StreamingResponse:
         raise AssertionError("only unary calls are carried")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from plugmux.exchange import Complete, RequestHead
+from plugmux.exchange import RequestHead, Response
 from plugmux.http import Limits, Server, StreamClient
 from plugmux.yamux import Mux
 
@@ -184,18 +184,18 @@ class EchoCall:
 
     limit: int = 1 << 20
     deadline: float | None = None
-    answer: Callable[[bytes], Coroutine[Any, Any, Complete]] | None = None
+    answer: Callable[[bytes], Coroutine[Any, Any, Response]] | None = None
 
-    async def complete(self, body: bytes) -> Complete:
+    async def complete(self, body: bytes) -> Response:
         if self.answer is not None:
             return await self.answer(body)
-        return Complete(200, ((b"content-type", b"text/plain"),), body)
+        return Response(200, ((b"content-type", b"text/plain"),), body)
 
-    def expired(self) -> Complete:
-        return Complete(504, (), b"too late")
+    def expired(self) -> Response:
+        return Response(504, (), b"too late")
 
-    def too_large(self, size: int) -> Complete:
-        return Complete(413, (), b"%d bytes" % size)
+    def too_large(self, size: int) -> Response:
+        return Response(413, (), b"%d bytes" % size)
 
 
 @dataclass

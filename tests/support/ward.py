@@ -10,8 +10,8 @@ from dataclasses import replace
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, Restart, Runtime, State
-from plugmux.runtime import Event, EventKind, HostedPlugin
+from plugmux import Launch, RestartPolicy, Runtime, State
+from plugmux.runtime import Event, EventKind, PluginHandle
 
 from .census import Census
 from .tools import faulty_plugin
@@ -19,7 +19,7 @@ from .tools import faulty_plugin
 __all__ = ["AT_ONCE", "LANGUAGES", "Ward", "ward"]
 
 LANGUAGES = ("python", "go", "ts")
-AT_ONCE = Restart(delay=0.01, longest_delay=0.01, tries=1000)
+AT_ONCE = RestartPolicy(delay=0.01, longest_delay=0.01, tries=1000)
 GO_ON = 5
 PACE = 0.005
 """Seconds between two calls to the healthy plugin, so that they show what they must and leave the rest its time."""
@@ -36,7 +36,7 @@ class Ward:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.plugin: HostedPlugin = runtime.plugin("faulty")
+        self.plugin: PluginHandle = runtime.plugin("faulty")
         self.events: list[Event] = []
         self._faulty = runtime.client(KeyValueClient, plugin="faulty")
         self._healthy = runtime.client(KeyValueClient, plugin="healthy")

@@ -22,7 +22,7 @@ import plugmux
 from plugmux.connect import Code, Context, RpcError
 from plugmux.errors import ConfigError, StateError
 from plugmux.secrets import SecretNotFound
-from plugmux.sync import Launch, PluginError, Resolver, Restart, Runtime, State
+from plugmux.sync import Launch, PluginError, Resolver, RestartPolicy, Runtime, State
 from support.cloud import cloud_command
 from support.programs import KV_PLUGIN, script
 from support.tools import ROOT
@@ -30,7 +30,7 @@ from support.tools import ROOT
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    with Runtime([Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=Restart(delay=0.01))]) as runtime:
+    with Runtime([Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=RestartPolicy(delay=0.01))]) as runtime:
         yield runtime
 
 

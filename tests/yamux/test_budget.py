@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from plugmux.exchange import Complete, RequestHead
+from plugmux.exchange import RequestHead, Response
 from plugmux.http import Server
 from plugmux.link import raw
-from plugmux.link.app import Site
+from plugmux.link.app import LinkApp
 from plugmux.link.link import Link, Peer
 from plugmux.link.raw import RawStreamReader
 from plugmux.yamux import Config, DataReceived, LinkMemory, MemoryPool, Mux, Session, Stream, StreamOpened
@@ -36,7 +36,7 @@ def open_streams(session: Session, count: int, size: int) -> list[Stream]:
 
 def credited(session: Session) -> dict[int, int]:
     """The credit that a session puts out, by stream."""
-    session.send_owed()
+    session.flush_deferred()
     data = b"".join(session.data_to_send(2**30))
     credit: dict[int, int] = {}
     for position in range(0, len(data), 12):
@@ -108,7 +108,7 @@ def test_streams_themselves_are_counted_and_refused_past_the_limit() -> None:
     session = session_with(limit=10 * STREAM_COST)
     streams = open_streams(session, 20, 0)
     assert len(streams) == 10
-    session.send_owed()
+    session.flush_deferred()
     data = b"".join(session.data_to_send(2**30))
     flags = [unpack_header(data, position)[2] for position in range(0, len(data), 12)]
     assert sum(bool(flag & RST) for flag in flags) == 10
@@ -176,11 +176,11 @@ class DirectEcho:
     def direct(self, head: RequestHead) -> DirectEcho:
         return self
 
-    async def complete(self, body: bytes) -> Complete:
-        return Complete(200, [], body)
+    async def complete(self, body: bytes) -> Response:
+        return Response(200, [], body)
 
-    def too_large(self, size: int) -> Complete:
-        return Complete(413)
+    def too_large(self, size: int) -> Response:
+        return Response(413)
 
     async def __call__(self, *_: object) -> None:
         """Everything goes straight."""
@@ -273,7 +273,7 @@ async def test_a_raw_stream_that_was_reset_holds_nothing_and_its_handler_not_for
             ended.set()
 
     head = b"GET /stream/deaf HTTP/1.1\r\nhost: unix\r\nconnection: upgrade\r\nupgrade: plugmux-stream\r\n\r\n"
-    server = Server(Site(streams={"deaf": deaf}), lifespan=False)
+    server = Server(LinkApp(streams={"deaf": deaf}), lifespan=False)
     async with bare_peer(listen=server.protocol) as (link, source, _end):
         drain = asyncio.create_task(source.read())
         link.feed(frame(1, head, SYN))

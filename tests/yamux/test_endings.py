@@ -109,7 +109,7 @@ def test_a_violation_behind_a_frame_that_owes_an_ack_says_go_away_and_nothing_el
     session.consume(data.stream, half)
     session.send(data.stream, b"an answer")
     session.end(data.stream)
-    session.send_owed()
+    session.flush_deferred()
     assert b"".join(session.data_to_send()) == pack_header(GO_AWAY, 0, 0, 1)
     assert not session.has_output
 

@@ -145,7 +145,7 @@ class Link(RuleBasedStateMachine):
     def put_out(self, side: int, limit: int, owed: bool) -> None:
         session = self.sides_[side].session
         if owed:
-            session.send_owed()
+            session.flush_deferred()
         self.sides_[1 - side].wire += b"".join(session.data_to_send(limit))
         self.note(side, session.take_events())
 

@@ -60,7 +60,7 @@ def accepted(session: Session, stream_id: int = 1) -> Stream:
     (event,) = session.receive_data(pack_header(WINDOW_UPDATE, SYN, stream_id, 0))
     assert isinstance(event, StreamOpened)
     session.accept(event.stream)
-    session.send_owed()
+    session.flush_deferred()
     assert sent(session) == [(WINDOW_UPDATE, ACK, stream_id, 0)]
     return event.stream
 

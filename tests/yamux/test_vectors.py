@@ -158,7 +158,7 @@ class Driver:
         ]
 
     def send(self, frames: list[dict[str, Any]], _: object) -> None:
-        self.session.send_owed()
+        self.session.flush_deferred()
         sent = b"".join(self.session.data_to_send(2**32))
         streams, *control = normal_form(sent)
         expected, *expected_control = normal_form(b"".join(map(encode, frames)))

@@ -23,8 +23,8 @@ PEER_USERS_VARIABLE = "PLUGMUX_PEER_USERS"
 """Users, by name or number and separated by commas, whose runtimes are trusted beside the user's own and root's."""
 
 ROOT = 0
-LONGEST_UID = 10
-LONGEST_WAIT = 0.05
+MAX_UID = 10
+MAX_WAIT = 0.05
 """Seconds between two tries to connect where the listener has as many connections waiting as it takes."""
 
 
@@ -113,7 +113,7 @@ async def connect_unix(name: str, users: PeerUsers, where: object = None) -> soc
                 break
             except BlockingIOError:
                 await asyncio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+                wait = min(2 * wait, MAX_WAIT)
         users.check(sock, name if where is None else where)
     except BaseException:
         sock.close()
@@ -134,7 +134,7 @@ def _uid(user: str | int) -> int:
     import pwd
 
     text = str(user)
-    if text.isascii() and text.isdigit() and len(text) <= LONGEST_UID:
+    if text.isascii() and text.isdigit() and len(text) <= MAX_UID:
         return int(text)
     try:
         return pwd.getpwnam(text).pw_uid

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
     from ..contract.registration import Registration
-    from ..exchange import ClientTransport, Complete, Incoming, Request
+    from ..exchange import ClientTransport, Request, Response, StreamingResponse
     from ..runtime import Runtime
     from ..secrets import Explanation, Pattern, Secret
 
@@ -32,7 +32,7 @@ __all__ = [
     "open_target",
 ]
 
-LONGEST_LISTING = 64 * 1024 * 1024
+MAX_LISTING = 64 * 1024 * 1024
 """Bytes of the answer about all plugins: each may register with some hundred KiB."""
 
 ANSWER_TIME = 60.0
@@ -278,7 +278,7 @@ class _Listening:
 
         states = {number: name.removeprefix("RUN_STATUS_").lower() for name, number in RunStatus.items()}
         async with self._in_time():
-            client = PluginManagementClient(self._transport, limits=Limits(receive=LONGEST_LISTING))
+            client = PluginManagementClient(self._transport, limits=Limits(receive=MAX_LISTING))
             response = await client.list_plugins(ListPluginsRequest())
         return [
             Listed(
@@ -321,10 +321,10 @@ class _Named:
         self._transport = transport
         self._header = (b"plugmux-plugin", plugin.encode())
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         return await self._transport.fetch(self._named(request), limit)
 
-    async def send(self, request: Request) -> Incoming:
+    async def send(self, request: Request) -> StreamingResponse:
         return await self._transport.send(self._named(request))
 
     def _named(self, request: Request) -> Request:

@@ -7,10 +7,10 @@ from .compression import Compression, DecompressedTooLarge
 from .error import RpcError
 from .limits import Limits, too_large
 
-__all__ = ["decompressed", "packed"]
+__all__ = ["decompressed", "compress_if_worthwhile"]
 
 
-def packed(
+def compress_if_worthwhile(
     data: bytes, limits: Limits, compression: Compression | None, compress_min: int
 ) -> tuple[bytes, Compression | None]:
     """The data of a message to be sent, and how they are compressed now, if they are.

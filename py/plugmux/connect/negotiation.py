@@ -12,16 +12,16 @@ from .error import RpcError
 from .metadata import strict_base64
 from .trace import trace_fields
 
-__all__ = ["STREAM_TYPES", "UNARY_TYPES", "Terms", "negotiate", "read_query", "read_terms", "timeout_field"]
+__all__ = ["STREAM_TYPES", "UNARY_TYPES", "CallHeaders", "negotiate", "read_query", "read_terms", "timeout_field"]
 
 Fields = Mapping[bytes, bytes]
 
 UNARY_TYPES: dict[bytes, Codec] = {f"application/{name}".encode(): codec for name, codec in CODECS.items()}
 STREAM_TYPES: dict[bytes, Codec] = {f"application/connect+{name}".encode(): codec for name, codec in CODECS.items()}
-LONGEST_TIMEOUT_DIGITS = 10
+MAX_TIMEOUT_DIGITS = 10
 
 
-class Terms:
+class CallHeaders:
     """The terms of one call, as the caller set them.
 
     Args:
@@ -70,7 +70,7 @@ class Terms:
         return None if self.timeout is None else self.began + self.timeout
 
 
-def read_terms(fields: Fields, types: Mapping[bytes, Codec], offered: Iterable[str]) -> Terms | None:
+def read_terms(fields: Fields, types: Mapping[bytes, Codec], offered: Iterable[str]) -> CallHeaders | None:
     """The terms of a call by POST.
 
     Args:
@@ -89,10 +89,10 @@ def read_terms(fields: Fields, types: Mapping[bytes, Codec], offered: Iterable[s
         encoding, accepted = fields.get(b"connect-content-encoding"), fields.get(b"connect-accept-encoding")
     else:
         encoding, accepted = fields.get(b"content-encoding"), fields.get(b"accept-encoding")
-    return Terms(codec, fields, encoding, accepted, offered)
+    return CallHeaders(codec, fields, encoding, accepted, offered)
 
 
-def read_query(query_string: bytes, fields: Fields, offered: Iterable[str]) -> tuple[Terms, bytes]:
+def read_query(query_string: bytes, fields: Fields, offered: Iterable[str]) -> tuple[CallHeaders, bytes]:
     """The terms and the message of a call by GET. (Connect protocol, "Unary-Get-Request".)
 
     Raises:
@@ -113,7 +113,7 @@ def read_query(query_string: bytes, fields: Fields, offered: Iterable[str]) -> t
         if decoded is None:
             raise RpcError(Code.INVALID_ARGUMENT, "the query parameter `message` is not base64")
         message = decoded
-    return Terms(codec, fields, query.get(b"compression"), fields.get(b"accept-encoding"), offered), message
+    return CallHeaders(codec, fields, query.get(b"compression"), fields.get(b"accept-encoding"), offered), message
 
 
 def _codec(content_type: bytes, types: Mapping[bytes, Codec]) -> Codec | None:
@@ -154,11 +154,11 @@ def negotiate(accepted: bytes, offered: Iterable[str]) -> Compression | None:
 
 
 def _timeout(value: bytes) -> float:
-    if not value.isdigit() or len(value) > LONGEST_TIMEOUT_DIGITS:
+    if not value.isdigit() or len(value) > MAX_TIMEOUT_DIGITS:
         raise RpcError(Code.INVALID_ARGUMENT, f"Connect-Timeout-Ms is {value[:20]!r}; it must have 1 to 10 digits")
     return int(value) / 1000
 
 
 def timeout_field(seconds: float) -> tuple[bytes, bytes]:
     """The Connect-Timeout-Ms field for a time limit."""
-    return (b"connect-timeout-ms", b"%d" % min(max(0, int(seconds * 1000)), 10**LONGEST_TIMEOUT_DIGITS - 1))
+    return (b"connect-timeout-ms", b"%d" % min(max(0, int(seconds * 1000)), 10**MAX_TIMEOUT_DIGITS - 1))

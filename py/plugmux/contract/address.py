@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Address"]
 
-LONGEST_UNIX_PATH = 107 if sys.platform.startswith("linux") else 103
+MAX_UNIX_PATH = 107 if sys.platform.startswith("linux") else 103
 """Bytes that a socket's name may have, without the closing zero."""
 
 
@@ -45,9 +45,9 @@ class Address(NamedTuple):
                 f"the address {text!r} is abstract, and only Linux has abstract sockets: write unix:/path"
             )
         size = len(os.fsencode(name))
-        if size > LONGEST_UNIX_PATH:
+        if size > MAX_UNIX_PATH:
             raise ConfigError(
-                f"the socket name {name!r} has {size} bytes, and this system allows {LONGEST_UNIX_PATH}: "
+                f"the socket name {name!r} has {size} bytes, and this system allows {MAX_UNIX_PATH}: "
                 "choose a shorter path"
             )
         return cls(name)

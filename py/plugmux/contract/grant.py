@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..errors import ConfigError
 from .patterns import covers
-from .registration import LONGEST_PATTERN, ON_EVERY_PLUGIN, PATTERN, SERVICE, Registration, RegistrationRefused
+from .registration import MAX_PATTERN, ON_EVERY_PLUGIN, PATTERN, SERVICE, Registration, RegistrationRefused
 
 __all__ = ["Grant"]
 
@@ -39,7 +39,7 @@ class Grant:
             if not SERVICE.fullmatch(service):
                 raise ConfigError(f"{service[:140]!r} is not the full name of a proto service")
         for pattern in self.secrets or ():
-            if len(pattern) > LONGEST_PATTERN or not PATTERN.fullmatch(pattern):
+            if len(pattern) > MAX_PATTERN or not PATTERN.fullmatch(pattern):
                 raise ConfigError(f"{pattern[:140]!r} is not a pattern of secrets")
 
     @classmethod

@@ -31,7 +31,7 @@ SOCKET_VARIABLE = "PLUGMUX_SOCKET"
 NANOSECONDS = 1_000_000_000
 FIRST_FREE_FD = 3
 NO_FD = -1
-LONGEST_CONFIG = 65_536
+MAX_CONFIG = 65_536
 MAX_TIMEOUT = (1 << 63) - 1
 """Nanoseconds that a signed integer of 64 bits holds: what every language can read."""
 
@@ -109,10 +109,8 @@ class LaunchConfig:
         Raises:
             ConfigError: the text is not such a JSON object, or a value is out of its range.
         """
-        if len(text) > LONGEST_CONFIG:
-            raise ConfigError(
-                f"the launch configuration has {len(text)} characters, over the limit of {LONGEST_CONFIG}"
-            )
+        if len(text) > MAX_CONFIG:
+            raise ConfigError(f"the launch configuration has {len(text)} characters, over the limit of {MAX_CONFIG}")
         try:
             check_depth(text)
             values = json.loads(text)

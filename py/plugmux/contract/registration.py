@@ -63,13 +63,13 @@ UNREGISTERED_VERSION = "v0.0.0-unregistered"
 REGISTRATION_TIMEOUT = 60.0
 """Seconds that a registration may take, where nothing else is set: a busy machine starts programs slowly."""
 
-LONGEST_PATTERN = 4096
-LONGEST_VERSION = 128
-MOST_SERVICES = 1024
-MOST_PROTOCOL_VERSIONS = 256
-LONGEST_SCHEMA = 262_144
-LONGEST_MESSAGE_TYPE = 512
-LONGEST_LIST = 65_536
+MAX_PATTERN = 4096
+MAX_VERSION = 128
+MAX_SERVICES = 1024
+MAX_PROTOCOL_VERSIONS = 256
+MAX_SCHEMA = 262_144
+MAX_MESSAGE_TYPE = 512
+MAX_LIST = 65_536
 """Characters of all the services, or of all the capabilities and labels, that a plugin names."""
 DEFAULT_PROTOCOL_VERSIONS = (1,)
 
@@ -159,7 +159,7 @@ class Registration:
 
     def _check_version(self) -> None:
         try:
-            if len(self.version) <= LONGEST_VERSION and self.version.startswith("v"):
+            if len(self.version) <= MAX_VERSION and self.version.startswith("v"):
                 Version.parse(self.version)
                 return
         except ConfigError:
@@ -171,7 +171,7 @@ class Registration:
 
     def _check_pattern(self) -> None:
         pattern = self.secrets_pattern
-        if pattern is not None and (len(pattern) > LONGEST_PATTERN or not PATTERN.fullmatch(pattern)):
+        if pattern is not None and (len(pattern) > MAX_PATTERN or not PATTERN.fullmatch(pattern)):
             raise BadPattern(
                 f"the pattern {pattern[:140]!r} of plugin {self.name!r} is not valid: components are joined by "
                 'slashes, and each is "*", "**" or made of letters, digits and ._:-'
@@ -179,8 +179,8 @@ class Registration:
 
     def _check_services(self) -> None:
         services = self.services + (self.instances.services if self.instances else ())
-        if len(services) > MOST_SERVICES:
-            raise RegistrationRefused(f"plugin {self.name!r} names over {MOST_SERVICES} services")
+        if len(services) > MAX_SERVICES:
+            raise RegistrationRefused(f"plugin {self.name!r} names over {MAX_SERVICES} services")
         for service in services:
             if not SERVICE.fullmatch(service):
                 raise RegistrationRefused(f"plugin {self.name!r} names a service {service[:140]!r}: not a proto name")
@@ -191,11 +191,11 @@ class Registration:
         labels = (*self.labels, *self.labels.values())
         services = self.services + (self.instances.services if self.instances else ())
         sizes = (
-            ("protocol versions", len(self.protocol_versions), MOST_PROTOCOL_VERSIONS),
-            ("characters of names of services", _length(services), LONGEST_LIST),
-            ("characters of capabilities and labels", _length((*self.capabilities, *labels)), LONGEST_LIST),
-            *(("characters of a JSON schema", len(kind.json_schema), LONGEST_SCHEMA) for kind in kinds if kind),
-            *(("characters of a message type", len(kind.message_type), LONGEST_MESSAGE_TYPE) for kind in kinds if kind),
+            ("protocol versions", len(self.protocol_versions), MAX_PROTOCOL_VERSIONS),
+            ("characters of names of services", _length(services), MAX_LIST),
+            ("characters of capabilities and labels", _length((*self.capabilities, *labels)), MAX_LIST),
+            *(("characters of a JSON schema", len(kind.json_schema), MAX_SCHEMA) for kind in kinds if kind),
+            *(("characters of a message type", len(kind.message_type), MAX_MESSAGE_TYPE) for kind in kinds if kind),
         )
         for what, size, most in sizes:
             if size > most:

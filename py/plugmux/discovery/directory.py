@@ -29,8 +29,8 @@ from ..runtime.error import PluginCause, PluginError
 from ..runtime.source import Launch, name_of_command
 from ..runtime.trusted_path import UntrustedPath
 from .manifest import SUFFIX, WHOLE_NAME, BadManifest, Manifest
-from .permissions import Guard, GuardedRunner, Refusing
-from .requirement import Promise, Requirement
+from .permissions import FailedRunner, FileCheck, GuardedRunner
+from .requirement import ManifestClaims, Requirement
 
 __all__ = ["PATH_VARIABLE", "Found", "choose", "default_path", "expand", "find_plugins", "newest"]
 
@@ -56,7 +56,7 @@ class Found:
     version: Version | None
     path: Path
     launch: Launch
-    guard: Guard | None
+    file_check: FileCheck | None
 
     def __str__(self) -> str:
         return f"{self.name} {self.version or '(version not known)'} at {self.path}"
@@ -69,7 +69,7 @@ class Found:
     @property
     def fingerprint(self) -> tuple[object, ...]:
         """What changes when the plugin's files do."""
-        files = self.guard.files if self.guard else (self.path,)
+        files = self.file_check.files if self.file_check else (self.path,)
         return (self.path, *(_stamp(file) for file in files))
 
 
@@ -122,14 +122,14 @@ def find_plugins(directory: str | os.PathLike[str]) -> list[Found]:
         logger.warning("no plugins from the directory %s: %s", top, error.strerror)
         return []
     found = [plugin for entry in entries for plugin in _looked_at(top, entry)]
-    spoken_for = {plugin.guard.files[0] for plugin in found if plugin.guard and plugin.has_manifest}
-    faulty = {plugin.name for plugin in found if plugin.guard is None}
+    spoken_for = {plugin.file_check.files[0] for plugin in found if plugin.file_check and plugin.has_manifest}
+    faulty = {plugin.name for plugin in found if plugin.file_check is None}
     return sorted(
         (
             plugin
             for plugin in found
             if plugin.has_manifest
-            or plugin.guard is None
+            or plugin.file_check is None
             or (plugin.path not in spoken_for and plugin.name not in faulty)
         ),
         key=lambda plugin: (plugin.name, plugin.version or Version(0)),
@@ -208,9 +208,9 @@ def _from_file(top: Path, file: Path, version: Version | None) -> Iterator[Found
     if not NAME.fullmatch(name):
         logger.warning("left out of the plugin directory: %s: %r cannot be a plugin's name", file, name)
         return
-    guard = Guard(name, top, (file,))
-    launch = Launch((str(file),), name, runner=GuardedRunner(guard), promise=Promise(version=version))
-    yield Found(name, version, file, launch, guard)
+    file_check = FileCheck(name, top, (file,))
+    launch = Launch((str(file),), name, runner=GuardedRunner(file_check), promise=ManifestClaims(version=version))
+    yield Found(name, version, file, launch, file_check)
 
 
 def _from_manifest(top: Path, path: Path, name: str, version: Version | None = None) -> Found:
@@ -221,10 +221,10 @@ def _from_manifest(top: Path, path: Path, name: str, version: Version | None = N
         return _unusable(_usable_name(name), version, path, PluginCause.BAD_MANIFEST, str(error))
     except UntrustedPath as error:
         return _unusable(_usable_name(name), version, path, PluginCause.UNTRUSTED, str(error))
-    guard = Guard(said.name, top, (said.file, path, *said.interpreters), said.checksum, str(path))
+    file_check = FileCheck(said.name, top, (said.file, path, *said.interpreters), said.checksum, str(path))
     promise = replace(said.promise, version=said.promise.version or version)
-    launch = Launch(said.command, said.name, env=dict(said.env), runner=GuardedRunner(guard), promise=promise)
-    return Found(said.name, promise.version, path, launch, guard)
+    launch = Launch(said.command, said.name, env=dict(said.env), runner=GuardedRunner(file_check), promise=promise)
+    return Found(said.name, promise.version, path, launch, file_check)
 
 
 def _usable_name(name: str) -> str:
@@ -244,7 +244,7 @@ def _check_place(said: Manifest, name: str, version: Version | None) -> None:
 
 
 def _unusable(name: str, version: Version | None, path: Path, cause: PluginCause, detail: str) -> Found:
-    launch = Launch((name,), name, runner=Refusing(PluginError(name, cause, detail)))
+    launch = Launch((name,), name, runner=FailedRunner(PluginError(name, cause, detail)))
     return Found(name, version, path, launch, None)
 
 

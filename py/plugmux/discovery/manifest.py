@@ -33,23 +33,23 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..contract.grant import Grant
-from ..contract.registration import LONGEST_SCHEMA, NAME, SERVICE, Configuration
+from ..contract.registration import MAX_SCHEMA, NAME, SERVICE, Configuration
 from ..contract.semver import Version
 from ..errors import ConfigError
 from ..nesting import TooDeep, check_value_depth
 from ..runtime.source import is_interpreter
 from ..runtime.trusted_path import open_file
 from ..schema import Schema
-from .requirement import Promise
+from .requirement import ManifestClaims
 
 __all__ = ["BadManifest", "Manifest", "SUFFIX", "WHOLE_NAME"]
 
 SUFFIX = ".plugmux.toml"
 WHOLE_NAME = "plugmux.toml"
-LONGEST_MANIFEST = 65_536
+MAX_MANIFEST = 65_536
 """Bytes that a manifest may have."""
 
-MOST_DOTS = 64
+MAX_DOTS = 64
 """Dots that may stand in keys, in one line of a manifest: the work of reading them grows with their square, and that of
 reading a table with the parts of its name."""
 
@@ -84,7 +84,7 @@ class Manifest:
     interpreters: tuple[Path, ...] = ()
     checksum: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
-    promise: Promise = field(default_factory=Promise)
+    promise: ManifestClaims = field(default_factory=ManifestClaims)
 
     @classmethod
     def read(cls, path: Path, name: str) -> Manifest:
@@ -120,7 +120,7 @@ class Manifest:
             interpreters=tuple(interpreters),
             checksum=checksum,
             env=env,
-            promise=Promise(
+            promise=ManifestClaims(
                 version=version,
                 services=services or (),
                 protocol_versions=protocol_versions,
@@ -134,9 +134,9 @@ def _parse(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        text = _read(path, LONGEST_MANIFEST)
-        if any(_key_dots(line) > MOST_DOTS for line in text.split("\n")):
-            raise BadManifest(f"the manifest {path} has keys with over {MOST_DOTS} dots in a line")
+        text = _read(path, MAX_MANIFEST)
+        if any(_key_dots(line) > MAX_DOTS for line in text.split("\n")):
+            raise BadManifest(f"the manifest {path} has keys with over {MAX_DOTS} dots in a line")
         values = tomllib.loads(text)
         check_value_depth(values)
     except OSError as error:
@@ -216,7 +216,7 @@ def _configuration(path: Path, values: Mapping[str, Any]) -> Configuration:
 def _schema(path: Path, value: Any) -> str:
     try:
         check_value_depth(value)
-        text = _read(path.parent / value, LONGEST_SCHEMA) if isinstance(value, str) else json.dumps(value)
+        text = _read(path.parent / value, MAX_SCHEMA) if isinstance(value, str) else json.dumps(value)
     except OSError as error:
         raise ConfigError(f"{value!r} cannot be read: {error.strerror}") from None
     Schema.parse(text)

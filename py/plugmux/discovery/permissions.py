@@ -25,7 +25,7 @@ from ..runtime.process.runner import Run
 from ..runtime.source import Launch
 from ..runtime.trusted_path import TrustedFile, UntrustedPath, open_directory, open_file
 
-__all__ = ["Guard", "GuardedRunner", "Refusing"]
+__all__ = ["FileCheck", "GuardedRunner", "FailedRunner"]
 
 BLOCK = 1 << 20
 """Bytes that are read at a time; between two the event loop gets its turn."""
@@ -34,7 +34,7 @@ _Identity: TypeAlias = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class FileCheck:
     """What must be so of a plugin's files whenever it is started.
 
     Args:
@@ -130,15 +130,15 @@ class GuardedRunner:
         guard: what must be so.
     """
 
-    def __init__(self, guard: Guard) -> None:
-        self.guard = guard
+    def __init__(self, file_check: FileCheck) -> None:
+        self.file_check = file_check
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> LocalRun:
         """Check the plugin's files, and start the program."""
-        identity = await self.guard.check()
+        identity = await self.file_check.check()
         run = await LocalRunner().start(launch, timeout, log)
         try:
-            self.guard.check_unchanged(identity)
+            self.file_check.check_unchanged(identity)
         except BaseException:
             run.kill()
             await run.wait()
@@ -146,7 +146,7 @@ class GuardedRunner:
         return run
 
 
-class Refusing:
+class FailedRunner:
     """Starts nothing, and tells why: what was found cannot be used. (See `Runner`.)
 
     Args:

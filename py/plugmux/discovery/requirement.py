@@ -11,7 +11,7 @@ from ..contract.grant import Grant
 from ..contract.registration import NAME, Configuration, Registration, RegistrationRefused
 from ..contract.semver import Range, Version
 
-__all__ = ["Promise", "Requirement"]
+__all__ = ["ManifestClaims", "Requirement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class ManifestClaims:
     """What is known of a plugin before it registers, and held against what it then says.
 
     Args:

@@ -35,16 +35,16 @@ START = "http.response.start"
 BODY = "http.response.body"
 
 
-class Asked(enum.Enum):
+class RequestState(enum.Enum):
     """How far the app has read the request."""
 
     OPEN = enum.auto()  # more of the body will come
     WHOLE = enum.auto()  # the body is here, the app has not seen its end
     READ = enum.auto()  # the app has seen the end
-    GONE = enum.auto()  # the caller has gone
+    DISCONNECTED = enum.auto()  # the caller has gone
 
 
-class Answered(enum.Enum):
+class ResponseState(enum.Enum):
     """How far the app has answered."""
 
     NOTHING = enum.auto()
@@ -55,11 +55,11 @@ class Answered(enum.Enum):
 
 
 _EXPECTED = {
-    Answered.NOTHING: START,
-    Answered.STARTED: BODY,
-    Answered.BEGUN: BODY,
-    Answered.COMPLETE: None,
-    Answered.UPGRADED: None,
+    ResponseState.NOTHING: START,
+    ResponseState.STARTED: BODY,
+    ResponseState.BEGUN: BODY,
+    ResponseState.COMPLETE: None,
+    ResponseState.UPGRADED: None,
 }
 
 
@@ -110,8 +110,8 @@ class ASGIExchange:
         self._request = request
         self._version = head.version
         self._expects_continue = head.expects_continue
-        self._asked = Asked.OPEN
-        self._answered = Answered.NOTHING
+        self._asked = RequestState.OPEN
+        self._answered = ResponseState.NOTHING
         self._pieces: Pieces = []
         self._size = 0
         self._kept_by_app = 0
@@ -127,7 +127,7 @@ class ASGIExchange:
 
     @property
     def begun(self) -> bool:
-        return self._answered is not Answered.NOTHING and self._answered is not Answered.STARTED
+        return self._answered is not ResponseState.NOTHING and self._answered is not ResponseState.STARTED
 
     def feed(self, data: Buffer) -> None:
         keep(self._pieces, data)
@@ -142,11 +142,11 @@ class ASGIExchange:
         """The app itself waits, for as long as it likes."""
 
     def end(self) -> None:
-        self._asked = Asked.WHOLE
+        self._asked = RequestState.WHOLE
         self._changed.set()
 
     def disconnect(self) -> None:
-        self._asked = Asked.GONE
+        self._asked = RequestState.DISCONNECTED
         self._changed.set()
         self._pieces.clear()
         if self.task is not None:
@@ -156,13 +156,13 @@ class ASGIExchange:
 
     async def receive(self) -> Message:
         """Give the next message to the app: `http.request` or `http.disconnect`."""
-        if self._expects_continue and self._answered is Answered.NOTHING and self._asked is Asked.OPEN:
+        if self._expects_continue and self._answered is ResponseState.NOTHING and self._asked is RequestState.OPEN:
             self._expects_continue = False
             self._connection.write_continue()
         while True:
-            if self._asked is Asked.GONE or _EXPECTED[self._answered] is None:
+            if self._asked is RequestState.DISCONNECTED or _EXPECTED[self._answered] is None:
                 return {"type": "http.disconnect"}
-            if self._pieces or self._asked is Asked.WHOLE:
+            if self._pieces or self._asked is RequestState.WHOLE:
                 return self._take()
             self._changed.clear()
             await self._changed.wait()
@@ -173,11 +173,11 @@ class ASGIExchange:
         if self._size:
             self._size = 0
             self._connection.hold(self._kept_by_app)
-        more = self._asked is Asked.OPEN
+        more = self._asked is RequestState.OPEN
         if more:
             self._connection.resume_reading()
         else:
-            self._asked = Asked.READ
+            self._asked = RequestState.READ
         return {"type": "http.request", "body": body, "more_body": more}
 
     async def send(self, message: Message) -> None:
@@ -188,7 +188,7 @@ class ASGIExchange:
             RuntimeError: the message is out of order, or its body does not fit the length that the app announced.
             ConfigError: a header field or the status cannot be sent.
         """
-        if self._asked is Asked.GONE:
+        if self._asked is RequestState.DISCONNECTED:
             raise StreamReset("the caller has gone: nothing can be sent to it any more")
         kind = message["type"]
         if kind != _EXPECTED[self._answered]:
@@ -202,7 +202,7 @@ class ASGIExchange:
         if more:
             await self._connection.drain()
         else:
-            self._answered = Answered.COMPLETE
+            self._answered = ResponseState.COMPLETE
             self._changed.set()
             self._connection.finish(close=self._close)
 
@@ -213,10 +213,10 @@ class ASGIExchange:
         if not 200 <= status < 600:
             raise RuntimeError(f"the app started a response with status {status!r}, which is not a final one")
         self._status, self._headers = status, headers
-        self._answered = Answered.STARTED
+        self._answered = ResponseState.STARTED
 
     def _write(self, body: bytes, *, more: bool) -> None:
-        head = self._head(None if more else len(body)) if self._answered is Answered.STARTED else b""
+        head = self._head(None if more else len(body)) if self._answered is ResponseState.STARTED else b""
         if self._bodiless:
             body = b""
         elif self._missing is not None:
@@ -225,7 +225,7 @@ class ASGIExchange:
                 raise RuntimeError("the response's body does not have the length that its content-length says")
         elif self._chunked:
             body = (chunk(body) if body else b"") + (b"" if more else LAST_CHUNK)
-        self._answered = Answered.BEGUN
+        self._answered = ResponseState.BEGUN
         if head or body:
             self._connection.transport.write(head + body if head else body)
 
@@ -251,7 +251,7 @@ class ASGIExchange:
             self._close = True
         asked_to_close = b"close" in names.get(b"connection", b"").lower()
         # A caller who is answered before its request has ended may never end it: the connection goes with the response.
-        self._close = self._close or asked_to_close or self._connection.must_close or self._asked is Asked.OPEN
+        self._close = self._close or asked_to_close or self._connection.must_close or self._asked is RequestState.OPEN
         return response_head(
             self._status,
             encode_fields(self._headers),
@@ -279,13 +279,13 @@ class ASGIExchange:
             StreamReset: the caller has gone.
             RuntimeError: the app has sent something already, or the request's body is not here.
         """
-        if self._asked is Asked.GONE:
+        if self._asked is RequestState.DISCONNECTED:
             raise StreamReset("the caller has gone: its connection cannot be upgraded")
-        if self._answered is not Answered.NOTHING:
+        if self._answered is not ResponseState.NOTHING:
             raise RuntimeError(f"an upgrade comes before any response, not in state {self._answered.name}")
         head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n" + encode_fields(headers) + b"\r\n"
         upgraded = self._connection.upgrade(factory, head)
-        self._answered = Answered.UPGRADED
+        self._answered = ResponseState.UPGRADED
         return upgraded
 
     def _hold(self, size: int) -> None:
@@ -294,7 +294,7 @@ class ASGIExchange:
         Args:
             size: bytes that it keeps now, in place of what it told before.
         """
-        if size != self._kept_by_app and self._asked is not Asked.GONE:
+        if size != self._kept_by_app and self._asked is not RequestState.DISCONNECTED:
             self._kept_by_app = size
             self._connection.hold(self._size + size)
 
@@ -337,13 +337,13 @@ class ASGIExchange:
         app: Callable[..., Awaitable[None]] = self._connection.server.app
         try:
             await app(self._scope(upgradable=upgradable), self.receive, self.send)
-            if _EXPECTED[self._answered] is not None and self._asked is not Asked.GONE:
+            if _EXPECTED[self._answered] is not None and self._asked is not RequestState.DISCONNECTED:
                 logger.error("%s returned in state %s, before its response was complete", name, self._answered.name)
         except BaseException as error:
             if not is_failure(error):
                 self._conclude(cancelled=True)
                 raise
-            if not (self._asked is Asked.GONE and isinstance(error, StreamReset)):
+            if not (self._asked is RequestState.DISCONNECTED and isinstance(error, StreamReset)):
                 logger.exception("%s failed", name)
         finally:
             self._conclude(cancelled=False)
@@ -352,10 +352,10 @@ class ASGIExchange:
 
     def _conclude(self, *, cancelled: bool) -> None:
         """Whatever became of the app, the caller is not left without an answer, or with half of one unnoticed."""
-        if self._asked is Asked.GONE or _EXPECTED[self._answered] is None:
+        if self._asked is RequestState.DISCONNECTED or _EXPECTED[self._answered] is None:
             return
         begun = self.begun
-        self._answered = Answered.COMPLETE
+        self._answered = ResponseState.COMPLETE
         self._changed.set()
         if begun or cancelled:
             self._connection.fail()

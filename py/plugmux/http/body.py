@@ -11,18 +11,18 @@ from typing import Protocol, TypeAlias
 
 import h11
 
-__all__ = ["Body", "Buffer", "ChunkedBody", "CountedBody", "EndlessBody", "RemoteProtocolError"]
+__all__ = ["Body", "Buffer", "ChunkedBody", "FixedLengthBody", "CloseDelimitedBody", "RemoteProtocolError"]
 
 RemoteProtocolError = h11.RemoteProtocolError
 Buffer: TypeAlias = bytes | memoryview
 
-LONGEST_EXTENSION = 4096
+MAX_EXTENSION = 4096
 """Size of the extensions that a peer may write before a chunk, and that nobody reads, in bytes."""
-LONGEST_LINE = 20 + LONGEST_EXTENSION
+MAX_LINE = 20 + MAX_EXTENSION
 
 # At most 16 digits, and extensions without control characters. No quantifier gives back what it took, so that a line
 # costs no more than its length.
-_SIZE = rb"([0-9A-Fa-f]{1,16}+)(?:;[^\x00-\x08\x0a-\x1f\x7f]{,%d}+|[ \t]{,%d}+)\r\n" % (2 * (LONGEST_EXTENSION,))
+_SIZE = rb"([0-9A-Fa-f]{1,16}+)(?:;[^\x00-\x08\x0a-\x1f\x7f]{,%d}+|[ \t]{,%d}+)\r\n" % (2 * (MAX_EXTENSION,))
 _FIRST = re.compile(_SIZE)
 _NEXT = re.compile(rb"\r\n" + _SIZE)
 _BEFORE_TRAILER = b"POST / HTTP/1.1\r\nhost: unix\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
@@ -46,7 +46,7 @@ class Body(Protocol):
         """The peer has ended its side; raise `RemoteProtocolError` unless that is the end of the body."""
 
 
-class CountedBody:
+class FixedLengthBody:
     """A body of a length known before."""
 
     __slots__ = ("_length", "_missing", "rest")
@@ -113,7 +113,7 @@ class ChunkedBody:
                 position += len(piece)
                 missing -= len(piece)
             elif (line := self._line.match(data, position)) is None:
-                self._hold(bytes(data[position : position + LONGEST_LINE + 1]))
+                self._hold(bytes(data[position : position + MAX_LINE + 1]))
                 break
             else:
                 position = line.end()
@@ -128,7 +128,7 @@ class ChunkedBody:
     def _hold(self, line: bytes) -> None:
         """Keep the beginning of a line, unless no more of it could make it one."""
         between = b"\r\n" if self._line is _NEXT else b""
-        if len(line) > LONGEST_LINE or b"\n" in line[len(between) :] or not between.startswith(line[: len(between)]):
+        if len(line) > MAX_LINE or b"\n" in line[len(between) :] or not between.startswith(line[: len(between)]):
             raise RemoteProtocolError(f"{line[:40]!r} is not the beginning of a chunk")
         self._held = line
 
@@ -155,7 +155,7 @@ class ChunkedBody:
             raise RemoteProtocolError("the body ended before its last chunk")
 
 
-class EndlessBody:
+class CloseDelimitedBody:
     """A body that ends with the connection."""
 
     __slots__ = ("complete", "rest")

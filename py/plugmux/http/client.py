@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_unix
 from ..contract.address import Address
 from ..errors import ConfigError, ExchangeError
-from ..exchange import Complete, Request
+from ..exchange import Request, Response
 from .fields import CHUNKED, CLOSE, content_length, encode_fields, request_line
-from .heads import HeadMemory
-from .response import Collected, Streamed
+from .heads import HeadCache
+from .response import BufferedExchange, StreamingExchange
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -41,9 +41,9 @@ class StreamClient:
 
     def __init__(self, open: Open) -> None:
         self._open = open
-        self._memory = HeadMemory()
+        self._memory = HeadCache()
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         """Send the request and return its whole response.
 
         Args:
@@ -58,11 +58,11 @@ class StreamClient:
             TimeoutError: `request.timeout` has run out.
         """
         head = encode_head(request, STREAM_HOST)
-        trip = Collected(request, self._memory, limit)
+        trip = BufferedExchange(request, self._memory, limit)
         trip.start(self._open(trip), head, request.timeout)
         return await trip.response()
 
-    async def send(self, request: Request) -> Streamed:
+    async def send(self, request: Request) -> StreamingExchange:
         """Send the request and return its response as soon as the head is there, while its body may still be sent.
 
         Args:
@@ -75,7 +75,7 @@ class StreamClient:
             TimeoutError: `request.timeout` has run out.
         """
         head = encode_head(request, STREAM_HOST)
-        trip = Streamed(request, self._memory)
+        trip = StreamingExchange(request, self._memory)
         trip.start(self._open(trip), head, request.timeout)
         return await trip.begun()
 
@@ -97,10 +97,10 @@ class SocketClient:
         self, address: str, *, ssl_context: ssl.SSLContext | None = None, peer_users: Iterable[str | int] = ()
     ) -> None:
         self._address = address
-        self._memory = HeadMemory()
+        self._memory = HeadCache()
         self._connect, self._host = _connector(address, ssl_context, PeerUsers(peer_users))
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         """Connect, send the request and return its whole response; as `StreamClient.fetch`.
 
         Raises:
@@ -108,11 +108,11 @@ class SocketClient:
         """
         head = encode_head(request, self._host)
         async with asyncio.timeout(request.timeout):
-            transport, trip = await self._opened(Collected(request, self._memory, limit))
+            transport, trip = await self._opened(BufferedExchange(request, self._memory, limit))
             trip.start(transport, head, None)
             return await trip.response()
 
-    async def send(self, request: Request) -> Streamed:
+    async def send(self, request: Request) -> StreamingExchange:
         """Connect, send the request and return its response as soon as its head is there; as `StreamClient.send`.
 
         Raises:
@@ -122,7 +122,7 @@ class SocketClient:
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.timeout(request.timeout):
-            transport, trip = await self._opened(Streamed(request, self._memory))
+            transport, trip = await self._opened(StreamingExchange(request, self._memory))
         rest = None if request.timeout is None else began + request.timeout - loop.time()
         trip.start(transport, head, rest)
         return await trip.begun()

@@ -25,7 +25,7 @@ import h11
 
 from ..aio.deadline import cancel_once
 from ..errors import StreamReset
-from ..exchange import Complete, RequestHead
+from ..exchange import RequestHead, Response
 from .asgi import ASGIExchange, Exchange
 from .body import Body, Buffer, RemoteProtocolError
 from .fast_path import DirectExchange
@@ -34,7 +34,7 @@ from .heads import Head
 from .limits import DeadlineQueue
 from .phase import HEAD, LINGER, OVER, REQUEST, RESPONSE
 from .reader import HeadReader
-from .transports import break_off, count, hand_over
+from .transports import abort_with_rst, count, switch_protocol
 
 if TYPE_CHECKING:
     from .server import Server
@@ -254,12 +254,12 @@ class ServerConnection(asyncio.Protocol):
         if phase in (REQUEST, RESPONSE):
             assert self._exchange is not None
             self._exchange.disconnect()
-            break_off(self.transport)
+            abort_with_rst(self.transport)
         self.resume_writing()
 
     # What an exchange calls
 
-    def respond(self, response: Complete) -> None:
+    def respond(self, response: Response) -> None:
         """Write a whole response, in one write, and go on. It is dropped if the caller has gone.
 
         Raises:
@@ -311,7 +311,7 @@ class ServerConnection(asyncio.Protocol):
         """The response has begun and cannot be completed."""
         if self._phase is not OVER:
             self._phase = OVER
-            break_off(self.transport)
+            abort_with_rst(self.transport)
 
     def run(self, work: Coroutine[Any, Any, None], *, at_once: bool = False) -> asyncio.Task[None]:
         """Start the task of an exchange, which is the server's to await when it shuts down.
@@ -372,7 +372,7 @@ class ServerConnection(asyncio.Protocol):
         rest = bytes(self._rest)
         self._rest.clear()
         self.hold(0)
-        hand_over(self.transport, protocol, rest, answer=head)
+        switch_protocol(self.transport, protocol, rest, answer=head)
         return self.transport, protocol
 
     @property

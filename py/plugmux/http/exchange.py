@@ -16,7 +16,7 @@ from ..errors import ExchangeError
 from ..exchange import Request
 from .body import Body, Buffer, RemoteProtocolError
 from .fields import LAST_CHUNK, WHOLE_WRITE, chunk
-from .heads import Head, HeadMemory
+from .heads import Head, HeadCache
 from .reader import HeadReader
 from .transports import count
 
@@ -37,7 +37,7 @@ class RoundTrip(asyncio.Protocol, ABC):
         chunked: how a body that is asynchronous is framed; if it is not chunked, the head must say its length.
     """
 
-    def __init__(self, request: Request, memory: HeadMemory, *, chunked: bool = True) -> None:
+    def __init__(self, request: Request, memory: HeadCache, *, chunked: bool = True) -> None:
         self.transport: asyncio.Transport
         self.over = False
         self._chunked = chunked

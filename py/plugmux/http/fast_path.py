@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..aio.failure import is_failure
-from ..exchange import Complete, DirectCall, RequestHead
+from ..exchange import DirectCall, RequestHead, Response
 from .fields import plain_answer
 from .pieces import Pieces, compact, keep
 
@@ -96,7 +96,7 @@ class DirectExchange:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _refuse(self, answer: Callable[..., Complete], *arguments: int) -> None:
+    def _refuse(self, answer: Callable[..., Response], *arguments: int) -> None:
         self._end_timer()
         try:
             self._connection.respond(answer(*arguments))

@@ -11,7 +11,7 @@ import time
 from functools import lru_cache
 
 from ..errors import ConfigError
-from ..exchange import Complete, Headers
+from ..exchange import Headers, Response
 
 __all__ = [
     "CHUNKED",
@@ -66,14 +66,14 @@ def _encode(headers: Headers) -> bytes:
 
 
 _remembered: dict[Headers, bytes] = {}
-MOST_REMEMBERED = 64
+MAX_REMEMBERED = 64
 
 
 def _remember(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
     """Encode fields, and remember them in place of the oldest if there are too many."""
     encoded = _encode(headers)
     if not any(is_sensitive(name) for name, _ in headers):
-        while len(_remembered) >= MOST_REMEMBERED:
+        while len(_remembered) >= MAX_REMEMBERED:
             _remembered.pop(next(iter(_remembered)), None)
         _remembered[headers] = encoded
     return encoded
@@ -186,7 +186,7 @@ def response_head(status: int, fields: bytes, framing: bytes, *, close: bool, da
     return b"".join((line, date, fields, framing, CLOSE if close else b"", b"\r\n"))
 
 
-def plain_answer(status: int) -> Complete:
+def plain_answer(status: int) -> Response:
     """A response that says what its status means and nothing else."""
     body = _phrase(status).encode("ascii") + b"\n"
-    return Complete(status, ((b"content-type", b"text/plain; charset=utf-8"),), body)
+    return Response(status, ((b"content-type", b"text/plain; charset=utf-8"),), body)

@@ -13,13 +13,13 @@ import h11
 
 from .fields import is_sensitive
 
-__all__ = ["LONGEST_REMEMBERED", "Event", "Head", "HeadMemory"]
+__all__ = ["MAX_REMEMBERED_BYTES", "Event", "Head", "HeadCache"]
 
 Event: TypeAlias = h11.Request | h11.Response | h11.InformationalResponse
 
-LONGEST_REMEMBERED = 1024
+MAX_REMEMBERED_BYTES = 1024
 """Size of the heads that are remembered, in bytes."""
-MOST_REMEMBERED = 64
+MAX_REMEMBERED = 64
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade"))
 
@@ -94,7 +94,7 @@ class Head(NamedTuple):
         )
 
 
-class HeadMemory:
+class HeadCache:
     """The last heads that a server or a client has read, by their bytes.
 
     It holds a fixed number of heads of bounded size, and none that carries credentials or an upgrade.
@@ -110,7 +110,7 @@ class HeadMemory:
         """Remember what some bytes mean, in place of the oldest if there are too many."""
         if head.upgrade is not None or any(is_sensitive(name) for name, _ in head.headers):
             return
-        if len(self._heads) >= MOST_REMEMBERED:
+        if len(self._heads) >= MAX_REMEMBERED:
             del self._heads[next(iter(self._heads))]
         self._heads[data] = head
 

@@ -19,8 +19,8 @@ from ..errors import ConfigError, ExchangeError, LinkError
 from ..exchange import Request
 from .client import Open, encode_head
 from .fields import encode_fields
-from .heads import HeadMemory
-from .response import Streamed
+from .heads import HeadCache
+from .response import StreamingExchange
 
 __all__ = ["MuxTransport"]
 
@@ -42,7 +42,7 @@ class MuxTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, open: Open) -> None:
         self._open = open
-        self._memory = HeadMemory()
+        self._memory = HeadCache()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         library = httpx if isinstance(request, httpx.Request) else sys.modules["httpx2"]
@@ -55,7 +55,7 @@ class MuxTransport(httpx.AsyncBaseTransport):
         has_body = length is not None or "transfer-encoding" in request.headers
         asked = Request(target, kept, sending.pieces() if has_body else b"", method=request.method)
         host = encode_fields([(name, value) for name, value in headers if name == b"host"])
-        trip = Streamed(asked, self._memory, chunked=length is None)
+        trip = StreamingExchange(asked, self._memory, chunked=length is None)
         sending.trip = trip
         with _errors(library, request):
             head = encode_head(asked, host, length)
@@ -73,7 +73,7 @@ class _Body:
     """The body of a request, piece by piece, each with its time limit."""
 
     def __init__(self, request: httpx.Request, length: int | None, limit: float | None, library: Any) -> None:
-        self.trip: Streamed
+        self.trip: StreamingExchange
         self._request = request
         self._length = length
         self._limit = limit
@@ -110,7 +110,7 @@ def _stream_class(library: Any) -> Any:
     class MuxStream(library.AsyncByteStream):  # type: ignore[misc]
         """The body of a response as it comes over a mux stream."""
 
-        def __init__(self, trip: Streamed, request: httpx.Request, limit: float | None) -> None:
+        def __init__(self, trip: StreamingExchange, request: httpx.Request, limit: float | None) -> None:
             self._trip = trip
             self._request = request
             self._limit = limit

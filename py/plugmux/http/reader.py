@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import h11
 
-from .body import Body, Buffer, ChunkedBody, CountedBody, EndlessBody, RemoteProtocolError
-from .heads import LONGEST_REMEMBERED, Event, Head, HeadMemory
+from .body import Body, Buffer, ChunkedBody, CloseDelimitedBody, FixedLengthBody, RemoteProtocolError
+from .heads import MAX_REMEMBERED_BYTES, Event, Head, HeadCache
 
 __all__ = ["HeadReader"]
 
@@ -43,7 +43,7 @@ class HeadReader:
         role: type[h11.CLIENT] | type[h11.SERVER],
         limit: int,
         *,
-        memory: HeadMemory | None = None,
+        memory: HeadCache | None = None,
         upgrade: bool = False,
     ) -> None:
         self._role = role
@@ -66,7 +66,7 @@ class HeadReader:
             return self._parse(self._parser, data)
         if self._memory is None:
             return self._parse(self._begin(), data)
-        end = data.find(b"\r\n\r\n", 0, LONGEST_REMEMBERED) + 4
+        end = data.find(b"\r\n\r\n", 0, MAX_REMEMBERED_BYTES) + 4
         if end < 4:
             return self._parse(self._begin(), data)
         known = data[:end]
@@ -123,13 +123,13 @@ class HeadReader:
         """
         body: Body
         if empty:
-            body = CountedBody(0)
+            body = FixedLengthBody(0)
         elif head.chunked:
             body = ChunkedBody(self._limit)
         elif head.length is not None or not until_eof:
-            body = CountedBody(head.length or 0)
+            body = FixedLengthBody(head.length or 0)
         else:
-            body = EndlessBody()
+            body = CloseDelimitedBody()
         return body, (self._held, self._unfed) if self._unfed else (self._held,)
 
     @property

@@ -1,4 +1,4 @@
-"""The response to a request of ours: whole in one future (`Collected`), or read as it comes (`Streamed`)."""
+"""The response to a request of ours: as a whole (`BufferedExchange`), or read as it comes (`StreamingExchange`)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import asyncio
 from typing import Self
 
 from ..errors import BodyTooLarge, StreamReset
-from ..exchange import Complete, Request
+from ..exchange import Request, Response
 from .body import Buffer
 from .exchange import RoundTrip
-from .heads import Head, HeadMemory
+from .heads import Head, HeadCache
 from .pieces import Pieces, compact, keep
 
-__all__ = ["Collected", "Streamed"]
+__all__ = ["BufferedExchange", "StreamingExchange"]
 
 READ_AHEAD = 64 * 1024
 """How much of a streamed response is taken before its reader has asked for it."""
 
 
-class Collected(RoundTrip):
+class BufferedExchange(RoundTrip):
     """A round trip whose response is wanted whole.
 
     Args:
@@ -27,16 +27,16 @@ class Collected(RoundTrip):
         limit: bytes of body that the caller accepts.
     """
 
-    def __init__(self, request: Request, memory: HeadMemory, limit: int) -> None:
+    def __init__(self, request: Request, memory: HeadCache, limit: int) -> None:
         super().__init__(request, memory)
         self._limit = limit
-        self._response: asyncio.Future[Complete] = asyncio.get_running_loop().create_future()
+        self._response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._status = 0
         self._headers: list[tuple[bytes, bytes]] = []
         self._pieces: Pieces = []
         self._size = 0
 
-    async def response(self) -> Complete:
+    async def response(self) -> Response:
         """Wait for the last byte of the response. Cancelling the wait resets the stream.
 
         Raises:
@@ -75,15 +75,15 @@ class Collected(RoundTrip):
         if self._kept:
             self._hold(0)
         if not self._response.done():
-            self._response.set_result(Complete(self._status, self._headers, b"".join(self._pieces)))
+            self._response.set_result(Response(self._status, self._headers, b"".join(self._pieces)))
 
     def _failed(self, error: BaseException) -> None:
         if not self._response.done():
             self._response.set_exception(error)
 
 
-class Streamed(RoundTrip):
-    """A round trip whose response is read as it comes: an `exchange.Incoming`, once `begun` has returned.
+class StreamingExchange(RoundTrip):
+    """A round trip whose response is read as it comes: an `exchange.StreamingResponse`, once `begun` has returned.
 
     Reading stops when more than 64 KiB wait for the reader, and goes on when the reader has taken them.
 
@@ -92,7 +92,7 @@ class Streamed(RoundTrip):
         headers: the header fields, in order.
     """
 
-    def __init__(self, request: Request, memory: HeadMemory, *, chunked: bool = True) -> None:
+    def __init__(self, request: Request, memory: HeadCache, *, chunked: bool = True) -> None:
         super().__init__(request, memory, chunked=chunked)
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []

@@ -15,7 +15,7 @@ from typing import Any
 from ..aio.closing import CLEAN_UP_TIME, end_within, shielded
 from ..exchange import ASGIApp, DirectApp, DirectCall, RequestHead
 from .connection import ServerConnection
-from .heads import HeadMemory
+from .heads import HeadCache
 from .lifespan import Lifespan
 from .limits import DeadlineQueue, Limits
 
@@ -47,7 +47,7 @@ class Server:
         self.closing = False
         self.connections: set[ServerConnection] = set()
         self.tasks: set[asyncio.Task[None] | None] = set()
-        self.memory = HeadMemory()
+        self.memory = HeadCache()
         self.heads = DeadlineQueue(limits.head_seconds)
         self.idle = DeadlineQueue(limits.idle_seconds)
         self.bodies = DeadlineQueue(limits.body_seconds)

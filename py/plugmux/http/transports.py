@@ -8,12 +8,12 @@ import struct
 
 from ..aio.pipes import feed
 
-__all__ = ["break_off", "count", "hand_over"]
+__all__ = ["abort_with_rst", "count", "switch_protocol"]
 
 NO_LINGER = struct.pack("ii", 1, 0)
 
 
-def hand_over(
+def switch_protocol(
     transport: asyncio.Transport, protocol: asyncio.BaseProtocol, rest: bytes, *, answer: bytes = b""
 ) -> None:
     """Give a transport to another protocol, in the order that loses nothing.
@@ -35,7 +35,7 @@ def hand_over(
         feed(protocol, rest)
 
 
-def break_off(transport: asyncio.Transport) -> None:
+def abort_with_rst(transport: asyncio.Transport) -> None:
     """Abort a connection so that the caller cannot take half a response for a whole one.
 
     A body that reaches to the end of the connection (HTTP/1.0) looks whole after FIN, so TCP must end with RST. A mux

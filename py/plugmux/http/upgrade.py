@@ -15,13 +15,13 @@ from .client import Open
 from .exchange import HEAD_LIMIT
 from .fields import encode_fields, request_line
 from .reader import HeadReader
-from .transports import hand_over
+from .transports import switch_protocol
 
 __all__ = ["upgrade"]
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
 
-LONGEST_REASON = 512
+MAX_REASON = 512
 """How much of a refusal's body goes into the error, in bytes."""
 
 
@@ -113,7 +113,7 @@ class _Asking(asyncio.Protocol, Generic[AnyProtocol]):
             return
         if head.status == 101:
             protocol = self._factory()
-            hand_over(self.transport, protocol, self._reader.rest)
+            switch_protocol(self.transport, protocol, self._reader.rest)
             self.taken.set_result(protocol)
         else:
             self._status = head.status
@@ -124,11 +124,11 @@ class _Asking(asyncio.Protocol, Generic[AnyProtocol]):
         assert self._body is not None
         for piece in pieces:
             self._reason += self._body.feed(piece)
-        if self._body.complete or len(self._reason) >= LONGEST_REASON:
+        if self._body.complete or len(self._reason) >= MAX_REASON:
             self._refuse()
 
     def _refuse(self) -> None:
-        reason = self._reason[:LONGEST_REASON].decode("utf-8", "replace")
+        reason = self._reason[:MAX_REASON].decode("utf-8", "replace")
         shown = "".join(character if character.isprintable() else " " for character in reason).strip()
         self._fail(f"the peer answered {self._status}" + (f": {shown}" if shown else ""))
 

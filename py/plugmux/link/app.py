@@ -1,6 +1,6 @@
 """What one end of a link serves: health, raw streams, RPC services, objects that it has lent, and any ASGI app.
 
-A `Site` is an ASGI app with a direct entry. A plugin's site has a gate: what arrives before the plugin has registered
+A `LinkApp` is an ASGI app with a fast path. A plugin's app has a gate: what arrives before the plugin has registered
 waits there, so that a service never sees a call that the runtime's answer to the registration has not preceded.
 (wire.md sections 4 and 5.)
 """
@@ -13,21 +13,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..connect import App, Code, RpcError, error_response
-from ..exchange import ASGIApp, Complete, DirectCall, RequestHead
+from ..exchange import ASGIApp, DirectCall, RequestHead, Response
 from .raw import STREAM_PROTOCOL, StreamHandler, serve_stream
-from .references import PREFIX, referred
+from .references import PREFIX, resolve
 
 if TYPE_CHECKING:
     from ..connect import Interceptor, Service
 
-__all__ = ["STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "Site", "StreamHandler"]
+__all__ = ["STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "LinkApp", "StreamHandler"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 STREAM_PREFIX = "/stream/"
-LONGEST_STREAM_NAME = 256
+MAX_STREAM_NAME = 256
 HEALTH = "/health"
 UNGATED = frozenset({HEALTH, "/plugins.v1.PluginService/Shutdown"})
 REFERENCE_SERVICE = "plugmux.v1.ReferenceService"
@@ -67,7 +67,7 @@ class Gate:
         return self.is_open
 
 
-class Site:
+class LinkApp:
     """An ASGI app, with a direct entry for unary calls, made of everything that one end of a link serves.
 
     Args:
@@ -88,12 +88,12 @@ class Site:
         streams: Mapping[str, StreamHandler] | None = None,
         gate: Gate | None = None,
         interceptors: Iterable[Interceptor] = (),
-        late: Mapping[str, Callable[[], Service]] | None = None,
+        lazy: Mapping[str, Callable[[], Service]] | None = None,
     ) -> None:
         self.interceptors = tuple(interceptors)
         self._rpc = App(services, interceptors=self.interceptors)
         self._service_names = {service.spec.name for service in self._rpc.services}
-        given = {REFERENCE_SERVICE: _reference_service, **(late or {})}
+        given = {REFERENCE_SERVICE: _reference_service, **(lazy or {})}
         self._late = {name: make for name, make in given.items() if name not in self._service_names}
         self._app = app
         self._streams = dict(streams or {})
@@ -107,7 +107,7 @@ class Site:
         if call is not None:
             return call
         if head.path.startswith(PREFIX):
-            lent, path = referred(head.connection, head.path)
+            lent, path = resolve(head.connection, head.path)
             return None if lent is None else lent.direct(replace(head, path=path))
         return self._rpc.direct(head) if self._has_made(head.path) else None
 
@@ -147,7 +147,7 @@ class Site:
     async def _serve_stream(self, scope: Scope, send: Send) -> None:
         from urllib.parse import unquote
 
-        name = unquote(scope["path"][len(STREAM_PREFIX) :])[:LONGEST_STREAM_NAME]
+        name = unquote(scope["path"][len(STREAM_PREFIX) :])[:MAX_STREAM_NAME]
         handler = self._streams.get(name)
         upgrade = scope.get("extensions", {}).get("plugmux.upgrade")
         if handler is None:
@@ -159,7 +159,7 @@ class Site:
 
 
 async def _serve_lent(scope: Scope, receive: Receive, send: Send) -> None:
-    lent, path = referred((scope.get("extensions") or {}).get("plugmux.connection") or {}, scope["path"])
+    lent, path = resolve((scope.get("extensions") or {}).get("plugmux.connection") or {}, scope["path"])
     if lent is not None:
         await lent({**scope, "path": path, "raw_path": scope["raw_path"][-len(path) :]}, receive, send)
         return
@@ -180,10 +180,10 @@ def _reference_service() -> Service:
 
 async def answer(send: Send, status: int, body: bytes) -> None:
     """Answer a request with a short text."""
-    await respond(send, Complete(status, [(b"content-type", b"text/plain; charset=utf-8")], body))
+    await respond(send, Response(status, [(b"content-type", b"text/plain; charset=utf-8")], body))
 
 
-async def respond(send: Send, response: Complete) -> None:
+async def respond(send: Send, response: Response) -> None:
     """Answer a request with a whole response."""
     headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

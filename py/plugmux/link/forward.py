@@ -75,8 +75,8 @@ async def forward(
         return
     except TimeoutError:
         whose = " that the runtime allows (request_timeout)" if request.timeout == request_timeout else ""
-        late = RpcError(Code.DEADLINE_EXCEEDED, f"{path} was not answered within {request.timeout:g} s{whose}")
-        await respond(send, error_response(late, fields.get(b"content-type", b"")))
+        lazy = RpcError(Code.DEADLINE_EXCEEDED, f"{path} was not answered within {request.timeout:g} s{whose}")
+        await respond(send, error_response(lazy, fields.get(b"content-type", b"")))
         return
     try:
         headers = end_to_end(response.headers)

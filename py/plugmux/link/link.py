@@ -25,7 +25,7 @@ from ..errors import SessionClosed, StateError
 from ..exchange import ASGIApp, ClientTransport
 from ..http import Server, StreamClient, upgrade
 from ..yamux import Config, MemoryPool, Mux
-from .app import STREAM_PREFIX, STREAM_PROTOCOL, Site
+from .app import STREAM_PREFIX, STREAM_PROTOCOL, LinkApp
 from .raw import RawStreamReader
 from .references import CleanUp, Loan, References, new_reference
 from .remote import Remote
@@ -68,7 +68,7 @@ class Link:
     """One connection between two peers, on which both serve and both call.
 
     Args:
-        site: the ASGI app that this end serves, as a rule a `Site`.
+        site: the ASGI app that this end serves, as a rule a `LinkApp`.
         initiator: whether this end opens odd stream ids, as the plugin always does.
         peer: who is at the other end.
         config: the settings of the mux; the defaults are those of the wire.
@@ -94,7 +94,7 @@ class Link:
         self.mux = Mux(client=initiator, config=config, pool=pool, registered=registered)
         self.transport: ClientTransport = StreamClient(self.mux.open)
         self.references = References()
-        self._interceptors = site.interceptors if isinstance(site, Site) else ()
+        self._interceptors = site.interceptors if isinstance(site, LinkApp) else ()
         self._server = Server(site)
         self.mux.listen(self._accept)
         lose_in_children(self)
@@ -164,7 +164,7 @@ class Link:
         if self.mux.closed:
             raise SessionClosed(f"the link to {self.peer.name} has ended: nothing can be lent on it")
         reference = new_reference()
-        self.references.lend(reference, Site(services_of(servables), interceptors=self._interceptors), on_release)
+        self.references.lend(reference, LinkApp(services_of(servables), interceptors=self._interceptors), on_release)
         return Loan(reference, [self.references])
 
     def borrow(self, reference: str) -> Remote:

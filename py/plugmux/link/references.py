@@ -19,7 +19,7 @@ from ..aio.closing import end_within
 if TYPE_CHECKING:
     from ..exchange import DirectApp
 
-__all__ = ["PREFIX", "Loan", "References", "new_reference", "referred"]
+__all__ = ["PREFIX", "Loan", "References", "new_reference", "resolve"]
 
 PREFIX = "/reference/"
 REFERENCE_BYTES = 16
@@ -118,7 +118,7 @@ class Loan:
         await self.withdraw()
 
 
-def referred(connection: Mapping[str, object], path: str) -> tuple[DirectApp | None, str]:
+def resolve(connection: Mapping[str, object], path: str) -> tuple[DirectApp | None, str]:
     """The object that a path under `PREFIX` goes to, `None` where it is not known; and the path within it.
 
     Args:

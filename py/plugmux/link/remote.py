@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from .references import PREFIX
 
 if TYPE_CHECKING:
-    from ..exchange import ClientTransport, Complete, Incoming, Request
+    from ..exchange import ClientTransport, Request, Response, StreamingResponse
 
 __all__ = ["Remote"]
 
@@ -34,7 +34,7 @@ class Remote:
     def __init__(self, reference: str, peer: ClientTransport) -> None:
         self._reference = reference
         self._peer = peer
-        self.transport: ClientTransport = _Beneath(PREFIX + reference, peer)
+        self.transport: ClientTransport = PrefixTransport(PREFIX + reference, peer)
 
     def client(self, client_class: Callable[..., AnyClient], **options: Any) -> AnyClient:
         """A client of a service of the object.
@@ -75,15 +75,15 @@ class Remote:
         await self.release()
 
 
-class _Beneath:
+class PrefixTransport:
     """A transport whose requests go beneath a path."""
 
     def __init__(self, prefix: str, transport: ClientTransport) -> None:
         self._prefix = prefix
         self._transport = transport
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         return await self._transport.fetch(replace(request, path=self._prefix + request.path), limit)
 
-    async def send(self, request: Request) -> Incoming:
+    async def send(self, request: Request) -> StreamingResponse:
         return await self._transport.send(replace(request, path=self._prefix + request.path))

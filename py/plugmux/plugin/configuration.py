@@ -125,7 +125,7 @@ class Configured(Generic[Value]):
             raise ConfigError(f"the configuration cannot be used: {describe_fault(error, text)}") from None
 
 
-class ConfigurationDesk(ConfigurationService):
+class PluginConfigurationService(ConfigurationService):
     """Takes changes of the configuration of a plugin.
 
     Args:

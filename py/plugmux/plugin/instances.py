@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Instances"]
 
-MOST_INSTANCES = 10_000
+MAX_INSTANCES = 10_000
 
 Value = TypeVar("Value")
 Made: TypeAlias = Servable | Sequence[Servable]
@@ -62,7 +62,7 @@ class Instances(Generic[Value]):
         configuration: Callable[..., Value] | Configured[Value],
         *,
         serves: Sequence[type[Service]] = (),
-        limit: int = MOST_INSTANCES,
+        limit: int = MAX_INSTANCES,
     ) -> None:
         if not serves and isinstance(open, type) and issubclass(open, Service):
             serves = [open]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LogHandler"]
 
 BATCH = 50
-LONGEST_TEXT = 8192
+MAX_TEXT = 8192
 CUT = "\n[...]\n"
 SEND_TIME = 5.0
 RETRY_TIME = 0.5
@@ -194,9 +194,9 @@ class DefaultLogHandler(LogHandler):
 
 def _shortened(text: str) -> str:
     """A text without its middle, if it is too long: a traceback ends with what went wrong."""
-    if len(text) <= LONGEST_TEXT:
+    if len(text) <= MAX_TEXT:
         return text
-    half = (LONGEST_TEXT - len(CUT)) // 2
+    half = (MAX_TEXT - len(CUT)) // 2
     return text[:half] + CUT + text[-half:]
 
 
@@ -225,5 +225,5 @@ def _fields(values: dict[str, object]) -> str:
     try:
         text = json.dumps(values, default=str, skipkeys=True)
     except (ValueError, RecursionError):
-        text = json.dumps({key: str(value)[:LONGEST_TEXT] for key, value in values.items()})
-    return text if len(text) <= LONGEST_TEXT else json.dumps({"cut": text[: LONGEST_TEXT // 4]})
+        text = json.dumps({key: str(value)[:MAX_TEXT] for key, value in values.items()})
+    return text if len(text) <= MAX_TEXT else json.dumps({"cut": text[: MAX_TEXT // 4]})

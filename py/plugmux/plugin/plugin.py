@@ -32,8 +32,8 @@ from ..contract.registration import (
     Registration,
 )
 from ..errors import ConfigError, SessionClosed
-from ..exchange import ASGIApp, ClientTransport, Complete, Incoming, Request
-from ..link.app import Gate, Site, StreamHandler
+from ..exchange import ASGIApp, ClientTransport, Request, Response, StreamingResponse
+from ..link.app import Gate, LinkApp, StreamHandler
 from ..link.link import Link, Peer
 from ..link.servable import Servable, announce, services_of
 from .dial import DialError, connect, dial
@@ -49,14 +49,14 @@ if TYPE_CHECKING:
 __all__ = ["Plugin"]
 
 FIRST_REDIAL = 0.2
-LONGEST_REDIAL = 10.0
+MAX_REDIAL = 10.0
 DRAIN_TIME = 10.0
 """Seconds that calls under way are given when the plugin ends, where the runtime does not cut them off before."""
 NEAR_REDIAL = 1.0
 """Seconds between two tries to reach the runtime after the one that launched a detached plugin."""
 
 AnyClient = TypeVar("AnyClient")
-Companion: TypeAlias = Callable[[Link, Gate], AbstractAsyncContextManager[None]]
+OnLink: TypeAlias = Callable[[Link, Gate], AbstractAsyncContextManager[None]]
 Lifespan: TypeAlias = "Callable[[Plugin], AbstractAsyncContextManager[object]]"
 
 
@@ -134,7 +134,7 @@ class Plugin:
         self.watch: RuntimeWatch | None = None
         self.shutting_down: asyncio.Task[Any] | None = None
         self._health: Health | None = None
-        self._beside: list[Companion] = []
+        self._beside: list[OnLink] = []
         self.transport: ClientTransport = _CurrentLink(self)
         self.link: Link | None = None
         self._lifespan: Lifespan = lifespan or (lambda plugin: nullcontext())
@@ -146,10 +146,10 @@ class Plugin:
     def _declare(self, configuration: Configuration | Configured[Any]) -> None:
         declared = configuration
         if not isinstance(declared, Configuration):
-            from .configuration import ConfigurationDesk
+            from .configuration import PluginConfigurationService
 
             self._configured, declared = declared, declared.declared
-            self._services.append(ConfigurationDesk(self._configured))
+            self._services.append(PluginConfigurationService(self._configured))
         declared.to_schema(self._announcement.configuration)
 
     @property
@@ -162,7 +162,7 @@ class Plugin:
             self._health = given[0] if given else Health(*(service.spec.name for service in self._services))
         return self._health
 
-    def beside(self, companion: Companion) -> None:
+    def beside(self, companion: OnLink) -> None:
         """Enter a context manager for every further stay with a runtime; it is left before the link closes.
 
         Args:
@@ -241,7 +241,7 @@ class Plugin:
             lambda link: dial(address, lambda: link.mux, users=self._peer_users),
             self._announcement.name,
             REGISTRATION_TIMEOUT,
-            LONGEST_REDIAL,
+            MAX_REDIAL,
         )
 
     async def _connect(self, link: Link, config: LaunchConfig) -> None:
@@ -267,13 +267,13 @@ class Plugin:
 
     def _new_link(self, timeout: float) -> tuple[Link, Gate]:
         gate = Gate(timeout)
-        site = Site(
+        site = LinkApp(
             [*self._services, _Shutdown(self)],
             app=self._app,
             streams=self._streams,
             gate=gate,
             interceptors=self._interceptors,
-            late={HEALTH_SERVICE: lambda: self.health, DIAGNOSTICS_SERVICE: _diagnostics},
+            lazy={HEALTH_SERVICE: lambda: self.health, DIAGNOSTICS_SERVICE: _diagnostics},
         )
         return Link(site, initiator=True, peer=Peer("the runtime"), config=self._mux), gate
 
@@ -362,10 +362,10 @@ class _CurrentLink:
             )
         return self._plugin.link.transport
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         return await self._transport().fetch(request, limit)
 
-    async def send(self, request: Request) -> Incoming:
+    async def send(self, request: Request) -> StreamingResponse:
         return await self._transport().send(request)
 
 

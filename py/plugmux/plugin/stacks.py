@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Diagnostics", "stacks"]
 
-LONGEST_DUMP = 256 * 1024
+MAX_DUMP = 256 * 1024
 FRAME = ("cr_frame", "gi_frame", "ag_frame")
 AWAITED = ("cr_await", "gi_yieldfrom", "ag_await")
 """The attributes of coroutines, of generators, and of asynchronous generators."""
@@ -31,7 +31,7 @@ class Diagnostics(DiagnosticsService):
     """Tells a runtime what its plugin is doing."""
 
     async def dump(self, request: DumpRequest, context: Context) -> DumpResponse:
-        return DumpResponse(text=stacks()[:LONGEST_DUMP])
+        return DumpResponse(text=stacks()[:MAX_DUMP])
 
 
 def stacks() -> str:

@@ -160,14 +160,14 @@ class ContainerRun:
         return number if number in set(signal.Signals) else self._cli.signal_number
 
     @property
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The last lines on stderr: the plugin's, or the engine's own."""
-        return self._cli.last_words
+        return self._cli.stderr_tail
 
     @property
     def over_limit(self) -> str | None:
         """The limit that ended it, as far as the exit status tells."""
-        ending = Ending(self.exit_code, self.signal_number, 0.0, 0, self.last_words)
+        ending = Ending(self.exit_code, self.signal_number, 0.0, 0, self.stderr_tail)
         if self._limits.memory is not None and self._removing is None and self.signal_number == signal.SIGKILL:
             return f"very likely it reached its memory limit of {self._limits.memory / MIB:g} MiB"
         return self._limits.explain(ending) if not self.running else None

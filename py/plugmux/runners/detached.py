@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DetachedRunner"]
 
-LONGEST_LOG = 8 << 20
+MAX_LOG = 8 << 20
 """Bytes of a log file; what it has beyond is moved into a second one, `.log.1`, of which the last as many are kept."""
 LOG_INTERVAL = 0.5
 
@@ -106,7 +106,7 @@ class DetachedRun:
         return not self._given_up.is_set() and _start_time(self.pid) is not None
 
     @property
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The end of its log file."""
         try:
             with self._output.open("rb") as file:
@@ -166,7 +166,7 @@ async def _keep_short(log: Path) -> None:
     """Shorten a log file whenever it has become too long, for ever. The plugin writes it itself, by appending."""
     while True:
         with suppress(OSError):
-            if os.stat(log).st_size > LONGEST_LOG:
+            if os.stat(log).st_size > MAX_LOG:
                 await asyncio.to_thread(_rotate, log)
         await asyncio.sleep(LOG_INTERVAL)
 
@@ -175,8 +175,8 @@ def _rotate(log: Path) -> None:
     """Move the end of a log file into a second one, in the place of what that had, and empty the file."""
     descriptor = os.open(log, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "r+b") as file:
-        file.seek(max(os.fstat(descriptor).st_size - LONGEST_LOG, 0))
-        kept = file.read(LONGEST_LOG)
+        file.seek(max(os.fstat(descriptor).st_size - MAX_LOG, 0))
+        kept = file.read(MAX_LOG)
         file.truncate(0)
     before = log.with_name(f"{log.name}.1")
     before.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..contract.launch import VARIABLE, LaunchConfig
-from ..discovery.requirement import Promise
+from ..discovery.requirement import ManifestClaims
 from ..runtime.error import PluginCause, PluginError
 from ..runtime.health.policy import HealthPolicy
 from ..runtime.logs.log import PluginLog
@@ -27,7 +27,7 @@ from ..yamux import Config
 if TYPE_CHECKING:
     from ..link.link import Link
     from ..link.servable import Servable
-    from ..runtime.registrar import Reception
+    from ..runtime.registrar import Registrar
     from ..runtime.source import Launch
 
 __all__ = ["DAY", "ByHandRunner", "by_hand", "patient"]
@@ -82,7 +82,7 @@ class ByHandRun:
     exit_code = None
     signal_number = None
     over_limit = None
-    last_words = ""
+    stderr_tail = ""
 
     def __init__(self, door: LinkSocket) -> None:
         self._door = door
@@ -124,7 +124,7 @@ class ByHandRun:
         """Leave it to the debugger."""
 
 
-def patient(reception: Reception) -> Reception:
+def patient(reception: Registrar) -> Registrar:
     """The same reception, for a plugin that may stand still for as long as it likes."""
     mux = replace(
         reception.mux or Config(),
@@ -155,7 +155,7 @@ def _by_hand(launch: Launch) -> Launch:
     """The launch, to be made by hand; it may claim what it might before."""
     from ..runtime.source import Launch
 
-    promise = Promise(grant=launch.promise.grant)
+    promise = ManifestClaims(grant=launch.promise.grant)
     return Launch.wait(launch.name, launch.command, env=launch.env, promise=promise).granted_as(launch)
 
 

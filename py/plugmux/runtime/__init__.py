@@ -11,13 +11,13 @@ from .events import Event, EventKind
 from .health.policy import Health, HealthPolicy
 from .logs.log import LogEntry, LogSource
 from .permissions import Permissions, SocketUse
-from .plugin import HostedPlugin
+from .plugin import PluginHandle
 from .process.limits import Limits
 from .process.local import LocalRunner
 from .process.runner import Run, Runner
 from .runtime import Runtime
 from .socket.binding import ListenError
-from .source import Launch, PluginSource, Restart, name_of_command, parse_source
+from .source import Launch, PluginSource, RestartPolicy, name_of_command, parse_source
 from .state import State
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "EventKind",
     "Health",
     "HealthPolicy",
-    "HostedPlugin",
+    "PluginHandle",
     "Launch",
     "Limits",
     "ListenError",
@@ -42,7 +42,7 @@ __all__ = [
     "PluginError",
     "PluginSource",
     "Requirement",
-    "Restart",
+    "RestartPolicy",
     "RetryPolicy",
     "Run",
     "Runner",

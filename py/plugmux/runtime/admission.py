@@ -20,14 +20,14 @@ from .state import State
 
 if TYPE_CHECKING:
     from .permissions import Permissions
-    from .plugin import HostedPlugin
+    from .plugin import PluginHandle
     from .registry import Registry
 
 __all__ = ["Admission"]
 
 logger = logging.getLogger("plugmux.runtime")
 
-MOST_UNREGISTERED = 64
+MAX_UNREGISTERED = 64
 """Links of one user's plugins that may be open and have not registered: each takes memory of the runtime."""
 
 
@@ -47,8 +47,8 @@ class Admission:
         self._registry = registry
         self._permissions = permissions
         self._publish = publish
-        self.unregistered = UserQuota(MOST_UNREGISTERED)
-        self._settled: WeakKeyDictionary[HostedPlugin, Registration] = WeakKeyDictionary()
+        self.unregistered = UserQuota(MAX_UNREGISTERED)
+        self._settled: WeakKeyDictionary[PluginHandle, Registration] = WeakKeyDictionary()
 
     def check(self, said: Registration) -> None:
         """Hold the registration of a plugin that has started by itself against what it may claim.
@@ -70,7 +70,7 @@ class Admission:
                     f"host does not grant: Permissions(overlapping=[{said.name!r}])"
                 )
 
-    def settle(self, plugin: HostedPlugin) -> None:
+    def settle(self, plugin: PluginHandle) -> None:
         """Tell what a plugin that runs now shares with others, and end what started by itself and took it before.
 
         Args:
@@ -104,7 +104,7 @@ class Admission:
         told = PluginError(name, PluginCause.REFUSED, str(error))
         self._publish(Event(name, State.REGISTERING, State.STOPPED, str(error), told, kind=EventKind.REFUSED))
 
-    def _expel(self, intruder: HostedPlugin, owner: HostedPlugin) -> None:
+    def _expel(self, intruder: PluginHandle, owner: PluginHandle) -> None:
         assert intruder.registration is not None
         for shared in _shared(intruder.registration, owner):
             why = f"it {shared}, which is plugin {owner.name!r}'s"
@@ -114,13 +114,13 @@ class Admission:
                 intruder.link.abort(PluginError(intruder.name, PluginCause.REFUSED, why))
             return
 
-    def _overlaps(self, said: Registration, *, of_all: bool = False) -> Iterator[tuple[str, HostedPlugin]]:
+    def _overlaps(self, said: Registration, *, of_all: bool = False) -> Iterator[tuple[str, PluginHandle]]:
         for other in self._registry.sorted():
             if other.name != said.name and (of_all or not other.external):
                 for shared in _shared(said, other):
                     yield shared, other
 
-    def _is_named(self, plugin: HostedPlugin) -> bool:
+    def _is_named(self, plugin: PluginHandle) -> bool:
         named = plugin.name in self._permissions.access_control
         return named or any(grant.access_control for grant in plugin.grants)
 
@@ -130,11 +130,11 @@ class Admission:
     def _may_decide(self, name: str) -> bool:
         return self._permissions.overlaps or name in self._permissions.access_control
 
-    def _tell(self, plugin: HostedPlugin, kind: EventKind, status: str) -> None:
+    def _tell(self, plugin: PluginHandle, kind: EventKind, status: str) -> None:
         self._publish(Event(plugin.name, plugin.state, plugin.state, status, health=plugin.health, kind=kind))
 
 
-def _shared(said: Registration, other: HostedPlugin) -> Iterator[str]:
+def _shared(said: Registration, other: PluginHandle) -> Iterator[str]:
     """What a registration claims of another plugin's, in words."""
     has = other.registration
     reserved = {service for grant in other.grants for service in grant.services or ()}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from google.protobuf.message import Message
 
-    from .plugin import HostedPlugin
+    from .plugin import PluginHandle
 
 __all__ = ["BadConfiguration", "Configurable", "Configurations", "as_json", "check", "reconfigure"]
 
@@ -36,7 +36,7 @@ Configurable: TypeAlias = "Mapping[str, Any] | DataclassInstance | Message"
 CONFIGURE_TIME = 10.0
 """Seconds that a plugin may take to put a change of its configuration into effect."""
 
-LONGEST_CONFIGURATION = 1 << 20
+MAX_CONFIGURATION = 1 << 20
 
 
 class BadConfiguration(ConfigError):
@@ -119,7 +119,7 @@ def _check_message(value: Any, message_type: str) -> None:
 
 async def reconfigure(
     configurations: Configurations,
-    replicas: Sequence[HostedPlugin],
+    replicas: Sequence[PluginHandle],
     configuration: Configurable,
     replace: Callable[[], Awaitable[object]],
 ) -> None:
@@ -158,7 +158,7 @@ async def reconfigure(
             raise
 
 
-def _declared(plugin: HostedPlugin) -> Configuration | None:
+def _declared(plugin: PluginHandle) -> Configuration | None:
     """What a plugin takes, by its registration or by its manifest."""
     if plugin.registration is not None and plugin.registration.configuration is not None:
         return plugin.registration.configuration
@@ -167,11 +167,11 @@ def _declared(plugin: HostedPlugin) -> Configuration | None:
 
 
 async def _deliver_to_all(
-    configurations: Configurations, replicas: Sequence[HostedPlugin], configuration: str, before: str
+    configurations: Configurations, replicas: Sequence[PluginHandle], configuration: str, before: str
 ) -> None:
     """Change all replicas that run, or none of them; one that is starting begins with what is in force then."""
-    changed: list[HostedPlugin] = []
-    lost: list[HostedPlugin] = []
+    changed: list[PluginHandle] = []
+    lost: list[PluginHandle] = []
     while left := [plugin for plugin in replicas if plugin.ready and plugin not in (*changed, *lost)]:
         plugin, link = left[0], left[0].link
         try:
@@ -189,7 +189,7 @@ async def _deliver_to_all(
             raise
 
 
-async def _deliver(plugin: HostedPlugin, configuration: str) -> None:
+async def _deliver(plugin: PluginHandle, configuration: str) -> None:
     if plugin.link is None:
         raise plugin.not_running()
     client = plugin.link.client(ConfigurationClient)
@@ -227,6 +227,6 @@ def as_json(name: str, value: Configurable) -> str:
         text = json.dumps(dict(value), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the configuration of plugin {name!r} is no JSON: {error}") from None
-    if len(text) > LONGEST_CONFIGURATION:
-        raise ConfigError(f"the configuration of plugin {name!r} has over {LONGEST_CONFIGURATION} characters")
+    if len(text) > MAX_CONFIGURATION:
+        raise ConfigError(f"the configuration of plugin {name!r} has over {MAX_CONFIGURATION} characters")
     return text

@@ -12,7 +12,7 @@ from .health.policy import Health
 from .state import State
 
 if TYPE_CHECKING:
-    from .plugin import HostedPlugin
+    from .plugin import PluginHandle
 
 __all__ = ["Event", "EventKind", "event_of"]
 
@@ -53,7 +53,7 @@ class Event:
     kind: EventKind = EventKind.CHANGE
 
 
-def event_of(plugin: HostedPlugin, before: State | None = None) -> Event:
+def event_of(plugin: PluginHandle, before: State | None = None) -> Event:
     """The event that tells of a plugin as it stands.
 
     Args:

@@ -18,12 +18,12 @@ from ..aio.closing import shielded
 from ..aio.race import first
 from ..contract.registration import Registration, RegistrationRefused
 from ..errors import StateError
-from ..link.app import Site
+from ..link.app import LinkApp
 from ..link.link import Link, Peer
 from ..link.servable import Servable, announce, services_of
 from .admission import Admission
-from .plugin import HostedPlugin
-from .registrar import Desk, Reception
+from .plugin import PluginHandle
+from .registrar import Registrar, RegistrationHandler
 from .registry import Registry
 from .socket.quota import TooManyLinks
 from .state import State
@@ -33,10 +33,10 @@ __all__ = ["InProcessPlugin", "SelfStartedPlugin"]
 
 logger = logging.getLogger("plugmux.runtime")
 
-OnChange = Callable[[HostedPlugin, State], None]
+OnChange = Callable[[PluginHandle, State], None]
 
 
-class SelfStartedPlugin(HostedPlugin):
+class SelfStartedPlugin(PluginHandle):
     """A plugin that has connected by itself: it has no name before it has registered.
 
     Args:
@@ -61,7 +61,7 @@ class SelfStartedPlugin(HostedPlugin):
         self.registration = registration
         self._registry.add(self)
 
-    async def arrive(self, scope: MutableMapping[str, Any], reception: Reception, timeout: float) -> None:
+    async def arrive(self, scope: MutableMapping[str, Any], reception: Registrar, timeout: float) -> None:
         """Make the connection of a request a link, and stay until it ends.
 
         Args:
@@ -89,7 +89,7 @@ class SelfStartedPlugin(HostedPlugin):
             link.abort()
             await link.close(0)
 
-    async def stay(self, link: Link, desk: Desk, timeout: float) -> None:
+    async def stay(self, link: Link, desk: RegistrationHandler, timeout: float) -> None:
         """Wait for the registration, then for the end of the link; the registry has the plugin meanwhile.
 
         Args:
@@ -117,7 +117,7 @@ class SelfStartedPlugin(HostedPlugin):
             desk.close()
             self._leave(why)
 
-    def _tell_of_failure(self, link: Link, desk: Desk, timeout: float) -> None:
+    def _tell_of_failure(self, link: Link, desk: RegistrationHandler, timeout: float) -> None:
         """Tell of a plugin that has not registered: nobody would know of it."""
         error = desk.registered.exception()
         if desk.claimed and isinstance(error, RegistrationRefused):
@@ -144,7 +144,7 @@ class SelfStartedPlugin(HostedPlugin):
         await link.close(DRAIN_TIME)
 
 
-class InProcessPlugin(HostedPlugin):
+class InProcessPlugin(PluginHandle):
     """An object of the host's process, served over a link of its own like any other plugin.
 
     Args:
@@ -161,7 +161,7 @@ class InProcessPlugin(HostedPlugin):
         servable: Servable,
         name: str,
         version: str,
-        reception: Reception,
+        reception: Registrar,
         registry: Registry,
         on_change: OnChange,
     ) -> None:
@@ -183,10 +183,10 @@ class InProcessPlugin(HostedPlugin):
         registration = Registration.from_request(request)
         self._registry.check(registration)
         self._reception.permissions.check_module(registration)
-        chosen = self._reception.welcome(registration).protocol_version
+        chosen = self._reception.accept(registration).protocol_version
         near, desk = self._reception.open_link(Peer(self.name), lambda _: None)
         desk.gate.open()
-        far = Link(Site(services_of(self._servables)), initiator=True, peer=Peer(self._reception.name))
+        far = Link(LinkApp(services_of(self._servables)), initiator=True, peer=Peer(self._reception.name))
         self._links = (near, far)
         self.registration = replace(registration, protocol_version=chosen)
         self._registry.add(self)

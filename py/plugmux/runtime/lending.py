@@ -11,8 +11,8 @@ from plugmux_proto.plugmux.v1.instance_pb2 import OpenRequest
 from ..connect import Code, RpcError
 from ..contract.redact import redact
 from ..errors import ConfigError, ExchangeError, LinkError
-from ..exchange import Complete, Incoming, Request
-from ..link.app import Site
+from ..exchange import Request, Response, StreamingResponse
+from ..link.app import LinkApp
 from ..link.forward import Relay
 from ..link.references import Loan, new_reference
 from ..link.remote import Remote
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..connect import Interceptor
     from ..link.link import Link
     from .calls.router import Router
-    from .plugin import HostedPlugin
+    from .plugin import PluginHandle
 
 __all__ = ["borrow", "lend", "open_instance"]
 
@@ -65,7 +65,7 @@ async def open_instance(router: Router, name: str, configuration: Configurable, 
 
 
 def lend(
-    replicas: Sequence[HostedPlugin], lent: Sequence[Servable | Remote], interceptors: Sequence[Interceptor]
+    replicas: Sequence[PluginHandle], lent: Sequence[Servable | Remote], interceptors: Sequence[Interceptor]
 ) -> Loan:
     """Let a plugin, and its replicas as they run now, call an object of the host's or of another plugin's.
 
@@ -88,17 +88,17 @@ def lend(
     return Loan(reference, places)
 
 
-def _app(lent: Sequence[Servable | Remote], interceptors: Sequence[Interceptor]) -> Relay | Site:
+def _app(lent: Sequence[Servable | Remote], interceptors: Sequence[Interceptor]) -> Relay | LinkApp:
     servables = [servable for servable in lent if not isinstance(servable, Remote)]
     if len(servables) == len(lent):
-        return Site(services_of(servables), interceptors=interceptors)
+        return LinkApp(services_of(servables), interceptors=interceptors)
     if len(lent) > 1:
         raise ConfigError("an object that a plugin has lent is lent on alone, not together with other services")
     (remote,) = (remote for remote in lent if isinstance(remote, Remote))
     return Relay(remote)
 
 
-def borrow(replicas: Sequence[HostedPlugin], reference: str) -> Remote:
+def borrow(replicas: Sequence[PluginHandle], reference: str) -> Remote:
     """An object that a plugin has lent to the host.
 
     Args:
@@ -128,11 +128,11 @@ class Pinned:
         link: its link.
     """
 
-    def __init__(self, plugin: HostedPlugin, link: Link) -> None:
+    def __init__(self, plugin: PluginHandle, link: Link) -> None:
         self._plugin = plugin
         self._link = link
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         """Send a request and return the whole response."""
         self._check()
         self._plugin.in_flight += 1
@@ -143,7 +143,7 @@ class Pinned:
         finally:
             self._plugin.call_ended()
 
-    async def send(self, request: Request) -> Incoming:
+    async def send(self, request: Request) -> StreamingResponse:
         """Send a request and return the response as it arrives."""
         self._check()
         self._plugin.in_flight += 1

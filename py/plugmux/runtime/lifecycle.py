@@ -20,15 +20,15 @@ from .external import InProcessPlugin
 from .replace import replace
 from .source import Launch, PluginSource, as_launch, as_source
 from .state import State
-from .supervisor import LaunchedPlugin
+from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from ..discovery.directory import Found
-    from .plugin import HostedPlugin
-    from .registrar import Reception
+    from .plugin import PluginHandle
+    from .registrar import Registrar
     from .registry import Registry
 
-__all__ = ["DRAIN_TIME", "Fleet"]
+__all__ = ["DRAIN_TIME", "Lifecycle"]
 
 logger = logging.getLogger("plugmux.runtime")
 
@@ -37,7 +37,7 @@ Outcome = TypeVar("Outcome")
 DRAIN_TIME = 30.0
 
 
-class Fleet:
+class Lifecycle:
     """Begins and ends the plugins of a runtime.
 
     Args:
@@ -53,12 +53,12 @@ class Fleet:
     def __init__(
         self,
         registry: Registry,
-        reception: Reception,
+        reception: Registrar,
         installed: Installed,
         timeout: float,
         parallel_starts: int,
         breaker: BreakerPolicy,
-        on_change: Callable[[HostedPlugin, State], None],
+        on_change: Callable[[PluginHandle, State], None],
     ) -> None:
         self._registry = registry
         self._reception = reception
@@ -112,7 +112,7 @@ class Fleet:
                     self._begin_launch(source) if isinstance(source, Launch) else self._begin_in_process(source)
                 )
 
-    async def launch(self, source: PluginSource, name: str | None) -> HostedPlugin:
+    async def launch(self, source: PluginSource, name: str | None) -> PluginHandle:
         """Begin a plugin that stays if it runs. (`Runtime.launch`)"""
         prepared = self._prepared(source)
         if not isinstance(prepared, Launch):
@@ -133,7 +133,7 @@ class Fleet:
         for plugin in self._add(launch):
             await plugin.started()
 
-    def _add(self, launch: Launch) -> list[LaunchedPlugin]:
+    def _add(self, launch: Launch) -> list[Supervisor]:
         self.check_open()
         if launch.name in self._registry:
             raise ConfigError(f"there is a plugin named {launch.name!r} already: give this one another name")
@@ -143,7 +143,7 @@ class Fleet:
             plugin.start()
         return replicas
 
-    async def _all_started(self, replicas: Sequence[LaunchedPlugin]) -> None:
+    async def _all_started(self, replicas: Sequence[Supervisor]) -> None:
         """Wait for the starts of a plugin and its replicas.
 
         Raises:
@@ -156,21 +156,21 @@ class Fleet:
             if not plugin.ready and not self._registry.has_in_place_of(plugin):
                 raise plugin.not_running()
 
-    async def _dismiss(self, plugins: Sequence[LaunchedPlugin]) -> None:
+    async def _dismiss(self, plugins: Sequence[Supervisor]) -> None:
         for plugin in plugins:
             await plugin.stop()
             self._registry.remove(plugin)
 
-    def _replicas(self, launch: Launch) -> list[LaunchedPlugin]:
+    def _replicas(self, launch: Launch) -> list[Supervisor]:
         reception, starts = self._reception, self._starts
         if launch.by_hand:
             reception, starts = patient(reception), asyncio.Semaphore(launch.replicas)
         return [
-            LaunchedPlugin(launch, reception, self._timeout, starts, self._on_change, self._breaker)
+            Supervisor(launch, reception, self._timeout, starts, self._on_change, self._breaker)
             for _ in range(launch.replicas)
         ]
 
-    async def _begin_in_process(self, servable: Servable, name: str | None = None) -> HostedPlugin:
+    async def _begin_in_process(self, servable: Servable, name: str | None = None) -> PluginHandle:
         self.check_open()
         plugin = InProcessPlugin(
             servable, name or type(servable).__name__, "v0.0.0", self._reception, self._registry, self._on_change
@@ -218,7 +218,7 @@ class Fleet:
         self.check_open()
         await self._to_the_end(self._restart(self._launched(name)))
 
-    async def _restart(self, replicas: Sequence[LaunchedPlugin]) -> None:
+    async def _restart(self, replicas: Sequence[Supervisor]) -> None:
         if disabled := [plugin for plugin in replicas if plugin.state is State.DISABLED]:
             raise disabled[0].not_running()
         for plugin in replicas:
@@ -235,7 +235,7 @@ class Fleet:
             for plugin in replicas:
                 plugin.comes_back = False
 
-    async def _start_again(self, replicas: Sequence[LaunchedPlugin]) -> None:
+    async def _start_again(self, replicas: Sequence[Supervisor]) -> None:
         for plugin in replicas:
             await plugin.ended()
             self.check_open()
@@ -249,7 +249,7 @@ class Fleet:
         *,
         drain_time: float = DRAIN_TIME,
         same_services: bool = True,
-    ) -> HostedPlugin:
+    ) -> PluginHandle:
         """Put a new process in the place of a launched plugin, while calls go on. (`Runtime.replace`)"""
         self.check_open()
         old = self._launched(name)
@@ -283,8 +283,8 @@ class Fleet:
         )
         await self._to_the_end(change)
 
-    def _launched(self, name: str) -> list[LaunchedPlugin]:
-        launched = [plugin for plugin in self._registry.named(name) if isinstance(plugin, LaunchedPlugin)]
+    def _launched(self, name: str) -> list[Supervisor]:
+        launched = [plugin for plugin in self._registry.named(name) if isinstance(plugin, Supervisor)]
         if not launched:
             raise PluginError(name, PluginCause.NOT_LAUNCHED, "it was not launched by this runtime")
         return launched

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..contract.registration import Registration
     from ..link.link import Link
 
-__all__ = ["HostedPlugin"]
+__all__ = ["PluginHandle"]
 
 SETTLE_TIME = 0.25
 """Seconds that a call whose stream was cut off waits to see whether its plugin ends."""
@@ -30,7 +30,7 @@ POST_MORTEM_TIME = 2.0
 """Seconds that a broken call waits for word of how its plugin ended, before it tells what it knows itself."""
 
 
-class HostedPlugin(ABC):
+class PluginHandle(ABC):
     """A plugin in a runtime.
 
     Attributes:
@@ -54,7 +54,7 @@ class HostedPlugin(ABC):
         self,
         name: str,
         state: State,
-        on_change: Callable[[HostedPlugin, State], None],
+        on_change: Callable[[PluginHandle, State], None],
         *,
         external: bool = False,
         breaker: BreakerPolicy = BreakerPolicy(),  # noqa: B008 -- it is frozen
@@ -117,7 +117,7 @@ class HostedPlugin(ABC):
                 waiter.set_result(None)
         self._on_change(self, before)
 
-    def takes_over(self, old: HostedPlugin) -> None:
+    def takes_over(self, old: PluginHandle) -> None:
         """Tell that it stands in the place of another from now on.
 
         Args:

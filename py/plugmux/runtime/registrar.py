@@ -17,7 +17,7 @@ from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, Register
 from ..connect import Code, RpcError
 from ..contract.registration import BadPattern, Registration, RegistrationRefused, common_protocol_version
 from ..exchange import ASGIApp
-from ..link.app import HEALTH, Gate, Site, StreamHandler
+from ..link.app import HEALTH, Gate, LinkApp, StreamHandler
 from ..link.link import Link, Peer
 from ..yamux import Config, MemoryPool
 from .configuration import BadConfiguration, Configurations
@@ -25,26 +25,26 @@ from .error import PluginCause, PluginError
 from .health.checker import Prober, patient
 from .health.policy import HealthPolicy
 from .logs.log import LogBook
-from .logs.service import LogDesk
+from .logs.service import PluginLogService
 from .permissions import Permissions
 
 if TYPE_CHECKING:
     from ..connect import Context, Interceptor, Service
-    from .plugin import HostedPlugin
+    from .plugin import PluginHandle
     from .process.runner import Run
     from .source import Launch
 
-__all__ = ["Desk", "Reception"]
+__all__ = ["RegistrationHandler", "Registrar"]
 
 REGISTER_PATH = "/plugins.v1.RegisterService/RegisterPlugin"
 AGAIN = "this link has registered already"
 LATE = "this link was refused, or its time is over"
-LONGEST_CLAIM = 140
+MAX_CLAIM = 140
 """Characters of a name that are told where the plugin was refused."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reception:
+class Registrar:
     """What a runtime offers to every plugin that comes.
 
     Args:
@@ -81,7 +81,7 @@ class Reception:
     pool: MemoryPool = field(default_factory=lambda: MemoryPool(Config().max_total_memory))
     links: WeakSet[Link] = field(default_factory=WeakSet)
 
-    def open_link(self, peer: Peer, admit: Callable[[Registration], None]) -> tuple[Link, Desk]:
+    def open_link(self, peer: Peer, admit: Callable[[Registration], None]) -> tuple[Link, RegistrationHandler]:
         """A link for a plugin that is about to register.
 
         Args:
@@ -91,9 +91,9 @@ class Reception:
         Returns:
             The link, not connected yet, and the desk at which the registration arrives.
         """
-        desk = Desk(self, admit)
-        site = Site(
-            [*self.services, desk, LogDesk(desk, self.logs)],
+        desk = RegistrationHandler(self, admit)
+        site = LinkApp(
+            [*self.services, desk, PluginLogService(desk, self.logs)],
             app=self.app,
             streams=self.streams,
             gate=desk.gate,
@@ -104,7 +104,7 @@ class Reception:
         self.links.add(link)
         return link, desk
 
-    def prober(self, plugin: HostedPlugin, link: Link, run: Run | None = None) -> Prober:
+    def prober(self, plugin: PluginHandle, link: Link, run: Run | None = None) -> Prober:
         """What checks a plugin that has registered.
 
         Args:
@@ -114,7 +114,7 @@ class Reception:
         """
         return Prober(plugin, link, self.health, self.logs.of(plugin.name), run)
 
-    def foresee(self, launch: Launch) -> None:
+    def precheck(self, launch: Launch) -> None:
         """See, before a plugin is started, that its registration can be accepted, as far as its manifest tells.
 
         Raises:
@@ -130,7 +130,7 @@ class Reception:
         except BadConfiguration as error:
             raise PluginError(launch.name, PluginCause.BAD_CONFIGURATION, str(error)) from None
 
-    def welcome(self, registration: Registration) -> RegisterPluginResponse:
+    def accept(self, registration: Registration) -> RegisterPluginResponse:
         """The answer to a registration.
 
         Raises:
@@ -163,7 +163,7 @@ class Reception:
         return version
 
 
-class Desk(RegisterService):
+class RegistrationHandler(RegisterService):
     """Takes the one registration of a link.
 
     Attributes:
@@ -176,7 +176,7 @@ class Desk(RegisterService):
 
     link: Link
 
-    def __init__(self, reception: Reception, admit: Callable[[Registration], None]) -> None:
+    def __init__(self, reception: Registrar, admit: Callable[[Registration], None]) -> None:
         self.reception = reception
         self._admit = admit
         self.registered: asyncio.Future[Registration] = asyncio.get_running_loop().create_future()
@@ -198,10 +198,10 @@ class Desk(RegisterService):
     async def register_plugin(self, request: RegisterPluginRequest, context: Context) -> RegisterPluginResponse:
         if self.registered.done():
             raise RpcError(Code.INTERNAL, "cannot rerun registration: " + (AGAIN if self.registration else LATE))
-        self.claimed = request.name[:LONGEST_CLAIM]
+        self.claimed = request.name[:MAX_CLAIM]
         try:
             registration = Registration.from_request(request)
-            response = self.reception.welcome(registration)
+            response = self.reception.accept(registration)
             self._admit(registration)
         except RegistrationRefused as error:
             self.registered.set_exception(error)

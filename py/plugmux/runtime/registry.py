@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from ..contract.registration import Registration, RegistrationRefused
 from .error import PluginCause, PluginError
-from .plugin import HostedPlugin
+from .plugin import PluginHandle
 
 __all__ = ["Registry"]
 
@@ -23,20 +23,20 @@ class Registry:
 
     def __init__(self, replicated: Collection[str] = ()) -> None:
         self._replicated = frozenset(replicated)
-        self._plugins: dict[str, list[HostedPlugin]] = {}
-        self._aside: list[HostedPlugin] = []
+        self._plugins: dict[str, list[PluginHandle]] = {}
+        self._standby: list[PluginHandle] = []
         self._serving: dict[str, list[str]] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._plugins
 
-    def sorted(self) -> list[HostedPlugin]:
+    def sorted(self) -> list[PluginHandle]:
         """All plugins, sorted by name."""
         return [plugin for name in sorted(self._plugins) for plugin in self._plugins[name]]
 
-    def everybody(self) -> list[HostedPlugin]:
+    def everybody(self) -> list[PluginHandle]:
         """All plugins, with those aside."""
-        return [*self.sorted(), *self._aside]
+        return [*self.sorted(), *self._standby]
 
     def check(self, registration: Registration) -> None:
         """See that a plugin may come in under its name.
@@ -55,12 +55,12 @@ class Registry:
                 f"Runtime(replicated=[{name!r}])"
             )
 
-    def add(self, plugin: HostedPlugin) -> None:
+    def add(self, plugin: PluginHandle) -> None:
         """Take a plugin in under its name, as one more replica where there are others."""
         self._plugins.setdefault(plugin.name, []).append(plugin)
         self.refresh()
 
-    def remove(self, plugin: HostedPlugin) -> None:
+    def remove(self, plugin: PluginHandle) -> None:
         """Forget a plugin."""
         replicas = self._plugins.get(plugin.name, [])
         if plugin in replicas:
@@ -71,32 +71,32 @@ class Registry:
 
     def has_aside(self, name: str) -> bool:
         """Whether plugins of that name stand aside."""
-        return any(plugin.name == name for plugin in self._aside)
+        return any(plugin.name == name for plugin in self._standby)
 
-    def is_aside(self, plugin: HostedPlugin) -> bool:
+    def is_aside(self, plugin: PluginHandle) -> bool:
         """Whether a plugin stands aside."""
-        return plugin in self._aside
+        return plugin in self._standby
 
-    def has_in_place_of(self, plugin: HostedPlugin) -> bool:
+    def has_in_place_of(self, plugin: PluginHandle) -> bool:
         """Whether another has the place of a plugin that was here."""
         return plugin not in self._plugins.get(plugin.name, [plugin])
 
-    def set_aside(self, plugins: Iterable[HostedPlugin]) -> None:
+    def put_on_standby(self, plugins: Iterable[PluginHandle]) -> None:
         """Take plugins in where no call finds them."""
-        self._aside += plugins
+        self._standby += plugins
 
-    def exchange(self, old: Sequence[HostedPlugin], new: Sequence[HostedPlugin]) -> None:
+    def exchange(self, old: Sequence[PluginHandle], new: Sequence[PluginHandle]) -> None:
         """Let plugins from aside take the place of others of their name, which stand aside from now on."""
         name = new[0].name
         staying = [plugin for plugin in self._plugins.get(name, ()) if plugin not in old]
         self._plugins[name] = [*new, *staying]
-        self._aside = [*(plugin for plugin in self._aside if plugin not in new), *old]
+        self._standby = [*(plugin for plugin in self._standby if plugin not in new), *old]
         self.refresh()
 
-    def forget(self, plugins: Iterable[HostedPlugin]) -> None:
+    def forget(self, plugins: Iterable[PluginHandle]) -> None:
         """Forget plugins that stand aside."""
         gone = list(plugins)
-        self._aside = [plugin for plugin in self._aside if plugin not in gone]
+        self._standby = [plugin for plugin in self._standby if plugin not in gone]
 
     def refresh(self) -> None:
         """Take note of what the plugins say now that they serve."""
@@ -106,7 +106,7 @@ class Registry:
             for service in said.services if said else ():
                 self._serving.setdefault(service, []).append(name)
 
-    def named(self, name: str) -> list[HostedPlugin]:
+    def named(self, name: str) -> list[PluginHandle]:
         """The plugin of that name, and its replicas.
 
         Raises:
@@ -118,7 +118,7 @@ class Registry:
             known = ", ".join(sorted(self._plugins)) or "none"
             raise PluginError(name, PluginCause.UNKNOWN, f"there is no plugin of that name (known: {known})") from None
 
-    def serving(self, service: str) -> list[HostedPlugin]:
+    def serving(self, service: str) -> list[PluginHandle]:
         """The plugin that serves a service, and its replicas: of several that run the one of the highest priority.
 
         Args:

@@ -22,19 +22,19 @@ from ..link.app import HEALTH
 from ..link.link import Link
 from .error import PluginCause, PluginError
 from .registry import Registry
-from .supervisor import LaunchedPlugin
+from .supervisor import Supervisor
 
 __all__ = ["replace"]
 
 HEALTH_TIMEOUT = 5.0
-LONGEST_HEALTH = 65_536
+MAX_HEALTH = 65_536
 OK = 200
 
 
 async def replace(
     registry: Registry,
-    old: Sequence[LaunchedPlugin],
-    new: Sequence[LaunchedPlugin],
+    old: Sequence[Supervisor],
+    new: Sequence[Supervisor],
     *,
     drain_time: float,
     same_services: bool,
@@ -60,7 +60,7 @@ async def replace(
     _check_wanted(old)
     if registry.has_aside(name):
         raise ConfigError(f"plugin {name!r} is being replaced already: wait for the end of that")
-    registry.set_aside(new)
+    registry.put_on_standby(new)
     try:
         await _start(new)
         for plugin in new:
@@ -83,7 +83,7 @@ async def replace(
         await to_the_end(_dismiss(registry, old))
 
 
-async def _start(plugins: Sequence[LaunchedPlugin]) -> None:
+async def _start(plugins: Sequence[Supervisor]) -> None:
     for plugin in plugins:
         plugin.start()
     for plugin in plugins:
@@ -93,10 +93,10 @@ async def _start(plugins: Sequence[LaunchedPlugin]) -> None:
         await _check_health(plugin, plugin.link)
 
 
-async def _check_health(plugin: LaunchedPlugin, link: Link) -> None:
+async def _check_health(plugin: Supervisor, link: Link) -> None:
     request = Request(HEALTH, method="GET", timeout=HEALTH_TIMEOUT)
     try:
-        answer = await link.transport.fetch(request, LONGEST_HEALTH)
+        answer = await link.transport.fetch(request, MAX_HEALTH)
     except TimeoutError:
         raise _unfit(plugin, f"it did not answer {HEALTH} within {HEALTH_TIMEOUT:g} s") from None
     except PlugmuxError as error:
@@ -105,7 +105,7 @@ async def _check_health(plugin: LaunchedPlugin, link: Link) -> None:
         raise _unfit(plugin, f"it answered {HEALTH} with status {answer.status}")
 
 
-def _check_fit(plugin: LaunchedPlugin, old: Sequence[LaunchedPlugin]) -> None:
+def _check_fit(plugin: Supervisor, old: Sequence[Supervisor]) -> None:
     """See that a plugin can take the calls that the old ones took."""
     if not plugin.ready:
         raise plugin.not_running()
@@ -122,13 +122,13 @@ def _check_fit(plugin: LaunchedPlugin, old: Sequence[LaunchedPlugin]) -> None:
             raise _unfit(plugin, f"it does not serve {', '.join(missing)} any more")
 
 
-def _check_wanted(old: Sequence[LaunchedPlugin]) -> None:
+def _check_wanted(old: Sequence[Supervisor]) -> None:
     """See that nobody has switched the plugin off, before the new one starts or meanwhile."""
     if not all(plugin.wanted for plugin in old):
         raise PluginError(old[0].name, PluginCause.DISABLED, "it is disabled, or is being ended")
 
 
-def _unfit(plugin: LaunchedPlugin, detail: str) -> PluginError:
+def _unfit(plugin: Supervisor, detail: str) -> PluginError:
     return PluginError(plugin.name, PluginCause.UNFIT, detail)
 
 
@@ -143,7 +143,7 @@ def _rolled_back(error: PluginError) -> PluginError:
     )
 
 
-async def _dismiss(registry: Registry, plugins: Sequence[LaunchedPlugin]) -> None:
+async def _dismiss(registry: Registry, plugins: Sequence[Supervisor]) -> None:
     async with asyncio.TaskGroup() as group:
         for plugin in plugins:
             group.create_task(plugin.stop())

@@ -37,15 +37,15 @@ from .events import Event, event_of
 from .external import SelfStartedPlugin
 from .health.policy import HealthPolicy
 from .lending import borrow, lend, open_instance
-from .lifecycle import DRAIN_TIME, Fleet
+from .lifecycle import DRAIN_TIME, Lifecycle
 from .logs.broadcast import Broadcast
 from .logs.log import LogBook, LogEntry
 from .permissions import Permissions
-from .plugin import HostedPlugin
-from .registrar import Reception
+from .plugin import PluginHandle
+from .registrar import Registrar
 from .registry import Registry
-from .socket.app import Front
-from .socket.events import Observation
+from .socket.app import SocketApp
+from .socket.events import EventsService
 from .socket.listener import Listener
 from .socket.management import Management, Version
 from .source import PluginSource, as_source, goes_first
@@ -154,7 +154,7 @@ class Runtime:
         self._registration_timeout = registration_timeout
         self._logs = LogBook()
         self._app = None if app is None else Lifespan(app)
-        self._reception = Reception(
+        self._reception = Registrar(
             name,
             version,
             tuple(services),
@@ -172,7 +172,7 @@ class Runtime:
         )
         self._permissions = permissions
         self._registry = Registry(replicated)
-        self._fleet = Fleet(
+        self._fleet = Lifecycle(
             self._registry,
             self._reception,
             self._installed,
@@ -184,10 +184,10 @@ class Runtime:
         self._events: Broadcast[Event] = Broadcast()
         self._admission = Admission(self._registry, permissions, self._events.publish)
         self.transport = Router(self._registry, retry, retry_methods, request_timeout=request_timeout)
-        self._front = Front(self.transport, self._hijacked, permissions)
+        self._front = SocketApp(self.transport, self._hijacked, permissions)
         self._front.mount(Version(version))
         self._front.mount(Management(self, permissions))
-        self._front.mount(Observation(self))
+        self._front.mount(EventsService(self))
         self._server = Server(self._front, lifespan=False)
         self._listeners = [Listener(Address.parse(text), self._server) for text in listen]
         self._started = False
@@ -231,7 +231,7 @@ class Runtime:
             following = self._fleet.follow(found, self._watch)
             self._watching = asyncio.create_task(following, name="plugmux: plugin directories")
 
-    async def launch(self, source: PluginSource, *, name: str | None = None) -> HostedPlugin:
+    async def launch(self, source: PluginSource, *, name: str | None = None) -> PluginHandle:
         """Add one more plugin and wait until it runs.
 
         Args:
@@ -353,11 +353,11 @@ class Runtime:
         """
         return borrow(self._registry.named(of), reference)
 
-    def plugins(self) -> list[HostedPlugin]:
+    def plugins(self) -> list[PluginHandle]:
         """All plugins, sorted by name."""
         return self._registry.sorted()
 
-    def plugin(self, name: str) -> HostedPlugin:
+    def plugin(self, name: str) -> PluginHandle:
         """The plugin of that name; of replicas the first.
 
         Raises:
@@ -455,7 +455,7 @@ class Runtime:
         *,
         drain_time: float = DRAIN_TIME,
         same_services: bool = True,
-    ) -> HostedPlugin:
+    ) -> PluginHandle:
         """Put a new process in the place of a launched plugin, while calls go on.
 
         The new one starts beside the old. When it has registered, answers `/health` and serves what the old one serves,
@@ -491,7 +491,7 @@ class Runtime:
         """
         await self._fleet.configure(name, configuration)
 
-    def _changed(self, plugin: HostedPlugin, before: State) -> None:
+    def _changed(self, plugin: PluginHandle, before: State) -> None:
         if plugin.state is State.RUNNING:
             self._registry.refresh()
         if not self._registry.is_aside(plugin):

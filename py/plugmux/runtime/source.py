@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from ..connect import Service
 from ..contract.grant import Grant
 from ..contract.registration import NAME
-from ..discovery.requirement import Promise, Requirement
+from ..discovery.requirement import ManifestClaims, Requirement
 from ..errors import ConfigError
 from ..link.servable import Servable, ServiceSource
 from .permissions import Permissions
@@ -23,14 +23,14 @@ from .process.limits import Limits
 if TYPE_CHECKING:
     from .process.runner import Runner
 
-__all__ = ["Launch", "PluginSource", "Restart", "name_of_command", "parse_source"]
+__all__ = ["Launch", "PluginSource", "RestartPolicy", "name_of_command", "parse_source"]
 
 INTERPRETERS = frozenset({"python", "python3", "node", "deno", "bun", "ruby", "perl", "sh", "bash", "env"})
 SCRIPT_SUFFIXES = (".exe", ".py", ".js", ".mjs")
 
 
 @dataclass(frozen=True, slots=True)
-class Restart:
+class RestartPolicy:
     """When and how often a launched plugin that ended by itself is started again.
 
     Args:
@@ -91,11 +91,11 @@ class Launch:
     timeout: float | None = None
     stdio: Literal["capture", "inherit"] = "capture"
     link: Literal["socket", "pipes"] = "socket"
-    restart: Restart = field(default_factory=Restart)
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
     replicas: int = 1
     runner: Runner | None = None
     limits: Limits = field(default_factory=Limits)
-    promise: Promise = field(default_factory=Promise)
+    promise: ManifestClaims = field(default_factory=ManifestClaims)
     serves: Sequence[str] | None = None
     secrets: str | Sequence[str] | None = None
     access_control: bool = False
@@ -165,7 +165,7 @@ class Launch:
         """
         from ..runners.manual import DAY, ByHandRunner
 
-        again = Restart(tries=sys.maxsize, delay=0.2, longest_delay=5.0, time_limit=math.inf)
+        again = RestartPolicy(tries=sys.maxsize, delay=0.2, longest_delay=5.0, time_limit=math.inf)
         return cls(command, name, runner=ByHandRunner(socket), timeout=DAY, restart=again, **options)
 
     @property

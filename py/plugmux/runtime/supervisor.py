@@ -22,15 +22,15 @@ from ..link.link import Link, Peer
 from .calls.breaker import BreakerPolicy
 from .error import PluginCause, PluginError, describe_exit
 from .logs.log import LogSource
-from .plugin import HostedPlugin
+from .plugin import PluginHandle
 from .process.local import LocalRunner
 from .process.runner import Run, Runner
-from .registrar import Desk, Reception
-from .source import Launch, Restart
+from .registrar import Registrar, RegistrationHandler
+from .source import Launch, RestartPolicy
 from .starting import start_slot, still_starting
 from .state import State
 
-__all__ = ["LaunchedPlugin", "shut_down"]
+__all__ = ["Supervisor", "shut_down"]
 
 logger = logging.getLogger("plugmux.runtime")
 
@@ -40,11 +40,11 @@ EXIT_TIME = 2.0
 TERMINATE_TIME = 2.0
 KILL_TIME = 5.0
 """Seconds that a process which has been killed is waited for: one that the kernel holds up may never end."""
-LAST_WORDS_TIME = 1.0
+STDERR_TIME = 1.0
 """Seconds that a process whose link has ended is given to end by itself, so that its exit can be told."""
 
 
-class LaunchedPlugin(HostedPlugin):
+class Supervisor(PluginHandle):
     """A plugin that the runtime starts, and starts again when it ends by itself.
 
     Args:
@@ -59,10 +59,10 @@ class LaunchedPlugin(HostedPlugin):
     def __init__(
         self,
         launch: Launch,
-        reception: Reception,
+        reception: Registrar,
         timeout: float,
         starts: asyncio.Semaphore,
-        on_change: Callable[[HostedPlugin, State], None],
+        on_change: Callable[[PluginHandle, State], None],
         breaker: BreakerPolicy,
     ) -> None:
         super().__init__(launch.name, State.STOPPED, on_change, breaker=breaker)
@@ -177,7 +177,7 @@ class LaunchedPlugin(HostedPlugin):
             if self._stop.is_set():
                 return None
             try:
-                self._reception.foresee(self.launch)
+                self._reception.precheck(self.launch)
                 process = await self._runner.start(self.launch, self._timeout, self._log)
             except PluginError as error:
                 return self._crashed(error)
@@ -228,7 +228,7 @@ class LaunchedPlugin(HostedPlugin):
         for grant in self.grants:
             grant.check(registration)
 
-    async def _register(self, process: Run, link: Link, desk: Desk) -> PluginError | None:
+    async def _register(self, process: Run, link: Link, desk: RegistrationHandler) -> PluginError | None:
         registered = desk.registered
         waiting = (asyncio.wait([registered]), process.wait(), link.wait_closed(), self._stop.wait(), self._timeout)
         with nullcontext() if self.launch.by_hand else still_starting(self._log, self._timeout):
@@ -259,7 +259,7 @@ class LaunchedPlugin(HostedPlugin):
     async def _post_mortem(self, process: Run, link: Link, when: str) -> PluginError:
         broken = isinstance(link.reason, ProtocolViolation)
         with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_TIME):
+            async with asyncio.timeout(STDERR_TIME):
                 await process.wait()
         if not process.running and not (broken and process.exit_code == 0):  # It ends well when it is cut off for it.
             return self._ended(process, when)
@@ -280,7 +280,7 @@ class LaunchedPlugin(HostedPlugin):
             detail,
             exit_code=process.exit_code,
             signal_number=process.signal_number,
-            stderr=process.last_words,
+            stderr=process.stderr_tail,
         )
 
 
@@ -325,5 +325,5 @@ async def _end_process(process: Run, patience: float) -> None:
     logger.error("process %s has not ended within %g s after it was killed, and is left behind", process.pid, KILL_TIME)
 
 
-def _jittered(delay: float, policy: Restart) -> float:
+def _jittered(delay: float, policy: RestartPolicy) -> float:
     return delay * (1 + policy.jitter * random.uniform(-1, 1))  # noqa: S311 -- jitter, not a secret

@@ -27,7 +27,7 @@ __all__ = ["TrustedFile", "UntrustedPath", "open_directory", "open_file"]
 AnyPath: TypeAlias = "str | os.PathLike[str]"
 
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
-MOST_LINKS = 40
+MAX_LINKS = 40
 """Links that a path may lead through, as in the kernel."""
 
 PRIVATE_DIRECTORY = 0o700
@@ -162,7 +162,7 @@ class _Walk:
 
     def _target(self, fd: int, path: str) -> list[str]:
         self._links += 1
-        if self._links > MOST_LINKS:
+        if self._links > MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         target = os.readlink("", dir_fd=fd)
         if target.startswith("/"):

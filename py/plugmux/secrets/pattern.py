@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..contract.patterns import ANY, Machine
-from ..contract.registration import ID, LONGEST_PATTERN, PATTERN
+from ..contract.registration import ID, MAX_PATTERN, PATTERN
 from .error import InvalidPattern
 
 __all__ = ["Pattern", "SecretId"]
@@ -36,7 +36,7 @@ class SecretId(str):
         if not _is_id(text):
             raise InvalidPattern(
                 f"{_shown(text)} is not the id of a secret: it must be components of letters, digits and ._:- joined "
-                f"by slashes, with at most {LONGEST_PATTERN} characters in all"
+                f"by slashes, with at most {MAX_PATTERN} characters in all"
             )
         return super().__new__(cls, text)
 
@@ -55,10 +55,10 @@ class Pattern:
     text: str
 
     def __post_init__(self) -> None:
-        if len(self.text) > LONGEST_PATTERN or not PATTERN.fullmatch(self.text):
+        if len(self.text) > MAX_PATTERN or not PATTERN.fullmatch(self.text):
             raise InvalidPattern(
                 f'{_shown(self.text)} is not a pattern: it must be components joined by slashes, each "*", "**" or '
-                f"made of letters, digits and ._:- alone, with at most {LONGEST_PATTERN} characters in all"
+                f"made of letters, digits and ._:- alone, with at most {MAX_PATTERN} characters in all"
             )
 
     @classmethod
@@ -118,7 +118,7 @@ class Pattern:
 
 
 def _is_id(text: str) -> bool:
-    return len(text) <= LONGEST_PATTERN and ID.fullmatch(text) is not None
+    return len(text) <= MAX_PATTERN and ID.fullmatch(text) is not None
 
 
 def _shown(text: str) -> str:

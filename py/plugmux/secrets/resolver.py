@@ -29,8 +29,8 @@ __all__ = ["Resolver"]
 
 logger = logging.getLogger("plugmux.secrets")
 
-LONGEST_REASON = 300
-MOST_IDS_NAMED = 5
+MAX_REASON = 300
+MAX_IDS_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Resolver:
         if not secrets:
             raise SecretNotFound(_nothing_found(asked, answers), pattern=asked.text)
         if len(ids) > 1:
-            named = ", ".join(list(ids)[:MOST_IDS_NAMED]) + (", ..." if len(ids) > MOST_IDS_NAMED else "")
+            named = ", ".join(list(ids)[:MAX_IDS_NAMED]) + (", ..." if len(ids) > MAX_IDS_NAMED else "")
             message = f"{asked.text!r} matches {len(ids)} secrets ({named}), not one; get_all gives them all"
             raise SecretNotFound(message, pattern=asked.text)
         return secrets[0]
@@ -212,4 +212,4 @@ def _nothing_found(asked: Pattern, answers: Iterable[_Answer]) -> str:
 def _one_line(error: BaseException) -> str:
     """An error's message with its white space made plain and its length bounded: it may come from the plugin."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON] + "..."
+    return text if len(text) <= MAX_REASON else text[:MAX_REASON] + "..."

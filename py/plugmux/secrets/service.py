@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AuthorizerEndpoint", "ResolverEndpoint", "secrets_services"]
 
-MOST_PATTERNS = 256
+MAX_PATTERNS = 256
 
 
 def secrets_services(runtime: Registry, resolver: Resolver) -> list[Service]:
@@ -88,8 +88,8 @@ class AuthorizerEndpoint(AuthorizerService):
         self._access = access
 
     async def authorize(self, request: AuthorizeRequest, context: Context) -> AuthorizeResponse:
-        if len(request.patterns) > MOST_PATTERNS:
-            raise RpcError(Code.INVALID_ARGUMENT, f"{len(request.patterns)} patterns at once, over {MOST_PATTERNS}")
+        if len(request.patterns) > MAX_PATTERNS:
+            raise RpcError(Code.INVALID_ARGUMENT, f"{len(request.patterns)} patterns at once, over {MAX_PATTERNS}")
         if not request.patterns:
             raise RpcError(Code.INVALID_ARGUMENT, "there is no pattern: name what is about to be asked for")
         verdict = await self._access.authorize([_pattern(text) for text in request.patterns], _caller(context))

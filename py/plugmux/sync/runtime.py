@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, overload
 from ..connect import Client, Service, SyncClient
 from ..errors import StateError
 from ..link.servable import Servable
-from ..runtime import Event, HostedPlugin, LogEntry, PluginSource
+from ..runtime import Event, LogEntry, PluginHandle, PluginSource
 from ..runtime import Runtime as AsyncRuntime
 from ..runtime.configuration import Configurable
 from .objects import Loan, Remote
@@ -143,11 +143,11 @@ class Runtime:
         """
         return Remote(self._look(lambda: self.asynchronous.borrow(reference, of=of)), self._thread)
 
-    def plugins(self) -> list[HostedPlugin]:
+    def plugins(self) -> list[PluginHandle]:
         """All plugins, sorted by name; what they show is the present state at any time."""
         return self._look(self.asynchronous.plugins)
 
-    def plugin(self, name: str) -> HostedPlugin:
+    def plugin(self, name: str) -> PluginHandle:
         """The plugin of that name; of replicas the first.
 
         Raises:
@@ -198,7 +198,7 @@ class Runtime:
 
     # -- management ---------------------------------------------------------------------------------------------------
 
-    def launch(self, source: PluginSource, *, name: str | None = None) -> HostedPlugin:
+    def launch(self, source: PluginSource, *, name: str | None = None) -> PluginHandle:
         """Add one more plugin and wait until it runs.
 
         Raises:
@@ -236,7 +236,7 @@ class Runtime:
         """
         self.run(self.asynchronous.restart(name))
 
-    def replace(self, name: str, source: PluginSource | None = None, **options: Any) -> HostedPlugin:
+    def replace(self, name: str, source: PluginSource | None = None, **options: Any) -> PluginHandle:
         """Put a new process in the place of a launched plugin, while calls go on.
 
         Args:

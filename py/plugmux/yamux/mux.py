@@ -43,7 +43,7 @@ __all__ = ["Mux"]
 
 TURN: Final = 512
 """Frames that one turn of the loop takes from a link: a millisecond or two of work."""
-LONGEST_END: Final = 10.0
+MAX_END: Final = 10.0
 """Seconds that the last bytes are given at most to leave, however patient the session has been with its peer."""
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
@@ -456,7 +456,7 @@ class Mux(asyncio.BufferedProtocol):
         self._port.stop()
         self._output.close(flush=False)
         self._transport.close()
-        patience = min(self.config.connection_write_timeout, LONGEST_END)
+        patience = min(self.config.connection_write_timeout, MAX_END)
         self._finish = self._loop.call_later(patience, self._transport.abort)
         for waiter in self._pings.values():
             fail(waiter, error)

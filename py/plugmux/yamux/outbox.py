@@ -118,7 +118,7 @@ class Outbox:
         """Frames that are put off because nobody waits for them."""
         return len(self._acks) + len(self._owed) // HEADER_SIZE
 
-    def send_owed(self) -> None:
+    def flush_deferred(self) -> None:
         """Put off no longer what was put off."""
         self._control += self._owed
         self._owed.clear()

@@ -137,5 +137,5 @@ class Output:
 
     def _pay(self) -> None:
         self._owed_timer = None
-        self._session.send_owed()
+        self._session.flush_deferred()
         self.now()

@@ -10,7 +10,7 @@ the header, before a byte of payload is taken.
 frames; then, round robin over the streams that have something to send and window to send it in, one frame of 64 KiB at
 most each. SYN and ACK ride on a stream's first frame, whether that has payload or not; FIN goes right behind the last
 payload. What nobody waits for (a lone ACK, or the FIN that answers a FIN) is put off until there is another
-frame, or too many of them, or `send_owed` is called.
+frame, or too many of them, or `flush_deferred` is called.
 
 *Windows.* The peer may send a stream's `receive_window`. It is filled up again when half of it has been consumed, that
 is reported by `consume`, never on arrival. `WindowGrowth` decides what it is filled up to.
@@ -152,7 +152,7 @@ class Session:
         return stream
 
     def accept(self, stream: Stream) -> None:
-        """Accept a stream that the peer opened; the ACK rides on the next frame, or goes with `send_owed`.
+        """Accept a stream that the peer opened; the ACK rides on the next frame, or goes with `flush_deferred`.
 
         Accepting a stream that is accepted already is harmless.
         """
@@ -433,9 +433,9 @@ class Session:
         """Frames that are put off because nobody waits for them."""
         return self._outbox.owes
 
-    def send_owed(self) -> None:
+    def flush_deferred(self) -> None:
         """Let `data_to_send` put out what was put off."""
-        self._outbox.send_owed()
+        self._outbox.flush_deferred()
 
     def data_to_send(self, limit: int = MAX_FRAME) -> list[bytes | memoryview]:
         """Give what is to be written to the connection, in order.

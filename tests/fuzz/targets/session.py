@@ -64,7 +64,7 @@ class Driven:
                 case 5:
                     session.ping()
                 case 6:
-                    session.send_owed()
+                    session.flush_deferred()
                 case 7 if stream is not None:
                     session.memory.release(stream)
                     session.relieve()

@@ -13,13 +13,13 @@ from ..codec import Codec, codec_named
 from ..compression import Compression, named
 from ..interceptor import Interceptor, around_unary, checked
 from ..limits import Limits
-from ..message import packed
+from ..message import compress_if_worthwhile
 from ..metadata import Metadata, MetadataLike
 from ..server.context import Context
 from ..server.service import close, only
 from ..trace import TRACE
 from .stream import BidiStream, ServerStream, StreamingCall
-from .wire import CallOptions, message_of, request_headers, too_late, translated
+from .wire import CallOptions, message_of, request_headers, to_rpc_error, too_late
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -34,7 +34,7 @@ Res = TypeVar("Res", bound="Message")
 
 USER_AGENT = (b"user-agent", f"plugmux-python/{RELEASE.removeprefix('v')}".encode())
 VERSION = (b"connect-protocol-version", b"1")
-LONGEST_URL = 8192
+MAX_URL = 8192
 
 
 class Client:
@@ -159,7 +159,9 @@ class Client:
         if call is None:
             if context is not None:
                 context.http_method = "POST"
-            body, compression = packed(codec.encode(request), self._limits, self._compression, self._compress_min)
+            body, compression = compress_if_worthwhile(
+                codec.encode(request), self._limits, self._compression, self._compress_min
+            )
             headers: Headers = self._unary_headers
             if timeout is not None or fields or compression is not None or TRACE.get():
                 headers = request_headers(headers, fields, timeout)
@@ -171,7 +173,7 @@ class Client:
         try:
             reply = await self._transport.fetch(call, self._limits.receive)
         except (ExchangeError, LinkError, TimeoutError) as error:
-            raise translated(error, method, timeout, self._limits) from error
+            raise to_rpc_error(error, method, timeout, self._limits) from error
         return message_of(reply, method, codec, self._content_type, self._limits.receive, context)
 
     def _by_get(
@@ -181,11 +183,11 @@ class Client:
         from base64 import urlsafe_b64encode
 
         stable = self._codec.encode_stable(request)
-        data, compression = packed(stable, self._limits, self._compression, self._compress_min)
+        data, compression = compress_if_worthwhile(stable, self._limits, self._compression, self._compress_min)
         packing = "" if compression is None else f"&compression={compression.name}"
         message = urlsafe_b64encode(data).rstrip(b"=").decode()
         path = f"{method.path}?connect=v1&base64=1{packing}&encoding={self._codec.name}&message={message}"
-        if len(path) > LONGEST_URL:
+        if len(path) > MAX_URL:
             return None
         unneeded = (b"content-type", VERSION[0])
         headers = [field for field in self._unary_headers if field[0] not in unneeded]

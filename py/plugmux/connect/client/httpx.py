@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ...errors import BodyTooLarge, ExchangeError
-from ...exchange import Complete, Headers, Request
+from ...exchange import Headers, Request, Response
 
 __all__ = ["HttpxTransport", "package_of"]
 
@@ -28,7 +28,7 @@ class HttpxTransport:
         # The exceptions of the package that the client is of: httpx and httpx2 have one each.
         self._package = sys.modules[package_of(type(client)) or "httpx"]
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         """Send the request and return its whole response."""
         try:
             async with asyncio.timeout(request.timeout):
@@ -43,7 +43,7 @@ class HttpxTransport:
                     await incoming.aclose()
         except self._package.TransportError as error:
             raise self._translated(error) from error
-        return Complete(incoming.status, incoming.headers, bytes(body))
+        return Response(incoming.status, incoming.headers, bytes(body))
 
     async def send(self, request: Request) -> _Incoming:
         """Send the request and return its response when the head is there."""
@@ -75,11 +75,11 @@ class HttpxTransport:
 
 
 class _Incoming:
-    """The response of httpx as an `Incoming`."""
+    """The response of httpx as an `StreamingResponse`."""
 
-    def __init__(self, response: Any, translated: Any, transport_error: type[Exception]) -> None:
+    def __init__(self, response: Any, to_rpc_error: Any, transport_error: type[Exception]) -> None:
         self._response = response
-        self._translated = translated
+        self._translated = to_rpc_error
         self._transport_error = transport_error
 
     @property

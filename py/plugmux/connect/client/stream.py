@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ...aio.deadline import Deadline
 from ...errors import ExchangeError, LinkError, StreamClosed
-from ...exchange import Incoming, Request
+from ...exchange import Request, StreamingResponse
 from ..code import Code
 from ..envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from ..error import RpcError, error_from_json
 from ..interceptor import StreamNext, around_stream
 from ..limits import too_large
-from ..message import decompressed, packed
+from ..message import compress_if_worthwhile, decompressed
 from ..metadata import Metadata
 from ..server.context import Context
 from ..server.service import close
 from ..spec import MethodSpec
-from .wire import compression_of, json_object, protocol_error, request_headers, same_type, too_late, translated
+from .wire import compression_of, json_object, protocol_error, request_headers, same_type, to_rpc_error, too_late
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -63,7 +63,7 @@ class StreamingCall:
             raise too_late(self._method, self._timeout, sent=False)
         deadline = None if self._timeout is None or self._timeout == float("inf") else Deadline(self._timeout)
         context._deadline = deadline
-        incoming: Incoming | None = None
+        incoming: StreamingResponse | None = None
         try:
             incoming = await self._client._transport.send(await self._request(requests, context))
             responses = _Reader(self, incoming, context)
@@ -81,7 +81,7 @@ class StreamingCall:
         except (ExchangeError, LinkError, TimeoutError) as error:
             if self._fault is not None:
                 raise self._fault from None
-            raise translated(error, self._method, self._timeout, self._client._limits) from error
+            raise to_rpc_error(error, self._method, self._timeout, self._client._limits) from error
         except asyncio.CancelledError:
             if deadline is None or not deadline.claims():
                 raise
@@ -122,7 +122,7 @@ class StreamingCall:
             raise TypeError(f"{self._method.path} takes messages of {wanted}, not a {type(request).__name__}")
         client = self._client
         encoded = client._codec.encode(request)
-        data, compression = packed(encoded, client._limits, client._compression, client._compress_min)
+        data, compression = compress_if_worthwhile(encoded, client._limits, client._compression, client._compress_min)
         return envelope(data, 0 if compression is None else COMPRESSED)
 
 
@@ -133,7 +133,7 @@ class _Reader:
         RpcError: from any method: the call failed, or the response breaks the protocol.
     """
 
-    def __init__(self, call: StreamingCall, incoming: Incoming, context: Context) -> None:
+    def __init__(self, call: StreamingCall, incoming: StreamingResponse, context: Context) -> None:
         fields = dict(incoming.headers)
         context.received(incoming.headers, ())
         if incoming.status != 200:

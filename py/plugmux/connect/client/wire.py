@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from ...errors import BodyTooLarge, ExchangeError, LinkError, RequestTimeout
-from ...exchange import Complete, Headers
+from ...exchange import Headers, Response
 from ...nesting import parse_json
 from ..code import Code
 from ..codec import Codec
@@ -31,7 +31,7 @@ __all__ = [
     "request_headers",
     "same_type",
     "too_late",
-    "translated",
+    "to_rpc_error",
 ]
 
 CallOptions: TypeAlias = tuple[float | None, "MetadataLike | None", Context | None]
@@ -41,7 +41,7 @@ Res = TypeVar("Res", bound="Message")
 _TRAILER = b"trailer-"
 
 
-def translated(error: Exception, method: MethodSpec[Any, Any], timeout: float | None, limits: Limits) -> RpcError:
+def to_rpc_error(error: Exception, method: MethodSpec[Any, Any], timeout: float | None, limits: Limits) -> RpcError:
     """The `RpcError` for an exchange that broke."""
     if isinstance(error, BodyTooLarge):
         return too_large("receive", error.size, limits.receive)
@@ -72,7 +72,7 @@ def split_trailers(headers: Headers) -> tuple[Headers, Headers]:
 
 
 def message_of(
-    reply: Complete,
+    reply: Response,
     method: MethodSpec[Any, Res],
     codec: Codec,
     content_type: bytes,
@@ -123,7 +123,7 @@ def json_object(data: bytes) -> dict[str, Any] | None:
     return fields if isinstance(fields, dict) else None
 
 
-def _error_of(reply: Complete, kind: bytes, body: bytes) -> RpcError:
+def _error_of(reply: Response, kind: bytes, body: bytes) -> RpcError:
     code = Code.from_http(reply.status)
     fields = json_object(body) if same_type(kind, b"application/json") else None
     if fields is None:

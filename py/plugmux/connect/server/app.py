@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 from ...errors import ConfigError
-from ...exchange import Complete, DirectCall, RequestHead
+from ...exchange import DirectCall, RequestHead, Response
 from ..compression import NAMES, named
 from ..envelope import END_STREAM, envelope
 from ..error import RpcError
@@ -102,19 +102,19 @@ class App:
         root: str = scope.get("root_path", "")
         if root and path.startswith(root):
             path = path[len(root) :]
-        response: Complete | None
+        response: Response | None
         if (stream := self._streams.get(path)) is not None:
             response = await self._serve_stream(stream, scope, receive, send)
         elif (unary := self._unary.get(path)) is not None:
             response = await self._serve_unary(unary, scope, receive)
         else:
-            response = Complete(404, TEXT, b"no such method is served here")
+            response = Response(404, TEXT, b"no such method is served here")
         if response is not None:
             headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
             await send({"type": "http.response.start", "status": response.status, "headers": headers})
             await send({"type": "http.response.body", "body": response.body})
 
-    async def _serve_stream(self, route: Route, scope: Scope, receive: Receive, send: Send) -> Complete | None:
+    async def _serve_stream(self, route: Route, scope: Scope, receive: Receive, send: Send) -> Response | None:
         """Serve a stream; gives a response only where the request is none for a stream."""
         context = _context(route, scope)
         if scope["method"] != "POST":
@@ -126,7 +126,7 @@ class App:
         await StreamCall(route, terms, context, send).serve(receive, _hold_of(scope))
         return None
 
-    async def _serve_unary(self, route: Route, scope: Scope, receive: Receive) -> Complete | None:
+    async def _serve_unary(self, route: Route, scope: Scope, receive: Receive) -> Response | None:
         """The response of a unary call; `None` where the caller has left."""
         context, fields = _context(route, scope), dict(scope["headers"])
         body: bytes | None = None
@@ -163,7 +163,7 @@ class App:
         return await while_connected(UnaryCall(route, terms, context).complete(body), left)
 
 
-def error_response(error: RpcError, content_type: bytes) -> Complete:
+def error_response(error: RpcError, content_type: bytes) -> Response:
     """The response to a call of which nothing but its content type is known.
 
     Args:
@@ -173,7 +173,7 @@ def error_response(error: RpcError, content_type: bytes) -> Complete:
     if content_type not in STREAM_TYPES:
         return refusal(error)
     body = envelope(end_of_stream(error, error.metadata.raw), END_STREAM)
-    return Complete(200, [(b"content-type", content_type)], body)
+    return Response(200, [(b"content-type", content_type)], body)
 
 
 def _context(route: Route, scope: Scope) -> Context:
@@ -187,12 +187,12 @@ def _began(scope: Scope, now: float) -> float:
     return began
 
 
-def _not_allowed(allow: bytes) -> Complete:
-    return Complete(405, [*TEXT, (b"allow", allow)], b"this method is called with " + allow)
+def _not_allowed(allow: bytes) -> Response:
+    return Response(405, [*TEXT, (b"allow", allow)], b"this method is called with " + allow)
 
 
-def _unsupported(types: Mapping[bytes, object]) -> Complete:
-    return Complete(415, [(b"accept-post", b", ".join(types))])
+def _unsupported(types: Mapping[bytes, object]) -> Response:
+    return Response(415, [(b"accept-post", b", ".join(types))])
 
 
 def _hold_of(scope: Scope) -> Callable[[int], object]:

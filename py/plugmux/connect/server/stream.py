@@ -15,7 +15,7 @@ from ..envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge,
 from ..error import RpcError, error_to_json
 from ..limits import too_large
 from ..message import decompressed
-from ..negotiation import Terms
+from ..negotiation import CallHeaders
 from ..trace import TRACE
 from .context import Context
 from .service import close
@@ -74,7 +74,7 @@ class Requests(AsyncIterator[Any]):
         terms: the caller's terms.
     """
 
-    def __init__(self, receive: Receive, hold: Callable[[int], object], route: Route, terms: Terms) -> None:
+    def __init__(self, receive: Receive, hold: Callable[[int], object], route: Route, terms: CallHeaders) -> None:
         self._receive = receive
         self._hold = hold
         self._route = route
@@ -149,7 +149,7 @@ class StreamCall:
         send: the ASGI server's.
     """
 
-    def __init__(self, route: Route, terms: Terms, context: Context, send: Send) -> None:
+    def __init__(self, route: Route, terms: CallHeaders, context: Context, send: Send) -> None:
         self._route = route
         self._terms = terms
         self._context = context

@@ -9,13 +9,13 @@ from typing import Any, Never
 
 from ...aio.deadline import Deadline
 from ...aio.failure import is_failure
-from ...exchange import Complete
+from ...exchange import Response
 from ..code import Code
 from ..compression import Compression
 from ..error import RpcError, error_to_json
 from ..limits import Limits, too_large
-from ..message import decompressed, packed
-from ..negotiation import UNARY_TYPES, Terms
+from ..message import compress_if_worthwhile, decompressed
+from ..negotiation import UNARY_TYPES, CallHeaders
 from ..spec import MethodSpec
 from ..trace import TRACE
 from .context import Context
@@ -46,7 +46,7 @@ class Route:
         self.limits = limits
         self.compress_min = compress_min
 
-    def pack(self, reply: Any, terms: Terms) -> tuple[bytes, Compression | None]:
+    def pack(self, reply: Any, terms: CallHeaders) -> tuple[bytes, Compression | None]:
         """The bytes of a reply, and how they are compressed, if they are.
 
         Raises:
@@ -55,7 +55,7 @@ class Route:
         """
         if not isinstance(reply, self.method.response):
             raise TypeError(f"the handler gave {type(reply).__name__}, not {self.method.response.__name__}")
-        return packed(terms.codec.encode(reply), self.limits, terms.sent, self.compress_min)
+        return compress_if_worthwhile(terms.codec.encode(reply), self.limits, terms.sent, self.compress_min)
 
 
 class UnaryCall:
@@ -69,7 +69,7 @@ class UnaryCall:
 
     __slots__ = ("_context", "_route", "_terms", "limit")
 
-    def __init__(self, route: Route, terms: Terms, context: Context) -> None:
+    def __init__(self, route: Route, terms: CallHeaders, context: Context) -> None:
         self._route = route
         self._terms = terms
         self._context = context
@@ -80,15 +80,15 @@ class UnaryCall:
         """When the call's time is over."""
         return self._terms.deadline
 
-    def expired(self) -> Complete:
+    def expired(self) -> Response:
         """Answer a request whose time is over before its body was here."""
         return refusal(expired(self._terms))
 
-    def too_large(self, size: int) -> Complete:
+    def too_large(self, size: int) -> Response:
         """Answer a request whose body is over the limit."""
         return refusal(too_large("receive", size, self.limit))
 
-    async def complete(self, body: bytes) -> Complete:
+    async def complete(self, body: bytes) -> Response:
         """Answer the request; only a cancellation that is not the deadline's comes out of this."""
         route, terms, context = self._route, self._terms, self._context
         deadline = None if terms.timeout is None else Deadline(terms.timeout, terms.began)
@@ -113,13 +113,13 @@ class UnaryCall:
             if token is not None:
                 TRACE.reset(token)
 
-    def _response(self, reply: Any) -> Complete:
+    def _response(self, reply: Any) -> Response:
         terms = self._terms
         data, compression = self._route.pack(reply, terms)
         headers = _HEADERS[terms.codec]
         fields = [] if compression is None else [(b"content-encoding", compression.name.encode())]
         _add_fields(fields, self._context)
-        return Complete(200, [*headers, *fields] if fields else headers, data)
+        return Response(200, [*headers, *fields] if fields else headers, data)
 
 
 def failure(error: BaseException, method: MethodSpec[Any, Any]) -> RpcError:
@@ -141,12 +141,12 @@ def _exit(error: SystemExit) -> Never:
     raise error
 
 
-def expired(terms: Terms) -> RpcError:
+def expired(terms: CallHeaders) -> RpcError:
     """The error of a call whose time limit has run out."""
     return RpcError(Code.DEADLINE_EXCEEDED, f"the call's time limit of {terms.timeout} s has run out")
 
 
-def refusal(error: RpcError, context: Context | None = None) -> Complete:
+def refusal(error: RpcError, context: Context | None = None) -> Response:
     """The response of a unary call that fails."""
     import json
 
@@ -154,7 +154,7 @@ def refusal(error: RpcError, context: Context | None = None) -> Complete:
     if context is not None:
         _add_fields(headers, context)
     headers += error.metadata.raw
-    return Complete(error.code.http_status, headers, json.dumps(error_to_json(error)).encode())
+    return Response(error.code.http_status, headers, json.dumps(error_to_json(error)).encode())
 
 
 def _add_fields(headers: list[tuple[bytes, bytes]], context: Context) -> None:

@@ -15,10 +15,10 @@ from dataclasses import replace
 
 from ...contract.registration import ON_EVERY_PLUGIN
 from ...errors import BodyTooLarge, ExchangeError, LinkError, RequestTimeout
-from ...exchange import Complete, Headers, Incoming, Request
+from ...exchange import Headers, Request, Response, StreamingResponse
 from ...link.link import Link
 from ..error import PluginCause, PluginError
-from ..plugin import HostedPlugin
+from ..plugin import PluginHandle
 from ..registry import Registry
 from .breaker import CLOSED
 from .retry import Budget, RetryPolicy
@@ -81,7 +81,7 @@ class Router:
             raise ExchangeError(f"plugin {plugin!r} does not serve {service}", sent=False)
         return self.named(plugin)
 
-    async def fetch(self, request: Request, limit: int) -> Complete:
+    async def fetch(self, request: Request, limit: int) -> Response:
         """Send a request to its plugin and return the whole response."""
         allowed = self.request_timeout
         if not allowed or (request.timeout is not None and request.timeout <= allowed):
@@ -91,7 +91,7 @@ class Router:
         except TimeoutError as error:
             raise RequestTimeout(f"over the {allowed:g} s that the runtime allows (request_timeout)") from error
 
-    async def _fetch(self, request: Request, limit: int) -> Complete:
+    async def _fetch(self, request: Request, limit: int) -> Response:
         attempts = _Attempts(self, request)
         while True:
             plugin, link = attempts.at_once() or await attempts.wait()
@@ -110,7 +110,7 @@ class Router:
                 plugin.call_ended()
             await attempts.pause()
 
-    async def send(self, request: Request) -> Incoming:
+    async def send(self, request: Request) -> StreamingResponse:
         """Send a request to its plugin and return the response as it arrives."""
         attempts = _Attempts(self, request)
         while True:
@@ -131,7 +131,7 @@ class Router:
                 await routed.aclose()
             await attempts.pause()
 
-    async def choose(self, plugin: str, timeout: float) -> tuple[HostedPlugin, Link]:
+    async def choose(self, plugin: str, timeout: float) -> tuple[PluginHandle, Link]:
         """The replica of a plugin that a call would go to now, as soon as there is one.
 
         Args:
@@ -150,7 +150,7 @@ class Router:
         chosen[0].breaker.abandoned()
         return chosen
 
-    def replicas(self, path: str) -> Sequence[HostedPlugin]:
+    def replicas(self, path: str) -> Sequence[PluginHandle]:
         """The plugins that can take a request for a path: one, or its replicas.
 
         Raises:
@@ -184,14 +184,14 @@ class _Attempts:
         self._ends = None if request.timeout is None else self._loop.time() + request.timeout
         self._count = 1
         self._before = 0  # calls that the plugin had answered when this attempt began
-        self._failed: HostedPlugin | None = None
-        self._replicas: Sequence[HostedPlugin] = ()
+        self._failed: PluginHandle | None = None
+        self._replicas: Sequence[PluginHandle] = ()
         self.request = request
         router.budget.earn()
 
-    def at_once(self) -> tuple[HostedPlugin, Link] | None:
+    def at_once(self) -> tuple[PluginHandle, Link] | None:
         """The plugin to call now, `None` when none can be called yet."""
-        best: HostedPlugin | None = None
+        best: PluginHandle | None = None
         self._replicas = self._router.replicas(self.request.path)
         for plugin in self._replicas:
             if not plugin.ready or (
@@ -210,10 +210,10 @@ class _Attempts:
         body = self.request.body
         return hash((self.request.path, body if isinstance(body, bytes) else None))
 
-    def _rank(self, plugin: HostedPlugin) -> tuple[bool, bool, int]:
+    def _rank(self, plugin: PluginHandle) -> tuple[bool, bool, int]:
         return plugin is self._failed, not plugin.health.takes_calls, plugin.in_flight
 
-    async def wait(self) -> tuple[HostedPlugin, Link]:
+    async def wait(self) -> tuple[PluginHandle, Link]:
         """The plugin to call, as soon as there is one.
 
         Raises:
@@ -234,7 +234,7 @@ class _Attempts:
         """Let the transport wait for no longer than what is left."""
         self.request = replace(self.request, timeout=max(timeout, 0.0))
 
-    def answered(self, plugin: HostedPlugin, status: int) -> bool:
+    def answered(self, plugin: PluginHandle, status: int) -> bool:
         """Note that a response has come; whether it stands, as the call is not made again."""
         if status == UNAVAILABLE:
             return not self._again(plugin, None)
@@ -244,7 +244,7 @@ class _Attempts:
             plugin.breaker.succeeded()
         return True
 
-    def broke(self, plugin: HostedPlugin, error: BaseException) -> bool:
+    def broke(self, plugin: PluginHandle, error: BaseException) -> bool:
         """Note that no response has come; whether the call may be made again."""
         if isinstance(error, BodyTooLarge):  # The plugin did answer; the limit is the caller's own.
             plugin.breaker.abandoned()
@@ -256,14 +256,14 @@ class _Attempts:
             plugin.breaker.abandoned()
         return False
 
-    def _ran_out(self, plugin: HostedPlugin) -> None:
+    def _ran_out(self, plugin: PluginHandle) -> None:
         """Note that the call's time is over: a failure of the plugin, unless it has answered others meanwhile."""
         if plugin.breaker.answered == self._before:
             plugin.breaker.failed(self._loop.time(), self._identity())
         else:
             plugin.breaker.abandoned()
 
-    def _again(self, plugin: HostedPlugin, error: ExchangeError | LinkError | None) -> bool:
+    def _again(self, plugin: PluginHandle, error: ExchangeError | LinkError | None) -> bool:
         """Note a failure, and say whether the call may be made again.
 
         A plugin may have ended by this very call: what it had been sent goes to another replica, or nowhere. That one
@@ -300,13 +300,13 @@ class _Attempts:
             self._renew(self._ends - self._loop.time())
 
 
-async def _explain(plugin: HostedPlugin, link: Link, error: BaseException) -> None:
+async def _explain(plugin: PluginHandle, link: Link, error: BaseException) -> None:
     """Raise what the caller is told in place of an error that the plugin or its link is the reason of."""
     if isinstance(error, ExchangeError | LinkError) and not isinstance(error, BodyTooLarge):
         raise await plugin.explain(link, error) from error
 
 
-def _unreachable(replicas: Sequence[HostedPlugin]) -> ExchangeError:
+def _unreachable(replicas: Sequence[PluginHandle]) -> ExchangeError:
     plugin = next((plugin for plugin in replicas if plugin.ready), replicas[0])
     if plugin.ready:
         error = PluginError(plugin.name, PluginCause.FAILING, "its circuit is open: it failed the last calls")
@@ -317,7 +317,7 @@ def _unreachable(replicas: Sequence[HostedPlugin]) -> ExchangeError:
     return broken
 
 
-async def _any_changed(plugins: Sequence[HostedPlugin]) -> None:
+async def _any_changed(plugins: Sequence[PluginHandle]) -> None:
     if len(plugins) == 1:
         await plugins[0].changed()
         return
@@ -333,7 +333,7 @@ async def _any_changed(plugins: Sequence[HostedPlugin]) -> None:
 class Routed:
     """A response under way, which counts as in flight until it is closed."""
 
-    def __init__(self, incoming: Incoming, plugin: HostedPlugin, link: Link) -> None:
+    def __init__(self, incoming: StreamingResponse, plugin: PluginHandle, link: Link) -> None:
         self._incoming = incoming
         self._plugin = plugin
         self._link = link

@@ -19,12 +19,12 @@ from ...exchange import Request
 from ...link.app import HEALTH
 from ...yamux import Config
 from ..logs.log import LogSource, PluginLog
-from .policy import Health, HealthPolicy, Vitals
+from .policy import Health, HealthPolicy, Liveness
 from .stacks import diagnose
 
 if TYPE_CHECKING:
     from ...link.link import Link
-    from ..plugin import HostedPlugin
+    from ..plugin import PluginHandle
     from ..process.runner import Run
 
 __all__ = ["Prober", "patient"]
@@ -33,7 +33,7 @@ LATE = 1.0
 """Seconds by which a timer of ours may be late before it tells that this process itself was held up."""
 
 DAY = 24 * 3600.0
-LONGEST_ANSWER = 1024
+MAX_ANSWER = 1024
 OK = 200
 
 
@@ -57,14 +57,14 @@ class Prober:
     """
 
     def __init__(
-        self, plugin: HostedPlugin, link: Link, policy: HealthPolicy, log: PluginLog, run: Run | None = None
+        self, plugin: PluginHandle, link: Link, policy: HealthPolicy, log: PluginLog, run: Run | None = None
     ) -> None:
         self._plugin = plugin
         self._link = link
         self._policy = policy
         self._log = log
         self._process = run
-        self._vitals = Vitals(policy)
+        self._vitals = Liveness(policy)
         self._loop = asyncio.get_running_loop()
         self._serves_grpc = True
         self.verdict: str | None = None
@@ -80,7 +80,7 @@ class Prober:
             self._vitals.asked(asked)
             answer = await self._ask()
             if self._loop.time() - asked > self._policy.timeout + LATE:
-                self._vitals.forgive(self._loop.time())
+                self._vitals.reset(self._loop.time())
             health = self._judge(answer)
             if health is not self._plugin.health:
                 if self._plugin.health is Health.HANGING:
@@ -117,7 +117,7 @@ class Prober:
         due = self._loop.time() + seconds
         await asyncio.sleep(seconds)
         if self._loop.time() - due > LATE:
-            self._vitals.forgive(self._loop.time())
+            self._vitals.reset(self._loop.time())
 
     async def _ask(self) -> Health | None:
         """What the plugin says of itself; `None` when it has not said anything in time."""
@@ -149,7 +149,7 @@ class Prober:
                 self._serves_grpc = False
             else:
                 return Health.SERVING if answer.status == HealthCheckResponse.SERVING else Health.NOT_SERVING
-        response = await self._link.transport.fetch(Request(HEALTH, [], b"", "GET", None, True), LONGEST_ANSWER)
+        response = await self._link.transport.fetch(Request(HEALTH, [], b"", "GET", None, True), MAX_ANSWER)
         return Health.SERVING if response.status == OK else Health.NOT_SERVING
 
 

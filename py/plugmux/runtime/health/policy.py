@@ -16,7 +16,7 @@ from typing import Literal
 
 from ...errors import ConfigError
 
-__all__ = ["Health", "HealthPolicy", "Vitals"]
+__all__ = ["Health", "HealthPolicy", "Liveness"]
 
 
 class Health(Enum):
@@ -67,7 +67,7 @@ class HealthPolicy:
             )
 
 
-class Vitals:
+class Liveness:
     """What is known of one plugin's life: when it was asked, when it was last heard, and what it said.
 
     Args:
@@ -98,7 +98,7 @@ class Vitals:
         silent = 0.0 if self._silent_since is None else now - self._silent_since
         return Health.HANGING if silent >= self._policy.hung_after else Health.BUSY
 
-    def forgive(self, now: float) -> None:
+    def reset(self, now: float) -> None:
         """Count silence from now on: this process itself was held up, and the plugin perhaps with it."""
         if self._silent_since is not None:
             self._silent_since = now

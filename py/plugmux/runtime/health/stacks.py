@@ -16,7 +16,7 @@ from ..logs.log import LogSource, PluginLog
 
 if TYPE_CHECKING:
     from ...link.link import Link
-    from ..plugin import HostedPlugin
+    from ..plugin import PluginHandle
     from ..process.runner import Run
 
 __all__ = ["diagnose"]
@@ -25,12 +25,12 @@ ANSWER_TIME = 1.0
 PRINT_TIME = 0.5
 """Seconds that stacks are given to arrive from a process that was signalled to print them."""
 
-LONGEST_DUMP = 64 * 1024
+MAX_DUMP = 64 * 1024
 STOPPED = frozenset("Tt")
 """How /proc calls a process that a signal, or a debugger, has stopped."""
 
 
-async def diagnose(plugin: HostedPlugin, link: Link, log: PluginLog, run: Run | None, *, ends: bool) -> None:
+async def diagnose(plugin: PluginHandle, link: Link, log: PluginLog, run: Run | None, *, ends: bool) -> None:
     """Bring the stacks of a plugin's threads and tasks into its log, as far as it can still tell.
 
     Args:
@@ -58,7 +58,7 @@ async def diagnose(plugin: HostedPlugin, link: Link, log: PluginLog, run: Run | 
 async def _asked(link: Link) -> str | None:
     with suppress(PlugmuxError, TimeoutError):
         async with asyncio.timeout(ANSWER_TIME):
-            return (await link.client(DiagnosticsClient).dump(DumpRequest())).text[:LONGEST_DUMP]
+            return (await link.client(DiagnosticsClient).dump(DumpRequest())).text[:MAX_DUMP]
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 __all__ = ["Broadcast"]
 
-MOST_UNREAD = 1000
+MAX_UNREAD = 1000
 
 Item = TypeVar("Item")
 
@@ -64,7 +64,7 @@ class _Reader(Generic[Item]):
     def put(self, item: Item) -> None:
         if self._wanted is not None and not self._wanted(item):
             return
-        if len(self.unread) >= MOST_UNREAD:
+        if len(self.unread) >= MAX_UNREAD:
             self.unread.popleft()
         self.unread.append(item)
         self.woken.set()

@@ -16,7 +16,7 @@ __all__ = ["LogBook", "LogEntry", "LogSource", "PluginLog", "level_name", "plugi
 
 KEPT_LINES = 500
 KEPT_CHARACTERS = 128 * 1024
-MOST_LOGS = 1024
+MAX_LOGS = 1024
 NOTHING: Mapping[str, object] = MappingProxyType({})
 LEVEL_NAMES = (
     (logging.CRITICAL, "critical"),
@@ -152,7 +152,7 @@ class LogBook:
         """The log of a plugin, begun if there is none."""
         log = self._logs.pop(name, None) or PluginLog(name, self._broadcast)
         self._logs[name] = log  # at the end again: what has not been asked for longest is forgotten first
-        if len(self._logs) > MOST_LOGS:
+        if len(self._logs) > MAX_LOGS:
             del self._logs[next(iter(self._logs))]
         return log
 

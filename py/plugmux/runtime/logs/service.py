@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from ...connect import Context
     from ...contract.registration import Registration
 
-__all__ = ["LogDesk"]
+__all__ = ["PluginLogService"]
 
-MOST_RECORDS = 1000
+MAX_RECORDS = 1000
 RECORDS_PER_TURN = 64
 TELL_TIME = 1.0
 """Seconds between two lines that tell of records that were dropped."""
-LONGEST_MESSAGE = 8192
-LONGEST_FIELDS = 16_384
+MAX_MESSAGE = 8192
+MAX_FIELDS = 16_384
 LATEST_TIME = 253_402_300_799
 """The last second of the year 9999, which is the last that a timestamp of the wire, or a calendar, may tell."""
 
@@ -45,7 +45,7 @@ class Registered(Protocol):
     registered: asyncio.Future[Registration]
 
 
-class LogDesk(LogService):
+class PluginLogService(LogService):
     """Takes the log records of the plugin on one link.
 
     Args:
@@ -64,8 +64,8 @@ class LogDesk(LogService):
         registered = self._desk.registered
         if not registered.done() or registered.exception() is not None:
             raise RpcError(Code.FAILED_PRECONDITION, "register first: nobody would know whose records these are")
-        if len(request.records) > MOST_RECORDS:
-            raise RpcError(Code.RESOURCE_EXHAUSTED, f"over {MOST_RECORDS} records at once: send fewer, more often")
+        if len(request.records) > MAX_RECORDS:
+            raise RpcError(Code.RESOURCE_EXHAUSTED, f"over {MAX_RECORDS} records at once: send fewer, more often")
         log = self._logs.of(registered.result().name)
         if request.dropped:
             lost = f"{request.dropped} records of its logger were lost: it made them faster than they could be sent"
@@ -91,10 +91,10 @@ class LogDesk(LogService):
 
 
 def _write(log: PluginLog, record: pb.LogRecord) -> None:
-    message = record.message[:LONGEST_MESSAGE]
+    message = record.message[:MAX_MESSAGE]
     fields = _fields(record.fields_json)
     if record.logger:
-        fields = {"logger": record.logger[:LONGEST_MESSAGE], **fields}
+        fields = {"logger": record.logger[:MAX_MESSAGE], **fields}
     log.write(
         LogSource.LOG,
         LEVELS.get(record.level, logging.INFO),
@@ -115,7 +115,7 @@ def _fields(text: str) -> Mapping[str, object]:
     if not text:
         return NOTHING
     try:
-        fields = parse_json(text) if len(text) <= LONGEST_FIELDS else None
+        fields = parse_json(text) if len(text) <= MAX_FIELDS else None
     except ValueError:
         fields = None
     return fields if isinstance(fields, dict) else {"fields_json": text[:200]}

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Census", "Guard"]
+__all__ = ["ProcessCounter", "ProcessLimit"]
 
 INTERVAL = 0.2
 """Seconds between two looks at a plugin. A look is no more than one small read while nobody begins a process."""
@@ -33,7 +33,7 @@ class _Entry(NamedTuple):
     began: int
 
 
-class Census:
+class ProcessCounter:
     """The processes of one plugin at one moment.
 
     Args:
@@ -71,7 +71,7 @@ class Census:
                     os.close(pidfd)
 
 
-class Guard:
+class ProcessLimit:
     """Kills a plugin as soon as it is seen with more processes than it may have.
 
     Args:
@@ -97,7 +97,7 @@ class Guard:
         newest = _newest_pid()
         if newest != self._newest:
             self._newest = newest
-            census = Census(self._leader)
+            census = ProcessCounter(self._leader)
             if len(census) > self._most:
                 self.verdict = f"it had {len(census)} processes, over its limit of {self._most}"
                 census.kill()

@@ -46,7 +46,7 @@ class Ending:
     signal_number: int | None
     cpu: float
     memory: int
-    last_words: str
+    stderr_tail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ class Limits:
             return f"it used more than its CPU limit of {self.cpu} s"
         if ending.exit_code == 0:
             return None
-        if self.memory is not None and (NO_MEMORY.search(ending.last_words) or ending.memory >= NEARLY * self.memory):
+        if self.memory is not None and (NO_MEMORY.search(ending.stderr_tail) or ending.memory >= NEARLY * self.memory):
             return f"very likely it reached its memory limit of {self.memory / MIB:g} MiB"
-        if self.files is not None and NO_FILES.search(ending.last_words):
+        if self.files is not None and NO_FILES.search(ending.stderr_tail):
             return f"very likely it reached its limit of {self.files} open files"
         return None
 

@@ -17,14 +17,14 @@ from ..logs.parser import parse_line
 
 __all__ = ["LineReader", "Tail"]
 
-LONGEST_LINE = 8192
+MAX_LINE = 8192
 LINES_PER_TURN = 64
 BYTES_PER_TURN = 64 * 1024
 """What is cut into lines in one turn of the event loop: one or two milliseconds of work."""
 REPORT_TIME = 1.0
 """Seconds after which lines that were dropped are told of."""
 TAIL_LINES = 20
-LONGEST_TAIL_LINE = 500
+MAX_TAIL_LINE = 500
 CUT = " [...]"
 HEADLINES = ("panic: ", "fatal error: ", "FATAL ERROR: ", "# Fatal ")
 """How Go and Node.js begin the account of a crash; the stacks that follow push it out of the last lines."""
@@ -38,7 +38,7 @@ class Tail:
         self._headline = ""
 
     def add(self, line: str) -> None:
-        kept = printable(line[:LONGEST_TAIL_LINE])
+        kept = printable(line[:MAX_TAIL_LINE])
         if line.startswith(HEADLINES):
             self._headline = kept
         self._lines.append(kept)
@@ -132,7 +132,7 @@ class LineReader(asyncio.Protocol):
         self._skipping = False
         if self._tail is not None:
             for line in data[start : end - 1].rsplit(b"\n", TAIL_LINES)[-TAIL_LINES:]:
-                self._tail.add(_text(line[:LONGEST_LINE]))
+                self._tail.add(_text(line[:MAX_LINE]))
         if self._report is None:
             self._report = self._loop.call_later(REPORT_TIME, self._tell_dropped)
         return end
@@ -147,7 +147,7 @@ class LineReader(asyncio.Protocol):
         """Take a piece of a line; of a line that is too long, only its beginning."""
         if self._skipping:
             return
-        room = LONGEST_LINE - len(self._rest)
+        room = MAX_LINE - len(self._rest)
         self._rest += piece[:room]
         if len(piece) > room:
             self._emit(CUT)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Self
 
 from ..logs.log import LogSource, PluginLog
-from .counter import Guard
+from .counter import ProcessLimit
 from .limits import KIB, Ending, Limits
 from .output import LineReader, Tail
 
@@ -56,10 +56,10 @@ class Process:
         self._limits = limits
         self._used: resource.struct_rusage | None = None
         self._exited = asyncio.Event()
-        self._guard: Guard | None = None
+        self._guard: ProcessLimit | None = None
         self._pidfd = os.pidfd_open(pid)
         try:
-            self._guard = None if limits.processes is None else Guard(pid, limits.processes)
+            self._guard = None if limits.processes is None else ProcessLimit(pid, limits.processes)
             asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
         except BaseException:
             self._unwatch()
@@ -170,7 +170,7 @@ class Process:
         return not self._exited.is_set()
 
     @property
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The last lines that it wrote on stderr."""
         return str(self._tail)
 
@@ -216,7 +216,7 @@ class Process:
         if self._used is None:
             return None
         cpu, memory = self._used.ru_utime + self._used.ru_stime, self._used.ru_maxrss * KIB
-        return self._limits.explain(Ending(self.exit_code, self.signal_number, cpu, memory, self.last_words))
+        return self._limits.explain(Ending(self.exit_code, self.signal_number, cpu, memory, self.stderr_tail))
 
 
 def _end_unwatched(pid: int, *, group: bool) -> None:

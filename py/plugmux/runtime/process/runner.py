@@ -62,7 +62,7 @@ class Run(Protocol):
         ...
 
     @property
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The last lines that it wrote on stderr."""
         ...
 

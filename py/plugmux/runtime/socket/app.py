@@ -22,7 +22,7 @@ from ..calls.router import Router
 from ..permissions import Permissions
 from .quota import TooManyLinks
 
-__all__ = ["Front"]
+__all__ = ["SocketApp"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -42,7 +42,7 @@ the management service are for two of them, and look for themselves."""
 CLOSED = "the host has closed its sockets to this use: {0!r} (Permissions.socket)"
 
 
-class Front:
+class SocketApp:
     """An ASGI app over the runtime's own services, its plugins' services, and the hijack.
 
     Args:

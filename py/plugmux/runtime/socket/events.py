@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from ..logs.log import LogEntry
     from ..runtime import Runtime
 
-__all__ = ["Observation"]
+__all__ = ["EventsService"]
 
 
-class Observation(RuntimeService):
+class EventsService(RuntimeService):
     """Gives the events and the logs of a runtime's plugins."""
 
     def __init__(self, runtime: Runtime) -> None:

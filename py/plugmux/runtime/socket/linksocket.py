@@ -19,7 +19,7 @@ __all__ = ["LinkSocket"]
 
 SOCKET_NAME = "link.sock"
 
-MOST_SILENT = 16
+MAX_SILENT = 16
 """Connections that may be open and have said nothing; of more the oldest is closed."""
 
 
@@ -56,7 +56,7 @@ class LinkSocket:
             if path is None:
                 path = Path(tempfile.mkdtemp(prefix="plugmux-"), SOCKET_NAME)
                 made.callback(shutil.rmtree, path.parent, ignore_errors=True)
-            sock = made.enter_context(await bind_at(path, MOST_SILENT))
+            sock = made.enter_context(await bind_at(path, MAX_SILENT))
             made.callback(remove, path, path.lstat())
             return cls(path, sock, made.pop_all())
 
@@ -116,7 +116,7 @@ class _Silent:
             connection.setblocking(False)
             self._silent.append(connection)
             self._loop.add_reader(connection, self._look, connection)
-            if len(self._silent) > MOST_SILENT:
+            if len(self._silent) > MAX_SILENT:
                 self._close(self._silent[0])
 
     def _look(self, connection: socket.socket) -> None:

@@ -28,7 +28,7 @@ BACKLOG = 4096
 ACCEPTED_AT_ONCE = 32
 """Connections that are accepted before everything else in the loop gets its turn."""
 
-MOST_CONNECTIONS = 1024
+MAX_CONNECTIONS = 1024
 """Connections that one user may have, and never more than half of the descriptors that this process may have."""
 
 NO_DESCRIPTOR_PAUSE = 0.1
@@ -41,7 +41,7 @@ class Listener:
     Args:
         address: where to listen.
         server: serves every connection whose peer is of the same user.
-        most_connections: connections that one user may have at a time; by default `MOST_CONNECTIONS`.
+        most_connections: connections that one user may have at a time; by default `MAX_CONNECTIONS`.
     """
 
     def __init__(self, address: Address, server: Server, most_connections: int | None = None) -> None:
@@ -176,7 +176,7 @@ async def _readable(sock: socket.socket) -> None:
 
 def _most_connections() -> int:
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CONNECTIONS if descriptors < 0 else min(MOST_CONNECTIONS, max(descriptors // 2, 1))
+    return MAX_CONNECTIONS if descriptors < 0 else min(MAX_CONNECTIONS, max(descriptors // 2, 1))
 
 
 def _peer(connection: socket.socket) -> Peer:

@@ -16,7 +16,7 @@ from ...errors import StateError
 from ..error import PluginCause, PluginError
 from ..health.policy import Health
 from ..permissions import Permissions, SocketUse
-from ..plugin import HostedPlugin
+from ..plugin import PluginHandle
 from ..state import State
 from .app import CLOSED
 
@@ -92,7 +92,7 @@ class _as_rpc_errors:  # noqa: N801 -- reads as a statement
             raise RpcError(Code.FAILED_PRECONDITION, str(error)) from error
 
 
-def describe(plugin: HostedPlugin) -> pb.Plugin:
+def describe(plugin: PluginHandle) -> pb.Plugin:
     """A plugin as the wire's list has it."""
     said = plugin.registration
     listed = pb.Plugin(
