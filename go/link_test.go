@@ -28,6 +28,9 @@ type closedPeer struct {
 	request, rest io.Reader
 	written       bytes.Buffer
 	accepted      chan struct{}
+	given         int           // bytes of the rest
+	failed        chan struct{} // a write has failed, before which half of the rest is given
+	failedOnce    sync.Once
 	closed        chan struct{}
 	once          sync.Once
 }
@@ -40,16 +43,25 @@ func (c *closedPeer) Read(data []byte) (int, error) {
 	case <-c.accepted:
 	case <-c.closed:
 	}
+	if c.given >= 150*1012 { // a whole number of frames: yamux reads each while it holds the lock of its stream
+		select {
+		case <-c.failed:
+		case <-c.closed:
+		}
+	}
 	select {
 	case <-c.closed:
 		return 0, net.ErrClosed
 	default:
-		return c.rest.Read(data[:min(len(data), 1000)])
+		n, err := c.rest.Read(data[:min(len(data), 1012)])
+		c.given += n
+		return n, err
 	}
 }
 
 func (c *closedPeer) Write(data []byte) (int, error) {
 	if bytes.Contains(c.written.Bytes(), []byte(streamAccepted)) {
+		c.failedOnce.Do(func() { close(c.failed) })
 		return 0, &net.OpError{Op: "write", Err: syscall.EPIPE}
 	}
 	c.written.Write(data)
@@ -84,6 +96,7 @@ func TestTheLastBytesOfAPeerThatHasClosedAreRead(t *testing.T) {
 				request:  bytes.NewReader(frameOf(frameData, flagSYN, 2, []byte(request))),
 				rest:     &sent,
 				accepted: make(chan struct{}),
+				failed:   make(chan struct{}),
 				closed:   make(chan struct{}),
 			}
 			got, failed := make(chan int, 1), make(chan error, 1)
