@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	kvv1 "plugmux.dev/examples/gen/go/kv/v1"
@@ -183,6 +184,9 @@ func TestARawStreamWhoseHandlerPanicsEnds(t *testing.T) {
 			}
 			if got := fetch(t, link, healthPath); got != "ok" {
 				t.Error(got)
+			}
+			for ctx := testContext(t); len(records.errors(t)) == 0 && ctx.Err() == nil; {
+				pause(ctx, time.Millisecond) // the stream ends before the record is written
 			}
 			if told := records.errors(t); len(told) != 1 || !strings.Contains(told[0]["panic"], ending.says) {
 				t.Error(told)
