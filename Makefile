@@ -23,7 +23,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house bench profile demo test tools lint generate conformance interop faults soak attacks fuzz docs baseline wheel clean
+.PHONY: help house diagram bench profile demo test tools lint generate conformance interop faults soak attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -68,6 +68,9 @@ profile: $(BENCH)/.ready ## where the time of a unary call goes, in the host and
 
 house: $(BIN)/.ready ## the structure of the package in numbers, beside those of an earlier revision (BEFORE=db89d5e)
 	@$(BIN)/python tests/structure/structure.py --before $(or $(BEFORE),db89d5e)
+
+diagram: $(BIN)/.ready ## draw the layers of the package into docs/architecture.md, from its imports
+	@$(BIN)/python tests/structure/diagram.py --write
 
 conformance: $(TOOLS) bin/connectconformance ## the official Connect conformance suite, client and server
 	$(PYTEST) -q tests/connect/test_conformance.py $(ARGS)

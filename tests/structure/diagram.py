@@ -41,7 +41,8 @@ def draw(package: Path) -> str:
 
     lines = ["```mermaid", "graph TD"]
     for layer in sorted(below):
-        indirect = {end for to in below[layer] for end in reach(to, set())}
+        ends = [reach(to, set()) for to in below[layer]]
+        indirect = set().union(*(end for end in ends if layer not in end))  # not by way of a circle
         lines += [f"  {layer} --> {to}" for to in sorted(below[layer] - indirect)]
     return "\n".join([*lines, "```", ""])
 
@@ -49,6 +50,16 @@ def draw(package: Path) -> str:
 def page_with(diagram: str) -> str:
     """The page as it is with that diagram in its place."""
     return PLACE.sub(lambda _: BEGIN + diagram + END, PAGE.read_text())
+
+
+def drawn_in(page: str) -> str:
+    """The diagram that a page has between its markers.
+
+    Raises:
+        ValueError: the page has no such place, or several.
+    """
+    (found,) = PLACE.findall(page)
+    return str(found).removeprefix(BEGIN).removesuffix(END)
 
 
 if __name__ == "__main__":
