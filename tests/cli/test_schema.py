@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
-from plugmux.cli.schema import check_requests, find_method
+from plugmux.cli.schema import check_requests, find_service, method_of
 from plugmux.errors import ConfigError
 from plugmux.exchange import Headers, Request, Response, StreamingResponse
 
@@ -69,8 +69,9 @@ def piecemeal(question: dict[str, str]) -> Any:
 @pytest.mark.parametrize(("answer", "questions"), [(whole, 1), (piecemeal, 2)])
 async def test_a_method_is_found_whether_or_not_imports_come_along(answer: Any, questions: int) -> None:
     server = Reflecting(answer)
-    method = await find_method(server, "s.S", "Unary")
-    assert method is not None
+    service = await find_service(server, "s.S")
+    assert service is not None
+    method = method_of(service, "Unary")
     assert (method.input_type.full_name, method.client_streaming) == ("m.M", False)
     assert len(server.questions) == questions
 
@@ -92,16 +93,22 @@ async def test_a_method_is_found_whether_or_not_imports_come_along(answer: Any, 
     ],
 )
 async def test_a_server_that_tells_nothing_of_use_is_called_without_a_schema(answer: Any) -> None:
-    assert await find_method(Reflecting(lambda question: answer), "s.S", "Unary") is None
+    assert await find_service(Reflecting(lambda question: answer), "s.S") is None
 
 
-async def test_an_unknown_method_is_left_to_the_server() -> None:
-    assert await find_method(Reflecting(whole), "s.S", "Nope") is None
+@pytest.mark.parametrize(("name", "told"), [("unary", "; did you mean Unary?"), ("Nope", "; it has Unary, Collect")])
+async def test_an_unknown_method_is_wrong_usage_and_known_ones_are_named(name: str, told: str) -> None:
+    service = await find_service(Reflecting(whole), "s.S")
+    assert service is not None
+    with pytest.raises(ConfigError) as caught:
+        method_of(service, name)
+    assert str(caught.value) == f"s.S has no method {name}{told}"
 
 
 async def test_a_method_that_takes_a_stream_takes_any_number_of_messages() -> None:
-    method = await find_method(Reflecting(whole), "s.S", "Collect")
-    assert method is not None
+    service = await find_service(Reflecting(whole), "s.S")
+    assert service is not None
+    method = method_of(service, "Collect")
     check_requests(method, [])
     check_requests(method, [{"n": 1}, {"n": 2}])
     with pytest.raises(ConfigError, match=r"the request is no m\.M"):

@@ -19,6 +19,8 @@ __all__ = ["main"]
 
 FAILED = 1
 WRONG_USAGE = 2
+INTERRUPTED = 130
+"""What a shell gives for a program that Ctrl-C has ended: 128, and the number of SIGINT."""
 COMMANDS = (run, dev, get, plugins, logs, events, call)
 
 
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what stands behind the command's name; that of this process by default.
 
     Returns:
-        The exit status: 0, 1 for a failure, 2 for wrong usage that only running the command shows.
+        The exit status: 0, 1 for a failure, 2 for wrong usage that only running the command shows, 130 for Ctrl-C.
 
     Raises:
         SystemExit: with 2 for wrong usage, with 0 behind `--help` and `--version`.
@@ -41,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = _parser().parse_args(arguments)
             with _logging_to_stderr(options.verbose):
                 status: int = asyncio.run(options.run(options))
-    except (KeyboardInterrupt, BrokenPipeError):  # Somebody, or whoever read the output, has had enough.
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # Whoever read the output has had enough.
         return FAILED
     except (PlugmuxError, OSError) as error:
         write_error(f"plugmux: {worded(error)}")
@@ -53,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="plugmux",
         description="Run plugins, and use what they serve. Results go to stdout, everything else to stderr.",
-        epilog="Exit status: 0, 1 for a failure, 2 for wrong usage. PLUGMUX_SOCKET names the runtime's socket.",
+        epilog="Exit status: 0, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C. PLUGMUX_SOCKET names the runtime's "
+        "socket.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")

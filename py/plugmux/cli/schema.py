@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sized
 
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.json_format import ParseDict, ParseError
@@ -13,23 +14,25 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from ..connect import RpcError
+from ..contract.registration import REFLECTION_SERVICE
 from ..errors import ConfigError
 from ..exchange import ClientTransport
 from .json_call import call_stream
+from .suggest import did_you_mean
 
-__all__ = ["REFLECTION", "check_requests", "find_method", "wrong_number"]
+__all__ = ["check_requests", "find_service", "method_of", "wrong_number"]
 
-REFLECTION = "grpc.reflection.v1.ServerReflection"
-PATH = f"/{REFLECTION}/ServerReflectionInfo"
+PATH = f"/{REFLECTION_SERVICE}/ServerReflectionInfo"
+NO_SUCH_FIELD = re.compile(r'Message type "(?P<message>[^"]*)" has no field named "(?P<field>[^"]*)"')
+"""What protobuf says of JSON with a field that the message does not have."""
 
 
-async def find_method(transport: ClientTransport, service: str, method: str) -> MethodDescriptor | None:
-    """The method's descriptor; `None` where the server does not tell, or tells nothing of use.
+async def find_service(transport: ClientTransport, service: str) -> ServiceDescriptor | None:
+    """The service's descriptor; `None` where the server does not tell, or tells nothing of use.
 
     Args:
         transport: the way to the server.
         service: full name of the service.
-        method: name of the method.
     """
     files: dict[str, FileDescriptorProto] = {}
     try:
@@ -40,9 +43,23 @@ async def find_method(transport: ClientTransport, service: str, method: str) -> 
         pool = DescriptorPool()
         for file in _dependencies_first(files):
             pool.AddSerializedFile(file.SerializeToString())
-        return pool.FindMethodByName(f"{service}.{method}")
+        return pool.FindServiceByName(service)
     except (RpcError, KeyError, TypeError, ValueError, DecodeError, StopAsyncIteration):
         return None
+
+
+def method_of(service: ServiceDescriptor, name: str) -> MethodDescriptor:
+    """The method of this name.
+
+    Raises:
+        ConfigError: the service has none; the message names those that it has.
+    """
+    method: MethodDescriptor | None = service.methods_by_name.get(name)
+    if method is None:
+        known = list(service.methods_by_name)
+        meant = did_you_mean(name, known) or f"; it has {', '.join(known)}"
+        raise ConfigError(f"{service.full_name} has no method {name}{meant}")
+    return method
 
 
 def check_requests(method: MethodDescriptor, requests: Iterable[object]) -> None:
@@ -53,14 +70,22 @@ def check_requests(method: MethodDescriptor, requests: Iterable[object]) -> None
     """
     requests = list(requests)
     if not method.client_streaming and len(requests) != 1:
-        raise wrong_number(method.full_name, requests)
+        raise wrong_number(f"{method.containing_service.full_name}/{method.name}", requests)
     for request in requests:
         try:
             if not isinstance(request, dict):
                 raise ParseError("it is not a JSON object")
             ParseDict(request, GetMessageClass(method.input_type)(), descriptor_pool=method.input_type.file.pool)
         except ParseError as error:
-            raise ConfigError(f"the request is no {method.input_type.full_name}: {error}") from None
+            meant = _meant_field(method, str(error))
+            raise ConfigError(f"the request is no {method.input_type.full_name}: {error}{meant}") from None
+
+
+def _meant_field(method: MethodDescriptor, error: str) -> str:
+    if (said := NO_SUCH_FIELD.search(error)) is None:
+        return ""
+    message = method.input_type.file.pool.FindMessageTypeByName(said["message"])
+    return did_you_mean(said["field"], [field.json_name for field in message.fields])
 
 
 def wrong_number(method: str, requests: Sized) -> ConfigError:

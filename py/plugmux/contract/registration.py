@@ -54,7 +54,8 @@ SERVICE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*", re.
 
 HEALTH_SERVICE = "grpc.health.v1.Health"
 DIAGNOSTICS_SERVICE = "plugmux.v1.DiagnosticsService"
-ON_EVERY_PLUGIN = frozenset({HEALTH_SERVICE, DIAGNOSTICS_SERVICE})
+REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
+ON_EVERY_PLUGIN = frozenset({HEALTH_SERVICE, DIAGNOSTICS_SERVICE, REFLECTION_SERVICE})
 """The services that every plugin serves without saying so."""
 
 UNREGISTERED_VERSION = "v0.0.0-unregistered"

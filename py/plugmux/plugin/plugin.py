@@ -26,6 +26,7 @@ from ..contract.launch import LaunchConfig
 from ..contract.registration import (
     DIAGNOSTICS_SERVICE,
     HEALTH_SERVICE,
+    REFLECTION_SERVICE,
     REGISTRATION_TIMEOUT,
     SAID_NAME,
     Configuration,
@@ -273,7 +274,11 @@ class Plugin:
             streams=self._streams,
             gate=gate,
             interceptors=self._interceptors,
-            lazy={HEALTH_SERVICE: lambda: self.health, DIAGNOSTICS_SERVICE: _diagnostics},
+            lazy={
+                HEALTH_SERVICE: lambda: self.health,
+                DIAGNOSTICS_SERVICE: _diagnostics,
+                REFLECTION_SERVICE: lambda: _reflection(self._services),
+            },
         )
         return Link(site, initiator=True, peer=Peer("the runtime"), config=self._mux), gate
 
@@ -334,6 +339,12 @@ def _diagnostics() -> Service:
     from .stacks import Diagnostics
 
     return Diagnostics()
+
+
+def _reflection(services: Iterable[Service]) -> Service:
+    from ..services.reflection import Reflection
+
+    return Reflection(services)
 
 
 class _Shutdown(PluginService):

@@ -1,9 +1,9 @@
 """`plugmux call SERVICE/METHOD [JSON]`: any RPC, with JSON in and out.
 
 Connect speaks JSON itself, so that no schema is needed: the messages pass through as they are. Where the plugin serves
-reflection, the request is held against the schema first, because a server ignores fields that it does not know. Where
-it does not, whether the method streams is found by calling it: a Connect server refuses the content type of the other
-kind, with 415 (connect-go with 505 for streams both ways), before the method runs.
+reflection, as all with our SDKs do, the request is held against the schema first, because a server ignores fields that
+it does not know. Where it does not, whether the method streams is found by calling it: a Connect server refuses the
+content type of the other kind, with 415 (connect-go with 505 for streams both ways), before the method runs.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError, PlugmuxError
 from ...nesting import TooDeep, check_depth
 from ..output import write_error, write_json_line
-from ..target import Target, add_target_options, open_target
+from ..suggest import did_you_mean
+from ..target import Listed, add_target_options, open_target
 from ..wording import worded
 
 if TYPE_CHECKING:
     from ...exchange import ClientTransport
 
-__all__ = ["add", "run"]
+__all__ = ["add", "choose", "meant_service", "run"]
 
 METHOD = re.compile(r"/?(?P<service>[A-Za-z_][\w.]*)/(?P<method>[A-Za-z_]\w*)", re.ASCII)
 
@@ -61,13 +62,18 @@ async def run(options: argparse.Namespace) -> int:
     service, method = named["service"], named["method"]
     requests = _messages(_stdin() if options.json == "-" else options.json)
     async with open_target(options) as target:
-        name, reflects = await _choose(target, service, options.name)
+        plugins = await target.plugins()
+        name = choose(plugins, service, options.name)
         try:
-            async for message in _call(target.transport(name), service, method, requests, reflects):
+            async for message in _call(target.transport(name), service, method, requests, reflects=name is not None):
                 write_json_line(message, compact=True)
         except RpcError as error:
-            write_error(f"plugmux: {service}/{method}: {worded(error)}")
+            write_error(f"plugmux: {service}/{method}: {worded(error)}{meant_service(plugins, service)}")
             return 1
+        except ConfigError:
+            raise
+        except PlugmuxError as error:  # No plugin serves it, for one.
+            raise PlugmuxError(f"{worded(error)}{meant_service(plugins, service)}") from error
     return 0
 
 
@@ -95,32 +101,35 @@ def _messages(text: str) -> list[object]:
     return messages
 
 
-async def _choose(target: Target, service: str, name: str | None) -> tuple[str | None, bool]:
-    """The name of the plugin to call, and whether it serves reflection.
+def choose(plugins: Sequence[Listed], service: str, name: str | None) -> str | None:
+    """The name of the plugin to call; `None` where none serves the service: the runtime may serve it itself.
 
-    The name is `None` where no plugin serves the service: the runtime may serve it itself.
+    Args:
+        plugins: all plugins there are.
+        service: full name of the service.
+        name: the plugin that the user has named.
 
     Raises:
         ConfigError: several run that serve the service.
         PlugmuxError: the plugin does not run, nor does any other that serves the service.
     """
-    from ..schema import REFLECTION
-
-    plugins = await target.plugins()
     meant = [plugin for plugin in plugins if (service in plugin.services if name is None else plugin.name == name)]
-    running = {plugin.name: plugin.services for plugin in meant if not plugin.idle}
+    running = [plugin.name for plugin in meant if not plugin.idle]
     if len(running) > 1:
         raise ConfigError(f"{', '.join(running)} all serve {service}; choose one with --name")
     if meant and not running:
         raise PlugmuxError("; ".join(f"plugin {plugin.name!r} does not run: {plugin.why}" for plugin in meant))
-    if not running:
-        return name, False
-    ((chosen, services),) = running.items()
-    return chosen, REFLECTION in services
+    return running[0] if running else name
+
+
+def meant_service(plugins: Iterable[Listed], service: str) -> str:
+    """The end of an error: which service may have been meant by one that no plugin serves."""
+    known = {each for plugin in plugins for each in plugin.services}
+    return "" if service in known else did_you_mean(service, known)
 
 
 async def _call(
-    transport: ClientTransport, service: str, method: str, requests: Sequence[object], reflects: bool
+    transport: ClientTransport, service: str, method: str, requests: Sequence[object], *, reflects: bool
 ) -> AsyncIterator[object]:
     """The messages of the answer, as they come.
 
@@ -129,9 +138,10 @@ async def _call(
         RpcError: the call failed.
     """
     from ..json_call import WrongKind, call_stream, call_unary
-    from ..schema import check_requests, find_method, wrong_number
+    from ..schema import check_requests, find_service, method_of, wrong_number
 
-    described = await find_method(transport, service, method) if reflects else None
+    schema = await find_service(transport, service) if reflects else None
+    described = None if schema is None else method_of(schema, method)
     if described is not None:
         check_requests(described, requests)
     streams = described is not None and (described.client_streaming or described.server_streaming)
