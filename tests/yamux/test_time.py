@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
+from plugmux.aio.timeouts import TimeoutQueue
 from plugmux.errors import LinkTimeout
 from plugmux.yamux import Config, Handshake, Stream
-from plugmux.yamux.deadlines import Deadlines
 from plugmux.yamux.liveness import Liveness
 from support.yamux_links import mux_pair
 
@@ -211,7 +211,7 @@ def streams(count: int) -> list[Stream]:
 
 def test_deadlines_expire_in_order_with_one_timer(clock: Clock) -> None:
     expired: list[Stream] = []
-    deadlines = Deadlines(cast("asyncio.AbstractEventLoop", clock), 10, expired.append)
+    deadlines = TimeoutQueue(10, expired.append, cast("asyncio.AbstractEventLoop", clock))
     first, second, third = streams(3)
     deadlines.add(first)
     clock.pass_time(3)
@@ -228,7 +228,7 @@ def test_deadlines_expire_in_order_with_one_timer(clock: Clock) -> None:
 
 
 def test_an_expiry_may_add_and_stop(clock: Clock) -> None:
-    deadlines: Deadlines
+    deadlines: TimeoutQueue[Stream]
     expired: list[Stream] = []
 
     def again(stream: Stream) -> None:
@@ -238,7 +238,7 @@ def test_an_expiry_may_add_and_stop(clock: Clock) -> None:
         else:
             deadlines.stop()
 
-    deadlines = Deadlines(cast("asyncio.AbstractEventLoop", clock), 10, again)
+    deadlines = TimeoutQueue(10, again, cast("asyncio.AbstractEventLoop", clock))
     deadlines.add(streams(1)[0])
     clock.pass_time(100)
     assert len(expired) == 3
@@ -248,15 +248,15 @@ def test_an_expiry_may_add_and_stop(clock: Clock) -> None:
     assert clock.pending == 0
 
 
-def test_a_limit_of_zero_never_expires(clock: Clock) -> None:
-    deadlines = Deadlines(cast("asyncio.AbstractEventLoop", clock), 0, lambda _: None)
+def test_without_a_limit_nothing_expires(clock: Clock) -> None:
+    deadlines: TimeoutQueue[Stream] = TimeoutQueue(None, lambda _: None, cast("asyncio.AbstractEventLoop", clock))
     deadlines.add(streams(1)[0])
     assert clock.pending == 0
 
 
 def test_a_loop_that_was_held_up_gives_its_peers_their_time_again(clock: Clock) -> None:
     expired: list[Stream] = []
-    deadlines = Deadlines(cast("asyncio.AbstractEventLoop", clock), 5, expired.append)
+    deadlines = TimeoutQueue(5, expired.append, cast("asyncio.AbstractEventLoop", clock))
     streams = [Stream(number, Handshake.SYN_SENT, 0) for number in (1, 3)]
     deadlines.add(streams[0])
     clock.pass_time(1)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 
 from ..aio.deadline import cancel_once
+from ..aio.timeouts import TimeoutQueue
 from ..errors import StreamReset
 from ..exchange import RequestHead, Response
 from .asgi import ASGIExchange, Exchange
@@ -31,7 +32,6 @@ from .body import Body, Buffer, RemoteProtocolError
 from .fast_path import DirectExchange
 from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_answer, response_head
 from .heads import Head
-from .limits import DeadlineQueue
 from .phase import HEAD, LINGER, OVER, REQUEST, RESPONSE
 from .reader import HeadReader
 from .transports import abort_with_rst, count, switch_protocol
@@ -77,7 +77,7 @@ class ServerConnection(asyncio.Protocol):
         self.about = about
         self.transport: asyncio.Transport
         self._phase = HEAD
-        self._time_limit: DeadlineQueue | None = None
+        self._time_limit: TimeoutQueue[ServerConnection] | None = None
         self._reader: HeadReader | None = None
         self._body: Body | None = None
         self._exchange: Exchange | None = None
@@ -227,7 +227,7 @@ class ServerConnection(asyncio.Protocol):
         else:
             self._refuse(status)
 
-    def _run_out_in(self, time_limit: DeadlineQueue | None) -> None:
+    def _run_out_in(self, time_limit: TimeoutQueue[ServerConnection] | None) -> None:
         """Have a time limit begin, in the place of the one that runs: there is one at a time, or none."""
         if self._writable is not None and self._time_limit is self.server.writes and self._phase is not LINGER:
             return  # That of writing stays, whatever else begins or ends meanwhile.

@@ -13,11 +13,12 @@ from contextlib import suppress
 from typing import Any
 
 from ..aio.closing import CLEAN_UP_TIME, end_within, shielded
+from ..aio.timeouts import TimeoutQueue
 from ..exchange import ASGIApp, DirectApp, DirectCall, RequestHead
 from .connection import ServerConnection
 from .heads import HeadCache
 from .lifespan import Lifespan
-from .limits import DeadlineQueue, Limits
+from .limits import Limits
 
 __all__ = ["Server"]
 
@@ -48,11 +49,11 @@ class Server:
         self.connections: set[ServerConnection] = set()
         self.tasks: set[asyncio.Task[None] | None] = set()
         self.memory = HeadCache()
-        self.heads = DeadlineQueue(limits.head_seconds)
-        self.idle = DeadlineQueue(limits.idle_seconds)
-        self.bodies = DeadlineQueue(limits.body_seconds)
-        self.lingering = DeadlineQueue(limits.linger_seconds)
-        self.writes = DeadlineQueue(limits.write_seconds)
+        self.heads = TimeoutQueue(limits.head_seconds, ServerConnection.expired)
+        self.idle = TimeoutQueue(limits.idle_seconds, ServerConnection.expired)
+        self.bodies = TimeoutQueue(limits.body_seconds, ServerConnection.expired)
+        self.lingering = TimeoutQueue(limits.linger_seconds, ServerConnection.expired)
+        self.writes = TimeoutQueue(limits.write_seconds, ServerConnection.expired)
         self._with_lifespan = lifespan
         self._lifespan: Lifespan | None = None
         self._left: asyncio.Event | None = None
@@ -137,7 +138,7 @@ class Server:
                     await self._none_left(callers)
         finally:
             for queue in (self.heads, self.idle, self.bodies, self.lingering, self.writes):
-                queue.close()
+                queue.clear()
             if self._lifespan is not None:
                 await self._lifespan.shutdown()
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..aio.timeouts import TimeoutQueue
 from ..errors import LinkError, LinkTimeout, StreamReset
 from .config import Config
-from .deadlines import Deadlines
 from .output import Output
 from .session import Session
 from .state import ENDED, Stream
@@ -50,8 +50,8 @@ class Port:
         self._config = config
         self._session = session
         self._output = output
-        self._opening = Deadlines(loop, config.stream_open_timeout, self._open_expired)
-        self._closing = Deadlines(loop, config.stream_close_timeout, self._close_expired)
+        self._opening = TimeoutQueue(config.stream_open_timeout or None, self._open_expired, loop)
+        self._closing = TimeoutQueue(config.stream_close_timeout or None, self._close_expired, loop)
 
     def call_soon(self, callback: Callable[..., object], *args: Any) -> None:
         """Call back in the loop's next turn."""
