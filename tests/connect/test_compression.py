@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from memory import MemoryTransport
 from plugmux.connect import App, Code, Context, Limits, RpcError
+from plugmux.connect.codec import decompress
 from plugmux.connect.compression import MAX_PARTS, NAMES, DecompressedTooLarge, installed, named
-from plugmux.connect.message import decompressed
 from plugmux.connect.negotiation import negotiate
 from plugmux.errors import ConfigError
 from test_calls import Echo
@@ -84,7 +84,7 @@ def test_empty_parts_do_not_add_up_to_work(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_data_are_none_in_any_compression(name: str) -> None:
-    assert decompressed(b"", named(name), 10, Code.INTERNAL) == b""
+    assert decompress(b"", named(name), 10, Code.INTERNAL) == b""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -156,7 +156,7 @@ async def test_a_small_request_that_unpacks_into_a_huge_one_is_refused(direct: b
 
 async def test_a_compression_that_the_server_does_not_know_is_unimplemented() -> None:
     client = EchoClient(MemoryTransport(App([Echo()], compression=["gzip"])), compression="zstd", compress_min=0)
-    with pytest.raises(RpcError, match="'zstd' is not known here; known are: gzip") as caught:
+    with pytest.raises(RpcError, match="'zstd' is not supported; supported are: gzip") as caught:
         await client.say(SayRequest(text="x"))
     assert caught.value.code is Code.UNIMPLEMENTED
     with pytest.raises(RpcError, match="unimplemented"):

@@ -37,7 +37,7 @@ PLUGIN = """
             if request.key == "exit":
                 sys.exit(5)
             note("call begun")
-            await plugin._stop.wait()
+            await plugin._connection._stopping.wait()
             await asyncio.sleep(0.1)
             note("call ended")
             return GetResponse(value=b"whole")

@@ -128,7 +128,7 @@ async def test_self_started_replicas_come_in_where_both_sides_want_it(
     tmp_path: Path, asks: bool, allowed: bool, refusal: bytes
 ) -> None:
     address = f"unix:{tmp_path}/s"
-    program = script(tmp_path, "kv", PLUGIN, replica=asks)
+    program = script(tmp_path, "kv", PLUGIN, traits={"replica": asks})
     async with (
         Runtime(listen=[address], replicated=["kv"] if allowed else []) as runtime,
         self_started(program, address, 2) as processes,

@@ -68,7 +68,7 @@ async def test_several_plugins_of_one_service_are_told_apart_by_name(tmp_path: P
 
 
 async def test_the_higher_priority_is_asked_first(tmp_path: Path) -> None:
-    sources = [script(tmp_path, "one", KV_PLUGIN), script(tmp_path, "two", KV_PLUGIN, priority=1)]
+    sources = [script(tmp_path, "one", KV_PLUGIN), script(tmp_path, "two", KV_PLUGIN, traits={"priority": 1})]
     async with Runtime(sources) as runtime:
         pid = (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value
         assert pid == str(runtime.plugin("two").pid).encode()

@@ -9,22 +9,20 @@ from module_imports import read_imports
 
 PACKAGE = Path(plugmux.__file__).parent
 
-GROUND = {"errors", "exchange", "nesting", "aio", "contract"}
+GROUND = {"errors", "exchange", "aio", "contract"}
 BELOW = {
     "errors": set[str](),
     "exchange": set[str](),
-    "nesting": set[str](),
     "aio": {"errors"},
-    "contract": {"errors", "nesting"},
-    "schema": {"errors", "nesting", "contract"},
+    "contract": {"errors"},
     "yamux": {"errors", "aio"},
     "http": GROUND,
     "connect": GROUND,
     "services": {"connect"},
     "link": GROUND | {"connect", "yamux", "http"},
     "plugin": GROUND | {"connect", "services", "http", "yamux", "link"},
-    "runtime": GROUND | {"connect", "services", "http", "yamux", "link", "schema", "discovery", "runners"},
-    "discovery": GROUND | {"runtime", "schema"},
+    "runtime": GROUND | {"connect", "services", "http", "yamux", "link", "discovery", "runners"},
+    "discovery": GROUND | {"runtime"},
     "runners": GROUND | {"link", "yamux", "runtime", "discovery"},
     "secrets": GROUND | {"connect", "runtime", "plugin"},
     "sync": GROUND | {"connect", "link", "runtime", "secrets"},

@@ -10,7 +10,7 @@ KV_PLUGIN = """
     import asyncio, os, sys
     from kv.v1.kv_connect import KeyValueService, AuditClient
     from kv.v1.kv_pb2 import GetResponse, PutResponse, RecordRequest, WatchResponse
-    from plugmux import Plugin
+    from plugmux.plugin import Plugin, Traits
     from plugmux.connect import Code, RpcError
 
     class Store(KeyValueService):
@@ -38,7 +38,7 @@ KV_PLUGIN = """
             for n in range(3):
                 yield WatchResponse(value=str(n).encode())
 
-    plugin = Plugin(Store(), version="v1.2.3", **OPTIONS)
+    plugin = Plugin(Store(), version="v1.2.3", traits=Traits(**OPTIONS.pop("traits", {})), **OPTIONS)
     plugin.run()
 """
 """A plugin that serves kv.v1.KeyValueService, and does as some keys tell it."""

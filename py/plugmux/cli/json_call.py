@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterable
 from ..connect import Code, RpcError
 from ..connect.envelope import END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from ..connect.error import error_from_json
+from ..contract.nesting import TooDeep, parse_json
 from ..exchange import ClientTransport, Request
-from ..nesting import TooDeep, parse_json
 
 __all__ = ["WrongKind", "call_stream", "call_unary"]
 

@@ -1,18 +1,20 @@
-"""How messages become bytes: protobuf's binary form, or its JSON form."""
+"""How messages become bytes: protobuf's binary or JSON form, within the size limits, and compressed where it pays."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from ..contract.nesting import TooDeep, check_depth
 from ..errors import ConfigError
-from ..nesting import TooDeep, check_depth
 from .code import Code
+from .compression import Compression, DecompressedTooLarge
 from .error import RpcError
+from .limits import Limits, too_large
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-__all__ = ["CODECS", "JSON", "PROTO", "Codec", "codec_named"]
+__all__ = ["CODECS", "JSON", "PROTO", "Codec", "codec_named", "compress_if_worthwhile", "decompress"]
 
 M = TypeVar("M", bound="Message")
 
@@ -88,3 +90,34 @@ def codec_named(name: str) -> Codec:
     if codec is None:
         raise ConfigError(f"codec is {name!r}; it must be one of {', '.join(map(repr, CODECS))}")
     return codec
+
+
+def compress_if_worthwhile(
+    data: bytes, limits: Limits, compression: Compression | None, compress_min: int
+) -> tuple[bytes, Compression | None]:
+    """The data of a message to be sent, and how they are compressed now, if they are.
+
+    Raises:
+        RpcError: the message is over the limit.
+    """
+    if len(data) > limits.send:
+        raise too_large("send", len(data), limits.send)
+    if compression is None or len(data) < compress_min:
+        return data, None
+    return compression.compress(data), compression
+
+
+def decompress(data: bytes, compression: Compression, limit: int, fault: Code) -> bytes:
+    """The data, decompressed; no data are none, as the protocol has it, though no compression makes none of none.
+
+    Raises:
+        RpcError: they unpack into more than the limit; or, with the code `fault`, they are not of this compression.
+    """
+    if not data:
+        return data
+    try:
+        return compression.decompress(data, limit)
+    except DecompressedTooLarge:
+        raise too_large("receive", limit + 1, limit) from None
+    except ValueError as error:
+        raise RpcError(fault, f"the message cannot be decompressed: {error}") from error

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from .server.context import Context
 
-__all__ = ["Interceptor", "StreamNext", "UnaryNext", "around_stream", "around_unary", "checked"]
+__all__ = ["Interceptor", "StreamNext", "UnaryNext", "around_stream", "around_unary", "validate"]
 
 UnaryNext: TypeAlias = "Callable[[Any, Context], Awaitable[Any]]"
 """The rest of a unary call: takes the request, gives the response."""
@@ -38,16 +38,16 @@ class Interceptor:
         return next(requests, context)
 
 
-def checked(interceptors: Iterable[Interceptor]) -> tuple[Interceptor, ...]:
-    """The interceptors, each found to be of the right shape.
+def validate(interceptors: Iterable[Interceptor]) -> tuple[Interceptor, ...]:
+    """Check that each object is a usable interceptor, and return them all.
 
     Raises:
-        ConfigError: one would not work, or would do nothing; the message says why.
+        ConfigError: one cannot work, or has no effect; the message says why.
     """
     found = tuple(interceptors)
     for interceptor in found:
         if fault := _fault(interceptor):
-            raise ConfigError(f"{interceptor!r} cannot be installed as an interceptor: {fault}")
+            raise ConfigError(f"{interceptor!r} cannot be used as an interceptor: {fault}")
     return found
 
 

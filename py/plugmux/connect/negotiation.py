@@ -1,18 +1,28 @@
-"""What the head of a request says about the call: its codec, its compression each way, its time limit."""
+"""What the header fields of a request say about its call: the codec, the compression each way and the time limit."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 
+from ..exchange import Headers
 from .code import Code
 from .codec import CODECS, Codec
 from .compression import Compression, installed
 from .error import RpcError
 from .metadata import strict_base64
-from .trace import trace_fields
 
-__all__ = ["STREAM_TYPES", "UNARY_TYPES", "CallHeaders", "negotiate", "read_query", "read_terms", "timeout_field"]
+__all__ = [
+    "STREAM_TYPES",
+    "TRACE",
+    "UNARY_TYPES",
+    "CallHeaders",
+    "negotiate",
+    "read_headers",
+    "read_query",
+    "timeout_field",
+]
 
 Fields = Mapping[bytes, bytes]
 
@@ -20,66 +30,72 @@ UNARY_TYPES: dict[bytes, Codec] = {f"application/{name}".encode(): codec for nam
 STREAM_TYPES: dict[bytes, Codec] = {f"application/connect+{name}".encode(): codec for name, codec in CODECS.items()}
 MAX_TIMEOUT_DIGITS = 10
 
+TRACE: ContextVar[Headers] = ContextVar("plugmux_trace", default=())
+"""The W3C trace fields of the call that the current task serves; calls that its handler makes carry them on."""
+_TRACE_FIELDS = (b"traceparent", b"tracestate")
+
 
 class CallHeaders:
-    """The terms of one call, as the caller set them.
+    """The protocol's header fields of one call, parsed.
 
     Args:
-        codec: of the messages, both ways.
+        codec: the codec of the messages, both ways.
         fields: the header fields of the request.
-        encoding: the name of the compression of what the caller sends.
-        accepted: names of those in which the caller takes the response.
-        offered: the compressions that this end offers.
+        encoding: the name of the compression of the request.
+        accepted: the names of the compressions that the caller accepts for the response.
+        offered: the names of the compressions that this end offers.
 
     Attributes:
-        received: how what the caller sends is compressed, where it is.
-        sent: how what is sent to the caller may be compressed.
+        request_compression: how the request's messages are compressed; `None` where they are not.
+        response_compression: how the response's messages may be compressed.
         timeout: seconds that the caller gives the call, `None` for no limit.
-        began: since when, in the event loop's time: when the head had come.
-        trace: the fields that go along with calls that the handler makes.
-        fault: why the call cannot be made on these terms: a field is not well formed, or asks for what is not offered.
+        started: when the head of the request had arrived, in the event loop's time.
+        trace: the trace fields, which calls made by the handler carry on.
+        fault: why the call must fail: a field is not well formed, or names a compression that is not offered.
     """
 
-    __slots__ = ("began", "codec", "fault", "received", "sent", "timeout", "trace")
+    __slots__ = ("codec", "fault", "request_compression", "response_compression", "started", "timeout", "trace")
 
     def __init__(
         self, codec: Codec, fields: Fields, encoding: bytes | None, accepted: bytes | None, offered: Iterable[str]
     ) -> None:
         self.codec = codec
-        self.received: Compression | None = None
-        self.sent = None if accepted is None else negotiate(accepted, offered)
+        self.request_compression: Compression | None = None
+        self.response_compression = None if accepted is None else negotiate(accepted, offered)
         self.timeout: float | None = None
-        self.began = 0.0
-        self.trace = trace_fields(fields) if b"traceparent" in fields else ()
+        self.started = 0.0
+        self.trace: Headers = ()
+        if b"traceparent" in fields:
+            self.trace = [(name, fields[name]) for name in _TRACE_FIELDS if name in fields]
         self.fault: RpcError | None = None
         version, timeout = fields.get(b"connect-protocol-version"), fields.get(b"connect-timeout-ms")
         try:
             if version is not None and version != b"1":
                 raise RpcError(Code.INVALID_ARGUMENT, f"Connect-Protocol-Version is {version[:20]!r}; it must be 1")
             if encoding is not None:
-                self.received = _encoding(encoding, offered)
+                self.request_compression = _encoding(encoding, offered)
             if timeout is not None:
                 self.timeout = _timeout(timeout)
-                self.began = asyncio.get_running_loop().time()
+                self.started = asyncio.get_running_loop().time()
         except RpcError as error:
             self.fault = error
 
     @property
     def deadline(self) -> float | None:
-        """When the call's time is over, in the event loop's time; `None` for no limit."""
-        return None if self.timeout is None else self.began + self.timeout
+        """When the call's time limit expires, in the event loop's time; `None` for no limit."""
+        return None if self.timeout is None else self.started + self.timeout
 
 
-def read_terms(fields: Fields, types: Mapping[bytes, Codec], offered: Iterable[str]) -> CallHeaders | None:
-    """The terms of a call by POST.
+def read_headers(fields: Fields, types: Mapping[bytes, Codec], offered: Iterable[str]) -> CallHeaders | None:
+    """Parse the header fields of a call by POST.
 
     Args:
         fields: the header fields of the request.
-        types: the content types that are taken; those of streams, or of unary calls.
-        offered: the compressions that this end offers.
+        types: the content types that are accepted: `STREAM_TYPES` or `UNARY_TYPES`.
+        offered: the names of the compressions that this end offers.
 
     Returns:
-        The terms, or `None` where the request has another content type.
+        The parsed fields, or `None` where the request has another content type.
     """
     content_type = fields.get(b"content-type", b"")
     codec = types.get(content_type) or _codec(content_type, types)
@@ -93,10 +109,13 @@ def read_terms(fields: Fields, types: Mapping[bytes, Codec], offered: Iterable[s
 
 
 def read_query(query_string: bytes, fields: Fields, offered: Iterable[str]) -> tuple[CallHeaders, bytes]:
-    """The terms and the message of a call by GET. (Connect protocol, "Unary-Get-Request".)
+    """Parse the header fields and the query of a call by GET. (Connect protocol, "Unary-Get-Request".)
+
+    Returns:
+        The parsed fields, and the encoded message.
 
     Raises:
-        RpcError: the query is not that of a call.
+        RpcError: the query string is not that of a call.
     """
     from urllib.parse import unquote_to_bytes
 
@@ -117,7 +136,7 @@ def read_query(query_string: bytes, fields: Fields, offered: Iterable[str]) -> t
 
 
 def _codec(content_type: bytes, types: Mapping[bytes, Codec]) -> Codec | None:
-    """The codec of a content type in any case, with the only charset there is."""
+    """The codec of a content type that is written in another case or names its charset, which can only be UTF-8."""
     media_type, _, parameter = content_type.lower().partition(b";")
     if parameter.strip() not in {b"", b"charset=utf-8", b'charset="utf-8"'}:
         return None
@@ -131,12 +150,12 @@ def _encoding(value: bytes, offered: Iterable[str]) -> Compression | None:
     compression = installed(name) if name in offered else None
     if compression is None:
         known = ", ".join(name for name in offered if installed(name))
-        raise RpcError(Code.UNIMPLEMENTED, f"compression {name[:40]!r} is not known here; known are: {known}")
+        raise RpcError(Code.UNIMPLEMENTED, f"compression {name[:40]!r} is not supported; supported are: {known}")
     return compression
 
 
 def negotiate(accepted: bytes, offered: Iterable[str]) -> Compression | None:
-    """The first compression that the peer accepts and that is offered here, `None` for no compression.
+    """The first compression that the peer accepts and this end offers; `None` for no compression.
 
     Args:
         accepted: the peer's Accept-Encoding field, in its order of preference.

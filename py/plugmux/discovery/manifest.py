@@ -33,13 +33,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..contract.grant import Grant
+from ..contract.nesting import TooDeep, check_value_depth
 from ..contract.registration import MAX_SCHEMA, NAME, SERVICE, Configuration
+from ..contract.schema import Schema
 from ..contract.semver import Version
 from ..errors import ConfigError
-from ..nesting import TooDeep, check_value_depth
 from ..runtime.source import is_interpreter
 from ..runtime.trusted_path import open_file
-from ..schema import Schema
 from .requirement import ManifestClaims
 
 __all__ = ["BadManifest", "Manifest", "SUFFIX", "WHOLE_NAME"]

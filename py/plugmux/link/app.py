@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..connect import App, Code, RpcError, error_response
 from ..exchange import ASGIApp, DirectCall, RequestHead, Response
 from .raw import STREAM_PROTOCOL, StreamHandler, serve_stream
-from .references import PREFIX, resolve
+from .references import PREFIX, reference_service, resolve
 
 if TYPE_CHECKING:
     from ..connect import Interceptor, Service
@@ -93,7 +93,7 @@ class LinkApp:
         self.interceptors = tuple(interceptors)
         self._rpc = App(services, interceptors=self.interceptors)
         self._service_names = {service.spec.name for service in self._rpc.services}
-        given = {REFERENCE_SERVICE: _reference_service, **(lazy or {})}
+        given = {REFERENCE_SERVICE: reference_service, **(lazy or {})}
         self._late = {name: make for name, make in given.items() if name not in self._service_names}
         self._app = app
         self._streams = dict(streams or {})
@@ -170,12 +170,6 @@ async def refuse(scope: Scope, send: Send, error: RpcError) -> None:
     """Answer a request with an RPC error, in the form that its content type asks for."""
     media_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
     await respond(send, error_response(error, media_type))
-
-
-def _reference_service() -> Service:
-    from .releasing import Releasing
-
-    return Releasing()
 
 
 async def answer(send: Send, status: int, body: bytes) -> None:

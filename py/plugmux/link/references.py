@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING
 from ..aio.closing import end_within
 
 if TYPE_CHECKING:
+    from plugmux_proto.plugmux.v1.reference_pb2 import ReleaseRequest, ReleaseResponse
+
+    from ..connect import Context, Service
     from ..exchange import DirectApp
 
-__all__ = ["PREFIX", "Loan", "References", "new_reference", "resolve"]
+__all__ = ["PREFIX", "Loan", "References", "new_reference", "reference_service", "resolve"]
 
 PREFIX = "/reference/"
 REFERENCE_BYTES = 16
@@ -128,3 +131,21 @@ def resolve(connection: Mapping[str, object], path: str) -> tuple[DirectApp | No
     reference, _, rest = path[len(PREFIX) :].partition("/")
     references = connection.get("references")
     return references.find(reference) if isinstance(references, References) else None, f"/{rest}"
+
+
+def reference_service() -> Service:
+    """The service by which the peer releases what was lent to it on the link of the call.
+
+    Its stubs are imported here, because most links lend nothing.
+    """
+    from plugmux_proto.plugmux.v1.reference_connect import ReferenceService
+    from plugmux_proto.plugmux.v1.reference_pb2 import ReleaseResponse
+
+    class Release(ReferenceService):
+        async def release(self, request: ReleaseRequest, context: Context) -> ReleaseResponse:
+            references = context.connection.get("references")
+            if isinstance(references, References):
+                await references.release(request.reference)
+            return ReleaseResponse()
+
+    return Release()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .dial import DialError
-from .plugin import Plugin
+from .plugin import Plugin, Traits
 from .register import RegistrationFailed
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .instances import Instances
     from .logging import LogHandler
 
-__all__ = ["Configured", "DialError", "Instances", "LogHandler", "Plugin", "RegistrationFailed"]
+__all__ = ["Configured", "DialError", "Instances", "LogHandler", "Plugin", "RegistrationFailed", "Traits"]
 
 
 def __getattr__(name: str) -> object:

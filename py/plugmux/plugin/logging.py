@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..connect import Code, RpcError
 from ..errors import ConfigError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..link.app import Gate
     from ..link.link import Link
-    from .plugin import Plugin
+    from .connection import OnLink
 
 __all__ = ["LogHandler"]
 
@@ -38,6 +38,14 @@ STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"
 
 _sending: ContextVar[bool] = ContextVar("sending", default=False)
 """Whether this code runs to send records: what it says itself is not sent, or there would be no end."""
+
+
+class HasLinks(Protocol):
+    """What a handler needs of its plugin."""
+
+    def on_link(self, enter: OnLink) -> None:
+        """Enter a context manager on each further link to a runtime."""
+        ...
 
 
 class LogHandler(logging.Handler):
@@ -57,7 +65,7 @@ class LogHandler(logging.Handler):
         ConfigError: the capacity is below 1.
     """
 
-    def __init__(self, plugin: Plugin, level: int = logging.NOTSET, *, capacity: int = 1000) -> None:
+    def __init__(self, plugin: HasLinks, level: int = logging.NOTSET, *, capacity: int = 1000) -> None:
         if capacity < 1:
             raise ConfigError(f"the capacity of a LogHandler is {capacity}; it must be 1 or more")
         super().__init__(level)
@@ -68,7 +76,7 @@ class LogHandler(logging.Handler):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work = asyncio.Event()
         self._to_stderr = False
-        plugin.beside(self._sending_over)
+        plugin.on_link(self._sending_over)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record, from any thread."""
@@ -179,7 +187,7 @@ class DefaultLogHandler(LogHandler):
     That one prints, and a runtime cannot tell the level of a traceback that is printed.
     """
 
-    def __init__(self, plugin: Plugin) -> None:
+    def __init__(self, plugin: HasLinks) -> None:
         super().__init__(plugin, logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:

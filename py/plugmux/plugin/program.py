@@ -21,7 +21,7 @@ from .logging import DefaultLogHandler
 from .orphan import CLEAN_UP_TIME, RuntimeWatch, end_children
 
 if TYPE_CHECKING:
-    from .plugin import Plugin
+    from .connection import RuntimeConnection
 
 __all__ = ["run"]
 
@@ -41,7 +41,7 @@ It serves: {services}.
 
 
 def run(
-    plugin: Plugin,
+    connection: RuntimeConnection,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
     clean_up_time: float = CLEAN_UP_TIME,
 ) -> None:
@@ -52,18 +52,18 @@ def run(
         if config is not None:
             _claim(config)
     except ConfigError as error:
-        _exit(plugin, str(error), WRONG_USAGE)
+        _exit(connection, str(error), WRONG_USAGE)
     if config is None and address is None:
-        _explain(plugin)
+        _explain(connection)
     if config is not None:
         _print_line_by_line()
-        plugin.watch = RuntimeWatch(config.runtime_pid, clean_up_time, captured=not config.terminal)
-    logging.getLogger("plugmux").addHandler(DefaultLogHandler(plugin))
-    plugin.prints_stacks = _print_stacks_at_quit()
+        connection.watch = RuntimeWatch(config.runtime_pid, clean_up_time, captured=not config.terminal)
+    logging.getLogger("plugmux").addHandler(DefaultLogHandler(connection))
+    connection.prints_stacks = _print_stacks_at_quit()
     failure: PlugmuxError | None = None
     try:
         with ExitStack() as closed, asyncio.Runner(loop_factory=loop_factory) as runner:
-            failure = _run_to_the_end(runner.get_loop(), plugin, _serve(plugin, config, address))
+            failure = _run_to_the_end(runner.get_loop(), connection, _serve(connection, config, address))
             closed.callback(_end_without_stuck_threads(FAILED if failure else 0).cancel)
     except KeyboardInterrupt:
         pass
@@ -71,11 +71,11 @@ def run(
         if config is not None:
             end_children()
     if failure:
-        _exit(plugin, str(failure), FAILED)
+        _exit(connection, str(failure), FAILED)
 
 
 def _run_to_the_end(
-    loop: asyncio.AbstractEventLoop, plugin: Plugin, work: Coroutine[Any, Any, PlugmuxError | None]
+    loop: asyncio.AbstractEventLoop, connection: RuntimeConnection, work: Coroutine[Any, Any, PlugmuxError | None]
 ) -> PlugmuxError | None:
     """Run the plugin. A `SystemExit`, in whichever task or callback, ends it in order, and is raised then."""
     serving = loop.create_task(work)
@@ -88,23 +88,25 @@ def _run_to_the_end(
             if serving.done():
                 raise
             leaving = leaving or error
-            plugin.stop()
+            connection.stop()
     if leaving is not None:
         raise leaving
     return failure
 
 
-async def _serve(plugin: Plugin, config: LaunchConfig | None, address: Address | None) -> PlugmuxError | None:
+async def _serve(
+    connection: RuntimeConnection, config: LaunchConfig | None, address: Address | None
+) -> PlugmuxError | None:
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, plugin.stop)
+    loop.add_signal_handler(signal.SIGTERM, connection.stop)
     # Ctrl-C at a terminal that both share reaches the runtime as well: it ends its plugins when it has done with them.
     shared = config is not None and config.terminal
-    loop.add_signal_handler(signal.SIGINT, _leave_to_the_runtime if shared else plugin.stop)
+    loop.add_signal_handler(signal.SIGINT, _leave_to_the_runtime if shared else connection.stop)
     try:
         if config is not None:
-            await plugin.serve_launched(config)
+            await connection.serve_launched(config)
         elif address is not None:
-            await plugin.serve_dialling(address)
+            await connection.serve_dialed(address)
     except PlugmuxError as error:
         return error
     return None
@@ -169,8 +171,8 @@ def _end_without_stuck_threads(status: int) -> threading.Timer:
     return timer
 
 
-def _explain(plugin: Plugin) -> Never:
-    said = plugin.registration
+def _explain(connection: RuntimeConnection) -> Never:
+    said = connection.registration
     serves = [f"secrets {said.secrets_pattern}"] if said.secrets_pattern else []
     serves += ["access control"] if said.access_control else []
     each = [f"{service} (instances)" for service in said.instances.services] if said.instances else []
@@ -184,6 +186,6 @@ def _explain(plugin: Plugin) -> Never:
     raise SystemExit(WRONG_USAGE)
 
 
-def _exit(plugin: Plugin, message: str, status: int) -> Never:
-    print(f"{plugin.registration.name}: {message}", file=sys.stderr)
+def _exit(connection: RuntimeConnection, message: str, status: int) -> Never:
+    print(f"{connection.registration.name}: {message}", file=sys.stderr)
     raise SystemExit(status)

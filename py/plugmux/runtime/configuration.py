@@ -18,8 +18,8 @@ from plugmux_proto.plugmux.v1.configuration_pb2 import ConfigureRequest
 from ..connect import Code, RpcError
 from ..contract.redact import field_path, redact
 from ..contract.registration import Configuration
+from ..contract.schema import BadValue, Schema
 from ..errors import ConfigError, PlugmuxError
-from ..schema import BadValue, Schema
 from .error import PluginCause, PluginError
 
 if TYPE_CHECKING:

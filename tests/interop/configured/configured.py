@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from kv.v1.kv_connect import KeyValueService
 from kv.v1.kv_pb2 import GetRequest, GetResponse
 
-from plugmux import Configured, Plugin
 from plugmux.connect import Context
+from plugmux.plugin import Configured, Plugin, Traits
 
 
 @dataclass
@@ -37,8 +37,6 @@ plugin = Plugin(
     Store(),
     version="v1.2.0",
     configuration=settings,
-    protocol_versions=[1, 2],
-    capabilities=["greeting"],
-    labels={"team": "a"},
+    traits=Traits(protocol_versions=[1, 2], capabilities=["greeting"], labels={"team": "a"}),
 )
 plugin.run()

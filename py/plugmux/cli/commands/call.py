@@ -15,8 +15,8 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...contract.nesting import TooDeep, check_depth
 from ...errors import ConfigError, PlugmuxError
-from ...nesting import TooDeep, check_depth
 from ..output import write_error, write_json_line
 from ..suggest import did_you_mean
 from ..target import Listed, add_target_options, open_target

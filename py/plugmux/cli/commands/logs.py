@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from ...nesting import parse_json
+from ...contract.nesting import parse_json
 from ..output import write_json_line, write_line
 from ..target import add_connect_option, add_peer_users_option, open_runtime
 from ..times import wire_time

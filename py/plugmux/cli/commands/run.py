@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...contract.address import Address
+from ...contract.nesting import check_depth
 from ...errors import ConfigError
-from ...nesting import check_depth
 from ..address import default_addresses
 from ..output import write_error
 from ..source import parse_plugins

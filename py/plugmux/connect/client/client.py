@@ -7,27 +7,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from ...aio.deadline import Deadline
 from ...contract.version import VERSION as RELEASE
-from ...errors import ConfigError, ExchangeError, LinkError
-from ...exchange import ClientTransport, Headers, Request
-from ..codec import Codec, codec_named
-from ..compression import Compression, named
-from ..interceptor import Interceptor, around_unary, checked
+from ...errors import ExchangeError, LinkError
+from ...exchange import Headers, Request
+from ..codec import codec_named, compress_if_worthwhile
+from ..compression import named
+from ..interceptor import Interceptor, around_unary, validate
 from ..limits import Limits
-from ..message import compress_if_worthwhile
 from ..metadata import Metadata, MetadataLike
+from ..negotiation import TRACE
 from ..server.context import Context
 from ..server.service import close, only
-from ..trace import TRACE
-from .stream import BidiStream, ServerStream, StreamingCall
+from .settings import ClientSettings, transport_of
+from .stream import BidiStream, ServerStream, StreamingCall, each
 from .wire import CallOptions, message_of, request_headers, to_rpc_error, too_late
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from ..spec import MethodSpec, ServiceSpec
-    from .sync import SyncClient
 
-__all__ = ["Client", "each", "transport_of"]
+__all__ = ["Client"]
 
 Req = TypeVar("Req", bound="Message")
 Res = TypeVar("Res", bound="Message")
@@ -62,7 +61,8 @@ class Client:
     """
 
     spec: ClassVar[ServiceSpec]
-    sync_class: ClassVar[type[SyncClient]]
+    sync_class: ClassVar[type[Any]]
+    """The `SyncClient` of the same service."""
 
     def __init__(
         self,
@@ -79,36 +79,39 @@ class Client:
         headers: MetadataLike = (),
         get: bool = False,
     ) -> None:
-        self._transport = transport_of(transport)
         self._options: dict[str, Any] = {
             "codec": codec,
             "compression": compression,
             "accept": tuple(accept),
             "compress_min": compress_min,
             "limits": limits,
-            "interceptors": checked(interceptors),
+            "interceptors": validate(interceptors),
             "timeout": timeout,
             "headers": Metadata(headers),
             "get": get,
         }
-        self._codec: Codec = codec_named(codec)
-        self._compression: Compression | None = None if compression is None else named(compression)
-        self._accept = ", ".join(named(name).name for name in self._options["accept"]).encode()
-        self._compress_min = compress_min
-        self._limits = limits or Limits()
-        self._interceptors: tuple[Interceptor, ...] = self._options["interceptors"]
+        common = [VERSION, *self._options["headers"].raw]
+        if not any(name == b"user-agent" for name, _ in common):
+            common.append(USER_AGENT)
+        self._settings = ClientSettings(
+            transport_of(transport),
+            codec_named(codec),
+            None if compression is None else named(compression),
+            compress_min,
+            ", ".join(named(name).name for name in self._options["accept"]).encode(),
+            limits or Limits(),
+            self._options["interceptors"],
+            common,
+        )
         self._timeout = timeout
         self._get = get
-        self._content_type = b"application/" + self._codec.name.encode()
-        self._common = [VERSION, *self._options["headers"].raw]
-        if not any(name == b"user-agent" for name, _ in self._common):
-            self._common.append(USER_AGENT)
-        accept_field = [(b"accept-encoding", self._accept)] if self._accept else []
-        self._unary_headers = ((b"content-type", self._content_type), *self._common, *accept_field)
+        self._content_type = b"application/" + codec.encode()
+        accept_field = [(b"accept-encoding", self._settings.accept)] if self._settings.accept else []
+        self._unary_headers = ((b"content-type", self._content_type), *common, *accept_field)
 
     def using(self, **options: Any) -> Self:
         """The same client with other options, those of the constructor: `kv.using(codec="json").get(...)`."""
-        return type(self)(self._transport, **{**self._options, **options})
+        return type(self)(self._settings.transport, **{**self._options, **options})
 
     async def _unary(self, method: MethodSpec[Req, Res], request: Req, *options: *CallOptions) -> Res:
         """Make a unary call."""
@@ -116,7 +119,7 @@ class Client:
         if timeout is None:
             timeout = self._timeout
         fields = Metadata(headers).raw if headers else ()
-        if not self._interceptors and context is None:
+        if not self._settings.interceptors and context is None:
             return await self._call(method, request, timeout, fields, None)
         context = self._begin(method, fields, context)
         deadline = None if timeout is None else Deadline(timeout)
@@ -128,7 +131,7 @@ class Client:
             return await self._call(method, request, context.time_left, context.request_headers.raw, context)
 
         try:
-            reply: Res = await around_unary(self._interceptors, call)(request, context)
+            reply: Res = await around_unary(self._settings.interceptors, call)(request, context)
         finally:
             if deadline is not None:
                 deadline.cancel()
@@ -152,16 +155,14 @@ class Client:
     ) -> Res:
         if not isinstance(request, method.request):
             raise TypeError(f"{method.path} takes a {method.request.__name__}, not a {type(request).__name__}")
-        codec = self._codec
+        settings = self._settings
         call = None
         if self._get and method.no_side_effects:
             call = self._by_get(method, request, timeout, fields)
         if call is None:
             if context is not None:
                 context.http_method = "POST"
-            body, compression = compress_if_worthwhile(
-                codec.encode(request), self._limits, self._compression, self._compress_min
-            )
+            body, compression = settings.encode(request)
             headers: Headers = self._unary_headers
             if timeout is not None or fields or compression is not None or TRACE.get():
                 headers = request_headers(headers, fields, timeout)
@@ -171,10 +172,10 @@ class Client:
         if timeout is not None and timeout <= 0:
             raise too_late(method, timeout, sent=False)
         try:
-            reply = await self._transport.fetch(call, self._limits.receive)
+            reply = await settings.transport.fetch(call, settings.limits.receive)
         except (ExchangeError, LinkError, TimeoutError) as error:
-            raise to_rpc_error(error, method, timeout, self._limits) from error
-        return message_of(reply, method, codec, self._content_type, self._limits.receive, context)
+            raise to_rpc_error(error, method, timeout, settings.limits) from error
+        return message_of(reply, method, settings.codec, self._content_type, settings.limits.receive, context)
 
     def _by_get(
         self, method: MethodSpec[Any, Any], request: Message, timeout: float | None, fields: Headers
@@ -182,11 +183,12 @@ class Client:
         """The call as a GET, or `None` where its URL would be too long."""
         from base64 import urlsafe_b64encode
 
-        stable = self._codec.encode_stable(request)
-        data, compression = compress_if_worthwhile(stable, self._limits, self._compression, self._compress_min)
+        settings = self._settings
+        stable = settings.codec.encode_stable(request)
+        data, compression = compress_if_worthwhile(stable, settings.limits, settings.compression, settings.compress_min)
         packing = "" if compression is None else f"&compression={compression.name}"
         message = urlsafe_b64encode(data).rstrip(b"=").decode()
-        path = f"{method.path}?connect=v1&base64=1{packing}&encoding={self._codec.name}&message={message}"
+        path = f"{method.path}?connect=v1&base64=1{packing}&encoding={settings.codec.name}&message={message}"
         if len(path) > MAX_URL:
             return None
         unneeded = (b"content-type", VERSION[0])
@@ -196,7 +198,7 @@ class Client:
     def _streaming(self, method: MethodSpec[Any, Any], *options: *CallOptions) -> tuple[StreamingCall, Context]:
         timeout, headers, context = options
         context = self._begin(method, Metadata(headers).raw if headers else (), context)
-        call = StreamingCall(self, method, self._timeout if timeout is None else timeout)
+        call = StreamingCall(self._settings, method, self._timeout if timeout is None else timeout)
         return call, context
 
     def _server_stream(self, method: MethodSpec[Req, Res], request: Req, *options: *CallOptions) -> ServerStream[Res]:
@@ -227,33 +229,3 @@ class Client:
 
 async def _one(request: Any) -> AsyncIterator[Any]:
     yield request
-
-
-async def each(requests: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
-    """The requests of a client stream, whichever way they are iterated."""
-    if isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield request
-    else:
-        for request in requests:
-            yield request
-
-
-def transport_of(target: Any) -> ClientTransport:
-    """The client transport of whatever a client may be made with.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    candidate: Any
-    for candidate in (target, getattr(target, "transport", None)):
-        if callable(getattr(candidate, "fetch", None)) and callable(getattr(candidate, "send", None)):
-            found: ClientTransport = candidate
-            return found
-    from .httpx import HttpxTransport, package_of
-
-    if hasattr(target, "aclose") and package_of(type(target)) is not None:
-        return HttpxTransport(target)
-    raise ConfigError(
-        f"{target!r} cannot carry calls: give a ClientTransport, an object with a `transport`, or an httpx client"
-    )

@@ -10,7 +10,7 @@ the stream; so does dropping it, for the event loop closes generators that nobod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -18,23 +18,22 @@ from ...aio.deadline import Deadline
 from ...errors import ExchangeError, LinkError, StreamClosed
 from ...exchange import Request, StreamingResponse
 from ..code import Code
+from ..codec import decompress
 from ..envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from ..error import RpcError, error_from_json
 from ..interceptor import StreamNext, around_stream
 from ..limits import too_large
-from ..message import compress_if_worthwhile, decompressed
 from ..metadata import Metadata
 from ..server.context import Context
 from ..server.service import close
 from ..spec import MethodSpec
+from .settings import ClientSettings
 from .wire import compression_of, json_object, protocol_error, request_headers, same_type, to_rpc_error, too_late
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from .client import Client
-
-__all__ = ["BidiStream", "ServerStream", "StreamingCall"]
+__all__ = ["BidiStream", "ServerStream", "StreamingCall", "each"]
 
 Req = TypeVar("Req", bound="Message")
 Res = TypeVar("Res", bound="Message")
@@ -44,18 +43,18 @@ class StreamingCall:
     """How one streaming call is made.
 
     Args:
-        client: whose options it is made by.
+        settings: those of the client.
         method: what is called.
         timeout: seconds for all of it, `None` for no limit.
     """
 
-    def __init__(self, client: Client, method: MethodSpec[Any, Any], timeout: float | None) -> None:
-        self._client = client
+    def __init__(self, settings: ClientSettings, method: MethodSpec[Any, Any], timeout: float | None) -> None:
+        self._settings = settings
         self._method = method
         self._timeout = timeout
-        self._content_type = b"application/connect+" + client._codec.name.encode()
+        self._content_type = b"application/connect+" + settings.codec.name.encode()
         self._fault: BaseException | None = None
-        self.run: StreamNext = around_stream(client._interceptors, self.exchange)
+        self.run: StreamNext = around_stream(settings.interceptors, self.exchange)
 
     async def exchange(self, requests: AsyncIterator[Any], context: Context) -> AsyncGenerator[Any, None]:
         """Send the requests and give the responses."""
@@ -65,8 +64,8 @@ class StreamingCall:
         context._deadline = deadline
         incoming: StreamingResponse | None = None
         try:
-            incoming = await self._client._transport.send(await self._request(requests, context))
-            responses = _Reader(self, incoming, context)
+            incoming = await self._settings.transport.send(await self._request(requests, context))
+            responses = _Reader(self._settings, self._method, self._content_type, incoming, context)
             async for chunk in incoming:
                 for message in responses.feed(chunk):
                     if deadline is None:
@@ -81,7 +80,7 @@ class StreamingCall:
         except (ExchangeError, LinkError, TimeoutError) as error:
             if self._fault is not None:
                 raise self._fault from None
-            raise to_rpc_error(error, self._method, self._timeout, self._client._limits) from error
+            raise to_rpc_error(error, self._method, self._timeout, self._settings.limits) from error
         except asyncio.CancelledError:
             if deadline is None or not deadline.claims():
                 raise
@@ -94,13 +93,13 @@ class StreamingCall:
             await close(requests)
 
     async def _request(self, requests: AsyncIterator[Any], context: Context) -> Request:
-        client, time_left = self._client, context.time_left
-        headers = request_headers(client._common, context.request_headers.raw, time_left)
+        settings, time_left = self._settings, context.time_left
+        headers = request_headers(settings.headers, context.request_headers.raw, time_left)
         headers.append((b"content-type", self._content_type))
-        if client._compression is not None:
-            headers.append((b"connect-content-encoding", client._compression.name.encode()))
-        if client._accept:
-            headers.append((b"connect-accept-encoding", client._accept))
+        if settings.compression is not None:
+            headers.append((b"connect-content-encoding", settings.compression.name.encode()))
+        if settings.accept:
+            headers.append((b"connect-accept-encoding", settings.accept))
         if self._method.kind.client_streams:
             return Request(self._method.path, headers, self._envelopes(requests))
         body = b"".join([self._envelope(request) async for request in requests])
@@ -120,9 +119,7 @@ class StreamingCall:
         if not isinstance(request, self._method.request):
             wanted = self._method.request.__name__
             raise TypeError(f"{self._method.path} takes messages of {wanted}, not a {type(request).__name__}")
-        client = self._client
-        encoded = client._codec.encode(request)
-        data, compression = compress_if_worthwhile(encoded, client._limits, client._compression, client._compress_min)
+        data, compression = self._settings.encode(request)
         return envelope(data, 0 if compression is None else COMPRESSED)
 
 
@@ -133,19 +130,26 @@ class _Reader:
         RpcError: from any method: the call failed, or the response breaks the protocol.
     """
 
-    def __init__(self, call: StreamingCall, incoming: StreamingResponse, context: Context) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        method: MethodSpec[Any, Any],
+        content_type: bytes,
+        incoming: StreamingResponse,
+        context: Context,
+    ) -> None:
         fields = dict(incoming.headers)
         context.received(incoming.headers, ())
         if incoming.status != 200:
             text = f"the peer answered with HTTP status {incoming.status}"
             raise RpcError(Code.from_http(incoming.status), text, metadata=context.response_headers)
         kind = fields.get(b"content-type", b"")
-        if not same_type(kind, call._content_type):
+        if not same_type(kind, content_type):
             code = Code.INTERNAL if kind.startswith(b"application/connect+") else Code.UNKNOWN
             raise RpcError(code, f"the response has the content type {kind!r}, not that of the request")
-        self._codec = call._client._codec
-        self._response = call._method.response
-        self._limit = call._client._limits.receive
+        self._codec = settings.codec
+        self._response = method.response
+        self._limit = settings.limits.receive
         self._compression = compression_of(fields.get(b"connect-content-encoding"))
         self._envelopes = EnvelopeReader(self._limit)
         self._hold: Callable[[int], object] = getattr(incoming, "hold", bool)
@@ -166,7 +170,7 @@ class _Reader:
             if flags & COMPRESSED:
                 if self._compression is None:
                     protocol_error("a message is compressed, but the response names no compression")
-                data = decompressed(data, self._compression, self._limit, fault)
+                data = decompress(data, self._compression, self._limit, fault)
             if flags & END_STREAM:
                 self._end = data
             elif flags & ~COMPRESSED:
@@ -337,3 +341,13 @@ class _Outbox(AsyncIterator[Any]):
     async def aclose(self) -> None:
         self._dropped = True
         self._changed.set()
+
+
+async def each(messages: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
+    """The messages of a client stream, from an asynchronous or a plain iterable."""
+    if isinstance(messages, AsyncIterable):
+        async for message in messages:
+            yield message
+    else:
+        for message in messages:
+            yield message

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from ...errors import StateError
 from ..server.threads import iterate_in_threads
-from .client import Client, each
-from .stream import ServerStream
+from .client import Client
+from .stream import ServerStream, each
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
+from ...contract.nesting import parse_json
 from ...errors import BodyTooLarge, ExchangeError, LinkError, RequestTimeout
 from ...exchange import Headers, Response
-from ...nesting import parse_json
 from ..code import Code
-from ..codec import Codec
+from ..codec import Codec, decompress
 from ..compression import Compression, installed
 from ..error import RpcError, error_from_json
 from ..limits import Limits, too_large
-from ..message import decompressed
 from ..metadata import Metadata, MetadataLike
-from ..negotiation import timeout_field
+from ..negotiation import TRACE, timeout_field
 from ..server.context import Context
 from ..spec import MethodSpec
-from ..trace import TRACE
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -89,7 +87,7 @@ def message_of(
         context.received(*split_trailers(reply.headers))
     body = reply.body
     if (compression := compression_of(fields.get(b"content-encoding"))) is not None:
-        body = decompressed(body, compression, limit, Code.INTERNAL)
+        body = decompress(body, compression, limit, Code.INTERNAL)
     kind = fields.get(b"content-type", b"")
     if reply.status != 200:
         raise _error_of(reply, kind, body)

@@ -16,9 +16,9 @@ from ...exchange import DirectCall, RequestHead, Response
 from ..compression import NAMES, named
 from ..envelope import END_STREAM, envelope
 from ..error import RpcError
-from ..interceptor import Interceptor, around_stream, around_unary, checked
+from ..interceptor import Interceptor, around_stream, around_unary, validate
 from ..limits import Limits, too_large
-from ..negotiation import STREAM_TYPES, UNARY_TYPES, read_query, read_terms
+from ..negotiation import STREAM_TYPES, UNARY_TYPES, read_headers, read_query
 from ..spec import Kind
 from .context import Context
 from .service import Service, stream_handler, unary_handler
@@ -62,7 +62,7 @@ class App:
         self._compression = NAMES if compression is None else tuple(named(name).name for name in compression)
         self._unary: dict[str, Route] = {}
         self._streams: dict[str, Route] = {}
-        chain, names = checked(interceptors), set()
+        chain, names = validate(interceptors), set()
         for service in self.services:
             if not isinstance(service, Service):
                 raise ConfigError(f"{service!r} is not an instance of a generated service class")
@@ -83,10 +83,10 @@ class App:
         route = self._unary.get(head.path)
         if route is None or head.method != "POST":
             return None
-        terms = read_terms(dict(head.headers), UNARY_TYPES, self._compression)
-        if terms is None or terms.fault is not None:
+        call_headers = read_headers(dict(head.headers), UNARY_TYPES, self._compression)
+        if call_headers is None or call_headers.fault is not None:
             return None
-        return UnaryCall(route, terms, Context(route.method, head.headers, head.connection))
+        return UnaryCall(route, call_headers, Context(route.method, head.headers, head.connection))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry."""
@@ -119,11 +119,11 @@ class App:
         context = _context(route, scope)
         if scope["method"] != "POST":
             return _not_allowed(b"POST")
-        terms = read_terms(dict(scope["headers"]), STREAM_TYPES, self._compression)
-        if terms is None:
+        call_headers = read_headers(dict(scope["headers"]), STREAM_TYPES, self._compression)
+        if call_headers is None:
             return _unsupported(STREAM_TYPES)
-        terms.began = _began(scope, terms.began)
-        await StreamCall(route, terms, context, send).serve(receive, _hold_of(scope))
+        call_headers.started = _began(scope, call_headers.started)
+        await StreamCall(route, call_headers, context, send).serve(receive, _hold_of(scope))
         return None
 
     async def _serve_unary(self, route: Route, scope: Scope, receive: Receive) -> Response | None:
@@ -133,25 +133,25 @@ class App:
         try:
             if scope["method"] == "GET" and route.method.no_side_effects:
                 context.http_method, context.query = "GET", scope["query_string"]
-                terms, body = read_query(context.query, fields, self._compression)
+                call_headers, body = read_query(context.query, fields, self._compression)
                 if len(body) > route.limits.receive:
                     raise too_large("receive", len(body), route.limits.receive)
             elif scope["method"] != "POST":
                 return _not_allowed(b"GET, POST" if route.method.no_side_effects else b"POST")
-            elif (read := read_terms(fields, UNARY_TYPES, self._compression)) is None:
+            elif (read := read_headers(fields, UNARY_TYPES, self._compression)) is None:
                 return _unsupported(UNARY_TYPES)
             else:
-                terms = read
-            if terms.fault is not None:
-                raise terms.fault
-            terms.began = _began(scope, terms.began)
+                call_headers = read
+            if call_headers.fault is not None:
+                raise call_headers.fault
+            call_headers.started = _began(scope, call_headers.started)
             if body is None:
-                async with asyncio.timeout_at(terms.deadline):
+                async with asyncio.timeout_at(call_headers.deadline):
                     body = await _read_body(receive, route.limits.receive, _hold_of(scope))
             if body is None:
                 return None
         except TimeoutError:
-            return refusal(expired(terms))
+            return refusal(expired(call_headers))
         except RpcError as error:
             return refusal(error)
 
@@ -160,7 +160,7 @@ class App:
                 pass
             return True
 
-        return await while_connected(UnaryCall(route, terms, context).complete(body), left)
+        return await while_connected(UnaryCall(route, call_headers, context).complete(body), left)
 
 
 def error_response(error: RpcError, content_type: bytes) -> Response:

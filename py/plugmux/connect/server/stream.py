@@ -11,12 +11,11 @@ from ...aio.deadline import Deadline
 from ...aio.failure import is_failure
 from ...exchange import Headers
 from ..code import Code
+from ..codec import decompress
 from ..envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from ..error import RpcError, error_to_json
 from ..limits import too_large
-from ..message import decompressed
-from ..negotiation import CallHeaders
-from ..trace import TRACE
+from ..negotiation import TRACE, CallHeaders
 from .context import Context
 from .service import close
 from .unary import Route, expired, failure
@@ -71,14 +70,16 @@ class Requests(AsyncIterator[Any]):
         receive: the ASGI server's.
         hold: counts the bytes that are kept here.
         route: the method that is called.
-        terms: the caller's terms.
+        call_headers: the parsed header fields of the request.
     """
 
-    def __init__(self, receive: Receive, hold: Callable[[int], object], route: Route, terms: CallHeaders) -> None:
+    def __init__(
+        self, receive: Receive, hold: Callable[[int], object], route: Route, call_headers: CallHeaders
+    ) -> None:
         self._receive = receive
         self._hold = hold
         self._route = route
-        self._terms = terms
+        self._headers = call_headers
         self._reader = EnvelopeReader(route.limits.receive)
         self._ready: deque[tuple[int, bytes]] = deque()
         self._unread = 0  # bytes that have come since the handler had all of them
@@ -101,10 +102,12 @@ class Requests(AsyncIterator[Any]):
         if flags & ~COMPRESSED:
             raise RpcError(Code.INVALID_ARGUMENT, f"an envelope of a request has the flags {flags:#04x}")
         if flags:
-            if self._terms.received is None:
+            if self._headers.request_compression is None:
                 raise RpcError(Code.INTERNAL, "a message is compressed, but the request names no compression")
-            data = decompressed(data, self._terms.received, self._route.limits.receive, Code.INVALID_ARGUMENT)
-        return self._terms.codec.decode(self._route.method.request, data, Code.INVALID_ARGUMENT)
+            data = decompress(
+                data, self._headers.request_compression, self._route.limits.receive, Code.INVALID_ARGUMENT
+            )
+        return self._headers.codec.decode(self._route.method.request, data, Code.INVALID_ARGUMENT)
 
     async def read(self) -> bool:
         """Read until the caller leaves; `False` where the reading fails, of which the handler is told."""
@@ -144,14 +147,14 @@ class StreamCall:
 
     Args:
         route: the method that is called.
-        terms: the caller's terms.
+        call_headers: the parsed header fields of the request.
         context: the call, as its handler sees it.
         send: the ASGI server's.
     """
 
-    def __init__(self, route: Route, terms: CallHeaders, context: Context, send: Send) -> None:
+    def __init__(self, route: Route, call_headers: CallHeaders, context: Context, send: Send) -> None:
         self._route = route
-        self._terms = terms
+        self._headers = call_headers
         self._context = context
         self._send = send
         self._started = False
@@ -164,11 +167,11 @@ class StreamCall:
             receive: the ASGI server's.
             hold: is told how many bytes of the request are kept here, each time that changes.
         """
-        if self._terms.fault is not None:
-            await self._end(self._terms.fault)
+        if self._headers.fault is not None:
+            await self._end(self._headers.fault)
             return
-        requests = Requests(receive, hold, self._route, self._terms)
-        token = TRACE.set(self._terms.trace)
+        requests = Requests(receive, hold, self._route, self._headers)
+        token = TRACE.set(self._headers.trace)
         try:
             await while_connected(self._answer(requests), requests.read)
         finally:
@@ -179,7 +182,7 @@ class StreamCall:
 
     async def _run(self, requests: Requests) -> RpcError | None:
         """Run the handler and send what it gives; returns the error that it ends with."""
-        deadline = None if self._terms.timeout is None else Deadline(self._terms.timeout, self._terms.began)
+        deadline = None if self._headers.timeout is None else Deadline(self._headers.timeout, self._headers.started)
         self._context._deadline = deadline
         try:
             replies = self._route.handler(requests, self._context)
@@ -190,7 +193,7 @@ class StreamCall:
                 await close(replies)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and deadline is not None and deadline.claims():
-                return expired(self._terms)
+                return expired(self._headers)
             if error is self._unsent or not (is_failure(error) or isinstance(error, SystemExit)):
                 raise
             return failure(error, self._route.method)
@@ -200,7 +203,7 @@ class StreamCall:
         return None
 
     async def _send_message(self, reply: Any) -> None:
-        data, compression = self._route.pack(reply, self._terms)
+        data, compression = self._route.pack(reply, self._headers)
         body = envelope(data, 0 if compression is None else COMPRESSED)
         try:
             if not self._started:
@@ -220,9 +223,9 @@ class StreamCall:
 
     async def _start(self) -> None:
         self._started = True
-        headers = [(b"content-type", b"application/connect+" + self._terms.codec.name.encode())]
-        if self._terms.sent is not None:
-            headers.append((b"connect-content-encoding", self._terms.sent.name.encode()))
+        headers = [(b"content-type", b"application/connect+" + self._headers.codec.name.encode())]
+        if self._headers.response_compression is not None:
+            headers.append((b"connect-content-encoding", self._headers.response_compression.name.encode()))
         headers += self._context.response_headers.raw
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 

@@ -11,13 +11,12 @@ from ...aio.deadline import Deadline
 from ...aio.failure import is_failure
 from ...exchange import Response
 from ..code import Code
+from ..codec import compress_if_worthwhile, decompress
 from ..compression import Compression
 from ..error import RpcError, error_to_json
 from ..limits import Limits, too_large
-from ..message import compress_if_worthwhile, decompressed
-from ..negotiation import UNARY_TYPES, CallHeaders
+from ..negotiation import TRACE, UNARY_TYPES, CallHeaders
 from ..spec import MethodSpec
-from ..trace import TRACE
 from .context import Context
 
 __all__ = ["Route", "UnaryCall", "expired", "failure", "refusal"]
@@ -46,7 +45,7 @@ class Route:
         self.limits = limits
         self.compress_min = compress_min
 
-    def pack(self, reply: Any, terms: CallHeaders) -> tuple[bytes, Compression | None]:
+    def pack(self, reply: Any, call_headers: CallHeaders) -> tuple[bytes, Compression | None]:
         """The bytes of a reply, and how they are compressed, if they are.
 
         Raises:
@@ -55,7 +54,9 @@ class Route:
         """
         if not isinstance(reply, self.method.response):
             raise TypeError(f"the handler gave {type(reply).__name__}, not {self.method.response.__name__}")
-        return compress_if_worthwhile(terms.codec.encode(reply), self.limits, terms.sent, self.compress_min)
+        return compress_if_worthwhile(
+            call_headers.codec.encode(reply), self.limits, call_headers.response_compression, self.compress_min
+        )
 
 
 class UnaryCall:
@@ -63,26 +64,26 @@ class UnaryCall:
 
     Args:
         route: the method that is called.
-        terms: the caller's terms.
+        call_headers: the parsed header fields of the request.
         context: the call, as its handler sees it.
     """
 
-    __slots__ = ("_context", "_route", "_terms", "limit")
+    __slots__ = ("_context", "_headers", "_route", "limit")
 
-    def __init__(self, route: Route, terms: CallHeaders, context: Context) -> None:
+    def __init__(self, route: Route, call_headers: CallHeaders, context: Context) -> None:
         self._route = route
-        self._terms = terms
+        self._headers = call_headers
         self._context = context
         self.limit = route.limits.receive
 
     @property
     def deadline(self) -> float | None:
         """When the call's time is over."""
-        return self._terms.deadline
+        return self._headers.deadline
 
     def expired(self) -> Response:
         """Answer a request whose time is over before its body was here."""
-        return refusal(expired(self._terms))
+        return refusal(expired(self._headers))
 
     def too_large(self, size: int) -> Response:
         """Answer a request whose body is over the limit."""
@@ -90,20 +91,20 @@ class UnaryCall:
 
     async def complete(self, body: bytes) -> Response:
         """Answer the request; only a cancellation that is not the deadline's comes out of this."""
-        route, terms, context = self._route, self._terms, self._context
-        deadline = None if terms.timeout is None else Deadline(terms.timeout, terms.began)
+        route, call_headers, context = self._route, self._headers, self._context
+        deadline = None if call_headers.timeout is None else Deadline(call_headers.timeout, call_headers.started)
         context._deadline = deadline
-        token = TRACE.set(terms.trace) if terms.trace else None
+        token = TRACE.set(call_headers.trace) if call_headers.trace else None
         try:
-            if terms.received is not None:
-                body = decompressed(body, terms.received, self.limit, Code.INVALID_ARGUMENT)
-            request = terms.codec.decode(route.method.request, body, Code.INVALID_ARGUMENT)
+            if call_headers.request_compression is not None:
+                body = decompress(body, call_headers.request_compression, self.limit, Code.INVALID_ARGUMENT)
+            request = call_headers.codec.decode(route.method.request, body, Code.INVALID_ARGUMENT)
             if deadline is not None and deadline.time_left <= 0:
                 raise RpcError(Code.DEADLINE_EXCEEDED, "the time limit had run out before the call began")
             return self._response(await route.handler(request, context))
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and deadline is not None and deadline.claims():
-                return refusal(expired(terms), context)
+                return refusal(expired(call_headers), context)
             if not is_failure(error) and not isinstance(error, SystemExit):
                 raise
             return refusal(failure(error, route.method), context)
@@ -114,9 +115,9 @@ class UnaryCall:
                 TRACE.reset(token)
 
     def _response(self, reply: Any) -> Response:
-        terms = self._terms
-        data, compression = self._route.pack(reply, terms)
-        headers = _HEADERS[terms.codec]
+        call_headers = self._headers
+        data, compression = self._route.pack(reply, call_headers)
+        headers = _HEADERS[call_headers.codec]
         fields = [] if compression is None else [(b"content-encoding", compression.name.encode())]
         _add_fields(fields, self._context)
         return Response(200, [*headers, *fields] if fields else headers, data)
@@ -141,9 +142,9 @@ def _exit(error: SystemExit) -> Never:
     raise error
 
 
-def expired(terms: CallHeaders) -> RpcError:
+def expired(call_headers: CallHeaders) -> RpcError:
     """The error of a call whose time limit has run out."""
-    return RpcError(Code.DEADLINE_EXCEEDED, f"the call's time limit of {terms.timeout} s has run out")
+    return RpcError(Code.DEADLINE_EXCEEDED, f"the call's time limit of {call_headers.timeout} s has run out")
 
 
 def refusal(error: RpcError, context: Context | None = None) -> Response:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ...nesting import parse_json
+from ...contract.nesting import parse_json
 
 __all__ = ["LogLine", "parse_line"]
 

@@ -11,7 +11,7 @@ from plugmux_proto.plugmux.v1 import log_pb2 as pb
 from plugmux_proto.plugmux.v1.log_connect import LogService
 
 from ...connect import Code, RpcError
-from ...nesting import parse_json
+from ...contract.nesting import parse_json
 from .limit import LineLimit
 from .log import NOTHING, LogBook, LogSource, PluginLog
 

@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, TypeAlias
 
-from .contract.registration import MAX_SCHEMA
-from .errors import ConfigError
+from ..errors import ConfigError
 from .nesting import check_depth
+from .registration import MAX_SCHEMA
 
 __all__ = ["BadValue", "Schema"]
 

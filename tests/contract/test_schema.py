@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from plugmux.contract.registration import MAX_SCHEMA
+from plugmux.contract.schema import BadValue, Schema
 from plugmux.errors import ConfigError
-from plugmux.schema import BadValue, Schema
 
 SERVER = {
     "$defs": {"port": {"type": "integer", "minimum": 1, "maximum": 65535}},

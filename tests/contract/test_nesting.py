@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from plugmux.nesting import MAX_DEPTH, TooDeep, check_depth, check_value_depth, parse_json
+from plugmux.contract.nesting import MAX_DEPTH, TooDeep, check_depth, check_value_depth, parse_json
 
 
 def nested(depth: int) -> Any:

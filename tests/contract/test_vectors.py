@@ -17,12 +17,12 @@ from plugmux.contract.address import Address
 from plugmux.contract.launch import MAX_CONFIG, NANOSECONDS, LaunchConfig
 from plugmux.contract.registration import BadPattern, Registration, RegistrationRefused
 from plugmux.errors import ConfigError
-from plugmux.plugin import dial, plugin
+from plugmux.plugin import connection, dial
 from plugmux.secrets.error import InvalidPattern
 from plugmux.secrets.pattern import Pattern, SecretId
 from plugmux.yamux import Config
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def table(name: str) -> dict[str, Any]:
@@ -164,9 +164,9 @@ def test_the_constants_are_those_of_all_languages() -> None:
     assert CONSTANTS["max_services"] == registration.MAX_SERVICES
     assert CONSTANTS["max_launch_config_bytes"] == MAX_CONFIG
     assert CONSTANTS["dial_timeout_seconds"] == dial.DIAL_TIMEOUT
-    assert CONSTANTS["first_redial_seconds"] == plugin.FIRST_REDIAL
-    assert CONSTANTS["max_redial_seconds"] == plugin.MAX_REDIAL
-    assert CONSTANTS["near_redial_seconds"] == plugin.NEAR_REDIAL
+    assert CONSTANTS["first_redial_seconds"] == connection.FIRST_REDIAL
+    assert CONSTANTS["max_redial_seconds"] == connection.MAX_REDIAL
+    assert CONSTANTS["near_redial_seconds"] == connection.DETACHED_REDIAL
     assert CONSTANTS["yamux"] == {
         "accept_backlog": mux.accept_backlog,
         "max_streams": mux.max_streams,

@@ -1,0 +1,258 @@
+"""A plugin's connection to its runtime: over one link, or over one after another.
+
+    connecting ──> registering ──> serving ──> ended
+
+A launched plugin has one link, which it inherited, and ends with it. A plugin that starts by itself dials the runtime's
+socket, and dials again with a growing delay when the runtime goes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from plugmux_proto.plugins.v1.plugins_connect import PluginService
+from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, ShutdownRequest, ShutdownResponse
+
+from ..aio.local_peer import PeerUsers
+from ..contract.address import Address
+from ..contract.launch import LaunchConfig
+from ..contract.registration import REGISTRATION_TIMEOUT, Registration
+from ..errors import ConfigError, SessionClosed
+from ..exchange import ClientTransport, Request, Response, StreamingResponse
+from ..link.app import Gate, LinkApp
+from ..link.link import Link, Peer
+from .dial import DialError, connect, dial
+from .orphan import RuntimeWatch
+from .register import RegistrationFailed, register
+
+if TYPE_CHECKING:
+    from ..connect import Context
+    from ..yamux import Config
+    from .configuration import Configured
+
+__all__ = ["OnLink", "RuntimeConnection"]
+
+FIRST_REDIAL = 0.2
+MAX_REDIAL = 10.0
+PLUGIN_DRAIN_TIME = 10.0
+"""Seconds that calls under way are given when the plugin ends, unless the runtime closes the link before."""
+DETACHED_REDIAL = 1.0
+"""The longest delay, in seconds, between two attempts of a detached plugin to reach its next runtime."""
+
+OnLink: TypeAlias = Callable[[Link, Gate], AbstractAsyncContextManager[None]]
+
+
+class RuntimeConnection:
+    """Connects a plugin to its runtime, registers it, and serves until either end stops.
+
+    Args:
+        announcement: what the plugin registers with.
+        make_app: makes the app that a link serves; requests wait at its gate until the plugin has registered.
+        lifespan: gives the context manager that is entered before each registration and left before the link closes.
+        configured: takes the configuration that comes with the registration; `None` where the plugin takes it as JSON.
+        mux: the settings of each link's mux.
+        peer_users: the users whose runtime the plugin connects to.
+
+    Attributes:
+        registration: what the plugin registers with, checked; under the name that its runtime has given it.
+        configuration_json: the configuration that came with the last registration.
+        protocol_version: the version of the application's protocol that the runtime has chosen; 0 before.
+        prints_stacks: whether SIGQUIT prints the stacks of this process, which the registration tells.
+        watch: tells when the runtime's process has ended; `None` where nothing watches it.
+        link: the present link, or the last; `None` before the first.
+        transport: carries calls to the runtime over whichever link is the present one.
+    """
+
+    def __init__(
+        self,
+        announcement: RegisterPluginRequest,
+        make_app: Callable[[Gate], LinkApp],
+        lifespan: Callable[[], AbstractAsyncContextManager[object]],
+        *,
+        configured: Configured[Any] | None = None,
+        mux: Config | None = None,
+        peer_users: PeerUsers,
+    ) -> None:
+        self._announcement = announcement
+        self._make_app = make_app
+        self._lifespan = lifespan
+        self._configured = configured
+        self._mux = mux
+        self._peer_users = peer_users
+        self._on_link: list[OnLink] = []
+        self._stopping = asyncio.Event()
+        self._left = asyncio.Event()
+        self._shutting_down: asyncio.Task[Any] | None = None
+        self.registration = Registration.from_request(announcement)
+        self.configuration_json = ""
+        self.protocol_version = 0
+        self.prints_stacks = False
+        self.watch: RuntimeWatch | None = None
+        self.link: Link | None = None
+        self.transport: ClientTransport = _CurrentLink(self)
+
+    def on_link(self, enter: OnLink) -> None:
+        """Enter a context manager on each further link; it is left before the link closes.
+
+        Args:
+            enter: called with the link and its gate, which opens when the plugin has registered.
+        """
+        self._on_link.append(enter)
+
+    def stop(self) -> None:
+        """Close the present link in order, and open no other."""
+        self._stopping.set()
+
+    async def shutdown(self) -> None:
+        """Stop, and wait until all context managers of the link have been left; a handler of the link calls it."""
+        self._shutting_down = asyncio.current_task()
+        self.stop()
+        await self._left.wait()
+
+    async def serve_launched(self, config: LaunchConfig) -> None:
+        """Serve the runtime that launched this process; a detached plugin also serves the runtimes after it.
+
+        Raises:
+            DialError: the launch names a socket, and nothing listens there.
+            RegistrationFailed: the runtime refused the plugin, or went away.
+        """
+        self._announcement.name = config.name
+        self.registration = replace(self.registration, name=config.name)
+        if config.detached:
+            await self._reconnect_loop(lambda link: self._connect(link, config), config.timeout, DETACHED_REDIAL)
+            return
+        link, gate = self._new_link(config.timeout)
+        if config.socket:
+            await self._connect(link, config)
+        elif config.is_pipe_pair:
+            await link.over_pipes(config.read_fd, config.write_fd)
+        else:
+            await link.over_socket(socket.socket(fileno=config.read_fd))
+        await self._serve_once(link, gate, config.timeout)
+
+    async def serve_dialed(self, address: Address) -> None:
+        """Serve the runtime that listens at an address, and reconnect whenever it has gone away, until `stop`.
+
+        Raises:
+            DialError: there was no runtime at the first attempt, or it is another user's.
+            RegistrationFailed: the runtime refused the plugin at the first attempt.
+        """
+        await self._reconnect_loop(
+            lambda link: dial(address, lambda: link.mux, users=self._peer_users), REGISTRATION_TIMEOUT, MAX_REDIAL
+        )
+
+    async def _connect(self, link: Link, config: LaunchConfig) -> None:
+        await link.over_socket(await connect(config.socket, config.timeout, self._peer_users))
+
+    async def _reconnect_loop(
+        self, connect: Callable[[Link], Awaitable[None]], timeout: float, longest_delay: float
+    ) -> None:
+        delay, served = FIRST_REDIAL, False
+        while not self._stopping.is_set():
+            link, gate = self._new_link(timeout)
+            try:
+                await connect(link)
+                await self._serve_once(link, gate, timeout)
+                delay, served = FIRST_REDIAL, True
+            except (DialError, RegistrationFailed):
+                if not served:
+                    raise
+            import random  # a launched plugin needs none
+
+            await self._pause(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
+            delay = min(delay * 2, longest_delay)
+
+    def _new_link(self, timeout: float) -> tuple[Link, Gate]:
+        gate = Gate(timeout)
+        return Link(self._make_app(gate), initiator=True, peer=Peer("the runtime"), config=self._mux), gate
+
+    async def _serve_once(self, link: Link, gate: Gate, timeout: float) -> None:
+        request = RegisterPluginRequest()
+        request.CopyFrom(self._announcement)
+        request.prints_stacks = self.prints_stacks
+        self.link = link
+        self._left.clear()
+        async with link:
+            if self.watch is not None:
+                self.watch.on_death(asyncio.get_running_loop(), link.abort)
+            try:
+                await link.startup()
+                async with AsyncExitStack() as entered:
+                    for enter in self._on_link:
+                        await entered.enter_async_context(enter(link, gate))
+                    await entered.enter_async_context(self._lifespan())
+                    response = await register(link, request, timeout)
+                    self.configuration_json = response.configuration_json
+                    self.protocol_version = response.protocol_version
+                    if self._configured is not None:
+                        self._take_configuration(self._configured, link)
+                    gate.open()
+                    await self._until_over(link)
+                    await link.drain(PLUGIN_DRAIN_TIME, but=self._shutting_down)
+            finally:
+                self._left.set()
+
+    def _take_configuration(self, configured: Configured[Any], link: Link) -> None:
+        try:
+            configured.take(self.configuration_json)
+        except ConfigError:
+            link.abort()  # An answer to any request would make the runtime believe that the plugin works.
+            raise
+
+    async def _until_over(self, link: Link) -> None:
+        waiting = [asyncio.ensure_future(link.wait_closed()), asyncio.ensure_future(self._stopping.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        if self.watch is not None and not self._stopping.is_set():
+            await self.watch.settle()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+
+class PluginControl(PluginService):
+    """The service by which the runtime shuts the plugin down; every plugin serves it.
+
+    Args:
+        connection: the plugin's connection.
+    """
+
+    def __init__(self, connection: RuntimeConnection) -> None:
+        self._connection = connection
+
+    async def shutdown(self, request: ShutdownRequest, context: Context) -> ShutdownResponse:
+        await self._connection.shutdown()
+        return ShutdownResponse()
+
+
+class _CurrentLink:
+    """A transport to the runtime over the link that is the present one at the time of each call."""
+
+    def __init__(self, connection: RuntimeConnection) -> None:
+        self._connection = connection
+
+    def _transport(self) -> ClientTransport:
+        if self._connection.link is None:
+            raise SessionClosed(
+                "the plugin is not linked to a runtime yet; call the host from a handler, or from `lifespan`"
+            )
+        return self._connection.link.transport
+
+    async def fetch(self, request: Request, limit: int) -> Response:
+        return await self._transport().fetch(request, limit)
+
+    async def send(self, request: Request) -> StreamingResponse:
+        return await self._transport().send(request)
