@@ -24,22 +24,23 @@ __all__ = [
     "DirectApp",
     "DirectCall",
     "Headers",
-    "StreamingResponse",
+    "Receive",
     "Request",
     "RequestHead",
+    "Scope",
+    "Send",
+    "StreamingResponse",
 ]
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Header fields in order; names in lower case."""
 
-ASGIApp: TypeAlias = Callable[
-    [
-        MutableMapping[str, Any],
-        Callable[[], Awaitable[MutableMapping[str, Any]]],
-        Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ],
-    Awaitable[None],
-]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+"""The three arguments of an ASGI 3 application."""
+
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 """An ASGI 3 application."""
 
 
@@ -155,9 +156,4 @@ class DirectApp(Protocol):
         """Accept the request for the direct entry, or return `None` to have it by ASGI."""
         ...
 
-    async def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ) -> None: ...
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...

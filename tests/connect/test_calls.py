@@ -21,7 +21,7 @@ from echo.v1.echo_pb2 import (
 )
 
 from memory import MemoryTransport
-from plugmux.connect import App, Code, Context, ErrorDetail, Limits, RpcError
+from plugmux.connect import App, Code, Context, ErrorDetail, RpcError, RpcLimits
 
 
 class Echo(EchoService):
@@ -254,19 +254,19 @@ async def say(client: EchoClient) -> None:
 async def test_a_message_over_the_limit_names_the_size_the_limit_and_the_setting(
     transport: MemoryTransport, call: Any, setting: str, end: str
 ) -> None:
-    limits = {end: Limits(**{setting: 100})}
+    limits = {end: RpcLimits(**{setting: 100})}
     small = MemoryTransport(App([Echo()], limits=limits.get("server")), direct=transport.is_direct)
     with pytest.raises(RpcError) as caught:
         await call(EchoClient(small, limits=limits.get("client")))
     assert caught.value.code is Code.RESOURCE_EXHAUSTED
     size = int(caught.value.message.removeprefix("the message has ").partition(" ")[0])
     assert 100 < size <= 203
-    assert caught.value.message.endswith(f"over the limit of 100 bytes set by Limits.{setting}")
+    assert caught.value.message.endswith(f"over the limit of 100 bytes set by RpcLimits.{setting}")
     assert caught.value.sent is not (end == "client" and setting == "send")
 
 
 def test_limits_are_finite_by_default() -> None:
-    assert (Limits().receive, Limits().send) == (4 << 20, 4 << 20)
+    assert (RpcLimits().receive, RpcLimits().send) == (4 << 20, 4 << 20)
 
 
 async def test_a_call_says_its_protocol_and_who_makes_it(transport: MemoryTransport) -> None:

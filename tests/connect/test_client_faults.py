@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory import MemoryTransport
-from plugmux.connect import App, Code, Context, Limits, RpcError
+from plugmux.connect import App, Code, Context, RpcError, RpcLimits
 from plugmux.connect.envelope import COMPRESSED, END_STREAM, envelope
 from plugmux.errors import BodyTooLarge, ConfigError, ExchangeError, SessionClosed, StreamClosed
 from plugmux.exchange import Headers, Request, Response
@@ -144,7 +144,7 @@ async def test_odd_details_of_an_error_do_not_hide_it() -> None:
 async def test_a_stream_that_is_not_of_the_protocol_is_an_error(pieces: list[bytes], code: Code) -> None:
     transport = Canned(None, *pieces)
     with pytest.raises(RpcError) as caught:
-        [reply async for reply in EchoClient(transport, limits=Limits(receive=100)).count(CountRequest())]
+        [reply async for reply in EchoClient(transport, limits=RpcLimits(receive=100)).count(CountRequest())]
     assert (caught.value.code, transport.closed) == (code, 1)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory import MemoryTransport
-from plugmux.connect import App, Code, Context, Limits, RpcError
+from plugmux.connect import App, Code, Context, RpcError, RpcLimits
 from plugmux.connect.codec import decompress
 from plugmux.connect.compression import MAX_PARTS, NAMES, DecompressedTooLarge, installed, named
 from plugmux.connect.negotiation import negotiate
@@ -148,9 +148,9 @@ async def test_messages_below_a_threshold_go_as_they_are(size: int, compressed: 
 
 @pytest.mark.parametrize("direct", [True, False])
 async def test_a_small_request_that_unpacks_into_a_huge_one_is_refused(direct: bool) -> None:
-    transport = MemoryTransport(App([Echo()], limits=Limits(receive=10_000)), direct=direct)
+    transport = MemoryTransport(App([Echo()], limits=RpcLimits(receive=10_000)), direct=direct)
     client = EchoClient(transport, compression="gzip", accept=["gzip"])
-    with pytest.raises(RpcError, match=r"resource_exhausted: .* 10000 bytes set by Limits.receive"):
+    with pytest.raises(RpcError, match=r"resource_exhausted: .* 10000 bytes set by RpcLimits.receive"):
         await client.say(SayRequest(text="x" * 1_000_000))
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from links import joined
-from plugmux.connect import App, Context, Limits, RpcError
+from plugmux.connect import App, Context, RpcError, RpcLimits
 from plugmux.connect.compression import NAMES, named
 from plugmux.connect.envelope import END_STREAM, EnvelopeReader, envelope
 from plugmux.exchange import Headers, Request
@@ -80,7 +80,7 @@ async def test_the_server_answers_any_stream_with_messages_and_one_end(
     ]
     scope = {"type": "http", "method": "POST", "path": f"/echo.v1.EchoService/{method}", "headers": headers}
     async with asyncio.timeout(30):
-        await App([Short()], limits=Limits(receive=LIMIT))(scope, receive, send)
+        await App([Short()], limits=RpcLimits(receive=LIMIT))(scope, receive, send)
     assert sent[0]["status"] == 200
     assert [event["more_body"] for event in sent[1:]] == [True] * (len(sent) - 2) + [False]
     envelopes = EnvelopeReader(1 << 20).feed(b"".join(event["body"] for event in sent[1:]))
@@ -121,7 +121,7 @@ async def test_the_client_makes_messages_or_an_rpc_error_of_any_stream(
         (b"connect-content-encoding", encoding.encode()),
     ]
     transport = Canned(headers, body)
-    client = EchoClient(transport, codec=codec, limits=Limits(receive=LIMIT))
+    client = EchoClient(transport, codec=codec, limits=RpcLimits(receive=LIMIT))
     async with asyncio.timeout(30):
         with contextlib.suppress(RpcError):
             async with client.chat() as call:
@@ -140,7 +140,7 @@ async def test_any_body_that_comes_over_a_link_spares_the_link(
     kind = codec if method == "Say" else f"connect+{codec}"
     head = f"POST /echo.v1.EchoService/{method} HTTP/1.1\r\nhost: unix\r\ncontent-type: application/{kind}\r\n"
     chunked = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in body if piece)
-    async with joined(App([Short()], limits=Limits(receive=LIMIT))) as mux, asyncio.timeout(30):
+    async with joined(App([Short()], limits=RpcLimits(receive=LIMIT))) as mux, asyncio.timeout(30):
         reader = asyncio.StreamReader()
         raw = mux.open(asyncio.StreamReaderProtocol(reader))
         raw.write(f"{head}transfer-encoding: chunked\r\n\r\n".encode() + chunked + (b"0\r\n\r\n" if ends else b""))

@@ -128,9 +128,9 @@ async def test_a_client_calls_over_either_httpx(package: Any) -> None:
 
 
 def _small() -> Any:
-    from plugmux.connect import Limits
+    from plugmux.connect import RpcLimits
 
-    return Limits(receive=50)
+    return RpcLimits(receive=50)
 
 
 async def test_a_client_calls_over_our_own_sockets() -> None:

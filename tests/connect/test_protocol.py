@@ -12,7 +12,7 @@ from echo.v1.echo_connect import EchoClient
 from echo.v1.echo_pb2 import CountResponse, SayRequest, SayResponse, SumResponse
 
 from memory import MemoryTransport
-from plugmux.connect import App, Context, Limits, RpcError
+from plugmux.connect import App, Context, RpcError, RpcLimits
 from plugmux.connect.envelope import COMPRESSED, END_STREAM, EnvelopeReader, envelope
 from plugmux.errors import ConfigError
 from plugmux.exchange import Request, RequestHead, Response
@@ -26,7 +26,7 @@ TOO_DEEP = b'{"newer": ' + b"[" * 101 + b"]" * 101 + b"}"
 
 @pytest.fixture(params=[True, False], ids=["direct", "asgi"])
 def transport(request: pytest.FixtureRequest) -> MemoryTransport:
-    return MemoryTransport(App([Echo()], limits=Limits(receive=1000)), direct=request.param)
+    return MemoryTransport(App([Echo()], limits=RpcLimits(receive=1000)), direct=request.param)
 
 
 async def fetch(
@@ -162,8 +162,8 @@ async def test_a_client_calls_by_get_where_it_may_and_the_url_is_not_too_long(tr
     assert (transport.requests[-1].method, context.http_method) == ("POST", "GET")
     await client.using(compression=None).say(SayRequest(text=text), context=context)
     assert context.http_method == "POST"
-    with pytest.raises(RpcError, match=r"over the limit of 10 bytes set by Limits\.send"):
-        await client.using(limits=Limits(send=10)).say(SayRequest(text="longer than that"))
+    with pytest.raises(RpcError, match=r"over the limit of 10 bytes set by RpcLimits\.send"):
+        await client.using(limits=RpcLimits(send=10)).say(SayRequest(text="longer than that"))
 
 
 async def test_an_app_below_a_path_finds_its_methods(transport: MemoryTransport) -> None:
@@ -235,13 +235,13 @@ def test_a_service_is_served_once_and_is_an_instance() -> None:
 
 def test_limits_out_of_range_are_refused() -> None:
     for limits in ({"receive": 0}, {"send": 1 << 32}):
-        with pytest.raises(ConfigError, match=f"Limits.{next(iter(limits))}"):
-            Limits(**limits)
+        with pytest.raises(ConfigError, match=f"RpcLimits.{next(iter(limits))}"):
+            RpcLimits(**limits)
 
 
 async def test_a_services_own_limits_go_before_the_apps() -> None:
     class Small(Echo):
-        limits = Limits(receive=10)
+        limits = RpcLimits(receive=10)
 
     reply = await fetch(MemoryTransport(App([Small()])), SAY, PROTO, body=b"x" * 11)
     assert json.loads(reply.body)["code"] == "resource_exhausted"

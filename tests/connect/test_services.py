@@ -18,17 +18,17 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from memory import MemoryTransport
 from plugmux.connect import App, Client, Code, RpcError
 from plugmux.connect.tracing import ClientTracing, ServerTracing
-from plugmux.services.health import Health, HealthCheckRequest, HealthCheckResponse
-from plugmux.services.reflection import Reflection, ServerReflectionRequest
+from plugmux.services.health import HealthCheckRequest, HealthCheckResponse, HealthService
+from plugmux.services.reflection import ReflectionService, ServerReflectionRequest
 from test_calls import Echo
 
 
 class HealthClient(Client):
-    spec = Health.spec
+    spec = HealthService.spec
 
 
 async def test_health_is_checked_and_watched() -> None:
-    health = Health("echo.v1.EchoService")
+    health = HealthService("echo.v1.EchoService")
     client = HealthClient(MemoryTransport(App([health])))
     check, watch = health.spec.methods
     for name, status in (("", 1), ("echo.v1.EchoService", 1)):
@@ -52,10 +52,10 @@ async def test_health_is_checked_and_watched() -> None:
 
 async def reflect(**question: Any) -> Any:
     class ReflectionClient(Client):
-        spec = Reflection.spec
+        spec = ReflectionService.spec
 
     echo = Echo()
-    client = ReflectionClient(MemoryTransport(App([echo, Reflection([echo, Health()])])))
+    client = ReflectionClient(MemoryTransport(App([echo, ReflectionService([echo, HealthService()])])))
     async with client._bidi_stream(client.spec.methods[0], None, None, None) as call:
         await call.send(ServerReflectionRequest(**question))
         return await anext(call)

@@ -12,7 +12,7 @@ from echo.v1.echo_connect import EchoClient, EchoService
 from echo.v1.echo_pb2 import ChatRequest, ChatResponse, SayRequest, SayResponse, SumRequest, SumResponse
 
 from links import linked
-from plugmux.connect import App, Code, Context, Limits, RpcError
+from plugmux.connect import App, Code, Context, RpcError, RpcLimits
 from plugmux.connect.server import workers
 
 FEW = 6
@@ -21,7 +21,7 @@ FEW = 6
 class Blocking(EchoService):
     """Sums and chats until the requests end, each in a thread."""
 
-    limits = Limits(threads=FEW)
+    limits = RpcLimits(threads=FEW)
 
     def __init__(self) -> None:
         self.begun = 0
@@ -97,7 +97,7 @@ async def test_handlers_that_call_one_another_have_a_thread_each(threads: int | 
     loop = asyncio.get_running_loop()
 
     class Nested(EchoService):
-        limits = None if threads is None else Limits(threads=threads)
+        limits = None if threads is None else RpcLimits(threads=threads)
 
         def say(self, request: SayRequest, context: Context) -> SayResponse:
             left = int(request.text)
@@ -115,7 +115,7 @@ async def test_the_log_says_that_a_handler_waits_for_a_thread(caplog: pytest.Log
     go_on = threading.Event()
 
     class Waiting(EchoService):
-        limits = Limits(threads=1)
+        limits = RpcLimits(threads=1)
 
         def say(self, request: SayRequest, context: Context) -> SayResponse:
             go_on.wait()
@@ -132,5 +132,5 @@ async def test_the_log_says_that_a_handler_waits_for_a_thread(caplog: pytest.Log
 
 
 def test_there_is_a_thread_at_least() -> None:
-    with pytest.raises(ValueError, match=r"Limits\.threads is 0"):
-        Limits(threads=0)
+    with pytest.raises(ValueError, match=r"RpcLimits\.threads is 0"):
+        RpcLimits(threads=0)

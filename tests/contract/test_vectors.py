@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import json_format
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
-from plugmux.connect.limits import Limits
+from plugmux.connect.limits import RpcLimits
 from plugmux.contract import registration
 from plugmux.contract.address import Address
 from plugmux.contract.launch import MAX_CONFIG, NANOSECONDS, LaunchConfig
@@ -157,7 +157,7 @@ def test_a_registration_is_refused(request_json: dict[str, Any], code: str) -> N
 
 
 def test_the_constants_are_those_of_all_languages() -> None:
-    limits, mux = Limits(), Config()
+    limits, mux = RpcLimits(), Config()
     assert CONSTANTS["max_message_bytes"] == limits.receive == limits.send
     assert CONSTANTS["max_version_characters"] == registration.MAX_VERSION
     assert CONSTANTS["max_pattern_characters"] == registration.MAX_PATTERN

@@ -60,6 +60,6 @@ async def test_a_child_has_no_listener(tmp_path: Path) -> None:
 
 
 async def test_a_child_does_not_listen_for_a_plugin(tmp_path: Path) -> None:
-    door = await LinkSocket.open(tmp_path / "socket")
-    assert in_a_child(door.descriptors()) == {os.devnull}
-    await door.close()
+    listener = await LinkSocket.open(tmp_path / "socket")
+    assert in_a_child(listener.descriptors()) == {os.devnull}
+    await listener.close()

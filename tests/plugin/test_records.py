@@ -51,8 +51,8 @@ class Taking(LogService):
 
 
 @asynccontextmanager
-async def stay(handler: LogHandler, *services: LogService) -> AsyncIterator[None]:
-    """A stay with a runtime that serves these services; the plugin has registered."""
+async def linked(handler: LogHandler, *services: LogService) -> AsyncIterator[None]:
+    """A link to a runtime that serves these services; the plugin has registered."""
     near = Link(LinkApp(), initiator=True, peer=Peer("the runtime"))
     far = Link(LinkApp(services), initiator=False, peer=Peer("kv"))
     ends = socket.socketpair()
@@ -72,7 +72,7 @@ def logger_with(handler: logging.Handler) -> logging.Logger:
 async def test_records_arrive_with_level_time_logger_and_fields() -> None:
     taking, handler = Taking(), LogHandler(Plugin(name="kv"))
     logger = logger_with(handler)
-    async with stay(handler, taking):
+    async with linked(handler, taking):
         logger.warning("%d free", 3, extra={"disk": "/", "odd": {1: object}})
         await taking.has(1)
     (record,) = taking.records
@@ -94,7 +94,7 @@ async def test_records_arrive_with_level_time_logger_and_fields() -> None:
 )
 async def test_every_level_has_one_on_the_wire(level: int, sent: int) -> None:
     taking, handler = Taking(), LogHandler(Plugin(name="kv"))
-    async with stay(handler, taking):
+    async with linked(handler, taking):
         logger_with(handler).log(level, "x")
         await taking.has(1)
     assert taking.records[0].level == sent
@@ -104,7 +104,7 @@ async def test_what_was_said_before_the_registration_and_at_the_very_end_arrives
     taking, handler = Taking(), LogHandler(Plugin(name="kv"))
     logger = logger_with(handler)
     logger.info("before")
-    async with stay(handler, taking):
+    async with linked(handler, taking):
         assert await taking.has(1) == ["before"]
         logger.info("last")
     assert await taking.has(2) == ["before", "last"]
@@ -118,7 +118,7 @@ def count(logger: logging.Logger, thread: int) -> None:
 async def test_records_from_threads_arrive_in_order() -> None:
     taking, handler = Taking(), LogHandler(Plugin(name="kv"), capacity=10_000)
     logger = logger_with(handler)
-    async with stay(handler, taking):
+    async with linked(handler, taking):
         threads = [threading.Thread(target=count, args=(logger, n)) for n in range(4)]
         for thread in threads:
             thread.start()
@@ -135,7 +135,7 @@ async def test_a_full_queue_loses_the_oldest_and_counts_them() -> None:
     logger = logger_with(handler)
     for number in range(250):
         logger.info("%d", number)
-    async with stay(handler, taking):
+    async with linked(handler, taking):
         assert await taking.has(100) == [str(number) for number in range(150, 250)]
     assert taking.dropped == 150
 
@@ -144,7 +144,7 @@ async def test_what_the_runtime_did_not_take_is_sent_again() -> None:
     taking, handler = Taking(), LogHandler(Plugin(name="kv"))
     taking.refusals = 1
     logger = logger_with(handler)
-    async with stay(handler, taking):
+    async with linked(handler, taking):
         logger.info("one")
         logger.info("two")
         assert await taking.has(2) == ["one", "two"]
@@ -154,11 +154,11 @@ async def test_a_record_under_way_when_the_link_breaks_goes_over_the_next() -> N
     taking, handler = Taking(), LogHandler(Plugin(name="kv"))
     taking.open.clear()
     logger = logger_with(handler)
-    async with stay(handler, taking):
+    async with linked(handler, taking):
         logger.info("one")
         await taking.came.wait()
     taking.open.set()
-    async with stay(handler, taking):
+    async with linked(handler, taking):
         assert (await taking.has(1))[-1] == "one"
 
 
@@ -166,7 +166,7 @@ async def test_without_a_log_service_records_go_to_stderr(capsys: pytest.Capture
     handler = LogHandler(Plugin(name="kv"))
     logger = logger_with(handler)
     logger.info("one")
-    async with stay(handler):
+    async with linked(handler):
         while not handler._to_stderr:
             await asyncio.sleep(0.005)
         logger.info("two")
@@ -186,7 +186,7 @@ async def test_what_sending_itself_says_is_not_sent() -> None:
     noisy = logging.getLogger("plugmux")
     noisy.addHandler(handler)
     try:
-        async with stay(handler, taking):
+        async with linked(handler, taking):
             logger.info("one")
             assert await taking.has(1) == ["one"]
     finally:
@@ -208,7 +208,7 @@ CIRCLE["self"] = CIRCLE
 )
 async def test_odd_fields_do_no_harm(extra: dict[str, Any], fields: dict[str, Any]) -> None:
     taking, handler = Taking(), LogHandler(Plugin(name="kv"))
-    async with stay(handler, taking):
+    async with linked(handler, taking):
         logger_with(handler).info("x\ud800" + "y" * MAX_TEXT, extra=extra)
         await taking.has(1)
     (record,) = taking.records
@@ -220,7 +220,7 @@ async def test_odd_fields_do_no_harm(extra: dict[str, Any], fields: dict[str, An
 
 async def test_an_exception_is_told_with_its_trace() -> None:
     taking, handler = Taking(), LogHandler(Plugin(name="kv"))
-    async with stay(handler, taking):
+    async with linked(handler, taking):
         try:
             raise KeyError("k")
         except KeyError:

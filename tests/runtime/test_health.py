@@ -33,9 +33,9 @@ PLUGIN = KV_PLUGIN.replace(
     "class Store",
     """
     import time
-    from plugmux.services.health import Health
+    from plugmux.services.health import HealthService
 
-    class SlowHealth(Health):
+    class SlowHealth(HealthService):
         async def check(self, request, context):
             await asyncio.sleep(3600)
 

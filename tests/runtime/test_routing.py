@@ -14,7 +14,7 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
 from plugmux import BreakerPolicy, Launch, PluginHandle, RestartPolicy, RetryPolicy, Runtime, State
-from plugmux.connect import Code, Limits, RpcError
+from plugmux.connect import Code, RpcError, RpcLimits
 from plugmux.http import SocketClient
 from plugmux.runtime.calls.breaker import Circuit
 from support.programs import KV_PLUGIN, script
@@ -320,8 +320,8 @@ async def test_an_answer_over_the_callers_limit_is_its_own_error_and_counts_as_n
     breaker = BreakerPolicy(failures=1)
     async with Runtime([script(tmp_path, "kv", PLUGIN)], breaker=breaker) as runtime:
         kv = runtime.client(KeyValueClient)
-        with pytest.raises(RpcError, match=r"over the limit of 100 bytes set by Limits.receive") as caught:
-            await runtime.client(KeyValueClient, limits=Limits(receive=100)).get(GetRequest(key="large"))
+        with pytest.raises(RpcError, match=r"over the limit of 100 bytes set by RpcLimits.receive") as caught:
+            await runtime.client(KeyValueClient, limits=RpcLimits(receive=100)).get(GetRequest(key="large"))
         assert caught.value.code is Code.RESOURCE_EXHAUSTED
         assert runtime.plugin("kv").breaker.circuit is Circuit.CLOSED
         assert int((await kv.get(GetRequest(key="calls"))).value) == 2

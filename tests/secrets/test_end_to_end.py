@@ -29,7 +29,7 @@ from plugmux.secrets import (
     SecretNotFound,
     secrets_services,
 )
-from plugmux.secrets.registry import Registry
+from plugmux.secrets.runtime import SecretsRuntime
 
 VALUE = b"hunter2-\x00\xff"
 
@@ -91,7 +91,7 @@ async def ask_with_json(client: SocketClient, pattern: str) -> Response:
 
 async def test_a_runtime_is_all_that_a_resolver_needs() -> None:
     async with Runtime([Vault(), Env()]) as runtime:
-        registry: Registry = runtime
+        registry: SecretsRuntime = runtime
         secret = await Resolver(registry).get("vault/a")
         assert (secret.value, secret.provider, secret.version) == (VALUE, "Vault", "1")
         assert secret.metadata == {"owner": "us"}

@@ -273,12 +273,12 @@ class _Listening:
         from plugmux_proto.plugins.v1.plugins_connect import PluginManagementClient
         from plugmux_proto.plugins.v1.plugins_pb2 import ListPluginsRequest, RunStatus
 
-        from ..connect import Limits
+        from ..connect import RpcLimits
         from ..contract.registration import UNREGISTERED_VERSION
 
         states = {number: name.removeprefix("RUN_STATUS_").lower() for name, number in RunStatus.items()}
         async with self._in_time():
-            client = PluginManagementClient(self._transport, limits=Limits(receive=MAX_LISTING))
+            client = PluginManagementClient(self._transport, limits=RpcLimits(receive=MAX_LISTING))
             response = await client.list_plugins(ListPluginsRequest())
         return [
             Listed(

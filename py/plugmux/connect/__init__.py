@@ -11,7 +11,7 @@ from .client.sync import SyncClient
 from .code import Code
 from .error import ErrorDetail, RpcError
 from .interceptor import Interceptor, StreamNext, UnaryNext
-from .limits import Limits
+from .limits import RpcLimits
 from .metadata import Metadata, MetadataLike
 from .server.app import App, error_response
 from .server.context import Context
@@ -27,7 +27,7 @@ __all__ = [
     "ErrorDetail",
     "Interceptor",
     "Kind",
-    "Limits",
+    "RpcLimits",
     "Metadata",
     "MetadataLike",
     "MethodSpec",

@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from .code import Code
 from .compression import Compression, DecompressedTooLarge
 from .error import RpcError
-from .limits import Limits, too_large
+from .limits import RpcLimits, too_large
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -93,7 +93,7 @@ def codec_named(name: str) -> Codec:
 
 
 def compress_if_worthwhile(
-    data: bytes, limits: Limits, compression: Compression | None, compress_min: int
+    data: bytes, limits: RpcLimits, compression: Compression | None, compress_min: int
 ) -> tuple[bytes, Compression | None]:
     """The data of a message to be sent, and how they are compressed now, if they are.
 

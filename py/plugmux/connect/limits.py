@@ -6,14 +6,14 @@ from ..errors import ConfigError
 from .code import Code
 from .error import RpcError
 
-__all__ = ["Limits"]
+__all__ = ["RpcLimits"]
 
 MEBIBYTE = 1 << 20
 LARGEST = (1 << 32) - 1
 THREADS = 40
 
 
-class Limits:
+class RpcLimits:
     """Bounds on the size of one message, in bytes, before compression and after decompression; and on threads.
 
     Args:
@@ -33,22 +33,22 @@ class Limits:
     def __init__(self, *, receive: int = 4 * MEBIBYTE, send: int = 4 * MEBIBYTE, threads: int = THREADS) -> None:
         for name, value in (("receive", receive), ("send", send)):
             if not 1 <= value <= LARGEST:
-                raise ConfigError(f"Limits.{name} is {value} bytes; it must be within 1 and {LARGEST}")
+                raise ConfigError(f"RpcLimits.{name} is {value} bytes; it must be within 1 and {LARGEST}")
         if threads < 1:
-            raise ConfigError(f"Limits.threads is {threads}; it must be at least 1")
+            raise ConfigError(f"RpcLimits.threads is {threads}; it must be at least 1")
         self.threads = threads
         self.receive = receive
         self.send = send
 
     def __repr__(self) -> str:
-        return f"Limits(receive={self.receive}, send={self.send})"
+        return f"RpcLimits(receive={self.receive}, send={self.send})"
 
 
 def too_large(direction: str, size: int, limit: int) -> RpcError:
     """The error for a message over its limit; `direction` is `"receive"` or `"send"`."""
     error = RpcError(
         Code.RESOURCE_EXHAUSTED,
-        f"the message has {size} bytes or more, over the limit of {limit} bytes set by Limits.{direction}",
+        f"the message has {size} bytes or more, over the limit of {limit} bytes set by RpcLimits.{direction}",
     )
     error.sent = direction != "send"
     return error

@@ -8,12 +8,12 @@ waits there, so that a service never sees a call that the runtime's answer to th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from ..connect import App, Code, RpcError, error_response
-from ..exchange import ASGIApp, DirectCall, RequestHead, Response
+from ..exchange import ASGIApp, DirectCall, Receive, RequestHead, Response, Scope, Send
 from .raw import STREAM_PROTOCOL, StreamHandler, serve_stream
 from .references import PREFIX, reference_service, resolve
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "LinkApp", "StreamHandler"]
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 STREAM_PREFIX = "/stream/"
 MAX_STREAM_NAME = 256
@@ -76,7 +73,7 @@ class LinkApp:
         streams: handlers of raw streams, by the name under which the peer opens them.
         gate: where requests wait until this end is ready.
         interceptors: run around every RPC, the first outermost.
-        late: makes further services, each when it is first called, by full name; a service of the same name in
+        lazy: makes further services, each when it is first called, by full name; a service of the same name in
             `services` goes before.
     """
 
@@ -94,7 +91,7 @@ class LinkApp:
         self._rpc = App(services, interceptors=self.interceptors)
         self._service_names = {service.spec.name for service in self._rpc.services}
         given = {REFERENCE_SERVICE: reference_service, **(lazy or {})}
-        self._late = {name: make for name, make in given.items() if name not in self._service_names}
+        self._lazy = {name: make for name, make in given.items() if name not in self._service_names}
         self._app = app
         self._streams = dict(streams or {})
         self._gate = gate
@@ -114,7 +111,7 @@ class LinkApp:
     def _has_made(self, path: str) -> bool:
         """Make the service that a path names, if it is one of those that are made when they are first called."""
         name = path[1:].partition("/")[0]
-        make = self._late.pop(name, None)
+        make = self._lazy.pop(name, None)
         if make is None:
             return False
         self._rpc = App((*self._rpc.services, make()), interceptors=self.interceptors)

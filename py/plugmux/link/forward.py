@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
 
 from ..connect import Code, RpcError, error_response
+from ..connect.negotiation import UNARY_TYPES
 from ..errors import ExchangeError, LinkError
-from ..exchange import ClientTransport, DirectCall, Headers, Request, RequestHead
+from ..exchange import ClientTransport, DirectCall, Headers, Receive, Request, RequestHead, Scope, Send
 from .app import answer, respond
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Relay", "forward"]
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 HOP_BY_HOP = frozenset(
     {
@@ -35,7 +33,7 @@ HOP_BY_HOP = frozenset(
     }
 )
 """Fields that are of one connection alone, and those that the transport sets. (RFC 9110 section 7.6.1.)"""
-UNARY_TYPES = (b"application/proto", b"application/json")
+UNARY_CONTENT_TYPES = tuple(UNARY_TYPES)
 MAX_HELD = 4 << 20
 """Bytes of a unary call's body that are held, so that it can be made again; as many as a message has by default."""
 GRACE = 1.0
@@ -57,7 +55,7 @@ async def forward(
         request_timeout: seconds that a unary call may take, whatever the caller allows; 0 for no limit.
     """
     fields = dict(scope["headers"])
-    unary = scope["method"] == "GET" or fields.get(b"content-type", b"").startswith(UNARY_TYPES)
+    unary = scope["method"] == "GET" or fields.get(b"content-type", b"").startswith(UNARY_CONTENT_TYPES)
     path, query = scope["raw_path"].decode("ascii"), scope["query_string"].decode("ascii")
     limits = [_time_limit(fields), request_timeout if unary else 0.0]
     request = Request(
@@ -75,8 +73,8 @@ async def forward(
         return
     except TimeoutError:
         whose = " that the runtime allows (request_timeout)" if request.timeout == request_timeout else ""
-        lazy = RpcError(Code.DEADLINE_EXCEEDED, f"{path} was not answered within {request.timeout:g} s{whose}")
-        await respond(send, error_response(lazy, fields.get(b"content-type", b"")))
+        timed_out = RpcError(Code.DEADLINE_EXCEEDED, f"{path} was not answered within {request.timeout:g} s{whose}")
+        await respond(send, error_response(timed_out, fields.get(b"content-type", b"")))
         return
     try:
         headers = end_to_end(response.headers)

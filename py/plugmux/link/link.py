@@ -1,6 +1,6 @@
 """One connection between two peers: yamux, with an HTTP server and an HTTP client on its streams, both ways.
 
-    site ── http.Server ──┐
+     app ── http.Server ──┐
                           ├── yamux.Mux ── any asyncio transport ── the peer
     transport ── streams ─┘
 
@@ -68,7 +68,7 @@ class Link:
     """One connection between two peers, on which both serve and both call.
 
     Args:
-        site: the ASGI app that this end serves, as a rule a `LinkApp`.
+        app: the ASGI app that this end serves, as a rule a `LinkApp`.
         initiator: whether this end opens odd stream ids, as the plugin always does.
         peer: who is at the other end.
         config: the settings of the mux; the defaults are those of the wire.
@@ -82,7 +82,7 @@ class Link:
 
     def __init__(
         self,
-        site: ASGIApp,
+        app: ASGIApp,
         *,
         initiator: bool,
         peer: Peer,
@@ -94,8 +94,8 @@ class Link:
         self.mux = Mux(client=initiator, config=config, pool=pool, registered=registered)
         self.transport: ClientTransport = StreamClient(self.mux.open)
         self.references = References()
-        self._interceptors = site.interceptors if isinstance(site, LinkApp) else ()
-        self._server = Server(site)
+        self._interceptors = app.interceptors if isinstance(app, LinkApp) else ()
+        self._server = Server(app)
         self.mux.listen(self._accept)
         lose_in_children(self)
 
@@ -191,7 +191,7 @@ class Link:
         return link
 
     def httpx(self) -> httpx.AsyncBaseTransport:
-        """A transport for `httpx.AsyncClient(transport=link.httpx(), base_url="http://unix")` to the peer's site."""
+        """A transport for `httpx.AsyncClient(transport=link.httpx(), base_url="http://unix")` to the peer's app."""
         from ..http import MuxTransport
 
         return MuxTransport(self.mux.open)
@@ -262,7 +262,7 @@ class Link:
                     await self.mux.wait_idle()
 
     async def startup(self) -> None:
-        """Begin the lifespan of the site's ASGI app; closing the link ends it.
+        """Begin the lifespan of the ASGI app; closing the link ends it.
 
         Raises:
             PlugmuxError: the app says that it cannot start.

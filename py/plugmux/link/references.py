@@ -26,7 +26,7 @@ __all__ = ["PREFIX", "Loan", "References", "new_reference", "reference_service",
 
 PREFIX = "/reference/"
 REFERENCE_BYTES = 16
-RELEASE_TIME = 5.0
+REFERENCE_CLEAN_UP_TIME = 5.0
 """Seconds for the clean-up behind all lent objects of a link that has ended."""
 
 logger = logging.getLogger("plugmux.references")
@@ -77,7 +77,7 @@ class References:
         """
         lent, self._lent = self._lent, {}
         tasks = [asyncio.create_task(_clean_up(on_release)) for _, on_release in lent.values() if on_release]
-        if await end_within(RELEASE_TIME, tasks):
+        if await end_within(REFERENCE_CLEAN_UP_TIME, tasks):
             logger.error("the clean-up behind an object that was lent goes on although it was cancelled")
 
 
@@ -85,7 +85,7 @@ async def _clean_up(on_release: CleanUp) -> None:
     try:
         await on_release()
     except asyncio.CancelledError:
-        logger.error("the clean-up behind an object that was lent did not end within %g s", RELEASE_TIME)
+        logger.error("the clean-up behind an object that was lent did not end within %g s", REFERENCE_CLEAN_UP_TIME)
         raise
     except Exception:
         logger.exception("the clean-up behind an object that was lent has failed")

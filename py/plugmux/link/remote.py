@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Remote"]
 
-RELEASE_TIME = 10.0
+RELEASE_TIMEOUT = 10.0
 """Seconds that the peer has to clean up behind an object."""
 
 AnyClient = TypeVar("AnyClient")
@@ -61,7 +61,9 @@ class Remote:
         from ..connect import Code, RpcError
 
         try:
-            await ReferenceClient(self._peer).release(ReleaseRequest(reference=self._reference), timeout=RELEASE_TIME)
+            await ReferenceClient(self._peer).release(
+                ReleaseRequest(reference=self._reference), timeout=RELEASE_TIMEOUT
+            )
         except RpcError as error:
             if error.code is not Code.UNAVAILABLE:  # The link has ended, and the object with it.
                 raise

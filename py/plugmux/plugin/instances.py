@@ -70,11 +70,11 @@ class Instances(Generic[Value]):
             raise ConfigError(f"what do the instances serve that {open!r} opens? Instances(..., serves=[...]) says it")
         self._kind = configuration if isinstance(configuration, Configured) else Configured(configuration)
         self._serves = tuple(service.spec.name for service in serves)
-        self._desk = InstanceDesk(open, self._kind, limit)
+        self._handler = InstanceHandler(open, self._kind, limit)
 
     def plugmux_services(self) -> Sequence[Service]:
         """The service that opens them."""
-        return (self._desk,)
+        return (self._handler,)
 
     def announce(self, request: RegisterPluginRequest) -> None:
         """Say at registration what they are."""
@@ -82,7 +82,7 @@ class Instances(Generic[Value]):
         self._kind.declared.to_schema(request.instances.configuration)
 
 
-class InstanceDesk(InstanceService):
+class InstanceHandler(InstanceService):
     """Opens instances.
 
     Args:

@@ -28,9 +28,9 @@ __all__ = ["LogHandler"]
 BATCH = 50
 MAX_TEXT = 8192
 CUT = "\n[...]\n"
-SEND_TIME = 5.0
-RETRY_TIME = 0.5
-LAST_TIME = 1.0
+SEND_TIMEOUT = 5.0
+RETRY_DELAY = 0.5
+FLUSH_TIME = 1.0
 """Seconds that what is left is given at the end of a stay."""
 
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -112,7 +112,7 @@ class LogHandler(logging.Handler):
             self._loop = None
             leaving.set()
             self._work.set()
-            await asyncio.wait([task], timeout=LAST_TIME if gate.is_open else 0)
+            await asyncio.wait([task], timeout=FLUSH_TIME if gate.is_open else 0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
@@ -130,7 +130,7 @@ class LogHandler(logging.Handler):
                     self._fall_back()
                 if error.code is Code.UNIMPLEMENTED or link.closed or leaving.is_set():
                     return
-                await asyncio.sleep(RETRY_TIME)
+                await asyncio.sleep(RETRY_DELAY)
             else:
                 if leaving.is_set():
                     return
@@ -149,7 +149,7 @@ class LogHandler(logging.Handler):
             records, dropped = self._take()
             request = WriteRequest(records=records, dropped=dropped)
             try:
-                await link.client(LogClient).write(request, timeout=SEND_TIME)
+                await link.client(LogClient).write(request, timeout=SEND_TIMEOUT)
             except BaseException:
                 self._put_back(records, dropped)
                 raise

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-__all__ = ["CLEAN_UP_TIME", "RuntimeWatch", "end_children"]
+__all__ = ["ORPHAN_CLEAN_UP_TIME", "RuntimeWatch", "end_children"]
 
-CLEAN_UP_TIME = 10.0
+ORPHAN_CLEAN_UP_TIME = 10.0
 """Seconds that a plugin has to end in order once its runtime has died."""
 
 NEWS_TIME = 0.2
@@ -40,7 +40,7 @@ class RuntimeWatch:
         captured: whether this process' output goes to the runtime.
     """
 
-    def __init__(self, pid: int, clean_up_time: float = CLEAN_UP_TIME, *, captured: bool = True) -> None:
+    def __init__(self, pid: int, clean_up_time: float = ORPHAN_CLEAN_UP_TIME, *, captured: bool = True) -> None:
         self._clean_up_time = clean_up_time
         self._captured = captured
         self._lock = threading.Lock()

@@ -25,12 +25,12 @@ from ..exchange import ASGIApp, ClientTransport
 from ..link.app import Gate, LinkApp, StreamHandler
 from ..link.servable import Servable, announce, services_of
 from .connection import OnLink, PluginControl, RuntimeConnection
-from .orphan import CLEAN_UP_TIME
+from .orphan import ORPHAN_CLEAN_UP_TIME
 
 if TYPE_CHECKING:
     from ..connect import Interceptor, Service
     from ..link.link import Link
-    from ..services.health import Health
+    from ..services.health import HealthService
     from ..yamux import Config
     from .configuration import Configured
 
@@ -103,7 +103,7 @@ class Plugin:
         self._app = app
         self._streams = streams
         self._interceptors = tuple(interceptors)
-        self._health: Health | None = None
+        self._health: HealthService | None = None
         announcement = announce(
             servables,
             RegisterPluginRequest(
@@ -180,13 +180,13 @@ class Plugin:
         return self._connection.transport
 
     @property
-    def health(self) -> Health:
+    def health(self) -> HealthService:
         """Tells the runtime whether the plugin and its services are ready: `plugin.health.set("", False)`."""
         if self._health is None:
-            from ..services.health import Health
+            from ..services.health import HealthService
 
-            given = [service for service in self._services if isinstance(service, Health)]
-            self._health = given[0] if given else Health(*(service.spec.name for service in self._services))
+            given = [service for service in self._services if isinstance(service, HealthService)]
+            self._health = given[0] if given else HealthService(*(service.spec.name for service in self._services))
         return self._health
 
     def on_link(self, enter: OnLink) -> None:
@@ -210,7 +210,7 @@ class Plugin:
         self,
         *,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
-        clean_up_time: float = CLEAN_UP_TIME,
+        clean_up_time: float = ORPHAN_CLEAN_UP_TIME,
     ) -> None:
         """Serve until the runtime or a signal ends the plugin; as a rule this is the last line of a plugin program.
 
@@ -242,9 +242,9 @@ def _diagnostics() -> Service:
 
 
 def _reflection(services: Iterable[Service]) -> Service:
-    from ..services.reflection import Reflection
+    from ..services.reflection import ReflectionService
 
-    return Reflection(services)
+    return ReflectionService(services)
 
 
 def default_name() -> str:

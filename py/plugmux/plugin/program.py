@@ -18,7 +18,7 @@ from ..contract.address import Address
 from ..contract.launch import SOCKET_VARIABLE, LaunchConfig
 from ..errors import ConfigError, PlugmuxError
 from .logging import DefaultLogHandler
-from .orphan import CLEAN_UP_TIME, RuntimeWatch, end_children
+from .orphan import ORPHAN_CLEAN_UP_TIME, RuntimeWatch, end_children
 
 if TYPE_CHECKING:
     from .connection import RuntimeConnection
@@ -43,7 +43,7 @@ It serves: {services}.
 def run(
     connection: RuntimeConnection,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
-    clean_up_time: float = CLEAN_UP_TIME,
+    clean_up_time: float = ORPHAN_CLEAN_UP_TIME,
 ) -> None:
     """Run the plugin as this process' only business. (See `Plugin.run`.)"""
     try:

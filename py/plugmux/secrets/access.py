@@ -31,7 +31,7 @@ from ..aio.gather import together
 from ..connect import Code, RpcError
 from ..errors import PlugmuxError
 from .pattern import Pattern
-from .registry import RUNNING, SWITCHED_OFF, KnownPlugin, Registry, by_name, standing
+from .runtime import RUNNING, SWITCHED_OFF, KnownPlugin, SecretsRuntime, by_name, standing
 from .times import read_time
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class AccessControl:
         timeout: seconds that each plugin is given, `None` for no limit.
     """
 
-    def __init__(self, runtime: Registry, *, timeout: float | None = 10.0) -> None:
+    def __init__(self, runtime: SecretsRuntime, *, timeout: float | None = 10.0) -> None:
         self._runtime = runtime
         self._timeout = timeout
 

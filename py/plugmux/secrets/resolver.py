@@ -22,7 +22,7 @@ from ..errors import PlugmuxError
 from .error import ProviderOutage, SecretNotFound
 from .explanation import Account, Explanation, Outcome
 from .pattern import Pattern
-from .registry import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, Registry, by_name, standing
+from .runtime import IDLE_ON_PURPOSE, RUNNING, KnownPlugin, SecretsRuntime, by_name, standing
 from .secret import Secret
 
 __all__ = ["Resolver"]
@@ -56,7 +56,7 @@ class Resolver:
 
     def __init__(
         self,
-        runtime: Registry,
+        runtime: SecretsRuntime,
         *,
         strict: bool = False,
         required: Collection[str] = (),

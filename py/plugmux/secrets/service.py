@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import Requester
 
     from ..connect import Context, Service
-    from .registry import Registry
+    from .runtime import SecretsRuntime
 
 __all__ = ["AuthorizerEndpoint", "ResolverEndpoint", "secrets_services"]
 
 MAX_PATTERNS = 256
 
 
-def secrets_services(runtime: Registry, resolver: Resolver) -> list[Service]:
+def secrets_services(runtime: SecretsRuntime, resolver: Resolver) -> list[Service]:
     """The services through which clients of a runtime's socket reach its secrets, for `Runtime.mount`.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 from ..connect import Client, Code, Context, Kind, MethodSpec, RpcError, ServerStream, Service, ServiceSpec
 from .private import message_classes
 
-__all__ = ["Health", "HealthCheckRequest", "HealthCheckResponse", "HealthClient"]
+__all__ = ["HealthService", "HealthCheckRequest", "HealthCheckResponse", "HealthClient"]
 
 _classes = message_classes(
     "grpc/health/v1/health.proto",
@@ -30,7 +30,7 @@ HealthCheckRequest: Any = _classes["HealthCheckRequest"]
 HealthCheckResponse: Any = _classes["HealthCheckResponse"]
 
 
-class Health(Service):
+class HealthService(Service):
     """Tells whether services are ready: `App([Store(), health])`, and `health.set("kv.v1.KeyValueService", False)`.
 
     Args:
@@ -87,7 +87,7 @@ class Health(Service):
 class HealthClient(Client):
     """Asks a server after its health."""
 
-    spec = Health.spec
+    spec = HealthService.spec
 
     async def check(self, request: Any, *, timeout: float | None = None) -> Any:
         """Ask for the status of a service now."""

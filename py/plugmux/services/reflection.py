@@ -14,7 +14,7 @@ from .private import message_classes
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FileDescriptor
 
-__all__ = ["Reflection", "ServerReflectionRequest", "ServerReflectionResponse"]
+__all__ = ["ReflectionService", "ServerReflectionRequest", "ServerReflectionResponse"]
 
 _classes = message_classes(
     "grpc/reflection/v1/reflection.proto",
@@ -60,7 +60,7 @@ ServerReflectionResponse: Any = _classes["ServerReflectionResponse"]
 NOT_FOUND = 5  # the number of the code, which is what this protocol sends
 
 
-class Reflection(Service):
+class ReflectionService(Service):
     """Tells callers which services there are and what their messages look like.
 
     It tells of every type that the pools of these services' messages hold, which for generated code is every proto

@@ -16,7 +16,7 @@ from connectrpc.conformance.v1 import service_pb2 as pb
 from connectrpc.conformance.v1.service_connect import ConformanceClient
 from wire import from_error, from_fields, read, stdin, to_fields, write
 
-from plugmux.connect import Context, Kind, Limits, Metadata, RpcError
+from plugmux.connect import Context, Kind, Metadata, RpcError, RpcLimits
 from plugmux.errors import StreamClosed
 
 PARALLEL = 8
@@ -76,7 +76,7 @@ class Case:
             compression=compression,
             accept=[compression] if compression else [],
             compress_min=0,
-            limits=Limits(receive=request.message_receive_limit) if request.message_receive_limit else None,
+            limits=RpcLimits(receive=request.message_receive_limit) if request.message_receive_limit else None,
             get=request.use_get_http_method,
         )
         self.method = next(m for m in self.client.spec.methods if m.name == request.method)

@@ -16,7 +16,7 @@ from connectrpc.conformance.v1 import server_compat_pb2 as compat
 from service import Conformance
 from wire import read, stdin, write
 
-from plugmux.connect import App, Limits
+from plugmux.connect import App, RpcLimits
 from plugmux.http import Server
 
 
@@ -53,7 +53,7 @@ async def over_link(app: Any) -> Any:
 
 async def main() -> None:
     request = await read(await stdin(), compat.ServerCompatRequest)
-    limits = Limits(receive=request.message_receive_limit) if request.message_receive_limit else None
+    limits = RpcLimits(receive=request.message_receive_limit) if request.message_receive_limit else None
     app = App([Conformance()], limits=limits, compress_min=0)
     factory = await over_link(app) if "--link" in sys.argv else Server(app).protocol
     loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ from echo.v1.echo_connect import EchoService
 from echo.v1.echo_pb2 import ChatRequest, ChatResponse
 
 from fuzz.loop import pieces, run
-from plugmux.connect import App, Context, Limits
+from plugmux.connect import App, Context, RpcLimits
 from plugmux.connect.compression import NAMES
 from plugmux.connect.envelope import END_STREAM, EnvelopeReader, EnvelopeTooLarge
 
@@ -25,7 +25,7 @@ class Echo(EchoService):
             yield ChatResponse(text=request.text)
 
 
-APP = App([Echo()], limits=Limits(receive=LIMIT))
+APP = App([Echo()], limits=RpcLimits(receive=LIMIT))
 
 
 def check(data: bytes) -> None:

@@ -9,7 +9,7 @@ from echo.v1.echo_connect import EchoService
 from echo.v1.echo_pb2 import SayRequest, SayResponse
 
 from fuzz.loop import run
-from plugmux.connect import App, Code, Context, Limits
+from plugmux.connect import App, Code, Context, RpcLimits
 
 NAMES = (b"content-type", b"content-encoding", b"accept-encoding", b"connect-timeout-ms", b"connect-protocol-version")
 
@@ -21,7 +21,7 @@ class Echo(EchoService):
         return SayResponse(text=request.text)
 
 
-APP = App([Echo()], limits=Limits(receive=1000))
+APP = App([Echo()], limits=RpcLimits(receive=1000))
 
 
 def check(data: bytes) -> None:

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from ...aio.deadline import Deadline
-from ...contract.version import VERSION as RELEASE
+from ...contract.version import VERSION
 from ...errors import ExchangeError, LinkError
 from ...exchange import Headers, Request
 from ..codec import codec_named, compress_if_worthwhile
 from ..compression import named
 from ..interceptor import Interceptor, around_unary, validate
-from ..limits import Limits
+from ..limits import RpcLimits
 from ..metadata import Metadata, MetadataLike
 from ..negotiation import TRACE
 from ..server.context import Context
@@ -31,8 +31,8 @@ __all__ = ["Client"]
 Req = TypeVar("Req", bound="Message")
 Res = TypeVar("Res", bound="Message")
 
-USER_AGENT = (b"user-agent", f"plugmux-python/{RELEASE.removeprefix('v')}".encode())
-VERSION = (b"connect-protocol-version", b"1")
+USER_AGENT = (b"user-agent", f"plugmux-python/{VERSION.removeprefix('v')}".encode())
+PROTOCOL_VERSION = (b"connect-protocol-version", b"1")
 MAX_URL = 8192
 
 
@@ -73,7 +73,7 @@ class Client:
         compression: str | None = None,
         accept: Iterable[str] = (),
         compress_min: int = 1024,
-        limits: Limits | None = None,
+        limits: RpcLimits | None = None,
         interceptors: Iterable[Interceptor] = (),
         timeout: float | None = None,
         headers: MetadataLike = (),
@@ -90,7 +90,7 @@ class Client:
             "headers": Metadata(headers),
             "get": get,
         }
-        common = [VERSION, *self._options["headers"].raw]
+        common = [PROTOCOL_VERSION, *self._options["headers"].raw]
         if not any(name == b"user-agent" for name, _ in common):
             common.append(USER_AGENT)
         self._settings = ClientSettings(
@@ -99,7 +99,7 @@ class Client:
             None if compression is None else named(compression),
             compress_min,
             ", ".join(named(name).name for name in self._options["accept"]).encode(),
-            limits or Limits(),
+            limits or RpcLimits(),
             self._options["interceptors"],
             common,
         )
@@ -191,7 +191,7 @@ class Client:
         path = f"{method.path}?connect=v1&base64=1{packing}&encoding={settings.codec.name}&message={message}"
         if len(path) > MAX_URL:
             return None
-        unneeded = (b"content-type", VERSION[0])
+        unneeded = (b"content-type", PROTOCOL_VERSION[0])
         headers = [field for field in self._unary_headers if field[0] not in unneeded]
         return Request(path, request_headers(headers, fields, timeout), b"", "GET", timeout, True)
 

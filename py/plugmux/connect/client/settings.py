@@ -11,7 +11,7 @@ from ...exchange import ClientTransport
 from ..codec import Codec, compress_if_worthwhile
 from ..compression import Compression
 from ..interceptor import Interceptor
-from ..limits import Limits
+from ..limits import RpcLimits
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -39,7 +39,7 @@ class ClientSettings:
     compression: Compression | None
     compress_min: int
     accept: bytes
-    limits: Limits
+    limits: RpcLimits
     interceptors: tuple[Interceptor, ...]
     headers: Sequence[tuple[bytes, bytes]]
 

@@ -26,7 +26,7 @@ Req = TypeVar("Req", bound="Message")
 Res = TypeVar("Res", bound="Message")
 
 
-class Runner(Protocol):
+class CallRunner(Protocol):
     """Runs calls in an event loop of another thread."""
 
     def run(self, call: Awaitable[T]) -> T:
@@ -52,7 +52,7 @@ class SyncClient:
     def __init_subclass__(cls) -> None:
         cls.client_class.sync_class = cls
 
-    def __init__(self, transport: object, /, *, runner: Runner | None = None, **options: Any) -> None:
+    def __init__(self, transport: object, /, *, runner: CallRunner | None = None, **options: Any) -> None:
         self._client = self.client_class(transport, **options)
         self._own = asyncio.Runner() if runner is None else None
         self._runner = runner

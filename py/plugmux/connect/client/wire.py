@@ -11,7 +11,7 @@ from ..code import Code
 from ..codec import Codec, decompress
 from ..compression import Compression, installed
 from ..error import RpcError, error_from_json
-from ..limits import Limits, too_large
+from ..limits import RpcLimits, too_large
 from ..metadata import Metadata, MetadataLike
 from ..negotiation import TRACE, timeout_field
 from ..server.context import Context
@@ -39,7 +39,7 @@ Res = TypeVar("Res", bound="Message")
 _TRAILER = b"trailer-"
 
 
-def to_rpc_error(error: Exception, method: MethodSpec[Any, Any], timeout: float | None, limits: Limits) -> RpcError:
+def to_rpc_error(error: Exception, method: MethodSpec[Any, Any], timeout: float | None, limits: RpcLimits) -> RpcError:
     """The `RpcError` for an exchange that broke."""
     if isinstance(error, BodyTooLarge):
         return too_large("receive", error.size, limits.receive)

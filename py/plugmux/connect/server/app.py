@@ -8,26 +8,24 @@ direct:  direct ─────────────> UnaryCall.complete ─�
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
 
 from ...errors import ConfigError
-from ...exchange import DirectCall, RequestHead, Response
+from ...exchange import DirectCall, Receive, RequestHead, Response, Scope, Send
 from ..compression import NAMES, named
 from ..envelope import END_STREAM, envelope
 from ..error import RpcError
 from ..interceptor import Interceptor, around_stream, around_unary, validate
-from ..limits import Limits, too_large
+from ..limits import RpcLimits, too_large
 from ..negotiation import STREAM_TYPES, UNARY_TYPES, read_headers, read_query
 from ..spec import Kind
 from .context import Context
 from .service import Service, stream_handler, unary_handler
-from .stream import Receive, Send, StreamCall, end_of_stream, while_connected
+from .stream import StreamCall, end_of_stream, while_connected
 from .unary import Route, UnaryCall, expired, refusal
 
 __all__ = ["App", "error_response"]
 
-Scope: TypeAlias = MutableMapping[str, Any]
 TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 
 
@@ -54,7 +52,7 @@ class App:
         services: Iterable[Service],
         *,
         interceptors: Iterable[Interceptor] = (),
-        limits: Limits | None = None,
+        limits: RpcLimits | None = None,
         compression: Iterable[str] | None = None,
         compress_min: int = 1024,
     ) -> None:
@@ -69,7 +67,7 @@ class App:
             if service.spec.name in names:
                 raise ConfigError(f"two services are named {service.spec.name}")
             names.add(service.spec.name)
-            bounds = service.limits or limits or Limits()
+            bounds = service.limits or limits or RpcLimits()
             for method in service.spec.methods:
                 if method.kind is Kind.UNARY:
                     unary = around_unary(chain, unary_handler(service, method, bounds.threads))

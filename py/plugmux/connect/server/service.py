@@ -14,7 +14,7 @@ from .workers import THREADS, workers_of
 
 if TYPE_CHECKING:
     from ..interceptor import StreamNext, UnaryNext
-    from ..limits import Limits
+    from ..limits import RpcLimits
     from ..spec import MethodSpec, ServiceSpec
     from .context import Context
 
@@ -40,7 +40,7 @@ class Service:
     """
 
     spec: ClassVar[ServiceSpec]
-    limits: Limits | None = None
+    limits: RpcLimits | None = None
     """Limits for this service's messages and threads, in place of the app's."""
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
 from ...aio.deadline import Deadline
 from ...aio.failure import is_failure
-from ...exchange import Headers
+from ...exchange import Headers, Receive, Send
 from ..code import Code
 from ..codec import decompress
 from ..envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
@@ -20,10 +20,8 @@ from .context import Context
 from .service import close
 from .unary import Route, expired, failure
 
-__all__ = ["Receive", "Send", "StreamCall", "end_of_stream", "while_connected"]
+__all__ = ["StreamCall", "end_of_stream", "while_connected"]
 
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 T = TypeVar("T")
 
 READ_AHEAD = 64 * 1024

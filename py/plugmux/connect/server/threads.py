@@ -17,7 +17,7 @@ from ..error import RpcError
 
 __all__ = ["BlockingIterator", "iterate_in_threads", "no_stop_iteration"]
 
-Run = Callable[..., "asyncio.Future[Any]"]
+RunInThread = Callable[..., "asyncio.Future[Any]"]
 
 _END = object()
 
@@ -78,7 +78,7 @@ class BlockingIterator(Iterator[Any]):
             step.cancel()
 
 
-async def iterate_in_threads(items: Iterator[Any], run: Run | None = None) -> AsyncIterator[Any]:
+async def iterate_in_threads(items: Iterator[Any], run: RunInThread | None = None) -> AsyncIterator[Any]:
     """What a blocking iterator gives; each step runs in a worker thread, when it is asked for.
 
     Args:
@@ -101,7 +101,7 @@ async def iterate_in_threads(items: Iterator[Any], run: Run | None = None) -> As
             step.add_done_callback(lambda done: _close(loop, items, done, run))
 
 
-def _close(loop: asyncio.AbstractEventLoop, items: Iterator[Any], step: asyncio.Future[Any], run: Run) -> None:
+def _close(loop: asyncio.AbstractEventLoop, items: Iterator[Any], step: asyncio.Future[Any], run: RunInThread) -> None:
     """Close a generator once its last step is over; until then it cannot be closed."""
     if not step.cancelled():
         step.exception()  # it has been raised where it was waited for, or nobody is left to hear of it

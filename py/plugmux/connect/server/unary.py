@@ -14,7 +14,7 @@ from ..code import Code
 from ..codec import compress_if_worthwhile, decompress
 from ..compression import Compression
 from ..error import RpcError, error_to_json
-from ..limits import Limits, too_large
+from ..limits import RpcLimits, too_large
 from ..negotiation import TRACE, UNARY_TYPES, CallHeaders
 from ..spec import MethodSpec
 from .context import Context
@@ -23,7 +23,7 @@ __all__ = ["Route", "UnaryCall", "expired", "failure", "refusal"]
 
 logger = logging.getLogger("plugmux.connect")
 
-NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _HEADERS = {codec: ((b"content-type", name),) for name, codec in UNARY_TYPES.items()}
 
 
@@ -39,7 +39,7 @@ class Route:
 
     __slots__ = ("compress_min", "handler", "limits", "method")
 
-    def __init__(self, method: MethodSpec[Any, Any], handler: Any, limits: Limits, compress_min: int) -> None:
+    def __init__(self, method: MethodSpec[Any, Any], handler: Any, limits: RpcLimits, compress_min: int) -> None:
         self.method = method
         self.handler = handler
         self.limits = limits
@@ -133,7 +133,7 @@ def failure(error: BaseException, method: MethodSpec[Any, Any]) -> RpcError:
     logger.error("%s failed", method.path, exc_info=error)
     if isinstance(error, MemoryError):
         return RpcError(Code.RESOURCE_EXHAUSTED, "the handler ran out of memory")
-    if isinstance(error, OSError) and error.errno in NO_FILES:
+    if isinstance(error, OSError) and error.errno in OUT_OF_FILES:
         return RpcError(Code.RESOURCE_EXHAUSTED, "the handler could open no more files")
     return RpcError(Code.INTERNAL, "the handler failed; the server's log says why")
 

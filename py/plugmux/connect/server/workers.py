@@ -55,8 +55,8 @@ class Workers:
             elif not self._told:
                 self._told = True
                 logger.warning(
-                    "a handler of %s waits for a thread: all %d are taken by handlers that block (Limits(threads=...) "
-                    "of the service sets how many there are)",
+                    "a handler of %s waits for a thread: all %d are taken by handlers that block; raise "
+                    "RpcLimits(threads=...) of the service to have more",
                     self._name,
                     self._size,
                 )

@@ -13,7 +13,7 @@ __all__ = [
     "SWITCHED_OFF",
     "KnownPlugin",
     "PluginState",
-    "Registry",
+    "SecretsRuntime",
     "by_name",
     "standing",
 ]
@@ -65,7 +65,7 @@ class KnownPlugin(Protocol):
         ...
 
 
-class Registry(Protocol):
+class SecretsRuntime(Protocol):
     """The plugins of a runtime, and the way to each."""
 
     def plugins(self) -> Sequence[KnownPlugin]:
@@ -82,7 +82,7 @@ class Registry(Protocol):
         ...
 
 
-def by_name(runtime: Registry) -> list[KnownPlugin]:
+def by_name(runtime: SecretsRuntime) -> list[KnownPlugin]:
     """The plugins of a runtime, each name once: of replicas one that runs, where any does."""
     found: dict[str, KnownPlugin] = {}
     for plugin in runtime.plugins():
