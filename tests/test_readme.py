@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -21,19 +22,25 @@ KV_PLUGIN, KV_HOST, VAULT_PLUGIN, VAULT_HOST = examples("README.md")
 def folder(tmp_path: Path) -> Path:
     """A directory with the two plugins of the page."""
     for name, source in (("kv-plugin", KV_PLUGIN), ("vault-plugin", VAULT_PLUGIN)):
-        (tmp_path / name).write_text(f"#!{sys.executable}\n{source}")
+        (tmp_path / name).write_text(source)
         (tmp_path / name).chmod(0o755)
+    (tmp_path / "host.py").write_text(KV_HOST)
     return tmp_path
 
 
 def run(folder: Path, *command: str) -> str:
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    """Run a command where the virtual environment of this process is activated."""
+    activated = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": activated, "PYTHONPATH": str(ROOT / "examples/gen/python")}
+    result = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
 def test_the_host_calls_the_plugin(folder: Path) -> None:
-    assert run(folder, sys.executable, "-c", KV_HOST).strip() == 'value: "1"'
+    assert run(folder, "python", "host.py").strip() == 'value: "1"'
 
 
 def test_the_resolver_asks_the_provider(folder: Path) -> None:
@@ -54,12 +61,15 @@ def test_the_plugins_in_other_languages_are_the_examples(language: str, source: 
     assert (ROOT / source).read_text() in examples("README.md", language)
 
 
-def test_stubs_are_generated_as_shown(tmp_path: Path) -> None:
-    (template,) = examples("README.md", "yaml")
+@pytest.mark.parametrize(("page", "protos"), [("README.md", "."), ("docs/install.md", "proto")])
+def test_stubs_are_generated_as_shown(page: str, protos: str, tmp_path: Path) -> None:
+    (template,) = examples(page, "yaml")
     (tmp_path / "buf.gen.yaml").write_text(template)
-    (tmp_path / "kv" / "v1").mkdir(parents=True)
-    shutil.copy(ROOT / "examples" / "proto" / "kv" / "v1" / "kv.proto", tmp_path / "kv" / "v1")
-    run(tmp_path, str(Path(sys.executable).parent / "buf"), "generate")
+    if protos != ".":
+        (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / protos / "kv" / "v1").mkdir(parents=True)
+    shutil.copy(ROOT / "examples" / "proto" / "kv" / "v1" / "kv.proto", tmp_path / protos / "kv" / "v1")
+    run(tmp_path, "buf", "generate")
     generated = {path.name for path in (tmp_path / "gen" / "kv" / "v1").iterdir()}
     assert generated == {"kv_pb2.py", "kv_pb2.pyi", "kv_connect.py"}
 
@@ -72,10 +82,7 @@ def test_stubs_are_generated_as_shown(tmp_path: Path) -> None:
     ],
 )
 def test_the_command_line_works_as_shown(folder: Path, command: str, shown: str) -> None:
-    program, *arguments = command.split()
-    path = shutil.which(program)
-    assert path is not None
-    assert shown in run(folder, path, *arguments)
+    assert shown in run(folder, *command.split())
 
 
 def test_both_commands_of_the_first_screen_are_targets_of_make() -> None:

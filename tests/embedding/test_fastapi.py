@@ -6,6 +6,8 @@ import asyncio
 import importlib.util
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from kv.v1.kv_pb2 import GetRequest
 from plugmux import Runtime, State
 from plugmux.exchange import ASGIApp
 from support.census import Census
-from support.pages import run_examples
+from support.pages import examples, run_examples
 from support.programs import KV_PLUGIN, script
 from support.tools import ROOT
 
@@ -107,3 +109,28 @@ async def test_every_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytes
     names = await run_examples("docs/embedding.md", {"KeyValueClient": KeyValueClient, "GetRequest": GetRequest})
     with TestClient(names["app"]) as client:
         assert client.get("/values/pid").json().isdecimal()
+
+
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+def test_the_fixture_of_the_page_serves_a_test(mode: str, tmp_path: Path) -> None:
+    script(tmp_path, "kv-plugin", KV_PLUGIN)
+    _, fixture, *_ = examples("docs/embedding.md")
+    head = (
+        "from kv.v1.kv_connect import KeyValueClient\n"
+        "from kv.v1.kv_pb2 import GetRequest\n"
+        "from plugmux import Runtime\n"
+    )
+    (tmp_path / "test_page.py").write_text(head + fixture.replace('key="a"', 'key="pid"'))
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\nasyncio_mode = {mode}\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "examples/gen/python")}
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "test_page.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+    assert "1 passed" in ran.stdout

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
-from kv.v1.kv_connect import KeyValueClient
-from kv.v1.kv_pb2 import GetRequest
+from kv.v1.kv_connect import AuditService, KeyValueClient
+from kv.v1.kv_pb2 import GetRequest, RecordRequest, RecordResponse
 
 from plugmux import Runtime
+from plugmux.connect import Context
 from support.pages import examples, run_examples
 from support.programs import script
 
@@ -72,6 +74,26 @@ async def test_every_example_of_the_page_runs(page: str, tmp_path: Path, monkeyp
 async def test_every_example_with_http_runs(tmp_path: Path) -> None:
     serving = script(tmp_path, "serving", f"{examples('docs/http.md')[0]}\nplugin.run()\n")
     await run_examples("docs/http.md", {"Runtime": Runtime, "COMMAND": serving})
+
+
+async def test_the_example_of_a_plugin_calls_its_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serving, _, opening = examples("docs/plugins.md")
+    script(tmp_path, "kv-plugin", f"{serving}\nplugin.run()\n")
+    monkeypatch.chdir(tmp_path)
+    await run_examples("docs/plugins.md")
+    assert capsys.readouterr().out == "kv-plugin put a\n"
+    script(tmp_path, "opening", f"{serving}\n{opening}\nplugin.run()\n")
+    audited: asyncio.Queue[str] = asyncio.Queue()
+
+    class Audit(AuditService):
+        async def record(self, request: RecordRequest, context: Context) -> RecordResponse:
+            audited.put_nowait(f"{request.plugin} {request.event}")
+            return RecordResponse()
+
+    async with Runtime(["./opening"], services=[Audit()]):
+        assert await audited.get() == "opening started"
 
 
 @pytest.mark.parametrize("page", ["docs/instances.md", "docs/callbacks.md"])
