@@ -178,8 +178,8 @@ async def test_a_storm_of_opens_and_resets_leaves_nothing() -> None:
                 )
                 await answered(reader, writer)
             assert mux.stream_count == 0
-            assert mux._session.owes == 0
-            assert not mux._port._closing
+            assert mux._session.deferred == 0
+            assert not mux._dispatcher._closing
 
 
 async def test_pings_are_answered_as_long_as_the_peer_reads() -> None:

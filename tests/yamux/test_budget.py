@@ -19,7 +19,7 @@ from plugmux.link.app import LinkApp
 from plugmux.link.link import Link, Peer
 from plugmux.link.raw import RawStreamReader
 from plugmux.yamux import Config, DataReceived, LinkMemory, MemoryPool, Mux, Session, Stream, StreamOpened
-from plugmux.yamux.budget import LANES, STREAM_COST
+from plugmux.yamux.flow import MAX_CREDITED, STREAM_COST
 from plugmux.yamux.frame import DATA, FIN, INITIAL_WINDOW, RST, SYN, WINDOW_UPDATE, pack_header, unpack_header
 from support.yamux_links import Recorder, bare_peer, mux_pair
 
@@ -70,16 +70,16 @@ def test_while_memory_is_tight_a_few_streams_are_credited_and_the_others_when_th
     for stream in streams:
         collect(session, stream, half)
     at_ease = 11  # three quarters of the limit, with what the streams themselves are counted for
-    assert list(credited(session)) == [stream.id for stream in streams[: at_ease + LANES]]
+    assert list(credited(session)) == [stream.id for stream in streams[: at_ease + MAX_CREDITED]]
     first, *others = session.memory.stalled
-    assert [first, *others] == streams[at_ease + LANES :]
+    assert [first, *others] == streams[at_ease + MAX_CREDITED :]
     session.memory.hold(streams[at_ease], -half)  # one of those that had a turn is complete
-    session.relieve()
+    session.grant_withheld_credit()
     assert list(credited(session)) == [first.id]
     assert list(session.memory.stalled) == others
     for stream in streams[:7]:
         session.memory.release(stream)
-    session.relieve()
+    session.grant_withheld_credit()
     assert list(credited(session)) == [stream.id for stream in others]
     assert not session.memory.stalled
 
@@ -144,7 +144,7 @@ def test_room_that_one_link_gives_back_wakes_the_others() -> None:
     second.add(2 * MIB)
     stream = Stream(1, None, 0.0)  # type: ignore[arg-type]
     stream.held = MIB
-    assert not all(second.may_credit(_copy_of(stream)) for _ in range(LANES + 1))
+    assert not all(second.may_credit(_copy_of(stream)) for _ in range(MAX_CREDITED + 1))
     first.remove(4 * MIB)
     assert woken == ["second"]
     assert second.next_for_credit()

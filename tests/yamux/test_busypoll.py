@@ -12,10 +12,10 @@ from typing import Any, cast
 
 import pytest
 
+from plugmux.aio import busypoll
+from plugmux.aio.busypoll import RECALIBRATE_AFTER, SAMPLES, BusyPoll, Load, processors
 from plugmux.errors import ConfigError
-from plugmux.yamux import Config, Mux, busypoll
-from plugmux.yamux.busypoll import TERM, TRIAL, BusyPoll
-from plugmux.yamux.load import Load, processors
+from plugmux.yamux import Config, Mux
 from support.yamux_links import Echo, mux_pair
 
 LIMIT = 0.25
@@ -64,7 +64,7 @@ def answered(poll: BusyPoll, loop: Turns, *, after: float) -> bool:
     poll.expect()
     looked = not loop.sleeps
     loop.turn(after=after)
-    poll.heard(loop.now)
+    poll.received(loop.now)
     loop.turn()
     assert loop.sleeps
     return looked
@@ -72,15 +72,15 @@ def answered(poll: BusyPoll, loop: Turns, *, after: float) -> bool:
 
 def try_both(poll: BusyPoll, loop: Turns, *, asleep: float, awake: float) -> None:
     """Have the answers of both trials come, after some time each."""
-    assert not any(answered(poll, loop, after=asleep) for _ in range(TRIAL))
-    assert all(answered(poll, loop, after=awake) for _ in range(TRIAL))
+    assert not any(answered(poll, loop, after=asleep) for _ in range(SAMPLES))
+    assert all(answered(poll, loop, after=awake) for _ in range(SAMPLES))
 
 
 def test_answers_are_looked_for_where_they_come_sooner_for_it(loop: Turns) -> None:
     poll = polling(loop)
     for _ in range(3):
         try_both(poll, loop, asleep=0.2, awake=0.1)
-        assert all(answered(poll, loop, after=0.1) for _ in range(TERM - 2 * TRIAL))
+        assert all(answered(poll, loop, after=0.1) for _ in range(RECALIBRATE_AFTER - 2 * SAMPLES))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_answers_are_waited_for_asleep_where_they_do_not(loop: Turns, asleep: fl
     poll = polling(loop)
     for _ in range(3):
         try_both(poll, loop, asleep=asleep, awake=awake)
-        assert not any(answered(poll, loop, after=asleep) for _ in range(TERM - 2 * TRIAL))
+        assert not any(answered(poll, loop, after=asleep) for _ in range(RECALIBRATE_AFTER - 2 * SAMPLES))
 
 
 def test_one_that_has_not_come_within_the_limit_is_looked_for_no_more(loop: Turns) -> None:
@@ -110,15 +110,15 @@ def test_however_much_is_expected_a_turn_looks_once(loop: Turns) -> None:
     try_both(poll, loop, asleep=0.2, awake=0.1)
     for _ in range(100):
         poll.expect()
-        poll.heard(loop.now)
+        poll.received(loop.now)
         poll.expect()
         assert len(loop.ready) == 1
 
 
 def test_what_was_not_expected_tells_nothing(loop: Turns) -> None:
     poll = polling(loop)
-    for _ in range(2 * TRIAL):
-        poll.heard(loop.now)
+    for _ in range(2 * SAMPLES):
+        poll.received(loop.now)
     try_both(poll, loop, asleep=0.2, awake=0.1)
 
 
@@ -127,7 +127,7 @@ def test_it_can_be_kept_from_looking(loop: Turns, monkeypatch: pytest.MonkeyPatc
     if kept == "processors":
         monkeypatch.setattr(busypoll, "processors", lambda: 1.5)
     poll = polling(loop, 0.0 if kept == "limit" else LIMIT)
-    assert not any(answered(poll, loop, after=0.0) for _ in range(TERM))
+    assert not any(answered(poll, loop, after=0.0) for _ in range(RECALIBRATE_AFTER))
 
 
 def test_it_ends(loop: Turns) -> None:
@@ -161,12 +161,12 @@ def test_nothing_is_looked_for_while_others_want_the_processor(loop: Turns, othe
     poll = polling(loop, load=Load(lambda: (counts[0], int(counts[1]))))
     try_both(poll, loop, asleep=0.2, awake=0.1)
     looked = []
-    for _ in range(2 * TRIAL):
+    for _ in range(2 * SAMPLES):
         counts[0] += 0.05 if others == "threads" else 0
         counts[1] += 1 if others == "processes" else 0
         looked.append(answered(poll, loop, after=0.1))
     assert looked[:1] == [True]
-    assert not any(looked[TRIAL:])
+    assert not any(looked[SAMPLES:])
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_thread_that_works_is_noticed() -> None:
     thread = threading.Thread(target=lambda: sum(range(3_000_000)))
     thread.start()
     thread.join()
-    assert load.wanted_by_others(0.0)
+    assert load.is_contended(0.0)
 
 
 class Sleeps(selectors.DefaultSelector):
@@ -231,7 +231,7 @@ def run_with(main: Callable[[Mux, Sleeps], Coroutine[Any, Any, None]], **config:
 
     async def connected() -> None:
         async with mux_pair(listen=Answers, **config) as (client, _):
-            for _ in range(TRIAL):  # asleep
+            for _ in range(SAMPLES):  # asleep
                 await ask(client)
             await main(client, selector)
 
@@ -244,7 +244,7 @@ def run_with(main: Callable[[Mux, Sleeps], Coroutine[Any, Any, None]], **config:
 def test_a_loop_whose_mux_is_answered_at_once_does_not_sleep(busy_poll: float, sleeps: bool) -> None:
     async def main(mux: Mux, selector: Sleeps) -> None:
         before = selector.count
-        for _ in range(TRIAL - 1):
+        for _ in range(SAMPLES - 1):
             await ask(mux)
         assert (selector.count > before) is sleeps
 

@@ -13,7 +13,7 @@ import pytest
 from plugmux.aio.pipes import PipePair, open_pipe_pair
 from plugmux.errors import ProtocolViolation
 from plugmux.link.link import Link, Peer
-from plugmux.yamux import Config, DataReceived, Mux, Session, SessionEnded, StreamOpened, budget
+from plugmux.yamux import Config, DataReceived, Mux, Session, SessionEnded, StreamOpened, flow
 from plugmux.yamux.frame import ACK, DATA, FIN, GO_AWAY, INITIAL_WINDOW, SYN, WINDOW_UPDATE, pack_header, unpack_header
 from support.yamux_links import Recorder, bare_peer
 
@@ -54,7 +54,7 @@ async def received(connect: Callable[[Mux], Any]) -> Recorder:
 
 @pytest.fixture(autouse=True)
 def _short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "READ_BUFFER", 4096)
+    monkeypatch.setattr(flow, "READ_BUFFER", 4096)
 
 
 async def test_the_last_bytes_of_a_socket_come_before_the_error_of_our_own_write() -> None:

@@ -10,7 +10,7 @@ import pytest
 from plugmux.errors import ProtocolViolation
 from plugmux.yamux import Config, Session, SessionEnded, StreamOpened
 from plugmux.yamux.frame import ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE, pack_header
-from plugmux.yamux.mux import TURN
+from plugmux.yamux.mux import MAX_FRAMES_PER_TURN
 from plugmux.yamux.session import STREAM_WORK
 from support.yamux_links import Recorder, bare_peer
 
@@ -130,13 +130,13 @@ async def test_a_flood_takes_turns_with_everything_else() -> None:
     recorder = Recorder()
     async with bare_peer(listen=lambda: recorder) as (link, _, writer):
         working = asyncio.create_task(other_work())
-        pieces = 20 * TURN
+        pieces = 20 * MAX_FRAMES_PER_TURN
         writer.write(SYN_1 + a_byte(1) * pieces)
         while not recorder.data:
             await asyncio.sleep(0)
         before = turns
         while len(recorder.data) < pieces:
-            assert len(recorder.data) <= TURN * (turns - before + 2)
+            assert len(recorder.data) <= MAX_FRAMES_PER_TURN * (turns - before + 2)
             await asyncio.sleep(0)
         working.cancel()
         assert not link.closed
@@ -145,7 +145,7 @@ async def test_a_flood_takes_turns_with_everything_else() -> None:
 async def test_what_was_put_off_is_taken_before_the_end() -> None:
     recorder = Recorder(keep_open=True)
     async with bare_peer(listen=lambda: recorder) as (link, _, writer):
-        pieces = 5 * TURN
+        pieces = 5 * MAX_FRAMES_PER_TURN
         writer.write(SYN_1 + a_byte(1) * pieces + end(1))
         writer.close()
         await link.wait_closed()

@@ -203,7 +203,7 @@ class Link(RuleBasedStateMachine):
             waiting = [s for s in side.session.streams.values() if s.handshake is Handshake.SYN_RECEIVED]
             assert len(waiting) <= self.backlog
             placed = [
-                s for s in side.session.streams.values() if s.handshake in (Handshake.SYN_OWED, Handshake.SYN_SENT)
+                s for s in side.session.streams.values() if s.handshake in (Handshake.SYN_PENDING, Handshake.SYN_SENT)
             ]
             assert side.session.free_places == self.backlog - len(placed)
 
@@ -229,7 +229,7 @@ class Link(RuleBasedStateMachine):
                 break
         for number, side in enumerate(self.sides_):
             assert not side.session.streams
-            assert not side.session.owes
+            assert not side.session.deferred
             assert side.session.data_to_send() == []
             assert side.session.free_places == self.backlog
             assert side.session._growth._left == side.session.config.max_session_window_growth

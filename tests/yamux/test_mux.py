@@ -187,7 +187,7 @@ async def test_only_over_a_network_is_a_silent_peer_taken_for_dead(
         monkeypatch.setattr(loop, name, partial(_note, timers, getattr(loop, name)))
     mux.pause_writing()  # what a peer brings about that reads nothing
     assert bool(timers) == (connected == "TCP")
-    assert (mux._liveness._pulse is not None) == (connected == "TCP")
+    assert (mux._keepalive._ping_timer is not None) == (connected == "TCP")
     monkeypatch.undo()
     for end in theirs:
         end.close()

@@ -34,7 +34,7 @@ from plugmux.yamux.frame import (
     pack_header,
     unpack_header,
 )
-from plugmux.yamux.ids import MAX_LATE, PeerIds
+from plugmux.yamux.peer import MAX_LATE, PeerIds
 from plugmux.yamux.session import MAX_UNREAD_CONTROL
 
 MIB = 1024 * 1024
@@ -87,10 +87,10 @@ def test_the_ack_rides_on_the_response() -> None:
     assert isinstance(opened, StreamOpened)
     session.accept(opened.stream)
     assert sent(session) == []
-    assert session.owes == 1
+    assert session.deferred == 1
     session.send(opened.stream, b"response")
     assert sent(session) == [(DATA, ACK, 1, 8)]
-    assert session.owes == 0
+    assert session.deferred == 0
 
 
 def test_the_fin_that_answers_a_fin_waits_for_company() -> None:
@@ -111,7 +111,7 @@ def test_credit_carries_an_ack_that_is_owed() -> None:
     session.accept(opened.stream)
     session.consume(opened.stream, INITIAL_WINDOW)
     assert (WINDOW_UPDATE, ACK, 1, INITIAL_WINDOW) in sent(session)
-    assert session.owes == 0
+    assert session.deferred == 0
 
 
 def test_control_frames_go_before_data() -> None:
@@ -360,6 +360,6 @@ def test_the_defaults_are_those_that_peers_assume() -> None:
 def test_events_and_streams_show_what_they_are() -> None:
     session = Session(client=True)
     stream = session.open()
-    assert repr(stream) == "<Stream 1 SYN_OWED sending OPEN, receiving OPEN, 0 bytes queued>"
+    assert repr(stream) == "<Stream 1 SYN_PENDING sending OPEN, receiving OPEN, 0 bytes queued>"
     assert repr(PongReceived(3, 0.5)) == "PongReceived(ping_id=3, rtt=0.5)"
     assert repr(DataReceived(stream, b"xy")) == "DataReceived(data=2 bytes, stream=1)"

@@ -12,7 +12,7 @@ import pytest
 from plugmux.aio.timeouts import TimeoutQueue
 from plugmux.errors import LinkTimeout
 from plugmux.yamux import Config, Handshake, Stream
-from plugmux.yamux.liveness import Liveness
+from plugmux.yamux.keepalive import Keepalive
 from support.yamux_links import mux_pair
 
 
@@ -82,13 +82,13 @@ def clock() -> Clock:
 
 
 class Watched:
-    """A connection with a `Liveness`, and what it has done."""
+    """A connection with a `Keepalive`, and what it has done."""
 
     def __init__(self, clock: Clock, **config: Any) -> None:
         self.pings: list[float] = []
         self.failed: list[LinkTimeout] = []
         self.unwritten = 1000
-        self.liveness = Liveness(
+        self.keepalive = Keepalive(
             cast("asyncio.AbstractEventLoop", clock),
             Config(**config),
             lambda: self.pings.append(clock.now),
@@ -113,7 +113,7 @@ def test_a_busy_peer_is_never_pinged(clock: Clock) -> None:
     watched = Watched(clock)
     for _ in range(100):
         clock.pass_time(7)
-        watched.liveness.last_received = clock.now
+        watched.keepalive.last_received = clock.now
     assert watched.pings == []
     assert watched.failed == []
 
@@ -121,7 +121,7 @@ def test_a_busy_peer_is_never_pinged(clock: Clock) -> None:
 def test_any_byte_after_the_ping_is_life(clock: Clock) -> None:
     watched = Watched(clock)
     clock.pass_time(31)
-    watched.liveness.last_received = clock.now
+    watched.keepalive.last_received = clock.now
     clock.pass_time(25)
     assert watched.failed == []
     assert len(watched.pings) == 1
@@ -135,7 +135,7 @@ def test_a_loop_that_was_blocked_gives_the_peer_its_time_again(clock: Clock) -> 
     clock.block(15)
     assert watched.failed == []
     assert len(watched.pings) == 1
-    watched.liveness.last_received = clock.now
+    watched.keepalive.last_received = clock.now
     clock.pass_time(10)
     assert watched.failed == []
 
@@ -152,12 +152,12 @@ def test_the_keepalive_can_be_turned_off(clock: Clock) -> None:
     watched = Watched(clock, enable_keep_alive=False)
     clock.pass_time(1000)
     assert watched.pings == []
-    watched.liveness.stop()
+    watched.keepalive.stop()
 
 
 def test_a_connection_that_takes_no_byte_ends_the_session(clock: Clock) -> None:
     watched = Watched(clock, enable_keep_alive=False)
-    watched.liveness.blocked(lambda: watched.unwritten)
+    watched.keepalive.blocked(lambda: watched.unwritten)
     clock.pass_time(9)
     assert watched.failed == []
     clock.pass_time(2)
@@ -166,7 +166,7 @@ def test_a_connection_that_takes_no_byte_ends_the_session(clock: Clock) -> None:
 
 def test_a_slow_connection_that_takes_some_bytes_goes_on(clock: Clock) -> None:
     watched = Watched(clock, enable_keep_alive=False)
-    watched.liveness.blocked(lambda: watched.unwritten)
+    watched.keepalive.blocked(lambda: watched.unwritten)
     for _ in range(20):
         clock.pass_time(9)
         watched.unwritten -= 1
@@ -178,20 +178,20 @@ def test_a_slow_connection_that_takes_some_bytes_goes_on(clock: Clock) -> None:
 def test_a_connection_that_is_blocked_again_and_again_goes_on(clock: Clock) -> None:
     watched = Watched(clock, enable_keep_alive=False)
     for _ in range(30):
-        watched.liveness.blocked(lambda: watched.unwritten)
+        watched.keepalive.blocked(lambda: watched.unwritten)
         clock.pass_time(3)
-        watched.liveness.unblocked()
-        watched.liveness.blocked(lambda: watched.unwritten)
+        watched.keepalive.unblocked()
+        watched.keepalive.blocked(lambda: watched.unwritten)
         clock.pass_time(3)
     assert watched.failed == []
-    watched.liveness.unblocked()
+    watched.keepalive.unblocked()
     clock.pass_time(20)
     assert clock.pending == 0
 
 
 def test_a_blocked_loop_is_not_a_blocked_connection(clock: Clock) -> None:
     watched = Watched(clock, enable_keep_alive=False)
-    watched.liveness.blocked(lambda: watched.unwritten)
+    watched.keepalive.blocked(lambda: watched.unwritten)
     clock.block(15)
     assert watched.failed == []
     clock.pass_time(11)
@@ -200,8 +200,8 @@ def test_a_blocked_loop_is_not_a_blocked_connection(clock: Clock) -> None:
 
 def test_stopping_cancels_the_timers(clock: Clock) -> None:
     watched = Watched(clock)
-    watched.liveness.blocked(lambda: watched.unwritten)
-    watched.liveness.stop()
+    watched.keepalive.blocked(lambda: watched.unwritten)
+    watched.keepalive.stop()
     assert clock.pending == 0
 
 
@@ -271,19 +271,19 @@ def test_a_loop_that_was_held_up_gives_its_peers_their_time_again(clock: Clock) 
 def test_a_peer_on_this_machine_is_not_watched(clock: Clock) -> None:
     loop = cast("asyncio.AbstractEventLoop", clock)
     failed: list[LinkTimeout] = []
-    liveness = Liveness(loop, Config(), lambda: None, failed.append, local=True)
-    liveness.blocked(lambda: 1000)
+    keepalive = Keepalive(loop, Config(), lambda: None, failed.append, local=True)
+    keepalive.blocked(lambda: 1000)
     clock.pass_time(1000)
     assert (failed, clock.pending) == ([], 0)
-    Liveness(loop, Config(enable_keep_alive=True), lambda: None, failed.append, local=True)
+    Keepalive(loop, Config(enable_keep_alive=True), lambda: None, failed.append, local=True)
     clock.pass_time(1000)
     assert failed
 
 
 def test_nothing_is_watched_after_the_end(clock: Clock) -> None:
     watched = Watched(clock)
-    watched.liveness.stop()
-    watched.liveness.blocked(lambda: 1)
+    watched.keepalive.stop()
+    watched.keepalive.blocked(lambda: 1)
     assert clock.pending == 0
 
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-__all__ = ["PipePair", "open_pipe_pair"]
+from .transports import feed, pieces
 
-PIECE = 64 * 1024
-MAX_UNREAD = 16 * 1024 * 1024
-"""Bytes that are read at most from a pair that is lost, more than a pipe holds."""
+__all__ = ["PipePair", "open_pipe_pair"]
 
 
 class PipePair(asyncio.Transport):
@@ -102,22 +100,20 @@ class PipePair(asyncio.Transport):
         if not self._closing and not self._lost and os.name == "posix":
             if self._reading is not None:
                 self._reading.pause_reading()
-            self._read_rest()
+            for data in () if self._ended else self._rest():
+                if data:
+                    self._received(data)
+                else:
+                    self._received_eof()
         self._lose(error)
 
-    def _read_rest(self) -> None:
-        os.set_blocking(self._source.fileno(), False)
-        left = MAX_UNREAD
-        while left > 0 and not self._ended:
-            try:
-                data = os.read(self._source.fileno(), PIECE)
-            except OSError:
-                return  # nothing more can be read: the peer has closed its other end alone
-            left -= len(data)
-            if data:
-                self._received(data)
-            else:
-                self._received_eof()
+    def _rest(self) -> Iterator[bytes]:
+        fd = self._source.fileno()
+        os.set_blocking(fd, False)
+        try:
+            yield from pieces(lambda size: os.read(fd, size))
+        except OSError:
+            return  # nothing more can be read: the peer has closed its other end alone
 
     def _received_eof(self) -> None:
         if self._ended:
@@ -155,21 +151,6 @@ class _WriteEnd(asyncio.BaseProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pair._peer_stopped_reading(exc)
-
-
-def feed(protocol: asyncio.BaseProtocol, data: bytes) -> None:
-    """Hand bytes to a protocol of either kind, as a transport would."""
-    if not isinstance(protocol, asyncio.BufferedProtocol):
-        assert isinstance(protocol, asyncio.Protocol)
-        protocol.data_received(data)
-        return
-    rest = memoryview(data)
-    while rest:
-        buffer = memoryview(protocol.get_buffer(len(rest))).cast("B")
-        size = min(len(buffer), len(rest))
-        buffer[:size] = rest[:size]
-        protocol.buffer_updated(size)
-        rest = rest[size:]
 
 
 async def open_pipe_pair(

@@ -25,6 +25,7 @@ import h11
 
 from ..aio.deadline import cancel_once
 from ..aio.timeouts import TimeoutQueue
+from ..aio.transports import abort_with_rst, report_held, switch_protocol
 from ..errors import StreamReset
 from ..exchange import RequestHead, Response
 from .asgi import ASGIExchange, Exchange
@@ -34,7 +35,6 @@ from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_
 from .heads import Head
 from .phase import HEAD, LINGER, OVER, REQUEST, RESPONSE
 from .reader import HeadReader
-from .transports import abort_with_rst, count, switch_protocol
 
 if TYPE_CHECKING:
     from .server import Server
@@ -347,7 +347,7 @@ class ServerConnection(asyncio.Protocol):
     def hold(self, size: int) -> None:
         """Let the transport count what is kept of what came: so much of the request under way, and all behind it."""
         self.kept = size
-        count(self.transport, size + len(self._rest))
+        report_held(self.transport, size + len(self._rest))
 
     async def drain(self) -> None:
         """Wait until the transport takes more.

@@ -12,13 +12,13 @@ from collections.abc import AsyncIterable
 
 import h11
 
+from ..aio.transports import report_held
 from ..errors import ExchangeError
 from ..exchange import Request
 from .body import Body, Buffer, RemoteProtocolError
 from .fields import LAST_CHUNK, WHOLE_WRITE, chunk
 from .heads import Head, HeadCache
 from .reader import HeadReader
-from .transports import count
 
 __all__ = ["HEAD_LIMIT", "RoundTrip"]
 
@@ -214,9 +214,9 @@ class RoundTrip(asyncio.Protocol, ABC):
             self._incomplete()
 
     def _hold(self, size: int) -> None:
-        """Let the transport count what is kept here of what came."""
+        """Report to the transport how many received bytes are kept here."""
         self._kept = size
-        count(self.transport, size)
+        report_held(self.transport, size)
 
     def _stream_ended(self, cause: Exception | None) -> None:
         if self.over:

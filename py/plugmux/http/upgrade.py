@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import h11
 
+from ..aio.transports import switch_protocol
 from ..errors import ExchangeError
 from ..exchange import Headers
 from .body import Body, Buffer, RemoteProtocolError
@@ -15,7 +16,6 @@ from .client import Open
 from .exchange import HEAD_LIMIT
 from .fields import encode_fields, request_line
 from .reader import HeadReader
-from .transports import switch_protocol
 
 __all__ = ["upgrade"]
 

@@ -3,14 +3,20 @@
 `Session` is the protocol without I/O; `Mux` runs it on an asyncio transport, where each stream is a `StreamTransport`.
 """
 
-from .budget import LinkMemory, MemoryPool
 from .config import Config
-from .events import (
+from .flow import LinkMemory, MemoryPool
+from .frame import GoAwayCode
+from .mux import Mux
+from .session import Session
+from .state import (
     DataReceived,
     Event,
     GoAwayReceived,
+    Half,
+    Handshake,
     PongReceived,
     SessionEnded,
+    Stream,
     StreamAcknowledged,
     StreamDrained,
     StreamEnded,
@@ -18,10 +24,6 @@ from .events import (
     StreamOpened,
     StreamWasReset,
 )
-from .frame import GoAwayCode
-from .mux import Mux
-from .session import Session
-from .state import Half, Handshake, Stream
 from .stream import StreamTransport
 
 __all__ = [

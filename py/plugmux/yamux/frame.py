@@ -1,4 +1,4 @@
-"""The frame header of yamux: twelve bytes, big endian, before everything else.
+"""Frames of yamux: the header, twelve bytes, big endian, and the reader that cuts a connection's bytes into frames.
 
     version (1)  type (1)  flags (2)  stream id (4)  length (4)
 
@@ -28,7 +28,9 @@ __all__ = [
     "SYN",
     "VERSION",
     "WINDOW_UPDATE",
+    "FrameReader",
     "GoAwayCode",
+    "Violation",
     "describe",
     "describe_code",
     "pack_header",
@@ -95,3 +97,103 @@ def describe(kind: int, flags: int, stream_id: int, length: int) -> str:
 def describe_code(code: int) -> str:
     """Name the code of a go-away in an error message."""
     return _CODE_NAMES.get(code, f"the unknown code {code}")
+
+
+class Violation(Exception):
+    """A frame breaks a rule; the message names the frame and the rule."""
+
+
+class FrameReader:
+    """Cuts bytes into frames, and keeps nothing but part of a header between calls.
+
+    Payload is passed on as it comes, without waiting for its frame to be complete.
+
+    Args:
+        stream_frame: is called with type, flags, stream id and length of each header that is about a stream.
+        session_frame: is called with type, flags and value of each that is about the session.
+        payload: is called with each piece of a data frame's payload, and whether it is the last.
+
+    Attributes:
+        work: the work that is left to this call of `feed`; a header takes 1, and a callback may take more.
+    """
+
+    __slots__ = ("_header", "_left", "_payload", "_session_frame", "_stream_frame", "work")
+
+    def __init__(
+        self,
+        stream_frame: Callable[[int, int, int, int], None],
+        session_frame: Callable[[int, int, int], None],
+        payload: Callable[[memoryview, bool], None],
+    ) -> None:
+        self._stream_frame = stream_frame
+        self._session_frame = session_frame
+        self._payload = payload
+        self._header = bytearray()
+        self._left = 0
+        self.work = 0
+
+    @property
+    def within_frame(self) -> bool:
+        """Whether a frame has begun and is not complete."""
+        return bool(self._header or self._left)
+
+    def feed(self, data: bytes | bytearray | memoryview, work: int) -> int:
+        """Take bytes until none are left, or no work is.
+
+        Args:
+            data: the bytes.
+            work: how many headers to read at most.
+
+        Returns:
+            How many bytes have been taken.
+
+        Raises:
+            Violation: a header is not valid, or a callback has raised it.
+        """
+        self.work = work
+        view = memoryview(data)
+        position = 0
+        size = len(view)
+        while position < size and self.work > 0:
+            if self._left:
+                end = min(position + self._left, size)
+                self._left -= end - position
+                self._payload(view[position:end], not self._left)
+                position = end
+            elif self._header or size - position < HEADER_SIZE:
+                end = min(position + HEADER_SIZE - len(self._header), size)
+                self._header += view[position:end]
+                position = end
+                if len(self._header) == HEADER_SIZE:
+                    header = bytes(self._header)
+                    self._header.clear()
+                    self._begin(header, 0)
+            else:
+                self._begin(view, position)
+                position += HEADER_SIZE
+        return position
+
+    def _begin(self, data: bytes | memoryview, position: int) -> None:
+        self.work -= 1
+        version, kind, flags, stream_id, length = unpack_header(data, position)
+        if version != VERSION or flags > FLAGS or (kind > WINDOW_UPDATE and (stream_id or kind > GO_AWAY)):
+            raise _violation(version, kind, flags, stream_id, length)
+        if kind <= WINDOW_UPDATE:
+            self._stream_frame(kind, flags, stream_id, length)
+            if kind == DATA:
+                self._left = length
+        else:
+            self._session_frame(kind, flags, length)
+
+
+def _violation(version: int, kind: int, flags: int, stream_id: int, length: int) -> Violation:
+    """The rule that a header breaks whatever the state of the session is."""
+    if version != VERSION:
+        rule = f"version {version} is not known"
+    elif kind > GO_AWAY:
+        rule = f"type {kind} is not known"
+    elif flags > FLAGS:
+        rule = f"flags {flags:#06x} are not known"
+    else:
+        rule = "only the session can be meant, stream 0"
+    return Violation(f"{describe(kind, flags, stream_id, length)}: {rule}")

@@ -1,8 +1,8 @@
 """A yamux session on an asyncio transport.
 
-The `Mux` joins the sans-I/O session to the event loop, and owns all that is time. Bytes travel without tasks or
-futures: `buffer_updated` feeds the session and calls the protocols of the streams; what they write is collected, and
-put out at the end of the same callback, or at the end of the loop's turn.
+The `Mux` joins the sans-I/O session to the event loop, and owns all timers. Bytes travel without tasks or futures:
+`buffer_updated` feeds the session and calls the protocols of the streams; what they write is collected, and written at
+the end of the same callback, or at the end of the loop's turn.
 """
 
 from __future__ import annotations
@@ -13,38 +13,25 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, TypeVar, cast
 
+from ..aio.busypoll import BusyPoll
+from ..aio.transports import unread
+from ..aio.waiters import Waiters
 from ..errors import LinkError, LinkTimeout, SessionClosed
-from .budget import LinkMemory, MemoryPool
-from .busypoll import BusyPoll
 from .config import Config
-from .events import (
-    DataReceived,
-    Event,
-    GoAwayReceived,
-    PongReceived,
-    SessionEnded,
-    StreamAcknowledged,
-    StreamDrained,
-    StreamEnded,
-    StreamFinished,
-    StreamOpened,
-    StreamWasReset,
-)
-from .liveness import Liveness, is_local
-from .memory import keep_freed_memory
+from .dispatcher import Dispatcher
+from .flow import LinkMemory, MemoryPool, keep_freed_memory
+from .keepalive import Keepalive, is_local
 from .output import Output
-from .port import Port
 from .session import Session
+from .state import Event, GoAwayReceived, PongReceived, SessionEnded
 from .stream import StreamTransport
-from .unread import unread
-from .waiters import Waiters, fail
 
 __all__ = ["Mux"]
 
-TURN: Final = 512
+MAX_FRAMES_PER_TURN: Final = 512
 """Frames that one turn of the loop takes from a link: a millisecond or two of work."""
-MAX_END: Final = 10.0
-"""Seconds that the last bytes are given at most to leave, however patient the session has been with its peer."""
+MAX_CLOSE_TIME: Final = 10.0
+"""Seconds that the last bytes are given at most to leave, whatever `connection_write_timeout` is."""
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
 
@@ -56,7 +43,7 @@ class _State(Enum):
     CLOSED = auto()  # the connection is closed
 
 
-_NEW, _RUNNING, _ENDED, _CLOSED = _State  # by names of their own, as in `state`
+_NEW, _RUNNING, _ENDED, _CLOSED = _State  # module-level names, as in `state`
 
 
 class Mux(asyncio.BufferedProtocol):
@@ -96,10 +83,9 @@ class Mux(asyncio.BufferedProtocol):
         self._state = _NEW
         self._reason: BaseException | None = None
         self._factory: Callable[[], asyncio.BaseProtocol] | None = None
-        self._backlog: dict[StreamTransport, None] = {}
         keep_freed_memory()
         self._postponed = bytearray()
-        self._finish: asyncio.TimerHandle | None = None
+        self._abort_timer: asyncio.TimerHandle | None = None
         self._pings: dict[int, asyncio.Future[float]] = {}
         self._openers = Waiters()
         self._idle = Waiters()
@@ -117,13 +103,7 @@ class Mux(asyncio.BufferedProtocol):
             SessionClosed: the session has not begun, has ended, or takes no new streams.
         """
         self._check_connected()
-        transport = StreamTransport(self._port, self._port.open())
-        try:
-            transport.start(protocol)
-        except BaseException:
-            transport.abort()
-            raise
-        return transport
+        return self._dispatcher.open(protocol)
 
     async def create_connection(self, factory: Callable[[], AnyProtocol]) -> tuple[StreamTransport, AnyProtocol]:
         """Open a stream as soon as the peer's backlog has a place for it, shaped as the event loop's own method.
@@ -138,6 +118,7 @@ class Mux(asyncio.BufferedProtocol):
         """
         while self._state is _RUNNING and not self._session.remote_go_away and self._session.backlog_full:
             await self._openers.wait()
+        self._check_connected()
         protocol = factory()
         return self.open(protocol), protocol
 
@@ -145,10 +126,8 @@ class Mux(asyncio.BufferedProtocol):
         """Accept the streams that the peer opens, and those it has opened already, with a protocol from `factory`."""
         self._factory = factory
         self._session.accepting = True
-        waiting = list(self._backlog)
-        self._backlog.clear()
-        for transport in waiting:
-            self._accept(transport)
+        if self._state is _RUNNING:
+            self._dispatcher.listen(factory)
 
     @property
     def stream_count(self) -> int:
@@ -179,7 +158,7 @@ class Mux(asyncio.BufferedProtocol):
     @property
     def last_received(self) -> float:
         """The loop's time at which the peer last sent anything."""
-        return self._liveness.last_received
+        return self._keepalive.last_received
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What the connection knows by that name."""
@@ -192,12 +171,12 @@ class Mux(asyncio.BufferedProtocol):
             LinkTimeout: the peer did not answer within the connection write timeout.
             SessionClosed: the session has ended.
 
-        Cancelling it takes no more notice of the answer.
+        When it is cancelled, the answer is ignored.
         """
         self._check_connected()
         self._session.now = self._clock()
         ping_id = self._session.ping()
-        self._output.soon()
+        self._output.flush_soon()
         waiter = self._pings[ping_id] = self._loop.create_future()
         timeout = self.config.connection_write_timeout
         try:
@@ -216,7 +195,7 @@ class Mux(asyncio.BufferedProtocol):
         """Refuse new streams from now on, and tell the peer; open streams go on."""
         self._check_connected()
         self._session.go_away()
-        self._output.soon()
+        self._output.flush_soon()
 
     async def wait_idle(self) -> None:
         """Wait until no stream is open; returns too when the session ends."""
@@ -224,9 +203,9 @@ class Mux(asyncio.BufferedProtocol):
             await self._idle.wait()
 
     async def close(self) -> None:
-        """Say go-away, put out what is queued as far as windows allow, and close the connection.
+        """Send go-away, write what is queued as far as windows allow, and close the connection.
 
-        Streams that are open are told `SessionClosed`. Closing goes on when the wait for it is cancelled.
+        Open streams get `SessionClosed`. Closing goes on when the wait for it is cancelled.
         """
         if self._state is _NEW:
             self._state = _CLOSED
@@ -237,7 +216,7 @@ class Mux(asyncio.BufferedProtocol):
         await self.wait_closed()
 
     def abort(self, reason: BaseException | None = None) -> None:
-        """End the session at once; every stream and every waiter is told `reason`."""
+        """End the session at once; every stream and every waiter gets `reason`."""
         if self._state is _RUNNING:
             error = reason = reason or SessionClosed("the session was aborted here")
             if not isinstance(error, LinkError):
@@ -251,19 +230,21 @@ class Mux(asyncio.BufferedProtocol):
         if self._state is not _CLOSED:
             await self._closers.wait()
 
-    # What the connection tells.
+    # What the connection calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the session on a connection."""
         self._loop = asyncio.get_running_loop()
         self._transport = cast("asyncio.Transport", transport)
         self._poll = BusyPoll(self._loop, self.config.busy_poll, self._clock)
-        self._output = Output(self._loop, self._session, self._transport, self._poll, self._written)
-        self._liveness = Liveness(
-            self._loop, self.config, self._keep_alive, self.abort, local=is_local(self._transport)
+        self._output = Output(self._loop, self._session, self._transport, self._poll, self._after_flush)
+        self._keepalive = Keepalive(
+            self._loop, self.config, self._send_ping, self.abort, local=is_local(self._transport)
         )
-        self._port = Port(self._loop, self._clock, self, self.config, self._session, self._output)
-        self._session.memory.on_room = self._port.give_withheld_credit
+        self._dispatcher = Dispatcher(self._loop, self._clock, self, self._session, self._output)
+        if self._factory is not None:
+            self._dispatcher.listen(self._factory)
+        self._session.memory.on_room = self._dispatcher.grant_withheld_credit
         self._session.memory.join()
         self._buffer = self._pool.read_buffer
         self._session.now = self._clock()
@@ -285,21 +266,21 @@ class Mux(asyncio.BufferedProtocol):
             self._postponed += data
             return
         now = self._clock()
-        self._liveness.last_received = self._loop.time()
-        self._poll.heard(now)
+        self._keepalive.last_received = self._loop.time()
+        self._poll.received(now)
         output = self._output
-        coming, output.coming = output.coming, True
+        flush_scheduled, output.flush_scheduled = output.flush_scheduled, True
         try:
-            events = self._session.receive_data(data, now, TURN)
+            events = self._session.receive_data(data, now, MAX_FRAMES_PER_TURN)
             if self._session.taken < len(data):
                 self._postpone(data[self._session.taken :])
-            self._dispatch(events)
+            self._dispatcher.dispatch(events)
         finally:
-            output.coming = coming
+            output.flush_scheduled = flush_scheduled
         if self._session.has_output:
-            output.now()
+            output.flush()
         elif events:
-            output.soon()  # behind the tasks that were woken: what they answer goes out in their turn of the loop
+            output.flush_soon()  # after the tasks that were woken, so that their replies go out in the same turn
 
     def _postpone(self, data: bytes | memoryview) -> None:
         """Take the rest in the loop's next turn, so that many small frames do not keep others waiting."""
@@ -324,15 +305,15 @@ class Mux(asyncio.BufferedProtocol):
             self._end(None if orderly and isinstance(error, SessionClosed) else error, error)
 
     def pause_writing(self) -> None:
-        """Put out no more: the connection has enough to write."""
+        """Stop writing: the connection's buffer is full."""
         self._output.blocked = True
-        self._liveness.blocked(self._transport.get_write_buffer_size)
+        self._keepalive.blocked(self._transport.get_write_buffer_size)
 
     def resume_writing(self) -> None:
-        """Go on putting out."""
+        """Go on writing."""
         self._output.blocked = False
-        self._liveness.unblocked()
-        self._output.now()
+        self._keepalive.unblocked()
+        self._output.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the session, if it has not ended, since the connection is gone; what had come on it is taken first."""
@@ -349,91 +330,36 @@ class Mux(asyncio.BufferedProtocol):
         error.__cause__ = exc
         self._end(error, error)
         self._state = _CLOSED
-        if self._finish is not None:
-            self._finish.cancel()
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
         self._closers.wake()
 
     # Events.
 
-    def _dispatch(self, events: list[Event]) -> None:
-        for event in events:
-            if type(event) is DataReceived:
-                owner = event.stream.owner
-                if owner is not None:
-                    owner.data_received(event.data)
-                elif not event.stream.ended:
-                    self._port.discard(event.stream, len(event.data))
-            else:
-                _HANDLERS[type(event)](self, event)
+    def handle_session_event(self, event: Event) -> None:
+        """Act on an event that is about no stream (called by the dispatcher)."""
+        if isinstance(event, PongReceived):
+            waiter = self._pings.pop(event.ping_id, None)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(event.rtt)
+        elif isinstance(event, GoAwayReceived):
+            self._openers.wake()
+        elif isinstance(event, SessionEnded):
+            self._finish_output()
+            self._end(event.error, event.error)
 
-    def _on_opened(self, event: StreamOpened) -> None:
-        transport = StreamTransport(self._port, event.stream)
-        if self._factory is None:
-            self._backlog[transport] = None
-        else:
-            self._accept(transport)
-
-    def _accept(self, transport: StreamTransport) -> None:
-        assert self._factory is not None
-        stream = transport.stream
-        self._session.accept(stream)
-        try:
-            transport.start(self._factory())
-        except Exception as error:
-            self._port.report(f"no protocol could be made for stream {stream.id}", error, transport)
-            transport.abort()
-        self._output.soon()
-
-    def _on_acknowledged(self, event: StreamAcknowledged) -> None:
-        self._port.acknowledged(event.stream)
-
-    def _on_stream_ended(self, event: StreamEnded) -> None:
-        stream = event.stream
-        if stream.owner is not None:
-            stream.owner.eof_received()
-        self._port.settle(stream)
-
-    def _on_drained(self, event: StreamDrained) -> None:
-        if event.stream.owner is not None:
-            event.stream.owner.drained()
-
-    def _on_finished(self, event: StreamFinished) -> None:
-        stream = event.stream
-        if stream.owner is not None:
-            stream.owner.finished()
-        self._port.settle(stream)
-
-    def _on_reset(self, event: StreamWasReset) -> None:
-        transport = event.stream.owner
-        if transport is not None:
-            self._backlog.pop(transport, None)
-            transport.cut(event.error)
-        self._port.settle(event.stream)
-
-    def _on_pong(self, event: PongReceived) -> None:
-        waiter = self._pings.pop(event.ping_id, None)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(event.rtt)
-
-    def _on_go_away(self, event: GoAwayReceived) -> None:
-        self._openers.wake()
-
-    def _on_session_ended(self, event: SessionEnded) -> None:
-        self._finish_output()
-        self._end(event.error, event.error)
-
-    def _written(self) -> None:
+    def _after_flush(self) -> None:
         events = self._session.take_events()
         if events:
-            self._dispatch(events)
+            self._dispatcher.dispatch(events)
         if self._idle.queue and not self._session.streams:
             self._idle.wake()
         if self._openers.queue and not self._session.backlog_full:
             self._openers.wake(self._session.free_places)
 
-    def _keep_alive(self) -> None:
+    def _send_ping(self) -> None:
         self._session.ping()
-        self._output.soon()
+        self._output.flush_soon()
 
     # The end.
 
@@ -443,7 +369,7 @@ class Mux(asyncio.BufferedProtocol):
 
     def _finish_output(self) -> None:
         self._output.close(flush=True)
-        self._dispatch(self._session.take_events())
+        self._dispatcher.dispatch(self._session.take_events())
 
     def _end(self, reason: BaseException | None, error: LinkError) -> None:
         """Tell all streams and waiters that the session is over, and close the connection behind the last bytes."""
@@ -452,32 +378,19 @@ class Mux(asyncio.BufferedProtocol):
         self._session.end_session(error)
         self._state = _ENDED
         self._reason = reason
-        self._liveness.stop()
-        self._port.stop()
+        self._keepalive.stop()
+        self._dispatcher.stop()
         self._output.close(flush=False)
         self._transport.close()
-        patience = min(self.config.connection_write_timeout, MAX_END)
-        self._finish = self._loop.call_later(patience, self._transport.abort)
+        close_time = min(self.config.connection_write_timeout, MAX_CLOSE_TIME)
+        self._abort_timer = self._loop.call_later(close_time, self._transport.abort)
         for waiter in self._pings.values():
-            fail(waiter, error)
-        self._openers.fail(error)
+            if not waiter.done():
+                closed = SessionClosed(str(error))
+                closed.__cause__ = error
+                waiter.set_exception(closed)
+        self._openers.wake()
         self._idle.wake()
-        self._backlog.clear()
-        for stream in list(self._session.streams.values()):
-            if stream.owner is not None:
-                stream.owner.cut(error)
+        self._dispatcher.terminate(error)
         self._session.streams.clear()
         self._session.memory.close()
-
-
-_HANDLERS: Final[dict[type[Event], Callable[[Mux, Any], None]]] = {
-    StreamOpened: Mux._on_opened,
-    StreamAcknowledged: Mux._on_acknowledged,
-    StreamEnded: Mux._on_stream_ended,
-    StreamDrained: Mux._on_drained,
-    StreamFinished: Mux._on_finished,
-    StreamWasReset: Mux._on_reset,
-    PongReceived: Mux._on_pong,
-    GoAwayReceived: Mux._on_go_away,
-    SessionEnded: Mux._on_session_ended,
-}

@@ -1,4 +1,4 @@
-"""What a session has to send, and in which order it goes out."""
+"""What a session has to send, in which order it is sent, and which streams have to wait for the peer's backlog."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .frame import (
     GoAwayCode,
     pack_header,
 )
-from .state import ACK_OWED, ENDED, ENDING, ESTABLISHED, HELD, SYN_OWED, SYN_RECEIVED, SYN_SENT, Stream
+from .state import ACK_PENDING, ENDED, ENDING, ESTABLISHED, HELD, SYN_PENDING, SYN_RECEIVED, SYN_SENT, Stream
 
-__all__ = ["MAX_FRAME", "Outbox"]
+__all__ = ["MAX_FRAME", "Backlog", "Outbox"]
 
 MAX_FRAME: Final = 64 * 1024
-MAX_OWED: Final = 64
-"""How many ACKs, and how many FINs, are put off at most."""
+MAX_DEFERRED: Final = 64
+"""How many ACKs, and how many FINs, are deferred at most."""
 
 _SILENT: Final = (HELD, SYN_RECEIVED)
 
@@ -36,18 +36,18 @@ class Outbox:
 
     Args:
         drained: is called when a stream's queue has sunk to `notify_at`.
-        finished: is called when a stream's FIN has been put out.
+        finished: is called when a stream's FIN has been taken.
     """
 
-    __slots__ = ("_acks", "_control", "_drained", "_finished", "_owed", "_ready")
+    __slots__ = ("_acks", "_control", "_deferred", "_drained", "_finished", "_ready")
 
     def __init__(self, drained: Callable[[Stream], None], finished: Callable[[Stream], None]) -> None:
         self._drained = drained
         self._finished = finished
         self._control = bytearray()
         self._ready: deque[Stream] = deque()
-        # What nobody waits for: frames, and streams whose ACK has had nothing to ride on yet.
-        self._owed = bytearray()
+        # Deferred, because no one waits for them: frames, and the ACKs of streams that have sent no frame since.
+        self._deferred = bytearray()
         self._acks: dict[Stream, None] = {}
 
     # Queueing.
@@ -65,47 +65,47 @@ class Outbox:
         self._control += pack_header(WINDOW_UPDATE, RST, stream_id, 0)
 
     def credit(self, stream: Stream) -> None:
-        """Queue what a stream's reader has consumed as credit, with the ACK if it is owed."""
+        """Queue what a stream's reader has consumed as credit, with the ACK if that is pending."""
         flags = 0
-        if stream.handshake is ACK_OWED:
+        if stream.handshake is ACK_PENDING:
             flags = ACK
             self._acknowledged(stream)
         self._control += _pack_credit(stream, flags)
 
-    def owe_ack(self, stream: Stream) -> None:
+    def defer_ack(self, stream: Stream) -> None:
         """Let the ACK of a stream ride on its next frame."""
-        stream.handshake = ACK_OWED
+        stream.handshake = ACK_PENDING
         self._acks[stream] = None
-        if len(self._acks) > MAX_OWED:
+        if len(self._acks) > MAX_DEFERRED:
             self.enqueue(stream)
 
-    def owe_fin(self, stream: Stream) -> None:
-        """Queue a FIN that nobody waits for."""
-        frames = self._owed if len(self._owed) < MAX_OWED * HEADER_SIZE else self._control
+    def defer_fin(self, stream: Stream) -> None:
+        """Queue a FIN that no one waits for."""
+        frames = self._deferred if len(self._deferred) < MAX_DEFERRED * HEADER_SIZE else self._control
         frames += pack_header(WINDOW_UPDATE, FIN, stream.id, 0)
 
     def enqueue(self, stream: Stream) -> None:
-        """Give a stream its turn, unless it stands in line already or must be silent for now."""
+        """Put a stream into the round robin, unless it is there already or may not send yet."""
         if not stream.queued and stream.handshake not in _SILENT:
             stream.queued = True
             self._ready.append(stream)
 
     def forget(self, stream: Stream) -> None:
-        """Owe an ended stream nothing."""
+        """Drop the deferred ACK of an ended stream."""
         self._acks.pop(stream, None)
 
     def clear(self) -> None:
         """Drop everything."""
         self._control.clear()
-        self._owed.clear()
+        self._deferred.clear()
         self._acks.clear()
         self._ready.clear()
 
-    # Putting out.
+    # Sending.
 
     @property
     def has_frames(self) -> bool:
-        """Whether anything waits that is not put off."""
+        """Whether any frame waits that is not deferred."""
         return bool(self._control or self._ready)
 
     @property
@@ -114,14 +114,14 @@ class Outbox:
         return len(self._control)
 
     @property
-    def owes(self) -> int:
-        """Frames that are put off because nobody waits for them."""
-        return len(self._acks) + len(self._owed) // HEADER_SIZE
+    def deferred(self) -> int:
+        """The number of deferred frames."""
+        return len(self._acks) + len(self._deferred) // HEADER_SIZE
 
     def flush_deferred(self) -> None:
-        """Put off no longer what was put off."""
-        self._control += self._owed
-        self._owed.clear()
+        """Queue the deferred frames to be sent."""
+        self._control += self._deferred
+        self._deferred.clear()
         for stream in self._acks:
             self.enqueue(stream)
 
@@ -131,11 +131,11 @@ class Outbox:
         ready = self._ready
         if not self._control and not ready:
             return chunks
-        size = len(self._control) + len(self._owed)
+        size = len(self._control) + len(self._deferred)
         if size:
-            chunks.append(bytes(self._control + self._owed))
+            chunks.append(bytes(self._control + self._deferred))
             self._control.clear()
-            self._owed.clear()
+            self._deferred.clear()
         while ready and size < limit:
             stream = ready.popleft()
             stream.queued = False
@@ -168,10 +168,10 @@ class Outbox:
 
     def _take_flags(self, stream: Stream, chunks: list[bytes | memoryview]) -> int:
         """Move the handshake on for the next frame of a stream; a larger window is announced with it."""
-        if stream.handshake is SYN_OWED:
+        if stream.handshake is SYN_PENDING:
             stream.handshake = SYN_SENT
             flags = SYN
-        elif stream.handshake is ACK_OWED:
+        elif stream.handshake is ACK_PENDING:
             flags = ACK
             self._acknowledged(stream)
         else:
@@ -211,3 +211,50 @@ def _take_payload(stream: Stream, size: int, chunks: list[bytes | memoryview]) -
             break
     if not pending:
         stream.pending = None
+
+
+class Backlog:
+    """Counts our streams that the peer has not acknowledged, and holds back those beyond its backlog.
+
+    Each stream gives its place back when the wait is over: by the ACK, a reset from either side, or its end.
+
+    Args:
+        size: the places.
+    """
+
+    __slots__ = ("_held", "_placed", "_size")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._placed = 0
+        self._held: deque[Stream] = deque()
+
+    @property
+    def free(self) -> int:
+        """Places that are free."""
+        return self._size - self._placed
+
+    def enter(self, stream: Stream) -> None:
+        """Give a new stream a place, or hold it back."""
+        if self._placed < self._size:
+            self._placed += 1
+            stream.handshake = SYN_PENDING
+        else:
+            stream.handshake = HELD
+            self._held.append(stream)
+
+    def leave(self) -> Stream | None:
+        """Give back a place, and give the stream that takes it, if one was held back."""
+        while self._held:
+            stream = self._held.popleft()
+            if not stream.ended:
+                stream.handshake = SYN_PENDING
+                return stream
+        self._placed -= 1
+        return None
+
+    def take_held(self) -> list[Stream]:
+        """Give the streams that are held back, and hold them no longer."""
+        held = [stream for stream in self._held if not stream.ended]
+        self._held.clear()
+        return held

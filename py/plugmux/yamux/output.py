@@ -1,10 +1,9 @@
-"""When what a session has to send is written to its connection.
+"""When the frames of a session are written to its connection.
 
-Whatever is sent within one turn of the loop is put out together, at the end of the callback that brought the bytes it
-answers, or in the loop's next turn. Several messages that are complete do not wait for that: the peer works on them
-while the next are made, where else each of the two would wait for the other. While the connection has enough to write
-nothing is put out, so that little waits in it, and a small call passes a large one in the session's round robin instead
-of queueing behind its megabytes.
+Everything that is sent within one turn of the loop is written together: at the end of the callback that brought the
+bytes it replies to, or in the loop's next turn. Several complete messages do not wait that long, so that the peer works
+on them while the next ones are made. While the connection's buffer is full nothing is written: little waits in the
+connection, and a small call passes a large one in the session's round robin instead of queueing behind its megabytes.
 """
 
 from __future__ import annotations
@@ -13,16 +12,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from .busypoll import BusyPoll
+from ..aio.busypoll import BusyPoll
 from .session import Session
 
 __all__ = ["Output"]
 
-COMPLETE: Final = 2
-"""How many complete messages wait for no more. One would cost each message a system call of its own."""
+MAX_WAITING_MESSAGES: Final = 2
+"""Complete messages at which output is written at once. With 1, each message would cost a system call of its own."""
 BATCH: Final = 128 * 1024
 HIGH_WATER: Final = 64 * 1024
-OWED_DELAY: Final = 0.005
+DEFER_TIME: Final = 0.005
+"""Seconds after which deferred frames are sent although no other frame goes out."""
 
 
 class Output:
@@ -32,26 +32,26 @@ class Output:
         loop: the loop to run in.
         session: whose output it is.
         transport: the connection.
-        poll: keeps the loop awake for what the peer answers.
-        written: is called after each time that something may have been written, for the events that it has brought.
+        poll: keeps the loop awake until the peer replies.
+        after_flush: is called after each flush, to dispatch the events that it has caused.
 
     Attributes:
         blocked: whether the connection takes no more for now.
-        coming: whether the output will be put out anyway, so that nobody needs to ask for it.
+        flush_scheduled: whether a flush will follow anyway, so that no one needs to ask for one.
     """
 
     __slots__ = (
+        "_after_flush",
         "_closed",
-        "_complete",
-        "_expects",
+        "_deferred_timer",
+        "_expects_reply",
         "_loop",
-        "_owed_timer",
         "_poll",
         "_session",
         "_transport",
-        "_written",
+        "_waiting_messages",
         "blocked",
-        "coming",
+        "flush_scheduled",
     )
 
     def __init__(
@@ -60,66 +60,65 @@ class Output:
         session: Session,
         transport: asyncio.WriteTransport,
         poll: BusyPoll,
-        written: Callable[[], None],
+        after_flush: Callable[[], None],
     ) -> None:
         self.blocked = False
-        self.coming = False
+        self.flush_scheduled = False
         self._loop = loop
         self._session = session
         self._transport = transport
         self._poll = poll
-        self._written = written
-        self._owed_timer: asyncio.TimerHandle | None = None
-        self._complete = 0
-        self._expects = False
+        self._after_flush = after_flush
+        self._deferred_timer: asyncio.TimerHandle | None = None
+        self._waiting_messages = 0
+        self._expects_reply = False
         self._closed = False
         transport.set_write_buffer_limits(high=HIGH_WATER)
 
-    def soon(self) -> None:
-        """Put out at the end of this turn of the loop."""
-        if not self.coming:
-            self.coming = True
+    def flush_soon(self) -> None:
+        """Flush at the end of this turn of the loop."""
+        if not self.flush_scheduled:
+            self.flush_scheduled = True
             self._loop.call_soon(self._run)
 
-    def begun(self) -> None:
-        """Put out behind the beginning of a stream: soon. The peer is expected to answer."""
-        self._expects = True
-        self.soon()
+    def request_started(self) -> None:
+        """Flush soon, because a stream has been opened; the peer is expected to reply."""
+        self._expects_reply = True
+        self.flush_soon()
 
-    def complete(self) -> None:
-        """Put out behind the end of a message: soon, and at once if it is not the only one that waits.
+    def message_end(self) -> None:
+        """Flush soon, because a message is complete; write at once if another complete message waits already.
 
-        The peer is expected to go on with it.
-
-        What that changes is told later, as whoever ends a message does not expect to be called back meanwhile.
+        The peer is expected to reply. Events that this causes are dispatched later, since the caller does not expect to
+        be called back meanwhile.
         """
-        self._expects = True
-        self._complete += 1
-        if self._complete >= COMPLETE and not self.blocked and not self._closed:
-            self._complete = 0
+        self._expects_reply = True
+        self._waiting_messages += 1
+        if self._waiting_messages >= MAX_WAITING_MESSAGES and not self.blocked and not self._closed:
+            self._waiting_messages = 0
             if chunks := self._session.data_to_send(BATCH):
                 self._transport.write(b"".join(chunks))
-        self.soon()
+        self.flush_soon()
 
-    def now(self) -> None:
-        """Put out as long as the connection takes it; then tell what that has changed."""
+    def flush(self) -> None:
+        """Write as long as the connection takes it; then dispatch the events that this has caused."""
         session = self._session
-        self._complete = 0
+        self._waiting_messages = 0
         while not self.blocked and not self._closed:
             data = b"".join(session.data_to_send(BATCH))
             if data:
                 self._transport.write(data)
             if len(data) < BATCH:
                 break
-        self._written()
-        if self._expects:
-            self._expects = False
+        self._after_flush()
+        if self._expects_reply:
+            self._expects_reply = False
             self._poll.expect()
-        if self._owed_timer is None and session.owes and not self.blocked and not self._closed:
-            self._owed_timer = self._loop.call_later(OWED_DELAY, self._pay)
+        if self._deferred_timer is None and session.deferred and not self.blocked and not self._closed:
+            self._deferred_timer = self._loop.call_later(DEFER_TIME, self._flush_deferred)
 
     def close(self, *, flush: bool) -> None:
-        """Put out nothing any more.
+        """Write nothing from now on.
 
         Args:
             flush: first write all that the windows allow, whether the connection takes it now or later.
@@ -128,14 +127,14 @@ class Output:
             self._transport.write(b"".join(chunks))
         self._closed = True
         self._poll.stop()
-        if self._owed_timer is not None:
-            self._owed_timer.cancel()
+        if self._deferred_timer is not None:
+            self._deferred_timer.cancel()
 
     def _run(self) -> None:
-        self.coming = False
-        self.now()
+        self.flush_scheduled = False
+        self.flush()
 
-    def _pay(self) -> None:
-        self._owed_timer = None
+    def _flush_deferred(self) -> None:
+        self._deferred_timer = None
         self._session.flush_deferred()
-        self.now()
+        self.flush()

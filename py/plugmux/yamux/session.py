@@ -9,8 +9,8 @@ the header, before a byte of payload is taken.
 *Outgoing.* Whatever is sent is queued, and `data_to_send` turns queues into frames. It puts out, in this order: control
 frames; then, round robin over the streams that have something to send and window to send it in, one frame of 64 KiB at
 most each. SYN and ACK ride on a stream's first frame, whether that has payload or not; FIN goes right behind the last
-payload. What nobody waits for (a lone ACK, or the FIN that answers a FIN) is put off until there is another
-frame, or too many of them, or `flush_deferred` is called.
+payload. Frames that no one waits for (a lone ACK, or the FIN that answers a FIN) are deferred until there is
+another frame, or there are too many of them, or `flush_deferred` is called.
 
 *Windows.* The peer may send a stream's `receive_window`. It is filled up again when half of it has been consumed, that
 is reported by `consume`, never on arrival. `WindowGrowth` decides what it is filled up to.
@@ -27,61 +27,57 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from ..errors import LinkError, ProtocolViolation, SessionClosed, StreamClosed, StreamReset
-from .backlog import Backlog
-from .budget import STREAM_COST, LinkMemory, MemoryPool
+from ..errors import LinkError, ProtocolViolation, SessionClosed, StreamReset
 from .config import Config
-from .events import (
-    DataReceived,
-    Event,
-    GoAwayReceived,
-    PongReceived,
-    SessionEnded,
-    StreamAcknowledged,
-    StreamDrained,
-    StreamEnded,
-    StreamFinished,
-    StreamOpened,
-    StreamWasReset,
-)
+from .flow import STREAM_COST, LinkMemory, MemoryPool
 from .frame import (
     ACK,
     DATA,
     FIN,
     GO_AWAY,
-    MAX_STREAM_ID,
     MAX_WINDOW,
     PING,
     RST,
     SYN,
     WINDOW_UPDATE,
+    FrameReader,
     GoAwayCode,
+    Violation,
     describe,
     describe_code,
     pack_header,
 )
-from .outbox import MAX_FRAME, Outbox
-from .peer import PeerStreams
-from .pings import Pings
-from .rate import PeerRates
-from .reader import FrameReader, Violation
-from .state import ACK_OWED, ENDED, ENDING, ESTABLISHED, HELD, OPEN, SYN_OWED, SYN_RECEIVED, SYN_SENT, Stream
-from .window import WindowGrowth
+from .outbox import MAX_FRAME
+from .state import (
+    ENDED,
+    ESTABLISHED,
+    SYN_RECEIVED,
+    SYN_SENT,
+    DataReceived,
+    Event,
+    GoAwayReceived,
+    PongReceived,
+    SessionEnded,
+    Stream,
+    StreamAcknowledged,
+    StreamEnded,
+    StreamOpened,
+    StreamWasReset,
+)
+from .streams import SessionStreams
 
 __all__ = ["Session"]
 
 MAX_UNREAD_CONTROL: Final = 1024 * 1024
+"""Bytes of answers (RSTs, pongs) that may wait for the peer to read them."""
 STREAM_WORK: Final = 8
-"""What opening a stream takes in frames: whoever drives the session begins an exchange on it."""
+"""Frames that opening a stream counts for, since the caller begins an exchange on it."""
 YOUNG: Final = 1.0
 """Seconds for which a stream that the peer resets counts against `max_resets`."""
 UNLIMITED: Final = sys.maxsize
 
-_PLACED: Final = (SYN_OWED, SYN_SENT)
-_SILENT: Final = (HELD, SYN_OWED, SYN_RECEIVED)
 
-
-class Session:
+class Session(SessionStreams):
     """The state machine of one side of a yamux connection.
 
     Args:
@@ -92,7 +88,7 @@ class Session:
 
     Attributes:
         accepting: whether a stream of the peer's is accepted as its first frame is read, so that it never waits in the
-            backlog. Off until whoever drives the session has something to accept streams with.
+            backlog. Off until the caller has something to accept streams with.
         streams: the streams that have not ended, by id.
         error: why the session has ended; `None` while it has not.
         remote_go_away: whether the peer refuses new streams.
@@ -105,140 +101,16 @@ class Session:
     def __init__(
         self, *, client: bool, config: Config | None = None, now: float = 0.0, memory: LinkMemory | None = None
     ) -> None:
-        self.config = config = config or Config()
-        self.now = now
+        config = config or Config()
+        memory = memory or LinkMemory(MemoryPool(2 * config.max_link_memory), config.max_link_memory)
+        super().__init__(client=client, config=config, now=now, memory=memory)
         self.accepting = False
-        self.memory = memory or LinkMemory(MemoryPool(2 * config.max_link_memory), config.max_link_memory)
-        self.streams: dict[int, Stream] = {}
-        self.error: LinkError | None = None
-        self.remote_go_away = False
         self.local_go_away = False
-        self._next_id = 1 if client else 2
-        self._peer = PeerStreams(2 if client else 1, config, self.memory)
-        self._growth = WindowGrowth(config)
-        self._events: list[Event] = []
+        self.taken = 0
         self._reader = FrameReader(self._receive_stream_frame, self._receive_session_frame, self._receive_payload)
         self._payload_stream: Stream | None = None
         self._payload_ends = 0  # the FIN flag of its frame
-        self._outbox = Outbox(lambda stream: self._events.append(StreamDrained(stream)), self._finished)
-        self._backlog = Backlog(config.accept_backlog)
-        self._rates = PeerRates(config, now)
-        self.taken = 0
-        self._pings = Pings()
-        self._rtt_ping: int | None = None
-        self._farewell = b""  # the last frame, when the session has ended by a fault of the peer's
-
-    # Streams.
-
-    def open(self) -> Stream:
-        """Open a stream; its SYN rides on the first frame that is sent on it.
-
-        While the peer's backlog is full, what is sent is held back until the peer acknowledges another stream.
-
-        Raises:
-            SessionClosed: the session has ended, the peer has said go-away, or the ids are used up.
-        """
-        self._check_running()
-        if self.remote_go_away:
-            raise SessionClosed("cannot open a stream: the peer has said go-away; connect again")
-        if self._next_id > MAX_STREAM_ID:
-            raise SessionClosed("cannot open a stream: the session has used up its stream ids; connect again")
-        stream = Stream(self._next_id, SYN_OWED, self.now)
-        self._next_id += 2
-        self.streams[stream.id] = stream
-        self._backlog.enter(stream)
-        self._outbox.enqueue(stream)
-        self._growth.begin(stream)
-        return stream
-
-    def accept(self, stream: Stream) -> None:
-        """Accept a stream that the peer opened; the ACK rides on the next frame, or goes with `flush_deferred`.
-
-        Accepting a stream that is accepted already is harmless.
-        """
-        if stream.handshake is not SYN_RECEIVED or stream.ended:
-            return
-        self._peer.unaccepted -= 1
-        self._outbox.owe_ack(stream)
-        credit_is_due = stream.consumed * 2 >= stream.window
-        self._growth.begin(stream)
-        if credit_is_due:  # for what was read while the stream waited in the backlog
-            self._credit(stream)
-        if stream.pending or stream.sending is ENDING:
-            self._outbox.enqueue(stream)
-
-    def send(self, stream: Stream, data: bytes) -> None:
-        """Queue bytes on a stream.
-
-        Raises:
-            StreamClosed: this side has ended its half of the stream.
-        """
-        if stream.sending is not OPEN:
-            raise StreamClosed(f"cannot write on stream {stream.id}: this end has closed it")
-        stream.queue(data)
-        if stream.send_window and not stream.queued:  # credit, when it comes, gives the others their turn
-            self._outbox.enqueue(stream)
-
-    def end(self, stream: Stream) -> None:
-        """End our half of a stream: FIN follows the last byte that was queued. Ending twice is harmless."""
-        if stream.sending is not OPEN:
-            return
-        stream.sending = ENDING
-        answered = stream.receiving is ENDED and stream.handshake is ESTABLISHED
-        if answered and not stream.pending_size:
-            self._outbox.owe_fin(stream)
-            self._finished(stream)
-        else:
-            self._outbox.enqueue(stream)
-
-    def reset(self, stream: Stream) -> None:
-        """End both halves of a stream at once and drop what is queued. Resetting an ended stream is harmless."""
-        if stream.ended:
-            return
-        if stream.handshake not in (HELD, SYN_OWED):
-            self._outbox.reset(stream.id)
-            self._rates.reset_here()
-        self._forget(stream)
-
-    def consume(self, stream: Stream, size: int) -> None:
-        """Report that the reader has taken `size` bytes, for which the peer is credited once it is worth a frame."""
-        stream.consumed += size
-        if stream.consumed * 2 >= stream.window and stream.receiving is OPEN:
-            self._credit(stream)
-
-    def set_limits(self, memory: int, streams: int) -> None:
-        """Set what the peer may take up: bytes of memory, and streams that it has open at once."""
-        self.memory.limit = memory
-        self._peer.limit = streams
-
-    def relieve(self) -> None:
-        """Give the credit that was withheld, as far as there is memory now."""
-        for stream in self.memory.next_for_credit():
-            if stream.receiving is OPEN:
-                self._credit(stream)
-
-    @property
-    def backlog_full(self) -> bool:
-        """Whether a stream that is opened now would be held back."""
-        return self.free_places <= 0
-
-    @property
-    def free_places(self) -> int:
-        """Streams that can be opened now without being held back."""
-        return self._backlog.free
-
-    # The session.
-
-    def ping(self) -> int:
-        """Queue a ping and give its id, which comes back in a `PongReceived`."""
-        self._check_running()
-        ping_id = self._pings.ask(self.now)
-        self._outbox.ping(SYN, ping_id)
-        return ping_id
-
-    def forget_ping(self, ping_id: int) -> None:
-        """Take no more notice of the answer to a ping."""
-        self._pings.forget(ping_id)
+        self._go_away_frame = b""  # the last frame, when a fault of the peer has ended the session
 
     def go_away(self, code: GoAwayCode = GoAwayCode.NORMAL) -> None:
         """Refuse new streams from now on, and tell the peer; open streams go on."""
@@ -248,7 +120,7 @@ class Session:
             self._outbox.go_away(code)
 
     def end_session(self, error: LinkError) -> None:
-        """End the session for a reason outside of it; the streams are left to the caller. Nothing is sent any more."""
+        """End the session for a reason outside of it; the caller ends its streams. Nothing is sent any more."""
         if self.error is None:
             self.error = error
 
@@ -257,13 +129,13 @@ class Session:
     def receive_data(
         self, data: bytes | bytearray | memoryview, now: float = 0.0, work: int = UNLIMITED
     ) -> list[Event]:
-        """Take bytes from the connection and tell what they mean.
+        """Take bytes from the connection and give the events that they cause.
 
         Args:
             data: the bytes; they are not kept.
             now: the time.
-            work: how many frames to take at most, a stream that is opened counting for 8 more. What is left of the
-                bytes behind `taken` is to be given again.
+            work: how many frames to take at most; a stream that is opened counts for 8 more. The caller gives the
+                bytes behind `taken` again.
         """
         self.now = now
         self.taken = len(data)
@@ -279,7 +151,7 @@ class Session:
         return self.take_events()
 
     def receive_eof(self) -> list[Event]:
-        """Take note that the connection has ended on the peer's side, with or without a go-away."""
+        """End the session, because the peer has closed the connection, with or without a go-away."""
         if self.error is None:
             if self._reader.within_frame:
                 self._fail(ProtocolViolation("the connection ended within a frame"), tell=False)
@@ -288,7 +160,7 @@ class Session:
         return self.take_events()
 
     def take_events(self) -> list[Event]:
-        """Give the events that have not been given, those that sending has brought about."""
+        """Give the events that have not been given yet, such as those that sending has caused."""
         events = self._events
         if events:
             self._events = []
@@ -397,7 +269,7 @@ class Session:
             self._outbox.ping(ACK, value)
             self._rates.idle_frame(self.now)
         elif flags == ACK:
-            rtt = self._pings.answered(value, self.now)
+            rtt = self._pings.end(value, self.now)
             if rtt is None:
                 self._rates.idle_frame(self.now)
                 return
@@ -425,16 +297,16 @@ class Session:
 
     @property
     def has_output(self) -> bool:
-        """Whether there is anything to send that is not put off."""
-        return bool(self._farewell) if self.error is not None else self._outbox.has_frames
+        """Whether there is anything to send that is not deferred."""
+        return bool(self._go_away_frame) if self.error is not None else self._outbox.has_frames
 
     @property
-    def owes(self) -> int:
-        """Frames that are put off because nobody waits for them."""
-        return self._outbox.owes
+    def deferred(self) -> int:
+        """Frames that are deferred because no one waits for them."""
+        return self._outbox.deferred
 
     def flush_deferred(self) -> None:
-        """Let `data_to_send` put out what was put off."""
+        """Let `data_to_send` put out the frames that were deferred."""
         self._outbox.flush_deferred()
 
     def data_to_send(self, limit: int = MAX_FRAME) -> list[bytes | memoryview]:
@@ -448,60 +320,13 @@ class Session:
         """
         if self.error is None:
             return self._outbox.take(limit)
-        farewell, self._farewell = self._farewell, b""
-        return [farewell] if farewell else []
-
-    def _credit(self, stream: Stream) -> None:
-        if stream.handshake in _SILENT or self.error is not None:
-            return  # the first frame tells it, or nothing is told any more
-        if not self.memory.may_credit(stream):
-            return  # `relieve` gives it
-        if self._growth.wants_round_trip(stream) and self._rtt_ping is None:
-            self._rtt_ping = self.ping()
-        self._growth.refill(stream, self.now, grow=not self.memory.tight)
-        self._outbox.credit(stream)
-
-    # The life of a stream.
-
-    def _finished(self, stream: Stream) -> None:
-        stream.sending = ENDED
-        self._events.append(StreamFinished(stream))
-        if stream.receiving is ENDED:
-            self._forget(stream)
-
-    def _forget(self, stream: Stream) -> None:
-        """End what is left of a stream and take back all that it held."""
-        del self.streams[stream.id]
-        stream.sending = stream.receiving = ENDED
-        stream.pending = None
-        stream.pending_size = 0
-        self._growth.end(stream)
-        self.memory.stalled.pop(stream, None)
-        if stream.owner is None:
-            self.memory.release(stream)
-        if self._peer.ids.owns(stream.id):
-            self._peer.count -= 1
-        if stream.handshake in _PLACED:
-            self._leave_backlog()
-        elif stream.handshake is SYN_RECEIVED:
-            self._peer.unaccepted -= 1
-        elif stream.handshake is ACK_OWED:
-            self._outbox.forget(stream)
-        stream.handshake = ESTABLISHED
-
-    def _leave_backlog(self) -> None:
-        released = self._backlog.leave()
-        if released is not None:
-            self._outbox.enqueue(released)
-
-    def _check_running(self) -> None:
-        if self.error is not None:
-            raise SessionClosed(f"the session has ended: {self.error}") from self.error
+        frame, self._go_away_frame = self._go_away_frame, b""
+        return [frame] if frame else []
 
     def _fail(self, error: LinkError, *, tell: bool = True) -> None:
         self.error = error
         self._reader.work = 0
         self._outbox.clear()
         if tell:
-            self._farewell = pack_header(GO_AWAY, 0, 0, GoAwayCode.PROTOCOL_ERROR)
+            self._go_away_frame = pack_header(GO_AWAY, 0, 0, GoAwayCode.PROTOCOL_ERROR)
         self._events.append(SessionEnded(error))

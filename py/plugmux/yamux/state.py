@@ -1,11 +1,11 @@
-"""What a session knows of one stream.
+"""What a session knows of one stream, and the events by which it tells what has happened.
 
 A stream has three independent parts of state, each with one enum:
 
 - its *handshake*, from the side that opened it (top) or was asked to (bottom):
 
-      HELD ── a place in the backlog ──> SYN_OWED ── first frame out ──> SYN_SENT ── ACK ──> ESTABLISHED
-      SYN_RECEIVED ── accepted here ──> ACK_OWED ── next frame out ──> ESTABLISHED
+      HELD ── a place in the backlog ──> SYN_PENDING ── first frame out ──> SYN_SENT ── ACK ──> ESTABLISHED
+      SYN_RECEIVED ── accepted here ──> ACK_PENDING ── next frame out ──> ESTABLISHED
 
 - its *sending* half: OPEN ── nothing more will be written ──> ENDING ── FIN out ──> ENDED;
 - its *receiving* half: OPEN ── FIN in ──> ENDED.
@@ -19,19 +19,35 @@ from collections import deque
 from enum import Enum, auto
 from typing import Any
 
-from .frame import INITIAL_WINDOW
+from ..errors import LinkError
+from .frame import INITIAL_WINDOW, GoAwayCode
 
-__all__ = ["Half", "Handshake", "Stream"]
+__all__ = [
+    "DataReceived",
+    "Event",
+    "GoAwayReceived",
+    "Half",
+    "Handshake",
+    "PongReceived",
+    "SessionEnded",
+    "Stream",
+    "StreamAcknowledged",
+    "StreamDrained",
+    "StreamEnded",
+    "StreamFinished",
+    "StreamOpened",
+    "StreamWasReset",
+]
 
 
 class Handshake(Enum):
     """How far the two sides have agreed that the stream exists."""
 
     HELD = auto()  # opened here while the backlog is full; nothing may be sent yet
-    SYN_OWED = auto()  # opened here; the next frame carries SYN
+    SYN_PENDING = auto()  # opened here; the next frame carries SYN
     SYN_SENT = auto()
     SYN_RECEIVED = auto()  # opened by the peer; waits in the backlog
-    ACK_OWED = auto()  # accepted here; the next frame carries ACK
+    ACK_PENDING = auto()  # accepted here; the next frame carries ACK
     ESTABLISHED = auto()
 
 
@@ -43,8 +59,8 @@ class Half(Enum):
     ENDED = auto()
 
 
-# By names of their own: Python 3.11 finds a member through its class anew each time, and a call asks for a hundred.
-HELD, SYN_OWED, SYN_SENT, SYN_RECEIVED, ACK_OWED, ESTABLISHED = Handshake
+# Module-level names: Python 3.11 looks a member up through its class each time, about a hundred times in a call.
+HELD, SYN_PENDING, SYN_SENT, SYN_RECEIVED, ACK_PENDING, ESTABLISHED = Handshake
 OPEN, ENDING, ENDED = Half
 
 
@@ -53,15 +69,15 @@ class Stream:
 
     Attributes:
         id: the stream id on the wire.
-        owner: for the use of whoever drives the session.
+        owner: free for the caller of the session.
         handshake, sending, receiving: see above.
         pending: chunks that are queued for sending, and `pending_size` their bytes.
-        notify_at: `StreamDrained` is told once when `pending_size` has sunk to this; -1 asks for nothing.
+        notify_at: a `StreamDrained` event follows once when `pending_size` has sunk to this; -1 asks for none.
         send_window: bytes that the peer lets us send now.
         receive_window: bytes that the peer may send now.
         window: what the receive window is filled up to.
-        consumed: bytes that the reader has taken and the peer was not credited for.
-        held: bytes of memory that the stream is counted for: what is kept of what came on it, and what itself takes.
+        consumed: bytes that the reader has taken and the peer has not been credited for.
+        held: bytes of memory that count for the stream: received bytes that are kept, and the stream's own size.
         credited_at: the time of the last credit, for growing the window.
         queued: whether the stream stands in the session's round robin.
     """
@@ -118,3 +134,106 @@ class Stream:
             f"<Stream {self.id} {self.handshake.name} sending {self.sending.name}, receiving {self.receiving.name}, "
             f"{self.pending_size} bytes queued>"
         )
+
+
+class Event:
+    """Something happened; each subclass says what."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        names = [name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ())]
+        return f"{type(self).__name__}({', '.join(f'{name}={_show(getattr(self, name))}' for name in names)})"
+
+
+def _show(value: object) -> str:
+    if isinstance(value, Stream):
+        return str(value.id)
+    return f"{len(value)} bytes" if isinstance(value, bytes) else repr(value)
+
+
+class StreamEvent(Event):
+    """Something happened to `stream`."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+
+class StreamOpened(StreamEvent):
+    """The peer opened a stream; it waits for `Session.accept`."""
+
+    __slots__ = ()
+
+
+class StreamAcknowledged(StreamEvent):
+    """The peer accepted a stream that was opened here."""
+
+    __slots__ = ()
+
+
+class DataReceived(Event):
+    """Bytes came on a stream; call `Session.consume` when they have been read."""
+
+    __slots__ = ("data", "stream")
+
+    def __init__(self, stream: Stream, data: bytes) -> None:
+        self.stream = stream
+        self.data = data
+
+
+class StreamEnded(StreamEvent):
+    """The peer half-closed a stream: no more bytes come on it."""
+
+    __slots__ = ()
+
+
+class StreamDrained(StreamEvent):
+    """The bytes queued on a stream have sunk to `stream.notify_at`."""
+
+    __slots__ = ()
+
+
+class StreamFinished(StreamEvent):
+    """The FIN of a stream has been sent, and before it all that was written."""
+
+    __slots__ = ()
+
+
+class StreamWasReset(Event):
+    """A stream ended at once, by the peer or for a fault of the peer; `error` says how."""
+
+    __slots__ = ("error", "stream")
+
+    def __init__(self, stream: Stream, error: LinkError) -> None:
+        self.stream = stream
+        self.error = error
+
+
+class PongReceived(Event):
+    """The peer answered the ping `ping_id`, `rtt` seconds after it was queued."""
+
+    __slots__ = ("ping_id", "rtt")
+
+    def __init__(self, ping_id: int, rtt: float) -> None:
+        self.ping_id = ping_id
+        self.rtt = rtt
+
+
+class GoAwayReceived(Event):
+    """The peer takes no new streams; those that are open go on."""
+
+    __slots__ = ("code",)
+
+    def __init__(self, code: GoAwayCode) -> None:
+        self.code = code
+
+
+class SessionEnded(Event):
+    """The session has ended; write what `data_to_send` still gives, then close the connection."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: LinkError) -> None:
+        self.error = error

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
+from ..aio.transports import feed
 from ..errors import LinkError
-from .port import Port
 from .state import ENDED, OPEN, Stream
 
 __all__ = ["StreamTransport"]
@@ -23,14 +23,30 @@ __all__ = ["StreamTransport"]
 HIGH_WATER = 256 * 1024
 
 
+class Port(Protocol):
+    """What a stream's transport asks of the session it is on (`dispatcher.Dispatcher`)."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> None: ...
+    def send(self, stream: Stream, data: bytes) -> None: ...
+    def end(self, stream: Stream) -> None: ...
+    def close(self, stream: Stream, unread: int) -> None: ...
+    def reset(self, stream: Stream) -> None: ...
+    def consume(self, stream: Stream, size: int) -> None: ...
+    def hold(self, stream: Stream, change: int) -> LinkError | None: ...
+    def release(self, stream: Stream) -> None: ...
+    def discard(self, stream: Stream, size: int) -> None: ...
+    def report(self, message: str, error: Exception, transport: asyncio.Transport) -> None: ...
+
+
 class _State(Enum):
-    WAITING = auto()  # in the backlog, without a protocol
+    WAITING = auto()  # not accepted yet, without a protocol
     OPEN = auto()
     CLOSING = auto()  # closed here; what was written is still going out
     LOST = auto()  # the protocol has been told `connection_lost`
 
 
-_WAITING, _OPEN, _CLOSING, _LOST = _State  # by names of their own, as in `state`
+_WAITING, _OPEN, _CLOSING, _LOST = _State  # module-level names, as in `state`
 
 
 class StreamTransport(asyncio.Transport):
@@ -38,8 +54,8 @@ class StreamTransport(asyncio.Transport):
 
     `write` never waits: bytes beyond the window are queued, and `pause_writing` is called on the protocol when more
     than the high-water mark are. `write_eof` sends FIN behind the last byte. `close` does the same and lets go of the
-    protocol (`connection_lost(None)`) as soon as all is put out; a peer that goes on writing afterwards is reset, as is
-    one that does not end its own half within the stream close timeout. `abort` resets the stream at once.
+    protocol (`connection_lost(None)`) as soon as all is sent. After that, the stream is reset when the peer goes on
+    writing, or does not end its half within the stream close timeout. `abort` resets the stream at once.
 
     `connection_lost` is called once: with `None` after a close or an abort here, else with what went wrong
     (`StreamReset`, `SessionClosed`, `LinkTimeout`). Bytes that had come before are delivered first, then the end of the
@@ -53,16 +69,16 @@ class StreamTransport(asyncio.Transport):
 
     # One instance for each open stream: small matters. `_extra` of the base class stays unset.
     __slots__ = (
+        "_held_by_protocol",
         "_high",
-        "_inbox",
-        "_kept",
         "_low",
         "_port",
         "_protocol",
         "_reading",
         "_receive",
         "_state",
-        "_waits",
+        "_unread",
+        "_writing_paused",
         "stream",
     )
 
@@ -74,11 +90,11 @@ class StreamTransport(asyncio.Transport):
         self._receive: Callable[[bytes], None] | None = None
         self._reading = True
         # What the protocol does not read yet, in order; `None` in it is the end of the stream.
-        self._inbox: deque[bytearray | None] | None = None
-        self._kept = 0  # what the protocol keeps of what it was given
+        self._unread: deque[bytearray | None] | None = None
+        self._held_by_protocol = 0  # what the protocol keeps of what it was given
         self._high = HIGH_WATER
         self._low = HIGH_WATER // 4
-        self._waits = False  # whether the protocol was told to pause writing
+        self._writing_paused = False  # whether the protocol was told to pause writing
         stream.owner = self
 
     def __repr__(self) -> str:
@@ -90,9 +106,7 @@ class StreamTransport(asyncio.Transport):
         """`stream_id`, `mux`, or whatever the connection under the session knows by that name."""
         if name == "stream_id":
             return self.stream.id
-        if name == "mux":
-            return self._port.mux
-        return self._port.mux.get_extra_info(name, default)
+        return self._port.get_extra_info(name, default)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """The protocol that is told what happens on the stream."""
@@ -102,7 +116,7 @@ class StreamTransport(asyncio.Transport):
         """Tell another protocol from now on; it gets no `connection_made`."""
         self._protocol = protocol
         if isinstance(protocol, asyncio.BufferedProtocol):
-            self._receive = partial(_feed, protocol)
+            self._receive = partial(feed, protocol)
         else:
             self._receive = getattr(protocol, "data_received", _drop)
 
@@ -123,22 +137,22 @@ class StreamTransport(asyncio.Transport):
         if self._reading:
             return
         self._reading = True
-        if self._inbox:
+        if self._unread:
             self._port.call_soon(self._deliver)
         elif self._state is _OPEN:
             self._port.consume(self.stream, 0)
 
     def hold(self, size: int) -> None:
-        """Let it be counted how much a protocol keeps of what it was given, such as a body that is not complete.
+        """Report how much a protocol keeps of what it was given, such as a body that is not complete.
 
-        It counts against `Config.max_link_memory`. Past that, the stream is reset, and the protocol told so later.
+        It counts against `Config.max_link_memory`. Past that, the stream is reset, and `connection_lost` follows.
 
         Args:
-            size: bytes that are kept now, in place of what was told before.
+            size: bytes that are kept now; this replaces the number that was reported before.
         """
-        if self._state is not _LOST and size != self._kept:
-            change, self._kept = size - self._kept, size
-            self._count(change)
+        if self._state is not _LOST and size != self._held_by_protocol:
+            change, self._held_by_protocol = size - self._held_by_protocol, size
+            self._change_held(change)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Queue bytes; what is written after `close` or a reset is dropped.
@@ -154,7 +168,7 @@ class StreamTransport(asyncio.Transport):
         if stream.sending is not OPEN:
             raise RuntimeError(f"cannot write on stream {stream.id} after write_eof()")
         self._port.send(stream, data)
-        if stream.pending_size > self._high and not self._waits:
+        if stream.pending_size > self._high and not self._writing_paused:
             self._pause_writing()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
@@ -172,24 +186,24 @@ class StreamTransport(asyncio.Transport):
             self._port.end(self.stream)
 
     def close(self) -> None:
-        """Put out what was written, then FIN, and read no more."""
+        """Send what was written, then FIN, and read no more."""
         if self._state is _OPEN:
             self._state = _CLOSING
-            unread = self._drop_inbox()
+            unread = self._drop_unread()
             if self.stream.sending is ENDED:
-                self._port.call_soon(self.lose, None)
+                self._port.call_soon(self._tell_lost, None)
             self._port.close(self.stream, unread)
 
     def abort(self) -> None:
-        """Reset the stream at once; what was written and has not been put out is dropped."""
-        self._break_off(None)
+        """Reset the stream at once; what was written and has not been sent is dropped."""
+        self._reset_stream(None)
 
     def _force_close(self, error: Exception | None) -> None:
         """Abort, and tell the protocol why: asyncio's TLS calls this when a handshake or a record is wrong."""
-        self._break_off(error)
+        self._reset_stream(error)
 
     def get_write_buffer_size(self) -> int:
-        """Bytes that were written and have not been put out."""
+        """Bytes that were written and have not been sent."""
         return self.stream.pending_size
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
@@ -213,22 +227,22 @@ class StreamTransport(asyncio.Transport):
         if not high >= low >= 0:
             raise ValueError(f"high ({high}) must be at least low ({low}), and low at least 0")
         self._high, self._low = high, low
-        if self._state is _OPEN and not self._waits and self.stream.pending_size > high:
+        if self._state is _OPEN and not self._writing_paused and self.stream.pending_size > high:
             self._pause_writing()
 
-    # What the mux tells. The protocol's own errors end its stream, and nothing else.
+    # What the dispatcher calls. An error of a protocol ends its own stream, and nothing else.
 
     def start(self, protocol: asyncio.BaseProtocol) -> None:
-        """Give the stream its protocol, which is told `connection_made` and what has come meanwhile."""
+        """Give the stream its protocol, call `connection_made`, and deliver what has come meanwhile."""
         self._state = _OPEN
         self.set_protocol(protocol)
         protocol.connection_made(self)
-        if self._inbox and self._reading:
+        if self._unread and self._reading:
             self._deliver()
 
     def data_received(self, data: bytes) -> None:
         """Deliver bytes, or hold them."""
-        if self._reading and self._inbox is None and self._state is _OPEN:
+        if self._reading and self._unread is None and self._state is _OPEN:
             try:
                 self._receive(data)  # type: ignore[misc]
             except Exception as error:
@@ -237,40 +251,40 @@ class StreamTransport(asyncio.Transport):
         elif self.is_closing():
             self._port.discard(self.stream, len(data))
         else:
-            self._hold(data)
+            self._buffer(data)
 
     def eof_received(self) -> None:
-        """Tell the end of the stream, behind whatever is held."""
+        """Deliver the end of the stream, after the bytes that are held."""
         if not self.is_closing():
-            self._hold(None)
+            self._buffer(None)
             self._deliver()
 
     def drained(self) -> None:
         """Let the protocol write again."""
-        if self._waits and self._state is not _LOST:
-            self._waits = False
+        if self._writing_paused and self._state is not _LOST:
+            self._writing_paused = False
             try:
                 self._protocol.resume_writing()  # type: ignore[union-attr]
             except Exception as error:
                 self._fail("resume_writing", error)
 
     def finished(self) -> None:
-        """Let go of the protocol, if it has closed the stream and all is put out."""
+        """Let go of the protocol, if it has closed the stream and all is sent."""
         if self._state is _CLOSING:
-            self.lose(None)
+            self._tell_lost(None)
 
-    def cut(self, error: LinkError) -> None:
-        """Deliver all that is held, whether the protocol has paused or not, and tell it why the stream is over."""
+    def terminate(self, error: LinkError) -> None:
+        """Deliver all that is held, even if reading is paused, and tell the protocol why the stream has ended."""
         self._reading = True
         self._deliver()
-        self.lose(error)
+        self._tell_lost(error)
 
-    def lose(self, error: Exception | None) -> None:
-        """Tell the protocol, once, that the stream is over."""
+    def _tell_lost(self, error: Exception | None) -> None:
+        """Call `connection_lost`, once."""
         if self._state is _LOST:
             return
         self._state = _LOST
-        self._inbox = None
+        self._unread = None
         self._port.release(self.stream)
         protocol, self._protocol, self._receive = self._protocol, None, None
         self.stream.owner = None
@@ -282,35 +296,35 @@ class StreamTransport(asyncio.Transport):
 
     # Inside.
 
-    def _hold(self, data: bytes | None) -> None:
-        if self._inbox is None:
-            self._inbox = deque()
-        last = self._inbox[-1] if self._inbox else None
+    def _buffer(self, data: bytes | None) -> None:
+        if self._unread is None:
+            self._unread = deque()
+        last = self._unread[-1] if self._unread else None
         if data is None:
-            self._inbox.append(None)
+            self._unread.append(None)
         elif last is None:
-            self._inbox.append(bytearray(data))
+            self._unread.append(bytearray(data))
         else:
             last += data  # in one piece: a window of tiny frames must not take more than a window of memory
         if data is not None:
-            self._count(len(data))
+            self._change_held(len(data))
 
-    def _count(self, change: int) -> None:
+    def _change_held(self, change: int) -> None:
         error = self._port.hold(self.stream, change)
         if error is not None:
-            self._break_off(error)
+            self._reset_stream(error)
 
-    def _drop_inbox(self) -> int:
-        """Hold nothing any more, and give the size of what was held."""
-        unread = sum(len(data) for data in self._inbox if data) if self._inbox else 0
-        self._inbox = None
+    def _drop_unread(self) -> int:
+        """Drop what is held, and give its size."""
+        unread = sum(len(data) for data in self._unread if data) if self._unread else 0
+        self._unread = None
         if unread:
             self._port.hold(self.stream, -unread)
         return unread
 
     def _deliver(self) -> None:
-        while self._inbox and self._reading and self._state is _OPEN:
-            item = self._inbox.popleft()
+        while self._unread and self._reading and self._state is _OPEN:
+            item = self._unread.popleft()
             if item is None:
                 self._tell_eof()
                 continue
@@ -321,8 +335,8 @@ class StreamTransport(asyncio.Transport):
             if self._state is not _LOST:
                 self._port.hold(self.stream, -len(item))
             self._consumed(len(item))
-        if not self._inbox:
-            self._inbox = None
+        if not self._unread:
+            self._unread = None
 
     def _consumed(self, size: int) -> None:
         # A protocol that has paused in the meantime wants no more: the credit waits until it resumes.
@@ -341,7 +355,7 @@ class StreamTransport(asyncio.Transport):
                 self.close()
 
     def _pause_writing(self) -> None:
-        self._waits = True
+        self._writing_paused = True
         self.stream.notify_at = self._low
         try:
             self._protocol.pause_writing()  # type: ignore[union-attr]
@@ -350,28 +364,15 @@ class StreamTransport(asyncio.Transport):
 
     def _fail(self, callback: str, error: Exception) -> None:
         self._port.report(f"{callback}() of the protocol on stream {self.stream.id} failed", error, self)
-        self._break_off(error)
+        self._reset_stream(error)
 
-    def _break_off(self, error: Exception | None) -> None:
+    def _reset_stream(self, error: Exception | None) -> None:
         if self._state is not _LOST:
             self._state = _CLOSING
-            self._drop_inbox()
+            self._drop_unread()
             self._port.reset(self.stream)
-            self._port.call_soon(self.lose, error)
+            self._port.call_soon(self._tell_lost, error)
 
 
 def _drop(data: bytes) -> None:
     """Stand in for `data_received` of a protocol that only writes."""
-
-
-def _feed(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
-    """Deliver bytes to a protocol that brings its own buffer."""
-    rest = memoryview(data)
-    while rest:
-        buffer = memoryview(protocol.get_buffer(len(rest))).cast("B")
-        size = min(len(buffer), len(rest))
-        if not size:
-            raise RuntimeError("get_buffer() returned an empty buffer")
-        buffer[:size] = rest[:size]
-        protocol.buffer_updated(size)
-        rest = rest[size:]

@@ -67,7 +67,7 @@ class Driven:
                     session.flush_deferred()
                 case 7 if stream is not None:
                     session.memory.release(stream)
-                    session.relieve()
+                    session.grant_withheld_credit()
         except (SessionClosed, StreamClosed):
             pass  # what a caller is told who comes too late
         self.handle(session.take_events())

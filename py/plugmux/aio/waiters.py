@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
 
-from ..errors import LinkError, SessionClosed
-
-__all__ = ["Waiters", "fail"]
+__all__ = ["Waiters"]
 
 
 class Waiters:
-    """A queue of coroutines.
+    """A queue of coroutines; the one that has waited longest is woken first.
 
     Attributes:
         queue: those who wait.
@@ -24,7 +21,7 @@ class Waiters:
         self.queue: deque[asyncio.Future[None]] = deque()
 
     async def wait(self) -> None:
-        """Wait for `wake` or `fail`.
+        """Wait for `wake`.
 
         When a cancelled wait had been woken already, the next in the queue is woken for it.
         """
@@ -48,16 +45,3 @@ class Waiters:
             if not waiter.done():
                 waiter.set_result(None)
                 count = None if count is None else count - 1
-
-    def fail(self, error: LinkError) -> None:
-        """Raise `SessionClosed` in all of them."""
-        while self.queue:
-            fail(self.queue.popleft(), error)
-
-
-def fail(waiter: asyncio.Future[Any], error: LinkError) -> None:
-    """Raise `SessionClosed` where a future is awaited, each time a new one, with `error` as its cause."""
-    if not waiter.done():
-        closed = SessionClosed(str(error))
-        closed.__cause__ = error
-        waiter.set_exception(closed)

@@ -1,12 +1,12 @@
-"""How much memory peers may take up with what has come from them and has not been taken.
+"""Flow control: how much a peer may send, by the windows of its streams and by the memory that its bytes take up.
 
 Credit bounds what one stream holds. It does not bound a link: each stream may send its first window unasked, and a
 reader that collects a body has to give credit for what it keeps. So every byte that is kept for later is counted here:
 on a `LinkMemory`, and on the `MemoryPool` that it shares with the other links of a runtime.
 
 From three quarters of a limit on, memory is *tight*. A stream of which something is kept then gets no more credit,
-except a few streams at a time (`LANES`), so that these at least become complete and give back what they hold. At the
-limit, a stream that needs more is reset.
+except a few streams at a time (`MAX_CREDITED`), so that these at least become complete and give back what they hold.
+At the limit, a stream that needs more is reset.
 
 What one link may hold depends on the others too. Half the pool is shared out equally among them, and is there for each
 in any case; the other half goes to whoever comes first.
@@ -18,13 +18,15 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+from .config import Config
+from .frame import INITIAL_WINDOW
 from .state import ENDED, Stream
 
-__all__ = ["STREAM_COST", "LinkMemory", "MemoryPool"]
+__all__ = ["STREAM_COST", "LinkMemory", "MemoryPool", "WindowGrowth", "keep_freed_memory"]
 
 STREAM_COST: Final = 4096
 """Bytes that a stream of the peer's is counted for by itself; an idle HTTP exchange takes about as much."""
-LANES: Final = 4
+MAX_CREDITED: Final = 4
 """Streams that are credited while memory is tight. A quarter of the limit should have room for so many messages."""
 READ_BUFFER: Final = 256 * 1024
 
@@ -70,7 +72,7 @@ class MemoryPool:
         return self.limit // (2 * max(self.links, 1))
 
     def remove(self, size: int) -> None:
-        """Count bytes no more, and let the links know that wait for it."""
+        """Stop counting bytes, and tell the links that wait for memory."""
         self.held -= size
         if self.waiting:
             for link in tuple(self.waiting):
@@ -87,21 +89,21 @@ class LinkMemory:
     Attributes:
         held: bytes that are kept on the link, `STREAM_COST` for each stream of the peer's included.
         stalled: streams from which credit is withheld, in the order in which they asked for it.
-        on_room: is called when there may be room for `stalled` again.
+        on_room: is called when there may be memory for `stalled` again.
     """
 
-    __slots__ = ("_lanes", "_pool", "held", "limit", "on_room", "stalled")
+    __slots__ = ("_credited", "_pool", "held", "limit", "on_room", "stalled")
 
     def __init__(self, pool: MemoryPool, limit: int) -> None:
         self._pool = pool
-        self._lanes: dict[Stream, None] = {}
+        self._credited: dict[Stream, None] = {}
         self.limit = limit
         self.held = 0
         self.stalled: dict[Stream, None] = {}
         self.on_room: Callable[[], object] = bool
 
     def join(self) -> None:
-        """Be one of the pool's links, until `close`."""
+        """Become one of the pool's links, until `close`."""
         self._pool.links += 1
 
     def add(self, size: int) -> bool:
@@ -111,16 +113,16 @@ class LinkMemory:
         return self.held <= self.limit and self._pool.has_room(self.held)
 
     def remove(self, size: int) -> None:
-        """Count bytes no more."""
+        """Stop counting bytes."""
         self.held -= size
         self._pool.remove(size)
 
     def hold(self, stream: Stream, change: int) -> bool:
-        """Note that so many bytes more, or fewer, of what came on a stream are kept for whoever will take them.
+        """Count bytes that came on a stream and are kept until someone takes them.
 
         Args:
             stream: the stream.
-            change: bytes; those that are kept no more are negative.
+            change: bytes that are kept from now on; negative for bytes that are no longer kept.
 
         Returns:
             Whether there is memory for it. If there is not, the stream has to be reset.
@@ -132,7 +134,7 @@ class LinkMemory:
         return True
 
     def release(self, stream: Stream) -> None:
-        """Note that nothing of what came on a stream is kept any more. Whoever owns a stream does so at its end."""
+        """Count nothing for a stream any longer. The owner of a stream calls it at the stream's end."""
         if stream.held:
             self.hold(stream, -stream.held)
 
@@ -142,45 +144,45 @@ class LinkMemory:
         return self.held * 4 > self.limit * 3 or self._pool.is_tight(self.held)
 
     def may_credit(self, stream: Stream) -> bool:
-        """Whether a stream gets credit now; one that does not is in `stalled` until it does."""
-        if not _needs_room(stream) or stream in self._lanes or not self.tight:
+        """Whether a stream gets credit now; otherwise it is in `stalled` until it does."""
+        if not _needs_room(stream) or stream in self._credited or not self.tight:
             return True
-        if len(self._lanes) >= LANES:
-            self._lanes = {other: None for other in self._lanes if _needs_room(other)}
-        if len(self._lanes) < LANES and not self.stalled:
-            self._lanes[stream] = None
+        if len(self._credited) >= MAX_CREDITED:
+            self._credited = {other: None for other in self._credited if _needs_room(other)}
+        if len(self._credited) < MAX_CREDITED and not self.stalled:
+            self._credited[stream] = None
             return True
         self.stalled[stream] = None
         self._pool.waiting.add(self)
         return False
 
     def next_for_credit(self) -> list[Stream]:
-        """Take those out of `stalled` that get credit now."""
+        """Take the streams out of `stalled` that get credit now."""
         if self.tight:
-            chosen = self._fill_lanes()
+            chosen = self._choose()
         else:
-            self._lanes.clear()
+            self._credited.clear()
             chosen = list(self.stalled)
             self.stalled.clear()
         if not self.stalled:
             self._pool.waiting.discard(self)
         return chosen
 
-    def _fill_lanes(self) -> list[Stream]:
-        self._lanes = {stream: None for stream in self._lanes if _needs_room(stream)}
+    def _choose(self) -> list[Stream]:
+        self._credited = {stream: None for stream in self._credited if _needs_room(stream)}
         chosen = []
-        while self.stalled and len(self._lanes) < LANES:
+        while self.stalled and len(self._credited) < MAX_CREDITED:
             stream = next(iter(self.stalled))
             del self.stalled[stream]
             if _needs_room(stream):
-                self._lanes[stream] = None
+                self._credited[stream] = None
             chosen.append(stream)
         return chosen
 
     def close(self) -> None:
-        """Leave the pool, with all that is held; what is counted from now on has no limit."""
+        """Leave the pool, with all that is held; from now on counting has no limit."""
         self.stalled.clear()
-        self._lanes.clear()
+        self._credited.clear()
         self._pool.waiting.discard(self)
         self._pool.links -= 1
         self._pool.remove(self.held)
@@ -190,5 +192,60 @@ class LinkMemory:
 
 
 def _needs_room(stream: Stream) -> bool:
-    """Whether a stream adds to what is kept when it gets credit, and gives it back when it is complete."""
+    """Whether a stream's credit adds to what is held until its message is complete."""
     return stream.held > STREAM_COST and stream.receiving is not ENDED
+
+
+class WindowGrowth:
+    """Decides the sizes of a session's receive windows.
+
+    Attributes:
+        rtt: the shortest round trip measured, in seconds; `None` until there is one, and windows stay as they are.
+    """
+
+    __slots__ = ("_initial", "_left", "_maximum", "rtt")
+
+    def __init__(self, config: Config) -> None:
+        self.rtt: float | None = None
+        self._initial = config.stream_window_size
+        self._maximum = config.max_stream_window_size
+        self._left = config.max_session_window_growth
+
+    def measured(self, rtt: float) -> None:
+        """Record a round trip of `rtt` seconds."""
+        if self.rtt is None or rtt < self.rtt:
+            self.rtt = rtt
+
+    def wants_round_trip(self, stream: Stream) -> bool:
+        """Whether a stream's window could grow if the round trip were known."""
+        return self.rtt is None and stream.window < self._maximum and self._left > 0
+
+    def begin(self, stream: Stream) -> None:
+        """Give a new stream the configured window; what exceeds the wire's default is announced as credit."""
+        if self._initial > INITIAL_WINDOW:
+            self._widen(stream, self._initial)
+
+    def refill(self, stream: Stream, now: float, *, grow: bool = True) -> None:
+        """Note that half a stream's window is credited now, and widen the window if that went fast."""
+        if grow and self.rtt is not None and now - stream.credited_at < 2 * self.rtt:
+            self._widen(stream, 2 * stream.window)
+        stream.credited_at = now
+
+    def end(self, stream: Stream) -> None:
+        """Take back what the window of a stream has grown by."""
+        self._left += stream.window - INITIAL_WINDOW
+
+    def _widen(self, stream: Stream, wanted: int) -> None:
+        size = min(wanted, self._maximum, stream.window + self._left)
+        growth = max(size - stream.window, 0)
+        self._left -= growth
+        stream.window += growth
+        stream.consumed += growth
+
+
+COMMON: Final = 4 * 1024 * 1024
+
+
+def keep_freed_memory() -> None:
+    """Show the allocator a block of 4 MiB, never touched, and free it; harmless any number of times."""
+    bytes(COMMON)
