@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -23,8 +24,8 @@ const (
 
 	// lastReads is how long a connection is read on when it cannot be written any more.
 	lastReads = 10 * time.Second
-	// maxResets is how many refusals of streams may wait for a peer that does not read them.
-	maxResets = 1024
+	// maxPendingResets is how many refusals of streams may wait for a peer that does not read them.
+	maxPendingResets = 1024
 )
 
 var errTooManyResets = errors.New("the peer opens streams and does not read that they are refused")
@@ -83,7 +84,11 @@ func (c *linkConn) next() error {
 		c.payload = length
 	}
 	if kind == frameData || kind == frameWindowUpdate {
-		switch c.intake.offer(stream, flags, c.payload) {
+		fate, err := c.intake.offer(stream, flags, c.payload, length)
+		if err != nil {
+			return endedByFlood(err)
+		}
+		switch fate {
 		case refused:
 			head = nil
 		case broken:
@@ -99,8 +104,17 @@ func (c *linkConn) next() error {
 		c.payload = 0
 		return c.reset(stream)
 	}
+	if err := c.intake.idleFrame(); err != nil {
+		return endedByFlood(err)
+	}
 	c.head = head
 	return nil
+}
+
+// endedByFlood logs why the link ends: yamux keeps the error to itself.
+func endedByFlood(err error) error {
+	slog.Error("the link is ended", "error", err)
+	return err
 }
 
 func parseHead(head []byte) (kind byte, flags uint16, stream uint32, length int64) {
@@ -158,7 +172,7 @@ func (c *linkConn) reset(stream uint32) error {
 	c.refusing.Lock()
 	defer c.refusing.Unlock()
 	c.resets = append(c.resets, stream)
-	if len(c.resets) > maxResets {
+	if len(c.resets) > maxPendingResets {
 		return errTooManyResets
 	}
 	if len(c.resets) == 1 {

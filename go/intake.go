@@ -17,7 +17,7 @@ const (
 	maxUntakenEarly = 1 << 20
 	maxUntaken      = 64 << 20
 	// maxStreamsEarly is how many streams the peer may open before the plugin has registered.
-	maxStreamsEarly = 64
+	maxStreamsEarly = 32
 
 	smallMessage = 64 << 10
 	holdTime     = 10 * time.Second
@@ -53,12 +53,15 @@ type intake struct {
 	stalled    bool // half of the bound is not free, and nothing is taken
 	maxUntaken int64
 	maxStreams int
+	floods     floods
 }
 
 // streamIntake is what the intake knows of one stream.
 type streamIntake struct {
 	untaken  int64
 	theirs   bool
+	opened   time.Time // by the peer
+	hasCome  bool      // a byte of payload
 	accepted bool
 	ended    bool // nothing more comes
 	finished bool // by the peer, in order
@@ -66,36 +69,68 @@ type streamIntake struct {
 }
 
 func newIntake(limits Limits) *intake {
-	i := &intake{streams: map[uint32]*streamIntake{}, maxUntaken: int64(limits.LinkBytes), maxStreams: limits.Streams}
+	i := &intake{streams: map[uint32]*streamIntake{}, maxUntaken: int64(limits.LinkBytes), maxStreams: limits.Streams,
+		floods: newFloods(limits)}
 	i.changed = sync.NewCond(&i.lock)
 	return i
 }
 
-// offer counts a frame that has come, before its payload has.
-func (i *intake) offer(id uint32, flags uint16, payload int64) verdict {
+// offer counts a frame of a stream that has come, before its payload has; length is that of the payload, or the credit
+// that the frame gives. Its error ends the link.
+func (i *intake) offer(id uint32, flags uint16, payload, length int64) (verdict, error) {
 	i.lock.Lock()
 	defer i.lock.Unlock()
+	return i.judge(id, flags, payload, length), i.floods.err
+}
+
+// idleFrame counts a frame of no stream: a ping, the answer to one, a go-away. Its error ends the link.
+func (i *intake) idleFrame() error {
+	i.lock.Lock()
+	defer i.lock.Unlock()
+	i.floods.idleFrame(time.Now())
+	return i.floods.err
+}
+
+func (i *intake) judge(id uint32, flags uint16, payload, length int64) verdict {
 	if flags&flagSYN != 0 && i.streams[id] == nil {
 		if i.theirs >= i.limit(maxStreamsEarly, i.maxStreams) {
+			i.floods.uselessStream(time.Now())
+			i.floods.resetHere()
 			return refused
 		}
-		i.streams[id] = &streamIntake{theirs: true}
+		i.streams[id] = &streamIntake{theirs: true, opened: time.Now()}
 		i.theirs++
 	}
 	stream := i.streams[id]
+	if stream == nil || flags == 0 && length == 0 {
+		i.floods.idleFrame(time.Now())
+	}
 	if stream == nil {
 		return passed // yamux discards it
 	}
 	if payload > 0 && i.tooMuch(stream, payload) {
+		i.floods.resetHere()
 		i.end(id, stream)
 		return broken
 	}
 	i.count(stream, payload)
+	stream.hasCome = stream.hasCome || payload > 0
 	if flags&(flagFIN|flagRST) != 0 {
 		stream.finished = flags&flagRST == 0
+		i.countUseless(stream)
 		i.end(id, stream)
 	}
 	return passed
+}
+
+// countUseless counts a stream of the peer's that it ends, where it was opened for nothing.
+func (i *intake) countUseless(stream *streamIntake) {
+	if !stream.theirs || stream.ended {
+		return
+	}
+	if now := time.Now(); stream.finished && !stream.hasCome || !stream.finished && now.Sub(stream.opened) < youngStream {
+		i.floods.uselessStream(now)
+	}
 }
 
 func (i *intake) limit(early, later int) int {
@@ -153,7 +188,9 @@ func (i *intake) sent(id uint32, flags uint16) {
 	case flags&flagRST != 0 && stream != nil:
 		if stream.theirs && !stream.accepted { // yamux' backlog was full
 			stream.accepted, stream.closed = true, true
+			i.floods.uselessStream(time.Now())
 		}
+		i.floods.resetHere()
 		i.end(id, stream)
 	case flags&flagSYN != 0 && stream == nil:
 		i.streams[id] = &streamIntake{}

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	mostRecords   = 1000 // that wait to be sent
+	maxRecords    = 1000 // that wait to be sent
 	recordsAtOnce = 50
 	sendTimeout   = 5 * time.Second
 	resendDelay   = 500 * time.Millisecond
@@ -182,7 +182,7 @@ func (q *logQueue) putBack(records []*plugmuxv1.LogRecord, dropped uint64) {
 }
 
 func (q *logQueue) bound() {
-	if over := len(q.waiting) - mostRecords; over > 0 {
+	if over := len(q.waiting) - maxRecords; over > 0 {
 		q.waiting = slices.Delete(q.waiting, 0, over)
 		q.dropped += uint64(over)
 	}

@@ -82,12 +82,12 @@ func TestRecordsBelowTheLevelAreNotMade(t *testing.T) {
 
 func TestAFullQueueLosesTheOldestAndCountsThem(t *testing.T) {
 	logs := NewLogHandler(nil)
-	for n := range mostRecords + 7 {
+	for n := range maxRecords + 7 {
 		slog.New(logs).Info(fmt.Sprint(n))
 	}
 	service, _ := withLogs(t, logs)
-	records := service.wait(t, mostRecords)
-	if len(records) != mostRecords || records[0].Message != "7" || service.dropped != 7 {
+	records := service.wait(t, maxRecords)
+	if len(records) != maxRecords || records[0].Message != "7" || service.dropped != 7 {
 		t.Error(len(records), records[0].Message, service.dropped)
 	}
 }

@@ -152,7 +152,7 @@ func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error 
 	if launch.Detached {
 		peers := p.peers() // other processes may take the place of the runtime that has launched the plugin
 		reach := func() (io.ReadWriteCloser, error) { return launch.open(&peers) }
-		return p.comeAgain(ctx, reach, launch.Timeout, nearRedial)
+		return p.comeAgain(ctx, reach, launch.Timeout, maxDetachedRedial)
 	}
 	conn, err := launch.open(nil)
 	if err != nil {

@@ -57,7 +57,45 @@ func checkRegistration(request *pluginsv1.RegisterPluginRequest) error {
 	if slices.Contains(request.GetProtocolVersions(), 0) {
 		return fault(connect.CodeInternal, "%w", errors.New("it names protocol version 0; the lowest is 1"))
 	}
+	for _, part := range sizesOf(request, services) {
+		if part.size > part.limit {
+			return fault(connect.CodeInternal, "it registers with %d %s, over the limit of %d", part.size, part.what, part.limit)
+		}
+	}
 	return nil
+}
+
+// measured is the size of one part of a registration, and its limit.
+type measured struct {
+	what        string
+	size, limit int
+}
+
+func sizesOf(request *pluginsv1.RegisterPluginRequest, services []string) []measured {
+	names := slices.Clone(request.GetCapabilities())
+	for name, value := range request.GetLabels() {
+		names = append(names, name, value)
+	}
+	sizes := []measured{
+		{"protocol versions", len(request.GetProtocolVersions()), maxProtocolVersions},
+		{"characters of names of services", characters(services), maxListCharacters},
+		{"characters of capabilities and labels", characters(names), maxListCharacters},
+	}
+	for _, schema := range []*pluginsv1.ConfigurationSchema{request.GetConfiguration(), request.GetInstances().GetConfiguration()} {
+		sizes = append(sizes,
+			measured{"characters of a JSON schema", utf8.RuneCountInString(schema.GetJsonSchema()), maxSchemaCharacters},
+			measured{"characters of a message type", utf8.RuneCountInString(schema.GetMessageType()), maxMessageTypeCharacters})
+	}
+	return sizes
+}
+
+// characters counts those of some texts, with one more for each of them.
+func characters(texts []string) int {
+	count := len(texts)
+	for _, text := range texts {
+		count += utf8.RuneCountInString(text)
+	}
+	return count
 }
 
 // validName tells whether a plugin may register under a name: any text without control characters.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,42 @@ func readVectors(t *testing.T, name string, vectors any) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// spelledOut spells out the repetitions in a value of a vector file.
+func spelledOut(t *testing.T, data []byte) []byte {
+	t.Helper()
+	var value any
+	if err := json.Unmarshal(data, &value); err != nil {
+		t.Fatal(err)
+	}
+	spelled, err := json.Marshal(spellOut(value))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spelled
+}
+
+func spellOut(value any) any {
+	switch value := value.(type) {
+	case []any:
+		for i, item := range value {
+			value[i] = spellOut(item)
+		}
+	case map[string]any:
+		for name, item := range value {
+			value[name] = spellOut(item)
+		}
+		count, _ := value["count"].(float64)
+		switch repeated := value["repeat"].(type) {
+		case string:
+			prefix, _ := value["prefix"].(string)
+			return prefix + strings.Repeat(repeated, int(count))
+		case []any:
+			return slices.Repeat(repeated, int(count))
+		}
+	}
+	return value
 }
 
 // row reads one row of a table, whose cells are of several types.
@@ -202,7 +239,7 @@ func TestVectorsOfRegistrations(t *testing.T) {
 	readVectors(t, "tests/vectors/registration.json", &vectors)
 	check := func(data json.RawMessage) error {
 		request := &pluginsv1.RegisterPluginRequest{}
-		if err := protojson.Unmarshal(data, request); err != nil {
+		if err := protojson.Unmarshal(spelledOut(t, data), request); err != nil {
 			t.Fatal(err)
 		}
 		return checkRegistration(request)
@@ -217,7 +254,7 @@ func TestVectorsOfRegistrations(t *testing.T) {
 	}
 	for _, c := range vectors.Refused {
 		if err, want := check(c[0]), string(c[1]); err == nil || fmt.Sprintf("%q", connect.CodeOf(err).String()) != want {
-			t.Errorf("%s: %v in place of %s", c[0], err, want)
+			t.Errorf("%.200s: %v in place of %s", c[0], err, want)
 		}
 	}
 }
@@ -257,34 +294,58 @@ func TestVectorsOfTimes(t *testing.T) {
 func TestTheConstantsAreThoseOfAllLanguages(t *testing.T) {
 	var shared map[string]any
 	readVectors(t, "proto/constants.json", &shared)
-	for name, own := range map[string]float64{
-		"max_message_bytes":          maxMessageBytes,
-		"max_name_characters":        maxNameCharacters,
-		"max_version_characters":     maxVersionCharacters,
-		"max_pattern_characters":     maxPatternCharacters,
-		"max_services":               maxServices,
-		"max_instances":              maxInstances,
-		"max_launch_config_bytes":    maxLaunchConfigBytes,
-		"max_log_text_characters":    maxLogTextCharacters,
-		"dial_timeout_seconds":       dialTimeout.Seconds(),
-		"first_redial_seconds":       firstRedial.Seconds(),
-		"max_redial_seconds":         maxRedial.Seconds(),
-		"near_redial_seconds":        nearRedial.Seconds(),
-		"link_close_timeout_seconds": closeTimeout.Seconds(),
-	} {
-		if shared[name] != own {
-			t.Errorf("%s: %v, not %v", name, own, shared[name])
-		}
+	own := map[string]map[string]float64{
+		"": {
+			"max_message_bytes":            maxMessageBytes,
+			"max_name_characters":          maxNameCharacters,
+			"max_version_characters":       maxVersionCharacters,
+			"max_pattern_characters":       maxPatternCharacters,
+			"max_services":                 maxServices,
+			"max_protocol_versions":        maxProtocolVersions,
+			"max_json_schema_characters":   maxSchemaCharacters,
+			"max_message_type_characters":  maxMessageTypeCharacters,
+			"max_list_characters":          maxListCharacters,
+			"max_instances":                maxInstances,
+			"max_launch_config_bytes":      maxLaunchConfigBytes,
+			"max_log_text_characters":      maxLogTextCharacters,
+			"registration_timeout_seconds": registrationTimeout.Seconds(),
+			"dial_timeout_seconds":         dialTimeout.Seconds(),
+			"first_redial_seconds":         firstRedial.Seconds(),
+			"max_redial_seconds":           maxRedial.Seconds(),
+			"max_detached_redial_seconds":  maxDetachedRedial.Seconds(),
+			"link_close_timeout_seconds":   closeTimeout.Seconds(),
+		},
+		"log": {
+			"max_queued_records":        maxRecords,
+			"max_records_per_request":   recordsAtOnce,
+			"send_timeout_seconds":      sendTimeout.Seconds(),
+			"resend_delay_seconds":      resendDelay.Seconds(),
+			"last_send_timeout_seconds": lastSend.Seconds(),
+		},
+		"yamux": {
+			"accept_backlog":                acceptBacklog,
+			"max_streams":                   maxStreams,
+			"stream_close_timeout_seconds":  streamCloseTimeout.Seconds(),
+			"stream_window_bytes":           streamWindowBytes,
+			"max_link_memory_bytes":         maxUntaken,
+			"max_unregistered_memory_bytes": maxUntakenEarly,
+			"max_unregistered_streams":      maxStreamsEarly,
+			"max_resets_per_second":         maxResets,
+			"max_idle_frames_per_second":    maxIdleFrames,
+			"flood_burst_seconds":           floodBurst.Seconds(),
+			"flood_young_stream_seconds":    youngStream.Seconds(),
+			"flood_late_frames_per_reset":   lateFrames,
+		},
 	}
-	mux, _ := shared["yamux"].(map[string]any)
-	for name, own := range map[string]float64{
-		"accept_backlog":               acceptBacklog,
-		"max_streams":                  maxStreams,
-		"stream_close_timeout_seconds": streamCloseTimeout.Seconds(),
-		"stream_window_bytes":          streamWindowBytes,
-	} {
-		if mux[name] != own {
-			t.Errorf("yamux %s: %v, not %v", name, own, mux[name])
+	for part, values := range own {
+		table := shared
+		if part != "" {
+			table, _ = shared[part].(map[string]any)
+		}
+		for name, value := range values {
+			if table[name] != value {
+				t.Errorf("%s %s: %v, not %v", part, name, value, table[name])
+			}
 		}
 	}
 }

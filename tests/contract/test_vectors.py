@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
+from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
 from plugmux.connect.limits import RpcLimits
 from plugmux.contract import registration
@@ -17,26 +18,33 @@ from plugmux.contract.address import Address
 from plugmux.contract.launch import MAX_CONFIG, NANOSECONDS, LaunchConfig
 from plugmux.contract.registration import BadPattern, Registration, RegistrationRefused
 from plugmux.errors import ConfigError
-from plugmux.plugin import connection, dial
+from plugmux.link import link
+from plugmux.plugin import connection, dial, logging
+from plugmux.plugin.instances import MAX_INSTANCES
 from plugmux.secrets.error import InvalidPattern
 from plugmux.secrets.pattern import Pattern, SecretId
-from plugmux.yamux import Config
+from plugmux.secrets.times import read_time, write_time
+from plugmux.yamux import Config, peer, session
 
 ROOT = Path(__file__).parents[2]
 
 
 def table(name: str) -> dict[str, Any]:
-    """The cases of one file, with texts that are given as a repetition spelled out."""
+    """The cases of one file, with what is given as a repetition spelled out."""
     read: dict[str, Any] = json.loads((ROOT / "tests/vectors" / name).read_text(), object_hook=spelled_out)
     return read
 
 
 def spelled_out(value: dict[str, Any]) -> Any:
-    return value.get("prefix", "") + value["repeat"] * value["count"] if "repeat" in value else value
+    if "repeat" not in value:
+        return value
+    repeated = value["repeat"] * value["count"]
+    return value["prefix"] + repeated if "prefix" in value else repeated
 
 
 PATTERNS, NAMES, VERSIONS = table("patterns.json"), table("names.json"), table("versions.json")
 ADDRESSES, LAUNCHES, REGISTRATIONS = table("addresses.json"), table("launch.json"), table("registration.json")
+TIMES = table("times.json")
 CONSTANTS: dict[str, Any] = json.loads((ROOT / "proto/constants.json").read_text())
 
 
@@ -156,25 +164,73 @@ def test_a_registration_is_refused(request_json: dict[str, Any], code: str) -> N
     assert isinstance(caught.value, BadPattern) == (code == "invalid_argument")
 
 
+@pytest.mark.parametrize("text", TIMES["unset"], ids=shown)
+def test_a_time_is_unset(text: str | None) -> None:
+    assert read_time(envelope(text), "created_at") is None
+
+
+@pytest.mark.parametrize(("text", "seconds"), TIMES["set"], ids=shown)
+def test_a_time_is_set_both_ways(text: str, seconds: int) -> None:
+    time = read_time(envelope(text), "created_at")
+    assert time is not None
+    assert time.timestamp() == seconds
+    assert (write_time(time).seconds, write_time(time).nanos) == (seconds, 0)
+
+
+def test_what_is_sent_for_an_unset_time() -> None:
+    assert write_time(None).ToJsonString() == TIMES["sent_for_unset"]
+
+
+def envelope(created_at: str | None) -> GetSecretsResponse.Envelope:
+    return json_format.ParseDict({"createdAt": created_at}, GetSecretsResponse.Envelope())
+
+
 def test_the_constants_are_those_of_all_languages() -> None:
     limits, mux = RpcLimits(), Config()
-    assert CONSTANTS["max_message_bytes"] == limits.receive == limits.send
-    assert CONSTANTS["max_version_characters"] == registration.MAX_VERSION
-    assert CONSTANTS["max_pattern_characters"] == registration.MAX_PATTERN
-    assert CONSTANTS["max_services"] == registration.MAX_SERVICES
-    assert CONSTANTS["max_launch_config_bytes"] == MAX_CONFIG
-    assert CONSTANTS["dial_timeout_seconds"] == dial.DIAL_TIMEOUT
-    assert CONSTANTS["first_redial_seconds"] == connection.FIRST_REDIAL
-    assert CONSTANTS["max_redial_seconds"] == connection.MAX_REDIAL
-    assert CONSTANTS["near_redial_seconds"] == connection.DETACHED_REDIAL
-    assert CONSTANTS["yamux"] == {
-        "accept_backlog": mux.accept_backlog,
-        "max_streams": mux.max_streams,
-        "keep_alive_interval_seconds": mux.keep_alive_interval,
-        "connection_write_timeout_seconds": mux.connection_write_timeout,
-        "stream_open_timeout_seconds": mux.stream_open_timeout,
-        "stream_close_timeout_seconds": mux.stream_close_timeout,
-        "stream_window_bytes": mux.stream_window_size,
-        "max_stream_window_bytes": mux.max_stream_window_size,
-        "max_session_window_growth_bytes": mux.max_session_window_growth,
-    }
+    assert limits.receive == limits.send
+    assert {
+        "max_message_bytes": limits.receive,
+        "max_name_characters": registration.MAX_NAME,
+        "max_version_characters": registration.MAX_VERSION,
+        "max_pattern_characters": registration.MAX_PATTERN,
+        "max_services": registration.MAX_SERVICES,
+        "max_protocol_versions": registration.MAX_PROTOCOL_VERSIONS,
+        "max_json_schema_characters": registration.MAX_SCHEMA,
+        "max_message_type_characters": registration.MAX_MESSAGE_TYPE,
+        "max_list_characters": registration.MAX_LIST,
+        "max_instances": MAX_INSTANCES,
+        "max_launch_config_bytes": MAX_CONFIG,
+        "max_log_text_characters": logging.MAX_TEXT,
+        "registration_timeout_seconds": registration.REGISTRATION_TIMEOUT,
+        "dial_timeout_seconds": dial.DIAL_TIMEOUT,
+        "first_redial_seconds": connection.FIRST_REDIAL,
+        "max_redial_seconds": connection.MAX_REDIAL,
+        "max_detached_redial_seconds": connection.DETACHED_REDIAL,
+        "link_close_timeout_seconds": link.CLOSE_TIMEOUT,
+        "log": {
+            "max_queued_records": logging.CAPACITY,
+            "max_records_per_request": logging.BATCH,
+            "send_timeout_seconds": logging.SEND_TIMEOUT,
+            "resend_delay_seconds": logging.RETRY_DELAY,
+            "last_send_timeout_seconds": logging.FLUSH_TIME,
+        },
+        "yamux": {
+            "accept_backlog": mux.accept_backlog,
+            "max_streams": mux.max_streams,
+            "keep_alive_interval_seconds": mux.keep_alive_interval,
+            "connection_write_timeout_seconds": mux.connection_write_timeout,
+            "stream_open_timeout_seconds": mux.stream_open_timeout,
+            "stream_close_timeout_seconds": mux.stream_close_timeout,
+            "stream_window_bytes": mux.stream_window_size,
+            "max_stream_window_bytes": mux.max_stream_window_size,
+            "max_session_window_growth_bytes": mux.max_session_window_growth,
+            "max_link_memory_bytes": mux.max_link_memory,
+            "max_unregistered_memory_bytes": mux.max_unregistered_memory,
+            "max_unregistered_streams": mux.max_unregistered_streams,
+            "max_resets_per_second": mux.max_resets,
+            "max_idle_frames_per_second": mux.max_idle_frames,
+            "flood_burst_seconds": peer.BURST_SECONDS,
+            "flood_young_stream_seconds": session.YOUNG,
+            "flood_late_frames_per_reset": peer.LATE_FRAMES,
+        },
+    } == CONSTANTS

@@ -2,14 +2,15 @@ import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { LogLevel, type LogRecord, LogRecordSchema, type LogService } from "../../gen/ts/plugmux/v1/log_pb.js";
-import { MAX_LOG_TEXT } from "./limits.js";
+import {
+  LAST_LOG_SEND_TIMEOUT,
+  LOG_RESEND_DELAY,
+  LOG_SEND_TIMEOUT,
+  MAX_LOG_TEXT,
+  MAX_QUEUED_RECORDS,
+  MAX_RECORDS_PER_REQUEST,
+} from "./limits.js";
 import { withTimeout } from "./withTimeout.js";
-
-const MAX_RECORDS = 1000;
-const RECORDS_AT_ONCE = 50;
-const SEND_TIMEOUT = 5_000;
-const RESEND_DELAY = 500;
-const LAST_SEND = 1_000;
 
 /** What a record says beside its message; values are written as JSON, errors with their stack. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -66,7 +67,7 @@ export class LogQueue implements Logger {
 
   /** Waits until everything has been sent, for a second at most. */
   async flush(): Promise<void> {
-    await withTimeout(LAST_SEND, this.#sending);
+    await withTimeout(LAST_LOG_SEND_TIMEOUT, this.#sending);
   }
 
   /** Writes what the runtime has not taken, and all that comes, to stderr. */
@@ -90,7 +91,7 @@ export class LogQueue implements Logger {
   }
 
   #bound(): void {
-    this.#dropped += this.#waiting.splice(0, this.#waiting.length - MAX_RECORDS).length;
+    this.#dropped += this.#waiting.splice(0, this.#waiting.length - MAX_QUEUED_RECORDS).length;
   }
 
   #wake(): void {
@@ -103,18 +104,18 @@ export class LogQueue implements Logger {
 
   async #send(): Promise<void> {
     while (this.#client && this.#waiting.length > 0) {
-      const records = (this.#underway = this.#waiting.splice(0, RECORDS_AT_ONCE));
+      const records = (this.#underway = this.#waiting.splice(0, MAX_RECORDS_PER_REQUEST));
       const dropped = this.#dropped;
       this.#dropped = 0;
       try {
-        await this.#client.write({ records, dropped: BigInt(dropped) }, { timeoutMs: SEND_TIMEOUT });
+        await this.#client.write({ records, dropped: BigInt(dropped) }, { timeoutMs: LOG_SEND_TIMEOUT });
         this.#underway = [];
       } catch (error) {
         this.#waiting.unshift(...this.#underway.splice(0));
         this.#dropped += dropped;
         this.#bound();
         if (ConnectError.from(error).code === Code.Unimplemented) return this.giveUp();
-        await new Promise((resolve) => setTimeout(resolve, RESEND_DELAY).unref());
+        await new Promise((resolve) => setTimeout(resolve, LOG_RESEND_DELAY).unref());
       }
     }
   }

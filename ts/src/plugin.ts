@@ -23,13 +23,13 @@ import { Health } from "./health.js";
 import type { Host } from "./host.js";
 import type { Instances } from "./instances.js";
 import type { LaunchConfig } from "./launch.js";
-import { FIRST_REDIAL, LINK_CLOSE_TIMEOUT, MAX_REDIAL, NEAR_REDIAL } from "./limits.js";
+import { FIRST_REDIAL, LINK_CLOSE_TIMEOUT, MAX_REDIAL, MAX_DETACHED_REDIAL, REGISTRATION_TIMEOUT } from "./limits.js";
 import { type Ends, inherit, Link } from "./link.js";
 import { LogQueue } from "./log.js";
 import { errorMessage } from "./errorMessage.js";
 import { type TrustedUsers, trustedUsers } from "./peerUsers.js";
 import { REFLECTION, serveReflection } from "./reflection.js";
-import { checkRegistration, REGISTRATION_TIMEOUT } from "./registration.js";
+import { checkRegistration } from "./registration.js";
 import { openStream, Remote } from "./remote.js";
 import { type SecretsProvider, serveSecrets } from "./secrets.js";
 import { LinkApp } from "./linkApp.js";
@@ -165,7 +165,7 @@ export class Plugin {
       "socket" in link
         ? connectTo(link.socket, timeout, detached ? await this.#trustedUsers() : undefined)
         : inherit(link.readFd, link.writeFd);
-    if (detached) return this.#reconnectLoop(reach, name, timeout, NEAR_REDIAL);
+    if (detached) return this.#reconnectLoop(reach, name, timeout, MAX_DETACHED_REDIAL);
     return this.serveOnce(await reach(), name, timeout, runtimePid);
   }
 

@@ -2,11 +2,16 @@
 
 import type { RegisterPluginRequest } from "../../gen/ts/plugins/v1/plugins_pb.js";
 import { ConfigError } from "./errors.js";
-import { MAX_NAME, MAX_SERVICES, MAX_VERSION } from "./limits.js";
+import {
+  MAX_JSON_SCHEMA,
+  MAX_LIST,
+  MAX_MESSAGE_TYPE,
+  MAX_NAME,
+  MAX_PROTOCOL_VERSIONS,
+  MAX_SERVICES,
+  MAX_VERSION,
+} from "./limits.js";
 import { isPattern } from "./pattern.js";
-
-/** Milliseconds that a plugin has for its registration, where its launch does not say. */
-export const REGISTRATION_TIMEOUT = 60_000;
 
 /** Any text without control characters. */
 const NAME = new RegExp(`^[^\\u0000-\\u001f\\u007f-\\u009f]{1,${MAX_NAME}}$`, "u");
@@ -34,7 +39,8 @@ export function isVersion(text: string): boolean {
  * @throws ConfigError when a runtime would refuse it.
  */
 export function checkRegistration(request: RegisterPluginRequest): void {
-  const { name, version, services, protocolVersions, metadata } = request;
+  const { name, version, protocolVersions, metadata } = request;
+  const services = [...request.services, ...(request.instances?.services ?? [])];
   const fault = (what: string, rule: string): ConfigError =>
     new ConfigError(`${what} of plugin ${shown(name)} is not valid: ${rule}`);
   if (!isName(name)) throw fault("the name", `it must have 1 to ${MAX_NAME} characters and no control characters`);
@@ -51,6 +57,32 @@ export function checkRegistration(request: RegisterPluginRequest): void {
       'its components must be "*", "**", or made of letters, digits and ._:-',
     );
   }
+  for (const [what, size, limit] of sizesOf(request, services)) {
+    if (size > limit) throw fault("the registration", `it has ${size} ${what}, over the limit of ${limit}`);
+  }
+}
+
+/** The sizes of the parts of a registration, with their limits. */
+function sizesOf(request: RegisterPluginRequest, services: string[]): [what: string, size: number, limit: number][] {
+  const schemas = [request.configuration, request.instances?.configuration];
+  return [
+    ["protocol versions", request.protocolVersions.length, MAX_PROTOCOL_VERSIONS],
+    ["characters of names of services", charactersOf(services), MAX_LIST],
+    [
+      "characters of capabilities and labels",
+      charactersOf([...request.capabilities, ...Object.entries(request.labels).flat()]),
+      MAX_LIST,
+    ],
+    ...schemas.flatMap((schema): [string, number, number][] => [
+      ["characters of a JSON schema", charactersOf([schema?.jsonSchema ?? ""]) - 1, MAX_JSON_SCHEMA],
+      ["characters of a message type", charactersOf([schema?.messageType ?? ""]) - 1, MAX_MESSAGE_TYPE],
+    ]),
+  ];
+}
+
+/** The characters of some texts, and one more for each of them. */
+function charactersOf(texts: readonly string[]): number {
+  return texts.reduce((count, text) => count + [...text].length + 1, 0);
 }
 
 /** A text of any origin as it may stand in an error. */

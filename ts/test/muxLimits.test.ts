@@ -109,29 +109,53 @@ describe("floods", () => {
     [
       "streams that are opened and reset",
       ids(12_000).flatMap((id) => [syn(id), RST(id)]),
-      /resets its streams more often/,
+      /more than 1000 streams a second that it resets at once/,
+    ],
+    [
+      "streams that are opened and ended",
+      ids(12_000).map((id) => frame(FrameType.windowUpdate, Flag.syn | Flag.fin, id, 0)),
+      /streams a second that it resets at once/,
+    ],
+    ["streams beyond those that it may have", ids(10_300).map(syn), /streams a second that it resets at once/],
+    [
+      "pings",
+      Array.from({ length: 21_000 }, () => frame(FrameType.ping, Flag.syn, 0, 7)),
+      /more than 2000 frames a second that change nothing/,
+    ],
+    [
+      "answers to no ping",
+      Array.from({ length: 21_000 }, () => frame(FrameType.ping, Flag.ack, 0, 7)),
+      /more than 2000 frames a second that change nothing/,
+    ],
+    [
+      "go-aways",
+      Array.from({ length: 21_000 }, () => frame(FrameType.goAway, 0, 0, 0)),
+      /more than 2000 frames a second that change nothing/,
     ],
     [
       "credit of no bytes",
-      [syn(1), ...Array.from({ length: 110_000 }, () => frame(FrameType.windowUpdate, 0, 1, 0))],
-      /frames a second that change nothing/,
+      [syn(1), ...Array.from({ length: 21_000 }, () => frame(FrameType.windowUpdate, 0, 1, 0))],
+      /more than 2000 frames a second that change nothing/,
     ],
     [
       "empty data",
-      [syn(1), ...Array.from({ length: 110_000 }, () => frame(FrameType.data, 0, 1, 0))],
-      /frames a second that change nothing/,
+      [syn(1), ...Array.from({ length: 21_000 }, () => frame(FrameType.data, 0, 1, 0))],
+      /more than 2000 frames a second that change nothing/,
     ],
     [
       "frames on a stream that has ended",
-      [syn(1), RST(1), ...Array.from({ length: 110_000 }, () => frame(FrameType.data, 0, 1, 0))],
-      /frames a second that change nothing/,
+      [syn(1), RST(1), ...Array.from({ length: 21_000 }, () => frame(FrameType.data, 0, 1, 0))],
+      /more than 2000 frames a second that change nothing/,
     ],
   ];
   for (const [what, frames, message] of floods) {
     test(`of ${what} end the session`, async () => {
-      const { mux, peer } = bare();
+      const { mux, peer } = bare({ maxStreams: 100, enableKeepAlive: false });
       mux.listen((stream) => stream.on("error", () => {}));
-      peer.write(Buffer.concat(frames));
+      for (let start = 0; start < frames.length; start += 100) {
+        peer.write(Buffer.concat(frames.slice(start, start + 100)));
+        await turns(1); // It is a peer that reads.
+      }
       const error = await mux.closed;
       assert.ok(error instanceof ProtocolViolation);
       assert.match(error.message, message);
@@ -150,6 +174,20 @@ describe("floods", () => {
       await clock.pass(1_000);
     }
     assert.equal(mux.isClosed, false);
+  });
+
+  test("of what is not the peer's fault are excused, and a limit of 0 is none", async () => {
+    const { mux, peer } = bare({ maxIdleFrames: 10, maxResets: 0 });
+    mux.listen((stream) => stream.on("error", () => {}).destroy());
+    for (const id of ids(100)) {
+      peer.write(syn(id));
+      await turns(1);
+      peer.write(Buffer.concat(Array.from({ length: 32 }, () => data(id, 0, Buffer.from("late")))));
+      await turns(1);
+    }
+    assert.equal(mux.isClosed, false);
+    for (let count = 0; count < 200; count += 1) peer.write(frame(FrameType.ping, Flag.syn, 0, count));
+    assert.match((await mux.closed)?.message ?? "", /more than 10 frames a second/);
   });
 
   test("of frames give way to everything else between two reads", async () => {

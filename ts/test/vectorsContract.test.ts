@@ -13,9 +13,20 @@ import { parseLaunchConfig } from "../src/launch.js";
 import { filter, includes, isId, isPattern, matches } from "../src/pattern.js";
 import { checkRegistration, isName, isVersion } from "../src/registration.js";
 import { fromTimestamp, toTimestamp } from "../src/times.js";
+import { BURST_SECONDS, LATE_FRAMES, YOUNG } from "../src/yamux/floods.js";
 import { defaultConfig } from "../src/yamux/index.js";
 
 type Text = string | { readonly prefix?: string; readonly repeat: string; readonly count: number };
+
+/** Spells out the repetitions in a value of a vector file. */
+function spelledOut(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(spelledOut);
+  const { prefix = "", repeat, count = 0 } = value as { prefix?: string; repeat?: string | unknown[]; count?: number };
+  if (typeof repeat === "string") return prefix + repeat.repeat(count);
+  if (repeat) return Array.from({ length: count }, () => repeat.map(spelledOut)).flat();
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, spelledOut(item)]));
+}
 
 function load<T>(name: string): T {
   return JSON.parse(readFileSync(new URL(`../../../../tests/vectors/${name}.json`, import.meta.url), "utf8")) as T;
@@ -133,7 +144,8 @@ describe("launch configurations", () => {
 
 describe("registrations", () => {
   const vectors = load<{ accepted: JsonObject[]; refused: [JsonObject, string][] }>("registration");
-  const check = (request: JsonObject) => () => checkRegistration(fromJson(RegisterPluginRequestSchema, request));
+  const check = (request: JsonObject) => () =>
+    checkRegistration(fromJson(RegisterPluginRequestSchema, spelledOut(request) as JsonObject));
   for (const request of vectors.accepted) {
     test(`${JSON.stringify(request)} is accepted`, () => check(request)());
   }
@@ -163,35 +175,60 @@ describe("times", () => {
 
 test("limits and times are those of all languages", () => {
   const file = new URL("../../../../proto/constants.json", import.meta.url);
-  const { yamux, ...constants } = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
-  const { FIRST_REDIAL, MAX_REDIAL, NEAR_REDIAL, DIAL_TIMEOUT, LINK_CLOSE_TIMEOUT } = limits;
-  const ours = {
-    max_message_bytes: limits.MAX_MESSAGE,
-    max_name_characters: limits.MAX_NAME,
-    max_version_characters: limits.MAX_VERSION,
-    max_pattern_characters: limits.MAX_PATTERN,
-    max_services: limits.MAX_SERVICES,
-    max_instances: limits.MAX_INSTANCES,
-    max_launch_config_bytes: limits.MAX_LAUNCH_CONFIG,
-    max_log_text_characters: limits.MAX_LOG_TEXT,
-    dial_timeout_seconds: DIAL_TIMEOUT / 1000,
-    first_redial_seconds: FIRST_REDIAL / 1000,
-    max_redial_seconds: MAX_REDIAL / 1000,
-    near_redial_seconds: NEAR_REDIAL / 1000,
-    link_close_timeout_seconds: LINK_CLOSE_TIMEOUT / 1000,
-  };
-  const oursOfYamux = {
-    accept_backlog: defaultConfig.acceptBacklog,
-    max_streams: defaultConfig.maxStreams,
-    keep_alive_interval_seconds: defaultConfig.keepAliveInterval / 1000,
-    connection_write_timeout_seconds: defaultConfig.connectionWriteTimeout / 1000,
-    stream_open_timeout_seconds: defaultConfig.streamOpenTimeout / 1000,
-    stream_close_timeout_seconds: defaultConfig.streamCloseTimeout / 1000,
-    stream_window_bytes: defaultConfig.streamWindowSize,
-    max_stream_window_bytes: defaultConfig.maxStreamWindowSize,
-    max_session_window_growth_bytes: defaultConfig.maxSessionWindowGrowth,
-  };
-  // The table may have more, of which another language alone has any use.
-  assert.deepEqual({ ...constants, ...ours }, constants);
-  assert.deepEqual({ ...(yamux as object), ...oursOfYamux }, yamux);
+  const { yamux, log, ...constants } = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+  assert.deepEqual(
+    {
+      max_message_bytes: limits.MAX_MESSAGE,
+      max_name_characters: limits.MAX_NAME,
+      max_version_characters: limits.MAX_VERSION,
+      max_pattern_characters: limits.MAX_PATTERN,
+      max_services: limits.MAX_SERVICES,
+      max_protocol_versions: limits.MAX_PROTOCOL_VERSIONS,
+      max_json_schema_characters: limits.MAX_JSON_SCHEMA,
+      max_message_type_characters: limits.MAX_MESSAGE_TYPE,
+      max_list_characters: limits.MAX_LIST,
+      max_instances: limits.MAX_INSTANCES,
+      max_launch_config_bytes: limits.MAX_LAUNCH_CONFIG,
+      max_log_text_characters: limits.MAX_LOG_TEXT,
+      registration_timeout_seconds: limits.REGISTRATION_TIMEOUT / 1000,
+      dial_timeout_seconds: limits.DIAL_TIMEOUT / 1000,
+      first_redial_seconds: limits.FIRST_REDIAL / 1000,
+      max_redial_seconds: limits.MAX_REDIAL / 1000,
+      max_detached_redial_seconds: limits.MAX_DETACHED_REDIAL / 1000,
+      link_close_timeout_seconds: limits.LINK_CLOSE_TIMEOUT / 1000,
+    },
+    constants,
+  );
+  assert.deepEqual(
+    {
+      max_queued_records: limits.MAX_QUEUED_RECORDS,
+      max_records_per_request: limits.MAX_RECORDS_PER_REQUEST,
+      send_timeout_seconds: limits.LOG_SEND_TIMEOUT / 1000,
+      resend_delay_seconds: limits.LOG_RESEND_DELAY / 1000,
+      last_send_timeout_seconds: limits.LAST_LOG_SEND_TIMEOUT / 1000,
+    },
+    log,
+  );
+  assert.deepEqual(
+    {
+      accept_backlog: defaultConfig.acceptBacklog,
+      max_streams: defaultConfig.maxStreams,
+      keep_alive_interval_seconds: defaultConfig.keepAliveInterval / 1000,
+      connection_write_timeout_seconds: defaultConfig.connectionWriteTimeout / 1000,
+      stream_open_timeout_seconds: defaultConfig.streamOpenTimeout / 1000,
+      stream_close_timeout_seconds: defaultConfig.streamCloseTimeout / 1000,
+      stream_window_bytes: defaultConfig.streamWindowSize,
+      max_stream_window_bytes: defaultConfig.maxStreamWindowSize,
+      max_session_window_growth_bytes: defaultConfig.maxSessionWindowGrowth,
+      max_link_memory_bytes: defaultConfig.maxLinkMemory,
+      max_unregistered_memory_bytes: defaultConfig.maxUnregisteredMemory,
+      max_unregistered_streams: defaultConfig.maxUnregisteredStreams,
+      max_resets_per_second: defaultConfig.maxResets,
+      max_idle_frames_per_second: defaultConfig.maxIdleFrames,
+      flood_burst_seconds: BURST_SECONDS,
+      flood_young_stream_seconds: YOUNG / 1000,
+      flood_late_frames_per_reset: LATE_FRAMES,
+    },
+    yamux,
+  );
 });

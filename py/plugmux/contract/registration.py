@@ -45,7 +45,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,127}", re.ASCII)
 """The name of a plugin that the runtime finds or launches: a file name without white space or slashes, at most 128
 characters. Use with `fullmatch`."""
 
-SAID_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,256}")
+MAX_NAME = 256
+SAID_NAME = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{1,{MAX_NAME}}}")
 """The name that a plugin registers under: any text of at most 256 characters without control characters. Use with
 `fullmatch`."""
 
@@ -148,7 +149,7 @@ class Registration:
     def __post_init__(self) -> None:
         if not SAID_NAME.fullmatch(self.name):
             raise RegistrationRefused(
-                f"the plugin name {self.name[:140]!r} is not valid: it must have 1 to 256 characters, "
+                f"the plugin name {self.name[:140]!r} is not valid: it must have 1 to {MAX_NAME} characters, "
                 "and no control character"
             )
         self._check_version()

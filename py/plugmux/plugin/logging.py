@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LogHandler"]
 
+CAPACITY = 1000
 BATCH = 50
 MAX_TEXT = 8192
 CUT = "\n[...]\n"
@@ -59,13 +60,13 @@ class LogHandler(logging.Handler):
     Args:
         plugin: the plugin whose runtime gets the records.
         level: the lowest level that is sent.
-        capacity: records that may wait.
+        capacity: records that may wait, 1,000 by default.
 
     Raises:
         ConfigError: the capacity is below 1.
     """
 
-    def __init__(self, plugin: HasLinks, level: int = logging.NOTSET, *, capacity: int = 1000) -> None:
+    def __init__(self, plugin: HasLinks, level: int = logging.NOTSET, *, capacity: int = CAPACITY) -> None:
         if capacity < 1:
             raise ConfigError(f"the capacity of a LogHandler is {capacity}; it must be 1 or more")
         super().__init__(level)

@@ -33,7 +33,7 @@ def read_time(message: Message, field: str) -> datetime | None:
         return None
     stamp: Timestamp = getattr(message, field)
     time = stamp.ToDatetime(tzinfo=UTC)
-    return None if time == UNSET else time
+    return None if time.year == UNSET.year else time
 
 
 def write_time(time: datetime | None) -> Timestamp:

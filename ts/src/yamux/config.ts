@@ -39,6 +39,16 @@ export interface Config {
   readonly maxUnregisteredMemory: number;
   /** Streams that the peer may have open at once until then. */
   readonly maxUnregisteredStreams: number;
+  /**
+   * Streams a second that the peer may open for nothing before the session ends: that it resets within a second, ends
+   * without a byte, or opens beyond what it may have. Ten seconds' worth may come at once; 0 means no limit.
+   */
+  readonly maxResets: number;
+  /**
+   * Frames a second that may come and change nothing (pings, empty data, frames of streams that have ended) before the
+   * session ends. Ten seconds' worth may come at once; 0 means no limit.
+   */
+  readonly maxIdleFrames: number;
 }
 
 export const defaultConfig: Config = {
@@ -55,6 +65,8 @@ export const defaultConfig: Config = {
   maxLinkMemory: 64 * 1024 * 1024,
   maxUnregisteredMemory: 1024 * 1024,
   maxUnregisteredStreams: 32,
+  maxResets: 1_000,
+  maxIdleFrames: 2_000,
 };
 
 /**
@@ -79,6 +91,8 @@ const RANGES: Readonly<Record<Exclude<keyof Config, "enableKeepAlive">, readonly
   maxLinkMemory: [INITIAL_WINDOW, Number.MAX_SAFE_INTEGER],
   maxUnregisteredMemory: [INITIAL_WINDOW, Number.MAX_SAFE_INTEGER],
   maxUnregisteredStreams: [1, MAX_UINT32],
+  maxResets: [0, MAX_UINT32],
+  maxIdleFrames: [0, MAX_UINT32],
 };
 
 /**

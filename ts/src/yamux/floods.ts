@@ -1,62 +1,104 @@
-/** Limits of what a peer may do that costs it nothing: streams that it resets, and frames that change nothing. */
+/** Limits of what a peer may do that costs us work and achieves nothing. */
 
 import { ProtocolViolation } from "../errors.js";
+import type { Config } from "./config.js";
 import { FrameType, type Header } from "./frame.js";
+import type { PeerIds } from "./ids.js";
+import type { StreamState } from "./state.js";
 
-/** Streams that the peer opens and resets: as many at once, and as many each second. HTTP/2 servers have such a limit. */
-const RESETS = { burst: 10_000, perSecond: 1_000 };
+/** Seconds' worth of events that may come at once: a program that cancels all its calls is no attack. */
+export const BURST_SECONDS = 10;
 
-/** Frames that change nothing: pings, credit of a few bytes, empty data, frames on streams that have ended. */
-const IDLE_FRAMES = { burst: 100_000, perSecond: 10_000 };
+/** Age, in milliseconds, below which a stream that the peer resets counts as opened for nothing. */
+export const YOUNG = 1_000;
 
-/** Credit below this is worth no frame: peers give it when half a window has been read. */
-const SMALL_CREDIT = 1024;
+/** Frames that a peer may send on a stream before it learns that the stream was reset here. */
+export const LATE_FRAMES = 32;
 
-/** Whether a frame without flags changes nothing, or next to nothing. */
-export function isIdle({ type, length }: Header): boolean {
-  return type === FrameType.data ? length === 0 : length < SMALL_CREDIT;
+/** Whether a frame of an open stream changes nothing. */
+export function isIdle({ type, flags, length }: Header): boolean {
+  return flags === 0 && length === 0 && (type === FrameType.data || type === FrameType.windowUpdate);
 }
 
-/** A bucket that is emptied one by one, and filled with time. */
-class Bucket {
+/** Counts events against a number per second, of which `BURST_SECONDS`' worth may come at once; 0 means no limit. */
+class RateLimit {
   readonly #burst: number;
   readonly #perMillisecond: number;
   #left: number;
-  #filledAt = 0;
+  #filledAt = Number.NaN;
 
-  constructor({ burst, perSecond }: { readonly burst: number; readonly perSecond: number }) {
-    this.#burst = this.#left = burst;
+  constructor(perSecond: number) {
+    this.#burst = this.#left = perSecond === 0 ? Number.POSITIVE_INFINITY : perSecond * BURST_SECONDS;
     this.#perMillisecond = perSecond / 1000;
   }
 
-  /** Takes one out; false when there is none left. */
+  /** Counts one event; false when it is one too many. */
   take(now: number): boolean {
-    if (this.#left < 1) {
-      this.#left = Math.min(this.#burst, this.#left + (now - this.#filledAt) * this.#perMillisecond);
-      this.#filledAt = now;
-    } else if (this.#left === this.#burst) {
-      this.#filledAt = now;
-    }
+    if (Number.isNaN(this.#filledAt)) this.#filledAt = now;
     this.#left -= 1;
+    if (this.#left >= 0) return true;
+    this.#left += Math.min((now - this.#filledAt) * this.#perMillisecond, this.#burst);
+    this.#filledAt = now;
     return this.#left >= 0;
+  }
+
+  /** Excuses events that are not the peer's fault. */
+  allow(events: number): void {
+    this.#left = Math.min(this.#left + events, this.#burst);
   }
 }
 
+/** Counts what the peer of one session does for nothing. */
 export class FloodLimits {
-  readonly #resets = new Bucket(RESETS);
-  readonly #idleFrames = new Bucket(IDLE_FRAMES);
+  readonly #config: Config;
+  readonly #ids: PeerIds;
+  readonly #resets: RateLimit;
+  readonly #idleFrames: RateLimit;
 
-  /** Counts a stream that the peer opened and has reset; throws when there are too many. */
-  reset(now: number): void {
-    if (this.#resets.take(now)) return;
-    throw new ProtocolViolation(`the peer resets its streams more often than ${RESETS.perSecond} times a second`);
+  /** @param ids tells which streams are the peer's. */
+  constructor(config: Config, ids: PeerIds) {
+    this.#config = config;
+    this.#ids = ids;
+    this.#resets = new RateLimit(config.maxResets);
+    this.#idleFrames = new RateLimit(config.maxIdleFrames);
   }
 
-  /** Counts a frame that changes nothing; throws when there are too many. */
+  /** Counts a stream that the peer has reset, where it opened it for nothing. */
+  streamReset(stream: StreamState, now: number): void {
+    if (this.#ids.owns(stream.id) && now - stream.creditedAt < YOUNG) this.uselessStream(now);
+  }
+
+  /** Counts a stream whose half the peer has ended, where no byte came on it. */
+  streamEnded(stream: StreamState, now: number): void {
+    if (this.#ids.owns(stream.id) && stream.receiveWindow === stream.window) this.uselessStream(now);
+  }
+
+  /**
+   * Counts a stream that the peer opened for nothing, or may not open.
+   *
+   * @throws ProtocolViolation when there are too many.
+   */
+  uselessStream(now: number): void {
+    if (this.#resets.take(now)) return;
+    throw new ProtocolViolation(
+      `the peer goes on opening more than ${this.#config.maxResets} streams a second that it resets at once, ends empty, or may not have`,
+    );
+  }
+
+  /**
+   * Counts a frame that changes nothing.
+   *
+   * @throws ProtocolViolation when there are too many.
+   */
   idleFrame(now: number): void {
     if (this.#idleFrames.take(now)) return;
     throw new ProtocolViolation(
-      `the peer sends more than ${IDLE_FRAMES.perSecond} frames a second that change nothing`,
+      `the peer goes on sending more than ${this.#config.maxIdleFrames} frames a second that change nothing`,
     );
+  }
+
+  /** Excuses the frames that may still come on a stream that was reset here. */
+  resetHere(): void {
+    this.#idleFrames.allow(LATE_FRAMES);
   }
 }

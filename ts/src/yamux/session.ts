@@ -57,19 +57,16 @@ export class Session {
   readonly #config: Config;
   #now: number;
   #nextId: number;
-  readonly #floods = new FloodLimits();
+  readonly #floods: FloodLimits;
   #events: Event[] = [];
-
   readonly #parser = new FrameParser();
   #payloadStream: StreamState | undefined;
   #payloadEnds = false;
-
   readonly #outbox = new Outbox(
     (event) => this.#events.push(event),
     (stream) => this.#finish(stream),
   );
   readonly #pendingOpens: PendingOpens;
-
   readonly #pings = new Pings();
 
   constructor(role: Role, config: Config = defaultConfig, now = 0) {
@@ -78,6 +75,7 @@ export class Session {
     this.#nextId = role === "client" ? 1 : 2;
     this.credits = new Credits(config, (stream) => this.#credit(stream));
     this.peerStreams = new PeerStreams(role === "client" ? 2 : 1, config, this.credits.memory);
+    this.#floods = new FloodLimits(config, this.peerStreams.ids);
     this.#pendingOpens = new PendingOpens(config.acceptBacklog, (stream) => {
       stream.handshake = "synPending";
       this.#outbox.ready(stream);
@@ -135,7 +133,9 @@ export class Session {
     if (this.streams.get(stream.id) !== stream) return;
     const isKnownToPeer = stream.handshake !== "held" && stream.handshake !== "synPending";
     this.#forget(stream);
-    if (isKnownToPeer) this.#outbox.control(FrameType.windowUpdate, Flag.rst, stream.id, 0);
+    if (!isKnownToPeer) return;
+    this.#floods.resetHere();
+    this.#outbox.control(FrameType.windowUpdate, Flag.rst, stream.id, 0);
   }
 
   /** Reports that the reader has taken `size` bytes; the peer has credit for them once it is worth a frame. */
@@ -252,11 +252,11 @@ export class Session {
     if (payload > allowed) throw violation(header, `the window has ${allowed} bytes left`);
     this.#payloadStream = stream;
     this.#payloadEnds = (flags & Flag.fin) !== 0;
-    if (!stream || (flags === 0 && isIdle(header))) this.#floods.idleFrame(this.#now);
+    if (!stream || isIdle(header)) this.#floods.idleFrame(this.#now);
     if (!stream) return payload;
     if (flags & Flag.ack) this.#receiveAck(stream);
     if (flags & Flag.rst) {
-      if (this.peerStreams.ids.owns(streamId)) this.#floods.reset(this.#now);
+      this.#floods.streamReset(stream, this.#now);
       this.#forget(stream);
       const error = new StreamResetError(`stream ${streamId} was reset by the peer`);
       this.#events.push({ type: "reset", stream, error });
@@ -279,8 +279,8 @@ export class Session {
     this.peerStreams.takeId(header);
     const stream = this.localGoAway ? undefined : this.peerStreams.add(header, this.#now);
     if (!stream) {
-      if (header.flags & Flag.rst) this.#floods.reset(this.#now);
-      else this.#answer(header, FrameType.windowUpdate, Flag.rst, header.streamId, 0);
+      this.#floods.uselessStream(this.#now);
+      if (!(header.flags & Flag.rst)) this.#answer(header, FrameType.windowUpdate, Flag.rst, header.streamId, 0);
       return undefined;
     }
     this.streams.set(stream.id, stream);
@@ -308,15 +308,15 @@ export class Session {
   #receiveFin(stream: StreamState): void {
     stream.receiving = "ended";
     this.#events.push({ type: "ended", stream });
+    this.#floods.streamEnded(stream, this.#now);
     if (stream.sending === "ended") this.#forget(stream);
   }
 
   #ping(header: Header): void {
     const { flags, length: value } = header;
-    this.#floods.idleFrame(this.#now);
-    if (flags === Flag.syn) return this.#answer(header, FrameType.ping, Flag.ack, 0, value);
-    const answer = this.#pings.answer(value, this.#now);
-    if (!answer) return;
+    if (flags === Flag.syn) this.#answer(header, FrameType.ping, Flag.ack, 0, value);
+    const answer = flags === Flag.syn ? undefined : this.#pings.answer(value, this.#now);
+    if (!answer) return this.#floods.idleFrame(this.#now);
     const { roundTrip, isAskedFor } = answer;
     this.credits.growth.measured(roundTrip);
     if (isAskedFor) this.#events.push({ type: "pong", ping: value, roundTrip });
@@ -325,11 +325,13 @@ export class Session {
   #goAway(header: Header): void {
     const reason = goAwayReason(header.length);
     if (reason) throw new SessionClosedError(`the peer ended the session for ${reason}`);
+    this.#floods.idleFrame(this.#now);
     this.remoteGoAway = true;
     this.#events.push({ type: "goAway" });
   }
 
   #answer(asked: Header, type: number, flags: number, streamId: number, length: number): void {
+    if (flags & Flag.rst) this.#floods.resetHere();
     if (this.#outbox.answer(type, flags, streamId, length)) return;
     throw violation(asked, "the peer asks for more than it reads");
   }
