@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from kv.v1.kv_connect import AuditService, KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, RecordRequest, RecordResponse
 
-from plugmux import Runtime
+from plugmux import BreakerPolicy, HealthPolicy, RestartPolicy, RetryPolicy, Runtime
 from plugmux.connect import Context
 from support.pages import examples, run_examples
 from support.programs import script
+from support.tools import ROOT
 
 KV_PLUGIN = """
     from kv.v1.kv_connect import KeyValueService
@@ -107,3 +110,18 @@ async def test_every_example_with_objects_runs(
     monkeypatch.chdir(tmp_path)
     await run_examples(page)
     assert capsys.readouterr().out == {"docs/instances.md": "frankfurt/a\n"}.get(page, "100 %\nb'hello'\n")
+
+
+@pytest.mark.parametrize(
+    ("page", "policy"),
+    [
+        ("supervision", RestartPolicy),
+        ("health", HealthPolicy),
+        ("failover", RetryPolicy),
+        ("failover", BreakerPolicy),
+    ],
+)
+def test_the_page_has_every_default_of_the_policy(page: str, policy: type) -> None:
+    table = re.split(rf"^\| `{policy.__name__}` .*$", (ROOT / f"docs/{page}.md").read_text(), flags=re.MULTILINE)[1]
+    shown = dict(re.findall(r'^\| `(\w+)` \| "?(\S+?)"? \|', table.partition("\n\n")[0], re.MULTILINE))
+    assert shown == {field.name: str(field.default) for field in fields(policy)}
