@@ -5,7 +5,7 @@
     │   ├── BadConfiguration        a configuration is not what its plugin takes
     │   ├── BadManifest             a manifest cannot be used
     │   └── BadValue                a value does not satisfy its JSON schema
-    ├── StateError                  something is used before its start or after its end (also a RuntimeError)
+    ├── StateError                  an object was used before its start or after its end (also a RuntimeError)
     ├── LinkError                   the connection between two peers
     │   ├── SessionClosed           the session has ended, or is ending; `reason` says why
     │   ├── ProtocolViolation       the peer broke a rule of yamux or of HTTP
@@ -17,9 +17,9 @@
     ├── RequestTimeout              a call took longer than the runtime allows (also a TimeoutError)
     ├── RpcError                    a call ended with a code other than ok
     ├── DialError                   a plugin that starts by itself found no runtime
-    ├── UntrustedPeer               a unix socket is another user's: nothing was sent to it
+    ├── UntrustedPeer               a unix socket belongs to another user; nothing was sent to it
     ├── RegistrationFailed          the runtime refused a plugin, or went away before it had answered
-    ├── RegistrationRefused         what a plugin says of itself cannot be accepted
+    ├── RegistrationRefused         the registration of a plugin cannot be accepted
     ├── ListenError                 the runtime cannot listen at an address
     ├── PluginError                 a plugin could not be started, registered or reached; `cause` is a `PluginCause`
     └── SecretsError                the secrets layer
@@ -28,8 +28,8 @@
         └── ProviderOutage          a required provider, or in strict mode any provider, failed
 
 A *local* fault (a wrong argument, a call in the wrong state) is a `ConfigError`, a `StateError`, a `StreamClosed` or a
-built-in `TypeError`; everything else here tells of the peer, the network or time. What is raised in one call never
-stems from another call's mistake.
+built-in `TypeError`. Every other error reports a fault of the peer or of the network, or a time limit. No call raises
+an error that another call has caused.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ __all__ = [
 
 
 class PlugmuxError(Exception):
-    """Whatever plugmux raises on purpose."""
+    """The base class of all errors that plugmux raises on purpose."""
 
 
 class ConfigError(PlugmuxError, ValueError):
@@ -59,7 +59,7 @@ class ConfigError(PlugmuxError, ValueError):
 
 
 class StateError(PlugmuxError, RuntimeError):
-    """Something is used before its start, after its end, in a forked process, or in a thread where it cannot be."""
+    """An object was used before its start, after its end, in a forked process, or in a thread that may not use it."""
 
 
 class LinkError(PlugmuxError):
@@ -67,7 +67,7 @@ class LinkError(PlugmuxError):
 
 
 class SessionClosed(LinkError):
-    """The session has ended or is ending, so the operation cannot be done on it."""
+    """The session has ended or is ending, so that the operation is not possible any more."""
 
 
 class ProtocolViolation(LinkError):
@@ -91,8 +91,8 @@ class ExchangeError(PlugmuxError):
 
     Args:
         message: what happened.
-        sent: whether any byte of the request may have reached the peer. Only an exchange that was never sent may be
-            repeated without knowing what the request does.
+        sent: whether any byte of the request may have reached the peer. Only an exchange of which nothing was sent may
+            be repeated without knowing what the request does.
     """
 
     def __init__(self, message: str, *, sent: bool) -> None:
@@ -104,7 +104,7 @@ class BodyTooLarge(ExchangeError):
     """The body of a response passed the limit that the caller had set.
 
     Args:
-        size: bytes promised by the peer, or received so far when it promised nothing.
+        size: bytes that the peer announced, or that were received so far where it announced no length.
         limit: the limit, in bytes.
     """
 
@@ -115,4 +115,4 @@ class BodyTooLarge(ExchangeError):
 
 
 class RequestTimeout(PlugmuxError, TimeoutError):
-    """A call was not answered within the time that the runtime allows every call, whatever its caller allows."""
+    """A call was not answered within the limit that the runtime sets for every call, whatever limit its caller sets."""

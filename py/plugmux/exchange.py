@@ -1,12 +1,12 @@
-"""The seam between HTTP and what is called over it.
+"""The types in which HTTP and RPC meet.
 
-`http/` and `connect/` do not know each other. They meet in the types of this module:
+`http/` and `connect/` do not import each other. Both use the types of this module:
 
-* on the caller's side, a `ClientTransport` carries one `Request` to a peer and brings the response back: whole
-  (`fetch`, for unary calls: one await, no streams) or as it arrives (`send`, for everything else);
-* on the server's side every app is an ASGI 3 app. An app that also has a `direct` method (`DirectApp`) is asked first:
-  for a request that it accepts there, the HTTP server collects the whole body and makes one call, which spares a unary
-  request the ASGI scope, receive and send.
+* on the caller's side, a `ClientTransport` sends one `Request` to a peer and returns the response: whole (`fetch`, for
+  unary calls) or as it arrives (`send`, for all other calls);
+* on the server's side every app is an ASGI 3 app. An app may also have a fast path for unary requests: the `direct`
+  method of a `DirectApp`. The HTTP server offers each request to it first. For a request that the app accepts, the
+  server reads the whole body and awaits one call, without an ASGI scope, receive and send.
 
 Header names are lower-case `bytes` on both sides, as in ASGI; values are `bytes` without surrounding white space.
 """
@@ -46,16 +46,16 @@ ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request as the caller hands it over.
+    """One HTTP request as the caller makes it.
 
     Args:
         path: the request target in origin form, with its query, percent-encoded (`"/kv.v1.KeyValueService/Get"`).
         headers: header fields without Host, Connection, Content-Length and Transfer-Encoding, which the transport sets.
-        body: all of it as `bytes`, or an asynchronous iterable whose items are sent as they come.
+        body: the whole body as `bytes`, or an asynchronous iterable whose items are sent as it yields them.
         method: the HTTP method.
-        timeout: seconds until the caller stops waiting, `None` for no limit. Transports that set a timer of their own
-            per request use it; a caller's cancellation always works.
-        idempotent: whether the request may be made again although the peer may have acted on it already.
+        timeout: seconds until the caller stops waiting, `None` for no limit. A transport that sets its own timer for
+            each request uses it. The caller can cancel the request at any time.
+        idempotent: whether the request may be sent again although the peer may have acted on it already.
     """
 
     path: str
@@ -68,7 +68,7 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """A whole response: what `ClientTransport.fetch` gives and a `DirectCall` answers."""
+    """A whole response: the result of `ClientTransport.fetch` and of a `DirectCall`."""
 
     status: int
     headers: Headers = ()
@@ -76,10 +76,10 @@ class Response:
 
 
 class StreamingResponse(Protocol):
-    """A response whose head has arrived, and whose body is read as it comes.
+    """A response whose head has arrived, and whose body is read as it arrives.
 
-    Whoever holds one must either read it to its end or `aclose` it; `aclose` before the end resets the stream, so that
-    the peer's handler is cancelled. It may be called at any time and more than once.
+    The caller must read it to its end or `aclose` it. Closing it before its end resets the stream, which cancels the
+    peer's handler. `aclose` may be called at any time and more than once.
     """
 
     @property
@@ -92,18 +92,18 @@ class StreamingResponse(Protocol):
 
 @runtime_checkable
 class ClientTransport(Protocol):
-    """Carries requests to one peer, or to whichever peer it chooses by the request's path.
+    """Sends requests to one peer, or to the peer that it chooses by the request's path.
 
     Both methods raise `ExchangeError` when the exchange breaks, `LinkError` when there is no link to send on, and
-    `TimeoutError` when `request.timeout` has run out; when the calling task is cancelled they reset the stream.
+    `TimeoutError` when `request.timeout` has expired. When the calling task is cancelled they reset the stream.
     """
 
     async def fetch(self, request: Request, limit: int) -> Response:
-        """Send the request and return its whole response; `BodyTooLarge` past `limit` bytes of body."""
+        """Send the request and return its whole response; raise `BodyTooLarge` if the body exceeds `limit` bytes."""
         ...
 
     async def send(self, request: Request) -> StreamingResponse:
-        """Send the request and return its response as soon as the head is there, even while the body is being sent."""
+        """Send the request and return its response when the head has arrived, even while the request is being sent."""
         ...
 
 
@@ -116,8 +116,8 @@ class RequestHead:
         path: the raw path, without the query.
         query: the raw query string, without the question mark.
         headers: all header fields in order.
-        connection: what the host of the connection says about it: `"link"`, `"peer"` and whatever else was given to
-            the server for this connection. An ASGI app finds the same mapping in
+        connection: what the owner of the connection knows of it: `"link"`, `"peer"` and any other entry that was given
+            to the server for this connection. An ASGI app finds the same mapping in
             `scope["extensions"]["plugmux.connection"]`.
     """
 
@@ -129,7 +129,7 @@ class RequestHead:
 
 
 class DirectCall(Protocol):
-    """One accepted unary request: `limit` bounds its body, in bytes, and `deadline` its time, in the event loop's."""
+    """One accepted unary request; `limit` is the largest body in bytes, `deadline` is in the event loop's time."""
 
     @property
     def limit(self) -> int: ...
@@ -137,23 +137,23 @@ class DirectCall(Protocol):
     def deadline(self) -> float | None: ...
 
     async def complete(self, body: bytes) -> Response:
-        """Answer the request, whose whole body is given."""
+        """Answer the request, given its whole body."""
         ...
 
     def expired(self) -> Response:
-        """Answer a request whose time is over before its whole body has come."""
+        """Answer a request whose deadline has passed before its whole body has arrived."""
         ...
 
     def too_large(self, size: int) -> Response:
-        """Answer a request whose body has `size` bytes or more, over `limit`; none of it is kept."""
+        """Answer a request whose body has `size` bytes or more, which is over `limit`; the body is discarded."""
         ...
 
 
 class DirectApp(Protocol):
-    """An ASGI app that takes unary requests straight as well."""
+    """An ASGI app that also has a fast path for unary requests."""
 
     def direct(self, head: RequestHead) -> DirectCall | None:
-        """Accept the request for the direct entry, or return `None` to have it by ASGI."""
+        """Accept the request for the fast path, or return `None` to receive it by ASGI."""
         ...
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...

@@ -199,7 +199,7 @@ async def test_a_bidirectional_call_takes_no_messages_after_its_end() -> None:
         await call.send(ChatRequest())
     async with EchoClient(Canned(Exception("never asked"), END)).chat() as call:
         await asyncio.sleep(0)
-        with pytest.raises(StreamClosed, match="reading its responses tells why"):
+        with pytest.raises(StreamClosed, match="reading its responses raises the reason"):
             await call.send(ChatRequest())
 
 

@@ -1,8 +1,8 @@
 """Connect RPC: services, clients, codecs, errors. https://connectrpc.com/docs/protocol
 
-Generated code imports this module, so it stays light: what is needed by few is a module of its own, in here
-(`plugmux.connect.codegen`, `plugmux.connect.tracing`) or above (`plugmux.services`), and httpx is imported for none
-of it.
+Generated code imports this module, so the import must be fast. What few programs need is in modules of its own: the
+code generator (`plugmux.connect.codegen`), tracing (`plugmux.connect.tracing`), health checks and reflection
+(`plugmux.services`). None of them imports httpx.
 """
 
 from .client.client import Client

@@ -20,7 +20,7 @@ M = TypeVar("M", bound="Message")
 
 
 class Codec(Protocol):
-    """Turns messages into bytes and back. For bytes that are no such message `decode` raises `RpcError(fault)`."""
+    """Encodes and decodes messages. `decode` raises `RpcError` with the code `fault` if the data are not valid."""
 
     @property
     def name(self) -> str: ...
@@ -63,11 +63,11 @@ class _Json:
 
         name = message_type.DESCRIPTOR.full_name
         if not data.lstrip().startswith(b"{") and not name.startswith("google.protobuf."):
-            # protobuf itself would take [] and ""
-            raise RpcError(fault, f"the message is not a JSON object, as that of a {name} is")
+            # protobuf's own parser accepts [] and ""
+            raise RpcError(fault, f"the JSON of a {name} must be an object")
         try:
             check_depth(data.decode())
-            # Fields that this side does not know are from a newer peer.
+            # A newer peer may send fields that this end does not know.
             return Parse(data, message_type(), ignore_unknown_fields=True)
         except TooDeep as error:
             raise RpcError(fault, f"the message cannot be read: {error}") from None
@@ -95,7 +95,10 @@ def codec_named(name: str) -> Codec:
 def compress_if_worthwhile(
     data: bytes, limits: RpcLimits, compression: Compression | None, compress_min: int
 ) -> tuple[bytes, Compression | None]:
-    """The data of a message to be sent, and how they are compressed now, if they are.
+    """Compress an encoded message if it is large enough.
+
+    Returns:
+        The data to send, and the compression that was applied to them, `None` for none.
 
     Raises:
         RpcError: the message is over the limit.
@@ -108,10 +111,10 @@ def compress_if_worthwhile(
 
 
 def decompress(data: bytes, compression: Compression, limit: int, fault: Code) -> bytes:
-    """The data, decompressed; no data are none, as the protocol has it, though no compression makes none of none.
+    """Decompress a message. An empty message is never compressed, so empty data are returned as they are.
 
     Raises:
-        RpcError: they unpack into more than the limit; or, with the code `fault`, they are not of this compression.
+        RpcError: the decompressed data exceed the limit; or, with the code `fault`, the data are not valid.
     """
     if not data:
         return data

@@ -1,6 +1,6 @@
 """Compression of messages: gzip always, br and zstd where their packages are installed.
 
-A decompressor is given a limit, and stops there: a small message that would unpack into a huge one never does.
+Every decompressor stops at a limit, so that a small message cannot expand into a huge one.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ __all__ = ["NAMES", "Compression", "DecompressedTooLarge", "installed", "named"]
 
 
 PIECE = 8192
-"""How much is fed at once to what may be one of many parts: each hands back what it did not need."""
+"""Bytes that a decompressor is fed at once; what follows the end of a member or frame is fed to the next one."""
 MAX_PARTS = 64
-"""Members of gzip data, or frames of zstd data; a message of 4 MiB holds 200,000 empty ones, and takes a second."""
+"""The most members of gzip data, or frames of zstd data. 4 MiB hold 200,000 empty ones, which take a second."""
 
 
 class DecompressedTooLarge(Exception):
-    """The data unpack into more than the limit."""
+    """The decompressed data exceed the limit."""
 
 
 class Compression(Protocol):
-    """One content coding. `decompress` raises `ValueError` for data that are not of this coding."""
+    """One content coding. `decompress` raises `ValueError` if the data are not in this coding."""
 
     @property
     def name(self) -> str: ...
@@ -41,13 +41,13 @@ class _Gzip:
         self._zlib = zlib
 
     def compress(self, data: bytes, /) -> bytes:
-        # wbits 31 is the gzip format; level 1 costs a third of level 6 and gives most of its gain on messages.
+        # wbits 31 is the gzip format. Level 1 takes a third of the time of level 6, and saves nearly as much.
         packer = self._zlib.compressobj(1, wbits=31)
         return packer.compress(data) + packer.flush()
 
     def decompress(self, data: bytes, limit: int, /) -> bytes:
         unpacked, position, parts = bytearray(), 0, 0
-        while position < len(data):  # gzip data may be several members, one after the other
+        while position < len(data):  # gzip data may consist of several members
             parts = _one_more(parts)
             unpacker = self._zlib.decompressobj(wbits=31)
             while not unpacker.eof:
@@ -105,7 +105,7 @@ class _Zstandard:
         return self._zstandard.ZstdCompressor(level=1).compress(data)
 
     def decompress(self, data: bytes, limit: int, /) -> bytes:
-        # A window of 8 MiB is what RFC 8878 asks every decoder to allow, and bounds what a frame can make it take.
+        # RFC 8878 asks every decoder to allow a window of 8 MiB; a limit bounds the memory that a frame can claim.
         decompressor = self._zstandard.ZstdDecompressor(max_window_size=8 << 20)
         try:
             with decompressor.stream_reader(data, read_across_frames=True) as reader:
@@ -120,7 +120,7 @@ class _Zstandard:
         return unpacked
 
     def _check_end(self, decompressor: Any, data: bytes) -> None:
-        """Make sure that the last frame is whole, which the reader does not say; the size is known to be in bounds."""
+        """Check that the last frame is complete, which the reader does not report. The size has been checked before."""
         position = parts = 0
         while position < len(data):
             parts = _one_more(parts)
@@ -135,7 +135,7 @@ class _Zstandard:
 
 def _one_more(parts: int) -> int:
     if parts == MAX_PARTS:
-        raise ValueError(f"compressed data of more than {MAX_PARTS} parts")
+        raise ValueError(f"compressed data that have more than {MAX_PARTS} parts")
     return parts + 1
 
 
@@ -145,11 +145,11 @@ _made: dict[str, Compression | None] = {}
 
 
 def installed(name: str) -> Compression | None:
-    """The compression of this name, or `None` where there is none or its package is not installed."""
+    """The compression of this name; `None` if there is no such compression, or its package is not installed."""
     if name not in _made:
         maker = _MAKERS.get(name)
         if maker is None:
-            return None  # a name from the peer: not worth remembering
+            return None  # The peer chose the name: remembering it would let the peer fill the memory.
         try:
             _made[name] = maker()
         except ImportError:

@@ -5,8 +5,8 @@
     |  flags  |  length, big endian         |  data ...
     +---------+-----------------------------+---------------
 
-Flag 1 says that the data are compressed, flag 2 that they are the end of the stream: a JSON object with the error, if
-there is one, and the trailers. (Connect protocol, "Streaming RPCs".)
+Flag 1 marks data that are compressed. Flag 2 marks the end of the stream: the data are a JSON object with the trailers
+and, if the call failed, the error. (Connect protocol, "Streaming RPCs".)
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ class EnvelopeTooLarge(Exception):
     """The peer announced an envelope over the limit.
 
     Args:
-        size: the length that its prefix told.
+        size: the length in its prefix.
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"an envelope of {size} bytes was announced")
+        super().__init__(f"the peer announced an envelope of {size} bytes")
         self.size = size
 
 
 class EnvelopeReader:
-    """Cuts a stream of bytes into envelopes, however the bytes arrive.
+    """Splits a stream of bytes into envelopes, in whatever pieces the bytes arrive.
 
     Args:
-        limit: the largest envelope taken, in bytes. It is held against the prefix, before anything is kept.
+        limit: the largest envelope accepted, in bytes. The length in the prefix is checked before any data are kept.
     """
 
     __slots__ = ("_buffer", "_limit", "_wanted")
@@ -54,7 +54,7 @@ class EnvelopeReader:
         self._wanted = _PREFIX_SIZE
 
     def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
-        """Take the next bytes and return the envelopes that they complete, as (flags, data).
+        """Add the next bytes and return the envelopes that they complete, as (flags, data).
 
         Raises:
             EnvelopeTooLarge: a prefix announces more than the limit. The reader must not be fed again.
@@ -75,7 +75,7 @@ class EnvelopeReader:
             if end > size:
                 buffer += memoryview(chunk)[offset:]
                 return []
-            # A large message is copied once here, whatever pieces it comes in.
+            # A large message is copied only once, in whatever pieces it arrives.
             data = b"".join((memoryview(buffer)[_PREFIX_SIZE:], memoryview(chunk)[offset:end]))
             complete.append((buffer[0], data))
             buffer.clear()
@@ -96,5 +96,5 @@ class EnvelopeReader:
 
     @property
     def pending(self) -> int:
-        """Bytes of an envelope that is not complete; none of a stream that ended well."""
+        """Bytes of the envelope that is not complete yet; 0 after a stream that ended properly."""
         return len(self._buffer)

@@ -21,7 +21,7 @@ TYPE_URL = "type.googleapis.com/"
 
 
 class ErrorDetail:
-    """One typed detail of an error: what a `google.protobuf.Any` holds.
+    """One typed detail of an error: the content of a `google.protobuf.Any`.
 
     Args:
         type_name: the full name of the message type.
@@ -36,7 +36,7 @@ class ErrorDetail:
 
     @classmethod
     def pack(cls, message: Message) -> ErrorDetail:
-        """The detail that holds this message; an `Any` is taken for what is in it."""
+        """A detail that holds this message; an `Any` is unpacked first."""
         if message.DESCRIPTOR.full_name == "google.protobuf.Any":
             packed: Any = message
             return cls(packed.type_url.rpartition("/")[2], packed.value)
@@ -67,20 +67,20 @@ class ErrorDetail:
 class RpcError(PlugmuxError):
     """A call ended with a code other than ok.
 
-    A handler raises it to fail its call; a client method raises it when a call has failed, wherever the fault lies.
+    A handler raises it to fail its call. A client method raises it when a call has failed for any reason.
 
     Args:
-        code: why.
-        message: the reason for people; it goes to the caller as it is.
+        code: the kind of failure.
+        message: the reason, for people; it is sent to the caller as it is.
         details: messages of any type, or `ErrorDetail`s, for programs.
-        metadata: fields that go along: response headers of a unary call, trailers of a stream.
+        metadata: further fields for the caller: response headers of a unary call, trailers of a stream.
 
     Raises:
-        TypeError: the code is no `Code`, or the message no text.
+        TypeError: the code is not a `Code`, or the message not a `str`.
 
     Attributes:
-        sent: whether the peer may have acted on the request. `False` only where it was never sent, so that it can be
-            repeated elsewhere whatever it does.
+        sent: whether the peer may have acted on the request. Where it is `False` nothing was sent, so that any request
+            can be repeated elsewhere.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ def error_from_json(fields: object, otherwise: Code) -> RpcError:
 
     Args:
         fields: the parsed JSON.
-        otherwise: the code where the object has none, or one that is not known.
+        otherwise: the code to use if the object has none, or an unknown one.
     """
     if not isinstance(fields, dict):
         return RpcError(otherwise, "the peer sent an error that is not a JSON object")

@@ -1,4 +1,4 @@
-"""Code around calls: authentication, logging, retries, tracing; on either end, for unary calls and for streams."""
+"""Interceptors: code that runs around calls, such as authentication, logging, retries and tracing, on either end."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 __all__ = ["Interceptor", "StreamNext", "UnaryNext", "around_stream", "around_unary", "validate"]
 
 UnaryNext: TypeAlias = "Callable[[Any, Context], Awaitable[Any]]"
-"""The rest of a unary call: takes the request, gives the response."""
+"""The rest of a unary call: takes the request and returns the response."""
 StreamNext: TypeAlias = "Callable[[AsyncIterator[Any], Context], AsyncIterator[Any]]"
-"""The rest of a streaming call: takes the requests, gives the responses."""
+"""The rest of a streaming call: takes the requests and yields the responses."""
 
 
 class Interceptor:
     """Runs around every call of a client or an app; a subclass overrides `unary`, `stream` or both.
 
-    Several are run in the order in which they were given, the first outermost. Each may change the request, the
-    response and the context's fields, raise an `RpcError` instead of calling `next`, or (unary) call it again.
+    The first interceptor given is the outermost. Each may change the request, the response and the fields of the
+    context. It may raise an `RpcError` instead of calling `next`, and for a unary call it may call `next` again.
     """
 
     async def unary(self, request: Any, context: Context, next: UnaryNext) -> Any:
@@ -31,9 +31,9 @@ class Interceptor:
         return await next(request, context)
 
     def stream(self, requests: AsyncIterator[Any], context: Context, next: StreamNext) -> AsyncIterator[Any]:
-        """Run around a call of any other kind; as a rule an asynchronous generator that yields its responses.
+        """Run around a call of any other kind; as a rule an asynchronous generator that yields the responses.
 
-        On the client the stream is reset, and on the server the handler is closed, when the generator is closed early.
+        Closing the generator early resets the stream on the client, and closes the handler on the server.
         """
         return next(requests, context)
 
@@ -67,7 +67,7 @@ def _fault(interceptor: object) -> str | None:
     if not inspect.iscoroutinefunction(interceptor.unary):
         return "its `unary` is not an `async def` without `yield`"
     if inspect.iscoroutinefunction(interceptor.stream):
-        return "its `stream` is an `async def` without `yield`; it must give an asynchronous iterator"
+        return "its `stream` is an `async def` without `yield`; it must return an asynchronous iterator"
     return None
 
 

@@ -1,4 +1,4 @@
-"""How large a message may be, each way, and how many blocking handlers run at the same time."""
+"""The limits of an RPC client or service: the size of a message each way, and the threads for blocking handlers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ THREADS = 40
 
 
 class RpcLimits:
-    """Bounds on the size of one message, in bytes, before compression and after decompression; and on threads.
+    """Limits on the size of one message, before compression and after decompression, and on threads.
 
     Args:
-        receive: the largest message that is taken from the peer (4 MiB by default, as in gRPC). It is held while the
-            message is being read and decompressed, so that a peer cannot make this end take more memory.
-        send: the largest message that is sent (4 MiB by default, what a peer with the same default takes).
-        threads: how many handlers of one service that are plain `def` run at the same time (40 by default, as in
-            anyio). The log says when one waits for its turn; handlers that call back and wait need one each.
+        receive: the largest message that is accepted, in bytes (4 MiB by default, as in gRPC). It is checked while the
+            message is read and decompressed, so that a peer cannot make this end use more memory.
+        send: the largest message that is sent, in bytes (4 MiB by default, which a peer with the same default accepts).
+        threads: how many plain `def` handlers of one service run at the same time (40 by default, as in anyio). A
+            warning is logged when a handler waits for a thread. A handler that calls the peer back and waits for it
+            occupies its thread meanwhile.
 
     Raises:
-        ConfigError: a limit is not within 1 and 4 GiB - 1, the largest length that an envelope can tell; or there are
-            to be no threads.
+        ConfigError: a size is not within 1 and 4 GiB - 1, the largest length that an envelope can have, or `threads`
+            is below 1.
     """
 
     __slots__ = ("receive", "send", "threads")

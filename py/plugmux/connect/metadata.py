@@ -1,4 +1,4 @@
-"""Header and trailer fields of a call, as a multi-map of text and binary values."""
+"""The header and trailer fields of a call: a multi-map of text and binary values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Metadata", "MetadataLike"]
 
 Value: TypeAlias = str | bytes
 MetadataLike: TypeAlias = "Metadata | Mapping[str, Value] | Iterable[tuple[str, Value]]"
-"""What a user may give where fields are wanted."""
+"""The forms in which a user may give fields."""
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+\Z")
 _VALUE = re.compile(r"[\t\x20-\x7e]*\Z")
@@ -41,12 +41,12 @@ _RESERVED = frozenset(
 class Metadata(MutableMapping[str, Value]):
     """Fields by name, where a name may have several values.
 
-    Names are in any case and are kept in lower case. A value is `str`; where the name ends in `-bin` it is `bytes`, and
-    goes over the wire as base64. Indexing gives the first value of a name, `get_all` every one; assigning replaces
-    them, `add` appends one. `raw` has the fields as they stand on the wire.
+    Names are case-insensitive and are stored in lower case. A value is `str`. If the name ends in `-bin`, it is `bytes`
+    and is sent as base64. Indexing returns the first value of a name, `get_all` all of them. Assigning replaces all
+    values of a name, `add` appends one. `raw` holds the fields as they are on the wire.
 
     Raises:
-        ConfigError: on a name or a value that HTTP or the Connect protocol does not allow here.
+        ConfigError: HTTP or the Connect protocol does not allow a name or a value.
     """
 
     __slots__ = ("raw",)
@@ -61,7 +61,7 @@ class Metadata(MutableMapping[str, Value]):
 
     @classmethod
     def from_wire(cls, fields: Headers) -> Metadata:
-        """The metadata that a peer sent; the fields are taken as they are."""
+        """The metadata that a peer sent; the fields are not checked."""
         metadata = cls()
         metadata.raw.extend(fields)
         return metadata
@@ -71,7 +71,7 @@ class Metadata(MutableMapping[str, Value]):
         self.raw.append((_checked_name(name), _encoded(name, value)))
 
     def get_all(self, name: str) -> list[Value]:
-        """Every value of a name, in order; none where there is none."""
+        """All values of a name, in order; empty if there is none."""
         key = _key(name)
         return [_decoded(key, value) for field, value in self.raw if field == key]
 
@@ -101,11 +101,11 @@ class Metadata(MutableMapping[str, Value]):
         return len({name for name, _ in self.raw})
 
     def __repr__(self) -> str:
-        return f"<Metadata {list(self)}>"  # names only: a value may be a credential
+        return f"<Metadata {list(self)}>"  # without values, which may be credentials
 
 
 def _key(name: str) -> bytes:
-    """A name as it is looked for; one that no field can have is looked for in vain."""
+    """The form in which a name is looked up; a name that no field can have is never found."""
     return name.lower().encode("latin-1", "replace")
 
 
@@ -121,7 +121,9 @@ def _checked_name(name: str) -> bytes:
 def _encoded(name: str, value: Value) -> bytes:
     if isinstance(value, bytes):
         if not name.lower().endswith(_BINARY):
-            raise ConfigError(f"the field {name!r} has a value of bytes; a name for binary values ends in {_BINARY!r}")
+            raise ConfigError(
+                f"the field {name!r} has a value of bytes; the name of a binary field must end in {_BINARY!r}"
+            )
         return b2a_base64(value, newline=False).rstrip(b"=")
     if not _VALUE.match(value) or value != value.strip():
         raise ConfigError(f"the value of {name!r} has characters that a header field cannot carry; use a -bin field")
@@ -133,12 +135,12 @@ def _decoded(key: bytes, value: bytes) -> Value:
 
 
 def from_base64(text: bytes) -> bytes:
-    """Decode base64 of either alphabet, padded or not; what is not base64 gives no bytes."""
+    """Decode base64 of either alphabet, padded or not; return no bytes if it is not base64."""
     return strict_base64(text) or b""
 
 
 def strict_base64(text: bytes) -> bytes | None:
-    """Decode base64 of either alphabet, padded or not; `None` for what is not base64."""
+    """Decode base64 of either alphabet, padded or not; return `None` if it is not base64."""
     if not _BASE64.fullmatch(text):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a service looks like: its methods, their kinds and their message types. Generated code is made of these."""
+"""The description of a service: its methods, their kinds and their message types. Generated code consists of these."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Res = TypeVar("Res", bound="Message")
 
 
 class Kind(Enum):
-    """How many messages go each way: (many requests, many responses)."""
+    """Which directions stream: (the requests, the responses)."""
 
     UNARY = (False, False)
     CLIENT_STREAM = (True, False)
@@ -38,10 +38,10 @@ class MethodSpec(Generic[Req, Res]):
     Args:
         path: `"/<package>.<Service>/<Method>"`.
         attribute: the name of the Python method.
-        kind: how many messages go each way.
-        request: the class of its requests.
-        response: the class of its responses.
-        no_side_effects: whether the proto says so (`idempotency_level = NO_SIDE_EFFECTS`), which allows HTTP GET.
+        kind: which directions stream.
+        request: the class of the requests.
+        response: the class of the responses.
+        no_side_effects: whether the proto sets `idempotency_level = NO_SIDE_EFFECTS`, which allows HTTP GET.
     """
 
     __slots__ = ("attribute", "kind", "no_side_effects", "path", "request", "response")

@@ -50,7 +50,7 @@ class _Tracing(Interceptor):
                 replies = next(requests, context)
             try:
                 while True:
-                    with _current(span):  # a generator's step runs in the context of whoever asks for it
+                    with _current(span):  # each step of a generator runs in the context of its consumer
                         reply = await anext(replies, end)
                     if reply is end:
                         return
@@ -65,7 +65,7 @@ def _current(span: Span) -> AbstractContextManager[Span]:
 
 @contextmanager
 def _ending(span: Span) -> Iterator[None]:
-    """End the span with the call; of an error it tells the kind, and not the text, which may hold anything."""
+    """End the span with the call. It records the kind of an error, not its text, which may be confidential."""
     try:
         yield
     except RpcError as error:
@@ -81,10 +81,10 @@ def _ending(span: Span) -> Iterator[None]:
 
 
 class ServerTracing(_Tracing):
-    """An interceptor for an `App`: a span for each call, child of the caller's.
+    """An interceptor for an `App` that makes a span for each call, a child of the caller's span.
 
     Args:
-        tracer: makes the spans; by default that of the globally installed provider.
+        tracer: makes the spans; by default the tracer of the global provider.
     """
 
     kind = SpanKind.SERVER
@@ -94,10 +94,10 @@ class ServerTracing(_Tracing):
 
 
 class ClientTracing(_Tracing):
-    """An interceptor for a client: a span for each call, passed on to the server in the request's fields.
+    """An interceptor for a client that makes a span for each call and sends its context in the request's fields.
 
     Args:
-        tracer: makes the spans; by default that of the globally installed provider.
+        tracer: makes the spans; by default the tracer of the global provider.
     """
 
     kind = SpanKind.CLIENT

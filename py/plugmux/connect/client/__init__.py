@@ -1,1 +1,1 @@
-"""The calling side of Connect RPC."""
+"""Clients of Connect RPC."""

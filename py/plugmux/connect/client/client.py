@@ -37,27 +37,27 @@ MAX_URL = 8192
 
 
 class Client:
-    """Calls a service; the class that is generated for it has a method for each of its methods.
+    """Calls a service. The generated subclass has a method for each method of the service.
 
     Args:
-        transport: what carries the calls: a `ClientTransport`, an object that has one as its `transport` (a `Link`, a
+        transport: carries the calls: a `ClientTransport`, an object that has one as its `transport` (a `Link`, a
             `Plugin`), or an `httpx.AsyncClient` (or httpx2's) with a `base_url`.
         codec: `"proto"` or `"json"`.
-        compression: the name of the compression of what is sent; none by default.
-        accept: names of the compressions that are offered to the server; none by default, for on a local link
-            compression only costs time.
-        compress_min: messages of fewer bytes are sent uncompressed (1 KiB).
+        compression: the name of the compression of requests; none by default.
+        accept: names of the compressions that the server may use; none by default, because on a local link compression
+            only costs time.
+        compress_min: requests of fewer bytes are sent uncompressed (1 KiB).
         limits: bounds on the size of messages.
         interceptors: run around every call, the first outermost.
-        timeout: seconds for a call that gives no time limit of its own; `None` for no limit.
-        headers: fields that go with every call.
-        get: whether methods without side effects are called by HTTP GET where the URL stays within 8 KiB.
+        timeout: seconds for a call that sets no time limit itself; `None` for no limit.
+        headers: fields that are sent with every call.
+        get: whether methods without side effects are called by HTTP GET if the URL has at most 8 KiB.
 
     Raises:
-        ConfigError: an argument is not of these.
+        ConfigError: an argument is not valid.
 
-    Every method raises `RpcError` when its call fails, for whatever reason. Cancelling the task that waits for a call,
-    or leaving a stream early, resets the call's stream, which cancels the handler on the server.
+    Every method raises `RpcError` if its call fails for any reason. Cancelling the task that waits for a call, or
+    leaving a stream early, resets the call's stream, which cancels the handler on the server.
     """
 
     spec: ClassVar[ServiceSpec]
@@ -110,7 +110,7 @@ class Client:
         self._unary_headers = ((b"content-type", self._content_type), *common, *accept_field)
 
     def using(self, **options: Any) -> Self:
-        """The same client with other options, those of the constructor: `kv.using(codec="json").get(...)`."""
+        """The same client with some options of the constructor changed: `kv.using(codec="json").get(...)`."""
         return type(self)(self._settings.transport, **{**self._options, **options})
 
     async def _unary(self, method: MethodSpec[Req, Res], request: Req, *options: *CallOptions) -> Res:
@@ -180,7 +180,7 @@ class Client:
     def _by_get(
         self, method: MethodSpec[Any, Any], request: Message, timeout: float | None, fields: Headers
     ) -> Request | None:
-        """The call as a GET, or `None` where its URL would be too long."""
+        """The call as a GET, or `None` if its URL would be too long."""
         from base64 import urlsafe_b64encode
 
         settings = self._settings
@@ -202,7 +202,7 @@ class Client:
         return call, context
 
     def _server_stream(self, method: MethodSpec[Req, Res], request: Req, *options: *CallOptions) -> ServerStream[Res]:
-        """Make a call that is answered by a stream."""
+        """Make a call whose responses are a stream."""
         call, context = self._streaming(method, *options)
         return ServerStream(call.run(_one(request), context), context)
 
@@ -212,7 +212,7 @@ class Client:
         requests: AsyncIterable[Req] | Iterable[Req],
         *options: *CallOptions,
     ) -> Res:
-        """Make a call of many requests and one response."""
+        """Make a call that streams its requests and has one response."""
         call, context = self._streaming(method, *options)
         replies = call.run(each(requests), context)
         try:
@@ -222,7 +222,7 @@ class Client:
         return reply
 
     def _bidi_stream(self, method: MethodSpec[Req, Res], *options: *CallOptions) -> BidiStream[Req, Res]:
-        """Make a call of streams both ways."""
+        """Make a call that streams both ways."""
         call, context = self._streaming(method, *options)
         return BidiStream(call.run, context)
 

@@ -3,8 +3,9 @@
     requests ── interceptors ── exchange ── the transport
     responses <─ interceptors <─┘
 
-`StreamingCall.exchange` is the innermost piece: an asynchronous generator from requests to responses. Closing it resets
-the stream; so does dropping it, for the event loop closes generators that nobody holds.
+`StreamingCall.exchange` is the innermost function: an asynchronous generator that sends the requests and yields the
+responses. Closing it resets the stream. Dropping it does the same, because the event loop closes generators that are
+garbage-collected.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ Res = TypeVar("Res", bound="Message")
 
 
 class StreamingCall:
-    """How one streaming call is made.
+    """One streaming call.
 
     Args:
         settings: those of the client.
-        method: what is called.
-        timeout: seconds for all of it, `None` for no limit.
+        method: the method that is called.
+        timeout: seconds for the whole call, `None` for no limit.
     """
 
     def __init__(self, settings: ClientSettings, method: MethodSpec[Any, Any], timeout: float | None) -> None:
@@ -57,7 +58,7 @@ class StreamingCall:
         self.run: StreamNext = around_stream(settings.interceptors, self.exchange)
 
     async def exchange(self, requests: AsyncIterator[Any], context: Context) -> AsyncGenerator[Any, None]:
-        """Send the requests and give the responses."""
+        """Send the requests and yield the responses."""
         if self._timeout is not None and self._timeout <= 0:
             raise too_late(self._method, self._timeout, sent=False)
         deadline = None if self._timeout is None or self._timeout == float("inf") else Deadline(self._timeout)
@@ -110,7 +111,7 @@ class StreamingCall:
             async for request in requests:
                 yield self._envelope(request)
         except Exception as error:
-            self._fault = error  # the caller's own; raised as it is, whatever the transport makes of it
+            self._fault = error  # the caller's own error, to be raised in place of the transport's
             raise
         finally:
             await close(requests)
@@ -124,10 +125,10 @@ class StreamingCall:
 
 
 class _Reader:
-    """Turns the bytes of a response into its messages; makes sure that it is one of the Connect protocol.
+    """Decodes the messages of a response, and checks that it follows the Connect protocol.
 
     Raises:
-        RpcError: from any method: the call failed, or the response breaks the protocol.
+        RpcError: (any method) the call failed, or the response violates the protocol.
     """
 
     def __init__(
@@ -166,7 +167,7 @@ class _Reader:
         decode, response, fault = self._codec.decode, self._response, Code.INTERNAL
         for flags, data in complete:
             if self._end is not None:
-                protocol_error("the response goes on after the end of its stream")
+                protocol_error("the response continues after the message that ends its stream")
             if flags & COMPRESSED:
                 if self._compression is None:
                     protocol_error("a message is compressed, but the response names no compression")
@@ -179,7 +180,7 @@ class _Reader:
                 yield decode(response, data, fault)
 
     def finish(self) -> None:
-        """Take the end of the response: note the trailers, raise the error if there is one."""
+        """Process the end of the response: store the trailers, and raise the error if there is one."""
         if self._envelopes.pending:
             protocol_error(f"the response ends within an envelope, after {self._envelopes.pending} bytes of it")
         if self._end is None:
@@ -221,16 +222,16 @@ class _Responses(Generic[Res]):
 
     @property
     def response_headers(self) -> Metadata:
-        """The fields that came before the first message; empty until it has come."""
+        """The header fields of the response; empty until the first message has arrived."""
         return self.context.response_headers
 
     @property
     def response_trailers(self) -> Metadata:
-        """The fields that came after the last message; empty until the stream has ended."""
+        """The trailers of the response; empty until the stream has ended."""
         return self.context.response_trailers
 
     def _begin(self) -> None:
-        """Send the request now, if that has not been done, and not when the first message is asked for."""
+        """Send the request now, unless that has been done, instead of when the first message is requested."""
 
         async def first() -> Res:
             return await anext(self._messages)
@@ -251,13 +252,13 @@ class _Responses(Generic[Res]):
         return anext(self._messages) if first is None else first
 
     async def aclose(self) -> None:
-        """End the call; if it has not ended by itself its stream is reset. May be called more than once."""
+        """End the call. If it has not ended by itself, its stream is reset. May be called more than once."""
         first, self._first = self._first, None
         if first is not None:
             first.cancel()
             await asyncio.wait((first,))
             if not first.cancelled():
-                first.exception()  # whoever leaves without reading does not ask for it
+                first.exception()  # a caller that leaves without reading does not want the error
         await close(self._messages)
 
     async def __aenter__(self) -> Self:
@@ -272,17 +273,17 @@ class _Responses(Generic[Res]):
 
 
 class ServerStream(_Responses[Res]):
-    """A call that is answered by a stream: `async with kv.watch(...) as stream: async for item in stream: ...`.
+    """A call whose responses are a stream: `async with kv.watch(...) as stream: async for item in stream: ...`.
 
-    Entering `async with` sends the request; without it the first step of `async for` does. Leaving either early resets
-    the stream. One task at a time may read.
+    `async with` sends the request when it is entered; without it, the first step of `async for` sends the request.
+    Leaving either early resets the stream. Only one task at a time may read.
     """
 
 
 class BidiStream(_Responses[Res], Generic[Req, Res]):
-    """A call of streams both ways: `async with kv.chat() as call: await call.send(...); await call.close_send()`.
+    """A call that streams both ways: `async with kv.chat() as call: await call.send(...); await call.close_send()`.
 
-    Sending and receiving go on independently, in one task or in two.
+    Sending and receiving are independent of each other, and may be done in one task or in two.
     """
 
     def __init__(self, run: StreamNext, context: Context) -> None:
@@ -290,22 +291,22 @@ class BidiStream(_Responses[Res], Generic[Req, Res]):
         super().__init__(run(self._outbox, context), context)
 
     async def send(self, request: Req) -> None:
-        """Send a message; waits while the one before it has not been taken by the transport.
+        """Send a message; wait until the transport has taken the message before it.
 
         Raises:
-            StreamClosed: `close_send` was called, or the call has ended; reading the responses tells why.
+            StreamClosed: `close_send` was called, or the call has ended; reading the responses raises the reason.
         """
         self._begin()
         await self._outbox.put(request)
 
     async def close_send(self) -> None:
-        """Say that no more messages will be sent. May be called more than once."""
+        """End the requests. May be called more than once."""
         self._begin()
         self._outbox.end()
 
 
 class _Outbox(AsyncIterator[Any]):
-    """Where the messages of a bidirectional call wait, one at a time, for the transport to take them."""
+    """Holds one message of a bidirectional call until the transport takes it."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -319,7 +320,11 @@ class _Outbox(AsyncIterator[Any]):
             self._changed.clear()
             await self._changed.wait()
         if self._ended or self._dropped:
-            why = "the call has ended; reading its responses tells why" if self._dropped else "close_send was called"
+            why = (
+                "the call has ended; reading its responses raises the reason"
+                if self._dropped
+                else "close_send was called"
+            )
             raise StreamClosed(f"{self._context.method.path} takes no more messages: {why}")
         self._item = item
         self._changed.set()
@@ -344,7 +349,7 @@ class _Outbox(AsyncIterator[Any]):
 
 
 async def each(messages: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[Any]:
-    """The messages of a client stream, from an asynchronous or a plain iterable."""
+    """Iterate over the messages of a client stream, given as an asynchronous or a plain iterable."""
     if isinstance(messages, AsyncIterable):
         async for message in messages:
             yield message

@@ -1,4 +1,4 @@
-"""Clients for programs without an event loop: a thin bridge over the asynchronous ones."""
+"""Clients for programs without an event loop: a thin layer over the asynchronous clients."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ class CallRunner(Protocol):
     """Runs calls in an event loop of another thread."""
 
     def run(self, call: Awaitable[T]) -> T:
-        """Run a call and wait for its end; any thread may."""
+        """Run a call and wait for its result; may be called from any thread."""
         ...
 
 
 class SyncClient:
-    """Calls a service and waits; the class that is generated for it has a method for each of its methods.
+    """Calls a service and waits for the result. The generated subclass has a method for each method of the service.
 
-    By default it has an event loop of its own, which runs in the calling thread and only while a call is under way.
-    Close it, as `with` does. One thread at a time may use it, and none in which an event loop runs.
+    By default the client has its own event loop, which runs in the calling thread during each call. Close the client
+    when it is no longer needed, or use it in a `with` block. Only one thread at a time may use it, and that thread must
+    not run an event loop.
 
     Args:
-        transport: what carries the calls, as for the asynchronous client. It must not be bound to another event loop.
-        runner: runs the calls in place of that loop; any number of threads may use the client then, and the requests
-            of a stream are taken from their iterator in a worker thread.
+        transport: carries the calls, as for the asynchronous client. It must not be bound to another event loop.
+        runner: runs the calls instead of the client's own loop. Any number of threads may then use the client, and the
+            iterator of a stream's requests runs in a worker thread.
         options: those of the asynchronous client.
     """
 
@@ -94,7 +95,7 @@ class SyncClient:
                 except StopAsyncIteration:
                     return
         finally:
-            with suppress(StateError):  # The loop has ended, and the call with it.
+            with suppress(StateError):  # The loop has ended, which has ended the call.
                 self._run(replies.aclose())
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What a client makes of a server's answer: a message, or an `RpcError` for everything that can go wrong."""
+"""The parts of a call that unary and streaming clients share: its header fields, its errors, and unary responses."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ __all__ = [
 ]
 
 CallOptions: TypeAlias = tuple[float | None, "MetadataLike | None", Context | None]
-"""What the caller may give with each call: its timeout, header fields, and a context to fill in."""
+"""The options of each call: the timeout, header fields, and a context to be filled in."""
 
 Res = TypeVar("Res", bound="Message")
 _TRAILER = b"trailer-"
 
 
 def to_rpc_error(error: Exception, method: MethodSpec[Any, Any], timeout: float | None, limits: RpcLimits) -> RpcError:
-    """The `RpcError` for an exchange that broke."""
+    """The `RpcError` for an exchange that failed."""
     if isinstance(error, BodyTooLarge):
         return too_large("receive", error.size, limits.receive)
     if isinstance(error, RequestTimeout):
@@ -55,14 +55,14 @@ def to_rpc_error(error: Exception, method: MethodSpec[Any, Any], timeout: float 
 
 
 def too_late(method: MethodSpec[Any, Any], timeout: float | None, *, sent: bool = True) -> RpcError:
-    """The error of a call whose time has run out."""
+    """The error of a call whose time limit has expired."""
     error = RpcError(Code.DEADLINE_EXCEEDED, f"{method.path} was not answered within {timeout} s")
     error.sent = sent
     return error
 
 
 def split_trailers(headers: Headers) -> tuple[Headers, Headers]:
-    """The header fields of a unary response, and the trailers that travel among them."""
+    """Separate the header fields of a unary response from its trailers, which are header fields with a prefix."""
     return (
         [field for field in headers if not field[0].startswith(_TRAILER)],
         [(name[len(_TRAILER) :], value) for name, value in headers if name.startswith(_TRAILER)],
@@ -80,7 +80,7 @@ def message_of(
     """The message of a unary response.
 
     Raises:
-        RpcError: the call failed, or the response is not one of the Connect protocol.
+        RpcError: the call failed, or the response does not follow the Connect protocol.
     """
     fields = dict(reply.headers)
     if context is not None:
@@ -93,17 +93,17 @@ def message_of(
         raise _error_of(reply, kind, body)
     if kind != content_type and not same_type(kind, content_type):
         code = Code.INTERNAL if kind.startswith(b"application/") else Code.UNKNOWN
-        raise RpcError(code, f"the response has the content type {kind!r} where {content_type!r} was asked for")
+        raise RpcError(code, f"the response has the content type {kind!r}; {content_type!r} was requested")
     return codec.decode(method.response, body, Code.INTERNAL)
 
 
 def same_type(received: bytes, wanted: bytes) -> bool:
-    """Whether a Content-Type is the one wanted, in any case and with any charset."""
+    """Whether a Content-Type is the wanted one, ignoring case and charset."""
     return received.partition(b";")[0].strip().lower() == wanted
 
 
 def compression_of(encoding: bytes | None) -> Compression | None:
-    """The compression that a response names, or `None` where it names none."""
+    """The compression that a response names, or `None` if it names none."""
     if encoding is None or encoding == b"identity":
         return None
     compression = installed(encoding.decode("latin-1"))
@@ -113,7 +113,7 @@ def compression_of(encoding: bytes | None) -> Compression | None:
 
 
 def json_object(data: bytes) -> dict[str, Any] | None:
-    """The JSON object in these bytes, or `None` where they are none."""
+    """Parse a JSON object; `None` if the data are not one."""
     try:
         fields = parse_json(data.decode())
     except (ValueError, RecursionError):
@@ -134,14 +134,14 @@ def _error_of(reply: Response, kind: bytes, body: bytes) -> RpcError:
 
 
 def protocol_error(message: str) -> NoReturn:
-    """Fail a call whose response breaks the protocol."""
+    """Fail a call whose response violates the protocol."""
     raise RpcError(Code.INTERNAL, message)
 
 
 def request_headers(headers: Headers, fields: Headers, timeout: float | None) -> list[tuple[bytes, bytes]]:
-    """The protocol's headers with the caller's fields, the trace fields and the time limit.
+    """Join the protocol's header fields with the caller's, the trace fields and the time limit.
 
-    The caller's own fields go before ours.
+    A field that the caller sets replaces the same field of the client or of the trace.
     """
     result, trace = list(headers), TRACE.get()
     if fields or trace:

@@ -1,1 +1,1 @@
-"""The serving side of Connect RPC."""
+"""Servers of Connect RPC."""

@@ -1,8 +1,8 @@
-"""Services as an ASGI app, which is a `DirectApp` too.
+"""Services as an ASGI app that has a fast path for unary calls.
 
-ASGI:    __call__ ── unary ──> UnaryCall.complete ──> handler
-                └─── stream ─> StreamCall.serve ────> handler
-direct:  direct ─────────────> UnaryCall.complete ──> handler
+ASGI:       __call__ ── unary ──> UnaryCall.complete ──> handler
+                   └─── stream ─> StreamCall.serve ────> handler
+fast path:  direct ─────────────> UnaryCall.complete ──> handler
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 class App:
     """An ASGI 3 app that serves RPC services over the Connect protocol.
 
-    It mounts wherever an ASGI app does, at the root or below a path, and in our own HTTP server it takes unary calls
-    straight (`direct`).
+    It can be mounted in any ASGI server or framework, at the root or below a path. The HTTP server of plugmux passes
+    unary calls to it by a fast path (`direct`).
 
     Args:
-        services: instances of generated service classes; each proto service once.
+        services: instances of generated service classes, at most one for each proto service.
         interceptors: run around every call, the first outermost.
-        limits: bounds on the size of messages; a service's own `limits` go before.
-        compression: names of the compressions to take and to offer; by default gzip, and br and zstd where their
-            packages are installed.
-        compress_min: bytes from which on a response is compressed, for a caller that accepts it (1 KiB).
+        limits: bounds on the size of messages; the `limits` of a service take precedence.
+        compression: names of the compressions to accept and to use; by default gzip, and br and zstd if their packages
+            are installed.
+        compress_min: responses of fewer bytes are sent uncompressed (1 KiB).
 
     Raises:
-        ConfigError: two services have one name, an interceptor is of the wrong shape, or a compression is not there.
+        ConfigError: two services have the same name, an interceptor cannot work, or a compression is not available.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class App:
                     self._streams[method.path] = Route(method, stream, bounds, compress_min)
 
     def direct(self, head: RequestHead) -> DirectCall | None:
-        """Take a unary call straight; whatever is not plainly one goes by ASGI, which also answers what is wrong."""
+        """Accept a well-formed unary call by POST; every other request goes through ASGI, which also answers errors."""
         route = self._unary.get(head.path)
         if route is None or head.method != "POST":
             return None
@@ -87,9 +87,9 @@ class App:
         return UnaryCall(route, call_headers, Context(route.method, head.headers, head.connection))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI entry."""
+        """Serve one ASGI scope."""
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await _serve_lifespan(receive, send)
         elif scope["type"] == "http":
             await self._serve(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -113,7 +113,7 @@ class App:
             await send({"type": "http.response.body", "body": response.body})
 
     async def _serve_stream(self, route: Route, scope: Scope, receive: Receive, send: Send) -> Response | None:
-        """Serve a stream; gives a response only where the request is none for a stream."""
+        """Serve a stream. Returns a response only if the request is not valid for a stream."""
         context = _context(route, scope)
         if scope["method"] != "POST":
             return _not_allowed(b"POST")
@@ -125,7 +125,7 @@ class App:
         return None
 
     async def _serve_unary(self, route: Route, scope: Scope, receive: Receive) -> Response | None:
-        """The response of a unary call; `None` where the caller has left."""
+        """The response of a unary call; `None` if the caller has disconnected."""
         context, fields = _context(route, scope), dict(scope["headers"])
         body: bytes | None = None
         try:
@@ -153,20 +153,20 @@ class App:
         except RpcError as error:
             return refusal(error)
 
-        async def left() -> bool:
+        async def disconnected() -> bool:
             while (await receive())["type"] != "http.disconnect":
                 pass
             return True
 
-        return await while_connected(UnaryCall(route, call_headers, context).complete(body), left)
+        return await while_connected(UnaryCall(route, call_headers, context).complete(body), disconnected)
 
 
 def error_response(error: RpcError, content_type: bytes) -> Response:
-    """The response to a call of which nothing but its content type is known.
+    """The response that fails a call, in the form of the protocol that its content type names.
 
     Args:
-        error: what the caller is told.
-        content_type: of the request.
+        error: the error to send.
+        content_type: the content type of the request.
     """
     if content_type not in STREAM_TYPES:
         return refusal(error)
@@ -180,13 +180,13 @@ def _context(route: Route, scope: Scope) -> Context:
 
 
 def _began(scope: Scope, now: float) -> float:
-    """When the head of a request had come, where the server tells, which may be before the app was called."""
+    """When the head of a request had arrived, if the server tells it; that may be before the app was called."""
     began: float = (scope.get("extensions") or {}).get("plugmux.began", now)
     return began
 
 
 def _not_allowed(allow: bytes) -> Response:
-    return Response(405, [*TEXT, (b"allow", allow)], b"this method is called with " + allow)
+    return Response(405, [*TEXT, (b"allow", allow)], b"this method must be called by " + allow)
 
 
 def _unsupported(types: Mapping[bytes, object]) -> Response:
@@ -194,16 +194,16 @@ def _unsupported(types: Mapping[bytes, object]) -> Response:
 
 
 def _hold_of(scope: Scope) -> Callable[[int], object]:
-    """What counts the bytes that are kept of a request, where the ASGI server does that."""
+    """The function by which the ASGI server counts the bytes of a request that are kept; `bool` if it has none."""
     hold: Callable[[int], object] = (scope.get("extensions") or {}).get("plugmux.hold", bool)
     return hold
 
 
 async def _read_body(receive: Receive, limit: int, hold: Callable[[int], object]) -> bytes | None:
-    """The whole body of a request; `None` when the caller has left.
+    """Read the whole body of a request; `None` if the caller has disconnected.
 
     Raises:
-        RpcError: it is over the limit.
+        RpcError: the body exceeds the limit.
     """
     parts, size, more = [], 0, True
     while more:
@@ -219,8 +219,8 @@ async def _read_body(receive: Receive, limit: int, hold: Callable[[int], object]
     return b"".join(parts)
 
 
-async def _live(receive: Receive, send: Send) -> None:
-    """Take part in the ASGI lifespan; there is nothing to start or to stop."""
+async def _serve_lifespan(receive: Receive, send: Send) -> None:
+    """Complete the ASGI lifespan; the app has nothing to start or to stop."""
     while True:
         event = (await receive())["type"]
         await send({"type": f"{event}.complete"})

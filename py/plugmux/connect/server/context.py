@@ -1,4 +1,4 @@
-"""A call, as its handler, its interceptors and a curious caller see it."""
+"""The context of a call, for its handler, its interceptors and its caller."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _NO_CONNECTION: Mapping[str, object] = {}
 
 
 class Context:
-    """One call: its method, its time limit, and the fields that go each way.
+    """The context of one call: its method, its time limit, and the fields of the request and the response.
 
-    The same class serves both ends. On the server the handler reads `request_headers` and may set `response_headers`
-    and `response_trailers`. On the client an interceptor may add to `request_headers`, and the other two are there once
-    the response has come; a caller who wants them passes `context=Context()` to the method.
+    Both ends use this class. On the server the handler reads `request_headers` and may set `response_headers` and
+    `response_trailers`. On the client an interceptor may add to `request_headers`, and the other two are set when the
+    response has arrived. A caller that wants them passes `context=Context()` to the method.
 
     Attributes:
-        method: the method that is called. (A caller's own context has it once the call has begun.)
-        connection: what the host of the connection says of it; empty on the client, and in a foreign ASGI server
-            without `"plugmux.connection"`.
-        http_method: `"POST"`, or `"GET"` for a call that came, or is to go, as one.
-        query: the raw query string of a call that came by GET.
+        method: the method that is called; on a caller's own context it is set when the call begins.
+        connection: what the owner of the connection knows of it; empty on the client, and in an ASGI server that does
+            not set `"plugmux.connection"`.
+        http_method: `"POST"` or `"GET"`.
+        query: the raw query string of a call by GET.
     """
 
     __slots__ = (
@@ -66,42 +66,42 @@ class Context:
 
     @property
     def time_left(self) -> float | None:
-        """Seconds until the call is cancelled, not below 0; `None` where it has no time limit."""
+        """Seconds until the call is cancelled, at least 0; `None` if it has no time limit."""
         return None if self._deadline is None else max(0.0, self._deadline.time_left)
 
     @property
     def deadline(self) -> float | None:
-        """When the call is cancelled, in the event loop's time; `None` where it has no time limit."""
+        """When the call is cancelled, in the event loop's time; `None` if it has no time limit."""
         return None if self._deadline is None else self._deadline.when
 
     @property
     def peer(self) -> object:
-        """Who is at the other end, where the host of the connection knows."""
+        """Who is at the other end, if the owner of the connection knows it."""
         return self.connection.get("peer")
 
     @property
     def request_headers(self) -> Metadata:
-        """The fields that the caller sends."""
+        """The header fields of the request."""
         if self._request_headers is None:
             self._request_headers = Metadata.from_wire(self._raw_headers)
         return self._request_headers
 
     @property
     def response_headers(self) -> Metadata:
-        """The fields that go before the response; for a stream they must be set before its first message."""
+        """The header fields of the response; for a stream they must be set before the first message."""
         if self._response_headers is None:
             self._response_headers = Metadata()
         return self._response_headers
 
     @property
     def response_trailers(self) -> Metadata:
-        """The fields that go after the response."""
+        """The trailers of the response."""
         if self._response_trailers is None:
             self._response_trailers = Metadata()
         return self._response_trailers
 
     def received(self, headers: Headers, trailers: Headers) -> None:
-        """Note the fields of a response that has come."""
+        """Store the fields of a response that has arrived."""
         self.response_headers.raw[:] = headers
         self.response_trailers.raw[:] = trailers
 

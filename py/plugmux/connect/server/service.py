@@ -1,4 +1,4 @@
-"""The base class of generated services, and what makes one of its methods into a handler."""
+"""The base class of generated services, and the handlers that are made of their methods."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class RequestStream(Protocol[T_co]):
-    """The requests of a stream: an asynchronous iterator for an `async` handler, a plain one for one in a thread."""
+    """The requests of a stream: an asynchronous iterator for an `async` handler, a plain one for a `def` handler."""
 
     def __aiter__(self) -> AsyncIterator[T_co]: ...
     async def __anext__(self) -> T_co: ...
@@ -33,10 +33,10 @@ class RequestStream(Protocol[T_co]):
 
 
 class Service:
-    """A service to be served; the class that is generated for it is subclassed, and its methods are overridden.
+    """A service to be served. An author subclasses the generated class and overrides its methods.
 
-    A method is `async def`, or plain `def`, which then runs in a worker thread. One that streams its responses is a
-    generator of either kind. A method that is not overridden answers `unimplemented`.
+    A method is `async def`, or plain `def`, which runs in a worker thread. A method that streams its responses is a
+    generator of either kind. A method that is not overridden fails with the code `unimplemented`.
     """
 
     spec: ClassVar[ServiceSpec]
@@ -50,10 +50,10 @@ def unimplemented(method: MethodSpec[Any, Any]) -> NoReturn:
 
 
 def unary_handler(service: Service, method: MethodSpec[Any, Any], threads: int = THREADS) -> UnaryNext:
-    """What answers a unary call of the method.
+    """The handler of a unary method.
 
     Args:
-        service: whose method it is.
+        service: the service that defines the method.
         method: the method.
         threads: how many plain handlers of the service run at the same time.
     """
@@ -70,10 +70,10 @@ def unary_handler(service: Service, method: MethodSpec[Any, Any], threads: int =
 
 
 def stream_handler(service: Service, method: MethodSpec[Any, Any], threads: int = THREADS) -> StreamNext:
-    """What answers a call of the method, of any kind but unary, as a stream of requests into a stream of responses.
+    """The handler of a method of any other kind: it takes a stream of requests and yields the responses.
 
     Args:
-        service: whose method it is.
+        service: the service that defines the method.
         method: the method.
         threads: how many plain handlers of the service run at the same time.
     """
@@ -119,7 +119,7 @@ async def only(messages: AsyncIterator[Any], what: str) -> Any:
 
 
 async def close(messages: AsyncIterator[Any]) -> None:
-    """Close an asynchronous iterator, where it can be closed."""
+    """Close an asynchronous iterator, if it can be closed."""
     aclose = getattr(messages, "aclose", None)
     if aclose is not None:
         await aclose()

@@ -25,17 +25,17 @@ __all__ = ["StreamCall", "end_of_stream", "while_connected"]
 T = TypeVar("T")
 
 READ_AHEAD = 64 * 1024
-"""How much is taken from the caller before the handler has asked for it, in bytes."""
+"""Bytes that are read from the caller before the handler requests them."""
 ENVELOPE_COST = 100
-"""Bytes that a message takes up beside its own while it waits for the handler."""
+"""Bytes of overhead that each message has while it waits for the handler."""
 
 
-async def while_connected(work: Awaitable[T], left: Callable[[], Awaitable[bool]]) -> T | None:
-    """Do the work, unless the caller leaves first, which cancels it and gives `None`.
+async def while_connected(work: Awaitable[T], disconnected: Callable[[], Awaitable[bool]]) -> T | None:
+    """Await the work. If the caller disconnects first, cancel it and return `None`.
 
     Args:
-        work: what is done, in this task.
-        left: waits for the caller to leave; `False` where that can no longer be told.
+        work: is awaited in this task.
+        disconnected: waits until the caller disconnects; returns `False` if that can no longer be detected.
     """
     task = asyncio.current_task()
     assert task is not None
@@ -43,7 +43,9 @@ async def while_connected(work: Awaitable[T], left: Callable[[], Awaitable[bool]
 
     async def watch() -> None:
         nonlocal gone
-        if await left() and task.cancelling() == before:  # once only, or it would cut the handler's cleaning up short
+        if (
+            await disconnected() and task.cancelling() == before
+        ):  # a second cancellation would end the handler's clean-up
             gone = True
             task.cancel()
 
@@ -60,13 +62,14 @@ async def while_connected(work: Awaitable[T], left: Callable[[], Awaitable[bool]
 
 
 class Requests(AsyncIterator[Any]):
-    """The messages of the caller.
+    """The request messages of one call.
 
-    Reading goes on while the handler does something else, so that the caller's leaving cancels the handler at once.
+    They are read while the handler does something else, so that the handler is cancelled as soon as the caller
+    disconnects.
 
     Args:
         receive: the ASGI server's.
-        hold: counts the bytes that are kept here.
+        hold: is told how many bytes are kept here.
         route: the method that is called.
         call_headers: the parsed header fields of the request.
     """
@@ -80,7 +83,7 @@ class Requests(AsyncIterator[Any]):
         self._headers = call_headers
         self._reader = EnvelopeReader(route.limits.receive)
         self._ready: deque[tuple[int, bytes]] = deque()
-        self._unread = 0  # bytes that have come since the handler had all of them
+        self._unread = 0  # bytes that have arrived since the handler had taken all messages
         self._fault: Exception | None = None
         self._ended = False
         self._changed = asyncio.Event()
@@ -108,7 +111,7 @@ class Requests(AsyncIterator[Any]):
         return self._headers.codec.decode(self._route.method.request, data, Code.INVALID_ARGUMENT)
 
     async def read(self) -> bool:
-        """Read until the caller leaves; `False` where the reading fails, of which the handler is told."""
+        """Read until the caller disconnects; `False` if reading fails, which also fails the handler's next step."""
         try:
             while (event := await self._receive())["type"] != "http.disconnect":
                 if not self._ended:
@@ -146,7 +149,7 @@ class StreamCall:
     Args:
         route: the method that is called.
         call_headers: the parsed header fields of the request.
-        context: the call, as its handler sees it.
+        context: the context of the call.
         send: the ASGI server's.
     """
 
@@ -156,14 +159,14 @@ class StreamCall:
         self._context = context
         self._send = send
         self._started = False
-        self._unsent: OSError | None = None  # how an ASGI server says that the caller has gone
+        self._unsent: OSError | None = None  # an ASGI server raises it when the caller has disconnected
 
     async def serve(self, receive: Receive, hold: Callable[[int], object]) -> None:
-        """Answer the call; only a cancellation that is neither the deadline's nor the caller's comes out of this.
+        """Serve the call. It raises a cancellation only if neither the deadline nor the caller has caused it.
 
         Args:
             receive: the ASGI server's.
-            hold: is told how many bytes of the request are kept here, each time that changes.
+            hold: is told how many bytes of the request are kept here, whenever the number changes.
         """
         if self._headers.fault is not None:
             await self._end(self._headers.fault)
@@ -179,7 +182,7 @@ class StreamCall:
         await self._end(await self._run(requests))
 
     async def _run(self, requests: Requests) -> RpcError | None:
-        """Run the handler and send what it gives; returns the error that it ends with."""
+        """Run the handler and send its responses; return the error that the call ends with, if any."""
         deadline = None if self._headers.timeout is None else Deadline(self._headers.timeout, self._headers.started)
         self._context._deadline = deadline
         try:
@@ -212,7 +215,7 @@ class StreamCall:
             raise
 
     async def _end(self, error: RpcError | None) -> None:
-        """Send the end of the stream: the error, if there is one, and the trailers."""
+        """Send the end of the stream: the error, if any, and the trailers."""
         trailers = self._context.response_trailers.raw + (error.metadata.raw if error is not None else [])
         body = envelope(end_of_stream(error, trailers), END_STREAM)
         if not self._started:

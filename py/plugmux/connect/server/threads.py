@@ -1,7 +1,8 @@
-"""Iterators between the event loop and the threads of handlers that are written without `async`.
+"""Iterators that connect the event loop with the threads of plain `def` handlers.
 
-A thread cannot be interrupted. When its call ends first, because the caller has left or the time is over, the thread
-runs on to the handler's next request or reply, or to the handler's end, and stops there; nobody waits for it.
+A thread cannot be interrupted. If its call ends first, because the caller has disconnected or the deadline has passed,
+the thread runs on until the handler takes its next request, yields its next response, or returns. It stops there, and
+nothing waits for it.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _END = object()
 
 
 def no_stop_iteration(function: Callable[..., Any], *arguments: object) -> Any:
-    """What a function gives; a `StopIteration` of its own fails it, since no future can carry one.
+    """Call a function; turn a `StopIteration` into an error, because a future cannot hold one.
 
     Raises:
-        RuntimeError: it raised `StopIteration`.
+        RuntimeError: the function raised `StopIteration`.
     """
     try:
         return function(*arguments)
@@ -35,10 +36,10 @@ def no_stop_iteration(function: Callable[..., Any], *arguments: object) -> Any:
 
 
 class BlockingIterator(Iterator[Any]):
-    """What an asynchronous iterator gives, for a worker thread; each step blocks the thread.
+    """A plain iterator over an asynchronous one, for a worker thread; each step blocks the thread.
 
     Raises:
-        RpcError: the call has ended (`canceled`), so that nothing comes any more. It is not taken for the last message.
+        RpcError: the call has ended (code `canceled`), which must not look like the end of the messages.
     """
 
     def __init__(self, items: AsyncIterator[Any]) -> None:
@@ -55,7 +56,7 @@ class BlockingIterator(Iterator[Any]):
             if not self._over and not self._loop.is_closed():
                 raise
             step.close()
-            raise RpcError(Code.CANCELED, "the call has ended: no further request comes") from error
+            raise RpcError(Code.CANCELED, "the call has ended: no further requests will arrive") from error
         if item is _END:
             raise StopIteration
         return item
@@ -72,14 +73,14 @@ class BlockingIterator(Iterator[Any]):
             self._steps.discard(task)
 
     def end(self) -> None:
-        """Let no thread wait here any longer: the call has ended."""
+        """End every wait of a thread here, because the call has ended."""
         self._over = True
         for step in self._steps:
             step.cancel()
 
 
 async def iterate_in_threads(items: Iterator[Any], run: RunInThread | None = None) -> AsyncIterator[Any]:
-    """What a blocking iterator gives; each step runs in a worker thread, when it is asked for.
+    """An asynchronous iterator over a blocking one; each step runs in a worker thread.
 
     Args:
         items: the iterator.
@@ -102,9 +103,9 @@ async def iterate_in_threads(items: Iterator[Any], run: RunInThread | None = Non
 
 
 def _close(loop: asyncio.AbstractEventLoop, items: Iterator[Any], step: asyncio.Future[Any], run: RunInThread) -> None:
-    """Close a generator once its last step is over; until then it cannot be closed."""
+    """Close a generator after its last step; it cannot be closed while a step runs."""
     if not step.cancelled():
-        step.exception()  # it has been raised where it was waited for, or nobody is left to hear of it
+        step.exception()  # the waiting task has raised it already, or no task waits for it
     close = getattr(items, "close", None)
     if close is not None and not loop.is_closed():
         run(close)

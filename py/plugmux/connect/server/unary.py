@@ -1,4 +1,4 @@
-"""The server's side of a unary call: a whole request in, a whole response out. Both entries of the app run this."""
+"""The server's side of a unary call, for ASGI and for the fast path: a whole request in, a whole response out."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _HEADERS = {codec: ((b"content-type", name),) for name, codec in UNARY_TYPES.ite
 
 
 class Route:
-    """A method with what answers it.
+    """A method and its handler.
 
     Args:
         method: the method.
         handler: the service's handler with the interceptors around it: a `UnaryNext` or a `StreamNext`.
-        limits: bounds on the messages.
-        compress_min: messages of fewer bytes are not compressed.
+        limits: bounds on the size of messages.
+        compress_min: responses of fewer bytes are sent uncompressed.
     """
 
     __slots__ = ("compress_min", "handler", "limits", "method")
@@ -46,26 +46,29 @@ class Route:
         self.compress_min = compress_min
 
     def pack(self, reply: Any, call_headers: CallHeaders) -> tuple[bytes, Compression | None]:
-        """The bytes of a reply, and how they are compressed, if they are.
+        """Encode a response.
+
+        Returns:
+            Its bytes, and the compression that was applied to them.
 
         Raises:
-            TypeError: the handler gave something else than the method's response.
-            RpcError: the reply is over the limit.
+            TypeError: the handler returned an object of another class than the method's response.
+            RpcError: the response exceeds the limit.
         """
         if not isinstance(reply, self.method.response):
-            raise TypeError(f"the handler gave {type(reply).__name__}, not {self.method.response.__name__}")
+            raise TypeError(f"the handler returned a {type(reply).__name__}, not a {self.method.response.__name__}")
         return compress_if_worthwhile(
             call_headers.codec.encode(reply), self.limits, call_headers.response_compression, self.compress_min
         )
 
 
 class UnaryCall:
-    """One unary call, whose head has been read. It is the `DirectCall` of our HTTP server as well.
+    """One unary call, whose head has been read. The HTTP server uses it as a `DirectCall`.
 
     Args:
         route: the method that is called.
         call_headers: the parsed header fields of the request.
-        context: the call, as its handler sees it.
+        context: the context of the call.
     """
 
     __slots__ = ("_context", "_headers", "_route", "limit")
@@ -78,11 +81,11 @@ class UnaryCall:
 
     @property
     def deadline(self) -> float | None:
-        """When the call's time is over."""
+        """When the call's time limit expires."""
         return self._headers.deadline
 
     def expired(self) -> Response:
-        """Answer a request whose time is over before its body was here."""
+        """Answer a request whose deadline has passed before its body had arrived."""
         return refusal(expired(self._headers))
 
     def too_large(self, size: int) -> Response:
@@ -90,7 +93,7 @@ class UnaryCall:
         return refusal(too_large("receive", size, self.limit))
 
     async def complete(self, body: bytes) -> Response:
-        """Answer the request; only a cancellation that is not the deadline's comes out of this."""
+        """Answer the request. It raises a cancellation only if the deadline has not caused it."""
         route, call_headers, context = self._route, self._headers, self._context
         deadline = None if call_headers.timeout is None else Deadline(call_headers.timeout, call_headers.started)
         context._deadline = deadline
@@ -100,7 +103,7 @@ class UnaryCall:
                 body = decompress(body, call_headers.request_compression, self.limit, Code.INVALID_ARGUMENT)
             request = call_headers.codec.decode(route.method.request, body, Code.INVALID_ARGUMENT)
             if deadline is not None and deadline.time_left <= 0:
-                raise RpcError(Code.DEADLINE_EXCEEDED, "the time limit had run out before the call began")
+                raise RpcError(Code.DEADLINE_EXCEEDED, "the time limit had expired before the call began")
             return self._response(await route.handler(request, context))
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and deadline is not None and deadline.claims():
@@ -124,11 +127,11 @@ class UnaryCall:
 
 
 def failure(error: BaseException, method: MethodSpec[Any, Any]) -> RpcError:
-    """The error that the caller is told; one that is not meant for callers is logged, and its text kept here."""
+    """The error to send for what a handler has raised. Other errors than `RpcError` are logged, and not sent."""
     if isinstance(error, RpcError):
         return error
     if isinstance(error, SystemExit):
-        asyncio.get_running_loop().call_soon(_exit, error)  # behind the answer
+        asyncio.get_running_loop().call_soon(_exit, error)  # after the response has been sent
         return RpcError(Code.INTERNAL, "the handler has ended its process")
     logger.error("%s failed", method.path, exc_info=error)
     if isinstance(error, MemoryError):
@@ -143,12 +146,12 @@ def _exit(error: SystemExit) -> Never:
 
 
 def expired(call_headers: CallHeaders) -> RpcError:
-    """The error of a call whose time limit has run out."""
-    return RpcError(Code.DEADLINE_EXCEEDED, f"the call's time limit of {call_headers.timeout} s has run out")
+    """The error of a call whose time limit has expired."""
+    return RpcError(Code.DEADLINE_EXCEEDED, f"the call's time limit of {call_headers.timeout} s has expired")
 
 
 def refusal(error: RpcError, context: Context | None = None) -> Response:
-    """The response of a unary call that fails."""
+    """The response of a unary call that failed."""
     import json
 
     headers = [(b"content-type", b"application/json")]
@@ -159,7 +162,7 @@ def refusal(error: RpcError, context: Context | None = None) -> Response:
 
 
 def _add_fields(headers: list[tuple[bytes, bytes]], context: Context) -> None:
-    # The private names: the properties would make the empty metadata that most calls have no use for.
+    # The private attributes: the properties would create empty metadata, which most calls do not need.
     if context._response_headers is not None:
         headers += context._response_headers.raw
     if context._response_trailers is not None:

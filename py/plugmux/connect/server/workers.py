@@ -1,6 +1,6 @@
-"""The threads that run handlers written without `async`.
+"""The threads that run plain `def` handlers.
 
-They are daemon threads: one that never returns does not keep the process from ending.
+They are daemon threads, so that a handler that never returns does not keep the process from ending.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ __all__ = ["THREADS", "Workers", "workers_of"]
 logger = logging.getLogger("plugmux.connect")
 
 IDLE_TIME = 10.0
-"""Seconds after which a thread without work ends."""
+"""Seconds without work after which a thread ends."""
 
 
 class Workers:
-    """Runs blocking functions, each in a thread, and starts threads as they are needed.
+    """Runs blocking functions in threads, which it starts as they are needed.
 
     Args:
-        name: what the log and the threads' names say of them.
-        size: how many threads there are at most; what is beyond waits, and the log says so.
+        name: appears in the log and in the names of the threads.
+        size: the most threads; further functions wait, and a warning is logged.
     """
 
     def __init__(self, name: str, size: int = THREADS) -> None:
@@ -42,7 +42,7 @@ class Workers:
         self._told = False
 
     def run(self, function: Callable[..., Any], *arguments: object) -> asyncio.Future[Any]:
-        """Run a function in the context of the caller; cancelling the future gives it up where it has not begun."""
+        """Run a function in the context of the caller. Cancelling the future before the function has begun skips it."""
         context = copy_context()
         done: Future[Any] = Future()
         with self._changed:
@@ -89,12 +89,12 @@ class Workers:
 
 
 def workers_of(owner: object, name: str, size: int = THREADS) -> Workers:
-    """The threads of an object that has blocking methods; they are the same each time.
+    """The threads of an object that has blocking methods, made at the first call.
 
     Args:
         owner: the object.
-        name: what the log says of them.
-        size: how many there are at most.
+        name: appears in the log.
+        size: the most threads.
     """
     workers: Workers = owner.__dict__.setdefault("_workers", Workers(name, size))
     return workers
