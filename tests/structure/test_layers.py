@@ -26,7 +26,8 @@ BELOW = {
     "runners": GROUND | {"link", "yamux", "runtime", "discovery"},
     "secrets": GROUND | {"connect", "runtime", "plugin"},
     "sync": GROUND | {"connect", "link", "runtime", "secrets"},
-    "cli": GROUND | {"http", "connect", "runtime", "discovery", "runners", "secrets", "plugin"},
+    "new": {"errors"},
+    "cli": GROUND | {"http", "connect", "runtime", "discovery", "runners", "secrets", "plugin", "new"},
 }
 """What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and
 `plugin`."""

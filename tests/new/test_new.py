@@ -1,0 +1,206 @@
+"""`plugmux new`: what it writes, and what it refuses. That the projects work in every language is `make kit`."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugmux.cli import main
+from plugmux.errors import ConfigError, PlugmuxError
+from plugmux.new.project import KINDS, LANGUAGES, LICENSES, Project
+from plugmux.new.render import render
+from plugmux.new.write import create
+from support.tools import ROOT, tool
+
+EVERY = [(language, kind) for language in LANGUAGES for kind in KINDS if (language, kind) != ("ts", "app")]
+STUBS = {"hello_world_connect.py", "hello_world_pb2.py", "hello_world_pb2.pyi"}
+
+
+def new(directory: Path, *arguments: str) -> int:
+    return main(["new", "hello-world", "--dir", str(directory), *arguments])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_python_project_passes_its_own_tests(tmp_path: Path, kind: str) -> None:
+    assert new(tmp_path / "p", "--lang=python", f"--kind={kind}") == 0
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:cacheprovider"],
+        cwd=tmp_path / "p",
+        env={**os.environ, "PYTHONPATH": "src"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+    assert " passed" in ran.stdout
+
+
+def test_stubs_are_generated_with_the_project(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    new(tmp_path / "p", "--lang=python")
+    written, said = capfd.readouterr()
+    assert {path.name for path in (tmp_path / "p/src/hello_world/v1").iterdir()} == STUBS
+    files = [str(path) for path in sorted((tmp_path / "p").rglob("*")) if path.is_file()]
+    assert sorted(written.splitlines()) == sorted(files)
+    assert said == f"see {tmp_path}/p/README.md; next: cd {tmp_path}/p && make test\n"
+
+
+@pytest.mark.parametrize(("language", "kind"), EVERY)
+@pytest.mark.parametrize("sdk", [None, Path("/a checkout")])
+def test_every_file_is_well_formed(language: str, kind: str, sdk: Path | None) -> None:
+    texts = render(Project("hello-world", language, kind, sdk=sdk))
+    for path, text in texts.items():
+        assert text.endswith("\n"), path
+        assert not text.endswith("\n\n"), path
+        assert "\n\n\n" not in text or path.endswith((".py", "LICENSE")), path
+        assert not {"{{", "{%", "%}"} & set(text.split()), path
+        match path.rpartition(".")[2]:
+            case "py":
+                ast.parse(text)
+            case "json":
+                json.loads(text)
+            case "toml":
+                tomllib.loads(text)
+            case "go":
+                formatted = subprocess.run([tool("gofmt")], input=text, capture_output=True, text=True, check=True)
+                assert formatted.stdout == text, path
+    assert {"README.md", "LICENSE", "Makefile", ".gitignore", ".github/workflows/test.yml"} <= texts.keys()
+    assert ("buf.gen.yaml" in texts) == (kind == "service")
+    assert ("/a checkout" in texts["README.md"]) == (sdk is not None)
+
+
+def test_a_program_that_begins_with_its_interpreter_gets_the_run_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(Project("hello", "ts", "secrets"), tmp_path)
+    executable = [path.name for path in tmp_path.rglob("*") if path.is_file() and os.access(path, os.X_OK)]
+    assert executable == ["hello.ts"]
+
+
+@pytest.mark.parametrize(
+    ("license", "first"), [("Apache-2.0", "Apache License"), ("MIT", "MIT License"), ("none", None)]
+)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_licence_is_the_chosen_one(language: str, license: str, first: str | None) -> None:
+    texts = render(Project("hello", language, "secrets", license))
+    assert ("LICENSE" in texts) == (first is not None)
+    if first is not None:
+        assert texts["LICENSE"].split("\n\n")[0].strip().startswith(first)
+        assert f"## License\n\n{license}\n" in texts["README.md"]
+    assert license in LICENSES
+
+
+def test_the_apache_licence_is_the_one_of_plugmux() -> None:
+    assert render(Project("hello", "go", "secrets"))["LICENSE"].strip() == (ROOT / "LICENSE").read_text().strip()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_without_a_checkout_the_released_package_is_used(language: str) -> None:
+    with_it = render(Project("hello", language, "secrets", sdk=Path("/checkout")))
+    without = render(Project("hello", language, "secrets"))
+    assert any("/checkout" in text for text in with_it.values())
+    assert "Until plugmux is released" in with_it["README.md"]
+    assert not any("checkout" in text.replace("actions/checkout", "") for text in without.values())
+    assert "Until plugmux is released" not in without["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("name", "service"),
+    [
+        ("kv", "KvService"),
+        ("key-value", "KeyValueService"),
+        ("mail-service", "MailService"),
+        ("service", "ServiceService"),
+        ("s3-2", "S32Service"),
+    ],
+)
+def test_a_service_is_called_as_its_project(name: str, service: str) -> None:
+    project = Project(name, "python")
+    assert project.service == service
+    assert f"service {service} {{" in render(project)[f"proto/{project.module}/v1/{project.module}.proto"]
+
+
+@pytest.mark.parametrize("name", ["", "Hello", "hello_world", "1st", "-a", "a-", "a--b", "a/b", "..", "a" * 51])
+def test_a_name_that_some_language_cannot_have_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a project's name: take lower-case letters"):
+        Project(name, "go")
+
+
+@pytest.mark.parametrize("name", ["json", "class", "plugmux", "tests", "google"])
+def test_a_name_that_would_hide_a_module_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="it is that of a Python module or keyword"):
+        Project(name, "python")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"language": "rust"}, "'rust' is none of python, go, ts"),
+        ({"language": "go", "kind": "x"}, "'x' is none of service, secrets, app"),
+        ({"language": "go", "license": "GPL"}, "'GPL' is none of Apache-2.0, MIT, none"),
+        ({"language": "ts", "kind": "app"}, "no plain HTTP"),
+        ({"language": "go", "go_module": "a b"}, "cannot be the path of a Go module"),
+        ({"language": "go", "sdk": Path("/a$(b)")}, "cannot stand in a Makefile"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_refused(values: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=told.replace("$", r"\$")):
+        Project("hello", **values)
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").touch()
+    assert new(tmp_path, "--lang=go") == 2
+    assert f"{tmp_path} is there already, and not empty" in capfd.readouterr().err
+    assert os.listdir(tmp_path) == ["mine"]
+
+
+def test_a_checkout_that_is_none_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert new(tmp_path / "p", "--lang=go", f"--sdk={tmp_path}") == 2
+    assert "that is no checkout of plugmux" in capfd.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
+def test_without_jinja_it_is_said_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert new(tmp_path / "p", "--lang=go") == 1
+    assert capfd.readouterr().err == "plugmux: a new project needs Jinja2: pip install 'plugmux[new]'\n"
+    assert not (tmp_path / "p").exists()
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory that is all of PATH, and of what stands beside the interpreter."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setattr("plugmux.new.write._path", lambda: str(folder))
+    return folder
+
+
+def test_a_tool_that_is_missing_is_told_before_anything_is_written(tmp_path: Path, tools: Path) -> None:
+    with pytest.raises(PlugmuxError, match="there is no program 'go', which a new project needs: install Go"):
+        create(Project("hello", "go", "secrets"), tmp_path / "p")
+    with pytest.raises(PlugmuxError, match=r"there is no program 'buf', which .*, or install buf otherwise"):
+        create(Project("hello", "ts"), tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_tool_that_fails_leaves_the_files_and_says_what_to_do(tmp_path: Path, tools: Path) -> None:
+    (tools / "go").write_text("#!/bin/sh\necho no network >&2\nexit 3\n")
+    (tools / "go").chmod(0o755)
+    with pytest.raises(PlugmuxError) as caught:
+        create(Project("hello", "go", "secrets"), tmp_path / "p")
+    assert str(caught.value) == (
+        f"`go mod tidy` failed with status 3; the files are in {tmp_path}/p; when that is mended, run it there:\n"
+        "no network\n"
+    )
+    assert (tmp_path / "p/main.go").is_file()
