@@ -109,15 +109,15 @@ export class HandlerFaults {
     let isOver = false;
     try {
       for (;;) {
-        const result = await this.#step(call, () => iterator.next());
+        const result = await this.#step(call, () => iterator.next()).catch((error: unknown) => {
+          isOver = true;
+          throw this.#toAnswer(call, signal, error);
+        });
         if ((isOver = result.done === true)) return;
-        yield result.value as Message;
+        yield result.value as Message; // A caller who leaves ends the generator here, by a return or an error.
       }
-    } catch (error) {
-      isOver = true;
-      throw this.#toAnswer(call, signal, error);
     } finally {
-      if (!isOver) await this.#run(call, () => iterator.return?.()); // The caller has left.
+      if (!isOver) await this.#run(call, () => iterator.return?.());
     }
   }
 
