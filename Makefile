@@ -95,7 +95,7 @@ soak: $(TOOLS) ## 20 plugins in three languages under kills, stops and floods (M
 	$(BIN)/python tests/faults/soak.py $(or $(MINUTES),10)
 
 docs: $(BIN)/.ready ## pages of the public interface, in build/docs, made from its docstrings
-	$(BIN)/pdoc -o build/docs plugmux plugmux.connect plugmux.services plugmux.secrets plugmux.runtime plugmux.sync plugmux.http plugmux.yamux
+	$(BIN)/pdoc -o build/docs plugmux plugmux.connect plugmux.services plugmux.secrets plugmux.runtime plugmux.sync plugmux.http plugmux.yamux plugmux.testing
 	@echo "see build/docs/index.html; the guides are in docs/"
 
 baseline: $(BIN)/.ready ## take the protos as they stand for what later ones must not break

@@ -21,6 +21,7 @@
     ├── RegistrationFailed          the runtime refused a plugin, or went away before it had answered
     ├── RegistrationRefused         the registration of a plugin cannot be accepted
     ├── ListenError                 the runtime cannot listen at an address
+    ├── RecordingError              a recording of calls (plugmux.testing) cannot be written, read or replayed
     ├── PluginError                 a plugin could not be started, registered or reached; `cause` is a `PluginCause`
     └── SecretsError                the secrets layer
         ├── InvalidPattern          an id or a pattern is not well formed (also a ValueError)

@@ -26,6 +26,7 @@ BELOW = {
     "runners": GROUND | {"link", "yamux", "runtime", "discovery"},
     "secrets": GROUND | {"connect", "runtime", "plugin"},
     "sync": GROUND | {"connect", "link", "runtime", "secrets"},
+    "testing": GROUND | {"connect", "link", "plugin", "runtime"},
     "new": {"errors"},
     "cli": GROUND | {"http", "connect", "runtime", "discovery", "runners", "secrets", "plugin", "new"},
 }

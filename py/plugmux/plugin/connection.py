@@ -146,6 +146,15 @@ class RuntimeConnection:
             lambda link: dial(address, lambda: link.mux, users=self._peer_users), REGISTRATION_TIMEOUT, MAX_REDIAL
         )
 
+    async def serve_link(self, connect: Callable[[Link], Awaitable[None]], name: str, timeout: float) -> None:
+        """Serve one runtime over a link that the caller connects. (`Plugin.serve_link`)"""
+        self._stopping, self._left, self._shutting_down = asyncio.Event(), asyncio.Event(), None
+        self._announcement.name = name
+        self.registration = replace(self.registration, name=name)
+        link, gate = self._new_link(timeout)
+        await connect(link)
+        await self._serve_once(link, gate, timeout)
+
     async def _connect(self, link: Link, config: LaunchConfig) -> None:
         await link.over_socket(await connect(config.socket, config.timeout, self._peer_users))
 

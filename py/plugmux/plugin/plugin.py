@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -229,6 +229,21 @@ class Plugin:
         from .program import run
 
         run(self._connection, loop_factory, clean_up_time)
+
+    async def serve_link(self, connect: Callable[[Link], Awaitable[None]], name: str, timeout: float) -> None:
+        """Serve one runtime over a link that the caller connects, such as one in memory, until either end stops.
+
+        It may be called again when it has returned, in any event loop.
+
+        Args:
+            connect: connects the link that it is given.
+            name: the name to register under.
+            timeout: seconds for the registration.
+
+        Raises:
+            RegistrationFailed: the runtime refused the plugin, or went away.
+        """
+        await self._connection.serve_link(connect, name, timeout)
 
     def stop(self) -> None:
         """Close the present link in order, and open no other."""
