@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from diagram import PAGE, ROOT, draw, drawn_in
+from diagram import PAGE, ROOT, draw, drawn_in, layers
 
 
 def test_the_page_has_the_diagram_of_the_code() -> None:
     assert drawn_in(PAGE.read_text()) == draw(ROOT / "py/plugmux"), "run `make diagram`"
+
+
+def test_the_page_says_what_each_layer_does() -> None:
+    told = set(re.findall(r"^\| `(\w+)/?` \|", PAGE.read_text(), re.MULTILINE))
+    assert told == set(layers(ROOT / "py/plugmux"))
 
 
 def test_every_import_between_layers_is_a_path_of_arrows(tmp_path: Path) -> None:
