@@ -8,8 +8,7 @@ import h11
 import pytest
 
 from plugmux.http.body import RemoteProtocolError
-from plugmux.http.heads import MAX_REMEMBERED, MAX_REMEMBERED_BYTES, HeadCache
-from plugmux.http.reader import MAX_INTERIM, STEP, HeadReader
+from plugmux.http.heads import MAX_CACHED, MAX_CACHED_BYTES, MAX_INTERIM, STEP, HeadCache, HeadReader
 
 LIMIT = 16 * 1024
 
@@ -218,10 +217,10 @@ def test_a_head_says_what_becomes_of_the_connection(head: bytes, close: bool, up
 
 
 @case
-def test_a_head_that_is_remembered_reads_as_it_did_before(role: type, name: str, message: Message) -> None:
+def test_a_head_that_is_cached_reads_as_it_did_before(role: type, name: str, message: Message) -> None:
     memory = HeadCache()
     for _ in range(3):
-        reader = HeadReader(role, LIMIT, memory=memory)
+        reader = HeadReader(role, LIMIT, cache=memory)
         head = reader.feed(message.data + b"behind")
         assert head == HeadReader(role, LIMIT).feed(message.data)
         if head is not None and message.complete:
@@ -241,26 +240,26 @@ def test_a_head_that_is_remembered_reads_as_it_did_before(role: type, name: str,
         (b"X-Vault-Token: secret", False),
         (b"Transfer-Encoding: chunked", True),
         (b"Connection: upgrade\r\nUpgrade: tcp", False),
-        (b"Filler: " + b"f" * MAX_REMEMBERED_BYTES, False),
+        (b"Filler: " + b"f" * MAX_CACHED_BYTES, False),
     ],
 )
-def test_heads_that_are_secret_or_long_or_not_all_are_not_remembered(field: bytes, kept: bool) -> None:
+def test_heads_that_are_secret_or_long_or_not_all_are_not_cached(field: bytes, kept: bool) -> None:
     memory = HeadCache()
     data = POST + field + b"\r\n\r\n"
-    assert HeadReader(h11.SERVER, LIMIT, memory=memory).feed(data) is not None
+    assert HeadReader(h11.SERVER, LIMIT, cache=memory).feed(data) is not None
     assert (memory.get(data) is not None) is kept
 
 
-def test_only_the_last_heads_are_remembered() -> None:
+def test_only_the_last_heads_are_cached() -> None:
     memory = HeadCache()
-    heads = [POST + b"X: %d\r\n\r\n" % n for n in range(MAX_REMEMBERED + 1)]
+    heads = [POST + b"X: %d\r\n\r\n" % n for n in range(MAX_CACHED + 1)]
     for data in heads:
-        HeadReader(h11.SERVER, LIMIT, memory=memory).feed(data)
-    assert [memory.get(data) is None for data in heads] == [True] + [False] * MAX_REMEMBERED
+        HeadReader(h11.SERVER, LIMIT, cache=memory).feed(data)
+    assert [memory.get(data) is None for data in heads] == [True] + [False] * MAX_CACHED
 
 
-def test_what_is_no_head_is_not_remembered() -> None:
+def test_what_is_no_head_is_not_cached() -> None:
     memory = HeadCache()
     for _ in range(2):
         with pytest.raises(RemoteProtocolError):
-            HeadReader(h11.SERVER, LIMIT, memory=memory).feed(b"GET / HTTP/1.1\r\n\r\n")
+            HeadReader(h11.SERVER, LIMIT, cache=memory).feed(b"GET / HTTP/1.1\r\n\r\n")

@@ -534,12 +534,12 @@ async def test_a_caller_that_is_slow_but_reads_is_not_cut_off(harness: Harness) 
     body = bytes(200_000)
     wire.send(b"POST /a HTTP/1.1\r\nHost: unix\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     (server,) = harness.servers
-    while not server.writes:
+    while not server.timeouts.writes:
         await asyncio.sleep(0)
     wire.transport.resume_reading()
     await wire.until(body)
-    assert not server.writes
-    assert len(server.idle) == 1
+    assert not server.timeouts.writes
+    assert len(server.timeouts.idle) == 1
 
 
 async def test_a_loop_that_was_held_up_cuts_no_caller_off(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .client import SocketClient, StreamClient
-from .limits import Limits
 from .server import Server
+from .serving import Limits
 from .upgrade import upgrade
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """One request by ASGI 3: the scope, and the two channels between the app and the connection.
 
-What an app may send depends on what it has sent; `_EXPECTED` is that table, and a message out of order is reported
-with the state that it came in. What the app receives comes from a buffer which stops the connection's reading when it
-is full. (ASGI specification, HTTP connection scope, version 2.4.)
+What an app may send depends on what it has sent before: `_EXPECTED` is that table, and a message out of order is
+reported with the state that it came in. What the app receives comes from a buffer; when the buffer is full, the
+connection stops reading. (ASGI specification, HTTP connection scope, version 2.4.)
 """
 
 from __future__ import annotations
@@ -11,20 +11,17 @@ import asyncio
 import enum
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from ..aio.failure import is_failure
 from ..errors import StreamReset
 from ..exchange import Headers, RequestHead
+from .body import Buffer, Pieces, keep
 from .fields import CHUNKED, LAST_CHUNK, chunk, content_length, encode_fields, plain_answer, response_head
-from .pieces import Pieces, keep
+from .heads import Head
+from .serving import Connection
 
-if TYPE_CHECKING:
-    from .body import Buffer
-    from .connection import ServerConnection
-    from .heads import Head
-
-__all__ = ["ASGIExchange", "Exchange", "Message"]
+__all__ = ["ASGIExchange", "Message"]
 
 Message: TypeAlias = MutableMapping[str, Any]
 
@@ -48,10 +45,10 @@ class ResponseState(enum.Enum):
     """How far the app has answered."""
 
     NOTHING = enum.auto()
-    STARTED = enum.auto()  # has given the head, which waits to be written with the first of the body
+    STARTED = enum.auto()  # the app has given the head, which is written with the first of the body
     BEGUN = enum.auto()  # the head is written
     COMPLETE = enum.auto()
-    UPGRADED = enum.auto()  # has taken the connection over
+    UPGRADED = enum.auto()  # the app has taken the connection over
 
 
 _EXPECTED = {
@@ -61,36 +58,6 @@ _EXPECTED = {
     ResponseState.COMPLETE: None,
     ResponseState.UPGRADED: None,
 }
-
-
-class Exchange(Protocol):
-    """One request and whoever answers it.
-
-    Attributes:
-        task: in which it is answered, once that has begun and until it has ended.
-    """
-
-    task: asyncio.Task[None] | None
-
-    @property
-    def collects(self) -> bool:
-        """Whether the body is collected here, under the server's own time limit, and not by an app."""
-
-    @property
-    def begun(self) -> bool:
-        """Whether any of the response has been written, so that no other can be."""
-
-    def feed(self, data: Buffer) -> None:
-        """Bytes of the request's body have come."""
-
-    def wait(self) -> None:
-        """More of the body is still to come."""
-
-    def end(self) -> None:
-        """The request is whole."""
-
-    def disconnect(self) -> None:
-        """The caller has gone, or the connection is lost; whoever works on the answer is cancelled."""
 
 
 class ASGIExchange:
@@ -105,34 +72,34 @@ class ASGIExchange:
 
     collects = False
 
-    def __init__(self, connection: ServerConnection, request: RequestHead, head: Head) -> None:
+    def __init__(self, connection: Connection, request: RequestHead, head: Head) -> None:
         self._connection = connection
         self._request = request
         self._version = head.version
         self._expects_continue = head.expects_continue
-        self._asked = RequestState.OPEN
-        self._answered = ResponseState.NOTHING
+        self._request_state = RequestState.OPEN
+        self._response_state = ResponseState.NOTHING
         self._pieces: Pieces = []
         self._size = 0
-        self._kept_by_app = 0
+        self._held_by_app = 0
         self._changed = asyncio.Event()
         self._status = 0
         self._headers: Headers = ()
         self._chunked = False
         self._missing: int | None = None
         self._close = False
-        self.task: asyncio.Task[None] | None = connection.run(self._run(upgradable=head.upgrade is not None))
+        self.task: asyncio.Task[None] | None = connection.server.start(self._run(upgradable=head.upgrade is not None))
 
     # What the connection calls
 
     @property
     def begun(self) -> bool:
-        return self._answered is not ResponseState.NOTHING and self._answered is not ResponseState.STARTED
+        return self._response_state is not ResponseState.NOTHING and self._response_state is not ResponseState.STARTED
 
     def feed(self, data: Buffer) -> None:
         keep(self._pieces, data)
         self._size += len(data)
-        self._connection.hold(self._size + self._kept_by_app)
+        self._connection.hold(self._size + self._held_by_app)
         if self._size > self._connection.server.limits.buffer_bytes:
             self._connection.pause_reading()
         self._expects_continue = False
@@ -142,27 +109,31 @@ class ASGIExchange:
         """The app itself waits, for as long as it likes."""
 
     def end(self) -> None:
-        self._asked = RequestState.WHOLE
+        self._request_state = RequestState.WHOLE
         self._changed.set()
 
     def disconnect(self) -> None:
-        self._asked = RequestState.DISCONNECTED
+        self._request_state = RequestState.DISCONNECTED
         self._changed.set()
         self._pieces.clear()
         if self.task is not None:
-            self._connection.cancel(self.task)
+            self._connection.server.cancel(self.task)
 
     # What the app calls
 
     async def receive(self) -> Message:
         """Give the next message to the app: `http.request` or `http.disconnect`."""
-        if self._expects_continue and self._answered is ResponseState.NOTHING and self._asked is RequestState.OPEN:
+        if (
+            self._expects_continue
+            and self._response_state is ResponseState.NOTHING
+            and self._request_state is RequestState.OPEN
+        ):
             self._expects_continue = False
             self._connection.write_continue()
         while True:
-            if self._asked is RequestState.DISCONNECTED or _EXPECTED[self._answered] is None:
+            if self._request_state is RequestState.DISCONNECTED or _EXPECTED[self._response_state] is None:
                 return {"type": "http.disconnect"}
-            if self._pieces or self._asked is RequestState.WHOLE:
+            if self._pieces or self._request_state is RequestState.WHOLE:
                 return self._take()
             self._changed.clear()
             await self._changed.wait()
@@ -172,12 +143,12 @@ class ASGIExchange:
         self._pieces.clear()
         if self._size:
             self._size = 0
-            self._connection.hold(self._kept_by_app)
-        more = self._asked is RequestState.OPEN
+            self._connection.hold(self._held_by_app)
+        more = self._request_state is RequestState.OPEN
         if more:
             self._connection.resume_reading()
         else:
-            self._asked = RequestState.READ
+            self._request_state = RequestState.READ
         return {"type": "http.request", "body": body, "more_body": more}
 
     async def send(self, message: Message) -> None:
@@ -188,12 +159,14 @@ class ASGIExchange:
             RuntimeError: the message is out of order, or its body does not fit the length that the app announced.
             ConfigError: a header field or the status cannot be sent.
         """
-        if self._asked is RequestState.DISCONNECTED:
+        if self._request_state is RequestState.DISCONNECTED:
             raise StreamReset("the caller has gone: nothing can be sent to it any more")
         kind = message["type"]
-        if kind != _EXPECTED[self._answered]:
-            expected = _EXPECTED[self._answered] or "nothing more"
-            raise RuntimeError(f"the app sent {kind!r} in state {self._answered.name}, where {expected} is expected")
+        if kind != _EXPECTED[self._response_state]:
+            expected = _EXPECTED[self._response_state] or "nothing more"
+            raise RuntimeError(
+                f"the app sent {kind!r} in state {self._response_state.name}, where {expected} is expected"
+            )
         if kind == START:
             self._start(message)
             return
@@ -202,7 +175,7 @@ class ASGIExchange:
         if more:
             await self._connection.drain()
         else:
-            self._answered = ResponseState.COMPLETE
+            self._response_state = ResponseState.COMPLETE
             self._changed.set()
             self._connection.finish(close=self._close)
 
@@ -213,10 +186,10 @@ class ASGIExchange:
         if not 200 <= status < 600:
             raise RuntimeError(f"the app started a response with status {status!r}, which is not a final one")
         self._status, self._headers = status, headers
-        self._answered = ResponseState.STARTED
+        self._response_state = ResponseState.STARTED
 
     def _write(self, body: bytes, *, more: bool) -> None:
-        head = self._head(None if more else len(body)) if self._answered is ResponseState.STARTED else b""
+        head = self._head(None if more else len(body)) if self._response_state is ResponseState.STARTED else b""
         if self._bodiless:
             body = b""
         elif self._missing is not None:
@@ -225,7 +198,7 @@ class ASGIExchange:
                 raise RuntimeError("the response's body does not have the length that its content-length says")
         elif self._chunked:
             body = (chunk(body) if body else b"") + (b"" if more else LAST_CHUNK)
-        self._answered = ResponseState.BEGUN
+        self._response_state = ResponseState.BEGUN
         if head or body:
             self._connection.transport.write(head + body if head else body)
 
@@ -251,7 +224,9 @@ class ASGIExchange:
             self._close = True
         asked_to_close = b"close" in names.get(b"connection", b"").lower()
         # A caller who is answered before its request has ended may never end it: the connection goes with the response.
-        self._close = self._close or asked_to_close or self._connection.must_close or self._asked is RequestState.OPEN
+        self._close = (
+            self._close or asked_to_close or self._connection.must_close or self._request_state is RequestState.OPEN
+        )
         return response_head(
             self._status,
             encode_fields(self._headers),
@@ -279,23 +254,23 @@ class ASGIExchange:
             StreamReset: the caller has gone.
             RuntimeError: the app has sent something already, or the request's body is not here.
         """
-        if self._asked is RequestState.DISCONNECTED:
+        if self._request_state is RequestState.DISCONNECTED:
             raise StreamReset("the caller has gone: its connection cannot be upgraded")
-        if self._answered is not ResponseState.NOTHING:
-            raise RuntimeError(f"an upgrade comes before any response, not in state {self._answered.name}")
+        if self._response_state is not ResponseState.NOTHING:
+            raise RuntimeError(f"an upgrade comes before any response, not in state {self._response_state.name}")
         head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n" + encode_fields(headers) + b"\r\n"
         upgraded = self._connection.upgrade(factory, head)
-        self._answered = ResponseState.UPGRADED
+        self._response_state = ResponseState.UPGRADED
         return upgraded
 
     def _hold(self, size: int) -> None:
         """Count what the app keeps of the body that it was given (`scope["extensions"]["plugmux.hold"]`).
 
         Args:
-            size: bytes that it keeps now, in place of what it told before.
+            size: bytes that it keeps now; this replaces the number that was reported before.
         """
-        if size != self._kept_by_app and self._asked is not RequestState.DISCONNECTED:
-            self._kept_by_app = size
+        if size != self._held_by_app and self._request_state is not RequestState.DISCONNECTED:
+            self._held_by_app = size
             self._connection.hold(self._size + size)
 
     # The task
@@ -304,7 +279,7 @@ class ASGIExchange:
         request, connection = self._request, self._connection
         transport = connection.transport
         sockname = transport.get_extra_info("sockname")
-        # A gate may hold the request back: the time of the call runs from its head all the same.
+        # The app may hold the request back, but the time of the call runs from its head.
         began = asyncio.get_running_loop().time()
         extensions: dict[str, object] = {
             "plugmux.connection": request.connection,
@@ -337,25 +312,27 @@ class ASGIExchange:
         app: Callable[..., Awaitable[None]] = self._connection.server.app
         try:
             await app(self._scope(upgradable=upgradable), self.receive, self.send)
-            if _EXPECTED[self._answered] is not None and self._asked is not RequestState.DISCONNECTED:
-                logger.error("%s returned in state %s, before its response was complete", name, self._answered.name)
+            if _EXPECTED[self._response_state] is not None and self._request_state is not RequestState.DISCONNECTED:
+                logger.error(
+                    "%s returned in state %s, before its response was complete", name, self._response_state.name
+                )
         except BaseException as error:
             if not is_failure(error):
                 self._conclude(cancelled=True)
                 raise
-            if not (self._asked is RequestState.DISCONNECTED and isinstance(error, StreamReset)):
+            if not (self._request_state is RequestState.DISCONNECTED and isinstance(error, StreamReset)):
                 logger.exception("%s failed", name)
         finally:
             self._conclude(cancelled=False)
             self._connection.server.tasks.discard(self.task)
-            self.task = None  # an ended task holds the app's frames, and so its iterators, by its error
+            self.task = None  # an ended task keeps the app's frames, and so its iterators, alive by its error
 
     def _conclude(self, *, cancelled: bool) -> None:
         """Whatever became of the app, the caller is not left without an answer, or with half of one unnoticed."""
-        if self._asked is RequestState.DISCONNECTED or _EXPECTED[self._answered] is None:
+        if self._request_state is RequestState.DISCONNECTED or _EXPECTED[self._response_state] is None:
             return
         begun = self.begun
-        self._answered = ResponseState.COMPLETE
+        self._response_state = ResponseState.COMPLETE
         self._changed.set()
         if begun or cancelled:
             self._connection.fail()

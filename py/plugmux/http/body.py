@@ -1,7 +1,7 @@
-"""Bodies as they come: of a length that the head gave, in chunks, or to the end of the connection. No I/O here.
+"""Bodies as they come: of fixed length, in chunks, or delimited by the end of the connection. No I/O here.
 
-What a body holds needs no parsing, only cutting: it is cut here, and never copied through a parser's buffer. The lines
-between chunks are held to h11's rules, and to bounds of ours; trailer fields are h11's to read. (RFC 9112 section 7.1.)
+A body needs no parsing, only cutting: it is cut here, and never copied through a parser's buffer. The lines between
+chunks follow h11's rules and bounds of ours; h11 reads the trailer fields. (RFC 9112 section 7.1.)
 """
 
 from __future__ import annotations
@@ -11,14 +11,29 @@ from typing import Protocol, TypeAlias
 
 import h11
 
-__all__ = ["Body", "Buffer", "ChunkedBody", "FixedLengthBody", "CloseDelimitedBody", "RemoteProtocolError"]
+__all__ = [
+    "Body",
+    "Buffer",
+    "ChunkedBody",
+    "CloseDelimitedBody",
+    "FixedLengthBody",
+    "Pieces",
+    "RemoteProtocolError",
+    "append",
+    "compact",
+    "keep",
+]
 
 RemoteProtocolError = h11.RemoteProtocolError
 Buffer: TypeAlias = bytes | memoryview
+Pieces: TypeAlias = list[Buffer | bytearray]
+"""Pieces of a body that wait for the rest of it."""
 
 MAX_EXTENSION = 4096
-"""Size of the extensions that a peer may write before a chunk, and that nobody reads, in bytes."""
+"""Size of the extensions that a peer may write before a chunk, in bytes; they are ignored."""
 MAX_LINE = 20 + MAX_EXTENSION
+SMALL = 1024
+"""Bytes below which pieces are joined as they come: each by itself would take up to twenty times its size."""
 
 # At most 16 digits, and extensions without control characters. No quantifier gives back what it took, so that a line
 # costs no more than its length.
@@ -169,3 +184,34 @@ class CloseDelimitedBody:
 
     def feed_eof(self) -> None:
         self.complete = True
+
+
+def keep(pieces: Pieces, data: Buffer) -> None:
+    """Append a piece, or join it to the last one."""
+    if len(data) >= SMALL:
+        pieces.append(data if isinstance(data, bytes) else _without_surroundings(data))
+    elif pieces and type(pieces[-1]) is bytearray:
+        pieces[-1] += data
+    else:
+        pieces.append(bytearray(data))
+
+
+def append(pieces: Pieces, data: Buffer) -> None:
+    """Append a piece; the first is appended as it came, since it may be the whole body."""
+    if pieces:
+        keep(pieces, data)
+    else:
+        pieces.append(data)
+
+
+def compact(pieces: Pieces) -> None:
+    """Copy a single piece that keeps a larger buffer alive."""
+    if len(pieces) == 1 and isinstance(first := pieces[0], memoryview):
+        pieces.clear()
+        keep(pieces, first)
+
+
+def _without_surroundings(data: memoryview) -> Buffer:
+    """A view as it is if it covers most of its buffer, else a copy, so that it keeps little else alive."""
+    whole = data.obj
+    return data if isinstance(whole, bytes) and len(whole) <= 2 * len(data) else bytes(data)

@@ -11,9 +11,9 @@ from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_unix
 from ..contract.address import Address
 from ..errors import ConfigError, ExchangeError
 from ..exchange import Request, Response
+from .exchange import BufferedExchange, StreamingExchange
 from .fields import CHUNKED, CLOSE, content_length, encode_fields, request_line
 from .heads import HeadCache
-from .response import BufferedExchange, StreamingExchange
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -41,7 +41,7 @@ class StreamClient:
 
     def __init__(self, open: Open) -> None:
         self._open = open
-        self._memory = HeadCache()
+        self._cache = HeadCache()
 
     async def fetch(self, request: Request, limit: int) -> Response:
         """Send the request and return its whole response.
@@ -58,7 +58,7 @@ class StreamClient:
             TimeoutError: `request.timeout` has run out.
         """
         head = encode_head(request, STREAM_HOST)
-        trip = BufferedExchange(request, self._memory, limit)
+        trip = BufferedExchange(request, self._cache, limit)
         trip.start(self._open(trip), head, request.timeout)
         return await trip.response()
 
@@ -75,7 +75,7 @@ class StreamClient:
             TimeoutError: `request.timeout` has run out.
         """
         head = encode_head(request, STREAM_HOST)
-        trip = StreamingExchange(request, self._memory)
+        trip = StreamingExchange(request, self._cache)
         trip.start(self._open(trip), head, request.timeout)
         return await trip.begun()
 
@@ -97,7 +97,7 @@ class SocketClient:
         self, address: str, *, ssl_context: ssl.SSLContext | None = None, peer_users: Iterable[str | int] = ()
     ) -> None:
         self._address = address
-        self._memory = HeadCache()
+        self._cache = HeadCache()
         self._connect, self._host = _connector(address, ssl_context, PeerUsers(peer_users))
 
     async def fetch(self, request: Request, limit: int) -> Response:
@@ -108,7 +108,7 @@ class SocketClient:
         """
         head = encode_head(request, self._host)
         async with asyncio.timeout(request.timeout):
-            transport, trip = await self._opened(BufferedExchange(request, self._memory, limit))
+            transport, trip = await self._opened(BufferedExchange(request, self._cache, limit))
             trip.start(transport, head, None)
             return await trip.response()
 
@@ -122,7 +122,7 @@ class SocketClient:
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.timeout(request.timeout):
-            transport, trip = await self._opened(StreamingExchange(request, self._memory))
+            transport, trip = await self._opened(StreamingExchange(request, self._cache))
         rest = None if request.timeout is None else began + request.timeout - loop.time()
         trip.start(transport, head, rest)
         return await trip.begun()

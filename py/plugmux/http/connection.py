@@ -1,8 +1,8 @@
 """One connection to a server: from the socket's callbacks to a complete request, and back.
 
-A connection carries one exchange after another. It reads a head, chooses who answers (the app's direct entry, or
-ASGI), feeds the request's body to that exchange, and when the response is written goes on with the next request or
-ends. No task runs here: an exchange has one, from the moment its handler can run.
+A connection carries one exchange after another. It reads a head, chooses who answers (the app's fast path, or ASGI),
+feeds the request's body to that exchange, and when the response is written goes on with the next request or ends. No
+task runs here: an exchange has one, from the moment its handler can run.
 
     HEAD ──► REQUEST ──► RESPONSE ──► HEAD      the response is complete, the connection is kept
       │         │            └──────► OVER      the response is complete, the connection is not kept
@@ -16,34 +16,50 @@ Go's net/http does. A caller therefore keeps its side open until it has the resp
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
-import sys
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import h11
 
-from ..aio.deadline import cancel_once
 from ..aio.timeouts import TimeoutQueue
 from ..aio.transports import abort_with_rst, report_held, switch_protocol
 from ..errors import StreamReset
 from ..exchange import RequestHead, Response
-from .asgi import ASGIExchange, Exchange
+from .asgi import ASGIExchange
 from .body import Body, Buffer, RemoteProtocolError
-from .fast_path import DirectExchange
-from .fields import CONTINUE, WHOLE_WRITE, content_length, encode_fields, plain_answer, response_head
-from .heads import Head
-from .phase import HEAD, LINGER, OVER, REQUEST, RESPONSE
-from .reader import HeadReader
-
-if TYPE_CHECKING:
-    from .server import Server
+from .fast_path import FastPathExchange
+from .fields import CONTINUE, encode_response, plain_answer
+from .heads import Head, HeadReader
+from .serving import Exchange, Host, Timeouts
 
 __all__ = ["ServerConnection"]
 
 logger = logging.getLogger("plugmux.http")
 
-AT_ONCE: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+class Phase(enum.Enum):
+    """What a connection is doing."""
+
+    HEAD = enum.auto()  # waits for a request, or reads its head
+    REQUEST = enum.auto()  # an exchange is under way; its request's body still comes
+    RESPONSE = enum.auto()  # the request is whole, its response is not
+    LINGER = enum.auto()  # the response is complete; what comes is thrown away
+    OVER = enum.auto()  # closed, lost or handed over
+
+
+HEAD, REQUEST, RESPONSE, LINGER, OVER = Phase  # module-level names, which Python 3.11 finds faster
+
+
+class ConnectionHost(Host, Protocol):
+    """What a connection asks of its server, beside what exchanges do."""
+
+    timeouts: Timeouts[ServerConnection]
+    connections: set[ServerConnection]
+
+    def connection_ended(self) -> None:
+        """A connection has left `connections`."""
 
 
 class ServerConnection(asyncio.Protocol):
@@ -63,7 +79,8 @@ class ServerConnection(asyncio.Protocol):
         "_reader",
         "_reading_paused",
         "_rest",
-        "_time_limit",
+        "_timeout",
+        "_timeouts",
         "_with_body",
         "_writable",
         "about",
@@ -72,12 +89,13 @@ class ServerConnection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, server: Server, about: Mapping[str, object]) -> None:
+    def __init__(self, server: ConnectionHost, about: Mapping[str, object]) -> None:
         self.server = server
         self.about = about
         self.transport: asyncio.Transport
         self._phase = HEAD
-        self._time_limit: TimeoutQueue[ServerConnection] | None = None
+        self._timeouts = server.timeouts
+        self._timeout: TimeoutQueue[ServerConnection] | None = None
         self._reader: HeadReader | None = None
         self._body: Body | None = None
         self._exchange: Exchange | None = None
@@ -93,7 +111,7 @@ class ServerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         self.server.connections.add(self)
-        self._run_out_in(self.server.heads)
+        self._start_timeout(self._timeouts.heads)
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
@@ -108,21 +126,21 @@ class ServerConnection(asyncio.Protocol):
                 self.pause_reading()
 
     def eof_received(self) -> None:
-        self._caller_gone()
+        self._disconnected()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._caller_gone()
+        self._disconnected()
         self._leave()
 
     def pause_writing(self) -> None:
         self._writable = asyncio.Event()
-        self._run_out_in(self.server.writes)
+        self._start_timeout(self._timeouts.writes)
 
     def resume_writing(self) -> None:
         if self._writable is not None:
             self._writable.set()
             self._writable = None
-            self._run_out_in(self.server.idle if self._phase is HEAD else None)
+            self._start_timeout(self._timeouts.idle if self._phase is HEAD else None)
             self._go_on()
 
     # Reading
@@ -140,9 +158,9 @@ class ServerConnection(asyncio.Protocol):
     def _read_head(self, data: bytes) -> None:
         reader = self._reader
         if reader is None:
-            reader = self._reader = HeadReader(h11.SERVER, self.server.limits.head_bytes, memory=self.server.memory)
+            reader = self._reader = HeadReader(h11.SERVER, self.server.limits.head_bytes, cache=self.server.cache)
             if self._exchange is not None:  # a later request, whose time begins with its first byte
-                self._run_out_in(self.server.heads)
+                self._start_timeout(self._timeouts.heads)
         try:
             head = reader.feed(data)
         except RemoteProtocolError as error:
@@ -152,7 +170,7 @@ class ServerConnection(asyncio.Protocol):
             self.hold(self.kept + len(data))
             return
         self._reader = None
-        self._run_out_in(None)
+        self._start_timeout(None)
         if self.kept:
             self.hold(0)
         self._begin(reader, head)
@@ -179,7 +197,7 @@ class ServerConnection(asyncio.Protocol):
         if self.server.direct is not None and head.upgrade is None:
             call = self.server.direct(request)
             if call is not None:
-                return DirectExchange(self, request, call, head)
+                return FastPathExchange(self, request, call, head)
         return ASGIExchange(self, request, head)
 
     def _read_body(self, pieces: tuple[Buffer, ...]) -> None:
@@ -201,15 +219,15 @@ class ServerConnection(asyncio.Protocol):
             if body.rest:
                 self._rest += body.rest
                 self.hold(self.kept)
-            self._run_out_in(None)
+            self._start_timeout(None)
             exchange.end()
         else:
             exchange.wait()
             if exchange.collects:
-                self._run_out_in(self.server.bodies)
+                self._start_timeout(self._timeouts.bodies)
 
     def _refuse(self, status: int) -> None:
-        """Answer what cannot be read to its end, and end the connection."""
+        """Answer with an error and end the connection."""
         if self._phase is HEAD:
             self._with_body = True
             self._reader = None
@@ -217,7 +235,7 @@ class ServerConnection(asyncio.Protocol):
         self.respond(plain_answer(status))
 
     def _give_up(self, status: int) -> None:
-        """The request under way cannot be read to its end: tell the caller, as far as that is still possible."""
+        """Answer a request that cannot be read to its end, as far as that is still possible."""
         exchange = self._exchange
         assert exchange is not None
         begun = exchange.begun
@@ -227,18 +245,18 @@ class ServerConnection(asyncio.Protocol):
         else:
             self._refuse(status)
 
-    def _run_out_in(self, time_limit: TimeoutQueue[ServerConnection] | None) -> None:
-        """Have a time limit begin, in the place of the one that runs: there is one at a time, or none."""
-        if self._writable is not None and self._time_limit is self.server.writes and self._phase is not LINGER:
-            return  # That of writing stays, whatever else begins or ends meanwhile.
-        if self._time_limit is not None:
-            self._time_limit.discard(self)
-        self._time_limit = time_limit
-        if time_limit is not None:
-            time_limit.add(self)
+    def _start_timeout(self, queue: TimeoutQueue[ServerConnection] | None) -> None:
+        """Start a timeout in place of the one that runs: there is one at a time, or none."""
+        if self._writable is not None and self._timeout is self._timeouts.writes and self._phase is not LINGER:
+            return  # the one of writing stays, whatever else begins or ends meanwhile
+        if self._timeout is not None:
+            self._timeout.discard(self)
+        self._timeout = queue
+        if queue is not None:
+            queue.add(self)
 
     def expired(self) -> None:
-        """A time limit has passed: that of the head, of the next request, of a body, of writing or of lingering."""
+        """A timeout has passed: that of the head, of the next request, of a body, of writing or of lingering."""
         if self._writable is not None:
             self.abort()
         elif self._phase is REQUEST:
@@ -249,7 +267,7 @@ class ServerConnection(asyncio.Protocol):
             self._phase = OVER
             self.transport.abort()
 
-    def _caller_gone(self) -> None:
+    def _disconnected(self) -> None:
         phase, self._phase = self._phase, OVER
         if phase in (REQUEST, RESPONSE):
             assert self._exchange is not None
@@ -268,23 +286,18 @@ class ServerConnection(asyncio.Protocol):
         if self._phase is OVER:
             return
         close = self.must_close or self._phase is not RESPONSE
-        fields = encode_fields(response.headers)
-        body = response.body
-        framing = content_length(len(body)) if response.status not in (204, 304) else b""
-        head = response_head(response.status, fields, framing, close=close)
-        if not body or not self._with_body or not framing:
-            self.transport.write(head)
-        elif len(body) <= WHOLE_WRITE:
-            self.transport.write(head + body)
+        pieces = encode_response(response, with_body=self._with_body, close=close)
+        if len(pieces) == 1:
+            self.transport.write(pieces[0])
         else:
-            self.transport.writelines((head, body))
+            self.transport.writelines(pieces)
         self.finish(close=close)
 
     def finish(self, *, close: bool) -> None:
         """The response has been written to its end: read the next request, or end the connection."""
         if self._phase is RESPONSE and not close:
             self._phase = HEAD
-            self._run_out_in(self.server.idle)
+            self._start_timeout(self._timeouts.idle)
             if self._rest:
                 asyncio.get_running_loop().call_soon(self._go_on)
             else:
@@ -296,15 +309,15 @@ class ServerConnection(asyncio.Protocol):
             self.transport.close()
 
     def _linger(self) -> None:
-        """End our side, and let the peer read the response before the connection goes."""
+        """End our side, and let the peer read the response before the connection closes."""
         self._phase = LINGER
-        if self.transport.can_write_eof():  # TLS has no half close; there the peer ends when it has read the response
+        if self.transport.can_write_eof():  # TLS has no half-close; there the peer ends when it has read the response
             self.transport.write_eof()
         self.resume_reading()
-        self._run_out_in(self.server.lingering)
+        self._start_timeout(self._timeouts.lingering)
 
     def write_continue(self) -> None:
-        """Let a peer that waits for it send the body."""
+        """Send 100 (Continue) to a peer that waits for it before it sends the body."""
         self.transport.write(CONTINUE)
 
     def fail(self) -> None:
@@ -312,24 +325,6 @@ class ServerConnection(asyncio.Protocol):
         if self._phase is not OVER:
             self._phase = OVER
             abort_with_rst(self.transport)
-
-    def run(self, work: Coroutine[Any, Any, None], *, at_once: bool = False) -> asyncio.Task[None]:
-        """Start the task of an exchange, which is the server's to await when it shuts down.
-
-        Args:
-            work: what the task does.
-            at_once: whether it runs to its first wait within this call, where Python can do that; a handler that waits
-                for nothing then costs no turn of the loop.
-        """
-        task = asyncio.Task(work, loop=asyncio.get_running_loop(), **(AT_ONCE if at_once else {}))
-        if not task.done():
-            self.server.tasks.add(task)
-        return task
-
-    def cancel(self, task: asyncio.Task[None]) -> None:
-        """Cancel the task of an exchange, even one that has not had its first turn yet."""
-        task.add_done_callback(self.server.tasks.discard)
-        cancel_once(task)
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the peer."""
@@ -345,7 +340,7 @@ class ServerConnection(asyncio.Protocol):
                 self.transport.resume_reading()
 
     def hold(self, size: int) -> None:
-        """Let the transport count what is kept of what came: so much of the request under way, and all behind it."""
+        """Report to the transport what is kept: so much of the request under way, and all that came behind it."""
         self.kept = size
         report_held(self.transport, size + len(self._rest))
 
@@ -386,7 +381,7 @@ class ServerConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Cut the connection off; its exchange is cancelled with it."""
-        self._caller_gone()
+        self._disconnected()
         self.transport.abort()
 
     def close_if_idle(self) -> None:
@@ -401,5 +396,5 @@ class ServerConnection(asyncio.Protocol):
         self._exchange = None
         server = self.server
         server.connections.discard(self)
-        self._run_out_in(None)
-        server.left()
+        self._start_timeout(None)
+        server.connection_ended()

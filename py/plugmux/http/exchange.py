@@ -1,7 +1,8 @@
 """One request and its response on a transport of their own: the caller's half of an HTTP exchange.
 
-A `RoundTrip` is the protocol of that transport; what becomes of the response, its subclasses say (`response`). The only
-task is the one that pumps a request body which is itself asynchronous; the round trip owns it, ends it and awaits it.
+A `RoundTrip` is the protocol of that transport. Its subclasses take the response as a whole (`BufferedExchange`) or as
+it comes (`StreamingExchange`). The only task sends a request body that is asynchronous; the round trip owns it, ends it
+and awaits it.
 """
 
 from __future__ import annotations
@@ -9,66 +10,62 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable
+from typing import Self
 
 import h11
 
 from ..aio.transports import report_held
-from ..errors import ExchangeError
-from ..exchange import Request
-from .body import Body, Buffer, RemoteProtocolError
+from ..errors import BodyTooLarge, ExchangeError, StreamReset
+from ..exchange import Request, Response
+from .body import Body, Buffer, Pieces, RemoteProtocolError, append, compact
 from .fields import LAST_CHUNK, WHOLE_WRITE, chunk
-from .heads import Head, HeadCache
-from .reader import HeadReader
+from .heads import Head, HeadCache, HeadReader
 
-__all__ = ["HEAD_LIMIT", "RoundTrip"]
+__all__ = ["HEAD_LIMIT", "BufferedExchange", "RoundTrip", "StreamingExchange"]
 
 HEAD_LIMIT = 64 * 1024
 """Size of a response's head, in bytes."""
 READ_AHEAD = 64 * 1024
-"""How much of a streamed response is taken before its reader has asked for it."""
+"""Bytes of a streamed response that are read before its reader has asked for them."""
 
 
 class RoundTrip(asyncio.Protocol, ABC):
-    """What every round trip has in common: the request, the framing of the response, and how it ends.
+    """What both kinds of round trip share: the request, the framing of the response, and how it ends.
 
     Args:
         request: what is asked.
-        memory: heads of responses that were read before.
+        cache: heads of responses that were read before.
         chunked: how a body that is asynchronous is framed; if it is not chunked, the head must say its length.
     """
 
-    def __init__(self, request: Request, memory: HeadCache, *, chunked: bool = True) -> None:
+    def __init__(self, request: Request, cache: HeadCache, *, chunked: bool = True) -> None:
         self.transport: asyncio.Transport
         self.over = False
         self._chunked = chunked
         self._request = request
-        self._reader: HeadReader | None = HeadReader(h11.CLIENT, HEAD_LIMIT, memory=memory)
+        self._reader: HeadReader | None = HeadReader(h11.CLIENT, HEAD_LIMIT, cache=cache)
         self._body: Body | None = None
         self._writable: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._kept = 0
-        self._pump: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
 
     # What a kind of round trip does with the response
 
     @abstractmethod
-    def _begun(self, head: Head, length: int | None) -> None:
-        """The head has come; the body has that many bytes, or an unknown number."""
+    def _begun(self, head: Head, length: int | None) -> None: ...  # the length of the body, if it is known
 
     @abstractmethod
-    def _received(self, data: Buffer) -> None:
-        """A piece of the body has come."""
+    def _received(self, data: Buffer) -> None: ...  # a piece of the body
 
-    def _incomplete(self) -> None:
-        """All of the body that has come has been received, and more is missing."""
-
-    @abstractmethod
-    def _ended(self) -> None:
-        """The response is complete."""
+    def _incomplete(self) -> None:  # more of the body is to come
+        return
 
     @abstractmethod
-    def _failed(self, error: BaseException) -> None:
-        """The exchange has failed."""
+    def _ended(self) -> None: ...
+
+    @abstractmethod
+    def _failed(self, error: BaseException) -> None: ...
 
     # The request
 
@@ -84,7 +81,7 @@ class RoundTrip(asyncio.Protocol, ABC):
         body = self._request.body
         if not isinstance(body, bytes):
             transport.write(head)
-            self._pump = asyncio.get_running_loop().create_task(self._send_body(body))
+            self._sender = asyncio.get_running_loop().create_task(self._send_body(body))
         elif len(body) <= WHOLE_WRITE:
             transport.write(head + body)
         else:
@@ -96,7 +93,7 @@ class RoundTrip(asyncio.Protocol, ABC):
         try:
             await self._send_pieces(body)
         except Exception as error:
-            self._pump = None  # this task, which has nothing left to do
+            self._sender = None  # this task, which has nothing left to do
             self.fail(error)
 
     async def _send_pieces(self, body: AsyncIterable[bytes]) -> None:
@@ -112,39 +109,38 @@ class RoundTrip(asyncio.Protocol, ABC):
             if self._chunked and not self.over:
                 self.transport.write(LAST_CHUNK)
         finally:
-            close = getattr(pieces, "aclose", None)
-            if close is not None:
+            if (close := getattr(pieces, "aclose", None)) is not None:
                 await close()
 
     # How it ends
 
     def abandon(self) -> None:
-        """Break the exchange off, unless it has ended: the peer's handler is cancelled."""
+        """Abort the exchange, unless it has ended; the peer's handler is cancelled."""
         if not self.over:
             self._finish()
             self.transport.abort()
 
     def fail(self, error: BaseException) -> None:
-        """Break the exchange off and tell whoever waits for it."""
+        """Abort the exchange with an error, unless it has ended."""
         if not self.over:
             self.abandon()
             self._failed(error)
 
     async def ended(self) -> None:
-        """Wait for what still runs after the end: the pump of the request's body, which has been cancelled."""
-        if self._pump is not None:
-            await asyncio.wait((self._pump,))
-            self._pump = None
+        """Wait for the task that sends the request's body, which has been cancelled."""
+        if self._sender is not None:
+            await asyncio.wait((self._sender,))
+            self._sender = None
 
     def _finish(self) -> None:
         self.over = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._pump is not None:
-            self._pump.cancel()
+        if self._sender is not None:
+            self._sender.cancel()
 
     def _complete(self) -> None:
-        sending = self._pump is not None and not self._pump.done()
+        sending = self._sender is not None and not self._sender.done()
         self._finish()
         if sending:
             self.transport.abort()
@@ -236,3 +232,169 @@ class RoundTrip(asyncio.Protocol, ABC):
         error = ExchangeError(what if cause is None else f"{what}: {cause}", sent=True)
         error.__cause__ = cause
         self.fail(error)
+
+
+class BufferedExchange(RoundTrip):
+    """A round trip whose response is wanted whole.
+
+    Args:
+        request: what is asked.
+        cache: heads of responses that were read before.
+        limit: bytes of body that the caller accepts.
+    """
+
+    def __init__(self, request: Request, cache: HeadCache, limit: int) -> None:
+        super().__init__(request, cache)
+        self._limit = limit
+        self._response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._head: Head
+        self._pieces: Pieces = []
+        self._size = 0
+
+    async def response(self) -> Response:
+        """Wait for the last byte of the response. Cancelling the wait resets the stream.
+
+        Raises:
+            BodyTooLarge: the response's body passes the limit.
+            ExchangeError: the stream broke, or what came is no HTTP.
+            TimeoutError: the timeout has run out.
+        """
+        try:
+            return await self._response
+        finally:
+            if not self.over or self._sender is not None:
+                self.abandon()
+                await self.ended()
+
+    def _begun(self, head: Head, length: int | None) -> None:
+        if length is not None and length > self._limit:
+            raise BodyTooLarge(length, self._limit)
+        self._head = head
+
+    def _received(self, data: Buffer) -> None:
+        self._size += len(data)
+        if self._size > self._limit:
+            self._pieces.clear()
+            raise BodyTooLarge(self._size, self._limit)
+        append(self._pieces, data)
+
+    def _incomplete(self) -> None:
+        compact(self._pieces)
+        self._hold(self._size)
+
+    def _ended(self) -> None:
+        if self._kept:
+            self._hold(0)
+        if not self._response.done():
+            self._response.set_result(Response(self._head.status, list(self._head.headers), b"".join(self._pieces)))
+
+    def _failed(self, error: BaseException) -> None:
+        if not self._response.done():
+            self._response.set_exception(error)
+
+
+class StreamingExchange(RoundTrip):
+    """A round trip whose response is read as it comes: an `exchange.StreamingResponse`, once `begun` has returned.
+
+    Reading stops when more than 64 KiB wait for the reader, and goes on when the reader has taken them.
+
+    Attributes:
+        status: the status code.
+        headers: the header fields, in order.
+    """
+
+    def __init__(self, request: Request, cache: HeadCache, *, chunked: bool = True) -> None:
+        super().__init__(request, cache, chunked=chunked)
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._pieces: Pieces = []
+        self._size = 0
+        self._held_by_reader = 0
+        self._paused = False
+        self._error: BaseException | None = None
+        self._changed = asyncio.Event()
+
+    async def begun(self) -> Self:
+        """Wait for the response's head. Cancelling the wait resets the stream.
+
+        Raises:
+            ExchangeError: the stream broke, or what came is no HTTP.
+            TimeoutError: the timeout has run out.
+        """
+        try:
+            while not self.status:
+                if self._error is not None:
+                    raise self._error
+                await self._change()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Give what has come of the body since the last time; at its end, the iteration ends.
+
+        Raises:
+            ExchangeError: the stream broke, or what came is no HTTP.
+            StreamReset: this end has closed the response.
+            TimeoutError: the timeout has run out.
+        """
+        while not self._pieces:
+            if self.over:
+                await self.ended()
+                if self._error is not None:
+                    raise self._error
+                raise StopAsyncIteration
+            await self._change()
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        if self._paused and not self.over:
+            self._paused = False
+            self._hold(self._held_by_reader)
+            self.transport.resume_reading()
+        return bytes(data)
+
+    async def aclose(self) -> None:
+        """Let go of the response; before its end the stream is reset, so that the peer's handler is cancelled."""
+        self._pieces.clear()
+        self.fail(StreamReset("the response was closed before its end"))
+        await self.ended()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _begun(self, head: Head, length: int | None) -> None:
+        self.status = head.status
+        self.headers = list(head.headers)
+        self._changed.set()
+
+    def _received(self, data: Buffer) -> None:
+        append(self._pieces, data)
+        self._size += len(data)
+        self._changed.set()
+        if self._size > READ_AHEAD and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+            self._hold(self._size + self._held_by_reader)
+
+    def hold(self, size: int) -> None:
+        """Count what the reader keeps of what it was given.
+
+        Args:
+            size: bytes that it keeps now; this replaces the number that was reported before.
+        """
+        if size != self._held_by_reader and not self.over:
+            self._held_by_reader = size
+            self._hold(self._size + size)
+
+    def _ended(self) -> None:
+        self._changed.set()
+
+    def _failed(self, error: BaseException) -> None:
+        self._error = error
+        self._changed.set()

@@ -1,34 +1,30 @@
-"""The direct entry: a whole request in, a whole response out, with nothing of ASGI in between."""
+"""The fast path: a whole request in, a whole response out, with nothing of ASGI in between."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..aio.failure import is_failure
 from ..exchange import DirectCall, RequestHead, Response
+from .body import Buffer, Pieces, compact, keep
 from .fields import plain_answer
-from .pieces import Pieces, compact, keep
+from .heads import Head
+from .serving import Connection
 
-if TYPE_CHECKING:
-    from .body import Buffer
-    from .connection import ServerConnection
-    from .heads import Head
-
-__all__ = ["DirectExchange"]
+__all__ = ["FastPathExchange"]
 
 logger = logging.getLogger("plugmux.http")
 
 
-class DirectExchange:
-    """One request that the app takes straight.
+class FastPathExchange:
+    """One request that the app answers on its fast path.
 
     Args:
         connection: where the request came, and the response goes.
         request: the request's head.
-        call: what the app's `direct` gave for it.
+        call: what the app's fast path gave for it.
         head: what the head says of the body.
     """
 
@@ -37,7 +33,7 @@ class DirectExchange:
     collects = True
     begun = False
 
-    def __init__(self, connection: ServerConnection, request: RequestHead, call: DirectCall, head: Head) -> None:
+    def __init__(self, connection: Connection, request: RequestHead, call: DirectCall, head: Head) -> None:
         self._connection = connection
         self._request = request
         self._call = call
@@ -67,17 +63,17 @@ class DirectExchange:
             self._timer = asyncio.get_running_loop().call_at(self._call.deadline, self._refuse, self._call.expired)
 
     def end(self) -> None:
-        self._end_timer()
+        self._stop_timer()
         body = b"".join(self._pieces)
         self._pieces.clear()
         if self._connection.kept:
             self._connection.hold(0)
-        self.task = self._connection.run(self._answer(body), at_once=True)
+        self.task = self._connection.server.start(self._answer(body), eagerly=True)
 
     def disconnect(self) -> None:
-        self._end_timer()
+        self._stop_timer()
         if self.task is not None:
-            self._connection.cancel(self.task)
+            self._connection.server.cancel(self.task)
 
     async def _answer(self, body: bytes) -> None:
         connection = self._connection
@@ -92,12 +88,12 @@ class DirectExchange:
             connection.server.tasks.discard(self.task)
             self.task = None
 
-    def _end_timer(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
     def _refuse(self, answer: Callable[..., Response], *arguments: int) -> None:
-        self._end_timer()
+        self._stop_timer()
         try:
             self._connection.respond(answer(*arguments))
         except Exception:

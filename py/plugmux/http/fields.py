@@ -22,6 +22,7 @@ __all__ = [
     "chunk",
     "content_length",
     "encode_fields",
+    "encode_response",
     "is_sensitive",
     "plain_answer",
     "request_line",
@@ -45,14 +46,14 @@ def encode_fields(headers: Headers) -> bytes:
     """Encode header fields, one line each.
 
     Args:
-        headers: the fields; those in a tuple are taken for the same at every call, and remembered unless one of them is
+        headers: the fields; those in a tuple are assumed to be the same at every call, and cached unless one of them is
             sensitive.
 
     Raises:
         ConfigError: a name is no token, or a value holds CR, LF or NUL. The message does not show the value.
     """
     if type(headers) is tuple:
-        return _remembered.get(headers) or _remember(headers)
+        return _cached.get(headers) or _encode_and_cache(headers)
     return _encode(headers)
 
 
@@ -65,22 +66,22 @@ def _encode(headers: Headers) -> bytes:
     return b"".join(lines)
 
 
-_remembered: dict[Headers, bytes] = {}
-MAX_REMEMBERED = 64
+_cached: dict[Headers, bytes] = {}
+MAX_CACHED = 64
 
 
-def _remember(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    """Encode fields, and remember them in place of the oldest if there are too many."""
+def _encode_and_cache(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """Encode fields and cache them, in place of the oldest if there are too many."""
     encoded = _encode(headers)
     if not any(is_sensitive(name) for name, _ in headers):
-        while len(_remembered) >= MAX_REMEMBERED:
-            _remembered.pop(next(iter(_remembered)), None)
-        _remembered[headers] = encoded
+        while len(_cached) >= MAX_CACHED:
+            _cached.pop(next(iter(_cached)), None)
+        _cached[headers] = encoded
     return encoded
 
 
 def is_sensitive(name: bytes) -> bool:
-    """Whether a field may carry a credential, by its name: then nothing remembers it."""
+    """Whether a field may carry a credential, by its name; such a field is never cached."""
     name = name.lower()
     return any(word in name for word in _SENSITIVE)
 
@@ -89,12 +90,12 @@ _SENSITIVE = (b"auth", b"cookie", b"token", b"secret", b"key", b"password", b"cr
 
 
 def request_line(method: str, target: str) -> bytes:
-    """Encode the first line of a request; one without a query is remembered.
+    """Encode the first line of a request; one without a query is cached.
 
     Raises:
         ConfigError: the method is no token, or the target is not printable ASCII.
     """
-    return _request_line(method, target) if "?" in target else _remembered_line(method, target)
+    return _request_line(method, target) if "?" in target else _cached_line(method, target)
 
 
 def _request_line(method: str, target: str) -> bytes:
@@ -105,7 +106,7 @@ def _request_line(method: str, target: str) -> bytes:
     return f"{method} {target} HTTP/1.1\r\n".encode("ascii")
 
 
-_remembered_line = lru_cache(64)(_request_line)
+_cached_line = lru_cache(64)(_request_line)
 
 
 def content_length(size: int) -> bytes:
@@ -119,7 +120,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def _phrase(status: int) -> str:
-    """What a status means; nothing where it is unknown."""
+    """The reason phrase of a status; empty where the status is unknown."""
     from http import HTTPStatus  # a plugin starts without it
 
     try:
@@ -151,7 +152,7 @@ def http_date(second: int) -> str:
 
 
 class _Date:
-    """The Date field, made anew when the second has changed."""
+    """The Date field, encoded once a second."""
 
     def __init__(self) -> None:
         self._second = -1
@@ -184,6 +185,26 @@ def response_head(status: int, fields: bytes, framing: bytes, *, close: bool, da
     line = _STATUS_LINES.get(status) or _status_line(status)
     date = b"" if dated else _date.line()
     return b"".join((line, date, fields, framing, CLOSE if close else b"", b"\r\n"))
+
+
+def encode_response(response: Response, *, with_body: bool, close: bool) -> tuple[bytes, ...]:
+    """Encode a whole response, as one piece where that is worth the copy, or as head and body.
+
+    Args:
+        response: the response.
+        with_body: whether the request lets it have a body.
+        close: whether the connection ends with it.
+
+    Raises:
+        ConfigError: a header field or the status cannot be sent.
+    """
+    fields = encode_fields(response.headers)
+    body = response.body
+    framing = content_length(len(body)) if response.status not in (204, 304) else b""
+    head = response_head(response.status, fields, framing, close=close)
+    if not body or not with_body or not framing:
+        return (head,)
+    return (head + body,) if len(body) <= WHOLE_WRITE else (head, body)
 
 
 def plain_answer(status: int) -> Response:

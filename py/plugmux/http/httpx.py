@@ -1,7 +1,7 @@
 """A transport for `httpx.AsyncClient` whose requests go over mux streams; it serves `httpx2` as well.
 
-Both libraries want objects of their own classes back, so which of them a request comes from decides what is made for
-it. Importing this module imports httpx, which takes a while; `plugmux.http` does so only on demand.
+Each library wants objects of its own classes back, so a response is made with the library that the request is of.
+Importing this module imports httpx, which takes a while; `plugmux.http` does so only on demand.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import httpx
 from ..errors import ConfigError, ExchangeError, LinkError
 from ..exchange import Request
 from .client import Open, encode_head
+from .exchange import StreamingExchange
 from .fields import encode_fields
 from .heads import HeadCache
-from .response import StreamingExchange
 
 __all__ = ["MuxTransport"]
 
-OURS = frozenset((b"host", b"connection", b"content-length", b"transfer-encoding", b"keep-alive"))
-"""Header fields that belong to the connection and are written here."""
+TRANSPORT_FIELDS = frozenset((b"host", b"connection", b"content-length", b"transfer-encoding", b"keep-alive"))
+"""Header fields of the connection, which are written here."""
 
 
 class MuxTransport(httpx.AsyncBaseTransport):
@@ -35,14 +35,14 @@ class MuxTransport(httpx.AsyncBaseTransport):
         open: opens a stream for a protocol (`mux.open`).
 
     Requests and responses are streamed. Of httpx's timeouts, `read` bounds each wait for the response, and `write`
-    each piece of the request; `connect` and `pool` have nothing to wait for. Errors are httpx's: `ConnectError` where
+    each piece of the request; `connect` and `pool` never apply. Errors are httpx's: `ConnectError` where
     no stream can be opened, `ReadError` where it breaks, `RemoteProtocolError` where the peer's answer is no HTTP or is
     cut off. Cancelling a request, and closing a response before its end, reset the stream.
     """
 
     def __init__(self, open: Open) -> None:
         self._open = open
-        self._memory = HeadCache()
+        self._cache = HeadCache()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         library = httpx if isinstance(request, httpx.Request) else sys.modules["httpx2"]
@@ -51,11 +51,11 @@ class MuxTransport(httpx.AsyncBaseTransport):
         length = int(request.headers["content-length"]) if "content-length" in request.headers else None
         sending = _Body(request, length, limits.get("write"), library)
         target = request.url.raw_path.decode("ascii")
-        kept = [(name, value) for name, value in headers if name not in OURS]
+        kept = [(name, value) for name, value in headers if name not in TRANSPORT_FIELDS]
         has_body = length is not None or "transfer-encoding" in request.headers
         asked = Request(target, kept, sending.pieces() if has_body else b"", method=request.method)
         host = encode_fields([(name, value) for name, value in headers if name == b"host"])
-        trip = StreamingExchange(asked, self._memory, chunked=length is None)
+        trip = StreamingExchange(asked, self._cache, chunked=length is None)
         sending.trip = trip
         with _errors(library, request):
             head = encode_head(asked, host, length)

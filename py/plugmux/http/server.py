@@ -1,6 +1,6 @@
 """An HTTP/1.1 server for any ASGI 3 app on any asyncio transport: mux stream, unix socket, TCP, TLS.
 
-The server owns what its connections share: the app, the limits, the tasks of the handlers and the way to end. It opens
+The server owns what its connections share: the app, the limits, the tasks of the handlers and the shutdown. It opens
 no sockets: `loop.create_unix_server(server.protocol)`, `mux.listen(server.protocol)` and the like do.
 """
 
@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
 from ..aio.closing import CLEAN_UP_TIME, end_within, shielded
-from ..aio.timeouts import TimeoutQueue
+from ..aio.deadline import cancel_once
 from ..exchange import ASGIApp, DirectApp, DirectCall, RequestHead
 from .connection import ServerConnection
 from .heads import HeadCache
 from .lifespan import Lifespan
-from .limits import Limits
+from .serving import Limits, Timeouts
 
 __all__ = ["Server"]
 
 logger = logging.getLogger("plugmux.http")
 
 DEFAULT_LIMITS = Limits()
+EAGERLY: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 SHUTDOWN_TIME = 30.0
 """Seconds that requests under way are given when a server shuts down."""
 
@@ -33,7 +35,7 @@ class Server:
     """Serves an ASGI 3 app over HTTP/1.1.
 
     Args:
-        app: the app. One that has a `direct` method (`exchange.DirectApp`) is asked there first.
+        app: the app. If it has a fast path (`exchange.DirectApp`), requests go there first.
         limits: what each connection is allowed.
         lifespan: whether `startup` and `shutdown` speak the lifespan protocol with the app; an app that does not know
             it is left alone.
@@ -48,15 +50,11 @@ class Server:
         self.closing = False
         self.connections: set[ServerConnection] = set()
         self.tasks: set[asyncio.Task[None] | None] = set()
-        self.memory = HeadCache()
-        self.heads = TimeoutQueue(limits.head_seconds, ServerConnection.expired)
-        self.idle = TimeoutQueue(limits.idle_seconds, ServerConnection.expired)
-        self.bodies = TimeoutQueue(limits.body_seconds, ServerConnection.expired)
-        self.lingering = TimeoutQueue(limits.linger_seconds, ServerConnection.expired)
-        self.writes = TimeoutQueue(limits.write_seconds, ServerConnection.expired)
+        self.cache = HeadCache()
+        self.timeouts = Timeouts(limits, ServerConnection.expired)
         self._with_lifespan = lifespan
         self._lifespan: Lifespan | None = None
-        self._left: asyncio.Event | None = None
+        self._connection_ended: asyncio.Event | None = None
 
     @property
     def state(self) -> dict[str, Any] | None:
@@ -67,7 +65,7 @@ class Server:
         """Make the protocol for one connection; the transport that it is given to becomes the server's.
 
         Args:
-            connection: what is known of the connection; apps find it in `RequestHead.connection` and in
+            connection: what is known about the connection; apps find it in `RequestHead.connection` and in
                 `scope["extensions"]["plugmux.connection"]`.
         """
         return ServerConnection(self, connection)
@@ -107,26 +105,44 @@ class Server:
         except TimeoutError:
             pass
         finally:
-            await shielded(self._cut_off(caller))
+            await shielded(self._abort_connections(caller))
 
-    def left(self) -> None:
-        """A connection has ended (called by connections)."""
-        if self._left is not None:
-            self._left.set()
+    def start(self, work: Coroutine[Any, Any, None], *, eagerly: bool = False) -> asyncio.Task[None]:
+        """Start the task of an exchange, which `shutdown` awaits (called by exchanges).
+
+        Args:
+            work: what the task does.
+            eagerly: whether the task runs to its first wait within this call, where Python can do that; a handler that
+                waits for nothing then costs no turn of the loop.
+        """
+        task = asyncio.Task(work, loop=asyncio.get_running_loop(), **(EAGERLY if eagerly else {}))
+        if not task.done():
+            self.tasks.add(task)
+        return task
+
+    def cancel(self, task: asyncio.Task[None]) -> None:
+        """Cancel the task of an exchange, even one that has not had its first turn yet (called by exchanges)."""
+        task.add_done_callback(self.tasks.discard)
+        cancel_once(task)
+
+    def connection_ended(self) -> None:
+        """A connection has left `connections` (called by connections)."""
+        if self._connection_ended is not None:
+            self._connection_ended.set()
 
     async def _finished(self, caller: asyncio.Task[Any] | None) -> None:
         while tasks := self.handlers(caller):
             await asyncio.wait(tasks)
         if not self.tasks:
-            await self._none_left(set())
+            await self._connections_ended(set())
 
-    async def _none_left(self, but: set[ServerConnection]) -> None:
-        self._left = self._left or asyncio.Event()
+    async def _connections_ended(self, but: set[ServerConnection]) -> None:
+        ended = self._connection_ended = self._connection_ended or asyncio.Event()
         while self.connections - but:
-            self._left.clear()
-            await self._left.wait()
+            ended.clear()
+            await ended.wait()
 
-    async def _cut_off(self, caller: asyncio.Task[Any] | None) -> None:
+    async def _abort_connections(self, caller: asyncio.Task[Any] | None) -> None:
         callers = {connection for connection in self.connections if connection.serves(caller)}
         for connection in self.connections - callers:
             connection.abort()
@@ -135,10 +151,9 @@ class Server:
                 logger.error("%s goes on although it was cancelled, and is left behind", task.get_coro())
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLEAN_UP_TIME):
-                    await self._none_left(callers)
+                    await self._connections_ended(callers)
         finally:
-            for queue in (self.heads, self.idle, self.bodies, self.lingering, self.writes):
-                queue.clear()
+            self.timeouts.clear()
             if self._lifespan is not None:
                 await self._lifespan.shutdown()
 

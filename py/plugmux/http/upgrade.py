@@ -15,7 +15,7 @@ from .body import Body, Buffer, RemoteProtocolError
 from .client import Open
 from .exchange import HEAD_LIMIT
 from .fields import encode_fields, request_line
-from .reader import HeadReader
+from .heads import HeadReader
 
 __all__ = ["upgrade"]
 
