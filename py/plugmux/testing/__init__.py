@@ -5,6 +5,7 @@ from .clock import FakeClock
 from .faults import Direction, LinkFaults
 from .host import PluginHost, launch_plugin, plugin_host
 from .recording import RecordingError
+from .replay import Replay
 from .runner import MemoryRunner
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "MemoryRunner",
     "PluginHost",
     "RecordingError",
+    "Replay",
     "assert_calls",
     "launch_plugin",
     "plugin_host",
