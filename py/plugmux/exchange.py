@@ -4,8 +4,8 @@
 
 * on the caller's side, a `ClientTransport` sends one `Request` to a peer and returns the response: whole (`fetch`, for
   unary calls) or as it arrives (`send`, for all other calls);
-* on the server's side every app is an ASGI 3 app. An app may also have a fast path for unary requests: the `direct`
-  method of a `DirectApp`. The HTTP server offers each request to it first. For a request that the app accepts, the
+* on the server's side every app is an ASGI 3 app. An app may also have a fast path for unary requests: the `fast_path`
+  method of a `FastPathApp`. The HTTP server offers each request to it first. For a request that the app accepts, the
   server reads the whole body and awaits one call, without an ASGI scope, receive and send.
 
 Header names are lower-case `bytes` on both sides, as in ASGI; values are `bytes` without surrounding white space.
@@ -21,8 +21,8 @@ __all__ = [
     "ASGIApp",
     "ClientTransport",
     "Response",
-    "DirectApp",
-    "DirectCall",
+    "FastPathApp",
+    "FastPathCall",
     "Headers",
     "Receive",
     "Request",
@@ -68,7 +68,7 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """A whole response: the result of `ClientTransport.fetch` and of a `DirectCall`."""
+    """A whole response: the result of `ClientTransport.fetch` and of a `FastPathCall`."""
 
     status: int
     headers: Headers = ()
@@ -128,7 +128,7 @@ class RequestHead:
     connection: Mapping[str, object] = field(default_factory=dict)
 
 
-class DirectCall(Protocol):
+class FastPathCall(Protocol):
     """One accepted unary request; `limit` is the largest body in bytes, `deadline` is in the event loop's time."""
 
     @property
@@ -149,10 +149,10 @@ class DirectCall(Protocol):
         ...
 
 
-class DirectApp(Protocol):
+class FastPathApp(Protocol):
     """An ASGI app that also has a fast path for unary requests."""
 
-    def direct(self, head: RequestHead) -> DirectCall | None:
+    def fast_path(self, head: RequestHead) -> FastPathCall | None:
         """Accept the request for the fast path, or return `None` to receive it by ASGI."""
         ...
 

@@ -13,7 +13,7 @@ END = object()
 
 
 class MemoryTransport:
-    """Carries requests to an app; unary ones by its direct entry, if it has one and `direct` is not switched off."""
+    """Carries requests to an app; unary ones by its fast path, if it has one and `direct` is not switched off."""
 
     def __init__(self, app: Any, *, direct: bool = True, connection: dict[str, object] | None = None) -> None:
         self.app = app
@@ -23,10 +23,10 @@ class MemoryTransport:
 
     async def fetch(self, request: Request, limit: int) -> Response:
         async with asyncio.timeout(request.timeout):
-            if self.is_direct and hasattr(self.app, "direct"):
+            if self.is_direct and hasattr(self.app, "fast_path"):
                 path, _, query = request.path.partition("?")
                 head = RequestHead(request.method, path, query.encode(), list(request.headers), self.connection)
-                call = self.app.direct(head)
+                call = self.app.fast_path(head)
                 if call is not None:
                     assert isinstance(request.body, bytes)
                     self.requests.append(request)

@@ -293,7 +293,7 @@ async def test_the_time_of_a_call_runs_from_its_head() -> None:
 
 async def test_the_time_before_the_body_is_taken_off_a_call_by_the_direct_entry() -> None:
     head = RequestHead("POST", SAY, b"", [PROTO, (b"connect-timeout-ms", b"1")])
-    call = App([Echo()]).direct(head)
+    call = App([Echo()]).fast_path(head)
     assert call is not None
     assert call.deadline is not None
     loop = asyncio.get_running_loop()

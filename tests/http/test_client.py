@@ -13,7 +13,7 @@ import pytest
 from plugmux.errors import BodyTooLarge, ConfigError, ExchangeError, SessionClosed, StreamReset
 from plugmux.exchange import ClientTransport, Request, Response
 from plugmux.http import SocketClient, StreamClient
-from support.http_peers import DirectEcho, EchoCall, Harness, MemoryTransport, echo, join
+from support.http_peers import EchoCall, FastPathEcho, Harness, MemoryTransport, echo, join
 
 
 class Scripted(asyncio.Protocol):
@@ -70,7 +70,7 @@ either = pytest.mark.parametrize("call", [fetch, collect])
 
 
 @either
-@pytest.mark.parametrize("app", [echo, DirectEcho()], ids=["asgi", "direct"])
+@pytest.mark.parametrize("app", [echo, FastPathEcho()], ids=["asgi", "fast path"])
 @pytest.mark.parametrize("body", [b"", b"hello", b"x" * 200_000, "pieces"], ids=["empty", "small", "large", "pieces"])
 @pytest.mark.parametrize("step", [None, 11])
 async def test_a_request_and_its_response_cross(
@@ -372,7 +372,7 @@ async def test_a_link_that_has_ended_says_so(call: Any) -> None:
 
 @either
 async def test_each_request_connects_to_a_unix_socket(harness: Harness, call: Any, tmp_path: Path) -> None:
-    app = DirectEcho()
+    app = FastPathEcho()
     loop = asyncio.get_running_loop()
     for address, path in ((f"unix:{tmp_path}/s", f"{tmp_path}/s"), ("unix:@plugmux-test", "\0plugmux-test")):
         listening = await loop.create_unix_server(harness.server(app).protocol, path)
@@ -387,7 +387,7 @@ async def test_each_request_connects_to_a_unix_socket(harness: Harness, call: An
 
 @either
 async def test_each_request_connects_by_tcp(harness: Harness, call: Any) -> None:
-    app = DirectEcho()
+    app = FastPathEcho()
     listening = await asyncio.get_running_loop().create_server(harness.server(app).protocol, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
     for body in (b"hello", pieces(b"hel", b"lo")):
@@ -462,6 +462,6 @@ async def test_a_timeout_of_zero_is_over_at_once(harness: Harness) -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    client = harness.client(DirectEcho(EchoCall(answer=never)))
+    client = harness.client(FastPathEcho(EchoCall(answer=never)))
     with pytest.raises(TimeoutError):
         await client.fetch(Request("/", timeout=0), 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from plugmux.errors import BodyTooLarge, ExchangeError
 from plugmux.exchange import Request
 from plugmux.http import Limits, Server, StreamClient, upgrade
-from support.http_peers import DirectEcho, EchoCall, Wire, echo, join
+from support.http_peers import EchoCall, FastPathEcho, Wire, echo, join
 
 FRAGMENTS = [
     b"GET / HTTP/1.1\r\n",
@@ -62,7 +62,7 @@ def end(wire: Wire, how: str) -> None:
     getattr(wire.transport, "abort" if how == "abort" else "close")()
 
 
-@pytest.mark.parametrize("app", [echo, DirectEcho(EchoCall(limit=2))], ids=["asgi", "direct"])
+@pytest.mark.parametrize("app", [echo, FastPathEcho(EchoCall(limit=2))], ids=["asgi", "fast path"])
 @given(data=data, how=ending)
 @few
 def test_a_server_survives_any_bytes(app: Any, data: list[bytes], how: str) -> None:

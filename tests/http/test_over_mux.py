@@ -21,7 +21,7 @@ from plugmux.errors import ExchangeError, LinkError, SessionClosed
 from plugmux.exchange import Request, Response
 from plugmux.http import StreamClient, upgrade
 from plugmux.yamux import Mux
-from support.http_peers import DirectEcho, EchoCall, Harness, connect, echo
+from support.http_peers import EchoCall, FastPathEcho, Harness, connect, echo
 
 SIZES = [0, 5, 70_000, 3_000_000]
 
@@ -31,7 +31,7 @@ async def pieces(data: bytes, size: int = 10_000) -> AsyncIterator[bytes]:
         yield data[start : start + size]
 
 
-@pytest.mark.parametrize("app", [echo, DirectEcho(EchoCall(limit=1 << 24))], ids=["asgi", "direct"])
+@pytest.mark.parametrize("app", [echo, FastPathEcho(EchoCall(limit=1 << 24))], ids=["asgi", "fast path"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_bodies_of_any_size_cross_both_ways(harness: Harness, app: Any, size: int, streamed: bool) -> None:
@@ -48,7 +48,7 @@ async def test_bodies_of_any_size_cross_both_ways(harness: Harness, app: Any, si
 
 
 async def test_a_hundred_requests_at_once_each_have_a_stream(harness: Harness) -> None:
-    calling, serving = await harness.muxes_for(DirectEcho())
+    calling, serving = await harness.muxes_for(FastPathEcho())
     client = StreamClient(calling.open)
     bodies = [b"%d" % n * n for n in range(100)]
     responses = await asyncio.gather(*(client.fetch(Request("/", body=body), 1 << 20) for body in bodies))
@@ -58,7 +58,7 @@ async def test_a_hundred_requests_at_once_each_have_a_stream(harness: Harness) -
 
 
 async def test_a_unary_exchange_takes_one_frame_each_way(harness: Harness) -> None:
-    calling, _ = await harness.muxes_for(DirectEcho())
+    calling, _ = await harness.muxes_for(FastPathEcho())
     frames: list[int] = []
     transport = calling._transport
     write = transport.write
@@ -117,7 +117,7 @@ async def test_a_call_whose_session_ends_says_so(harness: Harness) -> None:
 
 
 async def test_an_early_refusal_of_a_large_body_reaches_the_caller(harness: Harness) -> None:
-    calling, serving = await harness.muxes_for(DirectEcho(EchoCall(limit=100)))
+    calling, serving = await harness.muxes_for(FastPathEcho(EchoCall(limit=100)))
     client = StreamClient(calling.open)
     data = bytes(5_000_000)
     for body in (data, pieces(data)):

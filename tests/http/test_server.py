@@ -11,7 +11,7 @@ import pytest
 
 from plugmux.errors import ConfigError
 from plugmux.exchange import Response
-from support.http_peers import DirectEcho, EchoCall, Harness, Wire, connect, echo, join
+from support.http_peers import EchoCall, FastPathEcho, Harness, Wire, connect, echo, join
 
 GET = b"GET /a HTTP/1.1\r\nHost: unix\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: unix\r\nContent-Length: 5\r\n\r\nhello"
@@ -20,7 +20,7 @@ CLOSING = POST.replace(b"Host", b"Connection: close\r\nHost")
 
 
 def asgi_and_direct() -> list[Any]:
-    return [pytest.param(lambda: echo, id="asgi"), pytest.param(DirectEcho, id="direct")]
+    return [pytest.param(lambda: echo, id="asgi"), pytest.param(FastPathEcho, id="fast path")]
 
 
 both = pytest.mark.parametrize("make", asgi_and_direct())
@@ -141,7 +141,7 @@ async def test_what_is_no_request_is_refused_and_the_connection_ends(
 async def test_the_rest_of_a_refused_request_is_thrown_away_so_that_the_caller_can_read_the_refusal(
     harness: Harness,
 ) -> None:
-    wire = harness.wire(DirectEcho(EchoCall(limit=4)))
+    wire = harness.wire(FastPathEcho(EchoCall(limit=4)))
     wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
     got = await wire.until_end()
     assert got.startswith(b"HTTP/1.1 413 ")
@@ -156,20 +156,20 @@ async def test_the_rest_of_a_refused_request_is_thrown_away_so_that_the_caller_c
 
 
 async def test_a_connection_does_not_linger_for_longer_than_its_limit(harness: Harness) -> None:
-    wire = harness.wire(DirectEcho(EchoCall(limit=4)), linger_seconds=0.01)
+    wire = harness.wire(FastPathEcho(EchoCall(limit=4)), linger_seconds=0.01)
     wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
     await wire.until_lost()
     assert wire.error is not None
 
 
 async def test_a_chunked_body_is_refused_as_soon_as_it_passes_the_limit(harness: Harness) -> None:
-    wire = harness.wire(DirectEcho(EchoCall(limit=4)))
+    wire = harness.wire(FastPathEcho(EchoCall(limit=4)))
     wire.send(CHUNKED[: -len(b"0\r\n\r\n")])
     assert (await wire.until_end()).endswith(b"5 bytes")
 
 
 async def test_nothing_is_asked_for_that_would_be_refused(harness: Harness) -> None:
-    wire = harness.wire(DirectEcho(EchoCall(limit=4)))
+    wire = harness.wire(FastPathEcho(EchoCall(limit=4)))
     wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
     assert (await wire.until_end()).startswith(b"HTTP/1.1 413 ")
 
@@ -189,7 +189,7 @@ async def test_a_head_that_does_not_come_to_its_end_is_answered_with_408(harness
 
 
 async def test_a_body_that_makes_no_progress_is_answered_with_408(harness: Harness) -> None:
-    wire = harness.wire(DirectEcho(), body_seconds=0.01)
+    wire = harness.wire(FastPathEcho(), body_seconds=0.01)
     wire.send(POST[:-1])
     assert b"HTTP/1.1 408 Request Timeout\r\n" in await wire.until_end()
 
@@ -221,7 +221,7 @@ async def test_a_caller_that_goes_away_cancels_its_handler(harness: Harness, mak
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await handle()
 
-    wire = harness.wire(app if make is not DirectEcho else DirectEcho(EchoCall(answer=answer)))
+    wire = harness.wire(app if make is not FastPathEcho else FastPathEcho(EchoCall(answer=answer)))
     wire.send(POST)
     await began.wait()
     {"eof": wire.transport.write_eof, "close": wire.transport.close, "abort": wire.transport.abort}[end]()
@@ -243,7 +243,7 @@ async def test_an_error_of_the_handler_is_logged_and_told_as_500_and_nothing_mor
     async def answer(body: bytes) -> Response:
         raise LookupError("the secret text")
 
-    wire = harness.wire(DirectEcho(EchoCall(answer=answer)))
+    wire = harness.wire(FastPathEcho(EchoCall(answer=answer)))
     wire.send(POST)
     got = await wire.until(b"Internal Server Error\n")
     assert got.startswith(b"HTTP/1.1 500 ")
@@ -260,7 +260,7 @@ async def test_a_refusal_that_fails_is_told_as_500(
         def too_large(self, size: int) -> Response:
             raise LookupError("broken")
 
-    wire = harness.wire(DirectEcho(Broken(limit=4)))
+    wire = harness.wire(FastPathEcho(Broken(limit=4)))
     wire.send(b"POST /a HTTP/1.1\r\nHost: a\r\n" + length)
     assert (await wire.until_end()).startswith(b"HTTP/1.1 500 ")
     assert "broken" in caplog.text
@@ -283,7 +283,7 @@ async def test_a_response_that_cannot_be_sent_is_told_as_500(
     async def answer(body: bytes) -> Response:
         return response
 
-    wire = harness.wire(DirectEcho(EchoCall(answer=answer)))
+    wire = harness.wire(FastPathEcho(EchoCall(answer=answer)))
     wire.send(POST)
     assert (await wire.until(b"Error\n")).startswith(b"HTTP/1.1 500 ")
     assert caplog.records[0].exc_info is not None
@@ -291,8 +291,8 @@ async def test_a_response_that_cannot_be_sent_is_told_as_500(
 
 
 async def test_a_direct_entry_that_fails_is_told_as_500(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
-    class Broken(DirectEcho):
-        def direct(self, head: Any) -> Any:
+    class Broken(FastPathEcho):
+        def fast_path(self, head: Any) -> Any:
             raise LookupError("broken")
 
     wire = harness.wire(Broken())
@@ -302,7 +302,7 @@ async def test_a_direct_entry_that_fails_is_told_as_500(harness: Harness, caplog
 
 
 async def test_the_head_is_told_as_it_was_sent(harness: Harness) -> None:
-    app = DirectEcho()
+    app = FastPathEcho()
     server = harness.server(app)
     wire = Wire()
     join(wire, server.protocol(peer="me", link=1))
@@ -316,7 +316,7 @@ async def test_the_head_is_told_as_it_was_sent(harness: Harness) -> None:
 
 async def test_large_bodies_pass_the_direct_entry_whole(harness: Harness) -> None:
     body = bytes(range(256)) * 4000
-    wire = harness.wire(DirectEcho())
+    wire = harness.wire(FastPathEcho())
     wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     assert (await wire.until_end()).endswith(b"\r\n\r\n" + body)
 
@@ -328,7 +328,7 @@ async def test_pipelined_requests_are_read_ahead_only_so_far(harness: Harness) -
         await release.wait()
         return Response(204)
 
-    server = harness.server(DirectEcho(EchoCall(answer=answer)), buffer_bytes=1000)
+    server = harness.server(FastPathEcho(EchoCall(answer=answer)), buffer_bytes=1000)
     wire = Wire()
     transport = join(wire, server.protocol())
     for _ in range(100):
@@ -371,7 +371,7 @@ async def test_shutdown_lets_requests_under_way_finish_and_refuses_new_ones(harn
         await release.wait()
         return Response(200, (), body)
 
-    server = harness.server(DirectEcho(EchoCall(answer=answer)))
+    server = harness.server(FastPathEcho(EchoCall(answer=answer)))
     busy, idle, late = Wire(), Wire(), Wire()
     join(busy, server.protocol())
     join(idle, server.protocol())
@@ -407,7 +407,7 @@ async def test_shutdown_cancels_what_does_not_finish_in_its_time(harness: Harnes
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await handle()
 
-    server = harness.server(app if make is not DirectEcho else DirectEcho(EchoCall(answer=answer)))
+    server = harness.server(app if make is not FastPathEcho else FastPathEcho(EchoCall(answer=answer)))
     wire = Wire()
     join(wire, server.protocol())
     wire.send(POST)
@@ -431,7 +431,7 @@ async def test_shutdown_may_be_called_by_a_handler_which_then_ends_as_it_likes(h
         await send({"type": "http.response.start", "status": response.status, "headers": []})
         await send({"type": "http.response.body", "body": response.body})
 
-    server = harness.server(DirectEcho(EchoCall(answer=shut_down)) if direct else app)
+    server = harness.server(FastPathEcho(EchoCall(answer=shut_down)) if direct else app)
     wire, other = Wire(), Wire()
     join(other, server.protocol())
     join(wire, server.protocol())
@@ -465,7 +465,9 @@ async def panicking_answer(body: bytes) -> Response:
     raise Panic("the secret text")
 
 
-@pytest.mark.parametrize("app", [panicking_app, DirectEcho(EchoCall(answer=panicking_answer))], ids=["asgi", "direct"])
+@pytest.mark.parametrize(
+    "app", [panicking_app, FastPathEcho(EchoCall(answer=panicking_answer))], ids=["asgi", "fast path"]
+)
 async def test_a_panic_of_a_handler_is_logged_once_and_told_as_500(
     harness: Harness, caplog: pytest.LogCaptureFixture, app: Any
 ) -> None:
@@ -480,7 +482,7 @@ async def test_a_panic_of_a_handler_is_logged_once_and_told_as_500(
 
 async def test_a_request_framed_both_ways_is_answered_and_its_connection_ends(harness: Harness) -> None:
     both_ways = CHUNKED.replace(b"Transfer", b"Content-Length: 5\r\nTransfer")
-    for app in (echo, DirectEcho()):
+    for app in (echo, FastPathEcho()):
         wire = harness.wire(app)
         wire.send(both_ways + GET)
         assert undated(await wire.until_end()) == LAST_RESPONSE
@@ -488,13 +490,13 @@ async def test_a_request_framed_both_ways_is_answered_and_its_connection_ends(ha
 
 async def test_a_call_whose_time_is_over_before_its_body_has_come_is_told_so(harness: Harness) -> None:
     call = EchoCall(deadline=asyncio.get_running_loop().time())
-    wire = harness.wire(DirectEcho(call))
+    wire = harness.wire(FastPathEcho(call))
     wire.send(POST[:-1])
     assert (await wire.until_end()).startswith(b"HTTP/1.1 504 ")
 
 
 @pytest.mark.parametrize("closing", [b"", b"Connection: close\r\n"])
-@pytest.mark.parametrize("app", [echo, DirectEcho()], ids=["asgi", "direct"])
+@pytest.mark.parametrize("app", [echo, FastPathEcho()], ids=["asgi", "fast path"])
 async def test_a_caller_that_takes_nothing_of_its_response_is_cut_off(
     harness: Harness, app: Any, closing: bytes
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from plugmux.errors import ExchangeError
 from plugmux.exchange import Request
 from plugmux.http import SocketClient
-from support.http_peers import DirectEcho, EchoCall, Harness, echo
+from support.http_peers import EchoCall, FastPathEcho, Harness, echo
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ async def listen(harness: Harness, app: Any, context: ssl.SSLContext) -> tuple[a
     return listening, f"https://localhost:{listening.sockets[0].getsockname()[1]}"
 
 
-@pytest.mark.parametrize("app", [echo, DirectEcho()], ids=["asgi", "direct"])
+@pytest.mark.parametrize("app", [echo, FastPathEcho()], ids=["asgi", "fast path"])
 async def test_requests_and_responses_cross(harness: Harness, contexts: Any, app: Any) -> None:
     listening, address = await listen(harness, app, contexts[0])
     client = SocketClient(address, ssl_context=contexts[1])
@@ -68,7 +68,7 @@ async def test_the_app_sees_https(harness: Harness, contexts: Any) -> None:
 
 
 async def test_an_early_refusal_reaches_the_caller_without_a_half_close(harness: Harness, contexts: Any) -> None:
-    listening, address = await listen(harness, DirectEcho(EchoCall(limit=10)), contexts[0])
+    listening, address = await listen(harness, FastPathEcho(EchoCall(limit=10)), contexts[0])
     response = await SocketClient(address, ssl_context=contexts[1]).fetch(Request("/", body=bytes(3_000_000)), 100)
     assert response.status == 413
     listening.close()

@@ -7,13 +7,13 @@ from plugmux.exchange import Request, RequestHead, Response, StreamingResponse
 
 
 class Direct:
-    """Carries unary calls to an app by its direct entry."""
+    """Carries unary calls to an app by its fast path."""
 
     def __init__(self, app: App) -> None:
         self._app = app
 
     async def fetch(self, request: Request, limit: int) -> Response:
-        call = self._app.direct(RequestHead(request.method, request.path, b"", list(request.headers)))
+        call = self._app.fast_path(RequestHead(request.method, request.path, b"", list(request.headers)))
         assert call is not None
         assert isinstance(request.body, bytes)
         return await call.complete(request.body)

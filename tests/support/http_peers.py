@@ -180,7 +180,7 @@ class Wire(asyncio.Protocol):
 
 @dataclass
 class EchoCall:
-    """A direct call that answers with the request's body, or with what `answer` makes of it."""
+    """A call on the fast path that answers with the request's body, or with what `answer` makes of it."""
 
     limit: int = 1 << 20
     deadline: float | None = None
@@ -199,18 +199,18 @@ class EchoCall:
 
 
 @dataclass
-class DirectEcho:
-    """An app with nothing but a direct entry."""
+class FastPathEcho:
+    """An app with nothing but a fast path."""
 
     call: EchoCall = field(default_factory=EchoCall)
     heads: list[RequestHead] = field(default_factory=list)
 
-    def direct(self, head: RequestHead) -> EchoCall | None:
+    def fast_path(self, head: RequestHead) -> EchoCall | None:
         self.heads.append(head)
         return self.call
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        raise AssertionError("everything goes by the direct entry")
+        raise AssertionError("everything goes by the fast path")
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:

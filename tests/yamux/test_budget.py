@@ -168,12 +168,12 @@ def memory_below(limit: int) -> Iterator[None]:
         tracemalloc.stop()
 
 
-class DirectEcho:
+class FastPathEcho:
     """An app that takes every request straight, up to 4 MiB, and sends its body back."""
 
     limit = 4 * MIB
 
-    def direct(self, head: RequestHead) -> DirectEcho:
+    def fast_path(self, head: RequestHead) -> FastPathEcho:
         return self
 
     async def complete(self, body: bytes) -> Response:
@@ -206,7 +206,7 @@ async def flood(link: Mux, frames: Any, end: asyncio.StreamWriter, source: async
 
 
 async def test_unfinished_requests_are_counted_and_refused_past_the_limit() -> None:
-    server = Server(DirectEcho(), lifespan=False)
+    server = Server(FastPathEcho(), lifespan=False)
     config = Config(max_link_memory=8 * MIB)
     with memory_below(16 * MIB):
         async with bare_peer(config=config, listen=server.protocol) as (link, source, end):
@@ -220,7 +220,7 @@ async def test_unfinished_requests_are_counted_and_refused_past_the_limit() -> N
 
 @pytest.mark.parametrize("body", ["two bytes a frame", "one byte a chunk"])
 async def test_tiny_pieces_of_a_body_take_little_more_than_their_bytes(body: str) -> None:
-    server = Server(DirectEcho(), lifespan=False)
+    server = Server(FastPathEcho(), lifespan=False)
     chunked = REQUEST.replace(b"content-length: 4194304", b"transfer-encoding: chunked")
     head, piece = (REQUEST, b"xy") if body.startswith("two") else (chunked, b"1\r\nx\r\n")
     frames = [frame(1, piece) * 1000 for _ in range(40)]

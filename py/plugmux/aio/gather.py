@@ -1,4 +1,4 @@
-"""Several calls at the same time."""
+"""Several calls at the same time, of which none outlives the others."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["together"]
+__all__ = ["gather"]
 
 T = TypeVar("T")
 
 
-async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What each of several calls returns, in their order.
+async def gather(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Give what each of several calls returns, in their order.
 
-    The first that raises cancels the others, and what it raised comes out as it is. Cancelling the caller cancels all.
+    The first that raises cancels the others, and its exception is raised as it is. Cancelling the caller cancels all.
     """
     calls = list(calls)
     if len(calls) == 1:

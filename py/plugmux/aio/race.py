@@ -1,4 +1,4 @@
-"""Waiting for the first of several things."""
+"""Waiting for the first of several coroutines, and telling the one reason of a failure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["first", "single"]
+__all__ = ["race", "single"]
 
 
-async def first(*waiting: Coroutine[Any, Any, Any] | float) -> None:
-    """Wait until one of several is done, or a number of seconds is over; raise what a done one has raised."""
+async def race(*waiting: Coroutine[Any, Any, Any] | float) -> None:
+    """Wait until one of several coroutines is done, or a number of seconds has passed; raise what a done one raised."""
     timeout = next((item for item in waiting if isinstance(item, float | int)), None)
     tasks = [asyncio.ensure_future(item) for item in waiting if not isinstance(item, float | int)]
     try:
@@ -24,7 +24,7 @@ async def first(*waiting: Coroutine[Any, Any, Any] | float) -> None:
 
 
 def single(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first plain exception of a group: a start fails for one reason that can be told."""
+    """The first exception in a group that is not a group itself."""
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

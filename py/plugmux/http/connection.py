@@ -194,8 +194,8 @@ class ServerConnection(asyncio.Protocol):
             self._read_body(pieces)
 
     def _choose(self, request: RequestHead, head: Head) -> Exchange:
-        if self.server.direct is not None and head.upgrade is None:
-            call = self.server.direct(request)
+        if self.server.fast_path is not None and head.upgrade is None:
+            call = self.server.fast_path(request)
             if call is not None:
                 return FastPathExchange(self, request, call, head)
         return ASGIExchange(self, request, head)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from ..aio.failure import is_failure
-from ..exchange import DirectCall, RequestHead, Response
+from ..exchange import FastPathCall, RequestHead, Response
 from .body import Buffer, Pieces, compact, keep
 from .fields import plain_answer
 from .heads import Head
@@ -33,7 +33,7 @@ class FastPathExchange:
     collects = True
     begun = False
 
-    def __init__(self, connection: Connection, request: RequestHead, call: DirectCall, head: Head) -> None:
+    def __init__(self, connection: Connection, request: RequestHead, call: FastPathCall, head: Head) -> None:
         self._connection = connection
         self._request = request
         self._call = call

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..aio.closing import CLEAN_UP_TIME, end_within, shielded
 from ..aio.deadline import cancel_once
-from ..exchange import ASGIApp, DirectApp, DirectCall, RequestHead
+from ..exchange import ASGIApp, FastPathApp, FastPathCall, RequestHead
 from .connection import ServerConnection
 from .heads import HeadCache
 from .lifespan import Lifespan
@@ -35,7 +35,7 @@ class Server:
     """Serves an ASGI 3 app over HTTP/1.1.
 
     Args:
-        app: the app. If it has a fast path (`exchange.DirectApp`), requests go there first.
+        app: the app. If it has a fast path (`exchange.FastPathApp`), requests go there first.
         limits: what each connection is allowed.
         lifespan: whether `startup` and `shutdown` speak the lifespan protocol with the app; an app that does not know
             it is left alone.
@@ -43,9 +43,9 @@ class Server:
     Failures of the app are logged with their traceback under `plugmux.http`; the caller learns only that it was 500.
     """
 
-    def __init__(self, app: ASGIApp | DirectApp, *, limits: Limits = DEFAULT_LIMITS, lifespan: bool = True) -> None:
+    def __init__(self, app: ASGIApp | FastPathApp, *, limits: Limits = DEFAULT_LIMITS, lifespan: bool = True) -> None:
         self.app = app
-        self.direct: Callable[[RequestHead], DirectCall | None] | None = getattr(app, "direct", None)
+        self.fast_path: Callable[[RequestHead], FastPathCall | None] | None = getattr(app, "fast_path", None)
         self.limits = limits
         self.closing = False
         self.connections: set[ServerConnection] = set()

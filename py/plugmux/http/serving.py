@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..aio.timeouts import TimeoutQueue
-from ..exchange import ASGIApp, DirectApp, DirectCall, RequestHead, Response
+from ..exchange import ASGIApp, FastPathApp, FastPathCall, RequestHead, Response
 from .body import Buffer
 from .heads import HeadCache
 
@@ -73,15 +73,15 @@ class Host(Protocol):
 
     Attributes:
         app: the app.
-        direct: the app's fast path; `None` if it has none.
+        fast_path: the app's fast path; `None` if it has none.
         limits: what each connection is allowed.
         closing: whether the server takes no new requests.
         cache: heads of requests that were read before.
         tasks: the tasks of the exchanges.
     """
 
-    app: ASGIApp | DirectApp
-    direct: Callable[[RequestHead], DirectCall | None] | None
+    app: ASGIApp | FastPathApp
+    fast_path: Callable[[RequestHead], FastPathCall | None] | None
     limits: Limits
     closing: bool
     cache: HeadCache

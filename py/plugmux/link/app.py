@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..connect import App, Code, RpcError, error_response
-from ..exchange import ASGIApp, DirectCall, Receive, RequestHead, Response, Scope, Send
+from ..exchange import ASGIApp, FastPathCall, Receive, RequestHead, Response, Scope, Send
 from .raw import STREAM_PROTOCOL, StreamHandler, serve_stream
 from .references import PREFIX, reference_service, resolve
 
@@ -65,7 +65,7 @@ class Gate:
 
 
 class LinkApp:
-    """An ASGI app, with a direct entry for unary calls, made of everything that one end of a link serves.
+    """An ASGI app, with a fast path for unary calls, made of everything that one end of a link serves.
 
     Args:
         services: RPC services, served under their full proto names.
@@ -96,17 +96,17 @@ class LinkApp:
         self._streams = dict(streams or {})
         self._gate = gate
 
-    def direct(self, head: RequestHead) -> DirectCall | None:
+    def fast_path(self, head: RequestHead) -> FastPathCall | None:
         """Take a unary call straight, unless it must wait at the gate."""
         if self._gate is not None and not self._gate.is_open:
             return None
-        call = self._rpc.direct(head)
+        call = self._rpc.fast_path(head)
         if call is not None:
             return call
         if head.path.startswith(PREFIX):
             lent, path = resolve(head.connection, head.path)
-            return None if lent is None else lent.direct(replace(head, path=path))
-        return self._rpc.direct(head) if self._has_made(head.path) else None
+            return None if lent is None else lent.fast_path(replace(head, path=path))
+        return self._rpc.fast_path(head) if self._has_made(head.path) else None
 
     def _has_made(self, path: str) -> bool:
         """Make the service that a path names, if it is one of those that are made when they are first called."""

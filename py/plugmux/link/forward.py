@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..connect import Code, RpcError, error_response
 from ..connect.negotiation import UNARY_TYPES
 from ..errors import ExchangeError, LinkError
-from ..exchange import ClientTransport, DirectCall, Headers, Receive, Request, RequestHead, Scope, Send
+from ..exchange import ClientTransport, FastPathCall, Headers, Receive, Request, RequestHead, Scope, Send
 from .app import answer, respond
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Relay:
     def __init__(self, remote: Remote) -> None:
         self._transport = remote.transport
 
-    def direct(self, head: RequestHead) -> DirectCall | None:
+    def fast_path(self, head: RequestHead) -> FastPathCall | None:
         """Nothing is answered here."""
         return None
 

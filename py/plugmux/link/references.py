@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from plugmux_proto.plugmux.v1.reference_pb2 import ReleaseRequest, ReleaseResponse
 
     from ..connect import Context, Service
-    from ..exchange import DirectApp
+    from ..exchange import FastPathApp
 
 __all__ = ["PREFIX", "Loan", "References", "new_reference", "reference_service", "resolve"]
 
@@ -43,12 +43,12 @@ class References:
     """What this end of a link has lent, by reference."""
 
     def __init__(self) -> None:
-        self._lent: dict[str, tuple[DirectApp, CleanUp | None]] = {}
+        self._lent: dict[str, tuple[FastPathApp, CleanUp | None]] = {}
 
     def __len__(self) -> int:
         return len(self._lent)
 
-    def lend(self, reference: str, app: DirectApp, on_release: CleanUp | None = None) -> None:
+    def lend(self, reference: str, app: FastPathApp, on_release: CleanUp | None = None) -> None:
         """Serve an object.
 
         Args:
@@ -58,7 +58,7 @@ class References:
         """
         self._lent[reference] = app, on_release
 
-    def find(self, reference: str) -> DirectApp | None:
+    def find(self, reference: str) -> FastPathApp | None:
         """The object of a reference; `None` where it is not known, or not any more."""
         lent = self._lent.get(reference)
         return lent and lent[0]
@@ -121,7 +121,7 @@ class Loan:
         await self.withdraw()
 
 
-def resolve(connection: Mapping[str, object], path: str) -> tuple[DirectApp | None, str]:
+def resolve(connection: Mapping[str, object], path: str) -> tuple[FastPathApp | None, str]:
     """The object that a path under `PREFIX` goes to, `None` where it is not known; and the path within it.
 
     Args:

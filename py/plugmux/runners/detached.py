@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..aio.race import first
+from ..aio.race import race
 from ..contract.launch import LaunchConfig
 from ..runtime.error import PluginCause, PluginError
 from ..runtime.process.environment import plugin_environment
@@ -121,7 +121,7 @@ class DetachedRun:
 
     async def wait(self) -> None:
         """Wait for the end of the process, or until it is given up: the next start is to find no process that ends."""
-        await first(self._given_up.wait(), self._until_gone(), _keep_short(self._output))
+        await race(self._given_up.wait(), self._until_gone(), _keep_short(self._output))
         await self._door.close()
 
     async def _until_gone(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
 from ..aio.closing import shielded
-from ..aio.race import first
+from ..aio.race import race
 from ..contract.registration import Registration, RegistrationRefused
 from ..errors import StateError
 from ..link.app import LinkApp
@@ -99,7 +99,7 @@ class SelfStartedPlugin(PluginHandle):
         """
         why = "its link has ended"
         try:
-            await first(asyncio.wait([desk.registered]), link.wait_closed(), timeout)
+            await race(asyncio.wait([desk.registered]), link.wait_closed(), timeout)
             desk.close()  # Whose body comes later does not register.
             if desk.registration is None:
                 self._tell_of_failure(link, desk, timeout)
@@ -110,7 +110,7 @@ class SelfStartedPlugin(PluginHandle):
             self.pid = link.peer.pid
             self.move(State.RUNNING)
             prober = desk.reception.prober(self, link)
-            await first(link.wait_closed(), prober.hung())
+            await race(link.wait_closed(), prober.hung())
             if prober.verdict is not None:
                 why = prober.verdict
         finally:

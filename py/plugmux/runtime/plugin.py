@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..aio.race import first
+from ..aio.race import race
 from ..errors import BodyTooLarge, ExchangeError, PlugmuxError
 from .calls.breaker import Breaker, BreakerPolicy
 from .error import PluginCause, PluginError
@@ -198,7 +198,7 @@ class PluginHandle(ABC):
         """
         broken = isinstance(error, ExchangeError) and error.sent and not isinstance(error, BodyTooLarge)
         if broken and not link.closed and self.link is link:
-            await first(link.wait_closed(), self.changed(), SETTLE_TIME)
+            await race(link.wait_closed(), self.changed(), SETTLE_TIME)
 
     async def explain(self, link: Link, error: PlugmuxError) -> ExchangeError:
         """Say of a broken exchange what has become of the plugin.

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, nullcontext, suppress
 from plugmux_proto.plugins.v1.plugins_connect import PluginClient
 from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
 
-from ..aio.race import first
+from ..aio.race import race
 from ..contract.grant import Grant
 from ..contract.registration import Registration, RegistrationRefused
 from ..errors import PlugmuxError, ProtocolViolation
@@ -232,7 +232,7 @@ class Supervisor(PluginHandle):
         registered = desk.registered
         waiting = (asyncio.wait([registered]), process.wait(), link.wait_closed(), self._stop.wait(), self._timeout)
         with nullcontext() if self.launch.by_hand else still_starting(self._log, self._timeout):
-            await first(*waiting)
+            await race(*waiting)
         if registered.done():
             try:
                 self.registration = registered.result()
@@ -247,7 +247,7 @@ class Supervisor(PluginHandle):
 
     async def _serve(self, process: Run, link: Link) -> PluginError | None:
         prober = self._reception.prober(self, link, process)
-        await first(process.wait(), link.wait_closed(), self._stop.wait(), prober.hung())
+        await race(process.wait(), link.wait_closed(), self._stop.wait(), prober.hung())
         if self._stop.is_set():
             return None
         if prober.verdict is not None:

@@ -27,7 +27,7 @@ from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import (
     Requester,
 )
 
-from ..aio.gather import together
+from ..aio.gather import gather
 from ..connect import Code, RpcError
 from ..errors import PlugmuxError
 from .pattern import Pattern
@@ -138,7 +138,7 @@ class AccessControl:
         if missing:
             return Verdict(False, reason=f"access-control plugin {min(missing)}: it has not registered")
         modules = [plugin for plugin in plugins if self._decides(plugin)]
-        verdicts = await together(self._ask(plugin, ask) for plugin in modules)
+        verdicts = await gather(self._ask(plugin, ask) for plugin in modules)
         for verdict in verdicts:
             if not verdict.allowed:
                 return verdict

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest, GetSecretsResponse
 
-from ..aio.gather import together
+from ..aio.gather import gather
 from ..connect import Code, RpcError
 from ..errors import PlugmuxError
 from .error import ProviderOutage, SecretNotFound
@@ -131,7 +131,7 @@ class Resolver:
                 answers.append(_Answer(account))
             else:
                 fitting.append(plugin)
-        answers += await together(self._ask(plugin, asked) for plugin in fitting)
+        answers += await gather(self._ask(plugin, asked) for plugin in fitting)
         return sorted(answers, key=lambda answer: answer.account.plugin)
 
     def _without_asking(self, plugin: KnownPlugin, asked: Pattern) -> Account | None:

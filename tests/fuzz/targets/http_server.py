@@ -7,12 +7,12 @@ from typing import Any
 
 from fuzz.loop import pieces, run
 from plugmux.http import Limits, Server
-from support.http_peers import DirectEcho, EchoCall, Wire, echo, join
+from support.http_peers import EchoCall, FastPathEcho, Wire, echo, join
 
 
 def check(data: bytes) -> None:
     """The first byte chooses the app, the second the size of the pieces."""
-    app = DirectEcho(EchoCall(limit=100)) if data[:1] < b"\x80" else echo
+    app = FastPathEcho(EchoCall(limit=100)) if data[:1] < b"\x80" else echo
     run(_serve(app, pieces(data[1:])))
 
 

@@ -8,13 +8,13 @@ import socket
 from fuzz.loop import pieces, run
 from plugmux.http import Server
 from plugmux.yamux import Config, Mux
-from support.http_peers import DirectEcho, EchoCall
+from support.http_peers import EchoCall, FastPathEcho
 
 LIMIT = 1 << 20
 
 
 async def _serve(data: bytes) -> None:
-    server = Server(DirectEcho(EchoCall(limit=4096)), lifespan=False)
+    server = Server(FastPathEcho(EchoCall(limit=4096)), lifespan=False)
     ours, theirs = socket.socketpair()
     with theirs:
         mux = Mux(client=False, config=Config(busy_poll=0, max_link_memory=LIMIT))

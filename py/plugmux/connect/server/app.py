@@ -2,7 +2,7 @@
 
 ASGI:       __call__ ── unary ──> UnaryCall.complete ──> handler
                    └─── stream ─> StreamCall.serve ────> handler
-fast path:  direct ─────────────> UnaryCall.complete ──> handler
+fast path:  fast_path ──────────> UnaryCall.complete ──> handler
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from ...errors import ConfigError
-from ...exchange import DirectCall, Receive, RequestHead, Response, Scope, Send
+from ...exchange import FastPathCall, Receive, RequestHead, Response, Scope, Send
 from ..compression import NAMES, named
 from ..envelope import END_STREAM, envelope
 from ..error import RpcError
@@ -33,7 +33,7 @@ class App:
     """An ASGI 3 app that serves RPC services over the Connect protocol.
 
     It can be mounted in any ASGI server or framework, at the root or below a path. The HTTP server of plugmux passes
-    unary calls to it by a fast path (`direct`).
+    unary calls to it by a fast path (`fast_path`).
 
     Args:
         services: instances of generated service classes, at most one for each proto service.
@@ -76,7 +76,7 @@ class App:
                     stream = around_stream(chain, stream_handler(service, method, bounds.threads))
                     self._streams[method.path] = Route(method, stream, bounds, compress_min)
 
-    def direct(self, head: RequestHead) -> DirectCall | None:
+    def fast_path(self, head: RequestHead) -> FastPathCall | None:
         """Accept a well-formed unary call by POST; every other request goes through ASGI, which also answers errors."""
         route = self._unary.get(head.path)
         if route is None or head.method != "POST":

@@ -63,7 +63,7 @@ class Route:
 
 
 class UnaryCall:
-    """One unary call, whose head has been read. The HTTP server uses it as a `DirectCall`.
+    """One unary call, whose head has been read. The HTTP server uses it as a `FastPathCall`.
 
     Args:
         route: the method that is called.

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from ...connect import App, Code, RpcError, Service
 from ...errors import ExchangeError
-from ...exchange import DirectCall, RequestHead
+from ...exchange import FastPathCall, RequestHead
 from ...link.app import HEALTH, answer, refuse
 from ...link.forward import forward
 from ..calls.router import Router
@@ -65,9 +65,9 @@ class SocketApp:
             self._services.append(service)
             self._rpc = App(tuple(self._services))
 
-    def direct(self, head: RequestHead) -> DirectCall | None:
+    def fast_path(self, head: RequestHead) -> FastPathCall | None:
         """Take a unary call to one of the runtime's own services straight."""
-        return self._rpc.direct(head)
+        return self._rpc.fast_path(head)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
