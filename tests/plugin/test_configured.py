@@ -101,7 +101,7 @@ class Model:
             '{"a": [{"b": "hunter2"}]}',
             "KeyError: the text of the error",
         ),
-        (pb.Plugin, '{"pid": "hunter2"}', "at /pid: it is no field of the message, or not of its type"),
+        (pb.Plugin, '{"pid": "hunter2"}', "at /pid: it is not a field of the message, or not of the field's type"),
         (lambda values: values.port, '{"port": "hunter2"}', "'dict' object has no attribute 'port'"),
     ],
 )

@@ -446,5 +446,5 @@ async def test_nothing_is_lent_on_a_link_that_has_ended_nor_by_a_call_without_on
         assert link is not None
     with pytest.raises(Exception, match="has ended: nothing can be lent on it"):
         link.lend(Progress())
-    with pytest.raises(StateError, match="did not come over a link"):
+    with pytest.raises(StateError, match="has not arrived over a link"):
         Link.of(Context())

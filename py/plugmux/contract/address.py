@@ -1,4 +1,4 @@
-"""Where a runtime listens: `unix:/path` or `unix:@abstract`."""
+"""The addresses at which a runtime listens: `unix:/path` or `unix:@abstract`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Address"]
 
 MAX_UNIX_PATH = 107 if sys.platform.startswith("linux") else 103
-"""Bytes that a socket's name may have, without the closing zero."""
+"""The most bytes of a socket's name, without the terminating zero."""
 
 
 class Address(NamedTuple):
@@ -28,16 +28,18 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an address as a person writes it.
+        """Parse an address as a person writes it.
 
         Raises:
-            ConfigError: it is not of a known form, or longer than a socket's name may be.
+            ConfigError: the form is not known, or the name is longer than the system allows.
         """
         scheme, separator, name = text.partition(":")
         if not separator:
             scheme, name = "unix", text
         name = name.removeprefix("//")
-        known = scheme == "unix" and ("/" in name or name.startswith("@"))  # A path without a slash is a slip.
+        known = scheme == "unix" and (
+            "/" in name or name.startswith("@")
+        )  # A name without a slash is probably a mistake.
         if not known or name == "@" or "\0" in name:
             raise ConfigError(f"the address {text!r} is not valid: write unix:/path or unix:@name")
         if name.startswith("@") and not sys.platform.startswith("linux"):
@@ -54,18 +56,18 @@ class Address(NamedTuple):
 
     @property
     def is_abstract(self) -> bool:
-        """Whether the name is in the abstract name space, and so not a file."""
+        """Whether the name is in the abstract name space, so that there is no file."""
         return self.name.startswith("@")
 
     @property
     def sockaddr(self) -> str:
-        """The address as the socket module takes it."""
+        """The address in the form of the socket module."""
         return "\0" + self.name[1:] if self.is_abstract else self.name
 
     @property
     def path(self) -> Path | None:
-        """The socket's file, `None` for an abstract name."""
-        from pathlib import Path  # few need it, and a plugin's start is measured
+        """The path of the socket's file; `None` for an abstract name."""
+        from pathlib import Path  # few programs need it, and a plugin must start fast
 
         return None if self.is_abstract else Path(self.name)
 

@@ -1,6 +1,6 @@
 """The most that a plugin may claim when it registers.
 
-What a plugin says of itself is a claim. What it may claim comes from the host (`Launch`) and from its manifest.
+A registration is a claim of the plugin. The host (`Launch`) and the plugin's manifest decide what it may claim.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Grant:
 
     Args:
         services: full names of the proto services that it may serve; `None` for any.
-        secrets: patterns of which one must cover that of a secrets provider; `None` for any pattern.
-        access_control: whether it is an access-control module; `None` where it may be one or not.
+        secrets: patterns, one of which must cover the pattern of a secrets provider; `None` for any pattern.
+        access_control: whether it must be an access-control module; `None` if it may be one.
         by: who grants it, for messages.
 
     Raises:
@@ -46,7 +46,7 @@ class Grant:
     def of(
         cls, serves: Sequence[str] | None, secrets: str | Sequence[str] | None, access_control: bool, by: str
     ) -> Grant:
-        """The grant that two lists make: where one of them is given, whatever is in neither is not granted.
+        """The grant of two lists. If either is given, what neither contains is not granted.
 
         Raises:
             ConfigError: a service or a pattern is not well formed.
@@ -59,10 +59,10 @@ class Grant:
         return cls(tuple(serves or ()), patterns, access_control, by)
 
     def check(self, said: Registration) -> None:
-        """Hold a registration against the grant.
+        """Check a registration against the grant.
 
         Raises:
-            RegistrationRefused: it claims more, or is not the access-control module that it was launched as.
+            RegistrationRefused: it claims more, or is not an access-control module although it must be one.
         """
         allowed = said.services if self.services is None else self.services
         for service in said.services:

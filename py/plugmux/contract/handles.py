@@ -1,10 +1,10 @@
 """The link of a launched plugin on Windows: two one-way pipes, whose handles the plugin inherits. (wire.md section 2.)
 
-**Written from the documentation, type-checked for Windows, and not run there.** All that is particular to Windows is in
-this file; the rest of the package has not been run there either.
+**This file was written from the documentation and type-checked for Windows. It has not been run there.** It holds all
+code that is specific to Windows; the rest of the package has not been run there either.
 
-Windows has no descriptors to inherit, but handles: a process hands on exactly those that it lists. asyncio reads and
-writes pipes there by overlapped I/O, which a pipe must have been made for: `asyncio.windows_utils.pipe` makes such.
+On Windows a process inherits handles instead of descriptors, and only those that its parent lists. asyncio reads and
+writes pipes by overlapped I/O there, which must be enabled when a pipe is made: `asyncio.windows_utils.pipe` does that.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if sys.platform == "win32":
         """One side's handles of a pair of pipes; `pipes.open_pipe_pair` makes them one transport.
 
         Args:
-            reading: to read the link from.
-            writing: to write the link to.
+            reading: the handle to read from.
+            writing: the handle to write to.
         """
 
         reading: windows_utils.PipeHandle
@@ -40,7 +40,7 @@ if sys.platform == "win32":
             self.writing.close()
 
     def link_pipes() -> tuple[Ends, Ends]:
-        """Make two pipes; the runtime's ends of them, and the plugin's."""
+        """Make two pipes; return the runtime's ends and the plugin's ends."""
         from_plugin, to_runtime = windows_utils.pipe(overlapped=(True, True))
         from_runtime, to_plugin = windows_utils.pipe(overlapped=(True, True))
         return (
@@ -58,7 +58,7 @@ if sys.platform == "win32":
             environ: its environment; the launch configuration is added.
             name: the plugin's name.
             timeout: seconds for its registration.
-            theirs: its ends, which are closed here once it has them.
+            theirs: its ends, which are closed here after it has inherited them.
 
         Raises:
             OSError: it could not be started.
@@ -68,7 +68,7 @@ if sys.platform == "win32":
         try:
             for handle in handles:
                 os.set_handle_inheritable(handle, True)
-            return subprocess.Popen(  # noqa: S603 -- what to run is the host's to say
+            return subprocess.Popen(  # noqa: S603 -- the host decides what to run
                 list(argv),
                 env={**environ, **config.to_environ()},
                 stdin=subprocess.DEVNULL,
@@ -79,7 +79,7 @@ if sys.platform == "win32":
             theirs.close()
 
     def claim(config: LaunchConfig) -> Ends:
-        """Take over the handles that this plugin has inherited, so that none of its own children inherits them."""
+        """Take over the handles that this plugin has inherited, so that its own children do not inherit them."""
         for handle in (config.read_fd, config.write_fd):
             os.set_handle_inheritable(handle, False)
         return Ends(windows_utils.PipeHandle(config.read_fd), windows_utils.PipeHandle(config.write_fd))

@@ -1,10 +1,9 @@
-"""What a runtime tells a plugin that it launches: the launch configuration.
+"""The launch configuration, which a runtime gives to each plugin that it launches.
 
-It travels as JSON in an environment variable: `{"name": ..., "timeout": nanoseconds, "fd": 3}` where one inherited
-descriptor carries the link, `"r"` and `"w"` in place of `"fd"` where a pair of one-way pipes does. Where no descriptor
-can be inherited, as in a container, `"socket"` stands there: the path of a unix socket that the plugin connects to, and
-the connection is the link. Both ends read and write it here, so that they cannot drift. (wire.md section 2; `"socket"`,
-`"terminal"`, `"detached"` and `"pid"` are our additions.)
+It is JSON in an environment variable: `{"name": ..., "timeout": nanoseconds, "fd": 3}` if one inherited descriptor
+carries the link, with `"r"` and `"w"` in place of `"fd"` if a pair of one-way pipes does. If no descriptor can be
+inherited, as in a container, it has `"socket"` instead: the path of a unix socket. The plugin connects to it, and the
+connection is the link. (wire.md section 2; `"socket"`, `"terminal"`, `"detached"` and `"pid"` are our additions.)
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from .nesting import check_depth
 __all__ = ["COMPATIBLE_VARIABLE", "SOCKET_VARIABLE", "VARIABLE", "LaunchConfig"]
 
 VARIABLE = "PLUGMUX_PLUGIN_LAUNCH_CFG"
-"""The variable that our SDKs read first; its JSON may carry further keys."""
+"""The variable that our SDKs read first; its JSON may have further keys."""
 
 COMPATIBLE_VARIABLE = "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"
 """The variable that plugins of Docker's secrets engine read."""
@@ -33,22 +32,22 @@ FIRST_FREE_FD = 3
 NO_FD = -1
 MAX_CONFIG = 65_536
 MAX_TIMEOUT = (1 << 63) - 1
-"""Nanoseconds that a signed integer of 64 bits holds: what every language can read."""
+"""The largest signed integer of 64 bits, which every language can read, in nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchConfig:
-    """Name, time limit and descriptors, or a socket, that a launched plugin has been given.
+    """The launch configuration of one plugin.
 
     Args:
-        name: the name that the plugin must register under.
-        timeout: seconds that the plugin has for its registration.
+        name: the name under which the plugin must register.
+        timeout: seconds within which the plugin must register.
         read_fd: descriptor (on Windows: handle) to read the link from; above 2.
         write_fd: descriptor to write the link to; the same as `read_fd` when one socket serves both.
-        socket: path of the unix socket to connect to, where there are no descriptors; empty where there are.
-        terminal: whether the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them.
-        detached: whether the plugin is to connect to the socket again and again, as runtimes come and go.
-        runtime_pid: process id of the runtime, 0 where it says nothing to the plugin.
+        socket: path of the unix socket to connect to; empty if there are descriptors.
+        terminal: whether the plugin shares the terminal of its runtime, so that Ctrl-C reaches both.
+        detached: whether the plugin must reconnect to the socket whenever its runtime has gone away.
+        runtime_pid: process id of the runtime, 0 if the plugin cannot use it.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -74,16 +73,16 @@ class LaunchConfig:
 
     @property
     def descriptors(self) -> frozenset[int]:
-        """The descriptors that have been inherited: one, two, or none where there is a socket to connect to."""
+        """The inherited descriptors: one, two, or none if there is a socket to connect to."""
         return frozenset() if self.socket else frozenset({self.read_fd, self.write_fd})
 
     @property
     def is_pipe_pair(self) -> bool:
-        """Whether the link runs over two one-way pipes in place of one socket."""
+        """Whether the link runs over two one-way pipes."""
         return self.read_fd != self.write_fd
 
     def to_json(self) -> str:
-        """The configuration as the JSON that crosses to the plugin."""
+        """The configuration as JSON."""
         head: dict[str, object] = {"name": self.name, "timeout": int(self.timeout * NANOSECONDS)}
         if self.terminal:
             head["terminal"] = True
@@ -97,17 +96,17 @@ class LaunchConfig:
         return json.dumps(head | ends)
 
     def to_environ(self) -> dict[str, str]:
-        """The environment variables that a runtime sets for the plugin: under both of their names where both fit."""
+        """The environment variables to set for the plugin: both, unless only our SDKs know the form of the link."""
         if self.socket:
             return {VARIABLE: self.to_json()}
         return {VARIABLE: self.to_json(), COMPATIBLE_VARIABLE: replace(self, terminal=False, runtime_pid=0).to_json()}
 
     @classmethod
     def from_json(cls, text: str) -> LaunchConfig:
-        """Read a configuration; keys that are not known are ignored.
+        """Parse a configuration; unknown keys are ignored.
 
         Raises:
-            ConfigError: the text is not such a JSON object, or a value is out of its range.
+            ConfigError: the text is not a JSON object of this form, or a value is out of its range.
         """
         if len(text) > MAX_CONFIG:
             raise ConfigError(f"the launch configuration has {len(text)} characters, over the limit of {MAX_CONFIG}")
@@ -141,7 +140,7 @@ class LaunchConfig:
 
     @classmethod
     def take_from(cls, environ: MutableMapping[str, str]) -> LaunchConfig | None:
-        """Read the configuration and remove it, so that a child of the plugin does not take itself for the plugin.
+        """Parse the configuration and remove it from the environment, so that no child of the plugin uses it.
 
         Args:
             environ: the environment, as a rule `os.environ`.
@@ -150,7 +149,7 @@ class LaunchConfig:
             The configuration, or `None` when the process was not launched by a runtime.
 
         Raises:
-            ConfigError: there is a configuration and it is not well formed.
+            ConfigError: there is a configuration, but it is not well formed.
         """
         text = configuration_text(environ)
         for variable in (VARIABLE, COMPATIBLE_VARIABLE):

@@ -1,7 +1,7 @@
-"""How deep JSON from a peer or a file may be nested, checked before it is parsed.
+"""Limits the nesting of JSON from a peer or a file, before it is parsed.
 
-Parsers and printers of JSON recurse: a text that is nested deeply enough ends in a `RecursionError`, and where depends
-on the depth of the stack at that moment. A bound that is checked first makes it one clear refusal.
+Parsers and printers of JSON recurse. Text that is nested deeply enough raises a `RecursionError`, at a depth that
+depends on the stack at that moment. A limit that is checked first gives one clear error.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Iterable
 __all__ = ["MAX_DEPTH", "TooDeep", "check_depth", "check_value_depth", "parse_json"]
 
 MAX_DEPTH = 100
-"""Arrays and objects within each other; protobuf's parsers take as many messages."""
+"""The most arrays and objects within each other; protobuf's parsers have the same limit for messages."""
 
-# A string takes the brackets in it. No quantifier gives back what it took.
+# Brackets inside strings do not count. The possessive quantifiers prevent backtracking.
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -25,14 +25,14 @@ class TooDeep(ValueError):
 
 
 def check_depth(text: str, limit: int = MAX_DEPTH) -> None:
-    """See that a JSON text is not nested too deeply; whether it is JSON is not looked at.
+    """Check that JSON text is not nested too deeply; do not check whether it is valid JSON.
 
     Args:
         text: the text.
-        limit: arrays and objects that may stand within each other.
+        limit: the most arrays and objects within each other.
 
     Raises:
-        TooDeep: it is.
+        TooDeep: it is nested deeper than the limit.
     """
     if text.count("[") + text.count("{") <= limit:
         return
@@ -48,10 +48,10 @@ def check_depth(text: str, limit: int = MAX_DEPTH) -> None:
 
 
 def check_value_depth(value: object, limit: int = MAX_DEPTH) -> None:
-    """See that a value made of dictionaries and lists is not nested too deeply.
+    """Check that a value of dictionaries and lists is not nested too deeply.
 
     Raises:
-        TooDeep: it is.
+        TooDeep: it is nested deeper than the limit.
     """
     level: list[object] = [value]
     for _ in range(limit + 1):
@@ -62,9 +62,9 @@ def check_value_depth(value: object, limit: int = MAX_DEPTH) -> None:
 
 
 def parse_json(text: str, limit: int = MAX_DEPTH) -> object:
-    """Parse JSON that is not nested too deeply into values that can be written as JSON again.
+    """Parse JSON that is not nested too deeply. The result can be written as JSON again.
 
-    Python's own parser takes numbers that are none in JSON (`NaN`, `1e999`); here they become text.
+    Python's own parser accepts `NaN` and `1e999`, which are not JSON numbers; here they become text.
 
     Raises:
         TooDeep: it is nested deeper than the limit.

@@ -1,8 +1,9 @@
-"""Matching of patterns over ids, without regard to what the ids are of. (wire.md section 5.)
+"""Matches patterns against ids of any kind. (wire.md section 5.)
 
-A pattern runs as a state machine whose states are the positions between its components. All states that are possible at
-once are the bits of one integer, so that a component of the id moves all of them in a few operations: the time grows
-with the product of the two lengths, divided by the width of a machine word, whatever the wildcards.
+A pattern is run as a nondeterministic state machine whose states are the positions between its components. The set of
+current states is one integer, a bit for each state, so that one component of the id advances all states in a few
+operations. The time is proportional to the product of the two lengths divided by the width of a machine word, whatever
+the wildcards are.
 """
 
 from __future__ import annotations
@@ -16,34 +17,34 @@ ANY = "**"
 
 
 def covers(pattern: str, other: str) -> bool:
-    """Whether every id that `other` matches is matched by `pattern`; both are well formed patterns."""
+    """Whether `pattern` matches every id that `other` matches; both are well formed patterns."""
     return Machine(pattern.split("/")).covers(other.split("/"))
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether there is an id that two well formed patterns both match."""
+    """Whether some id is matched by both of two well formed patterns."""
     return Machine(one.split("/")).overlaps(other.split("/"))
 
 
 class Machine:
-    """The state machine of one pattern. Bit i of a set of states: the first i components are matched."""
+    """The state machine of one pattern. In a set of states bit i means that the first i components are matched."""
 
     __slots__ = ("any", "final", "literals", "one", "spelled")
 
     def __init__(self, components: Iterable[str]) -> None:
         self.any = 0
-        """The states before a `**`: they stay where they are, and the next state is reached for nothing."""
+        """The states before a `**`: any component keeps them, and the next state is reached without a component."""
         self.one = 0
         """The states before a `*`."""
         self.literals = 0
         """The states before a literal component."""
         self.spelled: dict[str, int] = {}
-        """The same, by what the component must be."""
+        """The same states, by the component."""
         state = 1
         before = ""
         for component in components:
             if component == before == ANY:
-                continue  # a second "**" adds nothing, and would make reaching a state for nothing take two steps
+                continue  # a second "**" adds nothing, and `_reach` passes over only one
             if component == ANY:
                 self.any |= state
             elif component == ONE:
@@ -56,7 +57,7 @@ class Machine:
         self.final = state
 
     def accepts(self, components: Iterable[str]) -> bool:
-        """Whether a run over the components, of an id or of a pattern, can end behind the last component."""
+        """Whether the machine can be in its final state after the components of an id or a pattern."""
         states = self._reach(1)
         for component in components:
             states = self._step(states, self.literals if component == ONE else self.spelled.get(component, 0))
@@ -65,11 +66,11 @@ class Machine:
         return bool(states & self.final)
 
     def covers(self, components: Iterable[str]) -> bool:
-        """Whether every id that another pattern matches is matched by this one as well.
+        """Whether this pattern matches every id that another one matches.
 
-        A wildcard of the other pattern stands for components that no literal of this one spells, so that only a
-        wildcard of this one takes it, and only `**` takes `**`. Where two patterns say the same in different words
-        (`*/**` and `**/*`) the answer may be no; it is never yes by mistake.
+        A wildcard of the other pattern is matched only by a wildcard of this one, and `**` only by `**`. For two
+        patterns that are equivalent but written differently (`*/**` and `**/*`) the answer may be no. It is never yes
+        by mistake.
         """
         states = self._reach(1)
         for component in components:
@@ -82,10 +83,10 @@ class Machine:
         return bool(states & self.final)
 
     def overlaps(self, components: Iterable[str]) -> bool:
-        """Whether there is an id that this pattern and another one both match."""
+        """Whether some id is matched by both this pattern and another one."""
         states = self._reach(1)
         for component in components:
-            if component == ANY:  # any components may follow: every state from the first possible one on is possible
+            if component == ANY:  # any components may follow, so that all states from the first one on can be reached
                 states = (self.final << 1) - (states & -states)
             else:
                 states = self._step(states, self.literals if component == ONE else self.spelled.get(component, 0))
@@ -94,7 +95,7 @@ class Machine:
         return bool(states & self.final)
 
     def _step(self, states: int, literal: int) -> int:
-        """The states behind one more component, which the literals of some states spell."""
+        """The states after one more component; `literal` has the states whose literal it equals."""
         return self._reach((states & (literal | self.one)) << 1 | states & self.any)
 
     def _reach(self, states: int) -> int:

@@ -1,10 +1,10 @@
 """The descriptor pool of plugmux's own messages.
 
-protobuf keeps the types of a process in one pool, and refuses a second file or message of a name that it has. The wire
-fixes names such as `plugins/v1/plugins.proto`, which a user's own proto may have too. So the modules of `plugmux_proto`
-use this module in place of protobuf's pool and builder; `proto/isolate.py` writes them so.
+protobuf keeps the types of a process in one pool, and refuses a second file or message of the same name. The wire
+contract fixes names such as `plugins/v1/plugins.proto`, which a user's own proto may have too. Therefore the modules of
+`plugmux_proto` use this module in place of protobuf's pool and builder; `proto/isolate.py` rewrites them.
 
-Messages of two pools do not mix, not even those of `google.protobuf`: a time in one of our messages is a
+Messages of two pools cannot be mixed, not even those of `google.protobuf`: a time in one of our messages is a
 `plugmux_proto.google.protobuf.timestamp_pb2.Timestamp`.
 """
 
@@ -28,7 +28,7 @@ _MessageType: Any = type(FileDescriptorProto)  # the metaclass, whichever implem
 
 
 def add_types(file: FileDescriptor, module: str, namespace: dict[str, Any]) -> None:
-    """Put the messages, enums and services of a file into the namespace of its module.
+    """Define the messages, enums and services of a file in its module.
 
     protobuf's own builder would register the messages in the pool of the process.
 

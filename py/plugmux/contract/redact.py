@@ -1,4 +1,4 @@
-"""What is told of a bad configuration: the place and the rule, and never a value, which may be a secret."""
+"""Describes the faults of a configuration by place and rule, and never by a value, which may be a secret."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 __all__ = ["describe_fault", "field_path", "redact"]
 
 SHORTEST_SECRET = 4
-"""Characters from which on a value is looked for in a text: shorter ones stand in every sentence."""
+"""The fewest characters of a value that is searched for in a text; shorter ones occur in any sentence."""
 
 HIDDEN = "the text of the error repeats a value of the configuration, and is not shown"
 _BOUNDS = ("ge", "gt", "le", "lt", "min_length", "max_length", "multiple_of", "expected", "pattern")
 
 
 def describe_fault(error: BaseException, configuration: str) -> str:
-    """What an error says of a configuration, without its values.
+    """Describe an error that a configuration has caused, without the values of the configuration.
 
     Args:
         error: what was raised while the configuration was read or put into effect.
         configuration: the configuration as JSON.
     """
     if type(error).__name__ == "ParseError":  # protobuf's, which repeats values
-        return f"at {field_path(str(error)) or '/'}: it is no field of the message, or not of its type"
+        return f"at {field_path(str(error)) or '/'}: it is not a field of the message, or not of the field's type"
     details = getattr(error, "errors", None)
     if callable(details):  # pydantic's ValidationError, which repeats values
         return "; ".join(_rules(details()))
@@ -33,10 +33,10 @@ def describe_fault(error: BaseException, configuration: str) -> str:
 
 
 def redact(text: str, configuration: str) -> str:
-    """The text, or in its place a note where it repeats a value of the configuration.
+    """Return the text; if it repeats a value of the configuration, return a note in its place.
 
     Args:
-        text: what somebody says of the configuration.
+        text: a text about the configuration.
         configuration: the configuration as JSON.
     """
     try:
@@ -47,7 +47,7 @@ def redact(text: str, configuration: str) -> str:
 
 
 def field_path(message: str) -> str:
-    """The path of the field that protobuf's `ParseError` names; empty where it names none."""
+    """The path of the field that protobuf's `ParseError` names; empty if it names none."""
     first = message.partition(":")[0]
     if first.startswith("Failed to parse ") and first.endswith(" field"):
         return "/" + first.removeprefix("Failed to parse ").removesuffix(" field").replace(".", "/")
@@ -57,7 +57,7 @@ def field_path(message: str) -> str:
 
 
 def _rules(details: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The place and the rule of each fault that pydantic has found."""
+    """The place and the rule of each fault that pydantic reports."""
     for detail in details:
         place = "/" + "/".join(map(str, detail.get("loc", ())))
         bounds = [f"{name} {bound}" for name, bound in (detail.get("ctx") or {}).items() if name in _BOUNDS]

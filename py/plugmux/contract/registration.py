@@ -1,6 +1,6 @@
-"""What a plugin says of itself when it registers, and the grammar of the names in it.
+"""The registration of a plugin, and the grammar of the names in it.
 
-Both ends use it: the plugin to fill in its request, the runtime to check what came. (wire.md sections 4 and 5.)
+The plugin fills in its request by it, and the runtime checks the request by it. (wire.md sections 4 and 5.)
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ HEALTH_SERVICE = "grpc.health.v1.Health"
 DIAGNOSTICS_SERVICE = "plugmux.v1.DiagnosticsService"
 REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection"
 ON_EVERY_PLUGIN = frozenset({HEALTH_SERVICE, DIAGNOSTICS_SERVICE, REFLECTION_SERVICE})
-"""The services that every plugin serves without saying so."""
+"""The services that every plugin serves without naming them."""
 
 UNREGISTERED_VERSION = "v0.0.0-unregistered"
-"""What a list of plugins tells of one that has never registered: Docker's client drops a plugin without a version."""
+"""The version in a list of plugins of one that has never registered: Docker's client drops plugins without one."""
 
 REGISTRATION_TIMEOUT = 60.0
-"""Seconds that a registration may take, where nothing else is set: a busy machine starts programs slowly."""
+"""The default time limit of a registration, in seconds. It is long because a busy machine starts programs slowly."""
 
 MAX_PATTERN = 4096
 MAX_VERSION = 128
@@ -72,12 +72,12 @@ MAX_PROTOCOL_VERSIONS = 256
 MAX_SCHEMA = 262_144
 MAX_MESSAGE_TYPE = 512
 MAX_LIST = 65_536
-"""Characters of all the services, or of all the capabilities and labels, that a plugin names."""
+"""The most characters of all services, and of all capabilities and labels, of one plugin."""
 DEFAULT_PROTOCOL_VERSIONS = (1,)
 
 
 class RegistrationRefused(PlugmuxError):
-    """A plugin's registration cannot be accepted; the message says which value is at fault and what it must be."""
+    """A registration cannot be accepted; the message names the value at fault, and what it must be."""
 
 
 class BadPattern(RegistrationRefused):
@@ -85,7 +85,7 @@ class BadPattern(RegistrationRefused):
 
 
 class Configuration(NamedTuple):
-    """The configuration that a plugin says it takes: its JSON schema, its message type, and whether it can change."""
+    """The configuration that a plugin takes: its JSON schema, its message type, and whether it can be reloaded."""
 
     json_schema: str = ""
     message_type: str = ""
@@ -93,18 +93,18 @@ class Configuration(NamedTuple):
 
     @classmethod
     def from_schema(cls, declared: plugins_pb2.ConfigurationSchema) -> Configuration:
-        """The same, as a plugin says it on the wire."""
+        """Read it from a message."""
         return cls(declared.json_schema, declared.message_type, declared.reloadable)
 
     def to_schema(self, declared: plugins_pb2.ConfigurationSchema) -> None:
-        """Say it on the wire."""
+        """Write it to a message."""
         declared.json_schema = self.json_schema
         declared.message_type = self.message_type
         declared.reloadable = self.reloadable
 
 
 class InstanceKind(NamedTuple):
-    """What the instances of a plugin are: the services that each serves, and the configuration that each takes."""
+    """The kind of instances that a plugin has: the services and the configuration of each."""
 
     services: tuple[str, ...] = ()
     configuration: Configuration | None = None
@@ -112,23 +112,23 @@ class InstanceKind(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A plugin's own account of itself, checked.
+    """A valid registration of a plugin.
 
     Args:
         name: the plugin's name (`SAID_NAME`).
         version: its version, with a leading "v" (`semver.Version`).
-        services: full names of the proto services that it serves, beside the two kinds below.
+        services: full names of the proto services that it serves, except those of the next two.
         secrets_pattern: the pattern of a secrets provider, `None` for any other plugin.
         access_control: whether the plugin decides on access.
         protocol_versions: the versions of the application's protocol that it speaks.
-        configuration: what configuration it takes, `None` when it takes none.
-        priority: rank among several that serve the same; the higher is asked first.
+        configuration: the configuration that it takes, `None` if it takes none.
+        priority: rank among several plugins that serve the same; the higher is asked first.
         replica: whether it asks to be one of several plugins with its name.
-        capabilities: free names, for programs that choose among plugins.
-        labels: free metadata.
-        protocol_version: the one of the protocol versions that the runtime has chosen; 0 before.
-        prints_stacks: whether it prints on stderr, at SIGQUIT, where its threads stand, and goes on.
-        instances: what its instances are, `None` when it gives none.
+        capabilities: names of the application's own, for programs that choose among plugins.
+        labels: metadata of the application's own.
+        protocol_version: the protocol version that the runtime has chosen; 0 before.
+        prints_stacks: whether it prints the stacks of its threads on stderr at SIGQUIT, and continues.
+        instances: the kind of its instances, `None` if it has none.
     """
 
     name: str
@@ -188,7 +188,7 @@ class Registration:
                 raise RegistrationRefused(f"plugin {self.name!r} names a service {service[:140]!r}: not a proto name")
 
     def _check_sizes(self) -> None:
-        """See that it holds no more than a list of plugins, or the check of a configuration, can bear."""
+        """Check the sizes that a list of plugins, or the check of a configuration, multiplies."""
         kinds = [self.configuration, self.instances.configuration if self.instances else None]
         labels = (*self.labels, *self.labels.values())
         services = self.services + (self.instances.services if self.instances else ())
@@ -201,11 +201,11 @@ class Registration:
         )
         for what, size, most in sizes:
             if size > most:
-                raise RegistrationRefused(f"plugin {self.name!r} registers with {size} {what}; {most} is the most")
+                raise RegistrationRefused(f"plugin {self.name!r} registers with {size} {what}; the limit is {most}")
 
     @classmethod
     def from_request(cls, request: plugins_pb2.RegisterPluginRequest) -> Registration:
-        """Read and check what a plugin sent.
+        """Check the request of a plugin.
 
         Raises:
             BadPattern: the pattern is not well formed.
@@ -232,7 +232,7 @@ class Registration:
 
 
 def _length(texts: Iterable[str]) -> int:
-    """Characters of some texts, with one between each two."""
+    """The characters of some texts, with a separator for each."""
     return sum(len(text) + 1 for text in texts)
 
 
@@ -241,5 +241,5 @@ def _configuration(said: plugins_pb2.RegisterPluginRequest | plugins_pb2.Instanc
 
 
 def common_protocol_version(ours: tuple[int, ...], theirs: tuple[int, ...]) -> int | None:
-    """The highest version that both sides speak, or `None` when there is none."""
+    """The highest version that both sides support, or `None` if there is none."""
     return max(set(ours) & set(theirs), default=None)

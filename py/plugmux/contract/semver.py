@@ -4,9 +4,10 @@
     comparator  = ("^" | ">=" | ">" | "<=" | "<" | "=")? version
     version     = a version of which patch, or minor and patch, may be missing
 
-`^` takes what is compatible: up to the next major version, or up to the next number that counts where major is 0. A
-version alone takes what begins like it. A prerelease is only in a range that names a prerelease of the same
-major.minor.patch: who asks for `^1.2` has not asked for 1.3.0-rc.1. (semver.org 2.0.0; operators as in npm.)
+`^` includes all compatible versions: those below the next major version, or below the next number that is not 0 where
+major is 0. A version without an operator includes all versions that begin with it. A prerelease is included only if the
+range names a prerelease of the same major.minor.patch: `^1.2` does not include 1.3.0-rc.1. (semver.org 2.0.0; the
+operators are those of npm.)
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ..errors import ConfigError
 __all__ = ["Range", "Version"]
 
 MAX_LENGTH = 256
-"""Characters that a range or a version may have."""
+"""The most characters of a range or a version."""
 
 _NUMBER = r"(?:0|[1-9][0-9]*)"
 _LABELS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
@@ -40,14 +41,14 @@ _SPACE_BEHIND_OPERATOR = re.compile(r"(\^|[<>]=?|=)\s+")
 @total_ordering
 @dataclass(frozen=True, slots=True, eq=False)
 class Version:
-    """One version, in the order that semver gives them; what stands behind a "+" does not count.
+    """One version; versions are ordered as semver defines, which ignores the build.
 
     Args:
-        major: rises with what is not compatible.
-        minor: rises with what is new and compatible.
-        patch: rises with corrections.
-        prerelease: the identifiers behind a "-".
-        build: what stands behind a "+".
+        major: is raised by incompatible changes.
+        minor: is raised by compatible additions.
+        patch: is raised by corrections.
+        prerelease: the identifiers after a "-".
+        build: the text after a "+".
     """
 
     major: int
@@ -58,9 +59,9 @@ class Version:
 
     @classmethod
     def parse(cls, text: str) -> Version:
-        """Read a version: `1.2.3` or `v1.2.3`. Behind a "v", patch and minor may be missing: `v1.2`, `v1`.
+        """Parse a version: `1.2.3` or `v1.2.3`. After a "v", patch and minor may be missing: `v1.2`, `v1`.
 
-        These are the versions that Go's `x/mod/semver` calls valid, and those of semver.org, which have no "v".
+        These are the valid versions of Go's `x/mod/semver`, and those of semver.org, which have no "v".
 
         Raises:
             ConfigError: the text is not a version.
@@ -79,7 +80,7 @@ class Version:
         return self.major, self.minor, self.patch
 
     def _key(self) -> tuple[tuple[int, int, int], bool, list[tuple[int, int, str]]]:
-        # A release is above its prereleases; a number is below a word.
+        # A release is higher than its prereleases; a numeric identifier is lower than any other.
         labels = [(0, int(label), "") if label.isdigit() else (1, 0, label) for label in self.prerelease]
         return self.triple, not self.prerelease, labels
 
@@ -103,11 +104,11 @@ _Bound: TypeAlias = tuple[str, Version]
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The versions that somebody is content with.
+    """A range of versions.
 
     Args:
         text: the range as it was written.
-        bounds: what all must hold for a version in the range.
+        bounds: the comparisons that a version in the range must satisfy.
     """
 
     text: str
@@ -115,7 +116,7 @@ class Range:
 
     @classmethod
     def parse(cls, text: str) -> Range:
-        """Read a range, such as `^1.2`, `1.2` or `>=1.2 <3`; `*` and an empty text include every version.
+        """Parse a range, such as `^1.2`, `1.2` or `>=1.2 <3`; `*` and an empty text include every version.
 
         Raises:
             ConfigError: the text is not a range.
@@ -156,11 +157,11 @@ def _holds(version: Version, operator: str, bound: Version) -> bool:
 
 
 LOWEST = ("0",)
-"""The prerelease that comes before all others of its version."""
+"""The lowest prerelease of a version."""
 
 
 def _bounds(word: str) -> Iterator[_Bound]:
-    """The bounds that one comparator stands for."""
+    """The bounds of one comparator."""
     match = _COMPARATOR.fullmatch(word)
     if match is None:
         raise ConfigError(f"{word!r} cannot be read")
@@ -184,7 +185,7 @@ def _bounds(word: str) -> Iterator[_Bound]:
 
 
 def _next(given: list[int], place: int) -> Version:
-    """The lowest version, with its prereleases, whose number at a place is one higher."""
+    """The lowest version, prereleases included, whose number at a place is one higher."""
     return _filled([*given[:place], given[place] + 1], LOWEST)
 
 

@@ -1,4 +1,4 @@
-"""The version of plugmux, as plugins and clients are told it."""
+"""The version of plugmux that plugins and clients see."""
 
 __all__ = ["VERSION"]
 

@@ -1,7 +1,7 @@
-"""What one end of a link serves: health, raw streams, RPC services, objects that it has lent, and any ASGI app.
+"""The app that one end of a link serves: health, raw streams, RPC services, lent objects, and any ASGI app.
 
-A `LinkApp` is an ASGI app with a fast path. A plugin's app has a gate: what arrives before the plugin has registered
-waits there, so that a service never sees a call that the runtime's answer to the registration has not preceded.
+A `LinkApp` is an ASGI app with a fast path. The app of a plugin has a gate: requests that arrive before the plugin has
+registered wait there. A service therefore receives no call before the plugin has the answer to its registration.
 (wire.md sections 4 and 5.)
 """
 
@@ -32,10 +32,10 @@ NOT_LENT = "the reference is not known on this link: it has been released, or is
 
 
 class Gate:
-    """Holds requests back until it is opened or closed, or until its time is over.
+    """Holds requests back until it is opened or closed, at most for a given time.
 
     Args:
-        timeout: seconds that a request waits at most; `None` for no limit.
+        timeout: the longest time, in seconds, that a request waits; `None` for no limit.
         passes: paths that never wait.
     """
 
@@ -46,16 +46,16 @@ class Gate:
         self.is_open = False
 
     def open(self) -> None:
-        """Let everything through that waits, and all that comes."""
+        """Let all waiting and all further requests through."""
         self.is_open = True
         self._decided.set()
 
     def close(self) -> None:
-        """Refuse everything that waits, and all that comes; harmless where it has been opened."""
+        """Refuse all waiting and all further requests; no effect if the gate has been opened."""
         self._decided.set()
 
     async def wait(self) -> bool:
-        """Wait for the gate to open; `False` when it is closed, or the time is over first."""
+        """Wait for the gate to open; return `False` if it is closed, or the time limit expires first."""
         try:
             async with asyncio.timeout(self._timeout):
                 await self._decided.wait()
@@ -65,16 +65,16 @@ class Gate:
 
 
 class LinkApp:
-    """An ASGI app, with a fast path for unary calls, made of everything that one end of a link serves.
+    """An ASGI app, with a fast path for unary calls, that serves everything that one end of a link offers.
 
     Args:
-        services: RPC services, served under their full proto names.
+        services: RPC services, served under their full names in the proto.
         app: an ASGI app for every other path.
-        streams: handlers of raw streams, by the name under which the peer opens them.
-        gate: where requests wait until this end is ready.
+        streams: handlers of raw streams, by the names under which the peer opens them.
+        gate: holds requests back until this end is ready.
         interceptors: run around every RPC, the first outermost.
-        lazy: makes further services, each when it is first called, by full name; a service of the same name in
-            `services` goes before.
+        lazy: functions that make further services, by full name. Each is called at the first call of its service. A
+            service in `services` of the same name takes precedence.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class LinkApp:
         self._gate = gate
 
     def fast_path(self, head: RequestHead) -> FastPathCall | None:
-        """Take a unary call straight, unless it must wait at the gate."""
+        """Accept a unary call for the fast path, unless it must wait at the gate."""
         if self._gate is not None and not self._gate.is_open:
             return None
         call = self._rpc.fast_path(head)
@@ -106,10 +106,10 @@ class LinkApp:
         if head.path.startswith(PREFIX):
             lent, path = resolve(head.connection, head.path)
             return None if lent is None else lent.fast_path(replace(head, path=path))
-        return self._rpc.fast_path(head) if self._has_made(head.path) else None
+        return self._rpc.fast_path(head) if self._make_lazy(head.path) else None
 
-    def _has_made(self, path: str) -> bool:
-        """Make the service that a path names, if it is one of those that are made when they are first called."""
+    def _make_lazy(self, path: str) -> bool:
+        """Make the lazy service that a path names; return whether there is one that had not been made."""
         name = path[1:].partition("/")[0]
         make = self._lazy.pop(name, None)
         if make is None:
@@ -136,7 +136,7 @@ class LinkApp:
             await self._serve_stream(scope, send)
         elif path.startswith(PREFIX):
             await _serve_lent(scope, receive, send)
-        elif self._has_made(path) or self._app is None or path[1:].partition("/")[0] in self._service_names:
+        elif self._make_lazy(path) or self._app is None or path[1:].partition("/")[0] in self._service_names:
             await self._rpc(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -150,7 +150,7 @@ class LinkApp:
         if handler is None:
             await answer(send, 404, f"no raw stream is served under the name {name!r}".encode())
         elif upgrade is None:
-            await answer(send, 426, b"a raw stream begins with Upgrade: plugmux-stream")
+            await answer(send, 426, b"a raw stream must begin with Upgrade: plugmux-stream")
         else:
             await serve_stream(handler, upgrade)
 
@@ -164,7 +164,7 @@ async def _serve_lent(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def refuse(scope: Scope, send: Send, error: RpcError) -> None:
-    """Answer a request with an RPC error, in the form that its content type asks for."""
+    """Answer a request with an RPC error, in the form of the protocol that its content type names."""
     media_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
     await respond(send, error_response(error, media_type))
 

@@ -1,4 +1,4 @@
-"""A request handed on to another peer, and its response handed back, as they come."""
+"""Forwards a request to another peer, and the response back, while they arrive."""
 
 from __future__ import annotations
 
@@ -32,27 +32,28 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-"""Fields that are of one connection alone, and those that the transport sets. (RFC 9110 section 7.6.1.)"""
+"""Fields that belong to one connection, and those that the transport sets. (RFC 9110 section 7.6.1.)"""
 UNARY_CONTENT_TYPES = tuple(UNARY_TYPES)
 MAX_HELD = 4 << 20
-"""Bytes of a unary call's body that are held, so that it can be made again; as many as a message has by default."""
+"""The most bytes of a unary call's body that are kept to repeat it; the default size limit of a message."""
 GRACE = 1.0
-"""Seconds beyond a call's time limit in which the peer may still say itself that it has run out."""
+"""Seconds beyond a call's time limit in which the peer may itself answer that the limit has expired."""
 
 
 async def forward(
     transport: ClientTransport, scope: Scope, receive: Receive, send: Send, *, request_timeout: float = 0.0
 ) -> None:
-    """Hand one request on; a peer that cannot be reached is a 503 with the reason.
+    """Forward one request. If the peer cannot be reached, answer 503 with the reason.
 
-    A unary call is handed on whole, so that the transport may make it again; anything else as it comes.
+    The body of a unary call is read first, so that the transport may repeat the call. Any other body is forwarded while
+    it arrives.
 
     Args:
-        transport: carries it to the peer.
-        scope: of ASGI, as are the other two.
-        receive: gives the request's body.
-        send: takes the response.
-        request_timeout: seconds that a unary call may take, whatever the caller allows; 0 for no limit.
+        transport: carries the request to the peer.
+        scope: the ASGI scope of the request.
+        receive: the ASGI function that gives the request's body.
+        send: the ASGI function that sends the response.
+        request_timeout: seconds that a unary call may take, whatever its caller allows; 0 for no limit.
     """
     fields = dict(scope["headers"])
     unary = scope["method"] == "GET" or fields.get(b"content-type", b"").startswith(UNARY_CONTENT_TYPES)
@@ -87,19 +88,19 @@ async def forward(
 
 
 def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """The fields that are handed on: not those of the connection, nor those that its Connection field names."""
+    """The fields to forward: neither those of the connection, nor those that its Connection field names."""
     named = {option.strip() for name, value in headers if name == b"connection" for option in value.lower().split(b",")}
     return [(name, value) for name, value in headers if name not in HOP_BY_HOP and name not in named]
 
 
 def _time_limit(fields: Mapping[bytes, bytes]) -> float:
-    """Seconds that a call is waited for; 0 where it has no limit, or none that can be read."""
+    """Seconds to wait for a call; 0 if it has no time limit, or none that is well formed."""
     milliseconds = fields.get(b"connect-timeout-ms", b"")
     return int(milliseconds) / 1000 + GRACE if milliseconds.isdigit() and len(milliseconds) <= 10 else 0.0
 
 
 async def _whole(receive: Receive) -> bytes | AsyncIterator[bytes]:
-    """The body of a request as one, unless it is too large to be held."""
+    """Read the whole body of a request; if it is too large to be kept, iterate over it."""
     pieces, size, rest = [], 0, _body(receive)
     async for piece in rest:
         pieces.append(piece)
@@ -120,7 +121,7 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise ConnectionError("the caller went away")
+            raise ConnectionError("the caller has disconnected")
         if message.get("body"):
             yield message["body"]
         if not message.get("more_body", False):
@@ -128,7 +129,7 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
 
 
 class Relay:
-    """An ASGI app that hands every request on to an object of a peer's: so it is lent to another.
+    """An ASGI app that forwards every request to an object of a peer, so that the object can be lent to another peer.
 
     Args:
         remote: the object.
@@ -138,7 +139,7 @@ class Relay:
         self._transport = remote.transport
 
     def fast_path(self, head: RequestHead) -> FastPathCall | None:
-        """Nothing is answered here."""
+        """Accept no request for the fast path."""
         return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,11 +1,11 @@
-"""One connection between two peers: yamux, with an HTTP server and an HTTP client on its streams, both ways.
+"""One connection between two peers: yamux, with an HTTP server and an HTTP client on its streams.
 
      app ── http.Server ──┐
                           ├── yamux.Mux ── any asyncio transport ── the peer
     transport ── streams ─┘
 
-A link has no sides but the parity of its stream ids (`initiator`). It does not assume that its peer is on this machine
-or has a pid: whatever is known of the peer stands in its `Peer`. (wire.md section 1.)
+The two ends of a link differ only in the parity of their stream ids (`initiator`). A link does not assume that its peer
+is on this machine or has a process id: what is known of the peer is in its `Peer`. (wire.md section 1.)
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class ClientFactory(Protocol[AnyClient]):
 
 
 class Peer(NamedTuple):
-    """Who is at the other end of a link, as far as it is known.
+    """What is known of the peer at the other end of a link.
 
     Args:
-        name: what messages call the peer; a plugin's name once it is known.
-        pid: its process id, where the peer is a process on this machine and the kernel or a launch told.
+        name: the name of the peer in messages; for a plugin its name, once it is known.
+        pid: its process id, if it is a process on this machine and the kernel or the launch has told it.
         uid: its user id, likewise.
     """
 
@@ -65,19 +65,19 @@ class Peer(NamedTuple):
 
 
 class Link:
-    """One connection between two peers, on which both serve and both call.
+    """One connection between two peers. Both ends serve, and both ends call.
 
     Args:
         app: the ASGI app that this end serves, as a rule a `LinkApp`.
-        initiator: whether this end opens odd stream ids, as the plugin always does.
-        peer: who is at the other end.
-        config: the settings of the mux; the defaults are those of the wire.
-        pool: what the link shares with others of its event loop, such as a limit of memory.
-        registered: whether the peer has registered, or need not. Where it has not, it gets little memory and few
-            streams, until `mark_registered`.
+        initiator: whether this end opens the odd stream ids, as the plugin always does.
+        peer: what is known of the peer.
+        config: the settings of the mux; the defaults are those of the wire contract.
+        pool: the limits that the link shares with other links of its event loop, such as that of memory.
+        registered: whether the peer has registered, or need not. A peer that has not gets little memory and few
+            streams until `mark_registered`.
 
-    Closing a link from any task, in any order and more than once is harmless. As an asynchronous context manager it
-    is closed at the end of the block.
+    A link may be closed from any task, and more than once. As an asynchronous context manager it closes at the end of
+    the block.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Link:
         return self._server.protocol(link=self, peer=self.peer, references=self.references)
 
     async def over_socket(self, sock: socket.socket) -> Self:
-        """Run the link over a connected stream socket, which then belongs to the link, also when this fails."""
+        """Run the link over a connected stream socket. The link closes the socket, also if this fails."""
         loop = asyncio.get_running_loop()
         try:
             sock.setblocking(False)
@@ -117,9 +117,9 @@ class Link:
         return self
 
     async def over_pipes(self, read_fd: int, write_fd: int) -> Self:
-        """Run the link over two one-way pipes, which then belong to the link, also when this fails.
+        """Run the link over two one-way pipes. The link closes both, also if this fails.
 
-        Closing either closes both.
+        When the peer closes either pipe, the link ends.
         """
         try:
             reading = os.fdopen(read_fd, "rb", 0)
@@ -135,7 +135,7 @@ class Link:
         return self
 
     def mark_registered(self) -> None:
-        """Let the peer have the memory and the streams of one that has registered."""
+        """Give the peer the memory and the streams of one that has registered."""
         self.mux.mark_registered()
 
     def client(self, client_class: Callable[..., AnyClient], **options: Any) -> AnyClient:
@@ -148,14 +148,14 @@ class Link:
         return client_class(self.transport, **options)
 
     def lend(self, *servables: Servable, on_release: CleanUp | None = None) -> Loan:
-        """Let the peer call an object of this end's, which nobody else can.
+        """Lend an object of this end to the peer, which alone can then call it.
 
         Args:
-            servables: the services of the object, which the interceptors of this end run around as well.
-            on_release: awaited once when the object has been withdrawn or released, or the link has ended.
+            servables: the services of the object; the interceptors of this end run around their calls.
+            on_release: awaited once, when the object has been withdrawn or released, or the link has ended.
 
         Returns:
-            The loan; its `reference` goes into a message.
+            The loan, whose `reference` is sent to the peer in a message.
 
         Raises:
             ConfigError: an object cannot be served.
@@ -171,23 +171,23 @@ class Link:
         """An object that the peer has lent.
 
         Args:
-            reference: what stood in its message.
+            reference: the reference that the peer has sent in a message.
         """
         return Remote(reference, self.transport)
 
     @classmethod
     def of(cls, context: Context) -> Link:
-        """The link on which a call has come.
+        """The link over which a call has arrived.
 
         Args:
             context: the second argument of the handler.
 
         Raises:
-            StateError: the call did not come over a link, but over a plain connection.
+            StateError: the call has arrived over a connection that is not a link.
         """
         link = context.connection.get("link")
         if not isinstance(link, cls):
-            raise StateError("this call did not come over a link: only a runtime and its plugins have one")
+            raise StateError("this call has not arrived over a link: only a runtime and its plugins have one")
         return link
 
     def httpx(self) -> httpx.AsyncBaseTransport:
@@ -199,7 +199,7 @@ class Link:
     async def open_stream(
         self, name: str, *, timeout: float = OPEN_TIMEOUT
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Open a raw stream to the endpoint that the peer serves under `name`.
+        """Open a raw stream to an endpoint of the peer.
 
         Args:
             name: the name of the endpoint.
@@ -213,7 +213,7 @@ class Link:
             SessionClosed: the link has ended.
             TimeoutError: the peer did not answer in time.
         """
-        from urllib.parse import quote  # a plugin starts without it
+        from urllib.parse import quote  # imported here, because most plugins never need it
 
         reader = RawStreamReader()
         transport, protocol = await upgrade(
@@ -236,22 +236,22 @@ class Link:
 
     @property
     def reason(self) -> BaseException | None:
-        """Why the link has ended; `None` while it has not, or when it ended in order."""
+        """Why the link has ended; `None` while it is open, and if it was closed in order."""
         return self.mux.reason
 
     async def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Refuse new streams, let the open ones end, and close.
+        """Refuse new streams, wait for the open ones to end, and close.
 
         Args:
-            timeout: seconds that open streams are given; what is open then is cut off.
+            timeout: seconds to wait for open streams; those that are open then are reset.
 
-        The last bytes then have 10 s at most, handlers that were cancelled 3 s, and the clean-up behind lent objects
-        8 s. When the calling task is cancelled, the link is closed to the end, and the cancellation raised then.
+        After that, sending the last bytes takes at most 10 s, the end of cancelled handlers 3 s, and the clean-up of
+        lent objects 8 s. If the calling task is cancelled, the link is closed first and the cancellation raised then.
         """
         await shielded(self._close(timeout, asyncio.current_task()))
 
     async def _close(self, timeout: float, caller: asyncio.Task[Any] | None) -> None:
-        async with AsyncExitStack() as last:  # Each is done whatever becomes of those before it.
+        async with AsyncExitStack() as last:  # Each callback runs even if one before it fails.
             last.push_async_callback(self.references.close)
             last.push_async_callback(self._server.shutdown, 0, caller=caller)
             last.push_async_callback(self.mux.close)
@@ -262,39 +262,39 @@ class Link:
                     await self.mux.wait_idle()
 
     async def startup(self) -> None:
-        """Begin the lifespan of the ASGI app; closing the link ends it.
+        """Start the lifespan of the ASGI app, which ends when the link is closed.
 
         Raises:
-            PlugmuxError: the app says that it cannot start.
+            PlugmuxError: the app has reported that it cannot start.
         """
         await self._server.startup()
 
     async def drain(self, timeout: float, *, but: asyncio.Task[Any] | None = None) -> None:
-        """Refuse new streams, and wait for the handlers of those that are open.
+        """Refuse new streams, and wait for the handlers of the open ones.
 
         Args:
-            timeout: seconds that they are given; what goes on then is cancelled.
-            but: a handler that is not waited for, such as the calling one.
+            timeout: seconds to wait; handlers that have not ended then are cancelled.
+            but: a handler not to wait for, such as the calling one.
         """
         with suppress(SessionClosed):
             self.mux.go_away()
         await end_within(timeout, self._server.handlers(but))
 
     def descriptors(self) -> list[int]:
-        """The descriptors that carry the link."""
+        """The file descriptors that the link runs over."""
         ends = [self.mux.get_extra_info(name) for name in ("socket", "pipe", "reading_pipe")]
         return [end.fileno() for end in ends if end is not None]
 
     def serves(self, task: asyncio.Task[Any] | None) -> bool:
-        """Whether a task is one of the handlers that answer the peer's requests on this link."""
+        """Whether a task is a handler of one of the peer's requests on this link."""
         return task in self._server.tasks
 
     def abort(self, reason: BaseException | None = None) -> None:
-        """End the link at once; every stream and every waiter is told `reason`."""
+        """End the link at once; all its streams and all who wait for it fail with `reason`."""
         self.mux.abort(reason)
 
     async def wait_closed(self) -> None:
-        """Wait until the link has ended, for whatever reason."""
+        """Wait until the link has ended, for any reason."""
         await self.mux.wait_closed()
 
     async def __aenter__(self) -> Self:

@@ -1,7 +1,7 @@
-"""Raw streams: a reader and a writer as asyncio's, and the handler that serves one.
+"""Raw streams: a reader and a writer like those of asyncio, and the handler that serves a stream.
 
-It is counted how much of a stream nobody has read yet. A stream that was reset holds nothing, and its handler not for
-long: it could neither read nor write any more.
+The reader counts the bytes that have not been read yet, as memory of the link. A stream that was reset drops them. Its
+handler can neither read nor write any more, and is cancelled after a while.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from typing import Any, Final, SupportsIndex, TypeAlias
 __all__ = ["STREAM_BUFFER", "STREAM_PROTOCOL", "RawStreamReader", "StreamHandler", "serve_stream"]
 
 StreamHandler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-"""Serves one raw stream; the stream is closed when it returns and reset when it raises.
+"""Serves one raw stream. The stream is closed when the handler returns, and reset when it raises.
 
-When the peer resets the stream, reading raises and nothing can be written; a handler that goes on is cancelled after 5
-seconds.
+When the peer resets the stream, reading raises and nothing can be written. A handler that does not end is cancelled
+after 5 seconds.
 """
 
 STREAM_PROTOCOL: Final = b"plugmux-stream"
 RESET_GRACE: Final = 5.0
-"""Seconds that a handler may go on after its stream was reset."""
+"""Seconds that a handler may run after its stream was reset."""
 
 STREAM_BUFFER: Final = 256 * 1024
-"""Half of the bytes that are held for the reader of a raw stream before the peer gets no more credit."""
-WORTH_TELLING: Final = 4096
-"""Bytes by which a count may be wrong; to be exact for every line that is read would cost more than the reading."""
+"""Half of the bytes that wait for the reader of a raw stream before the peer gets no more credit."""
+REPORT_STEP: Final = 4096
+"""Bytes by which the reported count may be wrong. Reporting every line that is read would cost more than reading it."""
 
 
 class RawStreamReader(asyncio.StreamReader):
-    """Reads a stream; what has come and waits here counts against the memory of the stream's link."""
+    """Reads a stream; the bytes that wait here count against the memory of the link."""
 
     _buffer: bytearray
 
     def __init__(self) -> None:
         super().__init__(STREAM_BUFFER)
-        self._told = 0
+        self._reported = 0
         self._count: Callable[[int], object] | None = None
 
     def set_transport(self, transport: asyncio.BaseTransport) -> None:
@@ -44,28 +44,28 @@ class RawStreamReader(asyncio.StreamReader):
         self._count = getattr(transport, "hold", None)
 
     def set_exception(self, exc: Exception) -> None:
-        """Take note that the stream was reset; what has come is dropped, because reading raises from now on."""
+        """Drop the waiting bytes, because reading raises from now on: the stream was reset."""
         self._buffer.clear()
         super().set_exception(exc)
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
         super().feed_data(data)
-        self._tell()
+        self._report()
 
     def _maybe_resume_transport(self) -> None:
-        """Take note that something has been read (asyncio calls this behind whatever reads)."""
+        """Report the count after a read; asyncio calls this at the end of every read."""
         super()._maybe_resume_transport()  # type: ignore[misc]
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         size = len(self._buffer)
-        if self._count is not None and (abs(size - self._told) >= WORTH_TELLING or (self._told and not size)):
-            self._told = size
+        if self._count is not None and (abs(size - self._reported) >= REPORT_STEP or (self._reported and not size)):
+            self._reported = size
             self._count(size)
 
 
 class _Served(asyncio.StreamReaderProtocol):
-    """Runs under a handler, and cancels it when it goes on for long after its stream was reset."""
+    """The protocol of a served stream; cancels the handler if it does not end after the stream was reset."""
 
     def __init__(self, reader: RawStreamReader) -> None:
         super().__init__(reader)
@@ -81,11 +81,11 @@ class _Served(asyncio.StreamReaderProtocol):
 async def serve_stream(
     handler: StreamHandler, upgrade: Callable[..., Awaitable[tuple[asyncio.Transport, Any]]]
 ) -> None:
-    """Take a connection over for a raw stream, and run its handler.
+    """Switch a connection to a raw stream, and run its handler.
 
     Args:
         handler: serves the stream.
-        upgrade: hands the connection over (`scope["extensions"]["plugmux.upgrade"]`).
+        upgrade: switches the connection (`scope["extensions"]["plugmux.upgrade"]`).
     """
     reader = RawStreamReader()
     transport, protocol = await upgrade(lambda: _Served(reader), headers=[(b"upgrade", STREAM_PROTOCOL)])

@@ -1,8 +1,8 @@
 """The objects that one end of a link has lent to the other.
 
-An object is known by its reference: a string that nobody can guess, and that a message carries like any other. It is
-served under `/reference/<reference>` on the one link that it was lent on, until it is withdrawn by its owner, released
-by its holder, or the link ends. (proto/plugmux/v1/reference.proto.)
+An object is identified by its reference, a string that cannot be guessed and is sent in a message. It is served under
+`/reference/<reference>` on the link on which it was lent, until its owner withdraws it, its holder releases it, or the
+link ends. (proto/plugmux/v1/reference.proto.)
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["PREFIX", "Loan", "References", "new_reference", "reference_service",
 PREFIX = "/reference/"
 REFERENCE_BYTES = 16
 REFERENCE_CLEAN_UP_TIME = 5.0
-"""Seconds for the clean-up behind all lent objects of a link that has ended."""
+"""Seconds for the clean-up of all lent objects of a link that has ended."""
 
 logger = logging.getLogger("plugmux.references")
 
@@ -35,12 +35,12 @@ CleanUp = Callable[[], Awaitable[None]]
 
 
 def new_reference() -> str:
-    """A reference that has not been there before: 128 random bits."""
+    """A new reference: 128 random bits."""
     return os.urandom(REFERENCE_BYTES).hex()
 
 
 class References:
-    """What this end of a link has lent, by reference."""
+    """The objects that this end of a link has lent, by reference."""
 
     def __init__(self) -> None:
         self._lent: dict[str, tuple[FastPathApp, CleanUp | None]] = {}
@@ -52,65 +52,66 @@ class References:
         """Serve an object.
 
         Args:
-            reference: a new one.
-            app: what is served.
-            on_release: cleans up behind the object, once, however it ends.
+            reference: a new reference.
+            app: serves the object.
+            on_release: cleans up after the object, once, however the loan ends.
         """
         self._lent[reference] = app, on_release
 
     def find(self, reference: str) -> FastPathApp | None:
-        """The object of a reference; `None` where it is not known, or not any more."""
+        """The object of a reference; `None` if it is not lent."""
         lent = self._lent.get(reference)
         return lent and lent[0]
 
     async def release(self, reference: str) -> None:
-        """Serve an object no longer, and clean up behind it; harmless where it is not known."""
+        """Stop serving an object, and clean up after it; no effect if it is not lent."""
         _, on_release = self._lent.pop(reference, (None, None))
         if on_release is not None:
             await on_release()
 
     async def close(self) -> None:
-        """Release everything, as the link has ended; what clean-up raises is logged.
+        """Release all objects, because the link has ended. Errors of their clean-up are logged.
 
-        All objects together have 5 s for their clean-up, side by side. What takes longer is cancelled; what does not
-        end then is left behind. Both are logged.
+        The clean-up of all objects runs concurrently, for at most 5 s. Then what still runs is cancelled, and what does
+        not end even so is abandoned. Both are logged.
         """
         lent, self._lent = self._lent, {}
         tasks = [asyncio.create_task(_clean_up(on_release)) for _, on_release in lent.values() if on_release]
         if await end_within(REFERENCE_CLEAN_UP_TIME, tasks):
-            logger.error("the clean-up behind an object that was lent goes on although it was cancelled")
+            logger.error("the clean-up of a lent object did not end although it was cancelled")
 
 
 async def _clean_up(on_release: CleanUp) -> None:
     try:
         await on_release()
     except asyncio.CancelledError:
-        logger.error("the clean-up behind an object that was lent did not end within %g s", REFERENCE_CLEAN_UP_TIME)
+        logger.error("the clean-up of a lent object did not end within %g s", REFERENCE_CLEAN_UP_TIME)
         raise
     except Exception:
-        logger.exception("the clean-up behind an object that was lent has failed")
+        logger.exception("the clean-up of a lent object failed")
 
 
 class Loan:
-    """An object that is lent, from its owner's side. As an asynchronous context manager it gives the reference, and
-    withdraws the object at the end of the block.
+    """An object that its owner has lent. As an asynchronous context manager it gives the reference, and withdraws the
+    object at the end of the block.
 
     Args:
         reference: the reference.
-        places: the references of each link that the object is lent on.
+        links: the references of each link on which the object is lent.
 
     Attributes:
-        reference: what is passed in a message. Whoever sees it can call the object, if he is on the link.
+        reference: the reference to send in a message. The peers of these links can call
+            the object by it.
     """
 
-    def __init__(self, reference: str, places: Iterable[References]) -> None:
+    def __init__(self, reference: str, links: Iterable[References]) -> None:
         self.reference = reference
-        self._places = tuple(places)
+        self._links = tuple(links)
 
     async def withdraw(self) -> None:
-        """Take the object back; harmless where it has been released. Calls under way go on to their end."""
-        for place in self._places:
-            await place.release(self.reference)
+        """Stop lending the object; no effect if it has been released. Calls under way run to their end."""
+        for references in self._links:
+            await references.release(self.reference)
 
     async def __aenter__(self) -> str:
         return self.reference
@@ -122,11 +123,14 @@ class Loan:
 
 
 def resolve(connection: Mapping[str, object], path: str) -> tuple[FastPathApp | None, str]:
-    """The object that a path under `PREFIX` goes to, `None` where it is not known; and the path within it.
+    """Find the object that a path under `PREFIX` names.
 
     Args:
-        connection: what the host of the connection says of it; its `"references"` are looked through.
+        connection: what the owner of the connection knows of it; `"references"` holds the lent objects.
         path: the whole path.
+
+    Returns:
+        The object, `None` if it is not lent; and the path within it.
     """
     reference, _, rest = path[len(PREFIX) :].partition("/")
     references = connection.get("references")

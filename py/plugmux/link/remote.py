@@ -1,4 +1,4 @@
-"""An object of the peer's: called by its reference, and given back. (proto/plugmux/v1/reference.proto.)"""
+"""An object that the peer has lent: calls to it, and its release. (proto/plugmux/v1/reference.proto.)"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Remote"]
 
 RELEASE_TIMEOUT = 10.0
-"""Seconds that the peer has to clean up behind an object."""
+"""Seconds that the peer has to clean up after an object."""
 
 AnyClient = TypeVar("AnyClient")
 
@@ -28,7 +28,7 @@ class Remote:
         peer: the transport to the peer that has lent it.
 
     Attributes:
-        transport: the transport to the object, for clients and for whatever else speaks HTTP.
+        transport: the transport to the object, for clients and for any other use of HTTP.
     """
 
     def __init__(self, reference: str, peer: ClientTransport) -> None:
@@ -46,11 +46,11 @@ class Remote:
         return client_class(self.transport, **options)
 
     def borrow(self, reference: str) -> Remote:
-        """Another object of the same peer's, by the reference that this one has given."""
+        """Another object of the same peer, by the reference that this object has returned."""
         return Remote(reference, self._peer)
 
     async def release(self) -> None:
-        """Give the object back; returns when the peer has cleaned up behind it. Harmless where it has ended before.
+        """Release the object, and wait until the peer has cleaned up after it; no effect if it has ended before.
 
         Raises:
             RpcError: the clean-up failed, or took longer than 10 s.
@@ -78,7 +78,7 @@ class Remote:
 
 
 class PrefixTransport:
-    """A transport whose requests go beneath a path."""
+    """A transport that puts a prefix before the path of every request."""
 
     def __init__(self, prefix: str, transport: ClientTransport) -> None:
         self._prefix = prefix

@@ -1,7 +1,7 @@
-"""What can be given to a plugin, or to a runtime as a plugin without a process.
+"""The objects that a plugin can serve, or a runtime as a plugin without a process.
 
-A servable is an RPC `Service`, or an object that gives several (`plugmux_services`). One that also has `announce` adds
-to the registration what the services' names alone do not tell: a secrets provider adds its pattern.
+A servable is an RPC `Service`, or an object that provides several (`plugmux_services`). A servable with an `announce`
+method adds more than the names of its services to the registration: a secrets provider adds its pattern.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class ServiceSource(Protocol):
 
 @runtime_checkable
 class Announcer(Protocol):
-    """An object that has something of its own to say at registration."""
+    """A servable that adds to the registration of its plugin."""
 
     def announce(self, request: RegisterPluginRequest) -> None:
-        """Fill in the fields of the request that concern this object."""
+        """Set the fields of the request that concern this object."""
         ...
 
 
@@ -43,14 +43,16 @@ def services_of(servables: Iterable[Servable]) -> list[Service]:
     """All services of all servables.
 
     Raises:
-        ConfigError: an object is no servable, or two of the services have the same name.
+        ConfigError: an object is not a servable, or two of the services have the same name.
     """
     found: dict[str, Service] = {}
     for servable in servables:
         for service in _services_of(servable):
             name = service.spec.name
             if name in found:
-                raise ConfigError(f"two objects serve {name}: {found[name]!r} and {service!r}; a plugin serves it once")
+                raise ConfigError(
+                    f"two objects serve {name}: {found[name]!r} and {service!r}; only one of them can be served"
+                )
             found[name] = service
     return list(found.values())
 
@@ -65,9 +67,9 @@ def _services_of(servable: Servable) -> Sequence[Service]:
 
 
 def announce(servables: Iterable[Servable], request: RegisterPluginRequest) -> RegisterPluginRequest:
-    """Fill in what the servables say at registration: their services, and whatever an `Announcer` adds.
+    """Set the fields of a registration that the servables determine: their services, and what each `Announcer` adds.
 
-    The services of an `Announcer` stand for the kind that it announces, and are not listed by name.
+    The services of an `Announcer` are not listed by name, because its announcement implies them.
     """
     for servable in servables:
         if isinstance(servable, Announcer):
