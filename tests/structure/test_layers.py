@@ -26,9 +26,10 @@ BELOW = {
     "runners": GROUND | {"link", "yamux", "runtime", "discovery"},
     "secrets": GROUND | {"connect", "runtime", "plugin"},
     "sync": GROUND | {"connect", "link", "runtime", "secrets"},
+    "check": GROUND | {"connect", "services", "link", "yamux", "runtime"},
     "testing": GROUND | {"connect", "link", "plugin", "runtime"},
     "new": {"errors"},
-    "cli": GROUND | {"http", "connect", "runtime", "discovery", "runners", "secrets", "plugin", "new"},
+    "cli": GROUND | {"check", "http", "connect", "runtime", "discovery", "runners", "secrets", "plugin", "new"},
 }
 """What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and
 `plugin`."""

@@ -17,10 +17,14 @@ __all__ = [
     "write_json",
     "write_json_line",
     "write_line",
+    "write_progress",
     "write_table",
     "write_text",
     "write_values",
 ]
+
+BAR_WIDTH = 30
+COLUMNS = 79
 
 _STEERING = (
     *range(0x20),
@@ -78,6 +82,16 @@ def write_line(*words: str) -> None:
         line = "\t".join(_word(word) for word in words)
     _write(line + "\n", sys.stdout)
     sys.stdout.flush()
+
+
+def write_progress(done: int, total: int, what: str) -> None:
+    """Show on stderr how far something is, where that is a terminal; with a total of 0 it is taken away again."""
+    if not sys.stderr.isatty():
+        return
+    filled = BAR_WIDTH * done // total if total else 0
+    bar = f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {done}/{total} {_word(what)}"[:COLUMNS]
+    _write("\r\x1b[K" + (bar if total else ""), sys.stderr)
+    sys.stderr.flush()
 
 
 def write_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

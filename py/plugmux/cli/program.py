@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from ..contract.version import VERSION
 from ..errors import ConfigError, PlugmuxError
-from .commands import call, describe, dev, events, get, logs, new, plugins, run
+from .commands import call, check, describe, dev, events, get, logs, new, plugins, run
 from .output import printable, write_error, write_text
 from .wording import worded
 
@@ -21,7 +21,7 @@ FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C has ended: 128, and the number of SIGINT."""
-COMMANDS = (run, dev, get, plugins, logs, events, call, describe, new)
+COMMANDS = (run, dev, get, plugins, logs, events, call, describe, new, check)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

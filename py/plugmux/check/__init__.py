@@ -1,0 +1,12 @@
+"""Conformance checks of a plugin in any language: `plugmux check`.
+
+A `Check` is one statement about a plugin. `run_checks` launches the plugin that a `Subject` describes, as a runtime
+does, and yields a `Result` for each check.
+"""
+
+from .check import Check, Group
+from .subject import Options, Subject
+from .suite import Outcome, Result, run_checks
+from .table import CHECKS, GROUPS
+
+__all__ = ["CHECKS", "GROUPS", "Check", "Group", "Options", "Outcome", "Result", "Subject", "run_checks"]

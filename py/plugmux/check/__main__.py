@@ -1,0 +1,10 @@
+"""`python -m plugmux.check FILE`: writes the page of all checks."""
+
+import sys
+from pathlib import Path
+
+from .report import to_page
+from .table import GROUPS
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(to_page(GROUPS), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The checks, by group: each module holds one."""

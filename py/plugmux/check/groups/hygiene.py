@@ -1,0 +1,123 @@
+"""Checks of what the plugin lets out, and what it keeps."""
+
+from __future__ import annotations
+
+from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest, GetSecretsResponse
+
+from ..check import Group
+from ..host import Host
+from ..methods import GET_SECRETS
+from ..outcome import NotApplicable, expect
+from ..program import Program
+from ..subject import Subject
+
+__all__ = ["GROUP"]
+
+GROUP = Group("hygiene", "What the plugin lets out, and what it keeps.")
+SHORTEST_VALUE = 4
+"""Characters of a value that can be told from other text."""
+
+MARK = "plugmux-check-5f1e0c"
+CALLS = 300
+TRACES = (
+    "Traceback (most recent call last)",
+    "panic: ",
+    "goroutine ",
+    "UnhandledPromiseRejection",
+    'File "',
+    ".go:",
+    "    at ",
+)
+
+
+@GROUP.add(
+    "values",
+    "Values of secrets are not printed.",
+    "What a plugin prints is logged, and logs are read by many.",
+    required=False,
+)
+async def values(subject: Subject) -> None:
+    async with subject.registered() as host:
+        if not host.registration.HasField("secrets_provider"):
+            raise NotApplicable("it is no secrets provider")
+        question = GetSecretsRequest(pattern=host.registration.secrets_provider.pattern)
+        answer = await host.fetch(GET_SECRETS, question.SerializeToString())
+        envelopes = GetSecretsResponse.FromString(answer.body).envelopes if answer.status == 200 else []
+        texts = [envelope.value.decode("utf-8", "replace") for envelope in envelopes]
+        texts = [text for text in texts if len(text) >= SHORTEST_VALUE]
+        if not texts:
+            raise NotApplicable("it gave no secret whose value could be told from other text")
+        await _end(host)
+        printed = _printed(host.program)
+        expect(not any(text in printed for text in texts), "the value of a secret stands in what it printed")
+
+
+@GROUP.add(
+    "requests",
+    "What stood in a request that could not be read is not printed.",
+    "Requests carry passwords and tokens, also those that are malformed.",
+    required=False,
+)
+async def requests(subject: Subject) -> None:
+    method = (await subject.methods()).unary()
+    async with subject.registered() as host:
+        await host.fetch(method.path, f'{{"{MARK}": "{MARK}"'.encode(), content_type="application/json")
+        await host.fetch(method.path, MARK.encode() + b"\xff", content_type="application/proto")
+        await _end(host)
+        expect(MARK not in _printed(host.program), "a malformed request stands in what it printed")
+
+
+@GROUP.add(
+    "error-text",
+    "The messages of errors tell callers nothing of the plugin's source.",
+    "Stacks and file names are for the plugin's log; callers may be strangers.",
+    required=False,
+)
+async def error_text(subject: Subject) -> None:
+    method = (await subject.methods()).unary()
+    answer = await (await subject.shared()).fetch(method.path, b"\xff" * 16, content_type="application/proto")
+    text = answer.body.decode("utf-8", "replace").replace('\\"', '"')
+    found = [trace for trace in TRACES if trace in text]
+    expect(not found, f"the error's message has {found[0] if found else ''!r} in it")
+
+
+@GROUP.add(
+    "descriptors",
+    "The plugin has no more descriptors open after many calls.",
+    "One that is left open by each call ends a plugin within a day.",
+    required=False,
+)
+async def descriptors(subject: Subject) -> None:
+    method = (await subject.methods()).unary()
+    host = await subject.shared()
+    for _ in range(10):
+        await host.fetch(method.path, method.body, content_type=method.content_type)
+    before = len(host.program.descriptors())
+    for _ in range(CALLS):
+        await host.fetch(method.path, method.body, content_type=method.content_type)
+    after = len(host.program.descriptors())
+    expect(after < before + CALLS // 2, f"it had {before} open, and {after} after {CALLS} calls")
+
+
+@GROUP.add(
+    "quiet-end",
+    "An end in order prints no stack.",
+    "Who reads the log takes it for a crash.",
+    required=False,
+)
+async def quiet_end(subject: Subject) -> None:
+    async with subject.registered() as host:
+        await _end(host)
+        printed = _printed(host.program)
+        found = [trace for trace in TRACES[:4] if trace in printed]
+        expect(not found, f"it printed {found}{host.program.last_words}")
+
+
+async def _end(host: Host) -> None:
+    await host.shut_down()
+    await host.link.close(host.timeout)
+    await host.wait_ended("Shutdown and the end of its link")
+
+
+def _printed(program: Program) -> str:
+    return program.stdout + program.stderr

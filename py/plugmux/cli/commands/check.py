@@ -1,0 +1,140 @@
+"""`plugmux check CMD`: whether a plugin of any language speaks the wire."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ConfigError
+from ..output import write_error, write_json, write_progress, write_table
+
+if TYPE_CHECKING:
+    from ...check import Check, Result
+
+__all__ = ["add", "run"]
+
+HEAD = ("RESULT", "CHECK", "LEVEL", "MESSAGE")
+
+
+def add(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "check",
+        help="check that a plugin speaks the wire",
+        description="Launch a plugin of any language and hold it against the wire, for its author's CI. The plugin's "
+        "methods are called. The exit status is 1 where a required check fails. On a terminal the results are a table, "
+        "else tab-separated lines. What each check is about stands in docs/check.md.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("command", metavar="CMD", nargs="?", help='the plugin\'s command, as one word: "./plugin -v"')
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the results as one JSON object")
+    form.add_argument("--list", action="store_true", help="list the checks, and run none")
+    parser.add_argument("--junit", metavar="FILE", help="write the results to a file as well, as JUnit's XML")
+    parser.add_argument("--service", metavar="S", action="append", default=[], help="call the methods of this service")
+    parser.add_argument(
+        "--request",
+        metavar="SERVICE/METHOD=JSON",
+        action="append",
+        default=[],
+        help="call a method with this request, in place of a message without fields",
+    )
+    parser.add_argument("--only", metavar="ID", action="append", default=[], help="run this check or group alone")
+    parser.add_argument("--skip", metavar="ID", action="append", default=[], help="do not run this check or group")
+    parser.add_argument("--strict", action="store_true", help="fail where a recommended check fails as well")
+    parser.add_argument("--env", metavar="NAME=VALUE", action="append", default=[], help="set a variable of the plugin")
+    parser.add_argument("--startup-timeout", metavar="S", type=float, default=60.0, help="seconds for a start; 60")
+    parser.add_argument("--timeout", metavar="S", type=float, default=30.0, help="seconds for anything else; 30")
+    return parser
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Run the command and return the exit status."""
+    from ...check import CHECKS, Options, Outcome, Subject, run_checks
+    from ...check.report import explain, summarize, to_json, to_junit
+
+    checks = _chosen(CHECKS, options.only, options.skip)
+    if options.list:
+        write_table(("CHECK", "LEVEL", "STATEMENT"), [(c.id, _level(c), c.statement) for c in checks])
+        return 0
+    subject = Subject(
+        _words(options.command),
+        Options(
+            startup_timeout=options.startup_timeout,
+            timeout=options.timeout,
+            environ=dict(_pair(text, "--env", "NAME=VALUE") for text in options.env),
+            services=options.service,
+            requests=_requests(options.request),
+        ),
+    )
+    results: list[Result] = []
+    write_progress(0, len(checks), "")
+    try:
+        async for result in run_checks(subject, checks):
+            results.append(result)
+            write_progress(len(results), len(checks), result.check.id)
+    finally:
+        write_progress(0, 0, "")
+    if options.junit:
+        _write_file(options.junit, to_junit(results, strict=options.strict))
+    if options.json:
+        write_json(to_json(results))
+    else:
+        write_table(HEAD, [(r.outcome.value, r.check.id, _level(r.check), r.message) for r in results])
+    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    if not options.json:
+        for result in failed:
+            write_error(explain(result))
+        write_error(summarize(results))
+    return 1 if any(result.breaks or options.strict for result in failed) else 0
+
+
+def _write_file(path: str, text: str) -> None:
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def _level(check: Check) -> str:
+    return "required" if check.required else "recommended"
+
+
+def _chosen(checks: Sequence[Check], only: Sequence[str], skip: Sequence[str]) -> list[Check]:
+    for name in (*only, *skip):
+        if not any(_named(check, [name]) for check in checks):
+            raise ConfigError(f"there is no check and no group {name!r}; plugmux check --list tells which there are")
+    return [check for check in checks if (not only or _named(check, only)) and not _named(check, skip)]
+
+
+def _named(check: Check, names: Sequence[str]) -> bool:
+    return any(name in (check.id, check.id.partition(".")[0]) for name in names)
+
+
+def _words(command: str | None) -> list[str]:
+    try:
+        words = shlex.split(command or "")
+    except ValueError as error:
+        raise ConfigError(f"the command {command!r} cannot be split into words: {error}") from None
+    if not words:
+        raise ConfigError('check takes the command of a plugin: plugmux check "./plugin"')
+    return words
+
+
+def _requests(texts: Sequence[str]) -> dict[str, list[object]]:
+    requests: dict[str, list[object]] = {}
+    for text in texts:
+        method, value = _pair(text, "--request", "SERVICE/METHOD=JSON")
+        try:
+            requests.setdefault(method.removeprefix("/"), []).append(json.loads(value))
+        except ValueError as error:
+            raise ConfigError(f"--request {method}: it is not JSON: {error}") from None
+    return requests
+
+
+def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"{option} {text!r} is not of the form {form}")
+    return name, value

@@ -1,0 +1,59 @@
+"""The example plugins of each language, and one that uses nothing of ours, under `plugmux check`."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugmux.check import CHECKS, Options, Outcome, Result, Subject, run_checks
+from support.tools import docker_peer, example_plugin
+
+SHORT = Options(timeout=2.0)
+"""For checks that are known to fail by waiting in vain."""
+
+NOT_OURS = {
+    "launch.own-variable",
+    "launch.pipes",
+    "health.service",
+    "health.unknown-service",
+    "load.limit",
+    "load.deadline",
+    "yamux.wrong-side",
+}
+"""What is recommended, and no part of the wire that Docker's plugins speak."""
+
+KNOWN = {
+    "python": {"gate.shutdown", "calls.reflection"},
+    "go": {"load.deadline", "yamux.wrong-side"},
+    "ts": {"load.deadline", "calls.bad-message-code"},
+    "docker": NOT_OURS,
+}
+"""The recommended checks that a plugin need not pass."""
+
+
+def command(plugin: str) -> list[str]:
+    return [docker_peer(), "plugin"] if plugin == "docker" else example_plugin(plugin)
+
+
+async def results(plugin: str, options: Options, *, known: bool) -> list[Result]:
+    checks = [check for check in CHECKS if (check.id in KNOWN[plugin]) is known]
+    return [result async for result in run_checks(Subject(command(plugin), options), checks)]
+
+
+@pytest.mark.timeout(600)  # It launches the plugin some thirty times.
+@pytest.mark.parametrize("plugin", KNOWN)
+async def test_an_example_passes_every_check_but_those_known(plugin: str) -> None:
+    found = await results(plugin, Options(), known=False)
+    failed = {result.check.id: result.message for result in found if result.outcome is Outcome.FAILED}
+    assert failed == {}
+    skipped = {result.check.id for result in found if result.outcome is Outcome.SKIPPED}
+    assert skipped.isdisjoint({"launch.socket", "calls.unary", "secrets.get"})
+
+
+@pytest.mark.parametrize("plugin", KNOWN)
+async def test_what_an_example_need_not_pass_is_recommended(plugin: str) -> None:
+    assert not any(result.breaks for result in await results(plugin, SHORT, known=True))
+
+
+async def test_what_is_ours_alone_fails_for_a_plugin_of_another_sdk_and_is_no_fault_of_it() -> None:
+    found = await results("docker", SHORT, known=True)
+    assert {result.check.id for result in found if result.outcome is Outcome.FAILED} == NOT_OURS
