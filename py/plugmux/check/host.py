@@ -14,7 +14,7 @@ from ..connect.envelope import EnvelopeReader, EnvelopeTooLarge
 from ..contract.version import VERSION
 from ..errors import PlugmuxError
 from ..exchange import Request
-from ..link.app import Site
+from ..link.app import LinkApp
 from ..link.link import Link, Peer
 from .answer import Answer, StreamAnswer
 from .outcome import Failed, timed_out
@@ -79,7 +79,7 @@ class Host:
         self.program = program
         self.desk = desk
         self.timeout = timeout
-        self.link = Link(Site([desk]), initiator=False, peer=Peer("the plugin"))
+        self.link = Link(LinkApp([desk]), initiator=False, peer=Peer("the plugin"))
 
     @property
     def registration(self) -> RegisterPluginRequest:

@@ -17,7 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 from ..connect import Kind
 from ..connect.envelope import envelope
 from ..errors import ConfigError
-from ..services.reflection import Reflection, ServerReflectionRequest, ServerReflectionResponse
+from ..services.reflection import ReflectionService, ServerReflectionRequest, ServerReflectionResponse
 from .outcome import Failed, NotApplicable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GET_SECRETS", "HEALTH_CHECK", "REFLECTION_PATH", "Method", "Methods", "padded"]
 
-REFLECTION_PATH = Reflection.spec.methods[0].path
+REFLECTION_PATH = ReflectionService.spec.methods[0].path
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 GET_SECRETS = "/resolver.v1.ResolverService/GetSecrets"
 CHECK_ACCESS = "/accesscontrol.v1.AccessControlService/CheckAccess"
