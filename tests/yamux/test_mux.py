@@ -329,3 +329,10 @@ async def test_openers_that_wait_are_told_of_the_peers_go_away() -> None:
         with pytest.raises(SessionClosed, match="go-away"):
             await opener
         assert not mux.closed
+
+
+async def test_a_mux_that_was_closed_before_it_had_a_connection_opens_no_stream() -> None:
+    mux = Mux(client=True)
+    await mux.close()
+    with pytest.raises(SessionClosed, match="closed before it had a connection"):
+        mux.open(asyncio.Protocol())

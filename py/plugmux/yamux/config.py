@@ -34,21 +34,21 @@ class Config:
         max_stream_window_size: bytes up to which the window of a stream grows while its reader keeps up with it.
             Default 4 MiB; equal to `stream_window_size` it turns growing off.
         max_session_window_growth: bytes by which all windows of a session together may have grown. Default 32 MiB.
-        max_link_memory: bytes that one link may hold of what has come from the peer and nobody has taken: unfinished
-            requests and responses, what a program does not read, and 4 KiB for each stream that the peer has open. From
-            three quarters of it on, most streams get no more credit; at the limit, streams are reset. It should be 16
-            times the largest message at least. Default 64 MiB.
-        max_unregistered_memory: the same, for a peer that has yet to register. Default 1 MiB.
+        max_link_memory: bytes from the peer that one link may hold until someone takes them: unfinished
+            requests and responses, data that a program does not read, and 4 KiB for each stream that the peer has open.
+            From three quarters of it on, most streams get no more credit; at the limit, streams are reset. It should be
+            at least 16 times the largest message. Default 64 MiB.
+        max_unregistered_memory: the same, for a peer that has not registered yet. Default 1 MiB.
         max_unregistered_streams: streams that such a peer may have open at once. Default 32.
-        max_total_memory: bytes that all links of a runtime may hold together. Half of it is shared out equally among
-            the links. Default 512 MiB.
+        max_total_memory: bytes that all links of a runtime may hold together. Half of it is divided equally among the
+            links. Default 512 MiB.
         max_resets: streams a second that the peer may open to no purpose before the session ends: that it resets within
             a second, ends without a byte, or opens beyond what it may have. Ten seconds' worth may come at once; 0
             means no limit. Default 1,000.
         max_idle_frames: frames a second that may come and do nothing (pings, empty data, frames of ended streams)
             before the session ends. Ten seconds' worth may come at once; 0 means no limit. Default 2,000.
-        busy_poll: seconds for which the loop is kept from sleeping where the peer is about to answer, and where answers
-            come sooner for it; 0 for never. Default 0.0002.
+        busy_poll: seconds for which the loop polls before it sleeps when the peer is about to reply, if replies then
+            come sooner; 0 to never poll. Default 0.0002.
 
     Raises:
         ConfigError: a setting is out of its range.

@@ -18,6 +18,9 @@ from .state import (
     ENDED,
     DataReceived,
     Event,
+    GoAwayReceived,
+    PongReceived,
+    SessionEnded,
     Stream,
     StreamAcknowledged,
     StreamDrained,
@@ -106,10 +109,8 @@ class Dispatcher:
                     owner.data_received(event.data)
                 elif not event.stream.ended:
                     self.discard(event.stream, len(event.data))
-            elif (handler := _HANDLERS.get(type(event))) is not None:
-                handler(self, event)
             else:
-                self._mux.handle_session_event(event)
+                _HANDLERS[type(event)](self, event)
 
     def grant_withheld_credit(self) -> None:
         """Credit the streams that had to wait for memory."""
@@ -254,6 +255,9 @@ class Dispatcher:
             transport.terminate(event.error)
         self._stop_timeouts(event.stream)
 
+    def _on_session_event(self, event: Event) -> None:
+        self._mux.handle_session_event(event)
+
     # Timeouts.
 
     def _stop_timeouts(self, stream: Stream) -> None:
@@ -283,4 +287,7 @@ _HANDLERS: Final[dict[type[Event], Callable[[Dispatcher, Any], None]]] = {
     StreamDrained: Dispatcher._on_drained,
     StreamFinished: Dispatcher._on_finished,
     StreamWasReset: Dispatcher._on_reset,
+    PongReceived: Dispatcher._on_session_event,
+    GoAwayReceived: Dispatcher._on_session_event,
+    SessionEnded: Dispatcher._on_session_event,
 }

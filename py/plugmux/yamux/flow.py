@@ -8,8 +8,8 @@ From three quarters of a limit on, memory is *tight*. A stream of which somethin
 except a few streams at a time (`MAX_CREDITED`), so that these at least become complete and give back what they hold.
 At the limit, a stream that needs more is reset.
 
-What one link may hold depends on the others too. Half the pool is shared out equally among them, and is there for each
-in any case; the other half goes to whoever comes first.
+What one link may hold depends on the other links too. Half of the pool is divided equally among them and is always
+there for each; the other half goes to whichever link asks first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .state import ENDED, Stream
 __all__ = ["STREAM_COST", "LinkMemory", "MemoryPool", "WindowGrowth", "keep_freed_memory"]
 
 STREAM_COST: Final = 4096
-"""Bytes that a stream of the peer's is counted for by itself; an idle HTTP exchange takes about as much."""
+"""Bytes that count for an open stream of the peer itself; an idle HTTP exchange takes about as much."""
 MAX_CREDITED: Final = 4
 """Streams that are credited while memory is tight. A quarter of the limit should have room for so many messages."""
 READ_BUFFER: Final = 256 * 1024
@@ -54,17 +54,17 @@ class MemoryPool:
 
     @property
     def read_buffer(self) -> memoryview:
-        """The buffer to read into; what is in it must be taken before anything else runs."""
+        """The buffer to read into; its content must be taken before anything else runs."""
         if self._buffer is None:
             self._buffer = memoryview(bytearray(READ_BUFFER))
         return self._buffer
 
     def has_room(self, held: int) -> bool:
-        """Whether a link may hold so much, which is counted already."""
+        """Whether a link may hold `held` bytes, which are counted already."""
         return self.held * 2 <= self.limit or held <= self._share
 
     def is_tight(self, held: int) -> bool:
-        """Whether a link that holds so much is near to what it may."""
+        """Whether a link that holds `held` bytes is near its limit."""
         return self.held * 8 > self.limit * 3 and held * 4 > self._share * 3
 
     @property
@@ -84,7 +84,7 @@ class LinkMemory:
 
     Args:
         pool: what the link shares with others.
-        limit: bytes that the link may hold. It may be set anew at any time.
+        limit: bytes that the link may hold; it can be changed at any time.
 
     Attributes:
         held: bytes that are kept on the link, `STREAM_COST` for each stream of the peer's included.
@@ -107,7 +107,7 @@ class LinkMemory:
         self._pool.links += 1
 
     def add(self, size: int) -> bool:
-        """Count bytes that are kept from now on; `False` where they pass a limit and have to be given up."""
+        """Count bytes that are kept from now on; `False` if they pass a limit, so that the caller must drop them."""
         self.held += size
         self._pool.held += size
         return self.held <= self.limit and self._pool.has_room(self.held)
@@ -197,7 +197,12 @@ def _needs_room(stream: Stream) -> bool:
 
 
 class WindowGrowth:
-    """Decides the sizes of a session's receive windows.
+    """Decides how far the receive windows of a session grow.
+
+    A sender that has used its whole window waits one round trip for credit, so a stream moves at most one window per
+    round trip. Credit is returned each time half the window has been read. When the halves follow one another faster
+    than two round trips, the window limits the stream, and it is doubled. The window of a reader that does not keep up
+    stays as it was. The growth of all windows of a session has one bound.
 
     Attributes:
         rtt: the shortest round trip measured, in seconds; `None` until there is one, and windows stay as they are.
@@ -243,9 +248,12 @@ class WindowGrowth:
         stream.consumed += growth
 
 
-COMMON: Final = 4 * 1024 * 1024
-
-
 def keep_freed_memory() -> None:
-    """Show the allocator a block of 4 MiB, never touched, and free it; harmless any number of times."""
-    bytes(COMMON)
+    """Make the allocator keep freed memory, by freeing a block of 4 MiB that was never touched.
+
+    The buffers of a large message are freed as fast as they are made. glibc gives freed memory back to the system as
+    soon as there are 128 KiB of it, and the next message faults it in again page by page, which costs more than all of
+    our work. Once glibc has seen a larger block freed, it serves such blocks from its heap and keeps twice as much
+    (mallopt(3), "M_MMAP_THRESHOLD"). Other allocators ignore the block. Calling this more than once is harmless.
+    """
+    bytes(4 * 1024 * 1024)

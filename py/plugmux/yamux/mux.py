@@ -49,16 +49,16 @@ _NEW, _RUNNING, _ENDED, _CLOSED = _State  # module-level names, as in `state`
 class Mux(asyncio.BufferedProtocol):
     """Many streams on one connection: the protocol to give to any asyncio transport.
 
-    All methods are to be called in the event loop of the transport.
+    Call every method in the event loop of the transport.
 
     Args:
         client: whether this side opens odd stream ids; the two sides must differ.
         config: the settings of this side; the defaults are those of the wire.
-        pool: what the mux shares with others of its event loop: a limit of memory, and the buffer that is read into.
-        registered: whether the peer has registered, or need not. Where it has not, it gets little memory and few
-            streams, until `mark_registered`.
-        clock: the time in seconds, to the microsecond, by which round trips are measured: the time of the event loop
-            has steps of 1 ms under uvloop.
+        pool: what the mux shares with others of its event loop: a limit of memory, and the read buffer.
+        registered: whether the peer has registered, or need not. Until `mark_registered`, a peer that has not gets
+            little memory and few streams.
+        clock: the time in seconds, to the microsecond, to measure round trips; the time of uvloop's event loop has
+            steps of 1 ms.
     """
 
     def __init__(
@@ -102,11 +102,11 @@ class Mux(asyncio.BufferedProtocol):
         Raises:
             SessionClosed: the session has not begun, has ended, or takes no new streams.
         """
-        self._check_connected()
+        self._check_running()
         return self._dispatcher.open(protocol)
 
     async def create_connection(self, factory: Callable[[], AnyProtocol]) -> tuple[StreamTransport, AnyProtocol]:
-        """Open a stream as soon as the peer's backlog has a place for it, shaped as the event loop's own method.
+        """Open a stream as soon as the peer's backlog has a place for it; the signature is the event loop's own.
 
         Args:
             factory: makes the protocol.
@@ -118,12 +118,12 @@ class Mux(asyncio.BufferedProtocol):
         """
         while self._state is _RUNNING and not self._session.remote_go_away and self._session.backlog_full:
             await self._openers.wait()
-        self._check_connected()
+        self._check_running()
         protocol = factory()
         return self.open(protocol), protocol
 
     def listen(self, factory: Callable[[], asyncio.BaseProtocol]) -> None:
-        """Accept the streams that the peer opens, and those it has opened already, with a protocol from `factory`."""
+        """Accept the streams of the peer, those that it has opened already included, with a protocol from `factory`."""
         self._factory = factory
         self._session.accepting = True
         if self._state is _RUNNING:
@@ -137,7 +137,7 @@ class Mux(asyncio.BufferedProtocol):
     # The session.
 
     def mark_registered(self) -> None:
-        """Let the peer have what a registered one may have."""
+        """Lift the limits of a peer that has not registered."""
         self._session.set_limits(self.config.max_link_memory, self.config.max_streams)
 
     @property
@@ -152,7 +152,7 @@ class Mux(asyncio.BufferedProtocol):
 
     @property
     def reason(self) -> BaseException | None:
-        """Why the session has ended; `None` while it has not, or when it ended in order."""
+        """Why the session has ended; `None` while it has not, or if it was closed normally."""
         return self._reason
 
     @property
@@ -161,7 +161,7 @@ class Mux(asyncio.BufferedProtocol):
         return self._keepalive.last_received
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What the connection knows by that name."""
+        """What the connection says by that name."""
         return default if self._state is _NEW else self._transport.get_extra_info(name, default)
 
     async def ping(self) -> float:
@@ -173,7 +173,7 @@ class Mux(asyncio.BufferedProtocol):
 
         When it is cancelled, the answer is ignored.
         """
-        self._check_connected()
+        self._check_running()
         self._session.now = self._clock()
         ping_id = self._session.ping()
         self._output.flush_soon()
@@ -193,12 +193,12 @@ class Mux(asyncio.BufferedProtocol):
 
     def go_away(self) -> None:
         """Refuse new streams from now on, and tell the peer; open streams go on."""
-        self._check_connected()
+        self._check_running()
         self._session.go_away()
         self._output.flush_soon()
 
     async def wait_idle(self) -> None:
-        """Wait until no stream is open; returns too when the session ends."""
+        """Wait until no stream is open, or the session has ended."""
         while self._state is _RUNNING and self._session.streams:
             await self._idle.wait()
 
@@ -209,6 +209,7 @@ class Mux(asyncio.BufferedProtocol):
         """
         if self._state is _NEW:
             self._state = _CLOSED
+            self._session.end_session(SessionClosed("the session was closed before it had a connection"))
         if self._state is _RUNNING:
             self._session.go_away()
             self._finish_output()
@@ -226,7 +227,7 @@ class Mux(asyncio.BufferedProtocol):
             self._transport.abort()
 
     async def wait_closed(self) -> None:
-        """Wait until the session has ended and its connection is closed. It may be cancelled at will."""
+        """Wait until the session has ended and its connection is closed. Cancelling this changes nothing else."""
         if self._state is not _CLOSED:
             await self._closers.wait()
 
@@ -259,7 +260,7 @@ class Mux(asyncio.BufferedProtocol):
         self.feed(self._buffer[:nbytes])
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Take bytes that came from the connection by another way, such as behind an HTTP upgrade."""
+        """Take bytes of the connection that were read elsewhere, such as behind an HTTP upgrade."""
         if self._state is not _RUNNING or not data:
             return
         if self._postponed:
@@ -283,7 +284,7 @@ class Mux(asyncio.BufferedProtocol):
             output.flush_soon()  # after the tasks that were woken, so that their replies go out in the same turn
 
     def _postpone(self, data: bytes | memoryview) -> None:
-        """Take the rest in the loop's next turn, so that many small frames do not keep others waiting."""
+        """Keep the rest for the loop's next turn, so that many small frames do not keep others waiting."""
         self._postponed += data
         self._transport.pause_reading()
         self._loop.call_soon(self._take_postponed)
@@ -316,7 +317,7 @@ class Mux(asyncio.BufferedProtocol):
         self._output.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the session, if it has not ended, since the connection is gone; what had come on it is taken first."""
+        """End the session, unless it has ended, after taking what the lost connection still holds."""
         while self._postponed:
             self._take_postponed()
         if exc is not None and self._state is _RUNNING:
@@ -363,16 +364,19 @@ class Mux(asyncio.BufferedProtocol):
 
     # The end.
 
-    def _check_connected(self) -> None:
-        if self._state is _NEW:
-            raise SessionClosed("the session has no connection yet")
+    def _check_running(self) -> None:
+        if self._state is not _RUNNING:
+            error = self._session.error
+            raise SessionClosed(
+                "the session has no connection yet" if error is None else f"the session has ended: {error}"
+            ) from error
 
     def _finish_output(self) -> None:
         self._output.close(flush=True)
         self._dispatcher.dispatch(self._session.take_events())
 
     def _end(self, reason: BaseException | None, error: LinkError) -> None:
-        """Tell all streams and waiters that the session is over, and close the connection behind the last bytes."""
+        """Tell all streams and waiters that the session has ended, and close the connection behind the last bytes."""
         if self._state is not _RUNNING:
             return
         self._session.end_session(error)

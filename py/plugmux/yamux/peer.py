@@ -62,18 +62,18 @@ class PeerIds:
 
 
 class PeerStreams:
-    """Counts the streams of the peer.
+    """The streams of the peer: which ids it may use, and how many streams it may have.
 
     Args:
         first_id: the first id of the peer's, 1 or 2.
         config: the limits.
-        memory: what is counted for each stream.
+        memory: counts `STREAM_COST` for each stream.
 
     Attributes:
         ids: the peer's ids, and which it has used.
         limit: streams that it may have open at once.
         count: streams that it has open.
-        unaccepted: those among them that have not been accepted.
+        unaccepted: streams among them that have not been accepted.
     """
 
     __slots__ = ("_backlog", "_memory", "count", "ids", "limit", "unaccepted")
@@ -87,7 +87,7 @@ class PeerStreams:
         self._memory = memory
 
     def use_id(self, kind: int, flags: int, stream_id: int, length: int) -> None:
-        """Take note of a frame that opens a stream.
+        """Record a frame that opens a stream.
 
         Raises:
             Violation: its id cannot be used, or the frame is longer than the window of a new stream.
@@ -101,7 +101,7 @@ class PeerStreams:
             raise Violation(f"{describe(kind, flags, stream_id, length)}: a new window has {INITIAL_WINDOW} bytes")
 
     def admit(self) -> bool:
-        """Count one more stream, and `STREAM_COST` for it; `False` where the peer may not have it."""
+        """Count one more stream and its `STREAM_COST`; `False` if the peer may not have it."""
         if self.unaccepted >= self._backlog or self.count >= self.limit:
             return False
         if not self._memory.add(STREAM_COST):
@@ -113,7 +113,7 @@ class PeerStreams:
 
 
 class RateLimit:
-    """Counts events against a number for each second, of which ten seconds' worth may come at once.
+    """Limits events to a number a second; ten seconds' worth may come at once.
 
     Args:
         rate: events a second; 0 for no limit.
@@ -128,7 +128,7 @@ class RateLimit:
         self._since = now
 
     def take(self, now: float) -> bool:
-        """Count one event; `False` where it is one too many."""
+        """Count one event; `False` if it is one too many."""
         self._left -= 1
         if self._left >= 0:
             return True
@@ -167,7 +167,7 @@ class PeerRates:
             raise Violation(f"the peer goes on sending more than {limit} frames a second that do nothing")
 
     def useless_stream(self, now: float) -> None:
-        """Count a stream that the peer has opened for nothing.
+        """Count a stream that the peer has opened to no purpose.
 
         Raises:
             Violation: it is one too many.

@@ -75,7 +75,7 @@ class Stream:
         notify_at: a `StreamDrained` event follows once when `pending_size` has sunk to this; -1 asks for none.
         send_window: bytes that the peer lets us send now.
         receive_window: bytes that the peer may send now.
-        window: what the receive window is filled up to.
+        window: bytes that the receive window is filled up to.
         consumed: bytes that the reader has taken and the peer has not been credited for.
         held: bytes of memory that count for the stream: received bytes that are kept, and the stream's own size.
         credited_at: the time of the last credit, for growing the window.
