@@ -13,26 +13,25 @@ import (
 	"plugmux.dev/gen/go/plugmux/v1/plugmuxv1connect"
 )
 
-// Settings is a plugin's configuration as a value of its own type, there before the plugin serves. It is one of the
-// servables of [Main]:
+// Settings holds a plugin's configuration as a value of type T. It is set before the plugin's first call. Pass it to [Main]:
 //
 //	settings := &plugmux.Settings[Options]{Schema: schema, OnChange: apply}
 //	plugmux.Main(config, settings.Servable(), plugmux.Service(...))
 //
-// T is what encoding/json reads the configuration into; a key that T has no field for is an error.
+// encoding/json decodes the configuration into T; a key for which T has no field is an error.
 type Settings[T any] struct {
-	// Schema is the JSON schema that a configuration must satisfy, which the runtime sees to; none by default.
+	// Schema is a JSON schema against which the runtime validates configurations; none by default.
 	Schema string
-	// Default is what a configuration begins as, before its keys are set.
+	// Default holds the values of keys that a configuration leaves out.
 	Default T
-	// OnChange is called with a changed configuration while the plugin runs, before Get returns it. Its error refuses
-	// the change. Where it is nil, a change restarts the plugin.
+	// OnChange is called when the configuration changes while the plugin runs, before Get returns the new one. An error
+	// rejects the change. If OnChange is nil, a change restarts the plugin.
 	OnChange func(T) error
 
 	current atomic.Pointer[T]
 }
 
-// Get returns the configuration as it is now.
+// Get returns the present configuration, and Default before the plugin has registered.
 func (s *Settings[T]) Get() T {
 	if value := s.current.Load(); value != nil {
 		return *value
@@ -40,15 +39,15 @@ func (s *Settings[T]) Get() T {
 	return s.Default
 }
 
-// Servable declares the configuration to the runtime, and takes it and its changes.
+// Servable registers the schema with the runtime and receives the configuration and its changes.
 func (s *Settings[T]) Servable() Servable {
-	return func(site *site) {
-		site.announcement.Configuration = &pluginsv1.ConfigurationSchema{
+	return func(linkApp *linkApp) {
+		linkApp.announcement.Configuration = &pluginsv1.ConfigurationSchema{
 			JsonSchema: s.Schema,
 			Reloadable: s.OnChange != nil,
 		}
-		site.configure = func(text string) error { return s.take(text, nil) }
-		site.serve(plugmuxv1connect.NewConfigurationServiceHandler(configurationService{
+		linkApp.configure = func(text string) error { return s.take(text, nil) }
+		linkApp.serve(plugmuxv1connect.NewConfigurationServiceHandler(configurationService{
 			func(text string) error { return s.take(text, s.OnChange) },
 		}))
 	}
@@ -61,14 +60,14 @@ func (s *Settings[T]) take(text string, onChange func(T) error) error {
 	}
 	if onChange != nil {
 		if err := onChange(value); err != nil {
-			return fmt.Errorf("the plugin has refused it: %w", err)
+			return fmt.Errorf("the plugin rejects the configuration: %w", err)
 		}
 	}
 	s.current.Store(&value)
 	return nil
 }
 
-// decode reads a configuration: JSON, of which none counts as {}.
+// decode decodes a configuration in JSON; no text means {}.
 func decode[T any](text string, value T) (T, error) {
 	if text == "" {
 		text = "{}"
@@ -81,10 +80,10 @@ func decode[T any](text string, value T) (T, error) {
 	return value, nil
 }
 
-// configurationService takes changes of the configuration while the plugin runs.
+// configurationService receives changes of the configuration while the plugin runs.
 type configurationService struct{ change func(string) error }
 
-// Configure answers when the configuration is in effect.
+// Configure returns when the new configuration is in effect.
 func (s configurationService) Configure(_ context.Context, request *plugmuxv1.ConfigureRequest) (*plugmuxv1.ConfigureResponse, error) {
 	if err := s.change(request.GetConfigurationJson()); err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	headBytes = 12
+	headerBytes = 12
 
 	frameData         = 0
 	frameWindowUpdate = 1
@@ -22,44 +22,44 @@ const (
 	flagFIN = 4
 	flagRST = 8
 
-	// lastReads is how long a connection is read on when it cannot be written any more.
-	lastReads = 10 * time.Second
-	// maxPendingResets is how many refusals of streams may wait for a peer that does not read them.
+	// lastReadTimeout is how long a connection that cannot be written any more is still read.
+	lastReadTimeout = 10 * time.Second
+	// maxPendingResets is how many resets may wait for a peer that does not read them.
 	maxPendingResets = 1024
 )
 
-var errTooManyResets = errors.New("the peer opens streams and does not read that they are refused")
+var errTooManyResets = errors.New("the peer opens streams and does not read that they are reset")
 
-// linkConn is the connection beneath yamux. It sees the frames that pass, for what yamux does not do: it bounds the
-// memory of a link (see [intake]), and it hands over all that a peer has sent before its end.
+// linkConn is the connection under yamux. It inspects the frames on their way, for two things that yamux does not do: it
+// limits the memory of the link (see [linkMemory]), and it delivers everything that a peer has sent before it closed.
 type linkConn struct {
 	io.ReadWriteCloser
-	intake *intake
+	memory *linkMemory
 
-	// What only yamux' one reader uses.
+	// Used by yamux' only reader.
 	reader  *bufio.Reader
-	buffer  [headBytes]byte
-	head    []byte // the rest of a head that yamux has not taken yet
-	payload int64  // the rest of the payload behind it
+	buffer  [headerBytes]byte
+	header  []byte // the part of the frame header that yamux has not read yet
+	payload int64  // the bytes of the payload that yamux has not read yet
 
 	writing     sync.Mutex
-	unwritten   int64 // the rest of the payload behind the head that was written last
+	unwritten   int64 // the bytes of the payload that belong to the header written last
 	writeFailed bool
 
-	refusing sync.Mutex
-	resets   []uint32 // streams whose reset is to be written
+	resetting sync.Mutex
+	resets    []uint32 // the streams whose resets have not been written
 }
 
 func newLinkConn(conn io.ReadWriteCloser, limits Limits) *linkConn {
-	return &linkConn{ReadWriteCloser: conn, intake: newIntake(limits), reader: bufio.NewReader(conn)}
+	return &linkConn{ReadWriteCloser: conn, memory: newLinkMemory(limits), reader: bufio.NewReader(conn)}
 }
 
-// Read gives yamux the frames that the intake takes.
+// Read gives yamux the frames that the memory of the link has room for.
 func (c *linkConn) Read(data []byte) (int, error) {
 	for {
-		if len(c.head) > 0 {
-			n := copy(data, c.head)
-			c.head = c.head[n:]
+		if len(c.header) > 0 {
+			n := copy(data, c.header)
+			c.header = c.header[n:]
 			return n, nil
 		}
 		if c.payload > 0 {
@@ -67,79 +67,79 @@ func (c *linkConn) Read(data []byte) (int, error) {
 			c.payload -= int64(n)
 			return n, err
 		}
-		if err := c.next(); err != nil {
+		if err := c.readHeader(); err != nil {
 			return 0, err
 		}
 	}
 }
 
-// next reads the head of a frame.
-func (c *linkConn) next() error {
-	head := c.buffer[:]
-	if _, err := io.ReadFull(c.reader, head); err != nil {
+// readHeader reads the header of the next frame, and decides what becomes of the frame.
+func (c *linkConn) readHeader() error {
+	header := c.buffer[:]
+	if _, err := io.ReadFull(c.reader, header); err != nil {
 		return err
 	}
-	kind, flags, stream, length := parseHead(head)
+	kind, flags, stream, length := parseHeader(header)
+	if kind != frameData && kind != frameWindowUpdate {
+		c.header = header
+		return logFlood(c.memory.receiveControl())
+	}
 	if kind == frameData {
 		c.payload = length
 	}
-	if kind == frameData || kind == frameWindowUpdate {
-		fate, err := c.intake.offer(stream, flags, c.payload, length)
-		if err != nil {
-			return endedByFlood(err)
-		}
-		switch fate {
-		case refused:
-			head = nil
-		case broken:
-			writeHead(head, frameWindowUpdate, flagRST, stream)
-		default:
-			c.head = head
-			return nil
-		}
-		c.head = head
-		if _, err := io.CopyN(io.Discard, c.reader, c.payload); err != nil {
-			return err
-		}
-		c.payload = 0
-		return c.reset(stream)
+	action, err := c.memory.receive(stream, flags, c.payload, length)
+	if err != nil {
+		return logFlood(err)
 	}
-	if err := c.intake.idleFrame(); err != nil {
-		return endedByFlood(err)
+	switch action {
+	case refuseStream:
+		header = nil
+	case resetStream:
+		writeHeader(header, frameWindowUpdate, flagRST, stream)
+	default:
+		c.header = header
+		return nil
 	}
-	c.head = head
-	return nil
+	c.header = header
+	if _, err := io.CopyN(io.Discard, c.reader, c.payload); err != nil {
+		return err
+	}
+	c.payload = 0
+	return c.reset(stream)
 }
 
-// endedByFlood logs why the link ends: yamux keeps the error to itself.
-func endedByFlood(err error) error {
-	slog.Error("the link is ended", "error", err)
+// logFlood logs why a flood ends the link: yamux does not report the error of its reader.
+func logFlood(err error) error {
+	if err != nil {
+		slog.Error("the link is ended", "error", err)
+	}
 	return err
 }
 
-func parseHead(head []byte) (kind byte, flags uint16, stream uint32, length int64) {
-	return head[1], binary.BigEndian.Uint16(head[2:]), binary.BigEndian.Uint32(head[4:]), int64(binary.BigEndian.Uint32(head[8:]))
+func parseHeader(header []byte) (kind byte, flags uint16, stream uint32, length int64) {
+	length = int64(binary.BigEndian.Uint32(header[8:]))
+	return header[1], binary.BigEndian.Uint16(header[2:]), binary.BigEndian.Uint32(header[4:]), length
 }
 
-func writeHead(head []byte, kind byte, flags uint16, stream uint32) {
-	head[0], head[1] = 0, kind
-	binary.BigEndian.PutUint16(head[2:], flags)
-	binary.BigEndian.PutUint32(head[4:], stream)
-	binary.BigEndian.PutUint32(head[8:], 0)
+func writeHeader(header []byte, kind byte, flags uint16, stream uint32) {
+	header[0], header[1] = 0, kind
+	binary.BigEndian.PutUint16(header[2:], flags)
+	binary.BigEndian.PutUint32(header[4:], stream)
+	binary.BigEndian.PutUint32(header[8:], 0)
 }
 
-// Write hides the end of a peer that reads no more: what it has sent before is still to be read, and yamux would close
-// the connection at once. The end of what comes ends the link instead, or the time that it has for that.
+// Write does not report that the peer has stopped reading: yamux would close the connection at once, although the peer may
+// have sent data that has not been read. The link ends when that data has been read, or after lastReadTimeout.
 func (c *linkConn) Write(data []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if c.unwritten == 0 && len(data) == headBytes { // yamux writes each head by itself
-		kind, flags, stream, length := parseHead(data)
+	if c.unwritten == 0 && len(data) == headerBytes { // yamux writes each header by itself
+		kind, flags, stream, length := parseHeader(data)
 		if kind == frameData {
 			c.unwritten = length
 		}
 		if kind == frameData || kind == frameWindowUpdate {
-			c.intake.sent(stream, flags)
+			c.memory.send(stream, flags)
 		}
 	} else {
 		c.unwritten -= int64(len(data))
@@ -162,15 +162,15 @@ func (c *linkConn) write(data []byte) error {
 		return err
 	}
 	c.writeFailed = true
-	time.AfterFunc(lastReads, func() { _ = c.Close() })
+	time.AfterFunc(lastReadTimeout, func() { _ = c.Close() })
 	return nil
 }
 
-// reset tells the peer that a stream is refused, behind the frame that is being written. It does not wait for that: the
-// peer may read only when it has been read.
+// reset queues the reset of a stream, which follows the frame that is being written. It does not wait for the write: the
+// peer may read only after its own data has been read.
 func (c *linkConn) reset(stream uint32) error {
-	c.refusing.Lock()
-	defer c.refusing.Unlock()
+	c.resetting.Lock()
+	defer c.resetting.Unlock()
 	c.resets = append(c.resets, stream)
 	if len(c.resets) > maxPendingResets {
 		return errTooManyResets
@@ -180,7 +180,7 @@ func (c *linkConn) reset(stream uint32) error {
 			c.writing.Lock()
 			defer c.writing.Unlock()
 			if c.unwritten == 0 {
-				_ = c.writeResets() // the next write of yamux fails as well
+				_ = c.writeResets() // yamux' next write fails as well
 			}
 		}()
 	}
@@ -188,22 +188,22 @@ func (c *linkConn) reset(stream uint32) error {
 }
 
 func (c *linkConn) writeResets() error {
-	c.refusing.Lock()
+	c.resetting.Lock()
 	resets := c.resets
 	c.resets = nil
-	c.refusing.Unlock()
+	c.resetting.Unlock()
 	for _, stream := range resets {
-		var head [headBytes]byte
-		writeHead(head[:], frameWindowUpdate, flagRST, stream)
-		if err := c.write(head[:]); err != nil {
+		var header [headerBytes]byte
+		writeHeader(header[:], frameWindowUpdate, flagRST, stream)
+		if err := c.write(header[:]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Close ends what waits for the streams of the connection too.
+// Close also ends everything that waits for the memory of the link.
 func (c *linkConn) Close() error {
-	c.intake.close()
+	c.memory.close()
 	return c.ReadWriteCloser.Close()
 }

@@ -7,14 +7,14 @@ import (
 	plugmuxv1 "plugmux.dev/gen/go/plugmux/v1"
 )
 
-const longestDump = 256 * 1024
+const maxDumpBytes = 256 * 1024
 
-// diagnosticsService tells a runtime what the plugin is doing. When a Go program is too far gone for that, SIGQUIT makes
-// it print the same and end, which is Go's own doing.
+// diagnosticsService tells the runtime what the plugin is doing. A plugin that does not answer prints the same stacks on
+// SIGQUIT, and ends: Go does that by itself.
 type diagnosticsService struct{}
 
-// Dump gives the stacks of all goroutines.
+// Dump returns the stacks of all goroutines, cut off at 256 KiB.
 func (diagnosticsService) Dump(context.Context, *plugmuxv1.DumpRequest) (*plugmuxv1.DumpResponse, error) {
-	stacks := make([]byte, longestDump)
+	stacks := make([]byte, maxDumpBytes)
 	return &plugmuxv1.DumpResponse{Text: string(stacks[:runtime.Stack(stacks, true)])}, nil
 }

@@ -15,11 +15,11 @@ const (
 	hijackScheme = "tcp"
 )
 
-// maxSocketName is how many bytes the name of a socket may have.
+// maxSocketName is the length in bytes that the path of a unix socket may have on this system.
 var maxSocketName = len(syscall.RawSockaddrUnix{}.Path) - 1
 
-// dial connects to the runtime that listens on a socket, and makes the connection a link's. It refuses a runtime of
-// a user that the policy does not allow before it has sent anything.
+// dial connects to the runtime that listens on a socket and upgrades the connection to a link. Before it sends anything, it
+// checks that the runtime's user is allowed.
 func dial(ctx context.Context, socket string, peers peerPolicy) (net.Conn, error) {
 	path, err := socketPath(socket)
 	if err != nil {
@@ -31,7 +31,7 @@ func dial(ctx context.Context, socket string, peers peerPolicy) (net.Conn, error
 	if err == nil {
 		if err := peers.check(conn); err != nil {
 			_ = conn.Close()
-			return nil, fmt.Errorf("the socket at %s is not used: %w", socket, err)
+			return nil, fmt.Errorf("the socket at %s is not trusted: %w", socket, err)
 		}
 		conn, err = upgrade(limited, conn, hijackHost, hijackPath, hijackScheme)
 	}
@@ -41,7 +41,7 @@ func dial(ctx context.Context, socket string, peers peerPolicy) (net.Conn, error
 	return conn, nil
 }
 
-// socketPath reads an address: "unix:/path", "unix:@abstract", or the path alone.
+// socketPath parses an address: "unix:/path", "unix:@abstract", or the path alone.
 func socketPath(address string) (string, error) {
 	scheme, path, found := strings.Cut(address, ":")
 	if !found {
@@ -50,7 +50,7 @@ func socketPath(address string) (string, error) {
 	path = strings.TrimPrefix(path, "//")
 	switch {
 	case scheme != "unix" || !strings.ContainsAny(path, `/\`) && !strings.HasPrefix(path, "@"):
-		return "", addressError{address, "write unix:/path or unix:@name"} // a path without a slash is a slip
+		return "", addressError{address, "write unix:/path or unix:@name"} // a name without a slash is a mistake
 	case path == "@" || strings.Contains(path, "\x00"):
 		return "", addressError{address, "it names no socket"}
 	case strings.HasPrefix(path, "@") && runtime.GOOS != "linux":
@@ -61,7 +61,7 @@ func socketPath(address string) (string, error) {
 	return path, nil
 }
 
-// addressError is an [ErrNoRuntime]: there is an address, and it is not valid.
+// addressError says what is wrong with an address; it is an [ErrNoRuntime].
 type addressError struct{ address, rule string }
 
 func (e addressError) Error() string {

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// connectStreams begins the content type of every stream of the Connect protocol, in either direction.
+// connectStreams is the prefix of the content type of streaming RPCs in the Connect protocol.
 const connectStreams = "application/connect+"
 
-// duplex lets requests and responses of a stream pass at the same time. HTTP/1.1 on a stream of the mux can do so, but
-// connect-go believes it of HTTP/2 alone, and refuses streams both ways over anything less.
+// duplex lets a streaming RPC send and receive at the same time. HTTP/1.1 on a yamux stream can do that, but connect-go
+// allows bidirectional streams over HTTP/2 only, so the request is presented as HTTP/2.
 func duplex(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.Header.Get("Content-Type"), connectStreams) {
@@ -20,7 +20,7 @@ func duplex(next http.Handler) http.Handler {
 			return
 		}
 		controller := http.NewResponseController(w)
-		_ = controller.EnableFullDuplex() // the server of a link can
+		_ = controller.EnableFullDuplex() // the server of a link supports it
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		body, stop := readAhead(r.Body, cancel)
@@ -31,8 +31,8 @@ func duplex(next http.Handler) http.Handler {
 	})
 }
 
-// readAhead reads a body while its handler does something else, and tells when it breaks off: net/http notices that a
-// caller has left when it has read all of a request, and not before.
+// readAhead reads a body in the background, and calls broken when the body ends with an error. Without it, net/http would
+// notice that the caller has left only after the whole request has been read.
 func readAhead(body io.Reader, broken func()) (io.ReadCloser, func(*http.ResponseController)) {
 	reader, writer := io.Pipe()
 	done := make(chan struct{})
@@ -48,14 +48,14 @@ func readAhead(body io.Reader, broken func()) (io.ReadCloser, func(*http.Respons
 		_ = reader.Close()
 		select {
 		case <-done:
-		default: // the caller has not ended its request: it is read no further
+		default: // the caller has not ended its request: stop reading it
 			_ = controller.SetReadDeadline(time.Now())
 			<-done
 		}
 	}
 }
 
-// asDuplex lets connect-go take the response to a stream both ways.
+// asDuplex presents the response of a streaming RPC as HTTP/2, for the same reason.
 func asDuplex(response *http.Response, err error) (*http.Response, error) {
 	if err == nil && strings.HasPrefix(response.Header.Get("Content-Type"), connectStreams) {
 		response.ProtoMajor = 2

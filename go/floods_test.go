@@ -52,7 +52,7 @@ func TestAPeerThatFloodsALinkEndsIt(t *testing.T) {
 	}
 	for what, frame := range floods {
 		t.Run(what, func(t *testing.T) {
-			l, peer := floodedLink(t, Limits{Resets: 5, IdleFrames: 5})
+			l, peer := floodedLink(t, Limits{MaxResets: 5, MaxIdleFrames: 5})
 			ctx := testContext(t)
 			for count := 0; !l.session.IsClosed(); count++ {
 				if ctx.Err() != nil {
@@ -65,7 +65,7 @@ func TestAPeerThatFloodsALinkEndsIt(t *testing.T) {
 }
 
 func TestWhatAPeerMaySaveUpForIsNoFlood(t *testing.T) {
-	host, _ := run(t, plugmuxtest.Options{}, Config{Limits: Limits{Resets: 20, IdleFrames: 20}})
+	host, _ := run(t, plugmuxtest.Options{}, Config{Limits: Limits{MaxResets: 20, MaxIdleFrames: 20}})
 	registered(t, host)
 	for range 150 { // of 200
 		if _, err := host.Session.Ping(); err != nil {

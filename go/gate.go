@@ -9,8 +9,8 @@ import (
 
 const healthPath = "/health"
 
-// gate holds requests back until the plugin has registered, so that a service never sees a call that the runtime's
-// answer to the registration has not preceded. The registration's own time limit ends the wait.
+// gate delays requests until the registration has been answered, so that no service is called before the plugin has its
+// configuration. The registration's timeout bounds the wait.
 type gate struct {
 	resolved chan struct{}
 	response *pluginsv1.RegisterPluginResponse
@@ -19,13 +19,13 @@ type gate struct {
 
 func newGate() gate { return gate{resolved: make(chan struct{})} }
 
-// resolve lets everything through that waits, or turns it away; it must be called once.
+// resolve lets the waiting requests pass, or rejects them if there is an error. It must be called exactly once.
 func (g *gate) resolve(response *pluginsv1.RegisterPluginResponse, err error) {
 	g.response, g.err = response, err
 	close(g.resolved)
 }
 
-// guard puts the gate in front of a handler. Questions after the plugin's health, and the wish that it end, pass.
+// guard puts the gate in front of a handler. Health checks and Shutdown pass without waiting.
 func (g *gate) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == healthPath || r.URL.Path == pluginsv1connect.PluginServiceShutdownProcedure {

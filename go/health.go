@@ -13,16 +13,16 @@ import (
 
 const healthService = "grpc.health.v1.Health"
 
-// Health tells the runtime whether the plugin and its services are ready, by gRPC's health checking protocol. Set one
-// in [Config.Health] to change what is told; all are ready until it says otherwise. It may be used at any time, from
-// any goroutine.
+// Health tells the runtime whether the plugin and its services are ready, by gRPC's health checking protocol. Assign one to
+// [Config.Health] to report a change. Everything is ready until Set says otherwise. A Health may be used at any time and by
+// several goroutines at once.
 type Health struct {
 	lock    sync.Mutex
 	serving map[string]bool
 	changed chan struct{} // closed by the next change
 }
 
-// Set says whether a service, by its full name, is ready; "" is the plugin as a whole.
+// Set reports whether a service is ready, by its full name; "" stands for the whole plugin.
 func (h *Health) Set(service string, serving bool) {
 	h.lock.Lock()
 	defer h.lock.Unlock()
@@ -38,7 +38,7 @@ func (h *Health) begin() {
 	}
 }
 
-// know adds services that are ready as long as nobody has said anything of them.
+// know adds services that are ready until Set says otherwise.
 func (h *Health) know(services ...string) {
 	h.lock.Lock()
 	defer h.lock.Unlock()
@@ -51,7 +51,7 @@ func (h *Health) know(services ...string) {
 	h.serving = known
 }
 
-// status gives the status of a service, and a channel that the next change closes.
+// status returns the status of a service, and a channel that is closed by the next change.
 func (h *Health) status(service string) (plugmuxv1.HealthCheckResponse_ServingStatus, <-chan struct{}) {
 	h.lock.Lock()
 	defer h.lock.Unlock()
@@ -69,7 +69,7 @@ func (h *Health) status(service string) (plugmuxv1.HealthCheckResponse_ServingSt
 func (h *Health) check(_ context.Context, request *plugmuxv1.HealthCheckRequest) (*plugmuxv1.HealthCheckResponse, error) {
 	status, _ := h.status(request.Service)
 	if status == plugmuxv1.HealthCheckResponse_SERVICE_UNKNOWN {
-		return nil, connect.NewError(connect.CodeNotFound, errors.New("no service "+request.Service+" is known here"))
+		return nil, connect.NewError(connect.CodeNotFound, errors.New("the plugin serves no service "+request.Service))
 	}
 	return &plugmuxv1.HealthCheckResponse{Status: status}, nil
 }
@@ -92,8 +92,8 @@ func (h *Health) watch(ctx context.Context, request *plugmuxv1.HealthCheckReques
 	}
 }
 
-// serveHealth serves the health of the plugin, unless it serves that itself.
-func (s *site) serveHealth(health *Health) {
+// serveHealth serves the plugin's health, unless the plugin serves grpc.health.v1.Health itself.
+func (s *linkApp) serveHealth(health *Health) {
 	if slices.Contains(s.announcement.Services, healthService) {
 		return
 	}

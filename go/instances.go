@@ -13,32 +13,33 @@ import (
 	"plugmux.dev/gen/go/plugmux/v1/plugmuxv1connect"
 )
 
-// Instances let one plugin serve any number of objects, each with a configuration of its own. It is one of the servables
-// of [Main]:
+// Instances lets one plugin serve many objects, each with its own configuration. Pass it to [Main]:
 //
 //	regions := &plugmux.Instances[Settings]{Services: []string{cloudv1connect.StorageServiceName}, Open: openRegion}
 //	plugmux.Main(config, regions.Servable())
 //
-// T is what encoding/json reads a configuration into; a key that T has no field for is an error.
+// encoding/json decodes a configuration into T; a key for which T has no field is an error.
 type Instances[T any] struct {
-	// Services are the full names of the services that every instance serves.
+	// Services lists the full names of the services that every instance serves.
 	Services []string
-	// Schema is the JSON schema that a configuration must satisfy, which the runtime sees to; none by default.
+	// Schema is a JSON schema against which the runtime validates configurations; none by default.
 	Schema string
-	// Default is what a configuration begins as, before its keys are set.
+	// Default holds the values of keys that a configuration leaves out.
 	Default T
-	// Open makes an instance. Its context ends when the instance does, or when the caller has no time left for Open.
-	// [OnRelease] among the servables cleans up. An error refuses the configuration, unless it is a [connect.Error].
+	// Open makes an instance: what it returns is what the instance serves. The context ends when the instance is released,
+	// or while Open runs when the caller's deadline passes. Return [OnRelease] among the servables to clean up. The caller
+	// gets an error as invalid_argument, and a [connect.Error] as it is.
 	Open func(ctx context.Context, config T) ([]Servable, error)
-	// Limit is how many may be open at the same time; 10,000 by default.
+	// Limit is how many instances may be open at the same time; 10,000 by default. A further one fails with
+	// resource_exhausted.
 	Limit int
 
 	count atomic.Int64
 }
 
-// Servable announces the instances to the runtime, and opens them.
+// Servable registers the kind of instances with the runtime, and opens instances when the runtime asks for them.
 func (i *Instances[T]) Servable() Servable {
-	return func(s *site) {
+	return func(s *linkApp) {
 		s.announcement.Instances = &pluginsv1.InstanceKind{
 			Services:      i.Services,
 			Configuration: &pluginsv1.ConfigurationSchema{JsonSchema: i.Schema},
@@ -63,11 +64,11 @@ func (i *Instances[T]) open(ctx context.Context, text string) (string, error) {
 	if i.count.Add(1) > int64(limit) {
 		i.count.Add(-1)
 		return "", connect.NewError(connect.CodeResourceExhausted,
-			fmt.Errorf("%d instances are open, and no more may be: release some, or raise Instances.Limit", limit))
+			fmt.Errorf("%d instances are open, the limit: release some, or raise Instances.Limit", limit))
 	}
 	life, end := context.WithCancel(link.ctx)
 	ended := OnRelease(sync.OnceFunc(func() { end(); i.count.Add(-1) }))
-	object, reference := newSite(&pluginsv1.RegisterPluginRequest{}, nil), ""
+	object, reference := newLinkApp(&pluginsv1.RegisterPluginRequest{}, nil), ""
 	defer func() {
 		if reference == "" { // Open may have panicked
 			object.add([]Servable{ended})

@@ -17,8 +17,8 @@ const (
 	firstFreeDescriptor      = 3
 )
 
-// launchConfig is what a runtime tells a plugin that it launches: one inherited socket in FD, or a pair of one-way
-// pipes in R and W, or the path of a unix socket to connect to in Socket, as in a container. Other keys are ignored.
+// launchConfig is what a runtime tells a plugin that it launches. The link is an inherited socket (FD), or a pair of one-way
+// pipes (R and W), or a connection to the unix socket at a path (Socket), as in a container. Other keys are ignored.
 type launchConfig struct {
 	Name    string        `json:"name"`
 	Timeout time.Duration `json:"timeout"`
@@ -26,15 +26,15 @@ type launchConfig struct {
 	R       *uintptr      `json:"r"`
 	W       *uintptr      `json:"w"`
 	Socket  string        `json:"socket"`
-	// PID is the process id of the runtime; 0 where it says nothing to the plugin, as in a container.
+	// PID is the process id of the runtime; 0 if it has no meaning for the plugin, as in a container.
 	PID processID `json:"pid"`
-	// Terminal tells that the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them.
+	// Terminal is true if the plugin shares the runtime's terminal, where Ctrl-C reaches both.
 	Terminal flag `json:"terminal"`
-	// Detached tells to connect to the socket again and again, as runtimes come and go.
+	// Detached is true if the plugin reconnects to the socket whenever a runtime listens there.
 	Detached flag `json:"detached"`
 }
 
-// processID is 0 where the JSON has anything but a positive whole number.
+// processID is 0 if the JSON holds anything but a positive integer.
 type processID int
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -46,8 +46,8 @@ func (p *processID) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// takeLaunchConfig reads the configuration and removes it from the environment, so that a child of the plugin does not
-// take itself for the plugin. It is nil where no runtime has launched the process.
+// takeLaunchConfig reads the launch configuration and removes it from the environment, so that child processes do not use
+// it. It returns nil if no runtime has launched the process.
 func takeLaunchConfig() (*launchConfig, error) {
 	text := os.Getenv(launchVariable)
 	if text == "" {
@@ -78,7 +78,7 @@ func parseLaunchConfig(text string) (*launchConfig, error) {
 	return config, nil
 }
 
-// flag is true where the JSON says true, and false for everything else.
+// flag is true if the JSON holds true, and false for everything else.
 type flag bool
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -118,15 +118,15 @@ func (c *launchConfig) descriptors() []uintptr {
 	return []uintptr{*c.R, *c.W}
 }
 
-// open connects to the socket, or takes the inherited descriptors over. From here on no child of the plugin inherits
-// them: one that did would hold the link open after the plugin's end. Who listens at the socket is checked where there
-// is a policy: in a container the users of the two ends are not comparable.
+// open connects to the socket or adopts the inherited descriptors. From then on no child process inherits them, as a child
+// would keep the link open after the plugin's end. The user who listens at the socket is checked if there is a policy; in a
+// container there is none, as the user ids of the two ends cannot be compared.
 func (c *launchConfig) open(peers *peerPolicy) (io.ReadWriteCloser, error) {
 	if c.Socket != "" {
 		return c.dial(peers)
 	}
 	for _, descriptor := range c.descriptors() {
-		if err := claim(descriptor); err != nil {
+		if err := adoptDescriptor(descriptor); err != nil {
 			return nil, launchError{fmt.Errorf("descriptor %d cannot be used: %w", descriptor, err)}
 		}
 	}
@@ -135,7 +135,7 @@ func (c *launchConfig) open(peers *peerPolicy) (io.ReadWriteCloser, error) {
 		return pipePair{os.NewFile(*c.R, "link (read)"), os.NewFile(*c.W, "link (write)")}, nil
 	}
 	file := os.NewFile(descriptors[0], "link")
-	defer file.Close() // FileConn has made a duplicate
+	defer file.Close() // FileConn uses a duplicate
 	conn, err := net.FileConn(file)
 	if err != nil {
 		return nil, launchError{fmt.Errorf("descriptor %d is not a socket: %w", descriptors[0], err)}
@@ -146,18 +146,18 @@ func (c *launchConfig) open(peers *peerPolicy) (io.ReadWriteCloser, error) {
 func (c *launchConfig) dial(peers *peerPolicy) (net.Conn, error) {
 	conn, err := net.DialTimeout("unix", c.Socket, c.Timeout)
 	if err != nil {
-		return nil, launchError{fmt.Errorf("nobody listens at its socket: %w", err)}
+		return nil, launchError{fmt.Errorf("no runtime listens at its socket: %w", err)}
 	}
 	if peers != nil {
 		if err := peers.check(conn); err != nil {
 			_ = conn.Close()
-			return nil, launchError{fmt.Errorf("its socket %s is not used: %w", c.Socket, err)}
+			return nil, launchError{fmt.Errorf("its socket %s is not trusted: %w", c.Socket, err)}
 		}
 	}
 	return conn, nil
 }
 
-// pipePair is a connection of two one-way pipes.
+// pipePair makes a connection of two one-way pipes.
 type pipePair struct {
 	io.ReadCloser
 	w io.WriteCloser
@@ -167,7 +167,7 @@ func (p pipePair) Write(data []byte) (int, error) { return p.w.Write(data) }
 
 func (p pipePair) Close() error { return errors.Join(p.ReadCloser.Close(), p.w.Close()) }
 
-// launchError is an [ErrNoRuntime]: a runtime has launched the process, but its configuration cannot be used.
+// launchError says why the launch configuration cannot be used; it is an [ErrNoRuntime].
 type launchError struct{ cause error }
 
 func (e launchError) Error() string {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Limits and times that the SDKs of all languages share, as proto/constants.json has them.
+// The limits and times that the SDKs of all languages share; proto/constants.json lists them.
 const (
 	maxMessageBytes          = 4 << 20
 	maxNameCharacters        = 256
@@ -34,40 +34,42 @@ const (
 	streamWindowBytes  = 256 << 10
 )
 
-// registrationTimeout is how long a registration may take where no launch says.
+// registrationTimeout is how long a registration may take if the plugin was not launched; a launch says it.
 const registrationTimeout = time.Minute
 
-// Limits bound what a plugin takes from its runtime, and how long its end may take. What is 0 is the default.
+// Limits bound what a plugin accepts from its runtime, and how long its end may take. Zero means the default.
 type Limits struct {
-	// MessageBytes is the size of the largest message of a call, compressed and not; 4 MiB by default. A larger one ends
-	// its call with resource_exhausted.
-	MessageBytes int
-	// LinkBytes is how much may have come over a link without having been taken; 64 MiB by default, and at least
-	// four messages. Beyond half of it the plugin takes calls in later, beyond it streams are reset. Before the plugin has registered it is 1 MiB.
-	LinkBytes int
-	// Streams is how many streams the runtime may have open at the same time, which is how many calls it may have under
-	// way; 16,384 by default. Before the plugin has registered it is 32.
-	Streams int
-	// Resets is how many streams a second the runtime may open for nothing before the link is ended: streams that it resets
-	// within a second, ends without a byte, or opens beyond what it may have; 1,000 by default. Ten seconds' worth may come
-	// at once.
-	Resets int
-	// IdleFrames is how many frames a second the runtime may send that change nothing (pings, empty data, frames of streams
-	// that have ended) before the link is ended; 2,000 by default. Ten seconds' worth may come at once.
-	IdleFrames int
-	// CloseTime is how long a plugin that ends waits for calls under way, then for [Config.Background], then for
-	// handlers that outlive the link; 2 s by default, of each.
-	CloseTime time.Duration
+	// MaxMessageBytes is the size of the largest message of a call in bytes, both compressed and decompressed; 4 MiB by
+	// default. A larger message ends its call with resource_exhausted.
+	MaxMessageBytes int
+	// MaxLinkMemory is how many bytes may have arrived on a link without having been read; 64 MiB by default, and never less
+	// than the size of four messages. Above half of it the plugin delays new calls; streams that exceed it are reset. Before
+	// the plugin has registered the limit is 1 MiB.
+	MaxLinkMemory int
+	// MaxStreams is how many streams the runtime may have open at the same time, one for each call; 16,384 by default.
+	// Before the plugin has registered the limit is 32.
+	MaxStreams int
+	// MaxResets is how many streams a second the runtime may open for nothing: streams that it resets within a second, ends
+	// without a byte, or opens beyond MaxStreams; 1,000 by default. The runtime may use up to ten seconds' worth at once.
+	// Exceeding it ends the link.
+	MaxResets int
+	// MaxIdleFrames is how many frames a second the runtime may send that change nothing: pings, empty data, frames of
+	// streams that have ended; 2,000 by default. The runtime may use up to ten seconds' worth at once. Exceeding it ends the
+	// link.
+	MaxIdleFrames int
+	// CloseTimeout is how long an ending plugin waits for the calls it is serving, then for [Config.Background], and then for
+	// handlers that outlive the link; 2 s by default, for each of the three.
+	CloseTimeout time.Duration
 }
 
 func (l Limits) orDefault() Limits {
-	message := cmp.Or(l.MessageBytes, maxMessageBytes)
+	message := cmp.Or(l.MaxMessageBytes, maxMessageBytes)
 	return Limits{
-		MessageBytes: message,
-		LinkBytes:    cmp.Or(l.LinkBytes, max(maxUntaken, 4*message)),
-		Streams:      cmp.Or(l.Streams, maxStreams),
-		Resets:       cmp.Or(l.Resets, maxResets),
-		IdleFrames:   cmp.Or(l.IdleFrames, maxIdleFrames),
-		CloseTime:    cmp.Or(l.CloseTime, closeTimeout),
+		MaxMessageBytes: message,
+		MaxLinkMemory:   cmp.Or(l.MaxLinkMemory, max(maxLinkMemory, 4*message)),
+		MaxStreams:      cmp.Or(l.MaxStreams, maxStreams),
+		MaxResets:       cmp.Or(l.MaxResets, maxResets),
+		MaxIdleFrames:   cmp.Or(l.MaxIdleFrames, maxIdleFrames),
+		CloseTimeout:    cmp.Or(l.CloseTimeout, closeTimeout),
 	}
 }

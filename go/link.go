@@ -21,16 +21,17 @@ import (
 // HostURL is the base URL of what the runtime serves, for clients that are made with [Host].
 const HostURL = "http://unix"
 
-// Host is the HTTP client for what the runtime serves. It finds the link in the context of each call, so one client of
-// a service, made once, serves for the life of the program and follows the plugin from link to link:
+// Host is the HTTP client that calls the runtime. It finds the link in the context of each call, so one service client is
+// enough for the life of the program, also when the plugin reconnects:
 //
 //	audit := kvv1connect.NewAuditServiceClient(plugmux.Host, plugmux.HostURL)
 //
-// The context must descend from that of a handler or of [Config.Background].
+// The context must be derived from that of a handler or of [Config.Background]; with any other the call fails.
 var Host = &http.Client{Transport: hostTransport{}}
 
-// Runtime is what the runtime said of itself when it registered the plugin: its name and version, the protocol version
-// it has chosen, and the plugin's configuration. It is nil where the context is not one of a link.
+// Runtime returns the runtime's answer to the registration: its name and version, the protocol version it has chosen, and
+// the plugin's configuration. It returns nil if the context is not derived from that of a handler or of
+// [Config.Background].
 func Runtime(ctx context.Context) *pluginsv1.RegisterPluginResponse {
 	link, err := linkOf(ctx)
 	if err != nil {
@@ -39,37 +40,44 @@ func Runtime(ctx context.Context) *pluginsv1.RegisterPluginResponse {
 	return link.gate.response
 }
 
-// maxHeadBytes is the size of the largest head of a request, nearly.
-const maxHeadBytes = 64 << 10
+// maxRequestHeaderBytes limits the header of a request; net/http adds 4 KiB.
+const maxRequestHeaderBytes = 64 << 10
 
-// forever is a time limit that nothing reaches.
-const forever = 100 * 365 * 24 * time.Hour
+// noTimeLimit is a time limit that is never reached: yamux has no value for none.
+const noTimeLimit = 100 * 365 * 24 * time.Hour
 
-// link is one connection to a runtime: a yamux session, and an HTTP server and an HTTP client on its streams.
+// link is one connection to a runtime: a yamux session with an HTTP server and an HTTP client on its streams.
 type link struct {
 	session    *yamux.Session
-	intake     *intake
+	memory     *linkMemory
 	limits     Limits
 	server     *http.Server
 	transport  *http.Transport
 	references references
 	gate       gate
 	served     chan error
-	calls      atomic.Int64    // under way that end by themselves: no streams
-	left       chan struct{}   // closed when the plugin's stay is over, and the link about to be closed
+	calls      atomic.Int64    // unary calls that the plugin is serving
+	closing    chan struct{}   // closed when the plugin has cleaned up and the link is about to be closed
 	ctx        context.Context // of everything that is served on the link
 	cancel     context.CancelFunc
 }
 
-// newLink serves a handler on a connection, which then belongs to the link. Of the context it takes the values only:
-// handlers see it end when the link is closed, not when it is merely about to be.
+// newLink serves a handler on a connection, which then belongs to the link. Handlers see the values of the context, but not
+// its end: their context ends when the link has been closed.
 func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler, limits Limits) *link {
-	beneath := newLinkConn(conn, limits)
-	session, err := yamux.Client(beneath, muxConfig())
+	counted := newLinkConn(conn, limits)
+	session, err := yamux.Client(counted, muxConfig())
 	if err != nil {
-		panic(err) // only a wrong configuration is refused
+		panic(err) // the configuration is wrong, nothing else fails
 	}
-	l := &link{session: session, intake: beneath.intake, limits: limits, served: make(chan error, 1), left: make(chan struct{}), gate: newGate()}
+	l := &link{
+		session: session,
+		memory:  counted.memory,
+		limits:  limits,
+		served:  make(chan error, 1),
+		closing: make(chan struct{}),
+		gate:    newGate(),
+	}
 	l.ctx, l.cancel = context.WithCancel(withLink(context.WithoutCancel(ctx), l))
 	l.transport = &http.Transport{
 		DialContext:        func(context.Context, string, string) (net.Conn, error) { return l.open() },
@@ -77,20 +85,20 @@ func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler,
 		DisableCompression: true,
 	}
 	l.server = &http.Server{
-		Handler:     begun(l.gate.guard(l.counted(duplex(recovered(handler))))),
+		Handler:     markHeaderRead(l.gate.guard(l.countCalls(duplex(recoverPanics(handler))))),
 		BaseContext: func(net.Listener) context.Context { return l.ctx },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, streamKey{}, conn)
 		},
-		MaxHeaderBytes: maxHeadBytes,
+		MaxHeaderBytes: maxRequestHeaderBytes,
 		ErrorLog:       slog.NewLogLogger(slog.Default().Handler(), slog.LevelError),
 	}
-	go func() { l.served <- l.server.Serve(linkListener{session, l.intake}) }()
+	go func() { l.served <- l.server.Serve(linkListener{session, l.memory}) }()
 	return l
 }
 
-// counted counts the calls that are under way.
-func (l *link) counted(next http.Handler) http.Handler {
+// countCalls counts the unary calls and plain HTTP requests that are being served.
+func (l *link) countCalls(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		stream := strings.HasPrefix(r.Header.Get("Content-Type"), connectStreams) || r.Header.Get("Upgrade") != ""
 		if !stream && r.URL.Path != pluginsv1connect.PluginServiceShutdownProcedure {
@@ -101,9 +109,9 @@ func (l *link) counted(next http.Handler) http.Handler {
 	})
 }
 
-// drain waits for the calls under way, so that what they use is cleaned up behind them.
+// drain waits for the counted calls to end, for [Limits.CloseTimeout] at most, so that clean-up code runs after them.
 func (l *link) drain() {
-	deadline, cancel := context.WithTimeout(context.Background(), l.limits.CloseTime)
+	deadline, cancel := context.WithTimeout(context.Background(), l.limits.CloseTimeout)
 	defer cancel()
 	for l.calls.Load() > 0 && deadline.Err() == nil && !l.session.IsClosed() {
 		pause(deadline, time.Millisecond)
@@ -112,29 +120,29 @@ func (l *link) drain() {
 
 type streamKey struct{}
 
-// begun tells a stream that the head of its request has been read.
-func begun(next http.Handler) http.Handler {
+// markHeaderRead tells the stream of a request that the request's header has been read.
+func markHeaderRead(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if stream, ok := r.Context().Value(streamKey{}).(*linkStream); ok {
-			stream.begin()
+			stream.markHeaderRead()
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// open opens a stream to the runtime.
+// open opens a yamux stream to the runtime.
 func (l *link) open() (net.Conn, error) {
 	stream, err := l.session.OpenStream()
 	if err != nil {
 		return nil, err
 	}
-	conn := &linkStream{Stream: stream, intake: l.intake}
-	conn.begin()
+	conn := &linkStream{Stream: stream, memory: l.memory}
+	conn.markHeaderRead()
 	return conn, nil
 }
 
-// muxConfig is for a link within one machine: the end of the peer closes it. A peer that is slow, because it is being
-// debugged or the machine was asleep, has not ended, so that nothing is closed because of the time that it takes.
+// muxConfig is the configuration for a peer on the same machine. The kernel closes the connection when the peer's process
+// ends, so there is no time limit: a peer that is being debugged, or whose machine was asleep, is slow and not dead.
 func muxConfig() *yamux.Config {
 	config := yamux.DefaultConfig()
 	config.LogOutput = nil
@@ -144,11 +152,11 @@ func muxConfig() *yamux.Config {
 	config.StreamCloseTimeout = streamCloseTimeout
 	config.EnableKeepAlive = false
 	config.StreamOpenTimeout = 0
-	config.ConnectionWriteTimeout = forever
+	config.ConnectionWriteTimeout = noTimeLimit
 	return config
 }
 
-// register announces the plugin, and opens the gate when the runtime has accepted it.
+// register sends the registration, and opens the gate when the runtime has accepted it.
 func (l *link) register(ctx context.Context, announcement *pluginsv1.RegisterPluginRequest, timeout time.Duration, configure func(string) error) error {
 	ctx, cancel := context.WithTimeout(withLink(ctx, l), timeout)
 	defer cancel()
@@ -159,19 +167,19 @@ func (l *link) register(ctx context.Context, announcement *pluginsv1.RegisterPlu
 	}
 	if err == nil && configure != nil {
 		if err = configure(response.GetConfigurationJson()); err != nil {
-			_ = l.session.Close() // nothing may be answered any more: the runtime would take the plugin for one that works
+			_ = l.session.Close() // an answer to any further request would tell the runtime that the plugin works
 		}
 	}
 	if err == nil {
-		l.intake.register()
+		l.memory.register()
 	}
 	l.gate.resolve(response, err)
 	return err
 }
 
-// endWith closes the link when the process of the runtime ends, until the function that it gives is called: a child
-// that the runtime has forked may hold the other end open for ever.
-func (l *link) endWith(pid int) func() {
+// closeWithProcess closes the link when the runtime's process ends: a child that the runtime has forked may keep the other
+// end of the connection open. The returned function ends the watch.
+func (l *link) closeWithProcess(pid int) func() {
 	if pid == 0 {
 		return func() {}
 	}
@@ -189,15 +197,15 @@ func (l *link) endWith(pid int) func() {
 	}
 }
 
-// close refuses new streams, lets the open ones end, and closes. yamux's own Close would end the connection without a
-// word: the peer could not tell an end in order from a crash.
+// close sends go-away, waits for open streams to end, and closes the connection. yamux's own Close sends no go-away, so the
+// peer could not tell an orderly end from a crash.
 func (l *link) close() {
-	deadline, cancel := context.WithTimeout(context.Background(), l.limits.CloseTime)
+	deadline, cancel := context.WithTimeout(context.Background(), l.limits.CloseTimeout)
 	defer cancel()
-	saidGoodbye := make(chan error, 1)
-	go func() { saidGoodbye <- l.session.GoAway() }()
+	goAwaySent := make(chan error, 1)
+	go func() { goAwaySent <- l.session.GoAway() }()
 	select {
-	case <-saidGoodbye:
+	case <-goAwaySent:
 	case <-deadline.Done():
 	}
 	for l.session.NumStreams() > 0 && deadline.Err() == nil && !l.session.IsClosed() {
@@ -206,10 +214,11 @@ func (l *link) close() {
 	_ = l.session.Close()
 	l.cancel()
 	<-l.served
-	handlers, cancel := context.WithTimeout(context.Background(), l.limits.CloseTime)
+	handlers, cancel := context.WithTimeout(context.Background(), l.limits.CloseTimeout)
 	defer cancel()
 	if err := l.server.Shutdown(handlers); errors.Is(err, context.DeadlineExceeded) {
-		slog.Warn("handlers have not ended with their link")
+		slog.Warn("handlers are still running although their link has been closed: return when the context ends",
+			"after", l.limits.CloseTimeout)
 	}
 	l.references.close()
 }
@@ -223,12 +232,12 @@ func withLink(ctx context.Context, l *link) context.Context {
 func linkOf(ctx context.Context) (*link, error) {
 	l, ok := ctx.Value(linkKey{}).(*link)
 	if !ok {
-		return nil, errors.New("no runtime in this context: it must descend from that of a handler or of Config.Background")
+		return nil, errors.New("the context has no runtime: derive it from that of a handler or of Config.Background")
 	}
 	return l, nil
 }
 
-// hostTransport sends each request over the link in its context.
+// hostTransport sends each request over the link in the request's context.
 type hostTransport struct{}
 
 func (hostTransport) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -238,12 +247,12 @@ func (hostTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	response, err := asDuplex(l.transport.RoundTrip(request))
 	if err == nil && isRPC(request) {
-		response.Body = messageLimit{l.limits.MessageBytes, l.intake}.body(response.Header, response.Body, response.ContentLength)
+		response.Body = messageLimit{l.limits.MaxMessageBytes, l.memory}.body(response.Header, response.Body, response.ContentLength)
 	}
 	return response, err
 }
 
-// isRPC tells whether a request is a call, in any of the protocols of connect-go.
+// isRPC reports whether a request is an RPC in one of the protocols of connect-go.
 func isRPC(request *http.Request) bool {
 	return request.Header.Get("Connect-Protocol-Version") != "" ||
 		strings.HasPrefix(request.Header.Get("Content-Type"), "application/grpc")

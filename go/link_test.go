@@ -100,12 +100,12 @@ func TestTheLastBytesOfAPeerThatHasClosedAreRead(t *testing.T) {
 				closed:   make(chan struct{}),
 			}
 			got, failed := make(chan int, 1), make(chan error, 1)
-			site := newSite(nil, []Servable{RawStream("s", func(_ context.Context, stream *Stream) {
+			linkApp := newLinkApp(nil, []Servable{RawStream("s", func(_ context.Context, stream *Stream) {
 				data, err := io.ReadAll(stream)
 				got <- len(data)
 				failed <- err
 			})})
-			link := newLink(t.Context(), peer, site, Limits{}.orDefault())
+			link := newLink(t.Context(), peer, linkApp, Limits{}.orDefault())
 			link.gate.resolve(nil, nil)
 			if n := <-got; n != size {
 				t.Error(n, "bytes have been read of", size)
@@ -118,7 +118,7 @@ func TestTheLastBytesOfAPeerThatHasClosedAreRead(t *testing.T) {
 	}
 }
 
-// A host that is being debugged, or whose machine was asleep, does not answer for a while, and its plugins stay.
+// A host that is being debugged, or whose machine was asleep, does not answer for a while, and keeps its plugins.
 func TestNoTimeLimitEndsALink(t *testing.T) {
 	config := muxConfig()
 	if err := yamux.VerifyConfig(config); err != nil {
@@ -133,7 +133,7 @@ func TestAStreamClosesAlthoughThePeerDoesNotRead(t *testing.T) {
 	ours, theirs := net.Pipe() // which holds nothing: all that is written waits for the peer
 	defer theirs.Close()
 	link := newLink(t.Context(), ours, http.NotFoundHandler(), Limits{}.orDefault())
-	head := make([]byte, headBytes)
+	head := make([]byte, headerBytes)
 	opened := make(chan net.Conn, 1)
 	go func() { opened <- must(link.open()) }()
 	if _, err := io.ReadFull(theirs, head); err != nil {

@@ -18,30 +18,30 @@ import (
 )
 
 const (
-	maxRecords    = 1000 // that wait to be sent
-	recordsAtOnce = 50
-	sendTimeout   = 5 * time.Second
-	resendDelay   = 500 * time.Millisecond
-	lastSend      = time.Second
-	levelCritical = slog.LevelError + 4
+	maxQueuedRecords     = 1000
+	maxRecordsPerRequest = 50
+	sendTimeout          = 5 * time.Second
+	resendDelay          = 500 * time.Millisecond
+	flushTimeout         = time.Second
+	levelCritical        = slog.LevelError + 4
 )
 
-// LogHandler is a [slog.Handler] that hands records to the runtime, where they come out with their time, level and
-// attributes. [NewLogHandler] makes one, and [Config.Logs] takes it:
+// LogHandler is a [slog.Handler] that sends records to the runtime, which logs them with their time, level and attributes.
+// [NewLogHandler] makes one; assign it to [Config.Logs]:
 //
 //	logs := plugmux.NewLogHandler(nil)
 //	slog.SetDefault(slog.New(logs))
 //	plugmux.Main(plugmux.Config{Logs: logs}, ...)
 //
-// Logging never waits: records wait in a queue until the runtime takes them, and when that is full the oldest are lost,
-// which the runtime is told. Where a runtime has no log service they go to standard error.
+// Logging does not block: records wait in a queue of 1,000, and the runtime is told how many of the oldest were dropped when
+// the queue was full. If the runtime has no log service, records go to standard error.
 type LogHandler struct {
 	options slog.HandlerOptions
-	shape   []func(slog.Handler) slog.Handler // what WithAttrs and WithGroup were called with
+	shape   []func(slog.Handler) slog.Handler // the calls of WithAttrs and WithGroup
 	queue   *logQueue
 }
 
-// NewLogHandler makes a handler; the options are those of [slog.NewJSONHandler].
+// NewLogHandler returns a handler with the options of [slog.NewJSONHandler], which may be nil.
 func NewLogHandler(options *slog.HandlerOptions) *LogHandler {
 	handler := &LogHandler{queue: &logQueue{more: make(chan struct{}, 1)}}
 	if options != nil {
@@ -52,11 +52,11 @@ func NewLogHandler(options *slog.HandlerOptions) *LogHandler {
 
 // Enabled implements [slog.Handler].
 func (h *LogHandler) Enabled(_ context.Context, level slog.Level) bool {
-	least := slog.LevelInfo
+	minimum := slog.LevelInfo
 	if h.options.Level != nil {
-		least = h.options.Level.Level()
+		minimum = h.options.Level.Level()
 	}
-	return level >= least
+	return level >= minimum
 }
 
 // WithAttrs implements [slog.Handler].
@@ -75,7 +75,7 @@ func (h *LogHandler) shaped(step func(slog.Handler) slog.Handler) *LogHandler {
 
 // Handle implements [slog.Handler].
 func (h *LogHandler) Handle(ctx context.Context, record slog.Record) error {
-	if h.queue.toStderr() {
+	if h.queue.isStderr() {
 		return h.apply(slog.NewJSONHandler(os.Stderr, &h.options)).Handle(ctx, record)
 	}
 	var fields bytes.Buffer
@@ -100,7 +100,7 @@ func (h *LogHandler) apply(handler slog.Handler) slog.Handler {
 	return handler
 }
 
-// replace leaves out what a record on the wire has a place for.
+// replace leaves out the attributes that a record on the wire has fields for.
 func (h *LogHandler) replace(groups []string, attr slog.Attr) slog.Attr {
 	if len(groups) == 0 && (attr.Key == slog.TimeKey || attr.Key == slog.LevelKey || attr.Key == slog.MessageKey) {
 		return slog.Attr{}
@@ -111,13 +111,13 @@ func (h *LogHandler) replace(groups []string, attr slog.Attr) slog.Attr {
 	return attr
 }
 
-// send sends over the link in the context, until leaving is closed and what waits then has been sent.
+// send sends records over the context's link. When leaving is closed, it sends the records that are queued and returns.
 func (h *LogHandler) send(ctx context.Context, leaving <-chan struct{}) {
 	client := plugmuxv1connect.NewLogServiceClient(Host, HostURL)
 	for {
 		err := h.queue.sendAll(ctx, client, sendTimeout)
 		if connect.CodeOf(err) == connect.CodeUnimplemented && err != nil {
-			h.queue.giveUp()
+			h.queue.fallBackToStderr()
 			return
 		}
 		again := h.queue.more
@@ -126,7 +126,7 @@ func (h *LogHandler) send(ctx context.Context, leaving <-chan struct{}) {
 		}
 		select {
 		case <-leaving:
-			_ = h.queue.sendAll(ctx, client, lastSend)
+			_ = h.queue.sendAll(ctx, client, flushTimeout)
 			return
 		case <-ctx.Done():
 			return
@@ -136,7 +136,7 @@ func (h *LogHandler) send(ctx context.Context, leaving <-chan struct{}) {
 	}
 }
 
-// after is time.After where it is wanted.
+// after is [time.After] if wanted, and otherwise a channel that never receives.
 func after(wanted bool, delay time.Duration) <-chan time.Time {
 	if !wanted {
 		return nil
@@ -144,19 +144,19 @@ func after(wanted bool, delay time.Duration) <-chan time.Time {
 	return time.After(delay)
 }
 
-// logQueue holds records until they are sent.
+// logQueue holds the records that have not been sent.
 type logQueue struct {
-	lock    sync.Mutex
-	waiting []*plugmuxv1.LogRecord
-	dropped uint64
-	gaveUp  bool
-	more    chan struct{} // has an item when something waits that did not before
+	lock       sync.Mutex
+	waiting    []*plugmuxv1.LogRecord
+	dropped    uint64
+	usesStderr bool
+	more       chan struct{} // receives an item when a record has been added
 }
 
-func (q *logQueue) toStderr() bool {
+func (q *logQueue) isStderr() bool {
 	q.lock.Lock()
 	defer q.lock.Unlock()
-	return q.gaveUp
+	return q.usesStderr
 }
 
 func (q *logQueue) put(records ...*plugmuxv1.LogRecord) {
@@ -164,7 +164,7 @@ func (q *logQueue) put(records ...*plugmuxv1.LogRecord) {
 	defer q.lock.Unlock()
 	q.waiting = append(q.waiting, records...)
 	q.bound()
-	if q.gaveUp {
+	if q.usesStderr {
 		q.print()
 	}
 	select {
@@ -182,7 +182,7 @@ func (q *logQueue) putBack(records []*plugmuxv1.LogRecord, dropped uint64) {
 }
 
 func (q *logQueue) bound() {
-	if over := len(q.waiting) - maxRecords; over > 0 {
+	if over := len(q.waiting) - maxQueuedRecords; over > 0 {
 		q.waiting = slices.Delete(q.waiting, 0, over)
 		q.dropped += uint64(over)
 	}
@@ -191,7 +191,7 @@ func (q *logQueue) bound() {
 func (q *logQueue) take() ([]*plugmuxv1.LogRecord, uint64) {
 	q.lock.Lock()
 	defer q.lock.Unlock()
-	count := min(recordsAtOnce, len(q.waiting))
+	count := min(maxRecordsPerRequest, len(q.waiting))
 	records, dropped := slices.Clone(q.waiting[:count]), q.dropped
 	q.waiting, q.dropped = slices.Delete(q.waiting, 0, count), 0
 	return records, dropped
@@ -212,11 +212,11 @@ func (q *logQueue) sendAll(ctx context.Context, client plugmuxv1connect.LogServi
 	}
 }
 
-// giveUp writes what waits to standard error, and lets all that comes go there.
-func (q *logQueue) giveUp() {
+// fallBackToStderr writes the queued records to standard error, and all further ones.
+func (q *logQueue) fallBackToStderr() {
 	q.lock.Lock()
 	defer q.lock.Unlock()
-	q.gaveUp = true
+	q.usesStderr = true
 	q.print()
 }
 
@@ -242,7 +242,7 @@ func wireLevel(level slog.Level) plugmuxv1.LogLevel {
 	}
 }
 
-// bounded is a text that fits on the wire, in length and in form.
+// bounded cuts a text to the length that the wire allows, and makes it valid UTF-8.
 func bounded(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), maxLogTextCharacters)], "�")
 }

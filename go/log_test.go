@@ -82,12 +82,12 @@ func TestRecordsBelowTheLevelAreNotMade(t *testing.T) {
 
 func TestAFullQueueLosesTheOldestAndCountsThem(t *testing.T) {
 	logs := NewLogHandler(nil)
-	for n := range maxRecords + 7 {
+	for n := range maxQueuedRecords + 7 {
 		slog.New(logs).Info(fmt.Sprint(n))
 	}
 	service, _ := withLogs(t, logs)
-	records := service.wait(t, maxRecords)
-	if len(records) != maxRecords || records[0].Message != "7" || service.dropped != 7 {
+	records := service.wait(t, maxQueuedRecords)
+	if len(records) != maxQueuedRecords || records[0].Message != "7" || service.dropped != 7 {
 		t.Error(len(records), records[0].Message, service.dropped)
 	}
 }
@@ -118,7 +118,7 @@ func TestARuntimeWithoutALogServiceLeavesThemToStandardError(t *testing.T) {
 	logs := NewLogHandler(nil)
 	slog.New(logs).Info("one")
 	run(t, plugmuxtest.Options{}, Config{Name: "p", Logs: logs})
-	for !logs.queue.toStderr() {
+	for !logs.queue.isStderr() {
 		if testContext(t).Err() != nil {
 			t.Fatal("it still queues")
 		}

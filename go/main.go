@@ -15,28 +15,28 @@ const (
 	exitUsage  = 2
 )
 
-const byHand = `%[1]s %[2]s is a plugmux plugin: a runtime starts it, or it connects to one that runs.
+const usage = `%[1]s %[2]s is a plugmux plugin: a runtime starts it, or it connects to one that runs.
 It serves: %[3]s.
 
   plugmux plugins --plugin %[4]s     launch it and show it
   PLUGMUX_SOCKET=unix:/path %[4]s    connect it to the runtime that listens there
 `
 
-// Main is [Run] as a whole program: SIGTERM and Ctrl-C end the plugin in order, a second one at once. It returns when
-// the plugin has ended well; otherwise it says why on standard error and exits: with 2 for [ErrNoRuntime], as when a
-// person has started the plugin by hand, with 1 for any other failure.
+// Main runs a plugin as a whole program: see [Run]. SIGTERM and Ctrl-C end the plugin in order; a second one ends the
+// process at once. Main returns when the plugin has ended in order. On an error it prints the error on standard error and
+// exits, with status 2 for [ErrNoRuntime], as when a person starts the plugin by hand, and with status 1 otherwise.
 func Main(config Config, servables ...Servable) {
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	launch, err := takeLaunchConfig()
 	if launch != nil && launch.Terminal {
-		// Ctrl-C reaches the runtime as well, which ends its plugins when it has done with them.
+		// Ctrl-C also reaches the runtime, which ends its plugins when it no longer needs them.
 		signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 		signals = signals[1:]
 	}
 	ctx, release := signal.NotifyContext(context.Background(), signals...)
 	defer release()
 	context.AfterFunc(ctx, release)
-	// Whoever read this program's output may go away, and the plugin lives on: by default Go would let it die then.
+	// The plugin survives the reader of its output: by default Go ends a program that writes to a closed standard output.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	p := newPlugin(config, servables)
@@ -45,8 +45,8 @@ func Main(config Config, servables ...Servable) {
 	}
 	switch {
 	case err == nil:
-	case err == ErrNoRuntime: // bare: nobody has tried to launch it
-		fmt.Fprintf(os.Stderr, byHand, p.config.Name, p.config.Version, p.serves(), os.Args[0])
+	case err == ErrNoRuntime: // not wrapped: neither a launch configuration nor an address was given
+		fmt.Fprintf(os.Stderr, usage, p.config.Name, p.config.Version, p.serves(), os.Args[0])
 		os.Exit(exitUsage)
 	case errors.Is(err, ErrNoRuntime):
 		fmt.Fprintf(os.Stderr, "%s: %v\n", p.config.Name, err)

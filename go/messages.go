@@ -22,13 +22,13 @@ const (
 	compression        = "gzip"
 )
 
-// limitMessages bounds the messages that a service is called with, before and after their decompression: connect-go
-// takes them of any size, unless each handler is told otherwise where it is made.
+// limitMessages limits the size of the messages that a service receives, before and after decompression. connect-go has no
+// limit unless each handler is made with one.
 func limitMessages(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limit := messageLimit{bytes: maxMessageBytes}
 		if link, err := linkOf(r.Context()); err == nil {
-			limit = messageLimit{link.limits.MessageBytes, link.intake}
+			limit = messageLimit{link.limits.MaxMessageBytes, link.memory}
 		}
 		query, err := limit.query(r)
 		if err != nil {
@@ -43,18 +43,18 @@ func limitMessages(next http.Handler) http.Handler {
 	})
 }
 
-// messageLimit is how large messages may be, and the intake that counts those of which a part has come.
+// messageLimit is the size that a message may have, and the memory of the link that incomplete messages are counted in.
 type messageLimit struct {
 	bytes  int
-	intake *intake
+	memory *linkMemory
 }
 
-func (l messageLimit) exceeded() error {
+func (l messageLimit) tooLarge() error {
 	return connect.NewError(connect.CodeResourceExhausted,
-		fmt.Errorf("the message has more than %d bytes, the limit that Config.Limits.MessageBytes sets", l.bytes))
+		fmt.Errorf("the message has more than %d bytes, the limit that Config.Limits.MaxMessageBytes sets", l.bytes))
 }
 
-// body bounds the messages of a request or response. What it gives is not compressed any more; the header says so.
+// body limits the messages of a request or response. It decompresses unary messages, and removes Content-Encoding then.
 func (l messageLimit) body(header http.Header, body io.ReadCloser, length int64) *messageBody {
 	b := &messageBody{ReadCloser: body, limit: l}
 	switch contentType := header.Get("Content-Type"); {
@@ -71,7 +71,7 @@ func (l messageLimit) body(header http.Header, body io.ReadCloser, length int64)
 	return b
 }
 
-// query bounds the message that a GET carries.
+// query limits the message in the query of a GET.
 func (l messageLimit) query(r *http.Request) (string, error) {
 	if r.Method != http.MethodGet || !strings.Contains(r.URL.RawQuery, "compression=") {
 		return r.URL.RawQuery, nil
@@ -94,7 +94,7 @@ func (l messageLimit) query(r *http.Request) (string, error) {
 	return url.Values(query).Encode(), nil
 }
 
-// decompress gives the content of a gzip file, which may be empty.
+// decompress decompresses gzip; no data is an empty message.
 func (l messageLimit) decompress(data []byte) ([]byte, error) {
 	if len(data) == 0 {
 		return nil, nil
@@ -108,26 +108,26 @@ func (l messageLimit) decompress(data []byte) ([]byte, error) {
 		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("the message is not in gzip format: %w", err))
 	}
 	if len(content) > l.bytes {
-		return nil, l.exceeded()
+		return nil, l.tooLarge()
 	}
 	return content, nil
 }
 
-// messageBody is a body of messages, each within its limit.
+// messageBody is a body whose messages are limited in size.
 type messageBody struct {
 	io.ReadCloser
 	limit messageLimit
 	read  func([]byte) (int, error)
-	held  atomic.Int64 // bytes of the message that is being read
+	held  atomic.Int64 // bytes that have been read of the incomplete message
 }
 
 func (b *messageBody) Read(data []byte) (int, error) { return b.read(data) }
 
-// take reads a part of a message. It waits where many messages are being read.
+// take reads a part of a message. It waits while incomplete messages use up the memory of the link.
 func (b *messageBody) take(data []byte) (int, error) {
 	n, err := b.ReadCloser.Read(data)
-	if b.limit.intake != nil && n > 0 {
-		if refusal := b.limit.intake.hold(b, n, b.held.Add(int64(n))); refusal != nil {
+	if b.limit.memory != nil && n > 0 {
+		if refusal := b.limit.memory.reserve(b, n, b.held.Add(int64(n))); refusal != nil {
 			return 0, refusal
 		}
 	}
@@ -137,40 +137,40 @@ func (b *messageBody) take(data []byte) (int, error) {
 	return n, err
 }
 
-// release tells that a message is complete.
+// release gives back the memory of a message that is complete, or that is not read any further.
 func (b *messageBody) release() {
 	if held := b.held.Swap(0); held > 0 {
-		b.limit.intake.release(b, held)
+		b.limit.memory.release(b, held)
 	}
 }
 
-// Close tells that nothing is read any more.
+// Close implements [io.Closer].
 func (b *messageBody) Close() error {
 	defer b.release()
 	return b.ReadCloser.Close()
 }
 
-// message is a body that is one message.
+// message is a body that consists of one message.
 type message struct {
 	from  func([]byte) (int, error)
 	limit messageLimit
-	known int64 // its length, where it is told
+	known int64 // the length that the header states; -1 if it states none
 	total int
 }
 
 func (m *message) Read(data []byte) (int, error) {
 	if m.known > int64(m.limit.bytes) {
-		return 0, m.limit.exceeded()
+		return 0, m.limit.tooLarge()
 	}
 	n, err := m.from(data)
 	m.total += n
 	if m.total > m.limit.bytes {
-		return 0, m.limit.exceeded()
+		return 0, m.limit.tooLarge()
 	}
 	return n, err
 }
 
-// compressedMessage is a body that is one message, compressed.
+// compressedMessage is a body that consists of one compressed message.
 type compressedMessage struct {
 	body    *messageBody
 	content io.Reader
@@ -194,12 +194,12 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(data []byte) (int, error) { return f(data) }
 
-// envelopes are a body of any number of messages, each behind its flags and its length.
+// envelopes is a body of enveloped messages: each follows a prefix of flags and length.
 type envelopes struct {
 	body       *messageBody
 	compressed bool
-	ready      []byte // a prefix, or a message that was compressed
-	rest       int    // of the message that is being read
+	ready      []byte // bytes to return next: a prefix, and the message if it was compressed
+	rest       int    // bytes left of the present message
 }
 
 func (e *envelopes) Read(data []byte) (int, error) {
@@ -226,7 +226,7 @@ func (e *envelopes) next() error {
 	}
 	length := binary.BigEndian.Uint32(prefix[1:])
 	if uint64(length) > uint64(e.body.limit.bytes) {
-		return e.body.limit.exceeded()
+		return e.body.limit.tooLarge()
 	}
 	e.ready, e.rest = prefix, int(length)
 	if prefix[0]&envelopeCompressed == 0 || !e.compressed {

@@ -86,14 +86,14 @@ func (r *slowReader) Read(data []byte) (int, error) {
 }
 
 func TestAMessageOverTheLimitIsResourceExhausted(t *testing.T) {
-	host, _ := run(t, plugmuxtest.Options{}, Config{Limits: Limits{MessageBytes: 1000}}, kv{}.servable())
+	host, _ := run(t, plugmuxtest.Options{}, Config{Limits: Limits{MaxMessageBytes: 1000}}, kv{}.servable())
 	registered(t, host)
 	for name, options := range map[string][]connect.ClientOption{
 		"proto": nil, "json": {connect.WithProtoJSON()}, "gzip": {connect.WithSendGzip()}, "gRPC-Web": {connect.WithGRPCWeb()},
 	} {
 		client := kvv1connect.NewKeyValueServiceClient(host.Client(), plugmuxtest.BaseURL, options...)
 		_, err := client.Put(testContext(t), &kvv1.PutRequest{Value: make([]byte, 2000)})
-		if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), "Config.Limits.MessageBytes") {
+		if connect.CodeOf(err) != connect.CodeResourceExhausted || !strings.Contains(err.Error(), "Config.Limits.MaxMessageBytes") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := client.Put(testContext(t), &kvv1.PutRequest{Value: make([]byte, 500)}); connect.CodeOf(err) != connect.CodeUnimplemented {
@@ -110,7 +110,7 @@ func TestAnAnswerOverTheLimitIsResourceExhausted(t *testing.T) {
 		_, err := client.Get(ctx, &kvv1.GetRequest{})
 		return nil, err
 	}}
-	host, _ := run(t, plugmuxtest.Options{Handler: mux}, Config{Limits: Limits{MessageBytes: 1000}}, service.servable())
+	host, _ := run(t, plugmuxtest.Options{Handler: mux}, Config{Limits: Limits{MaxMessageBytes: 1000}}, service.servable())
 	registered(t, host)
 	if _, err := kvClient(host).Get(testContext(t), &kvv1.GetRequest{}); connect.CodeOf(err) != connect.CodeResourceExhausted {
 		t.Error(err)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Pattern matches ids of secrets: components joined by slashes, where "*" stands for exactly one component and "**"
-// for any number of them, none included.
+// Pattern matches ids of secrets. Like an id, it consists of components joined by slashes; "*" matches exactly one
+// component, and "**" any number of components, including none.
 type Pattern string
 
 const idComponent = `[A-Za-z0-9._:-]+`
@@ -26,19 +26,19 @@ func errPatternForm(p Pattern) error {
 		"of letters, digits and ._:-, at most %d characters in all", string(p), maxPatternCharacters)
 }
 
-// Match tells whether the pattern matches an id; what is not a well-formed id it does not. It takes time in proportion
-// to the length of the pattern times that of the id, at worst.
+// Match reports whether the pattern matches an id. It is false for a text that is not a valid id. In the worst case it takes
+// time proportional to the product of the two lengths.
 func (p Pattern) Match(id string) bool {
 	return validID(id) && p.covers(id, func(own, other string) bool { return own == other })
 }
 
-// Includes tells whether the pattern matches what another one matches. A component that is written out includes "*"
-// too, as the wire has it: a provider of one id is asked when all of its folder are asked for.
+// Includes reports whether the pattern covers another one. As the wire defines it, a literal component covers "*" as well,
+// so "a/b" includes "a/*": a provider with one id of a folder is asked when the folder is asked for.
 func (p Pattern) Includes(other Pattern) bool {
 	return p.covers(string(other), func(own, other string) bool { return own == other || other == "*" })
 }
 
-// Filter gives the narrower of two patterns of which one includes the other; false where neither does.
+// Filter returns the narrower of two patterns if one includes the other, and false if neither does.
 func (p Pattern) Filter(other Pattern) (Pattern, bool) {
 	if p.Includes(other) {
 		return other, true
@@ -48,10 +48,10 @@ func (p Pattern) Filter(other Pattern) (Pattern, bool) {
 
 func validID(id string) bool { return len(id) <= maxPatternCharacters && idForm.MatchString(id) }
 
-// covers matches the components of a text; same compares a component that is no wildcard.
+// covers matches the components of a text; same compares a component that is not a wildcard.
 func (p Pattern) covers(text string, same func(own, other string) bool) bool {
 	pattern, rest := strings.Split(string(p), "/"), strings.Split(text, "/")
-	// Only the last "**" can still have to take another component: whatever an earlier one would give up, the last can.
+	// On a mismatch, only the last "**" needs to take one more component: it can take whatever an earlier one could.
 	var retryPattern, retryRest []string
 	retry := false
 	for len(rest) > 0 {

@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// peerUsersVariable names users, beside the plugin's own and root, whose runtime the plugin may dial.
+// peerUsersVariable is the environment variable that names further users whose runtime the plugin may dial.
 const peerUsersVariable = "PLUGMUX_PEER_USERS"
 
 const rootUser = 0
 
-// peerPolicy says whose runtime a plugin may dial: what listens at a path or an abstract name may be anybody's, and a
-// plugin hands its secrets to whoever it registers with.
+// peerPolicy decides whose runtime the plugin may dial. Any user may listen at a path or an abstract name, and the plugin
+// gives its secrets to the runtime that it registers with.
 type peerPolicy struct {
-	own     int      // the id of the plugin's user; negative where the system has no such ids
+	own     int      // the id of the plugin's user; negative if the system has no user ids
 	allowed []string // names or ids of further users
 }
 
@@ -26,8 +26,8 @@ func newPeerPolicy(allowed []string) peerPolicy {
 	return peerPolicy{os.Geteuid(), slices.Concat(allowed, strings.Split(os.Getenv(peerUsersVariable), ","))}
 }
 
-// check refuses a connection whose other end listens as a user that the policy does not allow. Where the system does
-// not tell the user of a peer, it allows every one.
+// check fails if the other end of a connection belongs to a user that the policy does not allow. On systems that do not
+// report the user of a peer, it allows every user.
 func (p peerPolicy) check(conn net.Conn) error {
 	socket, ok := conn.(*net.UnixConn)
 	if !ok || p.own < 0 {
@@ -54,7 +54,7 @@ func (p peerPolicy) checkUser(id int) error {
 		}
 		allowed, err := userID(text)
 		if err != nil {
-			return fmt.Errorf("%s or Config.PeerUsers names a user that is not known here: %w", peerUsersVariable, err)
+			return fmt.Errorf("%s or Config.PeerUsers names an unknown user: %w", peerUsersVariable, err)
 		}
 		if id == allowed {
 			return nil

@@ -10,7 +10,7 @@ import (
 
 const solLocal = 0 // the level of a unix socket's own options
 
-// peerUser tells the user that listened when the socket was connected.
+// peerUser returns the id of the user who listened when the socket was connected.
 func peerUser(conn *net.UnixConn) (id int, known bool, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerUser tells the user that listened when the socket was connected.
+// peerUser returns the id of the user who listened when the socket was connected.
 func peerUser(conn *net.UnixConn) (id int, known bool, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {

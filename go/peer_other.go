@@ -4,5 +4,5 @@ package plugmux
 
 import "net"
 
-// peerUser does not know who listens: the system does not tell.
+// peerUser reports that the user is not known: the system does not tell.
 func peerUser(*net.UnixConn) (id int, known bool, err error) { return 0, false, nil }

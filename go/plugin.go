@@ -1,8 +1,8 @@
 // Package plugmux makes a Go program a plugin.
 //
-// A plugin and its runtime share one connection, multiplexed by yamux, on which both serve and both call: Connect
-// services, plain HTTP and raw byte streams. A runtime launches the plugin, or the plugin starts by itself and dials
-// the runtime's socket; [Main] does whichever its environment asks for:
+// A plugin and its runtime share one connection, multiplexed by yamux. On it both serve and both call Connect services, plain
+// HTTP and raw byte streams. Either the runtime launches the plugin, or the plugin starts by itself and dials the runtime's
+// socket; [Main] does what its environment asks for:
 //
 //	func main() {
 //		plugmux.Main(plugmux.Config{Version: "v1.0.0"},
@@ -11,7 +11,7 @@
 //		)
 //	}
 //
-// Standard output and standard error are the plugin's own: nothing of the protocol passes through them.
+// The protocol does not use standard output and standard error: a plugin may print what it likes.
 package plugmux
 
 import (
@@ -31,54 +31,55 @@ import (
 	"plugmux.dev/gen/go/plugmux/v1/plugmuxv1connect"
 )
 
-// Config is what a plugin says of itself, and where it finds its runtime. The zero value is usable.
+// Config describes a plugin and says where it finds its runtime. The zero value is usable.
 type Config struct {
-	// Name to register under when the plugin starts by itself; the file name of the program by default. A launched
-	// plugin is named by its runtime.
+	// Name is the name to register under if the plugin starts by itself; the file name of the program by default. A runtime
+	// names the plugins that it launches.
 	Name string
-	// Version of the plugin, such as "v1.2.3", "v1.2" or "v1"; "v0.0.0" by default.
+	// Version is the plugin's version, such as "v1.2.3", "v1.2" or "v1"; "v0.0.0" by default.
 	Version string
-	// Socket of the runtime that a plugin dials when it was not launched, as "unix:/path" or "unix:@abstract"; the
-	// value of PLUGMUX_SOCKET by default.
+	// Socket is the address that the plugin dials if it was not launched, "unix:/path" or "unix:@abstract"; the value of
+	// PLUGMUX_SOCKET by default.
 	Socket string
-	// PeerUsers are names or ids of users whose runtime the plugin may dial, beside the plugin's own user and root.
-	// Those that PLUGMUX_PEER_USERS names, separated by commas, are allowed as well.
+	// PeerUsers lists names or ids of users whose runtime the plugin may dial, in addition to the plugin's own user, root and
+	// the users in PLUGMUX_PEER_USERS, which are separated by commas.
 	PeerUsers []string
 
-	// Background runs in a goroutine of its own after every successful registration. Its context reaches the runtime
-	// (see [Host]) and ends when the link does, or when the plugin is asked to end and the calls under way have ended,
-	// streams not counted. The plugin then waits up to [Limits.CloseTime] for it, with its link still open: this is where
-	// it may clean up.
+	// Background is called in its own goroutine after every successful registration. With its context the plugin can call
+	// the runtime (see [Host]). The context ends when the link ends, or when the plugin is asked to end and the calls that it
+	// serves have ended, streams not counted. The plugin then waits up to [Limits.CloseTimeout] for Background to return,
+	// with the link still open: this is the place to clean up.
 	Background func(context.Context)
 
-	// Limits bound what the plugin takes from its runtime, and how long its end may take.
+	// Limits bounds what the plugin accepts from its runtime, and how long its end may take.
 	Limits Limits
 
-	// Health tells whether the plugin is ready; it always is by default.
+	// Health reports whether the plugin is ready; by default it always is.
 	Health *Health
-	// Logs hands log records to the runtime; see [NewLogHandler].
+	// Logs sends log records to the runtime; see [NewLogHandler].
 	Logs *LogHandler
 
-	// ProtocolVersions are the versions of the application's own protocol that the plugin speaks; 1 by default.
+	// ProtocolVersions lists the versions of the application's own protocol that the plugin speaks; version 1 by default.
 	ProtocolVersions []uint32
-	// Configuration is what the plugin says about the configuration it takes; it comes with [Runtime].
+	// Configuration describes the configuration that the plugin accepts, which [Runtime] returns as JSON. [Settings] sets it
+	// and decodes the configuration.
 	Configuration *pluginsv1.ConfigurationSchema
-	// Priority ranks the plugin among several that serve the same: the higher is asked first.
+	// Priority ranks the plugin among those that serve the same service: the highest is called first.
 	Priority int32
-	// Replica lets the plugin be one of several with its name.
+	// Replica allows several plugins to register under the same name.
 	Replica bool
-	// Capabilities are free names, for programs that choose among plugins.
+	// Capabilities are names of the author's choice, by which the host selects plugins.
 	Capabilities []string
-	// Labels are free metadata that the runtime lists.
+	// Labels is metadata of the author's choice, which the runtime lists.
 	Labels map[string]string
 }
 
-// Run serves a runtime until the context ends, the runtime asks the plugin to end, or a launched plugin's link is
-// gone; each of these is nil. Calls in flight are given 2 s to finish. A plugin that started by itself dials again, with
-// a growing delay, when its runtime goes away.
+// Run serves a runtime until the context ends, the runtime asks the plugin to end, or the link of a launched plugin ends; it
+// returns nil then. Calls that the plugin is serving have [Limits.CloseTimeout] to end, 2 s by default. A plugin that started
+// by itself reconnects when its runtime goes away, after 0.2 s at first and 10 s at most.
 //
-// It fails with [ErrNoRuntime] where the process has none, and with another error when the first connection or
-// registration does.
+// Run returns [ErrNoRuntime] if the process has no runtime, and another error if the first connection or registration fails.
+// Later failures are retried.
 func Run(ctx context.Context, config Config, servables ...Servable) error {
 	launch, err := takeLaunchConfig()
 	if err != nil {
@@ -87,7 +88,7 @@ func Run(ctx context.Context, config Config, servables ...Servable) error {
 	return newPlugin(config, servables).run(ctx, launch)
 }
 
-// plugin is what stays the same from link to link.
+// plugin is the part of a plugin that all its links share.
 type plugin struct {
 	config       Config
 	announcement *pluginsv1.RegisterPluginRequest
@@ -114,15 +115,15 @@ func newPlugin(config Config, servables []Servable) *plugin {
 		Capabilities:     config.Capabilities,
 		Labels:           config.Labels,
 	}}
-	site := newSite(p.announcement, servables)
-	site.serve(pluginsv1connect.NewPluginServiceHandler(shutdownService{p}))
-	site.serve(plugmuxv1connect.NewDiagnosticsServiceHandler(diagnosticsService{}))
-	site.serve(plugmuxv1connect.NewReferenceServiceHandler(referenceService{}))
-	site.mux.HandleFunc(referencePrefix+"{reference}/", serveLent)
-	site.serveHealth(config.Health)
-	site.serveReflection()
-	p.handler = site
-	p.configure = site.configure
+	linkApp := newLinkApp(p.announcement, servables)
+	linkApp.serve(pluginsv1connect.NewPluginServiceHandler(shutdownService{p}))
+	linkApp.serve(plugmuxv1connect.NewDiagnosticsServiceHandler(diagnosticsService{}))
+	linkApp.serve(plugmuxv1connect.NewReferenceServiceHandler(referenceService{}))
+	linkApp.mux.HandleFunc(referencePrefix+"{reference}/", serveLent)
+	linkApp.serveHealth(config.Health)
+	linkApp.serveReflection()
+	p.handler = linkApp
+	p.configure = linkApp.configure
 	return p
 }
 
@@ -150,33 +151,33 @@ func (p *plugin) run(ctx context.Context, launch *launchConfig) error {
 
 func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error {
 	if launch.Detached {
-		peers := p.peers() // other processes may take the place of the runtime that has launched the plugin
-		reach := func() (io.ReadWriteCloser, error) { return launch.open(&peers) }
-		return p.comeAgain(ctx, reach, launch.Timeout, maxDetachedRedial)
+		peers := p.peers() // later runtimes at the socket may be other users' processes
+		connect := func() (io.ReadWriteCloser, error) { return launch.open(&peers) }
+		return p.reconnectLoop(ctx, connect, launch.Timeout, maxDetachedRedial)
 	}
 	conn, err := launch.open(nil)
 	if err != nil {
 		return err
 	}
 	link := newLink(ctx, conn, p.handler, p.config.Limits)
-	defer link.endWith(int(launch.PID))()
-	return p.stay(ctx, link, launch.Timeout)
+	defer link.closeWithProcess(int(launch.PID))()
+	return p.serveOnce(ctx, link, launch.Timeout)
 }
 
 func (p *plugin) peers() peerPolicy { return newPeerPolicy(p.config.PeerUsers) }
 
 func (p *plugin) serveDialling(ctx context.Context, socket string) error {
-	reach := func() (io.ReadWriteCloser, error) { return dial(ctx, socket, p.peers()) }
-	return p.comeAgain(ctx, reach, registrationTimeout, maxRedial)
+	connect := func() (io.ReadWriteCloser, error) { return dial(ctx, socket, p.peers()) }
+	return p.reconnectLoop(ctx, connect, registrationTimeout, maxRedial)
 }
 
-// comeAgain serves one runtime after the other, as they come and go.
-func (p *plugin) comeAgain(ctx context.Context, reach func() (io.ReadWriteCloser, error), timeout, longestDelay time.Duration) error {
+// reconnectLoop serves a runtime, and reconnects when it goes away. The first connection and registration must succeed.
+func (p *plugin) reconnectLoop(ctx context.Context, connect func() (io.ReadWriteCloser, error), timeout, maxDelay time.Duration) error {
 	delay, served := firstRedial, false
 	for ctx.Err() == nil {
-		conn, err := reach()
+		conn, err := connect()
 		if err == nil {
-			err = p.stay(ctx, newLink(ctx, conn, p.handler, p.config.Limits), timeout)
+			err = p.serveOnce(ctx, newLink(ctx, conn, p.handler, p.config.Limits), timeout)
 		}
 		switch {
 		case err == nil:
@@ -186,30 +187,30 @@ func (p *plugin) comeAgain(ctx context.Context, reach func() (io.ReadWriteCloser
 		case !served:
 			return err
 		}
-		// Jitter keeps the plugins of a runtime that comes back from dialling in step.
+		// Jitter keeps the plugins of a restarted runtime from reconnecting all at once.
 		pause(ctx, delay/2+rand.N(delay/2))
-		delay = min(2*delay, longestDelay)
+		delay = min(2*delay, maxDelay)
 	}
 	return nil
 }
 
-// stay registers on a link and serves until the link or the context ends. Signals end the stay in order: what the
-// runtime has asked is answered first.
-func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) error {
+// serveOnce registers on a link and serves until the link or the context ends. It then waits for the calls that the plugin
+// is serving, for Background and for the log records before it closes the link.
+func (p *plugin) serveOnce(ctx context.Context, link *link, timeout time.Duration) error {
 	defer link.close()
-	defer close(link.left)
+	defer close(link.closing)
 	if err := link.register(ctx, p.announcement, timeout, p.configure); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	stay, leave := context.WithCancel(withLink(context.WithoutCancel(ctx), link))
+	backgroundContext, endBackground := context.WithCancel(withLink(context.WithoutCancel(ctx), link))
 	background := make(chan struct{})
 	go func() {
 		defer close(background)
 		if p.config.Background != nil {
-			p.config.Background(stay)
+			p.config.Background(backgroundContext)
 		}
 	}()
 	finishLogs := p.sendLogs(link)
@@ -218,17 +219,17 @@ func (p *plugin) stay(ctx context.Context, link *link, timeout time.Duration) er
 	case <-link.session.CloseChan():
 	}
 	link.drain()
-	leave()
+	endBackground()
 	select {
 	case <-background:
-	case <-time.After(p.config.Limits.CloseTime):
-		slog.Warn("Config.Background has not ended with its context")
+	case <-time.After(p.config.Limits.CloseTimeout):
+		slog.Warn("Config.Background is still running although its context has ended", "after", p.config.Limits.CloseTimeout)
 	}
 	finishLogs()
 	return nil
 }
 
-// sendLogs hands log records to the runtime until the function that it gives is called, which sends the last of them.
+// sendLogs sends log records over a link. The returned function sends the queued ones and ends it.
 func (p *plugin) sendLogs(link *link) func() {
 	if p.config.Logs == nil {
 		return func() {}
@@ -244,21 +245,21 @@ func (p *plugin) sendLogs(link *link) func() {
 	}
 }
 
-// shutdownService is what every plugin serves beside its own services.
+// shutdownService lets the runtime end the plugin.
 type shutdownService struct{ plugin *plugin }
 
-// Shutdown answers when the plugin has cleaned up; the link stays until the answer has been read.
+// Shutdown returns when the plugin has cleaned up. The link is closed after the answer has been read.
 func (s shutdownService) Shutdown(ctx context.Context, _ *pluginsv1.ShutdownRequest) (*pluginsv1.ShutdownResponse, error) {
 	s.plugin.stop()
 	if link, err := linkOf(ctx); err == nil {
-		<-link.left
+		<-link.closing
 	}
 	return &pluginsv1.ShutdownResponse{}, nil
 }
 
-// ErrNoRuntime tells that the process has no runtime to serve: it was not launched by one and knows no socket, or the
-// launch configuration or the address that it was given cannot be used.
-var ErrNoRuntime = errors.New("no runtime has launched this plugin, and " + socketVariable + " names none")
+// ErrNoRuntime means that the process has no runtime to serve: it was neither launched nor given a socket, or the launch
+// configuration or the address cannot be used.
+var ErrNoRuntime = errors.New("no runtime has launched this plugin, and neither " + socketVariable + " nor Config.Socket names one")
 
 func pause(ctx context.Context, duration time.Duration) {
 	timer := time.NewTimer(duration)

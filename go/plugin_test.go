@@ -61,12 +61,12 @@ func runOn(t *testing.T, ours, theirs net.Conn, options plugmuxtest.Options, con
 	ended := make(chan error, 1)
 	go func() {
 		defer close(ended)
-		ended <- p.stay(ctx, newLink(ctx, theirs, p.handler, p.config.Limits), testLimit)
+		ended <- p.serveOnce(ctx, newLink(ctx, theirs, p.handler, p.config.Limits), testLimit)
 	}()
 	t.Cleanup(func() {
 		_ = link.Session.Close()
 		stop()
-		for range ended { // until the stay is over
+		for range ended { // until the plugin has ended
 		}
 	})
 	return link, ended
@@ -139,9 +139,9 @@ func TestShutdownIsAnsweredAfterTheBackgroundHasCleanedUp(t *testing.T) {
 }
 
 func TestABackgroundThatDoesNotEndDoesNotKeepThePluginAlive(t *testing.T) {
-	forever := make(chan struct{})
-	defer close(forever)
-	link, ended := run(t, plugmuxtest.Options{}, Config{Background: func(context.Context) { <-forever }})
+	noTimeLimit := make(chan struct{})
+	defer close(noTimeLimit)
+	link, ended := run(t, plugmuxtest.Options{}, Config{Background: func(context.Context) { <-noTimeLimit }})
 	registered(t, link)
 	if err := link.Shutdown(testContext(t)); err != nil {
 		t.Error(err)
@@ -230,7 +230,7 @@ func TestTheBackgroundCleansUpBehindTheCallsUnderWay(t *testing.T) {
 		order <- "call"
 		return []byte("done"), nil
 	}}
-	link, ended := run(t, plugmuxtest.Options{}, Config{Limits: Limits{CloseTime: testLimit}, Background: func(ctx context.Context) {
+	link, ended := run(t, plugmuxtest.Options{}, Config{Limits: Limits{CloseTimeout: testLimit}, Background: func(ctx context.Context) {
 		<-ctx.Done()
 		order <- "clean-up"
 	}}, service.servable())
@@ -343,10 +343,10 @@ func TestAHandlerCallsTheHost(t *testing.T) {
 
 func TestTheHostNeedsTheContextOfALink(t *testing.T) {
 	_, err := kvv1connect.NewAuditServiceClient(Host, HostURL).Record(t.Context(), &kvv1.RecordRequest{})
-	if err == nil || !strings.Contains(err.Error(), "no runtime in this context") {
+	if err == nil || !strings.Contains(err.Error(), "the context has no runtime") {
 		t.Error(err)
 	}
-	if _, err := OpenStream(t.Context(), "a"); err == nil || !strings.Contains(err.Error(), "no runtime in this context") {
+	if _, err := OpenStream(t.Context(), "a"); err == nil || !strings.Contains(err.Error(), "the context has no runtime") {
 		t.Error(err)
 	}
 	if Runtime(t.Context()) != nil {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// awaitProcess waits until a process has ended; it is false when the context ends first. A descriptor of the process is
-// watched, so that another one that gets its id later is not taken for it.
+// awaitProcess waits until a process has ended, and returns false if the context ends first. It watches a descriptor of the
+// process, so that a later process with the same id is not mistaken for it.
 func awaitProcess(ctx context.Context, pid int) bool {
 	descriptor, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {

@@ -11,7 +11,7 @@ import (
 
 const processPoll = time.Second
 
-// pollProcess waits until a process has ended; it is false when the context ends first.
+// pollProcess waits until a process has ended, and returns false if the context ends first.
 func pollProcess(ctx context.Context, pid int) bool {
 	for ctx.Err() == nil {
 		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {

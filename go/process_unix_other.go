@@ -4,5 +4,5 @@ package plugmux
 
 import "context"
 
-// awaitProcess waits until a process has ended; it is false when the context ends first.
+// awaitProcess waits until a process has ended, and returns false if the context ends first.
 func awaitProcess(ctx context.Context, pid int) bool { return pollProcess(ctx, pid) }

@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// awaitProcess waits until a process has ended; it is false when the context ends first. What waits then goes on until
+// awaitProcess waits until a process has ended, and returns false if the context ends first; its goroutine then remains until
 // the process ends.
 func awaitProcess(ctx context.Context, pid int) bool {
 	process, err := os.FindProcess(pid)

@@ -13,22 +13,22 @@ import (
 	"connectrpc.com/connect"
 )
 
-const maxStackText = 6 << 10 // what a log record holds
+const maxStackBytes = 6 << 10 // fits into a log record
 
 var (
 	errHandlerFailed = errors.New("the handler has panicked: the plugin's log has its stack")
 	errorWriter      = connect.NewErrorWriter()
 )
 
-// failure is the end of a function that has not returned.
+// failure is how a function ended that did not return.
 type failure struct {
-	value any // of the panic; nil where runtime.Goexit has ended the goroutine
+	value any // the value of the panic; nil if runtime.Goexit was called
 	stack []byte
 }
 
-// contain calls a function in a goroutine of its own, and waits for it: what nothing else can stop, runtime.Goexit, ends
-// that goroutine alone. It gives nil when the function has returned.
-func contain(call func()) *failure {
+// runIsolated calls a function in its own goroutine and waits for it, so that runtime.Goexit, which cannot be recovered from,
+// ends that goroutine only. It returns nil if the function returned.
+func runIsolated(call func()) *failure {
 	ended := make(chan *failure, 1)
 	go func() {
 		returned := false
@@ -46,29 +46,29 @@ func contain(call func()) *failure {
 	return <-ended
 }
 
-// log tells of the failure in one record.
+// log logs the failure as one record.
 func (f *failure) log(what string, attributes ...any) {
 	reason := "it has called runtime.Goexit"
 	if f.value != nil {
 		reason = fmt.Sprint(f.value)
 	}
-	stack := string(f.stack[:min(len(f.stack), maxStackText)])
+	stack := string(f.stack[:min(len(f.stack), maxStackBytes)])
 	slog.Error(what+" has panicked", append(attributes, "panic", reason, "stack", stack)...)
 }
 
-// containing calls a function that is nobody's call, and logs it when it panics.
-func containing(what string, call func()) {
-	if failed := contain(call); failed != nil {
+// runLogged calls a function, and logs a panic that no caller could be told of.
+func runLogged(what string, call func()) {
+	if failed := runIsolated(call); failed != nil {
 		failed.log(what)
 	}
 }
 
-// recovered answers the call whose handler panics with an error of code internal. By itself net/http would close the
-// connection, and the caller would take the plugin for one that has died.
-func recovered(next http.Handler) http.Handler {
+// recoverPanics ends a call whose handler panics with the code internal. net/http would close the stream, and the caller
+// would conclude that the plugin has died.
+func recoverPanics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response := &watchedResponse{ResponseWriter: w}
-		failed := contain(func() { next.ServeHTTP(response, r) })
+		failed := runIsolated(func() { next.ServeHTTP(response, r) })
 		if failed == nil {
 			return
 		}
@@ -80,40 +80,40 @@ func recovered(next http.Handler) http.Handler {
 	})
 }
 
-// watchedResponse knows how much of a response has been sent.
+// watchedResponse records how much of a response has been sent.
 type watchedResponse struct {
 	http.ResponseWriter
-	begun, hijacked bool
+	started, hijacked bool
 }
 
 func (w *watchedResponse) fail(r *http.Request) {
 	err := connect.NewError(connect.CodeInternal, errHandlerFailed)
 	switch {
 	case w.hijacked:
-	case !w.begun:
+	case !w.started:
 		clear(w.Header())
 		_ = errorWriter.Write(w.ResponseWriter, r, err)
 	case strings.HasPrefix(r.Header.Get("Content-Type"), connectStreams):
-		_ = errorWriter.Write(bodyAlone{w.ResponseWriter, http.Header{}}, r, err)
+		_ = errorWriter.Write(bodyOnly{w.ResponseWriter, http.Header{}}, r, err)
 	default:
-		panic(http.ErrAbortHandler) // so that the part that has been sent is not taken for the whole
+		panic(http.ErrAbortHandler) // the caller must not mistake the part that was sent for the whole
 	}
 }
 
 func (w *watchedResponse) WriteHeader(status int) {
-	w.begun = w.begun || status >= http.StatusOK
+	w.started = w.started || status >= http.StatusOK
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *watchedResponse) Write(data []byte) (int, error) {
-	w.begun = true
+	w.started = true
 	return w.ResponseWriter.Write(data)
 }
 
 // Flush implements [http.Flusher].
 func (w *watchedResponse) Flush() {
-	w.begun = true
-	_ = http.NewResponseController(w.ResponseWriter).Flush() // the server of a link can
+	w.started = true
+	_ = http.NewResponseController(w.ResponseWriter).Flush() // the server of a link supports it
 }
 
 // Hijack implements [http.Hijacker].
@@ -126,12 +126,12 @@ func (w *watchedResponse) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // Unwrap is for [http.ResponseController].
 func (w *watchedResponse) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// bodyAlone adds to a response whose head has been sent.
-type bodyAlone struct {
+// bodyOnly appends to the body of a response whose header has been sent.
+type bodyOnly struct {
 	http.ResponseWriter
 	ignored http.Header
 }
 
-func (w bodyAlone) Header() http.Header { return w.ignored }
+func (w bodyOnly) Header() http.Header { return w.ignored }
 
-func (bodyAlone) WriteHeader(int) {}
+func (bodyOnly) WriteHeader(int) {}

@@ -21,51 +21,53 @@ var (
 	errLinkEnded = errors.New("the link has ended: nothing can be lent on it")
 )
 
-// Lend lets the runtime call an object of the plugin's, which nobody else can: it gives a reference, a string for a field
-// of a message. The object ends when it is withdrawn, when the runtime releases it, or with the link. The context must
-// descend from that of a handler or of [Config.Background].
+// Lend serves an object that only the runtime can call, and returns the reference to put into a message. The object is served
+// until [Withdraw] is called, the runtime releases it, or the link ends. The context must be derived from that of a handler or
+// of [Config.Background]. Lend fails if the link has ended.
 func Lend(ctx context.Context, servables ...Servable) (reference string, err error) {
 	link, err := linkOf(ctx)
 	if err != nil {
 		return "", err
 	}
-	return link.references.lend(newSite(&pluginsv1.RegisterPluginRequest{}, servables))
+	return link.references.lend(newLinkApp(&pluginsv1.RegisterPluginRequest{}, servables))
 }
 
-// Withdraw takes an object back that [Lend] has lent; harmless where it has been released. Calls under way go on.
+// Withdraw stops serving an object that [Lend] has lent, and waits for its [OnRelease] functions. It does nothing if the object
+// was released before. Calls that are being served continue.
 func Withdraw(ctx context.Context, reference string) {
 	if link, err := linkOf(ctx); err == nil {
 		link.references.release(reference)
 	}
 }
 
-// OnRelease is called once when the object that it is lent with has ended, however it has.
+// OnRelease calls a function once when the object that it is lent with has been withdrawn or released, or its link has ended.
+// Use it with [Lend] and [Instances.Open]; in [Main] it has no effect.
 func OnRelease(cleanUp func()) Servable {
-	return func(s *site) { s.cleanUp = append(s.cleanUp, cleanUp) }
+	return func(s *linkApp) { s.cleanUp = append(s.cleanUp, cleanUp) }
 }
 
-// At is the base URL of an object that the runtime has lent, in place of [HostURL]:
+// At returns the base URL of an object that the runtime has lent, to use in place of [HostURL]:
 //
 //	progress := cloudv1connect.NewProgressServiceClient(plugmux.Host, plugmux.At(request.Progress))
 func At(reference string) string { return HostURL + referencePrefix + reference }
 
-// Release gives an object back that the runtime has lent; harmless where it has ended before.
+// Release tells the runtime that an object which it has lent is no longer needed. It does nothing if the object has ended.
 func Release(ctx context.Context, reference string) error {
 	client := plugmuxv1connect.NewReferenceServiceClient(Host, HostURL)
 	_, err := client.Release(ctx, &plugmuxv1.ReleaseRequest{Reference: reference})
 	return err
 }
 
-// references are the objects that are lent on one link.
+// references holds the objects that are lent on one link.
 type references struct {
 	lock   sync.Mutex
-	lent   map[string]*site
+	lent   map[string]*linkApp
 	closed bool
 }
 
-func (r *references) lend(object *site) (string, error) {
+func (r *references) lend(object *linkApp) (string, error) {
 	var random [16]byte
-	_, _ = rand.Read(random[:]) // it never fails
+	_, _ = rand.Read(random[:]) // never fails
 	reference := hex.EncodeToString(random[:])
 	r.lock.Lock()
 	defer r.lock.Unlock()
@@ -73,20 +75,20 @@ func (r *references) lend(object *site) (string, error) {
 		return "", errLinkEnded
 	}
 	if r.lent == nil {
-		r.lent = map[string]*site{}
+		r.lent = map[string]*linkApp{}
 	}
 	r.lent[reference] = object
 	return reference, nil
 }
 
-func (r *references) find(reference string) (*site, bool) {
+func (r *references) find(reference string) (*linkApp, bool) {
 	r.lock.Lock()
 	defer r.lock.Unlock()
 	object, ok := r.lent[reference]
 	return object, ok
 }
 
-// release returns when the object has cleaned up.
+// release stops serving an object and waits for its OnRelease functions.
 func (r *references) release(reference string) {
 	r.lock.Lock()
 	object, ok := r.lent[reference]
@@ -97,7 +99,7 @@ func (r *references) release(reference string) {
 	}
 }
 
-// close releases everything, as the link has ended.
+// close releases all objects when the link has ended.
 func (r *references) close() {
 	r.lock.Lock()
 	lent := r.lent
@@ -108,13 +110,13 @@ func (r *references) close() {
 	}
 }
 
-func (s *site) release() {
+func (s *linkApp) release() {
 	for _, cleanUp := range s.cleanUp {
-		containing("what OnRelease was given", cleanUp)
+		runLogged("an OnRelease function", cleanUp)
 	}
 }
 
-// serveLent hands a request to the object that its path names.
+// serveLent passes a request to the object that its path names.
 func serveLent(w http.ResponseWriter, r *http.Request) {
 	reference := r.PathValue("reference")
 	if link, err := linkOf(r.Context()); err == nil {
@@ -126,7 +128,7 @@ func serveLent(w http.ResponseWriter, r *http.Request) {
 	_ = connect.NewErrorWriter().Write(w, r, connect.NewError(connect.CodeNotFound, errNotLent))
 }
 
-// referenceService lets the runtime give back what it was lent.
+// referenceService lets the runtime release objects that the plugin has lent.
 type referenceService struct{}
 
 func (referenceService) Release(ctx context.Context, request *plugmuxv1.ReleaseRequest) (*plugmuxv1.ReleaseResponse, error) {

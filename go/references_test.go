@@ -117,7 +117,7 @@ func TestALentObjectEndsWithTheLink(t *testing.T) {
 	borrowed(t, link)
 	borrowed(t, link)
 	_ = link.Session.Close()
-	for range ended { // until the stay is over
+	for range ended { // until the plugin has ended
 	}
 	if cleaned.Load() != 2 {
 		t.Error("cleaned up behind", cleaned.Load(), "of 2")

@@ -6,9 +6,8 @@ import (
 	"connectrpc.com/grpcreflect"
 )
 
-// serveReflection tells callers what the plugin's services look like, by gRPC's server reflection (v1), unless the plugin
-// serves that itself.
-func (s *site) serveReflection() {
+// serveReflection describes the plugin's services by gRPC's server reflection (v1), unless the plugin serves it itself.
+func (s *linkApp) serveReflection() {
 	if slices.Contains(s.announcement.Services, grpcreflect.ReflectV1ServiceName) {
 		return
 	}

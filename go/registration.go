@@ -25,8 +25,7 @@ var (
 	serviceForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*$`)
 )
 
-// checkRegistration tells, before anything is sent, what every runtime would refuse: its error has the code that a
-// runtime answers with.
+// checkRegistration fails if every runtime would refuse the registration. The error has the code that a runtime answers with.
 func checkRegistration(request *pluginsv1.RegisterPluginRequest) error {
 	if !validName(request.GetName()) {
 		return connect.NewError(connect.CodeInternal, fmt.Errorf(
@@ -65,7 +64,7 @@ func checkRegistration(request *pluginsv1.RegisterPluginRequest) error {
 	return nil
 }
 
-// measured is the size of one part of a registration, and its limit.
+// measured is the size of one part of a registration and its limit.
 type measured struct {
 	what        string
 	size, limit int
@@ -89,7 +88,7 @@ func sizesOf(request *pluginsv1.RegisterPluginRequest, services []string) []meas
 	return sizes
 }
 
-// characters counts those of some texts, with one more for each of them.
+// characters counts the characters of texts, and one more for each text.
 func characters(texts []string) int {
 	count := len(texts)
 	for _, text := range texts {
@@ -98,7 +97,7 @@ func characters(texts []string) int {
 	return count
 }
 
-// validName tells whether a plugin may register under a name: any text without control characters.
+// validName reports whether a plugin may register under a name: any text without control characters.
 func validName(name string) bool {
 	for _, character := range name {
 		if character < 0x20 || 0x7f <= character && character <= 0x9f {

@@ -15,34 +15,42 @@ import (
 	"plugmux.dev/gen/go/resolver/v1/resolverv1connect"
 )
 
-// Secret is one secret and what is known about it. All but ID and Value may be left out.
+// Secret is a secret with its metadata. Only ID and Value are required.
 type Secret struct {
-	ID        string
-	Value     Value
-	Version   string
+	// ID consists of components joined by slashes, of letters, digits and "._:-".
+	ID string
+	// Value is the secret itself.
+	Value Value
+	// Version is the provider's own name for this version of the value.
+	Version string
+	// CreatedAt is when the value was created; zero if that is not known.
 	CreatedAt time.Time
+	// ExpiresAt is when the value becomes invalid; zero if it does not expire.
 	ExpiresAt time.Time
-	Metadata  map[string]string
+	// Metadata is passed on to clients as it is.
+	Metadata map[string]string
 }
 
-// Value is a secret's value. It cannot be printed by accident: fmt, slog and encoding/json show a mask in its place.
+// Value is the value of a secret. fmt, slog and encoding/json print a mask in its place, so that it is not logged by accident.
 type Value []byte
 
 const mask = "******"
 
-// Format writes a mask, whatever the verb.
+// Format implements [fmt.Formatter]: it writes a mask for every verb.
 func (Value) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, mask) }
 
-// MarshalText gives a mask; this is what encoders of JSON and of log records take.
+// MarshalText implements [encoding.TextMarshaler]: it returns a mask, which encoders of JSON and log records use.
 func (Value) MarshalText() ([]byte, error) { return []byte(mask), nil }
 
-// SecretsFunc gives the secrets that a pattern matches. It may give more than that: what the pattern does not match is
-// left out for it, so that a small provider can give all that it has. Giving nothing is no error.
+// SecretsFunc returns the secrets that a pattern matches. Secrets that the pattern does not match are left out of the answer,
+// so a small provider may return everything it has. If none is left, the caller gets not_found; an error is passed on to the
+// caller.
 type SecretsFunc func(ctx context.Context, pattern Pattern) ([]Secret, error)
 
-// Secrets makes the plugin a secrets provider: the runtime asks it about ids that the pattern matches, and no others.
+// Secrets makes the plugin a secrets provider for the ids that the pattern matches. Returned secrets with other ids are left
+// out and logged.
 func Secrets(pattern Pattern, get SecretsFunc) Servable {
-	return func(s *site) {
+	return func(s *linkApp) {
 		s.serve(resolverv1connect.NewResolverServiceHandler(provider{pattern, get}))
 		s.announcement.Metadata = &pluginsv1.RegisterPluginRequest_SecretsProvider{
 			SecretsProvider: &pluginsv1.SecretsProvider{Pattern: string(pattern)},
@@ -50,7 +58,7 @@ func Secrets(pattern Pattern, get SecretsFunc) Servable {
 	}
 }
 
-// provider is a SecretsFunc as the wire has it.
+// provider serves a SecretsFunc as resolver.v1.ResolverService.
 type provider struct {
 	pattern Pattern
 	get     SecretsFunc
@@ -84,7 +92,7 @@ func (s Secret) envelope() *resolverv1.GetSecretsResponse_Envelope {
 		Id:      s.ID,
 		Value:   s.Value,
 		Version: s.Version,
-		// A time that is unset goes out as the year 1, which Go's zero time is: an absent one reads as 1970 in Go.
+		// Unset times are sent as year 1, Go's zero time: Docker's programs read an absent time as 1970.
 		CreatedAt:  timestamppb.New(s.CreatedAt),
 		ResolvedAt: timestamppb.New(time.Time{}),
 		ExpiresAt:  timestamppb.New(s.ExpiresAt),
@@ -92,8 +100,8 @@ func (s Secret) envelope() *resolverv1.GetSecretsResponse_Envelope {
 	}
 }
 
-// TimeOf is the time of an envelope's field, for plugins that ask their runtime for secrets. It is zero where the time
-// is unset, which the wire says by the year 1 or by no timestamp at all.
+// TimeOf returns the time in a field of an Envelope, for plugins that read secrets from their runtime. It is zero if the time
+// is unset: the wire has year 1 or no timestamp for that.
 func TimeOf(timestamp *timestamppb.Timestamp) time.Time {
 	if timestamp == nil || timestamp.AsTime().Year() <= 1 {
 		return time.Time{}

@@ -16,32 +16,33 @@ const (
 	streamAccepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: " + streamProtocol + "\r\n\r\n"
 )
 
-// Stream is a raw byte stream between the plugin and its runtime. It may be read and written at the same time.
-// Deadlines work as on any [net.Conn].
+// Stream is a raw byte stream between the plugin and its runtime. It may be read and written at the same time by different
+// goroutines.
 type Stream struct{ net.Conn }
 
-// CloseWrite tells the peer that nothing more will be written; reading goes on, for 5 minutes at most, which is how
-// long a yamux stream may stay half closed.
+// CloseWrite ends the writing half of the stream; the peer reads [io.EOF]. Reading continues for 5 minutes at most, as yamux
+// resets a stream that is half closed for longer.
 func (s *Stream) CloseWrite() error { return s.Conn.Close() }
 
-// Close ends the stream. What the peer still sends is discarded.
+// Close ends the stream. Data that the peer still sends is discarded.
 func (s *Stream) Close() error {
 	err := s.Conn.Close()
-	// yamux cannot refuse what a peer sends, and a peer that has no window left could not even close.
+	// yamux cannot reset a stream, and a peer whose window is used up could not end its half: keep reading.
 	go func() { _, _ = io.Copy(io.Discard, s.Conn) }()
 	return err
 }
 
-// StreamHandler serves one raw stream, which is closed when it returns. The context ends with the link.
+// StreamHandler serves one raw stream. The stream is closed when the handler returns; the context ends with the link.
 type StreamHandler func(ctx context.Context, stream *Stream)
 
-// RawStream serves raw streams that the runtime opens under a name.
+// RawStream serves the raw streams that the runtime opens under a name.
 func RawStream(name string, handler StreamHandler) Servable {
-	return func(s *site) { s.streams[name] = handler }
+	return func(s *linkApp) { s.streams[name] = handler }
 }
 
-// OpenStream opens a raw stream to the endpoint that the runtime serves under a name. The context, which must descend
-// from that of a handler or of [Config.Background], bounds the opening only.
+// OpenStream opens a raw stream to the endpoint that the runtime serves under a name. The context must be derived from that of
+// a handler or of [Config.Background]; its deadline applies to opening the stream, not to the stream itself. OpenStream fails
+// if the runtime serves no such endpoint.
 func OpenStream(ctx context.Context, name string) (*Stream, error) {
 	link, err := linkOf(ctx)
 	if err != nil {
@@ -57,7 +58,7 @@ func OpenStream(ctx context.Context, name string) (*Stream, error) {
 	return &Stream{conn}, nil
 }
 
-func (s *site) serveStream(w http.ResponseWriter, r *http.Request) {
+func (s *linkApp) serveStream(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	handler, ok := s.streams[name]
 	if !ok {
@@ -71,18 +72,18 @@ func (s *site) serveStream(w http.ResponseWriter, r *http.Request) {
 	}
 	stream, err := takeOver(w)
 	if err != nil {
-		return // the peer has gone
+		return // the peer has closed the stream
 	}
 	defer stream.Close()
 	ctx := r.Context()
 	if link, err := linkOf(ctx); err == nil {
-		ctx = link.ctx // net/http ends the request's own as soon as the peer half-closes
+		ctx = link.ctx // net/http cancels the request's context as soon as the peer ends its half
 	}
 	handler(ctx, stream)
 }
 
-// takeOver takes the connection from the HTTP server first and answers then, so that nothing the peer sends upon the
-// answer can be taken for HTTP.
+// takeOver takes the connection from the HTTP server before it answers, so that the server does not parse what the peer sends
+// after the answer.
 func takeOver(w http.ResponseWriter) (*Stream, error) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -74,7 +74,7 @@ func TestBytesBehindTheRequestAreTheFirstOfTheRawStream(t *testing.T) {
 }
 
 func TestThePluginOpensARawStream(t *testing.T) {
-	site := newSite(nil, []Servable{RawStream("shout", upperCase)})
+	linkApp := newLinkApp(nil, []Servable{RawStream("shout", upperCase)})
 	results := make(chan string, 1)
 	background := func(ctx context.Context) {
 		stream, err := OpenStream(ctx, "shout")
@@ -88,20 +88,20 @@ func TestThePluginOpensARawStream(t *testing.T) {
 		}
 		results <- got
 	}
-	run(t, plugmuxtest.Options{Handler: site}, Config{Background: background})
+	run(t, plugmuxtest.Options{Handler: linkApp}, Config{Background: background})
 	if got := <-results; got != "HELLO" {
 		t.Error(got)
 	}
 }
 
 func TestAnUnknownRawStreamIsNamed(t *testing.T) {
-	site := newSite(nil, nil)
+	linkApp := newLinkApp(nil, nil)
 	results := make(chan error, 1)
 	background := func(ctx context.Context) {
 		_, err := OpenStream(ctx, "x y")
 		results <- err
 	}
-	run(t, plugmuxtest.Options{Handler: site}, Config{Background: background})
+	run(t, plugmuxtest.Options{Handler: linkApp}, Config{Background: background})
 	if err := <-results; err == nil || !strings.Contains(err.Error(), `404 Not Found: no raw stream is served under the name "x y"`) {
 		t.Error(err)
 	}

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-const longestRefusal = 4096
+const maxRefusalBytes = 4096
 
-// upgrade turns a connection to an HTTP server into one that speaks another protocol. When the context ends first, or
-// anything fails, the connection is closed.
+// upgrade asks an HTTP server to switch a connection to another protocol. It closes the connection if the context ends first
+// or the upgrade fails.
 func upgrade(ctx context.Context, conn net.Conn, host, path, protocol string) (net.Conn, error) {
 	disarm := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	upgraded, err := exchangeUpgrade(conn, host, path, protocol)
@@ -40,14 +40,14 @@ func exchangeUpgrade(conn net.Conn, host, path, protocol string) (net.Conn, erro
 		return nil, fmt.Errorf("no answer to the upgrade: %w", err)
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, longestRefusal))
+		text, _ := io.ReadAll(io.LimitReader(response.Body, maxRefusalBytes))
 		return nil, fmt.Errorf("the upgrade was refused: %s: %s", response.Status, strings.TrimSpace(string(text)))
 	}
 	return withBuffered(conn, reader), nil
 }
 
-// withBuffered is a connection whose first bytes have been read into a buffer already: what a peer sends right behind
-// the head of a request or an answer belongs to the new protocol.
+// withBuffered returns a connection that first reads what has been read into a buffer: bytes that follow the header of a
+// request or response belong to the new protocol.
 func withBuffered(conn net.Conn, buffer *bufio.Reader) net.Conn {
 	first, _ := buffer.Peek(buffer.Buffered())
 	if len(first) == 0 {

@@ -7,9 +7,10 @@ import (
 	"syscall"
 )
 
-// claim makes an inherited descriptor close on exec, and non-blocking, so that closing it ends a read that waits. It
-// refuses what is neither a socket nor a pipe: under a wrong number there may be a descriptor of Go's own.
-func claim(descriptor uintptr) error {
+// adoptDescriptor sets an inherited descriptor to close on exec and to non-blocking mode, in which closing it ends a
+// pending read. It fails if the descriptor is neither a socket nor a pipe: a wrong number may be a descriptor of Go's
+// runtime.
+func adoptDescriptor(descriptor uintptr) error {
 	var status syscall.Stat_t
 	if err := syscall.Fstat(int(descriptor), &status); err != nil {
 		return err

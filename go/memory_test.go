@@ -17,7 +17,7 @@ import (
 	"plugmux.dev/go/plugmuxtest"
 )
 
-// linkOfHandler gives the plugin's end of a link, from within a handler.
+// linkIn sends the plugin's end of a link, which a handler finds in its context.
 func linkIn(links chan<- *link) Servable {
 	return Handler("/link", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		links <- must(linkOf(r.Context()))
@@ -30,17 +30,17 @@ func pluginsEnd(t *testing.T, host *plugmuxtest.Link, links <-chan *link) *link 
 	return <-links
 }
 
-// untaken is what the intake counts, when the streams that have ended have been forgotten.
-func untaken(l *link) (streams int, bytes int64) {
-	l.intake.lock.Lock()
-	defer l.intake.lock.Unlock()
-	return len(l.intake.streams), max(l.intake.all, l.intake.accepted, l.intake.held)
+// unread returns the streams that are counted and the unread bytes.
+func unread(l *link) (streams int, bytes int64) {
+	l.memory.lock.Lock()
+	defer l.memory.lock.Unlock()
+	return len(l.memory.streams), max(l.memory.total, l.memory.accepted, l.memory.reserved)
 }
 
 func awaitNothing(t *testing.T, l *link) {
 	t.Helper()
 	for ctx := testContext(t); ; {
-		streams, bytes := untaken(l)
+		streams, bytes := unread(l)
 		if streams == 0 && bytes == 0 {
 			return
 		}
@@ -51,7 +51,7 @@ func awaitNothing(t *testing.T, l *link) {
 	}
 }
 
-func TestWhatWasTakenIsGivenBack(t *testing.T) {
+func TestMemoryIsReleasedWhenItHasBeenRead(t *testing.T) {
 	links := make(chan *link, 1)
 	service := kv{
 		get: func(context.Context) ([]byte, error) { return bytes.Repeat([]byte("x"), 1<<20), nil },
@@ -86,7 +86,7 @@ func TestWhatWasTakenIsGivenBack(t *testing.T) {
 
 func TestStreamsThatNobodyReadsAreResetBeyondTheBound(t *testing.T) {
 	links, blocked := make(chan *link, 1), make(chan struct{})
-	host, _ := run(t, plugmuxtest.Options{}, Config{Limits: Limits{LinkBytes: 1 << 20}}, linkIn(links),
+	host, _ := run(t, plugmuxtest.Options{}, Config{Limits: Limits{MaxLinkMemory: 1 << 20}}, linkIn(links),
 		RawStream("deaf", func(context.Context, *Stream) { <-blocked }))
 	registered(t, host)
 	plugin := pluginsEnd(t, host, links)
@@ -110,8 +110,8 @@ func TestStreamsThatNobodyReadsAreResetBeyondTheBound(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, all := untaken(plugin); all > 1<<20 {
-		t.Error(all, "bytes are untaken")
+	if _, all := unread(plugin); all > 1<<20 {
+		t.Error(all, "bytes are unread")
 	}
 	close(blocked)
 	for range 4 {
@@ -124,7 +124,7 @@ func TestStreamsThatNobodyReadsAreResetBeyondTheBound(t *testing.T) {
 
 func TestStreamsBeyondTheBoundAreRefused(t *testing.T) {
 	links, blocked := make(chan *link, 1), make(chan struct{})
-	host, _ := run(t, plugmuxtest.Options{}, Config{Limits: Limits{Streams: 3}}, linkIn(links),
+	host, _ := run(t, plugmuxtest.Options{}, Config{Limits: Limits{MaxStreams: 3}}, linkIn(links),
 		RawStream("s", func(context.Context, *Stream) { <-blocked }))
 	registered(t, host)
 	plugin := pluginsEnd(t, host, links)
@@ -150,11 +150,11 @@ func TestStreamsBeyondTheBoundAreRefused(t *testing.T) {
 	t.Error("streams are refused although others have ended")
 }
 
-func TestLittleIsTakenBeforeTheRegistration(t *testing.T) {
+func TestLittleIsAcceptedBeforeTheRegistration(t *testing.T) {
 	const size = 60_000 // of a head that goes on
 	early := func(_ context.Context, host *plugmuxtest.Link, _ *pluginsv1.RegisterPluginRequest) error {
-		refusals := make(chan error, maxStreamsEarly+10)
-		for range maxStreamsEarly + 10 {
+		refusals := make(chan error, maxUnregisteredStreams+10)
+		for range maxUnregisteredStreams + 10 {
 			go func() {
 				stream, err := host.Session.OpenStream()
 				if err == nil {
@@ -166,7 +166,7 @@ func TestLittleIsTakenBeforeTheRegistration(t *testing.T) {
 				refusals <- err
 			}()
 		}
-		for range maxStreamsEarly + 10 - maxUntakenEarly/size { // ten are too many, and some of the others fill the mebibyte
+		for range maxUnregisteredStreams + 10 - maxUnregisteredMemory/size { // ten are too many, and some of the others fill the mebibyte
 			if err := <-refusals; !errors.Is(err, yamux.ErrConnectionReset) {
 				return fmt.Errorf("a stream that is too many: %w", err)
 			}
@@ -179,7 +179,7 @@ func TestLittleIsTakenBeforeTheRegistration(t *testing.T) {
 
 func TestMessagesThatAreNotCompleteHoldABoundedPart(t *testing.T) {
 	links := make(chan *link, 1)
-	host, _ := run(t, plugmuxtest.Options{}, Config{Limits: Limits{LinkBytes: 8 << 20, MessageBytes: 2 << 20}}, linkIn(links), kv{}.servable())
+	host, _ := run(t, plugmuxtest.Options{}, Config{Limits: Limits{MaxLinkMemory: 8 << 20, MaxMessageBytes: 2 << 20}}, linkIn(links), kv{}.servable())
 	registered(t, host)
 	plugin := pluginsEnd(t, host, links)
 	var writers []*io.PipeWriter
@@ -198,9 +198,9 @@ func TestMessagesThatAreNotCompleteHoldABoundedPart(t *testing.T) {
 		go func() { _, _ = writer.Write(make([]byte, 1536<<10)) }()
 	}
 	for ctx := testContext(t); ; pause(ctx, 1e6) {
-		plugin.intake.lock.Lock()
-		held, waiting := plugin.intake.held, plugin.intake.accepted
-		plugin.intake.lock.Unlock()
+		plugin.memory.lock.Lock()
+		held, waiting := plugin.memory.reserved, plugin.memory.accepted
+		plugin.memory.lock.Unlock()
 		if held+waiting > 8<<20 {
 			t.Error(held, waiting)
 		}
