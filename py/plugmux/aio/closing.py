@@ -1,4 +1,4 @@
-"""How a close is carried out: to its end although the caller is cancelled, in bounded time although others hang."""
+"""Closing that completes although the caller is cancelled, and in bounded time although a task hangs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CLEAN_UP_TIME = 2.0
 """Seconds that a task is given to end after it has been cancelled."""
 
 LAST_TIME = 1.0
-"""Seconds that it is given after it has been cancelled a second time."""
+"""Seconds that a task is given to end after it has been cancelled a second time."""
 
 T = TypeVar("T")
 
@@ -22,8 +22,8 @@ async def shielded(work: Coroutine[Any, Any, T] | asyncio.Task[T], *, leaves: Ca
 
     Args:
         work: what is done, in a task of its own.
-        leaves: asked when the caller is cancelled; where it says yes the caller is cancelled at once, and the work goes
-            on. The work may be waiting for the caller to end.
+        leaves: called when the caller is cancelled. If it returns true, the caller is cancelled at once and the work
+            goes on: the work may be waiting for the caller to end.
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None

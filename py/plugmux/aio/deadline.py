@@ -1,7 +1,7 @@
 """A time limit that costs one timer: it cancels a task, and can tell its own cancellation from others'.
 
-The caller who leaves and the time that runs out both cancel a handler, often at the same moment. A second cancellation
-would cut short what the first has made it do, its `finally`: it comes when that has had its time.
+A caller that leaves and a deadline that passes both cancel a handler, often at the same moment. A second cancellation
+would interrupt the clean-up that the first has started, so it follows only after the clean-up has had its time.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def cancel_once(task: asyncio.Task[Any]) -> None:
 
 
 class Deadline:
-    """Cancels the task under guard when its time is over.
+    """Cancels a task when its time is over.
 
     Args:
         seconds: how long.
         began: since when, in the event loop's time; from now by default.
 
-    The task is the one that makes the deadline, until `guard` names another or none. Whoever catches the
-    `CancelledError` asks `claims` whether it is the deadline's; `cancel` must be called when the work is done.
+    The task is the one that makes the deadline, until `guard` names another or none. Code that catches the
+    `CancelledError` calls `claims` to learn whether it is the deadline's. Call `cancel` when the work is done.
     """
 
     __slots__ = ("_before", "_handle", "_loop", "_task", "expired", "when")
@@ -48,7 +48,7 @@ class Deadline:
         return self.when - self._loop.time()
 
     def guard(self, task: asyncio.Task[Any] | None) -> None:
-        """Name the task that is cancelled when the time is over; with `None` it is only noted."""
+        """Name the task that is cancelled when the time is over; with `None`, only `expired` is set."""
         self._task = task
         self._before = 0 if task is None else task.cancelling()
 

@@ -10,10 +10,10 @@ _ENDINGS = (GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether code has failed, and not been told to end: by its caller, or with the whole process.
+    """Whether an exception is a failure of the code, rather than a request to end by its caller or the whole process.
 
-    A failure need not be an `Exception`: the panic of an extension module (`pyo3_runtime.PanicException`) is none. A
-    `CancelledError` in a task that nobody cancels is one: it comes from something else that the code has waited for.
+    A failure need not be an `Exception`: the panic of an extension module (`pyo3_runtime.PanicException`) is not. A
+    `CancelledError` in a task that no one cancels is a failure: it comes from something that the code has awaited.
     """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()

@@ -1,7 +1,8 @@
-"""Keeps a forked child from holding open what belongs to its parent.
+"""Keeps a forked child from holding its parent's connections open.
 
-A child that a program forks without `exec`, as `multiprocessing` does, has every descriptor of its parent. A peer would
-not see the parent's end as long as the child lives. A fork concerns the whole process, and so does what stands here.
+A child that a program forks without `exec`, as `multiprocessing` does, has every descriptor of its parent. As long as
+the child lives, a peer would not see that the parent has closed the connection. The registry here is global, since a
+fork copies the whole process.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ __all__ = ["HoldsDescriptors", "lose_in_children"]
 
 
 class HoldsDescriptors(Protocol):
-    """Whatever has descriptors that are its process' alone."""
+    """An object with descriptors that a child must not share."""
 
     def descriptors(self) -> Iterable[int]:
-        """Those that are open now; a negative number stands for none."""
+        """The descriptors that are open now; a negative number stands for none."""
         ...
 
 
@@ -27,7 +28,7 @@ _holders: WeakSet[HoldsDescriptors] = WeakSet()
 
 
 def lose_in_children(holder: HoldsDescriptors) -> None:
-    """Let the descriptors of an object lead nowhere in every child that is forked while it lives."""
+    """Redirect the descriptors of an object to the null device in every child that is forked while it lives."""
     _holders.add(holder)
 
 

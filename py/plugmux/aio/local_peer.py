@@ -1,10 +1,10 @@
 """Who is at the other end of a unix socket, and connections to sockets of trusted users alone.
 
-What listens at a path or an abstract name may be anybody's: the kernel tells whose it is. Only a process of this
-process' user, of root, or of a user that has been named is trusted; nothing is sent to another.
+Any user's process may listen at a path or an abstract name; the kernel tells whose it is. Only processes of this
+process' user, of root, and of named users are trusted; nothing is sent to any other.
 
-`credentials` is the one place that asks the system. Linux tells (SO_PEERCRED); elsewhere they are not known, and every
-peer is trusted.
+`credentials` is the one place that asks the system. Linux knows them (SO_PEERCRED); elsewhere they are unknown, and
+every peer is trusted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PEER_USERS_VARIABLE = "PLUGMUX_PEER_USERS"
 ROOT = 0
 MAX_UID = 10
 MAX_WAIT = 0.05
-"""Seconds between two tries to connect where the listener has as many connections waiting as it takes."""
+"""Seconds between two attempts to connect while the listener's backlog is full."""
 
 
 class UntrustedPeer(PlugmuxError):
@@ -65,7 +65,7 @@ class PeerUsers:
         self._environ = environ
 
     def check(self, sock: socket.socket, where: object) -> None:
-        """See that a connection leads to a process of a trusted user.
+        """Check that a connection leads to a process of a trusted user.
 
         Args:
             sock: the connected socket.
@@ -73,7 +73,7 @@ class PeerUsers:
 
         Raises:
             ConfigError: `PLUGMUX_PEER_USERS` names what is no user of this system.
-            UntrustedPeer: it does not.
+            UntrustedPeer: the process is another user's.
         """
         peer = credentials(sock)
         if peer is None or peer.uid in (os.geteuid(), ROOT) or peer.uid in self._named:
@@ -96,10 +96,10 @@ async def connect_unix(name: str, users: PeerUsers, where: object = None) -> soc
 
     Raises:
         ConfigError: `PLUGMUX_PEER_USERS` names what is no user of this system.
-        OSError: nobody listens there.
-        UntrustedPeer: somebody else does.
+        OSError: no process listens there.
+        UntrustedPeer: the process that listens there is another user's.
 
-    Where the listener has as many connections waiting as it takes, this waits for its turn: bound it from outside.
+    When the listener's backlog is full, this waits without limit: the caller sets a timeout.
     """
     import asyncio  # the command line's start is measured
 

@@ -1,8 +1,7 @@
 """Two one-way pipes as one asyncio transport.
 
-The other form of a launched plugin's link (wire.md section 2), and the only one that Windows has. asyncio gives each
-pipe a transport of its own; a `PipePair` joins them, so that whoever uses it sees one connection: losing either pipe
-loses both, once.
+This is the second form of a launched plugin's link (wire.md section 2), and the only one on Windows. asyncio gives each
+pipe a transport of its own; a `PipePair` joins them into one connection, which is lost once, when either pipe is.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ class PipePair(asyncio.Transport):
         feed(self._protocol, data)
 
     def _peer_stopped_reading(self, error: Exception | None) -> None:
-        """Take what the peer wrote before it closed its ends; without this it would go with the pair."""
+        """Read what the peer wrote before it closed its ends, and lose the pair."""
         if not self._closing and not self._lost and os.name == "posix":
             if self._reading is not None:
                 self._reading.pause_reading()

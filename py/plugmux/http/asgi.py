@@ -106,7 +106,7 @@ class ASGIExchange:
         self._changed.set()
 
     def wait(self) -> None:
-        """The app itself waits, for as long as it likes."""
+        """Nothing: the app waits as long as it likes."""
 
     def end(self) -> None:
         self._request_state = RequestState.WHOLE
@@ -240,8 +240,8 @@ class ASGIExchange:
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Take the connection over (`scope["extensions"]["plugmux.upgrade"]`).
 
-        The app's call stays pending until the new protocol's connection has ended; the server waits for it when it
-        shuts down.
+        The app's call should stay pending until the new protocol's connection has ended; the server awaits the call
+        when it shuts down.
 
         Args:
             factory: makes the protocol that takes the connection over.

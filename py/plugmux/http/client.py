@@ -35,8 +35,8 @@ class StreamClient:
     Args:
         open: opens a stream for a protocol, as `mux.open` does; `LinkError`s of it reach the caller.
 
-    The request goes out in one write and this end stays open until the response is here, as the peer would take its
-    end for the caller's going away. Cancelling a call resets its stream. (wire.md section 1.)
+    The request goes out in one write. This end stays open until the response is complete, since its end would tell the
+    peer that the caller has gone. Cancelling a call resets its stream. (wire.md section 1.)
     """
 
     def __init__(self, open: Open) -> None:
@@ -47,13 +47,13 @@ class StreamClient:
         """Send the request and return its whole response.
 
         Args:
-            request: what is asked.
-            limit: bytes of body that are accepted.
+            request: the request.
+            limit: bytes of body that the caller accepts.
 
         Raises:
             BodyTooLarge: the response's body passes the limit.
             ConfigError: the request holds what cannot be sent.
-            ExchangeError: the stream broke, or what came is no HTTP.
+            ExchangeError: the stream broke, or the peer's response is not valid HTTP.
             LinkError: no stream could be opened.
             TimeoutError: `request.timeout` has run out.
         """
@@ -66,11 +66,11 @@ class StreamClient:
         """Send the request and return its response as soon as the head is there, while its body may still be sent.
 
         Args:
-            request: what is asked; its timeout counts to the end of the response's body.
+            request: the request; its timeout counts to the end of the response's body.
 
         Raises:
             ConfigError: the request holds what cannot be sent.
-            ExchangeError: the stream broke, or what came is no HTTP.
+            ExchangeError: the stream broke, or the peer's response is not valid HTTP.
             LinkError: no stream could be opened.
             TimeoutError: `request.timeout` has run out.
         """
@@ -85,7 +85,7 @@ class SocketClient:
 
     Args:
         address: `unix:/path`, `unix:@abstract` (Linux), `http://host:port` or `https://host:port`.
-        ssl_context: for `https`; `None` for the system's certificates and every check.
+        ssl_context: for `https`; by default, the system's certificates and full verification.
         peer_users: names or numbers of users whose unix sockets are trusted, beside this process' own and root; those
             that `PLUGMUX_PEER_USERS` names count as well.
 
@@ -138,7 +138,7 @@ def encode_head(request: Request, host: bytes, length: int | None = None) -> byt
     """The head of a request, with its blank line.
 
     Args:
-        request: what is asked.
+        request: the request.
         host: the Host field's line.
         length: bytes of an asynchronous body, if they are known; without, it is sent in chunks.
 
@@ -162,7 +162,7 @@ class _Connect(Protocol):
 
 
 def _connector(address: str, ssl_context: ssl.SSLContext | None, users: PeerUsers) -> tuple[_Connect, bytes]:
-    """How an address is connected to, and the Host field for it."""
+    """A function that connects to an address, and the Host field for it."""
     scheme = address.partition(":")[0]
     if scheme == "unix":
         name = Address.parse(address).sockaddr

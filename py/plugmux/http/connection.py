@@ -45,7 +45,7 @@ class Phase(enum.Enum):
     HEAD = enum.auto()  # waits for a request, or reads its head
     REQUEST = enum.auto()  # an exchange is under way; its request's body still comes
     RESPONSE = enum.auto()  # the request is whole, its response is not
-    LINGER = enum.auto()  # the response is complete; what comes is thrown away
+    LINGER = enum.auto()  # the response is complete; what comes is discarded
     OVER = enum.auto()  # closed, lost or handed over
 
 
@@ -66,8 +66,8 @@ class ServerConnection(asyncio.Protocol):
     """The protocol that a server runs on one connection.
 
     Args:
-        server: whose app answers.
-        about: what the host says about the connection; becomes `RequestHead.connection`.
+        server: the server whose app answers.
+        about: what is known about the connection; becomes `RequestHead.connection`.
         kept: (attribute) bytes of the request under way that are kept here, as `hold` was told last.
     """
 
@@ -358,7 +358,7 @@ class ServerConnection(asyncio.Protocol):
     def upgrade(
         self, factory: Callable[[], asyncio.BaseProtocol], head: bytes
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-        """Hand the connection over to another protocol."""
+        """Give the connection to another protocol."""
         if self._phase is not RESPONSE:
             raise StreamReset("the caller has gone, or still sends its request: its connection cannot be upgraded")
         protocol = factory()
@@ -380,7 +380,7 @@ class ServerConnection(asyncio.Protocol):
         return task is not None and self._exchange is not None and self._exchange.task is task
 
     def abort(self) -> None:
-        """Cut the connection off; its exchange is cancelled with it."""
+        """Abort the connection and cancel its exchange."""
         self._disconnected()
         self.transport.abort()
 

@@ -33,7 +33,7 @@ class RoundTrip(asyncio.Protocol, ABC):
     """What both kinds of round trip share: the request, the framing of the response, and how it ends.
 
     Args:
-        request: what is asked.
+        request: the request.
         cache: heads of responses that were read before.
         chunked: how a body that is asynchronous is framed; if it is not chunked, the head must say its length.
     """
@@ -235,10 +235,10 @@ class RoundTrip(asyncio.Protocol, ABC):
 
 
 class BufferedExchange(RoundTrip):
-    """A round trip whose response is wanted whole.
+    """A round trip that collects its whole response.
 
     Args:
-        request: what is asked.
+        request: the request.
         cache: heads of responses that were read before.
         limit: bytes of body that the caller accepts.
     """
@@ -256,7 +256,7 @@ class BufferedExchange(RoundTrip):
 
         Raises:
             BodyTooLarge: the response's body passes the limit.
-            ExchangeError: the stream broke, or what came is no HTTP.
+            ExchangeError: the stream broke, or the peer's response is not valid HTTP.
             TimeoutError: the timeout has run out.
         """
         try:
@@ -318,7 +318,7 @@ class StreamingExchange(RoundTrip):
         """Wait for the response's head. Cancelling the wait resets the stream.
 
         Raises:
-            ExchangeError: the stream broke, or what came is no HTTP.
+            ExchangeError: the stream broke, or the peer's response is not valid HTTP.
             TimeoutError: the timeout has run out.
         """
         try:
@@ -335,10 +335,10 @@ class StreamingExchange(RoundTrip):
         return self
 
     async def __anext__(self) -> bytes:
-        """Give what has come of the body since the last time; at its end, the iteration ends.
+        """Give the bytes of the body that have come since the last call; the iteration ends with the body.
 
         Raises:
-            ExchangeError: the stream broke, or what came is no HTTP.
+            ExchangeError: the stream broke, or the peer's response is not valid HTTP.
             StreamReset: this end has closed the response.
             TimeoutError: the timeout has run out.
         """
@@ -359,7 +359,7 @@ class StreamingExchange(RoundTrip):
         return bytes(data)
 
     async def aclose(self) -> None:
-        """Let go of the response; before its end the stream is reset, so that the peer's handler is cancelled."""
+        """Close the response; before its end the stream is reset, so that the peer's handler is cancelled."""
         self._pieces.clear()
         self.fail(StreamReset("the response was closed before its end"))
         await self.ended()

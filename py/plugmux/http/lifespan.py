@@ -20,7 +20,7 @@ SHUTDOWN_TIME = 10.0
 
 
 class Lifespan:
-    """The lifespan protocol with one app; an app that does not know it is left alone.
+    """Runs the lifespan protocol with one app; an app that does not support it is left alone.
 
     Args:
         app: the ASGI app.
@@ -39,7 +39,7 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
 
     async def startup(self) -> None:
-        """Tell the app to start, and wait until it has, or until its call has ended because it knows no lifespan.
+        """Tell the app to start, and wait until it has, or until its call ends because it does not know the protocol.
 
         Raises:
             PlugmuxError: the app says that it cannot start.
@@ -61,15 +61,15 @@ class Lifespan:
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
     ) -> None:
-        """Serve a request, with a copy of the state: for an app that several servers share."""
+        """Serve a request with a copy of the state, for an app that several servers share."""
         await self._app({**scope, "state": self.state.copy()}, receive, send)
 
     async def shutdown(self, timeout: float = SHUTDOWN_TIME) -> None:
         """Tell the app to end, and wait until it has. Whatever fails in the app is logged.
 
         Args:
-            timeout: seconds that it is given, 10 by default; then its lifespan is cancelled, as it is when the calling
-                task is cancelled.
+            timeout: seconds that the app is given, 10 by default; then its lifespan is cancelled. It is also cancelled
+                when the calling task is.
         """
         if self._task is None:
             return

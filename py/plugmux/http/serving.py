@@ -25,15 +25,15 @@ class Limits:
         head_bytes: size of a request's head, in bytes; more is answered with 431.
         head_seconds: time for a request's head, from the opening of the connection or the head's first byte; an
             unfinished head is then answered with 408.
-        idle_seconds: time that a kept connection may stay without a new request.
+        idle_seconds: time that a connection may stay open without a new request.
         body_seconds: time without any progress while the server itself collects a request's body (on the fast path);
             then 408. An ASGI app that waits for a body sets its own limit.
         buffer_bytes: how much of a body, or of pipelined requests, is read ahead of the app. Memory per connection
             stays below this plus one read of the transport.
-        write_seconds: time in which a caller takes nothing of a response that is sent to it; then the connection is cut
-            off.
-        linger_seconds: how long the rest of a request that nobody will read is thrown away after the response, so
-            that the response is not lost with it.
+        write_seconds: time that a caller may take nothing of a response that is sent to it; then the connection is
+            aborted.
+        linger_seconds: how long the rest of a request that no one reads is discarded after the response, so that the
+            caller can still read the response.
     """
 
     head_bytes: int = 64 * 1024

@@ -1,4 +1,4 @@
-"""The caller's side of an HTTP upgrade: ask for another protocol, and hand the connection over to it."""
+"""The caller's side of an HTTP upgrade: ask for another protocol, and give it the connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["upgrade"]
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
 
 MAX_REASON = 512
-"""How much of a refusal's body goes into the error, in bytes."""
+"""Bytes of a refusal's body that go into the error."""
 
 
 async def upgrade(
@@ -55,23 +55,23 @@ async def upgrade(
     given = {name for name, _ in headers}
     host = b"" if b"host" in given else b"host: unix\r\n"
     head = request_line("GET", path) + host + b"connection: upgrade\r\n" + encode_fields(headers) + b"\r\n"
-    asking = _Asking(path, factory)
+    waiting = _UpgradeRequest(path, factory)
     if isinstance(open, asyncio.BaseTransport):
         transport = open
-        transport.set_protocol(asking)
+        transport.set_protocol(waiting)
     else:
-        transport = open(asking)
-    asking.transport = transport
+        transport = open(waiting)
+    waiting.transport = transport
     transport.write(head)
     try:
         async with asyncio.timeout(timeout):
-            return transport, await asking.taken
+            return transport, await waiting.taken
     except BaseException:
         transport.abort()
         raise
 
 
-class _Asking(asyncio.Protocol, Generic[AnyProtocol]):
+class _UpgradeRequest(asyncio.Protocol, Generic[AnyProtocol]):
     """The protocol of the stream until the peer has answered."""
 
     def __init__(self, path: str, factory: Callable[[], AnyProtocol]) -> None:
