@@ -58,7 +58,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"region": "eu", "level": None}, "/level", "string or integer"),
     ({"region": "eu", "tags": {"a": 1}}, "/tags/a", "type string"),
     ({"region": "eu", "next": {}}, "/next", "needs 'region'"),
-    ({"region": "eu", "never": 1}, "/never", "nothing may stand here"),
+    ({"region": "eu", "never": 1}, "/never", "no value is allowed here"),
 ]
 
 

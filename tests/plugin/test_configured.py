@@ -57,7 +57,7 @@ def test_a_type_that_no_schema_is_made_of_is_refused() -> None:
     class Odd:
         what: complex
 
-    with pytest.raises(ConfigError, match="no JSON schema is made of"):
+    with pytest.raises(ConfigError, match="there is no JSON schema for"):
         Configured(Odd)
 
 

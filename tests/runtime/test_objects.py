@@ -275,7 +275,7 @@ async def test_a_plugin_that_gives_no_instances_is_named() -> None:
 
 
 def test_what_instances_serve_must_be_told() -> None:
-    with pytest.raises(ConfigError, match="what do the instances serve"):
+    with pytest.raises(ConfigError, match="the services of the instances"):
         Instances(lambda settings: Region(settings), Configured(Settings))
 
 

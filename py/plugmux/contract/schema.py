@@ -1,16 +1,16 @@
-"""JSON schemas for configurations: the part of draft 2020-12 that a configuration needs, and no dependency.
+"""JSON schemas of configurations: the part of draft 2020-12 that a configuration needs, without a dependency.
 
     type (one or several)   enum   const   anyOf   allOf   $ref to "#" or "#/$defs/..."
     properties   required   additionalProperties (true, false or a schema)
     items   minItems   maxItems
     minimum   maximum   exclusiveMinimum   exclusiveMaximum   minLength   maxLength
 
-That is what pydantic and similar libraries write for a settings class. Annotations (`title`, `description`, `default`,
-`examples`, `format`, `$comment` and the like) say nothing about validity here. `pattern` is left to the plugin: a
-regular expression of a plugin's could keep the host busy for ever. Any other keyword makes a schema unusable, rather
-than being passed over in silence.
+pydantic and similar libraries write these keywords for a settings class. Annotations (`title`, `description`,
+`default`, `examples`, `format`, `$comment` and the like) are ignored. So is `pattern`, which is left to the plugin,
+because its regular expression could occupy the host for ever. Any other keyword is an error, because ignoring it would
+accept invalid values.
 
-Errors name the place of the bad value, as a path such as `/cache/size`, and never the value: it may be a secret.
+Errors name the path of the invalid value, such as `/cache/size`, and never the value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from .registration import MAX_SCHEMA
 
 __all__ = ["BadValue", "Schema"]
 
-DEEPEST = 64
-"""How many schemas may be within each other while one value is checked."""
+MAX_SCHEMA_DEPTH = 64
+"""The most schemas within each other while one value is checked."""
 
-LEAST_WORK = 10_000
+BASE_WORK = 10_000
 WORK_PER_VALUE = 50
-"""The work that a check may take: so much, and so much more for each value within the one that is checked. Few
-references can stand for very many schemas, and a schema comes from a plugin. A unit is about a microsecond."""
+"""The most work of a check, in units of about a microsecond: a base, and an amount for each value inside the checked
+one. A schema comes from a plugin, and a few references in it can expand to very many schemas."""
 
 CHOICES_PER_UNIT = 10
-"""Choices of an `enum`, or names of a `required`, that are held against a value in one unit of work."""
+"""Choices of an `enum`, or names of a `required`, that are compared in one unit of work."""
 
-MOST_SHOWN = 20
-LONGEST_SHOWN = 200
-"""Choices and names that an error tells, and its characters for them."""
+MAX_SHOWN_CHOICES = 20
+MAX_SHOWN_CHARACTERS = 200
+"""The most choices or names that an error lists, and the most characters of the list."""
 
 _Node: TypeAlias = Any
 _ANNOTATIONS = frozenset(
@@ -57,7 +57,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 
 
 class BadValue(ConfigError):
-    """A value does not satisfy its schema; `path` says which, as `/cache/size`, and `/` for the whole."""
+    """A value does not satisfy its schema; `path` is that of the value, such as `/cache/size`, or `/` for the whole."""
 
     def __init__(self, path: str, detail: str) -> None:
         self.path = path or "/"
@@ -66,17 +66,17 @@ class BadValue(ConfigError):
 
 
 class TooMuchWork(BadValue):
-    """The check was given up."""
+    """The check was aborted because it took too much work."""
 
 
 class Schema:
-    """A JSON schema that values can be held against.
+    """A JSON schema.
 
     Args:
         root: the schema, as parsed JSON.
 
     Raises:
-        ConfigError: it is no schema, or uses a keyword that is not supported.
+        ConfigError: it is not a schema, or uses a keyword that is not supported.
     """
 
     def __init__(self, root: _Node) -> None:
@@ -86,10 +86,10 @@ class Schema:
 
     @classmethod
     def parse(cls, text: str) -> Schema:
-        """Read a schema from JSON.
+        """Parse a schema.
 
         Raises:
-            ConfigError: it is no JSON, no schema, or uses a keyword that is not supported.
+            ConfigError: the text is not JSON or not a schema, or uses a keyword that is not supported.
         """
         if len(text) > MAX_SCHEMA:
             raise ConfigError(f"the JSON schema has over {MAX_SCHEMA} characters")
@@ -102,25 +102,25 @@ class Schema:
             raise ConfigError(f"the JSON schema is not JSON: {error}") from None
 
     def check(self, value: Any) -> None:
-        """Hold a value against the schema.
+        """Check a value against the schema.
 
         Args:
-            value: as `json.loads` gives it.
+            value: the value, as returned by `json.loads`.
 
         Raises:
             BadValue: it does not satisfy the schema, or the check takes too much work.
         """
-        self._work = LEAST_WORK + WORK_PER_VALUE * _count(value)
+        self._work = BASE_WORK + WORK_PER_VALUE * _count(value)
         self._check(self._root, value, "", 0)
 
     def _check(self, node: _Node, value: Any, path: str, depth: int) -> None:
         if node is True:
             return
         if node is False:
-            raise BadValue(path, "nothing may stand here")
+            raise BadValue(path, "no value is allowed here")
         self._work -= 1 + _weight(node) + (len(value) // 2 if isinstance(value, dict | list) else 0)
-        if depth > DEEPEST or self._work < 0:
-            raise TooMuchWork(path, f"it is over {DEEPEST} levels deep, or takes too much work to check")
+        if depth > MAX_SCHEMA_DEPTH or self._work < 0:
+            raise TooMuchWork(path, f"it is over {MAX_SCHEMA_DEPTH} levels deep, or takes too much work to check")
         if "$ref" in node:
             self._check(self._resolve(node["$ref"]), value, path, depth + 1)
         for part in node.get("allOf", ()):
@@ -144,7 +144,7 @@ class Schema:
                 errors.append(error)
             else:
                 return
-        # Of several reasons the one furthest inside is the one that was meant.
+        # The error with the longest path belongs to the alternative that was probably meant.
         raise max(errors, key=lambda error: error.path.count("/") if error.path != "/" else 0)
 
     def _check_object(self, node: _Node, value: dict[str, Any], path: str, depth: int) -> None:
@@ -169,7 +169,7 @@ class Schema:
 
 
 def _check_plain(node: Mapping[str, Any], value: Any, path: str) -> None:
-    """The keywords that look at one value and at nothing inside it."""
+    """Check the keywords that do not concern values inside this one."""
     kinds = node.get("type", ())
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if kinds and not any(_TYPES[kind](value) for kind in kinds):
@@ -209,7 +209,7 @@ def _check_schema(node: _Node, place: str, depth: int, root: _Node = None) -> No
     root = node if root is None else root
     if isinstance(node, bool):
         return
-    if not isinstance(node, dict) or depth > DEEPEST:
+    if not isinstance(node, dict) or depth > MAX_SCHEMA_DEPTH:
         raise ConfigError(f"the JSON schema at {place} is neither an object nor true or false, or too deep")
     for keyword, value in node.items():
         if keyword in _ANNOTATIONS:
@@ -227,7 +227,7 @@ def _check_schema(node: _Node, place: str, depth: int, root: _Node = None) -> No
 
 
 def _inside(keyword: str, value: Any) -> list[tuple[str, _Node]]:
-    """The schemas that stand in a keyword's value."""
+    """The schemas in the value of a keyword."""
     if keyword in ("properties", "$defs"):
         return [(f"{keyword}/{_pointer(name)}", inner) for name, inner in value.items()]
     if keyword in ("anyOf", "allOf"):
@@ -246,7 +246,7 @@ def _resolve(root: _Node, reference: str) -> _Node:
 
 
 def _weight(node: Mapping[str, Any]) -> int:
-    """The work that a schema's long keywords take, whatever the value."""
+    """The work for the long keywords of a schema, for any value."""
     choices = node.get("enum", ())
     composite = sum(_count(choice) for choice in choices if isinstance(choice, dict | list))
     composite += _count(node["const"]) if isinstance(node.get("const"), dict | list) else 0
@@ -254,7 +254,7 @@ def _weight(node: Mapping[str, Any]) -> int:
 
 
 def _count(value: Any) -> int:
-    """How many values there are within a value, itself included."""
+    """The number of values in a value, including itself."""
     count, waiting = 0, [value]
     while waiting:
         count += 1
@@ -267,10 +267,10 @@ def _count(value: Any) -> int:
 
 
 def _some(items: Iterable[Any], write: Callable[[Any], str]) -> str:
-    """The first of some items, for an error."""
-    first = list(islice(items, MOST_SHOWN + 1))
-    text = ", ".join(map(write, first[:MOST_SHOWN])) + (", ..." if len(first) > MOST_SHOWN else "")
-    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+    """List the first items, for an error."""
+    first = list(islice(items, MAX_SHOWN_CHOICES + 1))
+    text = ", ".join(map(write, first[:MAX_SHOWN_CHOICES])) + (", ..." if len(first) > MAX_SHOWN_CHOICES else "")
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "..."
 
 
 def _is_number(value: Any) -> bool:
@@ -305,7 +305,7 @@ _KEYWORDS: dict[str, Callable[[Any], bool]] = {
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Equality as JSON has it, where true is not 1."""
+    """Equality of JSON values, where true is not 1."""
     return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
@@ -314,5 +314,5 @@ def _type_of(value: Any) -> str:
 
 
 def _pointer(name: str) -> str:
-    """A key as a part of a JSON pointer (RFC 6901)."""
+    """Escape a key for a JSON pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")

@@ -17,7 +17,7 @@ __all__ = ["Configured", "DialError", "Instances", "LogHandler", "Plugin", "Regi
 
 
 def __getattr__(name: str) -> object:
-    if name == "LogHandler":  # A plugin that does not use it starts without it.
+    if name == "LogHandler":  # Imported on first use, so that a plugin without it starts faster.
         from .logging import LogHandler
 
         return LogHandler

@@ -1,10 +1,10 @@
-"""A plugin's configuration as an object of its own type, there before the plugin serves, and changed while it does.
+"""A plugin's configuration as an object of the plugin's own type, which may change while the plugin serves.
 
     settings = Configured(Settings, on_change=apply)
     Plugin(Store(settings), configuration=settings).run()
 
-The type is a dataclass, from whose fields the JSON schema is made; a generated protobuf message; or, with a JSON schema
-given, whatever a function makes of the JSON object (`Configured(Model.model_validate, json_schema=...)`).
+The type is a dataclass, whose fields give the JSON schema; a generated protobuf message; or, with a given JSON schema,
+the result of a function of the JSON object (`Configured(Model.model_validate, json_schema=...)`).
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", typ
 
 
 class Configured(Generic[Value]):
-    """The configuration that a plugin takes.
+    """The configuration of a plugin, or of its instances.
 
     Args:
         kind: a dataclass, a generated protobuf message class, or a function from a JSON object to the configuration.
-        on_change: called with a changed configuration while the plugin runs, before `value` is that; what it raises
-            refuses the change. Without it a change restarts the plugin.
-        json_schema: what the JSON object must satisfy; made from the fields of a dataclass by default.
+        on_change: called with a changed configuration while the plugin runs, before `value` changes; an exception
+            refuses the change. Without it, a change restarts the plugin.
+        json_schema: the schema of the JSON object; by default that of the fields of a dataclass.
 
     Raises:
-        ConfigError: a field of the dataclass has a type that no JSON schema is made of.
+        ConfigError: a field of the dataclass has a type for which there is no JSON schema.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Configured(Generic[Value]):
 
     @property
     def value(self) -> Value:
-        """The configuration as it is now.
+        """The present configuration.
 
         Raises:
             ConfigError: the plugin has not registered yet.
@@ -74,25 +74,25 @@ class Configured(Generic[Value]):
         return self._value
 
     def take(self, text: str) -> None:
-        """Begin with the configuration that came with the registration.
+        """Set the configuration that came with the registration.
 
         Args:
-            text: it as JSON; empty where the runtime has none, which counts as `{}`.
+            text: the configuration as JSON; empty if the runtime has none, which is read as `{}`.
 
         Raises:
-            ConfigError: it cannot be made an object of the plugin's type.
+            ConfigError: the configuration cannot be converted to the plugin's type.
         """
         self._value = self.load(text)
 
     async def change(self, text: str) -> None:
-        """Take a changed configuration.
+        """Change the configuration.
 
         Raises:
-            ConfigError: it cannot be made an object of the plugin's type, or `on_change` has refused it.
+            ConfigError: the configuration cannot be converted to the plugin's type, or `on_change` has refused it.
         """
         value = self.load(text)
         if self._on_change is None:
-            raise ConfigError("this plugin takes no change of its configuration while it runs")
+            raise ConfigError("this plugin cannot change its configuration while it runs")
         try:
             done = self._on_change(value)
             if inspect.isawaitable(done):
@@ -102,13 +102,13 @@ class Configured(Generic[Value]):
         self._value = value
 
     def load(self, text: str) -> Value:
-        """A configuration as an object of the plugin's type.
+        """Convert a configuration to the plugin's type.
 
         Args:
-            text: it as JSON; empty counts as `{}`.
+            text: the configuration as JSON; empty text is read as `{}`.
 
         Raises:
-            ConfigError: it cannot be made one.
+            ConfigError: the configuration cannot be converted.
         """
         try:
             if self.declared.message_type:
@@ -126,10 +126,10 @@ class Configured(Generic[Value]):
 
 
 class PluginConfigurationService(ConfigurationService):
-    """Takes changes of the configuration of a plugin.
+    """The service by which the runtime changes the configuration of a plugin.
 
     Args:
-        configured: what takes them.
+        configured: the configuration to change.
     """
 
     def __init__(self, configured: Configured[Any]) -> None:
@@ -144,7 +144,7 @@ class PluginConfigurationService(ConfigurationService):
 
 
 def _schema_of(kind: Any) -> dict[str, Any]:
-    """The JSON schema of a type of a field."""
+    """The JSON schema of the type of a field."""
     if kind is Any:
         return {}
     if kind in _SCALARS:
@@ -167,7 +167,7 @@ def _schema_of(kind: Any) -> dict[str, Any]:
         return {"type": "array", "items": _schema_of(arguments[0])}
     if origin is dict and arguments[0] is str:
         return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
-    raise ConfigError(f"no JSON schema is made of {kind!r}: use scalars, list, dict, Literal or a dataclass")
+    raise ConfigError(f"there is no JSON schema for {kind!r}: use scalars, list, dict, Literal or a dataclass")
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
@@ -175,7 +175,7 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 
 def _build(kind: Any, value: Any) -> Any:
-    """An object of a type, from JSON that satisfies its schema."""
+    """Convert JSON that satisfies the schema of a type to that type."""
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return kind(**{name: _build(hints.get(name), item) for name, item in value.items()})  # type: ignore[operator]
@@ -184,6 +184,6 @@ def _build(kind: Any, value: Any) -> Any:
         return [_build(arguments[0], item) for item in value]
     if isinstance(value, dict) and typing.get_origin(kind) is dict:
         return {name: _build(arguments[1], item) for name, item in value.items()}
-    if isinstance(value, dict) and arguments:  # of a union the dataclass
+    if isinstance(value, dict) and arguments:  # the dataclass of a union
         return _build(next(argument for argument in arguments if dataclasses.is_dataclass(argument)), value)
     return value

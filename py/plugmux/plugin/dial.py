@@ -1,6 +1,6 @@
-"""How a plugin that starts by itself reaches a runtime: an HTTP upgrade on the runtime's socket.
+"""Connects a plugin that starts by itself to a runtime, by an HTTP upgrade on the runtime's socket.
 
-(wire.md section 3.) Bytes behind the answer's head belong to yamux already; `http.upgrade` hands them on.
+(wire.md section 3.) Bytes after the head of the response belong to yamux; `http.upgrade` passes them on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HIJACK_HEADERS = [(b"host", b"secrets-engine.localhost"), (b"upgrade", b"tcp")]
 
 
 class DialError(PlugmuxError):
-    """No runtime could be reached at an address; the message says why."""
+    """No runtime could be reached at an address; the message tells why."""
 
 
 async def dial(
@@ -35,12 +35,13 @@ async def dial(
 
     Args:
         address: where the runtime listens.
-        factory: makes the protocol that takes the connection over, as a rule a link's mux.
+        factory: makes the protocol that the connection is switched to, as a rule a link's mux.
         timeout: seconds for the connection and the upgrade together.
-        users: whose runtime is trusted; by default one's own user's and root's, and whom `PLUGMUX_PEER_USERS` names.
+        users: the users whose runtime is trusted; by default this process' user, root, and those that
+            `PLUGMUX_PEER_USERS` names.
 
     Raises:
-        DialError: nobody listens there, it is another user's or no runtime, or it did not answer in time.
+        DialError: nothing listens there, another user or another program does, or it did not answer in time.
     """
     sock = None
     try:
@@ -52,28 +53,29 @@ async def dial(
         _close(sock)
         raise DialError(f"the runtime at {address} did not answer within {timeout:g} s") from None
     except UntrustedPeer as error:
-        raise DialError(f"no runtime at {address} is dialled: {error}") from error
+        raise DialError(f"the runtime at {address} is not trusted: {error}") from error
     except (OSError, PlugmuxError) as error:
         _close(sock)
         raise DialError(f"no runtime at {address}: {error}; start one there, or set PLUGMUX_SOCKET") from error
 
 
 async def connect(path: str, timeout: float, users: PeerUsers | None = None) -> socket.socket:
-    """Connect to the socket that a launch names; the connection is the link as it is.
+    """Connect to the socket that a launch configuration names; the connection carries the link without an upgrade.
 
     Args:
         path: the socket's path.
         timeout: seconds for the connection.
-        users: whose runtime is trusted; by default one's own user's and root's, and whom `PLUGMUX_PEER_USERS` names.
+        users: the users whose runtime is trusted; by default this process' user, root, and those that
+            `PLUGMUX_PEER_USERS` names.
 
     Raises:
-        DialError: nobody listens there, or another user does.
+        DialError: nothing listens there, or another user does.
     """
     try:
         async with asyncio.timeout(timeout):
             return await connect_unix(path, users or PeerUsers())
     except TimeoutError:
-        why = f"it has taken no connection within {timeout:g} s"
+        why = f"it has accepted no connection within {timeout:g} s"
     except (OSError, PlugmuxError) as error:
         why = str(error)
     raise DialError(f"the runtime that launched this plugin cannot be reached at {path!r}: {why}")

@@ -1,12 +1,12 @@
-"""Instances: any number of objects in the one process of a plugin, each with a configuration of its own.
+"""Instances: any number of objects in one plugin process, each with its own configuration.
 
     class Region(StorageService):
         def __init__(self, settings: Settings) -> None: ...
 
     Plugin(Instances(Region, Settings), version="v1.0.0").run()
 
-An instance is lent to the runtime that asked for it (`plugmux.link.references`): it ends when that releases it, or with
-the link. (proto/plugmux/v1/instance.proto.)
+An instance is lent to the runtime that requested it (`plugmux.link.references`). It ends when the runtime releases it,
+or with the link. (proto/plugmux/v1/instance.proto.)
 """
 
 from __future__ import annotations
@@ -42,18 +42,19 @@ Opened: TypeAlias = Made | AbstractAsyncContextManager[Made]
 
 
 class Instances(Generic[Value]):
-    """What makes a plugin give instances; it is given to `Plugin` like a service.
+    """Makes instances for the runtime; it is passed to `Plugin` like a service.
 
     Args:
-        open: makes an instance of its configuration: a subclass of a generated service class, or a function, which may
-            be `async`, that gives one or more services. Where what it gives is an asynchronous context manager, that is
-            entered, and left when the instance ends, both in one task; what it gives then is the instance.
-        configuration: what an instance is configured with, as for `Configured`.
-        serves: the generated classes of the services that every instance serves; `open` itself where it is one.
-        limit: how many may be open at the same time.
+        open: makes an instance from its configuration: a subclass of a generated service class, or a function, possibly
+            `async`, that returns one or more services. If the result is an asynchronous context manager, it is entered,
+            and left when the instance ends, both in the same task; its value is the instance.
+        configuration: the configuration of an instance, in the forms that `Configured` accepts.
+        serves: the generated classes of the services that every instance serves; by default `open` itself, if it is
+            such a class.
+        limit: the most instances that may be open at the same time (10,000).
 
     Raises:
-        ConfigError: it cannot be told what the instances serve.
+        ConfigError: the services of the instances are not known.
     """
 
     def __init__(
@@ -67,17 +68,19 @@ class Instances(Generic[Value]):
         if not serves and isinstance(open, type) and issubclass(open, Service):
             serves = [open]
         if not serves:
-            raise ConfigError(f"what do the instances serve that {open!r} opens? Instances(..., serves=[...]) says it")
+            raise ConfigError(
+                f"the services of the instances that {open!r} makes are not known: name them in Instances(serves=[...])"
+            )
         self._kind = configuration if isinstance(configuration, Configured) else Configured(configuration)
         self._serves = tuple(service.spec.name for service in serves)
         self._handler = InstanceHandler(open, self._kind, limit)
 
     def plugmux_services(self) -> Sequence[Service]:
-        """The service that opens them."""
+        """The service that opens instances."""
         return (self._handler,)
 
     def announce(self, request: RegisterPluginRequest) -> None:
-        """Say at registration what they are."""
+        """Announce at registration which instances the plugin has."""
         request.instances.services.extend(self._serves)
         self._kind.declared.to_schema(request.instances.configuration)
 
@@ -86,9 +89,9 @@ class InstanceHandler(InstanceService):
     """Opens instances.
 
     Args:
-        open: makes one.
-        kind: reads its configuration.
-        limit: how many may be open.
+        open: makes an instance.
+        kind: converts its configuration.
+        limit: the most instances that may be open.
     """
 
     def __init__(self, open: Callable[[Any], Any], kind: Configured[Any], limit: int) -> None:
@@ -117,11 +120,11 @@ class InstanceHandler(InstanceService):
 
 
 class _Instance:
-    """One instance, in a task of its own from its beginning to its end.
+    """One instance, which lives in its own task.
 
     Args:
-        make: makes it.
-        alive: has it until it has ended.
+        make: makes the instance.
+        alive: holds the instance until it has ended.
     """
 
     def __init__(self, make: Callable[[], Any], alive: set[_Instance]) -> None:
@@ -132,7 +135,7 @@ class _Instance:
         self._task.add_done_callback(lambda task: alive.discard(self))
 
     async def begun(self) -> Sequence[Servable]:
-        """What it serves, as soon as it is there; raises what opening it has raised."""
+        """Wait until the instance is open, and return its services; raise the error if opening it has failed."""
         waiting: list[asyncio.Future[Any]] = [self._services, self._task]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if not self._services.done():
@@ -140,7 +143,7 @@ class _Instance:
         return self._services.result()
 
     async def end(self) -> None:
-        """Let it end; returns when it has. What its end raises is raised here, what its beginning has raised is not."""
+        """End the instance and wait until it has ended; raise an error of its end, but not one of its opening."""
         self._released.set()
         if self._services.done():
             await self._task

@@ -1,4 +1,4 @@
-"""A `logging` handler that hands a plugin's records to its runtime, with their levels and fields."""
+"""A `logging` handler that sends a plugin's records to its runtime, with their levels and fields."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ CUT = "\n[...]\n"
 SEND_TIMEOUT = 5.0
 RETRY_DELAY = 0.5
 FLUSH_TIME = 1.0
-"""Seconds that what is left is given at the end of a stay."""
+"""Seconds for sending the remaining records before the link closes."""
 
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-"""What every record has; the rest are its fields."""
+"""The attributes of every record; all others are fields."""
 
 _sending: ContextVar[bool] = ContextVar("sending", default=False)
-"""Whether this code runs to send records: what it says itself is not sent, or there would be no end."""
+"""Whether the present code is sending records. Its own records are not sent, because sending them would make more."""
 
 
 class HasLinks(Protocol):
@@ -52,15 +52,15 @@ class HasLinks(Protocol):
 class LogHandler(logging.Handler):
     """Sends log records to the runtime: `logging.getLogger().addHandler(LogHandler(plugin))`.
 
-    In the host they come out of the logger `plugmux.plugin.<name>`, with their level and time; what was given as
-    `extra` stands in `record.plugin_fields`. Logging never waits: records wait in a queue until the runtime takes them,
-    and when that is full the oldest are lost, which the runtime is told. Where a runtime has no log service, and at the
-    end of the process, what is left goes to stderr.
+    The host logs them by the logger `plugmux.plugin.<name>`, with their level and time; `record.plugin_fields` has what
+    was given as `extra`. Logging never waits: records wait in a queue until the runtime has taken them. If the queue is
+    full the oldest records are dropped, and the runtime is told how many. If the runtime has no log service, and at the
+    end of the process, the remaining records are written to stderr.
 
     Args:
-        plugin: the plugin whose runtime gets the records.
+        plugin: the plugin whose runtime receives the records.
         level: the lowest level that is sent.
-        capacity: records that may wait, 1,000 by default.
+        capacity: the most records that may wait (1,000).
 
     Raises:
         ConfigError: the capacity is below 1.
@@ -99,12 +99,12 @@ class LogHandler(logging.Handler):
             self._waiting.append(record)
             loop, is_first = self._loop, len(self._waiting) == 1
         if loop is not None and is_first:
-            with suppress(RuntimeError):  # The loop has just been closed: nobody is left to send it.
+            with suppress(RuntimeError):  # The loop has just been closed, so that nothing can be sent.
                 loop.call_soon_threadsafe(self._work.set)
 
     @asynccontextmanager
     async def _sending_over(self, link: Link, gate: Gate) -> AsyncIterator[None]:
-        """Send over a link, from the registration to the end of the block."""
+        """Send records over a link, from the registration until the block ends."""
         self._loop, leaving = asyncio.get_running_loop(), asyncio.Event()
         task = asyncio.create_task(self._keep_sending(link, gate, leaving), name="plugmux: send log records")
         try:
@@ -118,7 +118,7 @@ class LogHandler(logging.Handler):
             await asyncio.gather(task, return_exceptions=True)
 
     async def _keep_sending(self, link: Link, gate: Gate, leaving: asyncio.Event) -> None:
-        """Send what comes, until the end of the stay and of what waits then."""
+        """Send records until the link is about to close, and then those that still wait."""
         _sending.set(True)  # in this task alone
         if not await gate.wait():
             return
@@ -138,10 +138,10 @@ class LogHandler(logging.Handler):
                 await self._work.wait()
 
     async def _send_all(self, link: Link) -> None:
-        """Send what waits; what could not be sent waits again.
+        """Send all waiting records; those that could not be sent wait again.
 
         Raises:
-            RpcError: the runtime did not take it.
+            RpcError: the runtime did not take them.
         """
         from plugmux_proto.plugmux.v1.log_connect import LogClient
         from plugmux_proto.plugmux.v1.log_pb2 import WriteRequest
@@ -169,7 +169,7 @@ class LogHandler(logging.Handler):
             self._dropped += dropped + len(records) - len(kept)
 
     def _fall_back(self) -> None:
-        """Write to stderr what waits, and all that comes."""
+        """Write the waiting records to stderr, and all further ones as well."""
         with self._guard:
             self._to_stderr = True
             for record in self._waiting:
@@ -177,22 +177,22 @@ class LogHandler(logging.Handler):
             self._waiting.clear()
 
     def close(self) -> None:
-        """Write to stderr what could not be sent."""
+        """Write the records that could not be sent to stderr."""
         self._fall_back()
         super().close()
 
 
 class DefaultLogHandler(LogHandler):
-    """Sends what plugmux itself warns of, where no other handler takes it: in place of `logging.lastResort`.
+    """Sends warnings of plugmux itself that no other handler takes, in place of `logging.lastResort`.
 
-    That one prints, and a runtime cannot tell the level of a traceback that is printed.
+    `lastResort` prints, and a runtime cannot know the level of a traceback that is printed.
     """
 
     def __init__(self, plugin: HasLinks) -> None:
         super().__init__(plugin, logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue a record, unless a handler of the author's takes it."""
+        """Queue a record, unless a handler of the plugin's author takes it."""
         logger: logging.Logger | None = logging.getLogger(record.name)
         while logger is not None:
             if any(handler is not self for handler in logger.handlers):
@@ -202,7 +202,7 @@ class DefaultLogHandler(LogHandler):
 
 
 def _shortened(text: str) -> str:
-    """A text without its middle, if it is too long: a traceback ends with what went wrong."""
+    """Cut the middle out of a text that is too long, because a traceback ends with the error."""
     if len(text) <= MAX_TEXT:
         return text
     half = (MAX_TEXT - len(CUT)) // 2

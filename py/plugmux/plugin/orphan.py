@@ -1,8 +1,8 @@
-"""No orphans: a launched plugin, and all that it has started, ends when its runtime has died.
+"""Ends a launched plugin, and all processes that it has started, when its runtime has died.
 
-A plugin hears of it by the end of its link. A link that somebody else holds open, as a child does that the runtime has
-forked, tells nothing, and a blocked event loop hears nothing: so a thread watches the runtime's process. What a dead
-runtime cannot do any more, ending the plugin's process group, the plugin does itself.
+As a rule the plugin notices by the end of its link. But a child that the runtime has forked may hold the link open, and
+a blocked event loop notices nothing. Therefore a thread watches the runtime's process. A dead runtime cannot end the
+plugin's process group, so the plugin does that itself.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from contextlib import suppress
 __all__ = ["ORPHAN_CLEAN_UP_TIME", "RuntimeWatch", "end_children"]
 
 ORPHAN_CLEAN_UP_TIME = 10.0
-"""Seconds that a plugin has to end in order once its runtime has died."""
+"""Seconds that a plugin has to end in order after its runtime has died."""
 
-NEWS_TIME = 0.2
-"""Seconds that a plugin whose link has ended waits to hear whether its runtime has died."""
+DEATH_NOTICE_TIME = 0.2
+"""Seconds that a plugin whose link has ended waits to see whether its runtime has died."""
 
 OUTPUTS = (1, 2)
 
 
 class RuntimeWatch:
-    """Watches the runtime's process, in a thread: the event loop may be blocked.
+    """Watches the runtime's process, in a thread because the event loop may be blocked.
 
-    Once it has ended, output goes nowhere: what is written to a pipe that nobody reads would end the clean-up. What is
-    left of this process, and of its group, is killed when its time is over. Where the system cannot watch a process
-    nothing is done.
+    When the runtime has ended, the output of this process is discarded, because writing to a pipe without a reader
+    would end the clean-up. This process and its group are killed when the clean-up time is over. On systems that cannot
+    watch a process this class does nothing.
 
     Args:
-        pid: the runtime's process id; 0 where it is not known.
-        clean_up_time: seconds that this process has then.
-        captured: whether this process' output goes to the runtime.
+        pid: the runtime's process id; 0 if it is not known.
+        clean_up_time: seconds that this process may run after the runtime has ended.
+        captured: whether the output of this process goes to the runtime.
     """
 
     def __init__(self, pid: int, clean_up_time: float = ORPHAN_CLEAN_UP_TIME, *, captured: bool = True) -> None:
@@ -50,13 +50,13 @@ class RuntimeWatch:
         if pid and hasattr(os, "pidfd_open"):
             try:
                 self._runtime = os.pidfd_open(pid)
-            except OSError:  # It has died already, and with it the link.
+            except OSError:  # The runtime has died already, which has ended the link.
                 self._died()
             else:
                 threading.Thread(target=self._outlive, name="plugmux: the runtime's end", daemon=True).start()
 
     def on_death(self, loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
-        """Have a function called in the event loop when the runtime has died; at once where it has."""
+        """Call a function in the event loop when the runtime has died; at once if it has died already."""
         with self._lock:
             if not self._gone:
                 self._tell = lambda: _call(loop, tell)
@@ -64,14 +64,14 @@ class RuntimeWatch:
         tell()
 
     async def settle(self) -> None:
-        """Wait a moment for word of the runtime's end: the link's may come first, and nothing is to be printed then."""
+        """Wait briefly for the end of the runtime, which may follow that of the link, so that no output is written."""
         if self._runtime is None or self._gone:
             return
-        loop, heard = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(self._runtime, heard.set)
+        loop, died = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._runtime, died.set)
         try:
-            async with asyncio.timeout(NEWS_TIME):
-                await heard.wait()
+            async with asyncio.timeout(DEATH_NOTICE_TIME):
+                await died.wait()
             self._died()
         except TimeoutError:
             pass
@@ -105,7 +105,7 @@ def _call(loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
 
 
 def _silence() -> None:
-    """Let output go nowhere from now on."""
+    """Discard all further output."""
     null = os.open(os.devnull, os.O_WRONLY)
     for descriptor in OUTPUTS:
         os.dup2(null, descriptor)
@@ -113,7 +113,7 @@ def _silence() -> None:
 
 
 def end_children() -> None:
-    """Ask all that this process has started, and that is still in its group, to end. It comes through itself."""
+    """Send SIGTERM to the other processes of the group of this process, if it leads one."""
     if _leads_its_group():
         before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A plugin as a whole process: where it finds its runtime, which signals end it, and how it exits."""
+"""Runs a plugin as a process: finds its runtime, handles signals, and sets the exit status."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ FAILED = 1
 WRONG_USAGE = 2
 STDERR = 2
 LAST_GRACE = 3.0
-"""Seconds that the event loop's threads which will not end are given before the process ends without them."""
+"""Seconds that the event loop waits for its worker threads before the process ends without them."""
 
-BY_HAND = """\
+USAGE = """\
 {name} {version} is a plugmux plugin: a runtime starts it, or it connects to one that runs.
 It serves: {services}.
 
@@ -45,7 +45,7 @@ def run(
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
     clean_up_time: float = ORPHAN_CLEAN_UP_TIME,
 ) -> None:
-    """Run the plugin as this process' only business. (See `Plugin.run`.)"""
+    """Run the plugin until it ends. (See `Plugin.run`.)"""
     try:
         config = LaunchConfig.take_from(os.environ)
         address = None if config else _address()
@@ -77,7 +77,7 @@ def run(
 def _run_to_the_end(
     loop: asyncio.AbstractEventLoop, connection: RuntimeConnection, work: Coroutine[Any, Any, PlugmuxError | None]
 ) -> PlugmuxError | None:
-    """Run the plugin. A `SystemExit`, in whichever task or callback, ends it in order, and is raised then."""
+    """Run the plugin. A `SystemExit` in any task or callback ends the plugin in order, and is then raised."""
     serving = loop.create_task(work)
     leaving: SystemExit | None = None
     while True:
@@ -99,7 +99,7 @@ async def _serve(
 ) -> PlugmuxError | None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, connection.stop)
-    # Ctrl-C at a terminal that both share reaches the runtime as well: it ends its plugins when it has done with them.
+    # At a shared terminal Ctrl-C reaches the runtime as well, which then ends its plugins in order.
     shared = config is not None and config.terminal
     loop.add_signal_handler(signal.SIGINT, _leave_to_the_runtime if shared else connection.stop)
     try:
@@ -121,10 +121,10 @@ def _address() -> Address | None:
 
 
 def _claim(config: LaunchConfig) -> None:
-    """Make the link's descriptors close on exec at once: a grandchild that held one would keep the link open.
+    """Set close-on-exec for the link's descriptors, because a child that inherited one would keep the link open.
 
     Raises:
-        ConfigError: a descriptor is not open, or can be no end of a link.
+        ConfigError: a descriptor is not open, or is not of a kind that can carry a link.
     """
     for descriptor in config.descriptors:
         try:
@@ -138,10 +138,10 @@ def _claim(config: LaunchConfig) -> None:
 
 
 def _print_stacks_at_quit() -> bool:
-    """Let SIGQUIT print on stderr where all threads stand, even while the event loop is blocked.
+    """Make SIGQUIT print the stacks of all threads on stderr, even while the event loop is blocked.
 
     Returns:
-        Whether it does: not where the program has a use of its own for the signal, and not on Windows.
+        Whether it does; it does not on Windows, nor if the program handles the signal itself.
     """
     import faulthandler
 
@@ -154,16 +154,16 @@ def _print_stacks_at_quit() -> bool:
 
 
 def _print_line_by_line() -> None:
-    """Let the runtime log what is printed when it is printed: to a pipe Python would write kilobytes at a time."""
+    """Flush stdout after every line, so that the runtime logs it at once; Python buffers kilobytes for a pipe."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
 
 
 def _end_without_stuck_threads(status: int) -> threading.Timer:
-    """See to it that the event loop closes, even if one of its worker threads (`asyncio.to_thread`) never returns.
+    """End the process if the event loop does not close because a worker thread (`asyncio.to_thread`) never returns.
 
-    The loop joins them without a limit. The runtime is gone by then, so that nobody waits for the outcome; a daemon
-    thread ends the process when the time is over, unless it is cancelled.
+    The loop joins its threads without a limit. A daemon thread ends the process after a while, unless the timer is
+    cancelled. The runtime has gone by then, so that no result is lost.
     """
     timer = threading.Timer(LAST_GRACE, os._exit, (status,))
     timer.daemon = True
@@ -176,7 +176,7 @@ def _explain(connection: RuntimeConnection) -> Never:
     serves = [f"secrets {said.secrets_pattern}"] if said.secrets_pattern else []
     serves += ["access control"] if said.access_control else []
     each = [f"{service} (instances)" for service in said.instances.services] if said.instances else []
-    text = BY_HAND.format(
+    text = USAGE.format(
         name=said.name,
         version=said.version,
         services=", ".join([*serves, *said.services, *each]) or "no services",

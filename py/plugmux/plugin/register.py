@@ -1,4 +1,4 @@
-"""How a plugin announces itself to its runtime, once per link. (wire.md sections 4 and 5.)"""
+"""Registers a plugin with its runtime, once for each link. (wire.md sections 4 and 5.)"""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class RegistrationFailed(PlugmuxError):
 
 
 async def register(link: Link, request: RegisterPluginRequest, timeout: float) -> RegisterPluginResponse:
-    """Announce the plugin to the runtime at the other end of the link.
+    """Register the plugin with the runtime at the other end of a link.
 
     Args:
-        link: the link, just connected.
-        request: what the plugin says of itself.
+        link: the link, which has just been connected.
+        request: the registration.
         timeout: seconds for the answer.
 
     Raises:

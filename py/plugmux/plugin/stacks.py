@@ -1,4 +1,4 @@
-"""Where the threads and tasks of this process stand, for somebody who wonders why it does not answer."""
+"""The stacks of the threads and tasks of this process, to find out why it does not answer."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ STEPS = frozenset({"async_generator_asend", "async_generator_athrow"})
 
 
 class Diagnostics(DiagnosticsService):
-    """Tells a runtime what its plugin is doing."""
+    """The service by which a runtime reads the stacks of its plugin."""
 
     async def dump(self, request: DumpRequest, context: Context) -> DumpResponse:
         return DumpResponse(text=stacks()[:MAX_DUMP])
 
 
 def stacks() -> str:
-    """The stacks of all threads, and of all tasks of the running loop; each the outermost call first."""
+    """The stacks of all threads, and of all tasks of the running loop, each with the outermost call first."""
     return "\n".join([*_threads(), *_tasks()])
 
 
@@ -53,7 +53,7 @@ def _tasks() -> Iterator[str]:
 
 
 def _awaiting(awaited: Any) -> Iterator[FrameSummary]:
-    """Where a coroutine waits, and what it waits for, down to what is no coroutine."""
+    """The frames of a coroutine and of all coroutines that it awaits, from the outside in."""
     while awaited is not None:
         frame: FrameType | None = _first(awaited, FRAME)
         if frame is not None:
@@ -62,7 +62,7 @@ def _awaiting(awaited: Any) -> Iterator[FrameSummary]:
 
 
 def _stepped(step: object) -> object:
-    """The asynchronous generator that a step of `async for` is in; only the garbage collector knows it."""
+    """The asynchronous generator of a step of `async for`, which only the garbage collector knows."""
     return next((found for found in gc.get_referents(step) if isinstance(found, AsyncGeneratorType)), None)
 
 

@@ -1,4 +1,4 @@
-"""Services of gRPC's that any app can mount beside its own: `plugmux.services.health` and `.reflection`.
+"""Standard gRPC services that any app can serve as well: `plugmux.services.health` and `.reflection`.
 
-Each is imported by those who use it; the import makes its message classes.
+Import only the module that is needed: the import makes its message classes.
 """

@@ -31,11 +31,11 @@ HealthCheckResponse: Any = _classes["HealthCheckResponse"]
 
 
 class HealthService(Service):
-    """Tells whether services are ready: `App([Store(), health])`, and `health.set("kv.v1.KeyValueService", False)`.
+    """Reports whether services are ready: `App([Store(), health])`, and `health.set("kv.v1.KeyValueService", False)`.
 
     Args:
-        services: full names of services that are ready from the beginning. The name `""` stands for the whole server,
-            and is ready from the beginning too.
+        services: full names of services that are ready from the start. The name `""` stands for the whole server, which
+            is ready from the start, too.
     """
 
     spec = ServiceSpec(
@@ -53,7 +53,7 @@ class HealthService(Service):
         self._changed = asyncio.Event()
 
     def set(self, service: str, serving: bool) -> None:
-        """Say whether a service is ready; everyone who watches it is told. Called in the event loop's thread."""
+        """Set whether a service is ready, and notify its watchers. Must be called in the event loop's thread."""
         self._serving[service] = serving
         self._changed.set()
         self._changed = asyncio.Event()
@@ -66,13 +66,13 @@ class HealthService(Service):
         return status
 
     async def check(self, request: Any, context: Context) -> Any:
-        """Tell the status of a service now."""
+        """Return the present status of a service."""
         if request.service not in self._serving:
             raise RpcError(Code.NOT_FOUND, f"no service {request.service!r} is known here")
         return HealthCheckResponse(status=self._status(request.service, HealthCheckResponse.UNKNOWN))
 
     async def watch(self, request: Any, context: Context) -> AsyncIterator[Any]:
-        """Tell the status of a service now, and at every change."""
+        """Yield the present status of a service, and every change."""
         told = None
         while True:
             changed = self._changed
@@ -85,14 +85,14 @@ class HealthService(Service):
 
 
 class HealthClient(Client):
-    """Asks a server after its health."""
+    """Calls the health service of a server."""
 
     spec = HealthService.spec
 
     async def check(self, request: Any, *, timeout: float | None = None) -> Any:
-        """Ask for the status of a service now."""
+        """The present status of a service."""
         return await self._unary(self.spec.methods[0], request, timeout, None, None)
 
     def watch(self, request: Any, *, timeout: float | None = None) -> ServerStream[Any]:
-        """Ask for the status of a service now, and at every change."""
+        """The present status of a service, and every change."""
         return self._server_stream(self.spec.methods[1], request, timeout, None, None)

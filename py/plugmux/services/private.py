@@ -1,7 +1,8 @@
-"""Message classes that no other package's can collide with.
+"""Message classes whose names cannot collide with those of another package.
 
-protobuf keeps the types of a process in one pool and refuses a second definition of a name, so that generated code for
-`grpc.health.v1` would break every program that also imports gRPC's own. Messages made here live in a pool of their own.
+protobuf keeps the types of a process in one pool and refuses a second definition of a name. Generated code for
+`grpc.health.v1` would therefore break every program that also imports that of gRPC. The messages that are made here
+have their own pool.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ _SCALARS = {
 def message_classes(
     file_name: str, package: str, messages: Mapping[str, str], enums: Mapping[str, str], services: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Classes for messages that are written as in a proto file, one field a line.
+    """Make message classes from definitions that resemble those of a proto file.
 
     Args:
-        file_name: of the proto file that this stands for.
-        package: of the proto file.
-        messages: the fields of each message: `"[repeated|oneof_name] type name = number"` a line.
-        enums: the values of each enum, separated by blanks, from 0; the name is `Message.Enum`.
-        services: the methods of each service: `"Name Request Response [stream|both]"` a line.
+        file_name: the name of the proto file.
+        package: the package of the proto file.
+        messages: the fields of each message, one to a line: `"[repeated|oneof_name] type name = number"`.
+        enums: the values of each enum, separated by blanks, from 0; the key is `Message.Enum`.
+        services: the methods of each service, one to a line: `"Name Request Response [stream|both]"`.
 
     Returns:
         The classes by name.

@@ -1,4 +1,4 @@
-"""gRPC's server reflection (v1) as a service for any app: what it serves, and the protos of that."""
+"""gRPC's server reflection (v1) as a service for any app: it lists services and returns their protos."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ _classes = message_classes(
 )
 ServerReflectionRequest: Any = _classes["ServerReflectionRequest"]
 ServerReflectionResponse: Any = _classes["ServerReflectionResponse"]
-NOT_FOUND = 5  # the number of the code, which is what this protocol sends
+NOT_FOUND = 5  # the protocol sends the number of the code
 
 
 class ReflectionService(Service):
-    """Tells callers which services there are and what their messages look like.
+    """Lists the services of an app, and describes their messages.
 
-    It tells of every type that the pools of these services' messages hold, which for generated code is every proto
+    It describes every type in the descriptor pools of the services' messages. For generated code these are all protos
     that the process has imported.
 
     Args:
-        services: the services to list; the reflection itself is listed too.
+        services: the services to list; the reflection service is listed, too.
     """
 
     spec = ServiceSpec(
@@ -90,7 +90,7 @@ class ReflectionService(Service):
         self._pools = list(dict.fromkeys([method.request.DESCRIPTOR.file.pool for method in methods] + [Default()]))
 
     async def server_reflection_info(self, requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-        """Answer each question with one message, in order."""
+        """Answer each request with one response, in order."""
         async for request in requests:
             response = ServerReflectionResponse(valid_host=request.host, original_request=request)
             try:
@@ -124,7 +124,7 @@ class ReflectionService(Service):
     def _containing(self, symbol: str) -> Any:
         try:
             return self._find("FindFileContainingSymbol", symbol)
-        except KeyError:  # a method or a field, which not every implementation of protobuf finds by its name
+        except KeyError:  # perhaps a method or a field, which not every implementation of protobuf finds
             return self._find("FindFileContainingSymbol", symbol.rpartition(".")[0])
 
     def _find(self, method: str, name: str) -> Any:
@@ -136,7 +136,7 @@ class ReflectionService(Service):
         raise KeyError(name)
 
     def _give(self, response: Any, file: FileDescriptor) -> None:
-        """Put the file and all that it imports into the response, so that the caller need not ask again."""
+        """Add a file and all its imports to the response, so that the caller needs no further request."""
         found: dict[str, bytes] = {}
         waiting = [file]
         while waiting:
