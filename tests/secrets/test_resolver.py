@@ -259,7 +259,7 @@ async def test_secrets_that_were_not_asked_for_or_are_not_well_formed_are_left_o
     with caplog.at_level(logging.WARNING, "plugmux.secrets"):
         found = await resolver(runtime).get_all("a/*")
     assert [secret.value for secret in found] == [b"1"]
-    assert "provider vault gave 3 secrets that it was not asked for or cannot give" in caplog.text
+    assert "provider vault returned 3 secrets that it was not asked for or cannot have" in caplog.text
     assert "not-asked" not in caplog.text
 
 

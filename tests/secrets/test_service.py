@@ -252,7 +252,7 @@ def test_a_process_that_is_gone_is_known_by_its_number_alone() -> None:
 
 
 async def test_too_many_patterns_at_once_are_refused(runtime: Any) -> None:
-    with pytest.raises(RpcError, match="257 patterns at once, over 256"):
+    with pytest.raises(RpcError, match="257 patterns at once, over the limit of 256"):
         await authorize(runtime, *["a"] * 257)
 
 

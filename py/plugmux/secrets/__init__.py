@@ -1,6 +1,6 @@
-"""Secrets by pattern, through providers that are plugins.
+"""Secrets by pattern, from providers that are plugins.
 
-A plugin subclasses `Provider` and yields `Secret`s; a host asks a `Resolver` over its runtime. An id names one secret,
+A plugin subclasses `Provider` and yields `Secret`s. A host asks a `Resolver` over its runtime. An id names one secret,
 a `Pattern` many.
 """
 

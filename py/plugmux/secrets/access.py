@@ -1,8 +1,9 @@
-"""Who may ask for which secrets: the question that goes to every access-control plugin.
+"""Access control: asks every access-control plugin whether a requester may have secrets.
 
-Without such a plugin everybody who reaches the socket may ask, which is the user alone. With any, all of them must
-allow. One that cannot be asked refuses: it has not registered yet, has crashed, was given up or is being restarted.
-Only one that the host has switched off is left out. (wire.md section 5.)
+Without such a plugin every process that can connect to the socket is allowed; only the user's own processes can. With
+such plugins all of them must allow the request. A plugin that cannot answer denies it: one that has not registered yet,
+has crashed, has failed for good, or is being restarted. Only a plugin that the host has switched off is not asked.
+(wire.md section 5.)
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ logger = logging.getLogger("plugmux.secrets")
 class AccessModule(AccessControlService):
     """An access-control plugin: subclass it, define `check_access`, and give it to `Plugin(...)`.
 
-    `check_access` is asked for every request for secrets; `authorize` is the question ahead of requests, and decides on
-    none of them. A module that defines one of the two gives the same answers to the other.
+    `check_access` is called for every request for secrets. `authorize` is called ahead of requests, and decides on none
+    of them. If a module defines only one of the two, the other gives the same answers.
     """
 
     async def check_access(self, request: CheckAccessRequest, context: Context) -> CheckAccessResponse:
@@ -68,18 +69,18 @@ class AccessModule(AccessControlService):
         return AuthorizeResponse(decision=Decision.DECISION_ALLOW)
 
     def announce(self, request: RegisterPluginRequest) -> None:
-        """Say at registration that the plugin decides on access."""
+        """Announce at registration that the plugin decides on access."""
         request.access_control_module.SetInParent()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to an access question.
+    """The answer to an access request.
 
     Args:
-        allowed: whether all that was asked for may be had.
-        expires_at: until when that holds; `None` for this request only.
-        reason: why not, in words for a person; empty where it is allowed.
+        allowed: whether the requester may have all that it requested.
+        expires_at: until when the answer is valid; `None` for this request only.
+        reason: why access is denied, for people; empty if it is allowed.
     """
 
     allowed: bool
@@ -95,7 +96,7 @@ class AccessControl:
 
     Args:
         runtime: the runtime.
-        timeout: seconds that each plugin is given, `None` for no limit.
+        timeout: seconds for the answer of each plugin (10 by default), `None` for no limit.
     """
 
     def __init__(self, runtime: SecretsRuntime, *, timeout: float | None = 10.0) -> None:
@@ -103,11 +104,11 @@ class AccessControl:
         self._timeout = timeout
 
     async def check(self, pattern: Pattern, who: Requester | None) -> Verdict:
-        """Whether the requester may have what a pattern matches: the question of every request.
+        """Whether the requester may have the secrets that a pattern matches; called for every request.
 
         Args:
-            pattern: what is asked for.
-            who: who asks, `None` where that is not known.
+            pattern: the pattern that is requested.
+            who: the requester, `None` if it is not known.
         """
         question = CheckAccessRequest(pattern=pattern.text, requester=who)
 
@@ -118,11 +119,11 @@ class AccessControl:
         return await self._ask_all(ask)
 
     async def authorize(self, patterns: Sequence[Pattern], who: Requester | None) -> Verdict:
-        """Whether the requester will be given what all the patterns match: the question ahead of requests.
+        """Whether the requester may have the secrets that several patterns match; called ahead of requests.
 
         Args:
-            patterns: what is about to be asked for.
-            who: who asks, `None` where that is not known.
+            patterns: the patterns that will be requested.
+            who: the requester, `None` if it is not known.
         """
         question = AuthorizeRequest(patterns=[pattern.text for pattern in patterns], requester=who)
 
@@ -162,10 +163,10 @@ class AccessControl:
 
 
 def requester(pid: int | None) -> Requester | None:
-    """What this machine knows of a process; `None` without a process id.
+    """What this machine knows of the process that makes a request; `None` without a process id.
 
     Args:
-        pid: the process id, as the kernel gave it for the connection.
+        pid: the process id that the kernel reports for the connection.
     """
     if pid is None:
         return None
@@ -177,7 +178,7 @@ def requester(pid: int | None) -> Requester | None:
 
 
 async def _call(method: Callable[[Any, Context], Any], question: Message, context: Context) -> Any:
-    """Call a method of a service of one's own; a plain `def` runs in a worker thread, as it does for a peer."""
+    """Call a method of the same service; a plain `def` runs in a worker thread, as in a call of a peer."""
     if inspect.iscoroutinefunction(method):
         return await method(question, context)
     return await asyncio.to_thread(method, question, context)

@@ -1,4 +1,4 @@
-"""What the secrets layer raises; `plugmux.errors` shows where it stands in the tree."""
+"""The errors of the secrets layer; `plugmux.errors` shows the tree of all errors."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ __all__ = ["InvalidPattern", "ProviderOutage", "SecretNotFound", "SecretsError"]
 
 
 class SecretsError(PlugmuxError):
-    """Whatever the secrets layer raises on purpose. No message of it ever holds a secret's value."""
+    """The base class of all errors of the secrets layer. Their messages never contain the value of a secret."""
 
 
 class InvalidPattern(SecretsError, ValueError):
-    """An id or a pattern is not well formed, or is not of the form that the operation needs."""
+    """An id or a pattern is not well formed, or does not have the form that the operation needs."""
 
 
 class SecretNotFound(SecretsError, LookupError):
-    """No provider has the secret, or what was asked for names more than one.
+    """No provider has the secret, or the pattern matches more than one.
 
     Args:
-        message: what was asked for and what came of it.
-        pattern: the pattern that was asked for.
+        message: the request and its outcome.
+        pattern: the pattern that was requested.
     """
 
     def __init__(self, message: str, *, pattern: str) -> None:
@@ -33,7 +33,7 @@ class ProviderOutage(SecretsError):
 
     Args:
         outages: the reason of each outage, by the plugin's name.
-        pattern: the pattern that was asked for.
+        pattern: the pattern that was requested.
     """
 
     def __init__(self, outages: dict[str, str], *, pattern: str) -> None:

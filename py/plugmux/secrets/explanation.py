@@ -1,4 +1,4 @@
-"""What became of each plugin when secrets were asked for, and why; never a value."""
+"""The outcome of a resolution for each plugin, with the reason and without any value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Account", "Explanation", "Outcome"]
 
 
 class Outcome(Enum):
-    """What became of one plugin in one resolution."""
+    """The outcome of one resolution for one plugin."""
 
     ANSWERED = "answered"
     HAS_NONE = "has none"
@@ -33,14 +33,14 @@ _OUTCOMES = {number: outcome for outcome, number in _NUMBERS.items()}
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of one plugin in one resolution, and why.
+    """The outcome of one resolution for one plugin, with the reason.
 
     Args:
         plugin: the plugin's name.
         outcome: answered, has none, skipped or failed.
-        reason: why, in words for a person.
-        pattern: the plugin's own pattern, `None` where it is no provider or not known.
-        found: how many secrets it gave that match.
+        reason: the reason, for people.
+        pattern: the plugin's own pattern, `None` if it is not a provider, or not known to be one.
+        found: how many matching secrets it returned.
         required: whether the resolution fails when this plugin fails.
     """
 
@@ -54,11 +54,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What became of every plugin in one resolution; `str` gives it as a table, without any value.
+    """The outcome of one resolution for every plugin; `str` formats it as a table, without any value.
 
     Args:
-        pattern: what was asked for.
-        accounts: one for each plugin that the runtime knows, and each required one that it does not; sorted by name.
+        pattern: the pattern that was requested.
+        accounts: one for each plugin of the runtime, and for each required plugin that the runtime does not have;
+            sorted by name.
     """
 
     pattern: Pattern
@@ -66,12 +67,12 @@ class Explanation:
 
     @property
     def found(self) -> int:
-        """How many secrets match, of all plugins together."""
+        """How many secrets match, in all plugins together."""
         return sum(account.found for account in self.accounts)
 
     @property
     def outages(self) -> dict[str, str]:
-        """The reasons of failed plugins that had to answer, by name."""
+        """The reasons of the required plugins that failed, by name."""
         return {
             account.plugin: account.reason
             for account in self.accounts
@@ -80,7 +81,7 @@ class Explanation:
 
     @classmethod
     def from_accounts(cls, pattern: Pattern, accounts: Iterable[pb.GetSecretsResponse.Account]) -> Explanation:
-        """Read an explanation off the wire; an outcome that is not known counts as a failure."""
+        """Read an explanation from messages; an unknown outcome counts as a failure."""
         return cls(
             pattern,
             tuple(
@@ -97,7 +98,7 @@ class Explanation:
         )
 
     def to_accounts(self) -> list[pb.GetSecretsResponse.Account]:
-        """Write the explanation for the wire."""
+        """Write the explanation to messages."""
         return [
             pb.GetSecretsResponse.Account(
                 plugin=each.plugin,

@@ -1,10 +1,10 @@
 """Ids of secrets, and patterns over them.
 
 An id is one or more components joined by slashes: `vault/db/password`. A pattern is an id in which a component may be a
-wildcard: `*` stands for exactly one component, `**` for any number of them, none included. Wildcards are whole
-components; `db-*` is neither an id nor a pattern. (wire.md section 5.)
+wildcard: `*` matches exactly one component, `**` any number of them, including none. A wildcard is a whole component:
+`db-*` is neither an id nor a pattern. (wire.md section 5.)
 
-`contract.patterns` does the matching.
+`contract.patterns` has the matching algorithm.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHOWN = 80
 
 
 class SecretId(str):
-    """The id of a secret, checked; a `str` in every other respect.
+    """The valid id of a secret; a `str` in every other respect.
 
     Raises:
         InvalidPattern: the text is not an id, or has over 4096 characters.
@@ -43,7 +43,7 @@ class SecretId(str):
 
 @dataclass(frozen=True)
 class Pattern:
-    """A pattern over the ids of secrets; two patterns are equal when their texts are.
+    """A pattern that matches ids of secrets; two patterns are equal if their texts are.
 
     Args:
         text: the pattern as it is written.
@@ -63,33 +63,34 @@ class Pattern:
 
     @classmethod
     def of(cls, pattern: Pattern | str) -> Pattern:
-        """The pattern itself, or the one that a text spells."""
+        """Parse a text as a pattern; return a pattern as it is."""
         return pattern if isinstance(pattern, Pattern) else cls(pattern)
 
     @cached_property
     def components(self) -> tuple[str, ...]:
-        """What stands between the slashes."""
+        """The components, which slashes separate."""
         return tuple(self.text.split("/"))
 
     @property
     def is_id(self) -> bool:
-        """Whether there is no wildcard in it, so that it matches one id only: itself."""
+        """Whether the pattern has no wildcard, so that it matches only itself."""
         return "*" not in self.text
 
     def match(self, id: str) -> bool:
-        """Whether the pattern matches an id; what is not well formed as an id is matched by none."""
+        """Whether the pattern matches an id; no pattern matches text that is not a well formed id."""
         return _is_id(id) and self._machine.accepts(id.split("/"))
 
     def includes(self, other: Pattern | str) -> bool:
-        """Whether the pattern covers another one, by the rule that all runtimes share.
+        """Whether the pattern includes another one, by the rule that all runtimes share.
 
-        The rule reads the other pattern as if it were an id, and lets a literal component of this one accept `*` as
-        well. So `**` includes everything, and `a/b` includes `a/*`: who can answer for one id of a pattern is asked.
+        The rule treats the other pattern as an id, and lets a literal component of this one match `*` as well. So `**`
+        includes every pattern, and `a/b` includes `a/*`, because a provider that can answer for one id of a pattern is
+        asked.
         """
         return self._machine.accepts(self.of(other).components)
 
     def filter(self, other: Pattern | str) -> Pattern | None:
-        """The narrower of two patterns where one includes the other, `other` when both do; else `None`."""
+        """The narrower of two patterns if one includes the other, `other` if both do, and otherwise `None`."""
         other = self.of(other)
         if self.includes(other):
             return other

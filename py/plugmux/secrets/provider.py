@@ -1,4 +1,4 @@
-"""A plugin that gives secrets: subclass `Provider`, name a pattern, yield secrets."""
+"""Providers of secrets: a plugin subclasses `Provider`, sets a pattern, and yields secrets."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ __all__ = ["Provider", "Secrets"]
 logger = logging.getLogger("plugmux.secrets")
 
 Secrets: TypeAlias = AsyncIterable[Secret] | Iterable[Secret] | Awaitable[Iterable[Secret]]
-"""What `Provider.get_secrets` may give."""
+"""The results that `Provider.get_secrets` may return."""
 
 
 class Provider:
-    """A source of secrets, to be given to `Plugin(...)`, or to a `Runtime` as a plugin without a process.
+    """A source of secrets, to be passed to `Plugin(...)`, or to a `Runtime` as a plugin without a process.
 
     A subclass sets `pattern`, as a class attribute or per instance, and defines `get_secrets`.
 
     Raises:
-        InvalidPattern: by the `class` statement, where the class attribute is not a pattern.
+        InvalidPattern: (by the `class` statement) the class attribute is not a valid pattern.
     """
 
     pattern: str
-    """The pattern of all ids that the provider can answer for. It is asked about these and no others."""
+    """The pattern of the ids that the provider can answer for. It is asked for no others."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -50,26 +50,26 @@ class Provider:
             Pattern(own)
 
     def get_secrets(self, pattern: Pattern) -> Secrets:
-        """Give the secrets that a pattern matches; those that it does not match are left out for you.
+        """Return the secrets that a pattern matches. Others in the result are left out before it is sent.
 
-        It may be an asynchronous generator, an `async def` that returns an iterable, or a plain `def` that returns an
-        iterable or is a generator. A plain `def` runs in a worker thread. What is not there is not given: a provider
-        without a matching secret gives nothing.
+        The method may be an asynchronous generator, an `async def` that returns an iterable, or a plain `def` that
+        returns an iterable or is a generator. A plain `def` runs in a worker thread. A provider without a matching
+        secret returns nothing.
 
         Args:
-            pattern: what is asked for; an id is a pattern without wildcards (`pattern.is_id`).
+            pattern: the pattern that is requested; an id is a pattern without wildcards (`pattern.is_id`).
 
         Raises:
-            RpcError: to answer with a code of your own, for example `unavailable`.
+            RpcError: to fail with a code of the provider's choice, for example `unavailable`.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define get_secrets")
 
     def plugmux_services(self) -> Sequence[Service]:
-        """The service that plugins of this kind serve, for `Plugin` and `Runtime`."""
+        """The service that a provider serves, for `Plugin` and `Runtime`."""
         return self._services
 
     def announce(self, request: RegisterPluginRequest) -> None:
-        """Say at registration that the plugin provides secrets, and which."""
+        """Announce at registration that the plugin provides secrets, and their pattern."""
         request.secrets_provider.pattern = self._own_pattern().text
 
     @cached_property
@@ -84,7 +84,7 @@ class Provider:
 
 
 class _ProviderService(ResolverService):
-    """A provider as the wire has it."""
+    """The service of a provider."""
 
     def __init__(self, provider: Provider, pattern: Pattern) -> None:
         self._provider = provider
@@ -127,6 +127,6 @@ async def _collect(
 
 
 def _call(get_secrets: Callable[[Pattern], Secrets], pattern: Pattern) -> Secrets:
-    """Call a plain method, in a worker thread, and take what it gives there: a generator does its work only then."""
+    """Call a plain method in a worker thread; iterate over its result there, because that is when a generator runs."""
     given = get_secrets(pattern)
     return given if isinstance(given, AsyncIterable | Awaitable) else list(given)

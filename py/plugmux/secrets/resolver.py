@@ -1,9 +1,9 @@
-"""Secrets by pattern, through all providers of a runtime.
+"""Resolves patterns to secrets, through all providers of a runtime.
 
-A provider is asked where its own pattern includes the one asked for, or is included by it, and with the narrower of the
-two: so `**` asks every provider for all that it has. All are asked at once; what they give is put in the
-order of the registry, which is sorted by name, so that the outcome does not depend on who is fast. (wire.md section 5.)
-What became of each plugin is kept as an `Account`: results, errors and `explain` are three views of the same accounts.
+A provider is asked if its own pattern includes the requested one, or is included by it. It is asked for the narrower of
+the two, so that `**` asks every provider for all its secrets. All providers are asked concurrently. The results are
+sorted by the providers' names, so that they do not depend on which provider is fast. (wire.md section 5.) The outcome
+for each plugin is an `Account`; results, errors and `explain` are made from the same accounts.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ class _Answer:
 
 
 class Resolver:
-    """Secrets by id or pattern, through all providers of a runtime.
+    """Resolves ids and patterns, through all providers of a runtime.
 
     Args:
         runtime: the runtime whose providers are asked.
-        strict: whether every provider that should answer must. By default a provider that fails is logged and skipped,
-            so that what only it has counts as not found. A plugin that never registered, and so may be a provider,
-            counts as one here; one that was stopped or disabled on purpose does not.
-        required: names of plugins that must answer, strict or not; one that the runtime does not know fails too.
-        timeout: seconds that each provider is given, `None` for no limit.
+        strict: whether a resolution fails if any provider fails. By default a provider that fails is logged and
+            skipped, so that a secret that only it has is not found. A plugin that has never registered counts as a
+            provider, since it may be one; a plugin that was stopped or disabled on purpose does not.
+        required: names of plugins that must answer, strict or not; a name that the runtime does not know fails, too.
+        timeout: seconds for the answer of each provider (30 by default), `None` for no limit.
         now: the clock, for `Secret.resolved_at`.
 
     Cancelling a call cancels it at every provider.
@@ -70,9 +70,9 @@ class Resolver:
         self._now = now
 
     async def get(self, pattern: str | Pattern) -> Secret:
-        """The one secret that is asked for, by its id as a rule.
+        """Find exactly one secret, as a rule by its id.
 
-        Where several providers have the same id, the first by name decides.
+        If several providers have a secret of this id, that of the first by name is returned.
 
         Raises:
             InvalidPattern: the text is not well formed.
@@ -87,12 +87,12 @@ class Resolver:
             raise SecretNotFound(_nothing_found(asked, answers), pattern=asked.text)
         if len(ids) > 1:
             named = ", ".join(list(ids)[:MAX_IDS_NAMED]) + (", ..." if len(ids) > MAX_IDS_NAMED else "")
-            message = f"{asked.text!r} matches {len(ids)} secrets ({named}), not one; get_all gives them all"
+            message = f"{asked.text!r} matches {len(ids)} secrets ({named}), not one; get_all returns them all"
             raise SecretNotFound(message, pattern=asked.text)
         return secrets[0]
 
     async def get_all(self, pattern: str | Pattern) -> list[Secret]:
-        """All secrets that the pattern matches, in the order of the providers' names; none is an empty list.
+        """Find all secrets that a pattern matches, in the order of the providers' names; there may be none.
 
         Raises:
             InvalidPattern: the text is not well formed.
@@ -101,7 +101,7 @@ class Resolver:
         return [secret for answer in await self._resolve(Pattern.of(pattern)) for secret in answer.secrets]
 
     async def explain(self, pattern: str | Pattern) -> Explanation:
-        """What becomes of every plugin when the pattern is asked for. It asks in earnest, and keeps no value.
+        """Resolve a pattern and return the outcome for every plugin. The providers are asked, but no value is kept.
 
         Raises:
             InvalidPattern: the text is not well formed.
@@ -135,7 +135,7 @@ class Resolver:
         return sorted(answers, key=lambda answer: answer.account.plugin)
 
     def _without_asking(self, plugin: KnownPlugin, asked: Pattern) -> Account | None:
-        """The account of a plugin that is not to be asked; `None` for one that is."""
+        """The account of a plugin that must not be asked; `None` for one that must."""
         said, required = plugin.registration, self._must_answer(plugin)
         pattern = said.secrets_pattern if said else None
         if said is not None and pattern is None:
@@ -170,7 +170,7 @@ class Resolver:
         return _Answer(Account(plugin.name, outcome, reason, _pattern_of(plugin), len(secrets), required), secrets)
 
     def _take(self, plugin: KnownPlugin, asked: Pattern, response: GetSecretsResponse) -> list[Secret]:
-        """The secrets of a response that the provider may give, marked as the provider's."""
+        """The secrets of a response that the provider was asked for and may have, with the provider's name set."""
         own, now = Pattern(_pattern_of(plugin) or "**"), self._now()
         taken = []
         for envelope in response.envelopes:
@@ -182,7 +182,7 @@ class Resolver:
                 taken.append(secret.replace(provider=plugin.name, resolved_at=secret.resolved_at or now))
         if left_out := len(response.envelopes) - len(taken):
             logger.warning(
-                "provider %s gave %d secrets that it was not asked for or cannot give", plugin.name, left_out
+                "provider %s returned %d secrets that it was not asked for or cannot have", plugin.name, left_out
             )
         return taken
 
@@ -210,6 +210,6 @@ def _nothing_found(asked: Pattern, answers: Iterable[_Answer]) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    """An error's message with its white space made plain and its length bounded: it may come from the plugin."""
+    """The message of an error on one line and of bounded length, because the plugin may have chosen it."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= MAX_REASON else text[:MAX_REASON] + "..."

@@ -1,4 +1,4 @@
-"""What the secrets layer needs of a runtime, and no more; `plugmux.Runtime` is one."""
+"""The part of a runtime that the secrets layer uses, as protocols; `plugmux.Runtime` implements them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = [
 
 RUNNING = "RUNNING"
 IDLE_ON_PURPOSE = frozenset({"DISABLED", "STOPPING", "STOPPED"})
-"""Names of the states in which a plugin does not serve because somebody wants it so."""
+"""Names of the states in which a plugin does not serve because the host or a user has stopped it."""
 
 SWITCHED_OFF = frozenset({"DISABLED", "STOPPED"})
-"""Those of them that are no passage to another one."""
+"""Those of them that do not lead to another state by themselves."""
 
 AnyClient = TypeVar("AnyClient")
 
@@ -33,12 +33,12 @@ class PluginState(Protocol):
 
     @property
     def name(self) -> str:
-        """The state's name in capitals; `RUNNING` and `IDLE_ON_PURPOSE` are those that matter here."""
+        """The state's name in capitals; only `RUNNING` and `IDLE_ON_PURPOSE` matter here."""
         ...
 
 
 class KnownPlugin(Protocol):
-    """A plugin as a runtime knows it, in any state."""
+    """A plugin of a runtime, in any state."""
 
     @property
     def name(self) -> str: ...
@@ -46,12 +46,12 @@ class KnownPlugin(Protocol):
     def state(self) -> PluginState: ...
     @property
     def will_run(self) -> bool:
-        """Whether it runs or is about to, so that a call waits for it."""
+        """Whether it runs or is about to run, so that a call waits for it."""
         ...
 
     @property
     def status(self) -> str:
-        """Why it is in that state, for a person."""
+        """Why it is in that state, for people."""
         ...
 
     @property
@@ -61,12 +61,12 @@ class KnownPlugin(Protocol):
 
     @property
     def registration(self) -> Registration | None:
-        """What it registered with; `None` until it has."""
+        """Its registration; `None` before it has registered."""
         ...
 
 
 class SecretsRuntime(Protocol):
-    """The plugins of a runtime, and the way to each."""
+    """A runtime: its plugins, and clients of them."""
 
     def plugins(self) -> Sequence[KnownPlugin]:
         """All plugins, sorted by name; replicas of one plugin have one name."""
@@ -74,7 +74,7 @@ class SecretsRuntime(Protocol):
 
     @property
     def access_control(self) -> Collection[str]:
-        """Names of the plugins that must decide on access, whether they are there or not."""
+        """Names of the plugins that must decide on access, whether the runtime has them or not."""
         ...
 
     def client(self, client_class: Callable[..., AnyClient], *, plugin: str | None = None, **options: Any) -> AnyClient:
@@ -83,7 +83,7 @@ class SecretsRuntime(Protocol):
 
 
 def by_name(runtime: SecretsRuntime) -> list[KnownPlugin]:
-    """The plugins of a runtime, each name once: of replicas one that runs, where any does."""
+    """The plugins of a runtime, one for each name: of several replicas one that runs, if any does."""
     found: dict[str, KnownPlugin] = {}
     for plugin in runtime.plugins():
         if plugin.name not in found or (plugin.state.name == RUNNING and found[plugin.name].state.name != RUNNING):
@@ -92,6 +92,6 @@ def by_name(runtime: SecretsRuntime) -> list[KnownPlugin]:
 
 
 def standing(plugin: KnownPlugin) -> str:
-    """Why a plugin is not asked, in words: its state, and the reason where one is known."""
+    """The state of a plugin, with the reason if it is known, for people."""
     state = plugin.state.name.lower().replace("_", " ")
     return f"{state}: {plugin.status}" if plugin.status else state

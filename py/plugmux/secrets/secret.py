@@ -1,9 +1,9 @@
-"""A secret and what is known about it.
+"""A secret, with its metadata.
 
-The rule of this layer: a value is reached by naming it, `secret.value`, and in no other way. A `Secret` shows a mask
-wherever Python turns objects into text, and is no dataclass, because serializers and loggers take those apart unasked.
-A protobuf message has no such guard (`debug_redact` in the schema does not reach Python's `str`), so that no message
-with values in it is ever formatted here, not even for an error.
+The rule of this layer: only `secret.value` gives access to a value. A `Secret` shows a mask wherever Python converts it
+to text. It is not a dataclass, because serializers and loggers read the fields of dataclasses. Protobuf messages have
+no such protection: Python's `str` ignores `debug_redact` of the schema. Therefore this layer never formats a message
+that holds values, not even for an error.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ MASK = "********"
 
 
 class Secret:
-    """A secret: its id, its value, and what its provider says about it. It cannot be changed.
+    """A secret: its id, its value, and the metadata of its provider. It is immutable.
 
-    It is never shown, written or sent by accident: `repr`, `str` and formatting mask the value, copying gives the same
-    object, pickling is refused, and what takes objects apart by their attributes (`vars`, `__slots__`, `dir`) does not
+    The value is never shown, written or sent by accident: `repr`, `str` and formatting mask it, copying returns the
+    same object, pickling raises, and code that reads the attributes of an object (`vars`, `__slots__`, `dir`) does not
     find it.
 
     Args:
         id: the id.
         value: the secret itself.
-        provider: name of the plugin that gave it; the resolver sets it.
-        version: version of the secret, in the provider's own words.
-        created_at: when it was made.
-        resolved_at: when it was looked up; the resolver sets it where it is unset.
+        provider: name of the plugin that has provided it; the resolver sets it.
+        version: version of the secret, as the provider names it.
+        created_at: when it was created.
+        resolved_at: when it was looked up; the resolver sets it if it is unset.
         expires_at: when the value stops being valid.
-        metadata: free metadata of the provider; `repr` shows its keys only.
+        metadata: metadata of the provider; `repr` shows only the keys.
 
     Raises:
         InvalidPattern: the id is not well formed.
@@ -71,7 +71,7 @@ class Secret:
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         if not isinstance(id, str) or not isinstance(value, bytes | bytearray | memoryview):
-            # Neither is quoted: they may have been given the wrong way round.
+            # The message quotes neither, because they may have been passed in the wrong order.
             raise TypeError(
                 f"Secret(id, value) takes str and bytes, not {type(id).__name__} and {type(value).__name__}"
             )
@@ -91,7 +91,7 @@ class Secret:
         return self._reveal()
 
     def replace(self, *, provider: str | None = None, resolved_at: datetime | None = None) -> Secret:
-        """The same secret with another provider or another time of resolution; `None` keeps what there is."""
+        """The same secret with another provider or another time of resolution; `None` keeps the present one."""
         return Secret(
             self.id,
             self.value,
@@ -105,10 +105,10 @@ class Secret:
 
     @classmethod
     def from_envelope(cls, envelope: GetSecretsResponse.Envelope) -> Secret:
-        """Read a secret off the wire.
+        """Read a secret from a message.
 
         Raises:
-            ValueError: the id is not well formed, or a time is out of range; the message quotes nothing.
+            ValueError: the id is not well formed, or a time is out of range; the error quotes neither.
         """
         try:
             return cls(
@@ -122,10 +122,10 @@ class Secret:
                 metadata=envelope.metadata,
             )
         except (ValueError, OverflowError):
-            raise ValueError("a secret came whose id or times are not well formed") from None
+            raise ValueError("the id or a time of a secret is not well formed") from None
 
     def to_envelope(self) -> GetSecretsResponse.Envelope:
-        """Write the secret for the wire. The message shows the value when it is formatted; do not format it."""
+        """Write the secret to a message. Formatting the message would show the value; do not format it."""
         return GetSecretsResponse.Envelope(
             id=self.id,
             value=self.value,
@@ -170,13 +170,15 @@ class Secret:
         return [name for name in super().__dir__() if name not in ("value", "_reveal")]
 
     def __reduce_ex__(self, protocol: object = None) -> NoReturn:
-        raise TypeError("a Secret is not pickled, because a pickle shows its value; pass on what is needed of it")
+        raise TypeError(
+            "a Secret cannot be pickled, because the pickle would contain its value: pass on what is needed of it"
+        )
 
-    __reduce__ = __getstate__ = __reduce_ex__  # whoever asks for either wants the same
+    __reduce__ = __getstate__ = __reduce_ex__  # all of them are used to pickle or copy the state
 
 
 def _kept(value: bytes) -> Callable[[], bytes]:
-    """A function that gives the value: no serializer writes functions."""
+    """A function that returns the value; serializers do not write functions."""
     return lambda: value
 
 

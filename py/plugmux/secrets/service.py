@@ -1,10 +1,10 @@
-"""The resolver as clients of the runtime's socket reach it: `ResolverService` and `AuthorizerService`.
+"""The services by which clients of the runtime's socket resolve secrets: `ResolverService` and `AuthorizerService`.
 
     runtime = Runtime(plugins, listen=["unix:/path"])
     for service in secrets_services(runtime, Resolver(runtime)):
         runtime.mount(service)
 
-The host itself, which calls its `Resolver` directly, is not subject to access control: it holds the links.
+Access control does not apply to the host, which holds the links and calls its `Resolver` directly.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ MAX_PATTERNS = 256
 
 
 def secrets_services(runtime: SecretsRuntime, resolver: Resolver) -> list[Service]:
-    """The services through which clients of a runtime's socket reach its secrets, for `Runtime.mount`.
+    """The services by which clients of a runtime's socket resolve secrets, for `Runtime.mount`.
 
     Args:
         runtime: the runtime, whose access-control plugins are asked first.
-        resolver: finds the secrets.
+        resolver: resolves the patterns.
     """
     access = AccessControl(runtime)
     return [ResolverEndpoint(resolver, access), AuthorizerEndpoint(access)]
 
 
 class ResolverEndpoint(ResolverService):
-    """Answers `GetSecrets` from a resolver, for those who may ask.
+    """Answers `GetSecrets` with a resolver, if access control allows the request.
 
     Args:
-        resolver: finds the secrets.
-        access: decides who may ask.
+        resolver: resolves the patterns.
+        access: asks the access-control plugins.
     """
 
     def __init__(self, resolver: Resolver, access: AccessControl) -> None:
@@ -78,10 +78,10 @@ class ResolverEndpoint(ResolverService):
 
 
 class AuthorizerEndpoint(AuthorizerService):
-    """Answers whether the caller may ask, from the access-control plugins.
+    """Answers `Authorize` with the access-control plugins.
 
     Args:
-        access: decides who may ask.
+        access: asks the access-control plugins.
     """
 
     def __init__(self, access: AccessControl) -> None:
@@ -89,9 +89,11 @@ class AuthorizerEndpoint(AuthorizerService):
 
     async def authorize(self, request: AuthorizeRequest, context: Context) -> AuthorizeResponse:
         if len(request.patterns) > MAX_PATTERNS:
-            raise RpcError(Code.INVALID_ARGUMENT, f"{len(request.patterns)} patterns at once, over {MAX_PATTERNS}")
+            raise RpcError(
+                Code.INVALID_ARGUMENT, f"{len(request.patterns)} patterns at once, over the limit of {MAX_PATTERNS}"
+            )
         if not request.patterns:
-            raise RpcError(Code.INVALID_ARGUMENT, "there is no pattern: name what is about to be asked for")
+            raise RpcError(Code.INVALID_ARGUMENT, "there is no pattern: name the patterns that will be requested")
         verdict = await self._access.authorize([_pattern(text) for text in request.patterns], _caller(context))
         if not verdict.allowed:
             return AuthorizeResponse(decision=Decision.DECISION_DENY)

@@ -1,7 +1,7 @@
-"""Times on the wire, where an unset one is absent or of the year 1.
+"""Converts times of messages, where a time is unset if it is absent or in the year 1.
 
-Docker's Go sends `0001-01-01T00:00:00Z` for a time that nobody has set, and takes an absent one for 1970. So both are
-read as unset, and what is unset goes out as the year 1. (wire.md section 5.)
+Docker's Go code sends `0001-01-01T00:00:00Z` for an unset time, and reads an absent one as 1970. Therefore both forms
+are read as unset, and an unset time is sent as the year 1. (wire.md section 5.)
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ UNSET = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def read_time(message: Message, field: str) -> datetime | None:
-    """Read a time off the wire; `None` where it is unset.
+    """Read a time from a message; `None` if it is unset.
 
     Args:
-        message: has the time.
+        message: the message.
         field: the name of the field.
 
     Raises:
-        ValueError: it is out of range. (Or an `OverflowError`.)
+        ValueError: the time is out of range. (Or an `OverflowError`.)
     """
     if not message.HasField(field):
         return None
@@ -37,7 +37,7 @@ def read_time(message: Message, field: str) -> datetime | None:
 
 
 def write_time(time: datetime | None) -> Timestamp:
-    """Write a time for the wire, an unset one as the year 1."""
+    """Convert a time for a message; an unset one becomes the year 1."""
     stamp = Timestamp()
     stamp.FromDatetime(UNSET if time is None else time)
     return stamp
