@@ -195,9 +195,14 @@ async def test_a_body_that_makes_no_progress_is_answered_with_408(harness: Harne
 
 
 async def test_an_app_may_wait_for_a_body_as_long_as_it_likes(harness: Harness) -> None:
-    wire = harness.wire(echo, head_seconds=0.001, idle_seconds=0.001, body_seconds=0.001)
+    wire = harness.wire(echo)
+    (server,) = harness.servers
     wire.send(POST[:-1])
-    await asyncio.sleep(0.01)
+    while not server.tasks:
+        await asyncio.sleep(0)
+    timeouts = server.timeouts
+    for queue in (timeouts.heads, timeouts.idle, timeouts.bodies, timeouts.writes, timeouts.lingering):
+        assert not queue
     wire.send(POST[-1:])
     assert (await wire.until(b"hello")).startswith(b"HTTP/1.1 200 ")
 
@@ -507,7 +512,7 @@ async def test_a_caller_that_takes_nothing_of_its_response_is_cut_off(
     wire.send(b"POST /a HTTP/1.1\r\nHost: unix\r\n%bContent-Length: %d\r\n\r\n" % (closing, len(body)))
     wire.send(body)
     while server.connections:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
     wire.transport.abort()
     await wire.until_lost()
 

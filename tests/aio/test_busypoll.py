@@ -1,4 +1,4 @@
-"""Staying awake for an answer: when a loop is kept from sleeping, and when it is let alone."""
+"""Busy polling: when a loop is kept from sleeping until a reply comes, and when it is not."""
 
 from __future__ import annotations
 
@@ -55,49 +55,49 @@ def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(busypoll, "processors", lambda: 2.0)
 
 
-def polling(loop: Turns, limit: float = LIMIT, load: Load | None = None) -> BusyPoll:
+def poller(loop: Turns, limit: float = LIMIT, load: Load | None = None) -> BusyPoll:
     return BusyPoll(cast("asyncio.AbstractEventLoop", loop), limit, loop.time, load or Load(lambda: (0.0, 0)))
 
 
 def answered(poll: BusyPoll, loop: Turns, *, after: float) -> bool:
-    """Have an answer come after some time, and say whether it was looked for."""
+    """Have a reply come after some time, and say whether the loop polled for it."""
     poll.expect()
-    looked = not loop.sleeps
+    polled = not loop.sleeps
     loop.turn(after=after)
     poll.received(loop.now)
     loop.turn()
     assert loop.sleeps
-    return looked
+    return polled
 
 
-def try_both(poll: BusyPoll, loop: Turns, *, asleep: float, awake: float) -> None:
-    """Have the answers of both trials come, after some time each."""
-    assert not any(answered(poll, loop, after=asleep) for _ in range(SAMPLES))
-    assert all(answered(poll, loop, after=awake) for _ in range(SAMPLES))
+def calibrate(poll: BusyPoll, loop: Turns, *, blocking: float, polling: float) -> None:
+    """Have the replies of both samples come, after some time each."""
+    assert not any(answered(poll, loop, after=blocking) for _ in range(SAMPLES))
+    assert all(answered(poll, loop, after=polling) for _ in range(SAMPLES))
 
 
-def test_answers_are_looked_for_where_they_come_sooner_for_it(loop: Turns) -> None:
-    poll = polling(loop)
+def test_the_loop_polls_where_replies_then_come_sooner(loop: Turns) -> None:
+    poll = poller(loop)
     for _ in range(3):
-        try_both(poll, loop, asleep=0.2, awake=0.1)
+        calibrate(poll, loop, blocking=0.2, polling=0.1)
         assert all(answered(poll, loop, after=0.1) for _ in range(RECALIBRATE_AFTER - 2 * SAMPLES))
 
 
 @pytest.mark.parametrize(
-    ("asleep", "awake"),
+    ("blocking", "polling"),
     [(0.1, 0.1), (0.1, 0.2), (1.0, 0.3), (100.0, 100.0)],
     ids=["no sooner", "later", "longer than the limit", "much longer"],
 )
-def test_answers_are_waited_for_asleep_where_they_do_not(loop: Turns, asleep: float, awake: float) -> None:
-    poll = polling(loop)
+def test_the_loop_blocks_where_they_do_not(loop: Turns, blocking: float, polling: float) -> None:
+    poll = poller(loop)
     for _ in range(3):
-        try_both(poll, loop, asleep=asleep, awake=awake)
-        assert not any(answered(poll, loop, after=asleep) for _ in range(RECALIBRATE_AFTER - 2 * SAMPLES))
+        calibrate(poll, loop, blocking=blocking, polling=polling)
+        assert not any(answered(poll, loop, after=blocking) for _ in range(RECALIBRATE_AFTER - 2 * SAMPLES))
 
 
-def test_one_that_has_not_come_within_the_limit_is_looked_for_no_more(loop: Turns) -> None:
-    poll = polling(loop)
-    try_both(poll, loop, asleep=0.2, awake=0.1)
+def test_the_loop_polls_no_longer_than_the_limit(loop: Turns) -> None:
+    poll = poller(loop)
+    calibrate(poll, loop, blocking=0.2, polling=0.1)
     poll.expect()
     for _ in range(4):
         assert not loop.sleeps
@@ -105,9 +105,9 @@ def test_one_that_has_not_come_within_the_limit_is_looked_for_no_more(loop: Turn
     assert loop.sleeps
 
 
-def test_however_much_is_expected_a_turn_looks_once(loop: Turns) -> None:
-    poll = polling(loop)
-    try_both(poll, loop, asleep=0.2, awake=0.1)
+def test_each_turn_polls_once(loop: Turns) -> None:
+    poll = poller(loop)
+    calibrate(poll, loop, blocking=0.2, polling=0.1)
     for _ in range(100):
         poll.expect()
         poll.received(loop.now)
@@ -115,24 +115,24 @@ def test_however_much_is_expected_a_turn_looks_once(loop: Turns) -> None:
         assert len(loop.ready) == 1
 
 
-def test_what_was_not_expected_tells_nothing(loop: Turns) -> None:
-    poll = polling(loop)
+def test_bytes_that_were_not_expected_do_not_count(loop: Turns) -> None:
+    poll = poller(loop)
     for _ in range(2 * SAMPLES):
         poll.received(loop.now)
-    try_both(poll, loop, asleep=0.2, awake=0.1)
+    calibrate(poll, loop, blocking=0.2, polling=0.1)
 
 
 @pytest.mark.parametrize("kept", ["limit", "processors"])
-def test_it_can_be_kept_from_looking(loop: Turns, monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
+def test_it_can_be_turned_off(loop: Turns, monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
     if kept == "processors":
         monkeypatch.setattr(busypoll, "processors", lambda: 1.5)
-    poll = polling(loop, 0.0 if kept == "limit" else LIMIT)
+    poll = poller(loop, 0.0 if kept == "limit" else LIMIT)
     assert not any(answered(poll, loop, after=0.0) for _ in range(RECALIBRATE_AFTER))
 
 
-def test_it_ends(loop: Turns) -> None:
-    poll = polling(loop)
-    try_both(poll, loop, asleep=0.2, awake=0.1)
+def test_stopping_ends_the_polling(loop: Turns) -> None:
+    poll = poller(loop)
+    calibrate(poll, loop, blocking=0.2, polling=0.1)
     poll.expect()
     poll.stop()
     loop.turn()
@@ -145,8 +145,8 @@ def test_a_time_below_zero_is_refused() -> None:
 
 
 def test_a_loop_with_other_ready_work_is_given_no_more_turns(loop: Turns) -> None:
-    poll = polling(loop)
-    try_both(poll, loop, asleep=0.2, awake=0.1)
+    poll = poller(loop)
+    calibrate(poll, loop, blocking=0.2, polling=0.1)
     poll.expect()
     loop.turn()
     assert not loop.sleeps
@@ -158,8 +158,8 @@ def test_a_loop_with_other_ready_work_is_given_no_more_turns(loop: Turns) -> Non
 @pytest.mark.parametrize("others", ["threads", "processes"])
 def test_nothing_is_looked_for_while_others_want_the_processor(loop: Turns, others: str) -> None:
     counts = [0.0, 0]
-    poll = polling(loop, load=Load(lambda: (counts[0], int(counts[1]))))
-    try_both(poll, loop, asleep=0.2, awake=0.1)
+    poll = poller(loop, load=Load(lambda: (counts[0], int(counts[1]))))
+    calibrate(poll, loop, blocking=0.2, polling=0.1)
     looked = []
     for _ in range(2 * SAMPLES):
         counts[0] += 0.05 if others == "threads" else 0

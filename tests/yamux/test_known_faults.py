@@ -1,4 +1,4 @@
-"""What other implementations have been bitten by, each with a test of its own."""
+"""Faults that other implementations of yamux have had, each with a test."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from plugmux.errors import SessionClosed, StreamReset
 from plugmux.yamux import Config, Mux
 from plugmux.yamux.frame import ACK, DATA, FIN, INITIAL_WINDOW, PING, RST, SYN, WINDOW_UPDATE, pack_header
 from support.yamux_links import Echo, Recorder, bare_peer, mux_pair, read_frame, reader_writer
-
-BACKLOG = 4
 
 
 @pytest.mark.parametrize("ending", ["acknowledged", "reset by the peer", "reset here", "ended on both sides"])
