@@ -7,7 +7,10 @@ where `credits` is set. Frames are read only while a check waits for something.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -38,6 +41,7 @@ __all__ = ["RawLink", "RawStream"]
 LONGEST_FRAME = 16 * 1024 * 1024
 LONGEST_BODY = 64 * 1024 * 1024
 LONGEST_HEAD = 64 * 1024
+LOOK_AGAIN = 0.001
 NOTHING = "/plugmux.check.v1.NothingService/Nothing"
 """A method that no plugin has."""
 
@@ -130,6 +134,21 @@ class RawLink:
         except TimeoutError:
             raise Failed(f"it has read nothing for {self.timeout:g} s") from None
 
+    async def send_apart(self, data: bytes) -> None:
+        """Send bytes, and wait until the plugin has read them, so that it reads what follows by itself."""
+        await self.send_bytes(data)
+        with timed_out(f"it has not read what was sent within {self.timeout:g} s (--timeout gives more)"):
+            async with asyncio.timeout(self.timeout):
+                while self._unread():  # noqa: ASYNC110 -- nobody tells of what another process reads
+                    await asyncio.sleep(LOOK_AGAIN)
+
+    def _unread(self) -> int:
+        """The bytes that have been sent and not been read."""
+        if self._writer.is_closing():  # The plugin has ended the link.
+            return 0
+        fd = self._writer.get_extra_info("socket").fileno()
+        return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
     async def write(self, stream: int, data: bytes, flags: int = 0) -> None:
         """Send data on a stream, as its window allows."""
         state = self.streams[stream]
@@ -147,7 +166,9 @@ class RawLink:
 
     def new_stream(self) -> int:
         """The id of a further stream of ours; nothing is sent."""
-        stream, self._next_id = self._next_id, self._next_id + 2
+        while self._next_id in self.streams:
+            self._next_id += 2
+        stream = self._next_id
         self.streams[stream] = RawStream()
         return stream
 

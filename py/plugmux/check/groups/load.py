@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from ...connect import Code, Kind
 from ...connect.envelope import envelope
-from ...yamux.frame import RST, WINDOW_UPDATE
+from ...yamux.frame import DATA, RST, SYN, WINDOW_UPDATE, pack_header
 from ..check import Group
 from ..methods import Method, padded
 from ..outcome import expect
@@ -162,7 +162,7 @@ async def slow_body(subject: Subject) -> None:
     stream = link.new_stream()
     request = head_of(method.path, len(method.body), method.content_type) + method.body
     for at, byte in enumerate(request):
-        await link.write(stream, bytes([byte]), 1 if at == 0 else 0)
+        await link.send_apart(pack_header(DATA, SYN if at == 0 else 0, stream, 1) + bytes([byte]))
     answer = await link.answer(stream)
     expect(answer.code is whole.code, f"whole it was answered with {whole}, in pieces with {answer}")
 
@@ -190,7 +190,7 @@ async def ends_stream(subject: Subject) -> None:
 async def bad_http(subject: Subject) -> None:
     link = await subject.shared_raw()
     number = link.new_stream()
-    await link.write(number, b"this is \x00 no HTTP\r\n\r\n", 1)
+    await link.write(number, b"this is \x00 no HTTP\r\n\r\n", SYN)
     stream = link.streams[number]
     await link.until(lambda: stream.finished or stream.reset, "the end of a stream without HTTP")
     await link.health()
@@ -206,7 +206,7 @@ async def long_head(subject: Subject) -> None:
     link = await subject.shared_raw()
     number = link.new_stream()
     stream = link.streams[number]
-    await link.write(number, b"POST / HTTP/1.1\r\nHost: unix\r\nX: ", 1)
+    await link.write(number, b"POST / HTTP/1.1\r\nHost: unix\r\nX: ", SYN)
     sent = 0
     while sent < LONG_HEAD and not (stream.finished or stream.reset):
         await link.until(lambda: stream.window or stream.finished or stream.reset, "credit for a long head, or its end")

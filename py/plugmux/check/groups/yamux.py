@@ -64,7 +64,7 @@ async def ack(subject: Subject) -> None:
 async def split_frames(subject: Subject) -> None:
     link = await subject.shared_raw()
     for byte in pack_header(PING, SYN, 0, 99):
-        await link.send_bytes(bytes([byte]))
+        await link.send_apart(bytes([byte]))
     await link.until(lambda: 99 in link.pongs, "the answer to a ping that came byte by byte")
 
 
