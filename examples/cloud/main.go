@@ -13,7 +13,7 @@ import (
 	plugmux "plugmux.dev/go"
 )
 
-// settings are what a region is configured with: its name, and how many bytes it keeps.
+// settings is the configuration of a region: its name, and how many bytes it keeps.
 type settings struct {
 	Region string `json:"region"`
 	Quota  int    `json:"quota"`
@@ -97,7 +97,7 @@ func (r *region) content(name string) ([]byte, error) {
 	return content, nil
 }
 
-// file is one file, lent to whoever has opened it.
+// file is one file, lent to the caller that opened it.
 type file []byte
 
 func (f file) Read(context.Context, *cloudv1.ReadRequest) (*cloudv1.ReadResponse, error) {

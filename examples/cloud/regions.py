@@ -15,7 +15,7 @@ from plugmux.connect import Context
 
 
 class Progress(ProgressService):
-    """An object of the host's that the plugin calls."""
+    """An object of the host that the plugin calls."""
 
     async def report(self, request: ReportRequest, context: Context) -> ReportResponse:
         print(f"uploaded {request.percent} %")

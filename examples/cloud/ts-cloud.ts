@@ -4,7 +4,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { type Host, Instances, type Lent, plugin } from "plugmux";
 import { FileService, ProgressService, StorageService } from "../gen/ts/cloud/v1/cloud_pb.js";
 
-/** What a region is configured with: its name, and how many bytes it keeps. */
+/** The configuration of a region: its name, and how many bytes it keeps. */
 interface Settings {
   readonly region: string;
   readonly quota: number;
@@ -60,7 +60,7 @@ function open({ region, quota }: Settings, host: Host): Lent {
   };
 }
 
-/** One file, lent to whoever has opened it. */
+/** One file, lent to the caller that opened it. */
 function file(content: Uint8Array): Lent {
   return { routes: (router) => router.service(FileService, { read: () => ({ content }) }) };
 }

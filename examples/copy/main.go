@@ -14,7 +14,7 @@ import (
 	plugmux "plugmux.dev/go"
 )
 
-// receive writes a file: the first line names it, what follows is its content. The answer is its SHA-256.
+// receive writes a file: the first line is its name, the rest is its content. It answers its SHA-256.
 func receive(stream *plugmux.Stream) error {
 	reader := bufio.NewReaderSize(stream, 1<<20)
 	path, err := reader.ReadString('\n')

@@ -5,7 +5,7 @@ import { open } from "node:fs/promises";
 import type { Duplex } from "node:stream";
 import { plugin } from "plugmux";
 
-/** The first line names the file to write, what follows is its content; the answer is its SHA-256. */
+/** Writes a file: the first line is its name, the rest is its content. Answers its SHA-256. */
 async function copy(stream: Duplex): Promise<void> {
   const digest = createHash("sha256");
   let head = Buffer.alloc(0);

@@ -21,7 +21,7 @@ STATUS = {Code.NOT_FOUND: 404, Code.UNAVAILABLE: 503, Code.DEADLINE_EXCEEDED: 50
 
 
 class State(TypedDict):
-    """What every request finds in `request.state`."""
+    """The state that every request has as `request.state`."""
 
     runtime: Runtime
 
@@ -47,7 +47,7 @@ Store = Annotated[KeyValueClient, Depends(key_value)]
 
 @app.exception_handler(RpcError)
 async def failed(request: Request, error: RpcError) -> Response:
-    """Answer a call that failed with the status that fits."""
+    """Turn the error of a failed call into the HTTP status that fits."""
     return Response(error.message, STATUS.get(error.code, 502))
 
 
