@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: accesscontrol/v1/accesscontrol.proto
 
-// Who may ask for which secrets.
+// Access control: whether a process may have secrets.
 
 package accesscontrolv1
 
@@ -25,11 +25,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Decision is the answer to an access question.
+// Decision is the answer to an access request.
 type Decision int32
 
 const (
-	// Access is refused. Zero, so that an empty answer refuses.
+	// Access is denied. It is zero, so that an empty response denies access.
 	// buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
 	Decision_DECISION_DENY Decision = 0
 	// Access is granted.
@@ -186,7 +186,7 @@ func (*LinuxSigningInfo) Descriptor() ([]byte, []int) {
 	return file_accesscontrol_v1_accesscontrol_proto_rawDescGZIP(), []int{2}
 }
 
-// Requester is the process that asks, as the kernel of the machine knows it.
+// Requester is the process that makes the request, as the kernel reports it.
 type Requester struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Process id.
@@ -197,7 +197,7 @@ type Requester struct {
 	AbsoluteBinaryPath string `protobuf:"bytes,3,opt,name=absolute_binary_path,json=absoluteBinaryPath,proto3" json:"absolute_binary_path,omitempty"`
 	// Whether the program carries Docker's signature.
 	SignedByDocker bool `protobuf:"varint,4,opt,name=signed_by_docker,json=signedByDocker,proto3" json:"signed_by_docker,omitempty"`
-	// What is known of the program's signature on its platform.
+	// The program's signature on its platform.
 	//
 	// Types that are valid to be assigned to SigningInfo:
 	//
@@ -326,12 +326,12 @@ func (*Requester_Windows) isRequester_SigningInfo() {}
 
 func (*Requester_Linux) isRequester_SigningInfo() {}
 
-// CheckAccessRequest asks about one pattern.
+// CheckAccessRequest requests access to the secrets of one pattern.
 type CheckAccessRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pattern of the ids that the requester wants.
 	Pattern string `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`
-	// Who asks.
+	// The process that makes the request.
 	Requester     *Requester `protobuf:"bytes,2,opt,name=requester,proto3" json:"requester,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -381,7 +381,7 @@ func (x *CheckAccessRequest) GetRequester() *Requester {
 	return nil
 }
 
-// CheckAccessResponse grants or refuses.
+// CheckAccessResponse grants or denies access.
 type CheckAccessResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The decision.
@@ -427,12 +427,12 @@ func (x *CheckAccessResponse) GetDecision() Decision {
 	return Decision_DECISION_DENY
 }
 
-// AuthorizeRequest asks about several patterns at once.
+// AuthorizeRequest requests access to the secrets of several patterns.
 type AuthorizeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Patterns of the ids that the requester wants.
 	Patterns []string `protobuf:"bytes,1,rep,name=patterns,proto3" json:"patterns,omitempty"`
-	// Who asks.
+	// The process that makes the request.
 	Requester     *Requester `protobuf:"bytes,2,opt,name=requester,proto3" json:"requester,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -482,7 +482,7 @@ func (x *AuthorizeRequest) GetRequester() *Requester {
 	return nil
 }
 
-// AuthorizeResponse grants or refuses all of them together.
+// AuthorizeResponse grants or denies access to all of them together.
 type AuthorizeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The decision.

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: health/v1/health.proto
 
-// What the runtime is.
+// The version of the runtime.
 
 package healthv1
 
@@ -61,14 +61,14 @@ func (*GetVersionRequest) Descriptor() ([]byte, []int) {
 	return file_health_v1_health_proto_rawDescGZIP(), []int{0}
 }
 
-// GetVersionResponse names a build.
+// GetVersionResponse describes a build.
 type GetVersionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of the runtime.
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	// Date of the build, where it is known.
+	// Date of the build, if it is known.
 	Date string `protobuf:"bytes,2,opt,name=date,proto3" json:"date,omitempty"`
-	// Commit of the build, where it is known.
+	// Commit of the build, if it is known.
 	CommitHash    string `protobuf:"bytes,3,opt,name=commit_hash,json=commitHash,proto3" json:"commit_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

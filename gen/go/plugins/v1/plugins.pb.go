@@ -25,15 +25,15 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// RunStatus is the state of a plugin, as coarse as a list needs it.
+// RunStatus is the state of a plugin, in coarse terms for a list.
 type RunStatus int32
 
 const (
-	// Not known.
+	// The state is not known.
 	RunStatus_RUN_STATUS_UNSPECIFIED RunStatus = 0
 	// The plugin is registered and serves.
 	RunStatus_RUN_STATUS_RUNNING RunStatus = 1
-	// The plugin does not run, on purpose.
+	// The plugin does not run, because it was stopped on purpose.
 	RunStatus_RUN_STATUS_STOPPED RunStatus = 2
 	// The plugin ended by itself and may be started again.
 	RunStatus_RUN_STATUS_CRASHED RunStatus = 3
@@ -132,7 +132,7 @@ func (x *SecretsProvider) GetPattern() string {
 	return ""
 }
 
-// AccessControlModule marks a plugin that decides who may ask for what.
+// AccessControlModule marks a plugin that decides on access to secrets.
 type AccessControlModule struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -169,12 +169,12 @@ func (*AccessControlModule) Descriptor() ([]byte, []int) {
 	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{1}
 }
 
-// ConfigurationSchema is what a plugin says about the configuration it takes.
+// ConfigurationSchema describes the configuration that a plugin takes.
 type ConfigurationSchema struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// JSON Schema (draft 2020-12) that a configuration must satisfy.
+	// JSON Schema (draft 2020-12) that the configuration must satisfy.
 	JsonSchema string `protobuf:"bytes,1,opt,name=json_schema,json=jsonSchema,proto3" json:"json_schema,omitempty"`
-	// Full name of the protobuf message that the configuration is the JSON of.
+	// Full name of the protobuf message whose JSON form the configuration has.
 	MessageType string `protobuf:"bytes,2,opt,name=message_type,json=messageType,proto3" json:"message_type,omitempty"`
 	// Whether a changed configuration may be delivered without a restart.
 	Reloadable    bool `protobuf:"varint,3,opt,name=reloadable,proto3" json:"reloadable,omitempty"`
@@ -233,10 +233,11 @@ func (x *ConfigurationSchema) GetReloadable() bool {
 	return false
 }
 
-// RegisterPluginRequest is what a plugin says of itself.
+// RegisterPluginRequest describes a plugin.
 type RegisterPluginRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the plugin. A launched plugin repeats the name it was given.
+	// Name of the plugin. A launched plugin repeats the name that its launch
+	// configuration has.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Version of the plugin: semantic versioning with a leading "v".
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
@@ -252,20 +253,21 @@ type RegisterPluginRequest struct {
 	// Versions of the application's own protocol that the plugin speaks; none
 	// means version 1.
 	ProtocolVersions []uint32 `protobuf:"varint,101,rep,packed,name=protocol_versions,json=protocolVersions,proto3" json:"protocol_versions,omitempty"`
-	// The configuration that the plugin takes, if it takes one.
+	// The configuration that the plugin takes; unset if it takes none.
 	Configuration *ConfigurationSchema `protobuf:"bytes,102,opt,name=configuration,proto3" json:"configuration,omitempty"`
-	// Rank among several providers or services: the higher is asked first.
+	// Rank among several plugins that serve the same: the higher is asked first.
 	Priority int32 `protobuf:"varint,103,opt,name=priority,proto3" json:"priority,omitempty"`
-	// Whether the plugin asks to be one of several with the same name.
+	// Whether the plugin may be one of several with its name.
 	Replica bool `protobuf:"varint,104,opt,name=replica,proto3" json:"replica,omitempty"`
-	// Free capability names, for programs that choose among plugins.
+	// Names of the application's own, for programs that choose among plugins.
 	Capabilities []string `protobuf:"bytes,105,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
-	// Free metadata, listed by the runtime and not interpreted.
+	// Metadata of the application's own, which the runtime lists but does not
+	// interpret.
 	Labels map[string]string `protobuf:"bytes,106,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The instances that the plugin gives, if it gives any.
+	// The instances that the plugin makes; unset if it makes none.
 	Instances *InstanceKind `protobuf:"bytes,107,opt,name=instances,proto3" json:"instances,omitempty"`
-	// Whether the plugin, at SIGQUIT, prints on stderr where its threads stand,
-	// even while it is too busy to answer, and goes on.
+	// Whether the plugin, at SIGQUIT, prints the stacks of its threads on stderr
+	// and continues, even if it is too busy to answer calls.
 	PrintsStacks  bool `protobuf:"varint,120,opt,name=prints_stacks,json=printsStacks,proto3" json:"prints_stacks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -421,12 +423,12 @@ func (*RegisterPluginRequest_SecretsProvider) isRegisterPluginRequest_Metadata()
 
 func (*RegisterPluginRequest_AccessControlModule) isRegisterPluginRequest_Metadata() {}
 
-// InstanceKind is what the instances of a plugin are.
+// InstanceKind describes the instances of a plugin.
 type InstanceKind struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Full names of the proto services that every instance serves.
 	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
-	// The configuration that an instance takes, if it takes one.
+	// The configuration that an instance takes; unset if it takes none.
 	Configuration *ConfigurationSchema `protobuf:"bytes,2,opt,name=configuration,proto3" json:"configuration,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -476,18 +478,19 @@ func (x *InstanceKind) GetConfiguration() *ConfigurationSchema {
 	return nil
 }
 
-// RegisterPluginResponse is what the runtime says of itself.
+// RegisterPluginResponse describes the runtime, and configures the plugin.
 type RegisterPluginResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the runtime.
 	EngineName string `protobuf:"bytes,1,opt,name=engine_name,json=engineName,proto3" json:"engine_name,omitempty"`
 	// Version of the runtime.
 	EngineVersion string `protobuf:"bytes,2,opt,name=engine_version,json=engineVersion,proto3" json:"engine_version,omitempty"`
-	// How long the runtime lets a request to the plugin take; 0 is no limit.
+	// Time limit that the runtime sets for a request to the plugin; 0 is no
+	// limit.
 	RequestTimeout *durationpb.Duration `protobuf:"bytes,3,opt,name=request_timeout,json=requestTimeout,proto3" json:"request_timeout,omitempty"`
-	// The protocol version chosen: the highest that both sides speak.
+	// The chosen protocol version: the highest that both sides speak.
 	ProtocolVersion uint32 `protobuf:"varint,100,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
-	// The plugin's configuration, as a JSON object; empty when there is none.
+	// The plugin's configuration, as a JSON object; empty if there is none.
 	ConfigurationJson string `protobuf:"bytes,101,opt,name=configuration_json,json=configurationJson,proto3" json:"configuration_json,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -632,7 +635,7 @@ func (*ShutdownResponse) Descriptor() ([]byte, []int) {
 	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{7}
 }
 
-// Plugin is one plugin as the runtime sees it.
+// Plugin describes one plugin of a runtime.
 type Plugin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the plugin, unique in the runtime.
@@ -647,7 +650,7 @@ type Plugin struct {
 	Configurable bool `protobuf:"varint,5,opt,name=configurable,proto3" json:"configurable,omitempty"`
 	// State of the plugin.
 	RunStatus RunStatus `protobuf:"varint,6,opt,name=run_status,json=runStatus,proto3,enum=plugins.v1.RunStatus" json:"run_status,omitempty"`
-	// Why the plugin is in that state, for a person.
+	// Why the plugin is in that state, for people.
 	StatusMessage string `protobuf:"bytes,7,opt,name=status_message,json=statusMessage,proto3" json:"status_message,omitempty"`
 	// The kind of the plugin. A generic plugin has none of these.
 	//
@@ -658,20 +661,20 @@ type Plugin struct {
 	Metadata isPlugin_Metadata `protobuf_oneof:"metadata"`
 	// Full names of the proto services that the plugin serves.
 	Services []string `protobuf:"bytes,100,rep,name=services,proto3" json:"services,omitempty"`
-	// The plugin's state in the runtime's own, finer words.
+	// The state of the plugin, in the finer terms of the runtime.
 	State string `protobuf:"bytes,101,opt,name=state,proto3" json:"state,omitempty"`
-	// Process id of a plugin on this machine; 0 when there is none.
+	// Process id of a plugin on this machine; 0 if there is none.
 	Pid int32 `protobuf:"varint,102,opt,name=pid,proto3" json:"pid,omitempty"`
-	// How often the plugin has been started again.
+	// How many times the plugin has been restarted.
 	Restarts uint32 `protobuf:"varint,103,opt,name=restarts,proto3" json:"restarts,omitempty"`
-	// Free capability names that the plugin registered with.
+	// Capabilities that the plugin registered with.
 	Capabilities []string `protobuf:"bytes,104,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
-	// Free metadata that the plugin registered with.
+	// Labels that the plugin registered with.
 	Labels map[string]string `protobuf:"bytes,105,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The protocol version chosen when the plugin registered; 0 before.
+	// The protocol version that was chosen at registration; 0 before.
 	ProtocolVersion uint32 `protobuf:"varint,106,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
-	// How the plugin does, in the runtime's own words; empty where it does not
-	// run.
+	// The health of the plugin, in the terms of the runtime; empty if it does
+	// not run.
 	Health        string `protobuf:"bytes,120,opt,name=health,proto3" json:"health,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -892,7 +895,7 @@ func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
 	return file_plugins_v1_plugins_proto_rawDescGZIP(), []int{9}
 }
 
-// ListPluginsResponse holds the plugins sorted by name.
+// ListPluginsResponse holds the plugins, sorted by name.
 type ListPluginsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// All plugins that the runtime knows.

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: plugmux/v1/configuration.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 package plugmuxv1
 

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: plugmux/v1/diagnostics.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 package plugmuxv1
 
@@ -64,7 +64,7 @@ func (*DumpRequest) Descriptor() ([]byte, []int) {
 // DumpResponse holds stacks.
 type DumpResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The stacks, for a person.
+	// The stacks, for people.
 	Text          string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: plugmux/v1/health.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 package plugmuxv1
 
@@ -24,21 +24,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ServingStatus tells whether a service is ready for calls.
+// ServingStatus is whether a service is ready for calls.
 type HealthCheckResponse_ServingStatus int32
 
 const (
-	// Not known.
+	// The status is not known.
 	// buf:lint:ignore ENUM_VALUE_PREFIX
 	// buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
 	HealthCheckResponse_UNKNOWN HealthCheckResponse_ServingStatus = 0
-	// It is ready.
+	// The service is ready.
 	// buf:lint:ignore ENUM_VALUE_PREFIX
 	HealthCheckResponse_SERVING HealthCheckResponse_ServingStatus = 1
-	// It is not.
+	// The service is not ready.
 	// buf:lint:ignore ENUM_VALUE_PREFIX
 	HealthCheckResponse_NOT_SERVING HealthCheckResponse_ServingStatus = 2
-	// There is no such service; only Watch says so.
+	// There is no such service; only Watch returns this.
 	// buf:lint:ignore ENUM_VALUE_PREFIX
 	HealthCheckResponse_SERVICE_UNKNOWN HealthCheckResponse_ServingStatus = 3
 )
@@ -86,7 +86,7 @@ func (HealthCheckResponse_ServingStatus) EnumDescriptor() ([]byte, []int) {
 	return file_plugmux_v1_health_proto_rawDescGZIP(), []int{1, 0}
 }
 
-// HealthCheckRequest names what is asked after.
+// HealthCheckRequest names a service.
 type HealthCheckRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Full name of a service; empty for the whole plugin.
@@ -132,7 +132,7 @@ func (x *HealthCheckRequest) GetService() string {
 	return ""
 }
 
-// HealthCheckResponse tells a status.
+// HealthCheckResponse holds a status.
 type HealthCheckResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The status.

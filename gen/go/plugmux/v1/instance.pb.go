@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: plugmux/v1/instance.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 package plugmuxv1
 
@@ -24,10 +24,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// OpenRequest says what the instance is to be.
+// OpenRequest configures the instance.
 type OpenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The configuration of the instance, as a JSON object; none counts as {}.
+	// The configuration of the instance, as a JSON object; empty is read as {}.
 	ConfigurationJson string `protobuf:"bytes,1,opt,name=configuration_json,json=configurationJson,proto3" json:"configuration_json,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -70,7 +70,7 @@ func (x *OpenRequest) GetConfigurationJson() string {
 	return ""
 }
 
-// OpenResponse tells where the instance is served.
+// OpenResponse holds the reference of the instance.
 type OpenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The reference of the instance.

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: plugmux/v1/log.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 package plugmuxv1
 
@@ -25,21 +25,21 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// LogLevel tells how much a record matters.
+// LogLevel is the severity of a record.
 type LogLevel int32
 
 const (
-	// Not told.
+	// The level is not known.
 	LogLevel_LOG_LEVEL_UNSPECIFIED LogLevel = 0
-	// Of use to whoever looks for a fault.
+	// Details for finding a fault.
 	LogLevel_LOG_LEVEL_DEBUG LogLevel = 1
-	// What happens in the ordinary course.
+	// Normal operation.
 	LogLevel_LOG_LEVEL_INFO LogLevel = 2
-	// Not in order, and work goes on.
+	// Something is wrong, but the program continues to work.
 	LogLevel_LOG_LEVEL_WARNING LogLevel = 3
-	// Something could not be done.
+	// An operation failed.
 	LogLevel_LOG_LEVEL_ERROR LogLevel = 4
-	// The program cannot go on.
+	// The program cannot continue.
 	LogLevel_LOG_LEVEL_CRITICAL LogLevel = 5
 )
 
@@ -90,18 +90,18 @@ func (LogLevel) EnumDescriptor() ([]byte, []int) {
 	return file_plugmux_v1_log_proto_rawDescGZIP(), []int{0}
 }
 
-// LogRecord is one thing that a program says.
+// LogRecord is one record of a plugin's log.
 type LogRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When it was said.
+	// When the record was made.
 	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	// How much it matters.
+	// The severity.
 	Level LogLevel `protobuf:"varint,2,opt,name=level,proto3,enum=plugmux.v1.LogLevel" json:"level,omitempty"`
 	// The text.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	// Name of the logger, where it has one.
+	// Name of the logger; empty if it has none.
 	Logger string `protobuf:"bytes,4,opt,name=logger,proto3" json:"logger,omitempty"`
-	// What else is said, as a JSON object; empty where there is nothing.
+	// Further fields, as a JSON object; empty if there are none.
 	FieldsJson    string `protobuf:"bytes,5,opt,name=fields_json,json=fieldsJson,proto3" json:"fields_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -177,7 +177,7 @@ type WriteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The records, oldest first.
 	Records []*LogRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
-	// How many records were lost before these, because the plugin made them
+	// How many records were dropped before these, because the plugin made them
 	// faster than they could be sent.
 	Dropped       uint64 `protobuf:"varint,2,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: plugmux/v1/runtime.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 package plugmuxv1
 
@@ -67,18 +67,19 @@ type EventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the plugin.
 	Plugin string `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
-	// The state that it left; the same as `state` where that has not changed.
+	// The state before; the same as `state` if that has not changed.
 	Before string `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
-	// The state that it is in.
+	// The present state.
 	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	// How it does, while it runs.
+	// The health; empty if the plugin does not run.
 	Health string `protobuf:"bytes,4,opt,name=health,proto3" json:"health,omitempty"`
-	// Why, for a person.
+	// The reason, for people.
 	Status string `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
 	// When it happened.
 	Time *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
-	// What it tells: change (of state or health), refused (the plugin started by
-	// itself and was not let in), or overlap (another serves the same).
+	// The kind of event: change (of state or health), refused (a plugin that
+	// started by itself was refused), or overlap (another plugin serves the
+	// same).
 	Kind          string `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -163,12 +164,12 @@ func (x *EventsResponse) GetKind() string {
 	return ""
 }
 
-// LogsRequest says which lines are wanted.
+// LogsRequest selects lines.
 type LogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the plugin; empty for all.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Whether to go on with the lines that come.
+	// Whether to continue with new lines.
 	Follow        bool `protobuf:"varint,2,opt,name=follow,proto3" json:"follow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -223,16 +224,16 @@ type LogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the plugin.
 	Plugin string `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
-	// Where the line comes from: stdout, stderr, log (the log service), or
-	// runtime (what the runtime says of the plugin).
+	// The source of the line: stdout, stderr, log (the log service), or runtime
+	// (messages of the runtime about the plugin).
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// When it was said.
+	// When the line was written.
 	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
-	// How much it matters: debug, info, warning, error or critical.
+	// The severity: debug, info, warning, error or critical.
 	Level string `protobuf:"bytes,4,opt,name=level,proto3" json:"level,omitempty"`
 	// The text.
 	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
-	// What else is said, as a JSON object; empty where there is nothing.
+	// Further fields, as a JSON object; empty if there are none.
 	FieldsJson    string `protobuf:"bytes,6,opt,name=fields_json,json=fieldsJson,proto3" json:"fields_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

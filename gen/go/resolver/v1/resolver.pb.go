@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: resolver/v1/resolver.proto
 
-// Secrets by pattern, and the question whether they may be asked for.
+// Secrets by pattern, and whether a caller may have them.
 
 package resolverv1
 
@@ -25,19 +25,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Outcome is what became of one plugin when secrets were asked for.
+// Outcome is the outcome of a request for one plugin.
 type Outcome int32
 
 const (
-	// Not known.
+	// The outcome is not known.
 	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
-	// It gave secrets that match.
+	// It returned secrets that match.
 	Outcome_OUTCOME_ANSWERED Outcome = 1
-	// It was asked, and has none.
+	// It was asked, and has no secret that matches.
 	Outcome_OUTCOME_HAS_NONE Outcome = 2
 	// It was not asked.
 	Outcome_OUTCOME_SKIPPED Outcome = 3
-	// It should have answered, and did not.
+	// It had to answer, and did not.
 	Outcome_OUTCOME_FAILED Outcome = 4
 )
 
@@ -86,11 +86,11 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_resolver_v1_resolver_proto_rawDescGZIP(), []int{0}
 }
 
-// Decision is the answer to an authorization question.
+// Decision is the answer to an authorization request.
 type Decision int32
 
 const (
-	// The request is refused. Zero, so that an empty answer refuses.
+	// The request is denied. It is zero, so that an empty response denies it.
 	// buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
 	Decision_DECISION_DENY Decision = 0
 	// The request is allowed.
@@ -136,13 +136,13 @@ func (Decision) EnumDescriptor() ([]byte, []int) {
 	return file_resolver_v1_resolver_proto_rawDescGZIP(), []int{1}
 }
 
-// GetSecretsRequest asks for secrets.
+// GetSecretsRequest requests secrets.
 type GetSecretsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Pattern of the ids wanted; an id is a pattern that matches itself.
+	// Pattern of the wanted ids; an id is a pattern that matches only itself.
 	Pattern string `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`
-	// Asks what becomes of each plugin, in place of the secrets. A runtime's
-	// socket heeds it; providers are not asked it.
+	// Whether to return the outcome for each plugin in place of the secrets. Only
+	// the runtime's socket supports it; providers are never sent it.
 	Explain       bool `protobuf:"varint,100,opt,name=explain,proto3" json:"explain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -192,12 +192,12 @@ func (x *GetSecretsRequest) GetExplain() bool {
 	return false
 }
 
-// GetSecretsResponse carries the secrets found.
+// GetSecretsResponse holds the secrets.
 type GetSecretsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The secrets, in the order of the providers.
 	Envelopes []*GetSecretsResponse_Envelope `protobuf:"bytes,1,rep,name=envelopes,proto3" json:"envelopes,omitempty"`
-	// What became of each plugin, sorted by name; only where it was asked.
+	// The outcome for each plugin, sorted by name; only if `explain` is set.
 	Accounts      []*GetSecretsResponse_Account `protobuf:"bytes,100,rep,name=accounts,proto3" json:"accounts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -247,10 +247,10 @@ func (x *GetSecretsResponse) GetAccounts() []*GetSecretsResponse_Account {
 	return nil
 }
 
-// AuthorizeRequest asks for leave.
+// AuthorizeRequest requests authorization.
 type AuthorizeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The patterns that the caller is about to ask for.
+	// The patterns that the caller will request.
 	Patterns      []string `protobuf:"bytes,1,rep,name=patterns,proto3" json:"patterns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -293,10 +293,10 @@ func (x *AuthorizeRequest) GetPatterns() []string {
 	return nil
 }
 
-// AuthorizeResponse gives or refuses leave.
+// AuthorizeResponse grants or denies authorization.
 type AuthorizeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The decision over all patterns together.
+	// The decision on all patterns together.
 	Decision Decision `protobuf:"varint,1,opt,name=decision,proto3,enum=resolver.v1.Decision" json:"decision,omitempty"`
 	// Until when the decision holds; unset means for this request only.
 	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
@@ -348,24 +348,24 @@ func (x *AuthorizeResponse) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// Envelope is one secret and what is known about it.
+// Envelope is one secret with its metadata.
 type GetSecretsResponse_Envelope struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the secret.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The secret itself.
+	// The value of the secret.
 	Value []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	// Name of the plugin that gave the secret; set by the runtime.
+	// Name of the plugin that has provided the secret; set by the runtime.
 	Provider string `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`
-	// Version of the secret, in the provider's own words.
+	// Version of the secret, as the provider names it.
 	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
-	// When the secret was made.
+	// When the secret was created.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// When the secret was looked up; set by the runtime where it is unset.
+	// When the secret was looked up; set by the runtime if it is unset.
 	ResolvedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=resolved_at,json=resolvedAt,proto3" json:"resolved_at,omitempty"`
 	// When the value stops being valid.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	// Free metadata of the provider.
+	// Metadata of the provider.
 	Metadata      map[string]string `protobuf:"bytes,8,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,18 +457,18 @@ func (x *GetSecretsResponse_Envelope) GetMetadata() map[string]string {
 	return nil
 }
 
-// Account tells what became of one plugin, and why.
+// Account is the outcome for one plugin, with the reason.
 type GetSecretsResponse_Account struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the plugin.
 	Plugin string `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
-	// What became of it.
+	// The outcome.
 	Outcome Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=resolver.v1.Outcome" json:"outcome,omitempty"`
-	// Why, for a person.
+	// The reason, for people.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Pattern of the plugin; empty where it has none, or it is not known.
+	// Pattern of the plugin; empty if it has none, or none is known.
 	Pattern string `protobuf:"bytes,4,opt,name=pattern,proto3" json:"pattern,omitempty"`
-	// How many secrets it gave that match.
+	// How many matching secrets it returned.
 	Found uint32 `protobuf:"varint,5,opt,name=found,proto3" json:"found,omitempty"`
 	// Whether the request fails when this plugin fails.
 	Required      bool `protobuf:"varint,6,opt,name=required,proto3" json:"required,omitempty"`

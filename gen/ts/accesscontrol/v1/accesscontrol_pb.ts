@@ -2,7 +2,7 @@
 // @generated from file accesscontrol/v1/accesscontrol.proto (package accesscontrol.v1, syntax proto3)
 /* eslint-disable */
 
-// Who may ask for which secrets.
+// Access control: whether a process may have secrets.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -62,7 +62,7 @@ export const LinuxSigningInfoSchema: GenMessage<LinuxSigningInfo> = /*@__PURE__*
   messageDesc(file_accesscontrol_v1_accesscontrol, 2);
 
 /**
- * Requester is the process that asks, as the kernel of the machine knows it.
+ * Requester is the process that makes the request, as the kernel reports it.
  *
  * @generated from message accesscontrol.v1.Requester
  */
@@ -96,7 +96,7 @@ export type Requester = Message<"accesscontrol.v1.Requester"> & {
   signedByDocker: boolean;
 
   /**
-   * What is known of the program's signature on its platform.
+   * The program's signature on its platform.
    *
    * @generated from oneof accesscontrol.v1.Requester.signing_info
    */
@@ -135,7 +135,7 @@ export const RequesterSchema: GenMessage<Requester> = /*@__PURE__*/
   messageDesc(file_accesscontrol_v1_accesscontrol, 3);
 
 /**
- * CheckAccessRequest asks about one pattern.
+ * CheckAccessRequest requests access to the secrets of one pattern.
  *
  * @generated from message accesscontrol.v1.CheckAccessRequest
  */
@@ -148,7 +148,7 @@ export type CheckAccessRequest = Message<"accesscontrol.v1.CheckAccessRequest"> 
   pattern: string;
 
   /**
-   * Who asks.
+   * The process that makes the request.
    *
    * @generated from field: accesscontrol.v1.Requester requester = 2;
    */
@@ -163,7 +163,7 @@ export const CheckAccessRequestSchema: GenMessage<CheckAccessRequest> = /*@__PUR
   messageDesc(file_accesscontrol_v1_accesscontrol, 4);
 
 /**
- * CheckAccessResponse grants or refuses.
+ * CheckAccessResponse grants or denies access.
  *
  * @generated from message accesscontrol.v1.CheckAccessResponse
  */
@@ -184,7 +184,7 @@ export const CheckAccessResponseSchema: GenMessage<CheckAccessResponse> = /*@__P
   messageDesc(file_accesscontrol_v1_accesscontrol, 5);
 
 /**
- * AuthorizeRequest asks about several patterns at once.
+ * AuthorizeRequest requests access to the secrets of several patterns.
  *
  * @generated from message accesscontrol.v1.AuthorizeRequest
  */
@@ -197,7 +197,7 @@ export type AuthorizeRequest = Message<"accesscontrol.v1.AuthorizeRequest"> & {
   patterns: string[];
 
   /**
-   * Who asks.
+   * The process that makes the request.
    *
    * @generated from field: accesscontrol.v1.Requester requester = 2;
    */
@@ -212,7 +212,7 @@ export const AuthorizeRequestSchema: GenMessage<AuthorizeRequest> = /*@__PURE__*
   messageDesc(file_accesscontrol_v1_accesscontrol, 6);
 
 /**
- * AuthorizeResponse grants or refuses all of them together.
+ * AuthorizeResponse grants or denies access to all of them together.
  *
  * @generated from message accesscontrol.v1.AuthorizeResponse
  */
@@ -240,13 +240,13 @@ export const AuthorizeResponseSchema: GenMessage<AuthorizeResponse> = /*@__PURE_
   messageDesc(file_accesscontrol_v1_accesscontrol, 7);
 
 /**
- * Decision is the answer to an access question.
+ * Decision is the answer to an access request.
  *
  * @generated from enum accesscontrol.v1.Decision
  */
 export enum Decision {
   /**
-   * Access is refused. Zero, so that an empty answer refuses.
+   * Access is denied. It is zero, so that an empty response denies access.
    * buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
    *
    * @generated from enum value: DECISION_DENY = 0;
@@ -274,7 +274,8 @@ export const DecisionSchema: GenEnum<Decision> = /*@__PURE__*/
  */
 export const AccessControlService: GenService<{
   /**
-   * CheckAccess says whether the requester may have what the pattern matches.
+   * CheckAccess decides whether the requester may have the secrets that the
+   * pattern matches.
    *
    * @generated from rpc accesscontrol.v1.AccessControlService.CheckAccess
    */
@@ -284,7 +285,8 @@ export const AccessControlService: GenService<{
     output: typeof CheckAccessResponseSchema;
   },
   /**
-   * Authorize says whether the requester may have what all patterns match.
+   * Authorize decides whether the requester may have the secrets that all the
+   * patterns match.
    *
    * @generated from rpc accesscontrol.v1.AccessControlService.Authorize
    */

@@ -2,7 +2,7 @@
 // @generated from file health/v1/health.proto (package health.v1, syntax proto3)
 /* eslint-disable */
 
-// What the runtime is.
+// The version of the runtime.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -30,7 +30,7 @@ export const GetVersionRequestSchema: GenMessage<GetVersionRequest> = /*@__PURE_
   messageDesc(file_health_v1_health, 0);
 
 /**
- * GetVersionResponse names a build.
+ * GetVersionResponse describes a build.
  *
  * @generated from message health.v1.GetVersionResponse
  */
@@ -43,14 +43,14 @@ export type GetVersionResponse = Message<"health.v1.GetVersionResponse"> & {
   version: string;
 
   /**
-   * Date of the build, where it is known.
+   * Date of the build, if it is known.
    *
    * @generated from field: string date = 2;
    */
   date: string;
 
   /**
-   * Commit of the build, where it is known.
+   * Commit of the build, if it is known.
    *
    * @generated from field: string commit_hash = 3;
    */
@@ -71,7 +71,7 @@ export const GetVersionResponseSchema: GenMessage<GetVersionResponse> = /*@__PUR
  */
 export const VersionService: GenService<{
   /**
-   * GetVersion names the build of the runtime.
+   * GetVersion returns the version of the runtime's build.
    *
    * @generated from rpc health.v1.VersionService.GetVersion
    */

@@ -38,7 +38,7 @@ export const SecretsProviderSchema: GenMessage<SecretsProvider> = /*@__PURE__*/
   messageDesc(file_plugins_v1_plugins, 0);
 
 /**
- * AccessControlModule marks a plugin that decides who may ask for what.
+ * AccessControlModule marks a plugin that decides on access to secrets.
  *
  * @generated from message plugins.v1.AccessControlModule
  */
@@ -53,20 +53,20 @@ export const AccessControlModuleSchema: GenMessage<AccessControlModule> = /*@__P
   messageDesc(file_plugins_v1_plugins, 1);
 
 /**
- * ConfigurationSchema is what a plugin says about the configuration it takes.
+ * ConfigurationSchema describes the configuration that a plugin takes.
  *
  * @generated from message plugins.v1.ConfigurationSchema
  */
 export type ConfigurationSchema = Message<"plugins.v1.ConfigurationSchema"> & {
   /**
-   * JSON Schema (draft 2020-12) that a configuration must satisfy.
+   * JSON Schema (draft 2020-12) that the configuration must satisfy.
    *
    * @generated from field: string json_schema = 1;
    */
   jsonSchema: string;
 
   /**
-   * Full name of the protobuf message that the configuration is the JSON of.
+   * Full name of the protobuf message whose JSON form the configuration has.
    *
    * @generated from field: string message_type = 2;
    */
@@ -88,13 +88,14 @@ export const ConfigurationSchemaSchema: GenMessage<ConfigurationSchema> = /*@__P
   messageDesc(file_plugins_v1_plugins, 2);
 
 /**
- * RegisterPluginRequest is what a plugin says of itself.
+ * RegisterPluginRequest describes a plugin.
  *
  * @generated from message plugins.v1.RegisterPluginRequest
  */
 export type RegisterPluginRequest = Message<"plugins.v1.RegisterPluginRequest"> & {
   /**
-   * Name of the plugin. A launched plugin repeats the name it was given.
+   * Name of the plugin. A launched plugin repeats the name that its launch
+   * configuration has.
    *
    * @generated from field: string name = 1;
    */
@@ -146,50 +147,51 @@ export type RegisterPluginRequest = Message<"plugins.v1.RegisterPluginRequest"> 
   protocolVersions: number[];
 
   /**
-   * The configuration that the plugin takes, if it takes one.
+   * The configuration that the plugin takes; unset if it takes none.
    *
    * @generated from field: plugins.v1.ConfigurationSchema configuration = 102;
    */
   configuration?: ConfigurationSchema | undefined;
 
   /**
-   * Rank among several providers or services: the higher is asked first.
+   * Rank among several plugins that serve the same: the higher is asked first.
    *
    * @generated from field: int32 priority = 103;
    */
   priority: number;
 
   /**
-   * Whether the plugin asks to be one of several with the same name.
+   * Whether the plugin may be one of several with its name.
    *
    * @generated from field: bool replica = 104;
    */
   replica: boolean;
 
   /**
-   * Free capability names, for programs that choose among plugins.
+   * Names of the application's own, for programs that choose among plugins.
    *
    * @generated from field: repeated string capabilities = 105;
    */
   capabilities: string[];
 
   /**
-   * Free metadata, listed by the runtime and not interpreted.
+   * Metadata of the application's own, which the runtime lists but does not
+   * interpret.
    *
    * @generated from field: map<string, string> labels = 106;
    */
   labels: { [key: string]: string };
 
   /**
-   * The instances that the plugin gives, if it gives any.
+   * The instances that the plugin makes; unset if it makes none.
    *
    * @generated from field: plugins.v1.InstanceKind instances = 107;
    */
   instances?: InstanceKind | undefined;
 
   /**
-   * Whether the plugin, at SIGQUIT, prints on stderr where its threads stand,
-   * even while it is too busy to answer, and goes on.
+   * Whether the plugin, at SIGQUIT, prints the stacks of its threads on stderr
+   * and continues, even if it is too busy to answer calls.
    *
    * @generated from field: bool prints_stacks = 120;
    */
@@ -204,7 +206,7 @@ export const RegisterPluginRequestSchema: GenMessage<RegisterPluginRequest> = /*
   messageDesc(file_plugins_v1_plugins, 3);
 
 /**
- * InstanceKind is what the instances of a plugin are.
+ * InstanceKind describes the instances of a plugin.
  *
  * @generated from message plugins.v1.InstanceKind
  */
@@ -217,7 +219,7 @@ export type InstanceKind = Message<"plugins.v1.InstanceKind"> & {
   services: string[];
 
   /**
-   * The configuration that an instance takes, if it takes one.
+   * The configuration that an instance takes; unset if it takes none.
    *
    * @generated from field: plugins.v1.ConfigurationSchema configuration = 2;
    */
@@ -232,7 +234,7 @@ export const InstanceKindSchema: GenMessage<InstanceKind> = /*@__PURE__*/
   messageDesc(file_plugins_v1_plugins, 4);
 
 /**
- * RegisterPluginResponse is what the runtime says of itself.
+ * RegisterPluginResponse describes the runtime, and configures the plugin.
  *
  * @generated from message plugins.v1.RegisterPluginResponse
  */
@@ -252,21 +254,22 @@ export type RegisterPluginResponse = Message<"plugins.v1.RegisterPluginResponse"
   engineVersion: string;
 
   /**
-   * How long the runtime lets a request to the plugin take; 0 is no limit.
+   * Time limit that the runtime sets for a request to the plugin; 0 is no
+   * limit.
    *
    * @generated from field: google.protobuf.Duration request_timeout = 3;
    */
   requestTimeout?: Duration | undefined;
 
   /**
-   * The protocol version chosen: the highest that both sides speak.
+   * The chosen protocol version: the highest that both sides speak.
    *
    * @generated from field: uint32 protocol_version = 100;
    */
   protocolVersion: number;
 
   /**
-   * The plugin's configuration, as a JSON object; empty when there is none.
+   * The plugin's configuration, as a JSON object; empty if there is none.
    *
    * @generated from field: string configuration_json = 101;
    */
@@ -311,7 +314,7 @@ export const ShutdownResponseSchema: GenMessage<ShutdownResponse> = /*@__PURE__*
   messageDesc(file_plugins_v1_plugins, 7);
 
 /**
- * Plugin is one plugin as the runtime sees it.
+ * Plugin describes one plugin of a runtime.
  *
  * @generated from message plugins.v1.Plugin
  */
@@ -359,7 +362,7 @@ export type Plugin = Message<"plugins.v1.Plugin"> & {
   runStatus: RunStatus;
 
   /**
-   * Why the plugin is in that state, for a person.
+   * Why the plugin is in that state, for people.
    *
    * @generated from field: string status_message = 7;
    */
@@ -396,50 +399,50 @@ export type Plugin = Message<"plugins.v1.Plugin"> & {
   services: string[];
 
   /**
-   * The plugin's state in the runtime's own, finer words.
+   * The state of the plugin, in the finer terms of the runtime.
    *
    * @generated from field: string state = 101;
    */
   state: string;
 
   /**
-   * Process id of a plugin on this machine; 0 when there is none.
+   * Process id of a plugin on this machine; 0 if there is none.
    *
    * @generated from field: int32 pid = 102;
    */
   pid: number;
 
   /**
-   * How often the plugin has been started again.
+   * How many times the plugin has been restarted.
    *
    * @generated from field: uint32 restarts = 103;
    */
   restarts: number;
 
   /**
-   * Free capability names that the plugin registered with.
+   * Capabilities that the plugin registered with.
    *
    * @generated from field: repeated string capabilities = 104;
    */
   capabilities: string[];
 
   /**
-   * Free metadata that the plugin registered with.
+   * Labels that the plugin registered with.
    *
    * @generated from field: map<string, string> labels = 105;
    */
   labels: { [key: string]: string };
 
   /**
-   * The protocol version chosen when the plugin registered; 0 before.
+   * The protocol version that was chosen at registration; 0 before.
    *
    * @generated from field: uint32 protocol_version = 106;
    */
   protocolVersion: number;
 
   /**
-   * How the plugin does, in the runtime's own words; empty where it does not
-   * run.
+   * The health of the plugin, in the terms of the runtime; empty if it does
+   * not run.
    *
    * @generated from field: string health = 120;
    */
@@ -469,7 +472,7 @@ export const ListPluginsRequestSchema: GenMessage<ListPluginsRequest> = /*@__PUR
   messageDesc(file_plugins_v1_plugins, 9);
 
 /**
- * ListPluginsResponse holds the plugins sorted by name.
+ * ListPluginsResponse holds the plugins, sorted by name.
  *
  * @generated from message plugins.v1.ListPluginsResponse
  */
@@ -598,13 +601,13 @@ export const RestartPluginResponseSchema: GenMessage<RestartPluginResponse> = /*
   messageDesc(file_plugins_v1_plugins, 16);
 
 /**
- * RunStatus is the state of a plugin, as coarse as a list needs it.
+ * RunStatus is the state of a plugin, in coarse terms for a list.
  *
  * @generated from enum plugins.v1.RunStatus
  */
 export enum RunStatus {
   /**
-   * Not known.
+   * The state is not known.
    *
    * @generated from enum value: RUN_STATUS_UNSPECIFIED = 0;
    */
@@ -618,7 +621,7 @@ export enum RunStatus {
   RUNNING = 1,
 
   /**
-   * The plugin does not run, on purpose.
+   * The plugin does not run, because it was stopped on purpose.
    *
    * @generated from enum value: RUN_STATUS_STOPPED = 2;
    */
@@ -647,13 +650,13 @@ export const RunStatusSchema: GenEnum<RunStatus> = /*@__PURE__*/
 
 /**
  * RegisterService is served by the runtime on every link. A plugin calls it
- * first of all; until it has succeeded the runtime sends the plugin no work.
+ * first; the runtime calls no service of the plugin before it has succeeded.
  *
  * @generated from service plugins.v1.RegisterService
  */
 export const RegisterService: GenService<{
   /**
-   * RegisterPlugin announces the plugin. It succeeds at most once per link.
+   * RegisterPlugin registers the plugin. It succeeds at most once per link.
    *
    * @generated from rpc plugins.v1.RegisterService.RegisterPlugin
    */
@@ -672,7 +675,7 @@ export const RegisterService: GenService<{
  */
 export const PluginService: GenService<{
   /**
-   * Shutdown asks the plugin to finish its work and to end. The plugin answers
+   * Shutdown makes the plugin finish its work and end. The plugin responds
    * when it has cleaned up, and ends when the link has closed.
    *
    * @generated from rpc plugins.v1.PluginService.Shutdown
@@ -692,7 +695,7 @@ export const PluginService: GenService<{
  */
 export const PluginManagementService: GenService<{
   /**
-   * ListPlugins names every plugin that the runtime knows, in any state.
+   * ListPlugins lists every plugin that the runtime knows, in any state.
    *
    * @generated from rpc plugins.v1.PluginManagementService.ListPlugins
    */
@@ -702,7 +705,7 @@ export const PluginManagementService: GenService<{
     output: typeof ListPluginsResponseSchema;
   },
   /**
-   * EnablePlugin lets a disabled plugin run again.
+   * EnablePlugin allows a disabled plugin to run again.
    *
    * @generated from rpc plugins.v1.PluginManagementService.EnablePlugin
    */
@@ -712,7 +715,7 @@ export const PluginManagementService: GenService<{
     output: typeof EnablePluginResponseSchema;
   },
   /**
-   * DisablePlugin ends a plugin and keeps it from being started again.
+   * DisablePlugin ends a plugin and prevents it from being started again.
    *
    * @generated from rpc plugins.v1.PluginManagementService.DisablePlugin
    */
@@ -722,7 +725,7 @@ export const PluginManagementService: GenService<{
     output: typeof DisablePluginResponseSchema;
   },
   /**
-   * RestartPlugin ends a launched plugin and starts it anew.
+   * RestartPlugin ends a launched plugin and starts it again.
    *
    * @generated from rpc plugins.v1.PluginManagementService.RestartPlugin
    */

@@ -2,7 +2,7 @@
 // @generated from file plugmux/v1/configuration.proto (package plugmux.v1, syntax proto3)
 /* eslint-disable */
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -51,16 +51,15 @@ export const ConfigureResponseSchema: GenMessage<ConfigureResponse> = /*@__PURE_
   messageDesc(file_plugmux_v1_configuration, 1);
 
 /**
- * ConfigurationService is served by a plugin that takes changes of its
- * configuration while it runs (reloadable in its registration).
+ * ConfigurationService is served by a plugin whose configuration can change
+ * while it runs (reloadable in its registration).
  *
  * @generated from service plugmux.v1.ConfigurationService
  */
 export const ConfigurationService: GenService<{
   /**
-   * Configure gives the plugin another configuration. It answers when the
-   * configuration is in effect; with invalid_argument it goes on with the one
-   * that it has.
+   * Configure replaces the configuration. It returns when the new one is in
+   * effect. If it fails with invalid_argument, the old one stays in effect.
    *
    * @generated from rpc plugmux.v1.ConfigurationService.Configure
    */

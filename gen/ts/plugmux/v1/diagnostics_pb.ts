@@ -2,7 +2,7 @@
 // @generated from file plugmux/v1/diagnostics.proto (package plugmux.v1, syntax proto3)
 /* eslint-disable */
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -36,7 +36,7 @@ export const DumpRequestSchema: GenMessage<DumpRequest> = /*@__PURE__*/
  */
 export type DumpResponse = Message<"plugmux.v1.DumpResponse"> & {
   /**
-   * The stacks, for a person.
+   * The stacks, for people.
    *
    * @generated from field: string text = 1;
    */
@@ -57,7 +57,7 @@ export const DumpResponseSchema: GenMessage<DumpResponse> = /*@__PURE__*/
  */
 export const DiagnosticsService: GenService<{
   /**
-   * Dump tells what the plugin is doing: where its threads and tasks stand.
+   * Dump returns the stacks of the plugin's threads and tasks.
    *
    * @generated from rpc plugmux.v1.DiagnosticsService.Dump
    */

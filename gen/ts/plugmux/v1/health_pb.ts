@@ -2,7 +2,7 @@
 // @generated from file plugmux/v1/health.proto (package plugmux.v1, syntax proto3)
 /* eslint-disable */
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -15,7 +15,7 @@ export const file_plugmux_v1_health: GenFile = /*@__PURE__*/
   fileDesc("ChdwbHVnbXV4L3YxL2hlYWx0aC5wcm90bxIKcGx1Z211eC52MSIlChJIZWFsdGhDaGVja1JlcXVlc3QSDwoHc2VydmljZRgBIAEoCSKlAQoTSGVhbHRoQ2hlY2tSZXNwb25zZRI9CgZzdGF0dXMYASABKA4yLS5wbHVnbXV4LnYxLkhlYWx0aENoZWNrUmVzcG9uc2UuU2VydmluZ1N0YXR1cyJPCg1TZXJ2aW5nU3RhdHVzEgsKB1VOS05PV04QABILCgdTRVJWSU5HEAESDwoLTk9UX1NFUlZJTkcQAhITCg9TRVJWSUNFX1VOS05PV04QAzKpAQoNSGVhbHRoU2VydmljZRJKCgVDaGVjaxIeLnBsdWdtdXgudjEuSGVhbHRoQ2hlY2tSZXF1ZXN0Gh8ucGx1Z211eC52MS5IZWFsdGhDaGVja1Jlc3BvbnNlIgASTAoFV2F0Y2gSHi5wbHVnbXV4LnYxLkhlYWx0aENoZWNrUmVxdWVzdBofLnBsdWdtdXgudjEuSGVhbHRoQ2hlY2tSZXNwb25zZSIAMAFCKVoncGx1Z211eC5kZXYvZ2VuL2dvL3BsdWdtdXgvdjE7cGx1Z211eHYxYgZwcm90bzM");
 
 /**
- * HealthCheckRequest names what is asked after.
+ * HealthCheckRequest names a service.
  *
  * @generated from message plugmux.v1.HealthCheckRequest
  */
@@ -36,7 +36,7 @@ export const HealthCheckRequestSchema: GenMessage<HealthCheckRequest> = /*@__PUR
   messageDesc(file_plugmux_v1_health, 0);
 
 /**
- * HealthCheckResponse tells a status.
+ * HealthCheckResponse holds a status.
  *
  * @generated from message plugmux.v1.HealthCheckResponse
  */
@@ -57,13 +57,13 @@ export const HealthCheckResponseSchema: GenMessage<HealthCheckResponse> = /*@__P
   messageDesc(file_plugmux_v1_health, 1);
 
 /**
- * ServingStatus tells whether a service is ready for calls.
+ * ServingStatus is whether a service is ready for calls.
  *
  * @generated from enum plugmux.v1.HealthCheckResponse.ServingStatus
  */
 export enum HealthCheckResponse_ServingStatus {
   /**
-   * Not known.
+   * The status is not known.
    * buf:lint:ignore ENUM_VALUE_PREFIX
    * buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
    *
@@ -72,7 +72,7 @@ export enum HealthCheckResponse_ServingStatus {
   UNKNOWN = 0,
 
   /**
-   * It is ready.
+   * The service is ready.
    * buf:lint:ignore ENUM_VALUE_PREFIX
    *
    * @generated from enum value: SERVING = 1;
@@ -80,7 +80,7 @@ export enum HealthCheckResponse_ServingStatus {
   SERVING = 1,
 
   /**
-   * It is not.
+   * The service is not ready.
    * buf:lint:ignore ENUM_VALUE_PREFIX
    *
    * @generated from enum value: NOT_SERVING = 2;
@@ -88,7 +88,7 @@ export enum HealthCheckResponse_ServingStatus {
   NOT_SERVING = 2,
 
   /**
-   * There is no such service; only Watch says so.
+   * There is no such service; only Watch returns this.
    * buf:lint:ignore ENUM_VALUE_PREFIX
    *
    * @generated from enum value: SERVICE_UNKNOWN = 3;
@@ -103,17 +103,17 @@ export const HealthCheckResponse_ServingStatusSchema: GenEnum<HealthCheckRespons
   enumDesc(file_plugmux_v1_health, 1, 0);
 
 /**
- * HealthService is gRPC's health checking protocol, byte for byte and in JSON.
- * Every plugin serves it as `grpc.health.v1.Health`. It has a name of our own
- * here, because protobuf refuses a name that a program registers twice, and
- * many programs have gRPC's own.
+ * HealthService is gRPC's health checking protocol, with the same binary and
+ * JSON forms. Every plugin serves it as `grpc.health.v1.Health`. It has another
+ * name here, because protobuf refuses a name that a program registers twice,
+ * and many programs register gRPC's own.
  *
  * @generated from service plugmux.v1.HealthService
  */
 export const HealthService: GenService<{
   /**
-   * Check tells the status of a service now; of one that is not known, the
-   * error is `not_found`.
+   * Check returns the present status of a service; it fails with `not_found` if
+   * the service is not known.
    * buf:lint:ignore RPC_REQUEST_STANDARD_NAME
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -126,7 +126,7 @@ export const HealthService: GenService<{
     output: typeof HealthCheckResponseSchema;
   },
   /**
-   * Watch tells the status of a service now, and at every change.
+   * Watch returns the present status of a service, and every change.
    * buf:lint:ignore RPC_REQUEST_STANDARD_NAME
    * buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
    * buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE

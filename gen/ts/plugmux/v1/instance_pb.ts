@@ -2,7 +2,7 @@
 // @generated from file plugmux/v1/instance.proto (package plugmux.v1, syntax proto3)
 /* eslint-disable */
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -15,13 +15,13 @@ export const file_plugmux_v1_instance: GenFile = /*@__PURE__*/
   fileDesc("ChlwbHVnbXV4L3YxL2luc3RhbmNlLnByb3RvEgpwbHVnbXV4LnYxIi4KC09wZW5SZXF1ZXN0Eh8KEmNvbmZpZ3VyYXRpb25fanNvbhgBIAEoCUIDgAEBIiEKDE9wZW5SZXNwb25zZRIRCglyZWZlcmVuY2UYASABKAkyTgoPSW5zdGFuY2VTZXJ2aWNlEjsKBE9wZW4SFy5wbHVnbXV4LnYxLk9wZW5SZXF1ZXN0GhgucGx1Z211eC52MS5PcGVuUmVzcG9uc2UiAEIpWidwbHVnbXV4LmRldi9nZW4vZ28vcGx1Z211eC92MTtwbHVnbXV4djFiBnByb3RvMw");
 
 /**
- * OpenRequest says what the instance is to be.
+ * OpenRequest configures the instance.
  *
  * @generated from message plugmux.v1.OpenRequest
  */
 export type OpenRequest = Message<"plugmux.v1.OpenRequest"> & {
   /**
-   * The configuration of the instance, as a JSON object; none counts as {}.
+   * The configuration of the instance, as a JSON object; empty is read as {}.
    *
    * @generated from field: string configuration_json = 1;
    */
@@ -36,7 +36,7 @@ export const OpenRequestSchema: GenMessage<OpenRequest> = /*@__PURE__*/
   messageDesc(file_plugmux_v1_instance, 0);
 
 /**
- * OpenResponse tells where the instance is served.
+ * OpenResponse holds the reference of the instance.
  *
  * @generated from message plugmux.v1.OpenResponse
  */
@@ -57,16 +57,16 @@ export const OpenResponseSchema: GenMessage<OpenResponse> = /*@__PURE__*/
   messageDesc(file_plugmux_v1_instance, 1);
 
 /**
- * InstanceService is served by a plugin that gives instances: any number of
- * objects in the one process, each with a configuration of its own.
+ * InstanceService is served by a plugin that makes instances: any number of
+ * objects in one process, each with its own configuration.
  *
  * @generated from service plugmux.v1.InstanceService
  */
 export const InstanceService: GenService<{
   /**
-   * Open makes an instance, and lends it: it ends when its reference is
-   * released, or with the link. With invalid_argument the configuration is not
-   * one that the plugin takes.
+   * Open makes an instance and lends it. The instance ends when its reference
+   * is released, or with the link. Open fails with invalid_argument if the
+   * plugin does not accept the configuration.
    *
    * @generated from rpc plugmux.v1.InstanceService.Open
    */

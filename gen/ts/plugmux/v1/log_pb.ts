@@ -2,7 +2,7 @@
 // @generated from file plugmux/v1/log.proto (package plugmux.v1, syntax proto3)
 /* eslint-disable */
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -17,20 +17,20 @@ export const file_plugmux_v1_log: GenFile = /*@__PURE__*/
   fileDesc("ChRwbHVnbXV4L3YxL2xvZy5wcm90bxIKcGx1Z211eC52MSKQAQoJTG9nUmVjb3JkEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKBWxldmVsGAIgASgOMhQucGx1Z211eC52MS5Mb2dMZXZlbBIPCgdtZXNzYWdlGAMgASgJEg4KBmxvZ2dlchgEIAEoCRITCgtmaWVsZHNfanNvbhgFIAEoCSJHCgxXcml0ZVJlcXVlc3QSJgoHcmVjb3JkcxgBIAMoCzIVLnBsdWdtdXgudjEuTG9nUmVjb3JkEg8KB2Ryb3BwZWQYAiABKAQiDwoNV3JpdGVSZXNwb25zZSqSAQoITG9nTGV2ZWwSGQoVTE9HX0xFVkVMX1VOU1BFQ0lGSUVEEAASEwoPTE9HX0xFVkVMX0RFQlVHEAESEgoOTE9HX0xFVkVMX0lORk8QAhIVChFMT0dfTEVWRUxfV0FSTklORxADEhMKD0xPR19MRVZFTF9FUlJPUhAEEhYKEkxPR19MRVZFTF9DUklUSUNBTBAFMkwKCkxvZ1NlcnZpY2USPgoFV3JpdGUSGC5wbHVnbXV4LnYxLldyaXRlUmVxdWVzdBoZLnBsdWdtdXgudjEuV3JpdGVSZXNwb25zZSIAQilaJ3BsdWdtdXguZGV2L2dlbi9nby9wbHVnbXV4L3YxO3BsdWdtdXh2MWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
- * LogRecord is one thing that a program says.
+ * LogRecord is one record of a plugin's log.
  *
  * @generated from message plugmux.v1.LogRecord
  */
 export type LogRecord = Message<"plugmux.v1.LogRecord"> & {
   /**
-   * When it was said.
+   * When the record was made.
    *
    * @generated from field: google.protobuf.Timestamp time = 1;
    */
   time?: Timestamp | undefined;
 
   /**
-   * How much it matters.
+   * The severity.
    *
    * @generated from field: plugmux.v1.LogLevel level = 2;
    */
@@ -44,14 +44,14 @@ export type LogRecord = Message<"plugmux.v1.LogRecord"> & {
   message: string;
 
   /**
-   * Name of the logger, where it has one.
+   * Name of the logger; empty if it has none.
    *
    * @generated from field: string logger = 4;
    */
   logger: string;
 
   /**
-   * What else is said, as a JSON object; empty where there is nothing.
+   * Further fields, as a JSON object; empty if there are none.
    *
    * @generated from field: string fields_json = 5;
    */
@@ -79,7 +79,7 @@ export type WriteRequest = Message<"plugmux.v1.WriteRequest"> & {
   records: LogRecord[];
 
   /**
-   * How many records were lost before these, because the plugin made them
+   * How many records were dropped before these, because the plugin made them
    * faster than they could be sent.
    *
    * @generated from field: uint64 dropped = 2;
@@ -110,48 +110,48 @@ export const WriteResponseSchema: GenMessage<WriteResponse> = /*@__PURE__*/
   messageDesc(file_plugmux_v1_log, 2);
 
 /**
- * LogLevel tells how much a record matters.
+ * LogLevel is the severity of a record.
  *
  * @generated from enum plugmux.v1.LogLevel
  */
 export enum LogLevel {
   /**
-   * Not told.
+   * The level is not known.
    *
    * @generated from enum value: LOG_LEVEL_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * Of use to whoever looks for a fault.
+   * Details for finding a fault.
    *
    * @generated from enum value: LOG_LEVEL_DEBUG = 1;
    */
   DEBUG = 1,
 
   /**
-   * What happens in the ordinary course.
+   * Normal operation.
    *
    * @generated from enum value: LOG_LEVEL_INFO = 2;
    */
   INFO = 2,
 
   /**
-   * Not in order, and work goes on.
+   * Something is wrong, but the program continues to work.
    *
    * @generated from enum value: LOG_LEVEL_WARNING = 3;
    */
   WARNING = 3,
 
   /**
-   * Something could not be done.
+   * An operation failed.
    *
    * @generated from enum value: LOG_LEVEL_ERROR = 4;
    */
   ERROR = 4,
 
   /**
-   * The program cannot go on.
+   * The program cannot continue.
    *
    * @generated from enum value: LOG_LEVEL_CRITICAL = 5;
    */
@@ -165,14 +165,14 @@ export const LogLevelSchema: GenEnum<LogLevel> = /*@__PURE__*/
   enumDesc(file_plugmux_v1_log, 0);
 
 /**
- * LogService is served by the runtime on every link. It puts what a plugin's
- * logger says into the host's logging, beside what the plugin prints.
+ * LogService is served by the runtime on every link. It passes log records of
+ * a plugin to the host's logging, like the output that the plugin prints.
  *
  * @generated from service plugmux.v1.LogService
  */
 export const LogService: GenService<{
   /**
-   * Write hands records over, in the order in which they were made.
+   * Write sends records, in the order in which they were made.
    *
    * @generated from rpc plugmux.v1.LogService.Write
    */

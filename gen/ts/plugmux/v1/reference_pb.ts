@@ -2,7 +2,7 @@
 // @generated from file plugmux/v1/reference.proto (package plugmux.v1, syntax proto3)
 /* eslint-disable */
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -15,7 +15,7 @@ export const file_plugmux_v1_reference: GenFile = /*@__PURE__*/
   fileDesc("ChpwbHVnbXV4L3YxL3JlZmVyZW5jZS5wcm90bxIKcGx1Z211eC52MSIjCg5SZWxlYXNlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkiEQoPUmVsZWFzZVJlc3BvbnNlMlgKEFJlZmVyZW5jZVNlcnZpY2USRAoHUmVsZWFzZRIaLnBsdWdtdXgudjEuUmVsZWFzZVJlcXVlc3QaGy5wbHVnbXV4LnYxLlJlbGVhc2VSZXNwb25zZSIAQilaJ3BsdWdtdXguZGV2L2dlbi9nby9wbHVnbXV4L3YxO3BsdWdtdXh2MWIGcHJvdG8z");
 
 /**
- * ReleaseRequest names what is given back.
+ * ReleaseRequest names an object.
  *
  * @generated from message plugmux.v1.ReleaseRequest
  */
@@ -51,18 +51,18 @@ export const ReleaseResponseSchema: GenMessage<ReleaseResponse> = /*@__PURE__*/
   messageDesc(file_plugmux_v1_reference, 1);
 
 /**
- * ReferenceService is served at both ends of every link. An end may lend the
- * other an object of its own: services under "/reference/<reference>" instead
- * of "/". The reference is a string that cannot be guessed, passed in whatever
- * message has a place for it; it is good on this link only, and until it is
- * released.
+ * ReferenceService is served at both ends of every link. Each end may lend an
+ * object to the other: it serves the object's services under
+ * "/reference/<reference>" instead of "/". The reference is a string that
+ * cannot be guessed, and is sent in any message that has a field for it. It is
+ * valid on this link only, and until it is released.
  *
  * @generated from service plugmux.v1.ReferenceService
  */
 export const ReferenceService: GenService<{
   /**
-   * Release gives an object back, which is not called again. It answers when
-   * the object has ended; where it has ended before, at once.
+   * Release ends the loan of an object, which must not be called again. It
+   * returns when the object has ended; at once if it has ended before.
    *
    * @generated from rpc plugmux.v1.ReferenceService.Release
    */

@@ -2,7 +2,7 @@
 // @generated from file plugmux/v1/runtime.proto (package plugmux.v1, syntax proto3)
 /* eslint-disable */
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -45,28 +45,28 @@ export type EventsResponse = Message<"plugmux.v1.EventsResponse"> & {
   plugin: string;
 
   /**
-   * The state that it left; the same as `state` where that has not changed.
+   * The state before; the same as `state` if that has not changed.
    *
    * @generated from field: string before = 2;
    */
   before: string;
 
   /**
-   * The state that it is in.
+   * The present state.
    *
    * @generated from field: string state = 3;
    */
   state: string;
 
   /**
-   * How it does, while it runs.
+   * The health; empty if the plugin does not run.
    *
    * @generated from field: string health = 4;
    */
   health: string;
 
   /**
-   * Why, for a person.
+   * The reason, for people.
    *
    * @generated from field: string status = 5;
    */
@@ -80,8 +80,9 @@ export type EventsResponse = Message<"plugmux.v1.EventsResponse"> & {
   time?: Timestamp | undefined;
 
   /**
-   * What it tells: change (of state or health), refused (the plugin started by
-   * itself and was not let in), or overlap (another serves the same).
+   * The kind of event: change (of state or health), refused (a plugin that
+   * started by itself was refused), or overlap (another plugin serves the
+   * same).
    *
    * @generated from field: string kind = 7;
    */
@@ -96,7 +97,7 @@ export const EventsResponseSchema: GenMessage<EventsResponse> = /*@__PURE__*/
   messageDesc(file_plugmux_v1_runtime, 1);
 
 /**
- * LogsRequest says which lines are wanted.
+ * LogsRequest selects lines.
  *
  * @generated from message plugmux.v1.LogsRequest
  */
@@ -109,7 +110,7 @@ export type LogsRequest = Message<"plugmux.v1.LogsRequest"> & {
   name: string;
 
   /**
-   * Whether to go on with the lines that come.
+   * Whether to continue with new lines.
    *
    * @generated from field: bool follow = 2;
    */
@@ -137,22 +138,22 @@ export type LogsResponse = Message<"plugmux.v1.LogsResponse"> & {
   plugin: string;
 
   /**
-   * Where the line comes from: stdout, stderr, log (the log service), or
-   * runtime (what the runtime says of the plugin).
+   * The source of the line: stdout, stderr, log (the log service), or runtime
+   * (messages of the runtime about the plugin).
    *
    * @generated from field: string source = 2;
    */
   source: string;
 
   /**
-   * When it was said.
+   * When the line was written.
    *
    * @generated from field: google.protobuf.Timestamp time = 3;
    */
   time?: Timestamp | undefined;
 
   /**
-   * How much it matters: debug, info, warning, error or critical.
+   * The severity: debug, info, warning, error or critical.
    *
    * @generated from field: string level = 4;
    */
@@ -166,7 +167,7 @@ export type LogsResponse = Message<"plugmux.v1.LogsResponse"> & {
   message: string;
 
   /**
-   * What else is said, as a JSON object; empty where there is nothing.
+   * Further fields, as a JSON object; empty if there are none.
    *
    * @generated from field: string fields_json = 6;
    */
@@ -181,15 +182,15 @@ export const LogsResponseSchema: GenMessage<LogsResponse> = /*@__PURE__*/
   messageDesc(file_plugmux_v1_runtime, 3);
 
 /**
- * RuntimeService is served on the runtime's listening socket. It lets one see
- * what the plugins do.
+ * RuntimeService is served on the runtime's listening socket. It reports what
+ * the plugins do.
  *
  * @generated from service plugmux.v1.RuntimeService
  */
 export const RuntimeService: GenService<{
   /**
-   * Events tells every change of a plugin's state or health as it happens. It
-   * begins with an event for each plugin as it stands.
+   * Events reports every change of a plugin's state or health when it happens.
+   * The first events are the present state of each plugin.
    *
    * @generated from rpc plugmux.v1.RuntimeService.Events
    */
@@ -199,7 +200,7 @@ export const RuntimeService: GenService<{
     output: typeof EventsResponseSchema;
   },
   /**
-   * Logs gives the last lines of plugins, oldest first.
+   * Logs returns the last lines of plugins, oldest first.
    *
    * @generated from rpc plugmux.v1.RuntimeService.Logs
    */

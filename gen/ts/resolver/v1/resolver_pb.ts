@@ -2,7 +2,7 @@
 // @generated from file resolver/v1/resolver.proto (package resolver.v1, syntax proto3)
 /* eslint-disable */
 
-// Secrets by pattern, and the question whether they may be asked for.
+// Secrets by pattern, and whether a caller may have them.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -17,21 +17,21 @@ export const file_resolver_v1_resolver: GenFile = /*@__PURE__*/
   fileDesc("ChpyZXNvbHZlci92MS9yZXNvbHZlci5wcm90bxILcmVzb2x2ZXIudjEiNQoRR2V0U2VjcmV0c1JlcXVlc3QSDwoHcGF0dGVybhgBIAEoCRIPCgdleHBsYWluGGQgASgIIu0EChJHZXRTZWNyZXRzUmVzcG9uc2USOwoJZW52ZWxvcGVzGAEgAygLMigucmVzb2x2ZXIudjEuR2V0U2VjcmV0c1Jlc3BvbnNlLkVudmVsb3BlEjkKCGFjY291bnRzGGQgAygLMicucmVzb2x2ZXIudjEuR2V0U2VjcmV0c1Jlc3BvbnNlLkFjY291bnQa2QIKCEVudmVsb3BlEgoKAmlkGAEgASgJEhIKBXZhbHVlGAIgASgMQgOAAQESEAoIcHJvdmlkZXIYAyABKAkSDwoHdmVyc2lvbhgEIAEoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXNvbHZlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASSAoIbWV0YWRhdGEYCCADKAsyNi5yZXNvbHZlci52MS5HZXRTZWNyZXRzUmVzcG9uc2UuRW52ZWxvcGUuTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaggEKB0FjY291bnQSDgoGcGx1Z2luGAEgASgJEiUKB291dGNvbWUYAiABKA4yFC5yZXNvbHZlci52MS5PdXRjb21lEg4KBnJlYXNvbhgDIAEoCRIPCgdwYXR0ZXJuGAQgASgJEg0KBWZvdW5kGAUgASgNEhAKCHJlcXVpcmVkGAYgASgIIiQKEEF1dGhvcml6ZVJlcXVlc3QSEAoIcGF0dGVybnMYASADKAkibAoRQXV0aG9yaXplUmVzcG9uc2USJwoIZGVjaXNpb24YASABKA4yFS5yZXNvbHZlci52MS5EZWNpc2lvbhIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCp3CgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIUChBPVVRDT01FX0FOU1dFUkVEEAESFAoQT1VUQ09NRV9IQVNfTk9ORRACEhMKD09VVENPTUVfU0tJUFBFRBADEhIKDk9VVENPTUVfRkFJTEVEEAQqMQoIRGVjaXNpb24SEQoNREVDSVNJT05fREVOWRAAEhIKDkRFQ0lTSU9OX0FMTE9XEAEyYgoPUmVzb2x2ZXJTZXJ2aWNlEk8KCkdldFNlY3JldHMSHi5yZXNvbHZlci52MS5HZXRTZWNyZXRzUmVxdWVzdBofLnJlc29sdmVyLnYxLkdldFNlY3JldHNSZXNwb25zZSIAMmEKEUF1dGhvcml6ZXJTZXJ2aWNlEkwKCUF1dGhvcml6ZRIdLnJlc29sdmVyLnYxLkF1dGhvcml6ZVJlcXVlc3QaHi5yZXNvbHZlci52MS5BdXRob3JpemVSZXNwb25zZSIAQitaKXBsdWdtdXguZGV2L2dlbi9nby9yZXNvbHZlci92MTtyZXNvbHZlcnYxYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
- * GetSecretsRequest asks for secrets.
+ * GetSecretsRequest requests secrets.
  *
  * @generated from message resolver.v1.GetSecretsRequest
  */
 export type GetSecretsRequest = Message<"resolver.v1.GetSecretsRequest"> & {
   /**
-   * Pattern of the ids wanted; an id is a pattern that matches itself.
+   * Pattern of the wanted ids; an id is a pattern that matches only itself.
    *
    * @generated from field: string pattern = 1;
    */
   pattern: string;
 
   /**
-   * Asks what becomes of each plugin, in place of the secrets. A runtime's
-   * socket heeds it; providers are not asked it.
+   * Whether to return the outcome for each plugin in place of the secrets. Only
+   * the runtime's socket supports it; providers are never sent it.
    *
    * @generated from field: bool explain = 100;
    */
@@ -46,7 +46,7 @@ export const GetSecretsRequestSchema: GenMessage<GetSecretsRequest> = /*@__PURE_
   messageDesc(file_resolver_v1_resolver, 0);
 
 /**
- * GetSecretsResponse carries the secrets found.
+ * GetSecretsResponse holds the secrets.
  *
  * @generated from message resolver.v1.GetSecretsResponse
  */
@@ -59,7 +59,7 @@ export type GetSecretsResponse = Message<"resolver.v1.GetSecretsResponse"> & {
   envelopes: GetSecretsResponse_Envelope[];
 
   /**
-   * What became of each plugin, sorted by name; only where it was asked.
+   * The outcome for each plugin, sorted by name; only if `explain` is set.
    *
    * @generated from field: repeated resolver.v1.GetSecretsResponse.Account accounts = 100;
    */
@@ -74,7 +74,7 @@ export const GetSecretsResponseSchema: GenMessage<GetSecretsResponse> = /*@__PUR
   messageDesc(file_resolver_v1_resolver, 1);
 
 /**
- * Envelope is one secret and what is known about it.
+ * Envelope is one secret with its metadata.
  *
  * @generated from message resolver.v1.GetSecretsResponse.Envelope
  */
@@ -87,35 +87,35 @@ export type GetSecretsResponse_Envelope = Message<"resolver.v1.GetSecretsRespons
   id: string;
 
   /**
-   * The secret itself.
+   * The value of the secret.
    *
    * @generated from field: bytes value = 2;
    */
   value: Uint8Array;
 
   /**
-   * Name of the plugin that gave the secret; set by the runtime.
+   * Name of the plugin that has provided the secret; set by the runtime.
    *
    * @generated from field: string provider = 3;
    */
   provider: string;
 
   /**
-   * Version of the secret, in the provider's own words.
+   * Version of the secret, as the provider names it.
    *
    * @generated from field: string version = 4;
    */
   version: string;
 
   /**
-   * When the secret was made.
+   * When the secret was created.
    *
    * @generated from field: google.protobuf.Timestamp created_at = 5;
    */
   createdAt?: Timestamp | undefined;
 
   /**
-   * When the secret was looked up; set by the runtime where it is unset.
+   * When the secret was looked up; set by the runtime if it is unset.
    *
    * @generated from field: google.protobuf.Timestamp resolved_at = 6;
    */
@@ -129,7 +129,7 @@ export type GetSecretsResponse_Envelope = Message<"resolver.v1.GetSecretsRespons
   expiresAt?: Timestamp | undefined;
 
   /**
-   * Free metadata of the provider.
+   * Metadata of the provider.
    *
    * @generated from field: map<string, string> metadata = 8;
    */
@@ -144,7 +144,7 @@ export const GetSecretsResponse_EnvelopeSchema: GenMessage<GetSecretsResponse_En
   messageDesc(file_resolver_v1_resolver, 1, 0);
 
 /**
- * Account tells what became of one plugin, and why.
+ * Account is the outcome for one plugin, with the reason.
  *
  * @generated from message resolver.v1.GetSecretsResponse.Account
  */
@@ -157,28 +157,28 @@ export type GetSecretsResponse_Account = Message<"resolver.v1.GetSecretsResponse
   plugin: string;
 
   /**
-   * What became of it.
+   * The outcome.
    *
    * @generated from field: resolver.v1.Outcome outcome = 2;
    */
   outcome: Outcome;
 
   /**
-   * Why, for a person.
+   * The reason, for people.
    *
    * @generated from field: string reason = 3;
    */
   reason: string;
 
   /**
-   * Pattern of the plugin; empty where it has none, or it is not known.
+   * Pattern of the plugin; empty if it has none, or none is known.
    *
    * @generated from field: string pattern = 4;
    */
   pattern: string;
 
   /**
-   * How many secrets it gave that match.
+   * How many matching secrets it returned.
    *
    * @generated from field: uint32 found = 5;
    */
@@ -200,13 +200,13 @@ export const GetSecretsResponse_AccountSchema: GenMessage<GetSecretsResponse_Acc
   messageDesc(file_resolver_v1_resolver, 1, 1);
 
 /**
- * AuthorizeRequest asks for leave.
+ * AuthorizeRequest requests authorization.
  *
  * @generated from message resolver.v1.AuthorizeRequest
  */
 export type AuthorizeRequest = Message<"resolver.v1.AuthorizeRequest"> & {
   /**
-   * The patterns that the caller is about to ask for.
+   * The patterns that the caller will request.
    *
    * @generated from field: repeated string patterns = 1;
    */
@@ -221,13 +221,13 @@ export const AuthorizeRequestSchema: GenMessage<AuthorizeRequest> = /*@__PURE__*
   messageDesc(file_resolver_v1_resolver, 2);
 
 /**
- * AuthorizeResponse gives or refuses leave.
+ * AuthorizeResponse grants or denies authorization.
  *
  * @generated from message resolver.v1.AuthorizeResponse
  */
 export type AuthorizeResponse = Message<"resolver.v1.AuthorizeResponse"> & {
   /**
-   * The decision over all patterns together.
+   * The decision on all patterns together.
    *
    * @generated from field: resolver.v1.Decision decision = 1;
    */
@@ -249,27 +249,27 @@ export const AuthorizeResponseSchema: GenMessage<AuthorizeResponse> = /*@__PURE_
   messageDesc(file_resolver_v1_resolver, 3);
 
 /**
- * Outcome is what became of one plugin when secrets were asked for.
+ * Outcome is the outcome of a request for one plugin.
  *
  * @generated from enum resolver.v1.Outcome
  */
 export enum Outcome {
   /**
-   * Not known.
+   * The outcome is not known.
    *
    * @generated from enum value: OUTCOME_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * It gave secrets that match.
+   * It returned secrets that match.
    *
    * @generated from enum value: OUTCOME_ANSWERED = 1;
    */
   ANSWERED = 1,
 
   /**
-   * It was asked, and has none.
+   * It was asked, and has no secret that matches.
    *
    * @generated from enum value: OUTCOME_HAS_NONE = 2;
    */
@@ -283,7 +283,7 @@ export enum Outcome {
   SKIPPED = 3,
 
   /**
-   * It should have answered, and did not.
+   * It had to answer, and did not.
    *
    * @generated from enum value: OUTCOME_FAILED = 4;
    */
@@ -297,13 +297,13 @@ export const OutcomeSchema: GenEnum<Outcome> = /*@__PURE__*/
   enumDesc(file_resolver_v1_resolver, 0);
 
 /**
- * Decision is the answer to an authorization question.
+ * Decision is the answer to an authorization request.
  *
  * @generated from enum resolver.v1.Decision
  */
 export enum Decision {
   /**
-   * The request is refused. Zero, so that an empty answer refuses.
+   * The request is denied. It is zero, so that an empty response denies it.
    * buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
    *
    * @generated from enum value: DECISION_DENY = 0;
@@ -325,15 +325,16 @@ export const DecisionSchema: GenEnum<Decision> = /*@__PURE__*/
   enumDesc(file_resolver_v1_resolver, 1);
 
 /**
- * ResolverService is served by every secrets provider on its link, and by the
- * runtime's listening socket, where it asks all providers whose pattern fits.
+ * ResolverService is served by every secrets provider on its link, and on the
+ * runtime's listening socket, where it asks all providers with a fitting
+ * pattern.
  *
  * @generated from service resolver.v1.ResolverService
  */
 export const ResolverService: GenService<{
   /**
-   * GetSecrets gives the secrets that the pattern matches. No secret at all is
-   * the error "not_found".
+   * GetSecrets returns the secrets that the pattern matches. It fails with
+   * "not_found" if there are none.
    *
    * @generated from rpc resolver.v1.ResolverService.GetSecrets
    */
@@ -352,7 +353,7 @@ export const ResolverService: GenService<{
  */
 export const AuthorizerService: GenService<{
   /**
-   * Authorize says whether the caller may ask for all of the patterns.
+   * Authorize decides whether the caller may have the secrets of all patterns.
    *
    * @generated from rpc resolver.v1.AuthorizerService.Authorize
    */

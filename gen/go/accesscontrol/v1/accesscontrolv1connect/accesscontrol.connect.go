@@ -2,7 +2,7 @@
 //
 // Source: accesscontrol/v1/accesscontrol.proto
 
-// Who may ask for which secrets.
+// Access control: whether a process may have secrets.
 package accesscontrolv1connect
 
 import (
@@ -44,9 +44,11 @@ const (
 
 // AccessControlServiceClient is a client for the accesscontrol.v1.AccessControlService service.
 type AccessControlServiceClient interface {
-	// CheckAccess says whether the requester may have what the pattern matches.
+	// CheckAccess decides whether the requester may have the secrets that the
+	// pattern matches.
 	CheckAccess(context.Context, *v1.CheckAccessRequest) (*v1.CheckAccessResponse, error)
-	// Authorize says whether the requester may have what all patterns match.
+	// Authorize decides whether the requester may have the secrets that all the
+	// patterns match.
 	Authorize(context.Context, *v1.AuthorizeRequest) (*v1.AuthorizeResponse, error)
 }
 
@@ -103,9 +105,11 @@ func (c *accessControlServiceClient) Authorize(ctx context.Context, req *v1.Auth
 // AccessControlServiceHandler is an implementation of the accesscontrol.v1.AccessControlService
 // service.
 type AccessControlServiceHandler interface {
-	// CheckAccess says whether the requester may have what the pattern matches.
+	// CheckAccess decides whether the requester may have the secrets that the
+	// pattern matches.
 	CheckAccess(context.Context, *v1.CheckAccessRequest) (*v1.CheckAccessResponse, error)
-	// Authorize says whether the requester may have what all patterns match.
+	// Authorize decides whether the requester may have the secrets that all the
+	// patterns match.
 	Authorize(context.Context, *v1.AuthorizeRequest) (*v1.AuthorizeResponse, error)
 }
 

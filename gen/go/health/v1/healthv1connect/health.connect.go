@@ -2,7 +2,7 @@
 //
 // Source: health/v1/health.proto
 
-// What the runtime is.
+// The version of the runtime.
 package healthv1connect
 
 import (
@@ -41,7 +41,7 @@ const (
 
 // VersionServiceClient is a client for the health.v1.VersionService service.
 type VersionServiceClient interface {
-	// GetVersion names the build of the runtime.
+	// GetVersion returns the version of the runtime's build.
 	GetVersion(context.Context, *v1.GetVersionRequest) (*v1.GetVersionResponse, error)
 }
 
@@ -82,7 +82,7 @@ func (c *versionServiceClient) GetVersion(ctx context.Context, req *v1.GetVersio
 
 // VersionServiceHandler is an implementation of the health.v1.VersionService service.
 type VersionServiceHandler interface {
-	// GetVersion names the build of the runtime.
+	// GetVersion returns the version of the runtime's build.
 	GetVersion(context.Context, *v1.GetVersionRequest) (*v1.GetVersionResponse, error)
 }
 

@@ -59,7 +59,7 @@ const (
 
 // RegisterServiceClient is a client for the plugins.v1.RegisterService service.
 type RegisterServiceClient interface {
-	// RegisterPlugin announces the plugin. It succeeds at most once per link.
+	// RegisterPlugin registers the plugin. It succeeds at most once per link.
 	RegisterPlugin(context.Context, *v1.RegisterPluginRequest) (*v1.RegisterPluginResponse, error)
 }
 
@@ -99,7 +99,7 @@ func (c *registerServiceClient) RegisterPlugin(ctx context.Context, req *v1.Regi
 
 // RegisterServiceHandler is an implementation of the plugins.v1.RegisterService service.
 type RegisterServiceHandler interface {
-	// RegisterPlugin announces the plugin. It succeeds at most once per link.
+	// RegisterPlugin registers the plugin. It succeeds at most once per link.
 	RegisterPlugin(context.Context, *v1.RegisterPluginRequest) (*v1.RegisterPluginResponse, error)
 }
 
@@ -135,7 +135,7 @@ func (UnimplementedRegisterServiceHandler) RegisterPlugin(context.Context, *v1.R
 
 // PluginServiceClient is a client for the plugins.v1.PluginService service.
 type PluginServiceClient interface {
-	// Shutdown asks the plugin to finish its work and to end. The plugin answers
+	// Shutdown makes the plugin finish its work and end. The plugin responds
 	// when it has cleaned up, and ends when the link has closed.
 	Shutdown(context.Context, *v1.ShutdownRequest) (*v1.ShutdownResponse, error)
 }
@@ -176,7 +176,7 @@ func (c *pluginServiceClient) Shutdown(ctx context.Context, req *v1.ShutdownRequ
 
 // PluginServiceHandler is an implementation of the plugins.v1.PluginService service.
 type PluginServiceHandler interface {
-	// Shutdown asks the plugin to finish its work and to end. The plugin answers
+	// Shutdown makes the plugin finish its work and end. The plugin responds
 	// when it has cleaned up, and ends when the link has closed.
 	Shutdown(context.Context, *v1.ShutdownRequest) (*v1.ShutdownResponse, error)
 }
@@ -213,13 +213,13 @@ func (UnimplementedPluginServiceHandler) Shutdown(context.Context, *v1.ShutdownR
 
 // PluginManagementServiceClient is a client for the plugins.v1.PluginManagementService service.
 type PluginManagementServiceClient interface {
-	// ListPlugins names every plugin that the runtime knows, in any state.
+	// ListPlugins lists every plugin that the runtime knows, in any state.
 	ListPlugins(context.Context, *v1.ListPluginsRequest) (*v1.ListPluginsResponse, error)
-	// EnablePlugin lets a disabled plugin run again.
+	// EnablePlugin allows a disabled plugin to run again.
 	EnablePlugin(context.Context, *v1.EnablePluginRequest) (*v1.EnablePluginResponse, error)
-	// DisablePlugin ends a plugin and keeps it from being started again.
+	// DisablePlugin ends a plugin and prevents it from being started again.
 	DisablePlugin(context.Context, *v1.DisablePluginRequest) (*v1.DisablePluginResponse, error)
-	// RestartPlugin ends a launched plugin and starts it anew.
+	// RestartPlugin ends a launched plugin and starts it again.
 	RestartPlugin(context.Context, *v1.RestartPluginRequest) (*v1.RestartPluginResponse, error)
 }
 
@@ -309,13 +309,13 @@ func (c *pluginManagementServiceClient) RestartPlugin(ctx context.Context, req *
 // PluginManagementServiceHandler is an implementation of the plugins.v1.PluginManagementService
 // service.
 type PluginManagementServiceHandler interface {
-	// ListPlugins names every plugin that the runtime knows, in any state.
+	// ListPlugins lists every plugin that the runtime knows, in any state.
 	ListPlugins(context.Context, *v1.ListPluginsRequest) (*v1.ListPluginsResponse, error)
-	// EnablePlugin lets a disabled plugin run again.
+	// EnablePlugin allows a disabled plugin to run again.
 	EnablePlugin(context.Context, *v1.EnablePluginRequest) (*v1.EnablePluginResponse, error)
-	// DisablePlugin ends a plugin and keeps it from being started again.
+	// DisablePlugin ends a plugin and prevents it from being started again.
 	DisablePlugin(context.Context, *v1.DisablePluginRequest) (*v1.DisablePluginResponse, error)
-	// RestartPlugin ends a launched plugin and starts it anew.
+	// RestartPlugin ends a launched plugin and starts it again.
 	RestartPlugin(context.Context, *v1.RestartPluginRequest) (*v1.RestartPluginResponse, error)
 }
 

@@ -2,7 +2,7 @@
 //
 // Source: plugmux/v1/configuration.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 package plugmuxv1connect
 
 import (
@@ -41,9 +41,8 @@ const (
 
 // ConfigurationServiceClient is a client for the plugmux.v1.ConfigurationService service.
 type ConfigurationServiceClient interface {
-	// Configure gives the plugin another configuration. It answers when the
-	// configuration is in effect; with invalid_argument it goes on with the one
-	// that it has.
+	// Configure replaces the configuration. It returns when the new one is in
+	// effect. If it fails with invalid_argument, the old one stays in effect.
 	Configure(context.Context, *v1.ConfigureRequest) (*v1.ConfigureResponse, error)
 }
 
@@ -83,9 +82,8 @@ func (c *configurationServiceClient) Configure(ctx context.Context, req *v1.Conf
 
 // ConfigurationServiceHandler is an implementation of the plugmux.v1.ConfigurationService service.
 type ConfigurationServiceHandler interface {
-	// Configure gives the plugin another configuration. It answers when the
-	// configuration is in effect; with invalid_argument it goes on with the one
-	// that it has.
+	// Configure replaces the configuration. It returns when the new one is in
+	// effect. If it fails with invalid_argument, the old one stays in effect.
 	Configure(context.Context, *v1.ConfigureRequest) (*v1.ConfigureResponse, error)
 }
 

@@ -2,7 +2,7 @@
 //
 // Source: plugmux/v1/diagnostics.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 package plugmuxv1connect
 
 import (
@@ -40,7 +40,7 @@ const (
 
 // DiagnosticsServiceClient is a client for the plugmux.v1.DiagnosticsService service.
 type DiagnosticsServiceClient interface {
-	// Dump tells what the plugin is doing: where its threads and tasks stand.
+	// Dump returns the stacks of the plugin's threads and tasks.
 	Dump(context.Context, *v1.DumpRequest) (*v1.DumpResponse, error)
 }
 
@@ -81,7 +81,7 @@ func (c *diagnosticsServiceClient) Dump(ctx context.Context, req *v1.DumpRequest
 
 // DiagnosticsServiceHandler is an implementation of the plugmux.v1.DiagnosticsService service.
 type DiagnosticsServiceHandler interface {
-	// Dump tells what the plugin is doing: where its threads and tasks stand.
+	// Dump returns the stacks of the plugin's threads and tasks.
 	Dump(context.Context, *v1.DumpRequest) (*v1.DumpResponse, error)
 }
 

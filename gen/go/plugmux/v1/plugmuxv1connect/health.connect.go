@@ -2,7 +2,7 @@
 //
 // Source: plugmux/v1/health.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 package plugmuxv1connect
 
 import (
@@ -42,13 +42,13 @@ const (
 
 // HealthServiceClient is a client for the plugmux.v1.HealthService service.
 type HealthServiceClient interface {
-	// Check tells the status of a service now; of one that is not known, the
-	// error is `not_found`.
+	// Check returns the present status of a service; it fails with `not_found` if
+	// the service is not known.
 	// buf:lint:ignore RPC_REQUEST_STANDARD_NAME
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	// buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
 	Check(context.Context, *v1.HealthCheckRequest) (*v1.HealthCheckResponse, error)
-	// Watch tells the status of a service now, and at every change.
+	// Watch returns the present status of a service, and every change.
 	// buf:lint:ignore RPC_REQUEST_STANDARD_NAME
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	// buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -103,13 +103,13 @@ func (c *healthServiceClient) Watch(ctx context.Context, req *v1.HealthCheckRequ
 
 // HealthServiceHandler is an implementation of the plugmux.v1.HealthService service.
 type HealthServiceHandler interface {
-	// Check tells the status of a service now; of one that is not known, the
-	// error is `not_found`.
+	// Check returns the present status of a service; it fails with `not_found` if
+	// the service is not known.
 	// buf:lint:ignore RPC_REQUEST_STANDARD_NAME
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	// buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
 	Check(context.Context, *v1.HealthCheckRequest) (*v1.HealthCheckResponse, error)
-	// Watch tells the status of a service now, and at every change.
+	// Watch returns the present status of a service, and every change.
 	// buf:lint:ignore RPC_REQUEST_STANDARD_NAME
 	// buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
 	// buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE

@@ -2,7 +2,7 @@
 //
 // Source: plugmux/v1/instance.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 package plugmuxv1connect
 
 import (
@@ -40,9 +40,9 @@ const (
 
 // InstanceServiceClient is a client for the plugmux.v1.InstanceService service.
 type InstanceServiceClient interface {
-	// Open makes an instance, and lends it: it ends when its reference is
-	// released, or with the link. With invalid_argument the configuration is not
-	// one that the plugin takes.
+	// Open makes an instance and lends it. The instance ends when its reference
+	// is released, or with the link. Open fails with invalid_argument if the
+	// plugin does not accept the configuration.
 	Open(context.Context, *v1.OpenRequest) (*v1.OpenResponse, error)
 }
 
@@ -82,9 +82,9 @@ func (c *instanceServiceClient) Open(ctx context.Context, req *v1.OpenRequest) (
 
 // InstanceServiceHandler is an implementation of the plugmux.v1.InstanceService service.
 type InstanceServiceHandler interface {
-	// Open makes an instance, and lends it: it ends when its reference is
-	// released, or with the link. With invalid_argument the configuration is not
-	// one that the plugin takes.
+	// Open makes an instance and lends it. The instance ends when its reference
+	// is released, or with the link. Open fails with invalid_argument if the
+	// plugin does not accept the configuration.
 	Open(context.Context, *v1.OpenRequest) (*v1.OpenResponse, error)
 }
 

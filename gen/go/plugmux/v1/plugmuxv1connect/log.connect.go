@@ -2,7 +2,7 @@
 //
 // Source: plugmux/v1/log.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 package plugmuxv1connect
 
 import (
@@ -40,7 +40,7 @@ const (
 
 // LogServiceClient is a client for the plugmux.v1.LogService service.
 type LogServiceClient interface {
-	// Write hands records over, in the order in which they were made.
+	// Write sends records, in the order in which they were made.
 	Write(context.Context, *v1.WriteRequest) (*v1.WriteResponse, error)
 }
 
@@ -80,7 +80,7 @@ func (c *logServiceClient) Write(ctx context.Context, req *v1.WriteRequest) (*v1
 
 // LogServiceHandler is an implementation of the plugmux.v1.LogService service.
 type LogServiceHandler interface {
-	// Write hands records over, in the order in which they were made.
+	// Write sends records, in the order in which they were made.
 	Write(context.Context, *v1.WriteRequest) (*v1.WriteResponse, error)
 }
 

@@ -2,7 +2,7 @@
 //
 // Source: plugmux/v1/reference.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 package plugmuxv1connect
 
 import (
@@ -41,8 +41,8 @@ const (
 
 // ReferenceServiceClient is a client for the plugmux.v1.ReferenceService service.
 type ReferenceServiceClient interface {
-	// Release gives an object back, which is not called again. It answers when
-	// the object has ended; where it has ended before, at once.
+	// Release ends the loan of an object, which must not be called again. It
+	// returns when the object has ended; at once if it has ended before.
 	Release(context.Context, *v1.ReleaseRequest) (*v1.ReleaseResponse, error)
 }
 
@@ -82,8 +82,8 @@ func (c *referenceServiceClient) Release(ctx context.Context, req *v1.ReleaseReq
 
 // ReferenceServiceHandler is an implementation of the plugmux.v1.ReferenceService service.
 type ReferenceServiceHandler interface {
-	// Release gives an object back, which is not called again. It answers when
-	// the object has ended; where it has ended before, at once.
+	// Release ends the loan of an object, which must not be called again. It
+	// returns when the object has ended; at once if it has ended before.
 	Release(context.Context, *v1.ReleaseRequest) (*v1.ReleaseResponse, error)
 }
 

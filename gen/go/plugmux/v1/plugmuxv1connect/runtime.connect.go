@@ -2,7 +2,7 @@
 //
 // Source: plugmux/v1/runtime.proto
 
-// What plugmux adds to the services between a runtime and its plugins.
+// The services that plugmux adds between a runtime and its plugins.
 package plugmuxv1connect
 
 import (
@@ -42,10 +42,10 @@ const (
 
 // RuntimeServiceClient is a client for the plugmux.v1.RuntimeService service.
 type RuntimeServiceClient interface {
-	// Events tells every change of a plugin's state or health as it happens. It
-	// begins with an event for each plugin as it stands.
+	// Events reports every change of a plugin's state or health when it happens.
+	// The first events are the present state of each plugin.
 	Events(context.Context, *v1.EventsRequest) (*connect.ServerStreamForClient[v1.EventsResponse], error)
-	// Logs gives the last lines of plugins, oldest first.
+	// Logs returns the last lines of plugins, oldest first.
 	Logs(context.Context, *v1.LogsRequest) (*connect.ServerStreamForClient[v1.LogsResponse], error)
 }
 
@@ -93,10 +93,10 @@ func (c *runtimeServiceClient) Logs(ctx context.Context, req *v1.LogsRequest) (*
 
 // RuntimeServiceHandler is an implementation of the plugmux.v1.RuntimeService service.
 type RuntimeServiceHandler interface {
-	// Events tells every change of a plugin's state or health as it happens. It
-	// begins with an event for each plugin as it stands.
+	// Events reports every change of a plugin's state or health when it happens.
+	// The first events are the present state of each plugin.
 	Events(context.Context, *v1.EventsRequest, *connect.ServerStream[v1.EventsResponse]) error
-	// Logs gives the last lines of plugins, oldest first.
+	// Logs returns the last lines of plugins, oldest first.
 	Logs(context.Context, *v1.LogsRequest, *connect.ServerStream[v1.LogsResponse]) error
 }
 

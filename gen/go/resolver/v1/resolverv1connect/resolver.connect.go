@@ -2,7 +2,7 @@
 //
 // Source: resolver/v1/resolver.proto
 
-// Secrets by pattern, and the question whether they may be asked for.
+// Secrets by pattern, and whether a caller may have them.
 package resolverv1connect
 
 import (
@@ -46,8 +46,8 @@ const (
 
 // ResolverServiceClient is a client for the resolver.v1.ResolverService service.
 type ResolverServiceClient interface {
-	// GetSecrets gives the secrets that the pattern matches. No secret at all is
-	// the error "not_found".
+	// GetSecrets returns the secrets that the pattern matches. It fails with
+	// "not_found" if there are none.
 	GetSecrets(context.Context, *v1.GetSecretsRequest) (*v1.GetSecretsResponse, error)
 }
 
@@ -87,8 +87,8 @@ func (c *resolverServiceClient) GetSecrets(ctx context.Context, req *v1.GetSecre
 
 // ResolverServiceHandler is an implementation of the resolver.v1.ResolverService service.
 type ResolverServiceHandler interface {
-	// GetSecrets gives the secrets that the pattern matches. No secret at all is
-	// the error "not_found".
+	// GetSecrets returns the secrets that the pattern matches. It fails with
+	// "not_found" if there are none.
 	GetSecrets(context.Context, *v1.GetSecretsRequest) (*v1.GetSecretsResponse, error)
 }
 
@@ -124,7 +124,7 @@ func (UnimplementedResolverServiceHandler) GetSecrets(context.Context, *v1.GetSe
 
 // AuthorizerServiceClient is a client for the resolver.v1.AuthorizerService service.
 type AuthorizerServiceClient interface {
-	// Authorize says whether the caller may ask for all of the patterns.
+	// Authorize decides whether the caller may have the secrets of all patterns.
 	Authorize(context.Context, *v1.AuthorizeRequest) (*v1.AuthorizeResponse, error)
 }
 
@@ -164,7 +164,7 @@ func (c *authorizerServiceClient) Authorize(ctx context.Context, req *v1.Authori
 
 // AuthorizerServiceHandler is an implementation of the resolver.v1.AuthorizerService service.
 type AuthorizerServiceHandler interface {
-	// Authorize says whether the caller may ask for all of the patterns.
+	// Authorize decides whether the caller may have the secrets of all patterns.
 	Authorize(context.Context, *v1.AuthorizeRequest) (*v1.AuthorizeResponse, error)
 }
 

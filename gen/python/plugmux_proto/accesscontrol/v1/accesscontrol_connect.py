@@ -43,13 +43,17 @@ class AccessControlService(_connect.Service):
     def check_access(
         self, request: _accesscontrol_v1_accesscontrol_pb2.CheckAccessRequest, context: _connect.Context
     ) -> _abc.Awaitable[_accesscontrol_v1_accesscontrol_pb2.CheckAccessResponse] | _accesscontrol_v1_accesscontrol_pb2.CheckAccessResponse:
-        """CheckAccess says whether the requester may have what the pattern matches."""
+        """CheckAccess decides whether the requester may have the secrets that the
+        pattern matches.
+        """
         _connect.unimplemented(_AccessControl_check_access)
 
     def authorize(
         self, request: _accesscontrol_v1_accesscontrol_pb2.AuthorizeRequest, context: _connect.Context
     ) -> _abc.Awaitable[_accesscontrol_v1_accesscontrol_pb2.AuthorizeResponse] | _accesscontrol_v1_accesscontrol_pb2.AuthorizeResponse:
-        """Authorize says whether the requester may have what all patterns match."""
+        """Authorize decides whether the requester may have the secrets that all the
+        patterns match.
+        """
         _connect.unimplemented(_AccessControl_authorize)
 
 
@@ -66,7 +70,9 @@ class AccessControlClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _accesscontrol_v1_accesscontrol_pb2.CheckAccessResponse]:
-        """CheckAccess says whether the requester may have what the pattern matches."""
+        """CheckAccess decides whether the requester may have the secrets that the
+        pattern matches.
+        """
         return self._unary(_AccessControl_check_access, request, timeout, headers, context)
 
     def authorize(
@@ -77,7 +83,9 @@ class AccessControlClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _accesscontrol_v1_accesscontrol_pb2.AuthorizeResponse]:
-        """Authorize says whether the requester may have what all patterns match."""
+        """Authorize decides whether the requester may have the secrets that all the
+        patterns match.
+        """
         return self._unary(_AccessControl_authorize, request, timeout, headers, context)
 
 
@@ -94,7 +102,9 @@ class AccessControlSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _accesscontrol_v1_accesscontrol_pb2.CheckAccessResponse:
-        """CheckAccess says whether the requester may have what the pattern matches."""
+        """CheckAccess decides whether the requester may have the secrets that the
+        pattern matches.
+        """
         return self._unary(_AccessControl_check_access, request, timeout, headers, context)
 
     def authorize(
@@ -105,5 +115,7 @@ class AccessControlSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _accesscontrol_v1_accesscontrol_pb2.AuthorizeResponse:
-        """Authorize says whether the requester may have what all patterns match."""
+        """Authorize decides whether the requester may have the secrets that all the
+        patterns match.
+        """
         return self._unary(_AccessControl_authorize, request, timeout, headers, context)

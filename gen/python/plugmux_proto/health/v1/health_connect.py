@@ -37,7 +37,7 @@ class VersionService(_connect.Service):
     def get_version(
         self, request: _health_v1_health_pb2.GetVersionRequest, context: _connect.Context
     ) -> _abc.Awaitable[_health_v1_health_pb2.GetVersionResponse] | _health_v1_health_pb2.GetVersionResponse:
-        """GetVersion names the build of the runtime."""
+        """GetVersion returns the version of the runtime's build."""
         _connect.unimplemented(_Version_get_version)
 
 
@@ -54,7 +54,7 @@ class VersionClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _health_v1_health_pb2.GetVersionResponse]:
-        """GetVersion names the build of the runtime."""
+        """GetVersion returns the version of the runtime's build."""
         return self._unary(_Version_get_version, request, timeout, headers, context)
 
 
@@ -71,5 +71,5 @@ class VersionSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _health_v1_health_pb2.GetVersionResponse:
-        """GetVersion names the build of the runtime."""
+        """GetVersion returns the version of the runtime's build."""
         return self._unary(_Version_get_version, request, timeout, headers, context)

@@ -36,7 +36,7 @@ _Register_register_plugin = _connect.MethodSpec(
 
 class RegisterService(_connect.Service):
     """RegisterService is served by the runtime on every link. A plugin calls it
-    first of all; until it has succeeded the runtime sends the plugin no work.
+    first; the runtime calls no service of the plugin before it has succeeded.
     """
 
     spec = _connect.ServiceSpec("plugins.v1.RegisterService", [_Register_register_plugin])
@@ -44,13 +44,13 @@ class RegisterService(_connect.Service):
     def register_plugin(
         self, request: _plugins_v1_plugins_pb2.RegisterPluginRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugins_v1_plugins_pb2.RegisterPluginResponse] | _plugins_v1_plugins_pb2.RegisterPluginResponse:
-        """RegisterPlugin announces the plugin. It succeeds at most once per link."""
+        """RegisterPlugin registers the plugin. It succeeds at most once per link."""
         _connect.unimplemented(_Register_register_plugin)
 
 
 class RegisterClient(_connect.Client):
     """RegisterService is served by the runtime on every link. A plugin calls it
-    first of all; until it has succeeded the runtime sends the plugin no work.
+    first; the runtime calls no service of the plugin before it has succeeded.
     """
 
     spec = RegisterService.spec
@@ -63,13 +63,13 @@ class RegisterClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugins_v1_plugins_pb2.RegisterPluginResponse]:
-        """RegisterPlugin announces the plugin. It succeeds at most once per link."""
+        """RegisterPlugin registers the plugin. It succeeds at most once per link."""
         return self._unary(_Register_register_plugin, request, timeout, headers, context)
 
 
 class RegisterSyncClient(_connect.SyncClient):
     """RegisterService is served by the runtime on every link. A plugin calls it
-    first of all; until it has succeeded the runtime sends the plugin no work.
+    first; the runtime calls no service of the plugin before it has succeeded.
     """
 
     client_class = RegisterClient
@@ -82,7 +82,7 @@ class RegisterSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugins_v1_plugins_pb2.RegisterPluginResponse:
-        """RegisterPlugin announces the plugin. It succeeds at most once per link."""
+        """RegisterPlugin registers the plugin. It succeeds at most once per link."""
         return self._unary(_Register_register_plugin, request, timeout, headers, context)
 
 
@@ -103,7 +103,7 @@ class PluginService(_connect.Service):
     def shutdown(
         self, request: _plugins_v1_plugins_pb2.ShutdownRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugins_v1_plugins_pb2.ShutdownResponse] | _plugins_v1_plugins_pb2.ShutdownResponse:
-        """Shutdown asks the plugin to finish its work and to end. The plugin answers
+        """Shutdown makes the plugin finish its work and end. The plugin responds
         when it has cleaned up, and ends when the link has closed.
         """
         _connect.unimplemented(_Plugin_shutdown)
@@ -122,7 +122,7 @@ class PluginClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugins_v1_plugins_pb2.ShutdownResponse]:
-        """Shutdown asks the plugin to finish its work and to end. The plugin answers
+        """Shutdown makes the plugin finish its work and end. The plugin responds
         when it has cleaned up, and ends when the link has closed.
         """
         return self._unary(_Plugin_shutdown, request, timeout, headers, context)
@@ -141,7 +141,7 @@ class PluginSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugins_v1_plugins_pb2.ShutdownResponse:
-        """Shutdown asks the plugin to finish its work and to end. The plugin answers
+        """Shutdown makes the plugin finish its work and end. The plugin responds
         when it has cleaned up, and ends when the link has closed.
         """
         return self._unary(_Plugin_shutdown, request, timeout, headers, context)
@@ -186,25 +186,25 @@ class PluginManagementService(_connect.Service):
     def list_plugins(
         self, request: _plugins_v1_plugins_pb2.ListPluginsRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugins_v1_plugins_pb2.ListPluginsResponse] | _plugins_v1_plugins_pb2.ListPluginsResponse:
-        """ListPlugins names every plugin that the runtime knows, in any state."""
+        """ListPlugins lists every plugin that the runtime knows, in any state."""
         _connect.unimplemented(_PluginManagement_list_plugins)
 
     def enable_plugin(
         self, request: _plugins_v1_plugins_pb2.EnablePluginRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugins_v1_plugins_pb2.EnablePluginResponse] | _plugins_v1_plugins_pb2.EnablePluginResponse:
-        """EnablePlugin lets a disabled plugin run again."""
+        """EnablePlugin allows a disabled plugin to run again."""
         _connect.unimplemented(_PluginManagement_enable_plugin)
 
     def disable_plugin(
         self, request: _plugins_v1_plugins_pb2.DisablePluginRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugins_v1_plugins_pb2.DisablePluginResponse] | _plugins_v1_plugins_pb2.DisablePluginResponse:
-        """DisablePlugin ends a plugin and keeps it from being started again."""
+        """DisablePlugin ends a plugin and prevents it from being started again."""
         _connect.unimplemented(_PluginManagement_disable_plugin)
 
     def restart_plugin(
         self, request: _plugins_v1_plugins_pb2.RestartPluginRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugins_v1_plugins_pb2.RestartPluginResponse] | _plugins_v1_plugins_pb2.RestartPluginResponse:
-        """RestartPlugin ends a launched plugin and starts it anew."""
+        """RestartPlugin ends a launched plugin and starts it again."""
         _connect.unimplemented(_PluginManagement_restart_plugin)
 
 
@@ -221,7 +221,7 @@ class PluginManagementClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugins_v1_plugins_pb2.ListPluginsResponse]:
-        """ListPlugins names every plugin that the runtime knows, in any state."""
+        """ListPlugins lists every plugin that the runtime knows, in any state."""
         return self._unary(_PluginManagement_list_plugins, request, timeout, headers, context)
 
     def enable_plugin(
@@ -232,7 +232,7 @@ class PluginManagementClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugins_v1_plugins_pb2.EnablePluginResponse]:
-        """EnablePlugin lets a disabled plugin run again."""
+        """EnablePlugin allows a disabled plugin to run again."""
         return self._unary(_PluginManagement_enable_plugin, request, timeout, headers, context)
 
     def disable_plugin(
@@ -243,7 +243,7 @@ class PluginManagementClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugins_v1_plugins_pb2.DisablePluginResponse]:
-        """DisablePlugin ends a plugin and keeps it from being started again."""
+        """DisablePlugin ends a plugin and prevents it from being started again."""
         return self._unary(_PluginManagement_disable_plugin, request, timeout, headers, context)
 
     def restart_plugin(
@@ -254,7 +254,7 @@ class PluginManagementClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugins_v1_plugins_pb2.RestartPluginResponse]:
-        """RestartPlugin ends a launched plugin and starts it anew."""
+        """RestartPlugin ends a launched plugin and starts it again."""
         return self._unary(_PluginManagement_restart_plugin, request, timeout, headers, context)
 
 
@@ -271,7 +271,7 @@ class PluginManagementSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugins_v1_plugins_pb2.ListPluginsResponse:
-        """ListPlugins names every plugin that the runtime knows, in any state."""
+        """ListPlugins lists every plugin that the runtime knows, in any state."""
         return self._unary(_PluginManagement_list_plugins, request, timeout, headers, context)
 
     def enable_plugin(
@@ -282,7 +282,7 @@ class PluginManagementSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugins_v1_plugins_pb2.EnablePluginResponse:
-        """EnablePlugin lets a disabled plugin run again."""
+        """EnablePlugin allows a disabled plugin to run again."""
         return self._unary(_PluginManagement_enable_plugin, request, timeout, headers, context)
 
     def disable_plugin(
@@ -293,7 +293,7 @@ class PluginManagementSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugins_v1_plugins_pb2.DisablePluginResponse:
-        """DisablePlugin ends a plugin and keeps it from being started again."""
+        """DisablePlugin ends a plugin and prevents it from being started again."""
         return self._unary(_PluginManagement_disable_plugin, request, timeout, headers, context)
 
     def restart_plugin(
@@ -304,5 +304,5 @@ class PluginManagementSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugins_v1_plugins_pb2.RestartPluginResponse:
-        """RestartPlugin ends a launched plugin and starts it anew."""
+        """RestartPlugin ends a launched plugin and starts it again."""
         return self._unary(_PluginManagement_restart_plugin, request, timeout, headers, context)

@@ -29,8 +29,8 @@ _Configuration_configure = _connect.MethodSpec(
 
 
 class ConfigurationService(_connect.Service):
-    """ConfigurationService is served by a plugin that takes changes of its
-    configuration while it runs (reloadable in its registration).
+    """ConfigurationService is served by a plugin whose configuration can change
+    while it runs (reloadable in its registration).
     """
 
     spec = _connect.ServiceSpec("plugmux.v1.ConfigurationService", [_Configuration_configure])
@@ -38,16 +38,15 @@ class ConfigurationService(_connect.Service):
     def configure(
         self, request: _plugmux_v1_configuration_pb2.ConfigureRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugmux_v1_configuration_pb2.ConfigureResponse] | _plugmux_v1_configuration_pb2.ConfigureResponse:
-        """Configure gives the plugin another configuration. It answers when the
-        configuration is in effect; with invalid_argument it goes on with the one
-        that it has.
+        """Configure replaces the configuration. It returns when the new one is in
+        effect. If it fails with invalid_argument, the old one stays in effect.
         """
         _connect.unimplemented(_Configuration_configure)
 
 
 class ConfigurationClient(_connect.Client):
-    """ConfigurationService is served by a plugin that takes changes of its
-    configuration while it runs (reloadable in its registration).
+    """ConfigurationService is served by a plugin whose configuration can change
+    while it runs (reloadable in its registration).
     """
 
     spec = ConfigurationService.spec
@@ -60,16 +59,15 @@ class ConfigurationClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugmux_v1_configuration_pb2.ConfigureResponse]:
-        """Configure gives the plugin another configuration. It answers when the
-        configuration is in effect; with invalid_argument it goes on with the one
-        that it has.
+        """Configure replaces the configuration. It returns when the new one is in
+        effect. If it fails with invalid_argument, the old one stays in effect.
         """
         return self._unary(_Configuration_configure, request, timeout, headers, context)
 
 
 class ConfigurationSyncClient(_connect.SyncClient):
-    """ConfigurationService is served by a plugin that takes changes of its
-    configuration while it runs (reloadable in its registration).
+    """ConfigurationService is served by a plugin whose configuration can change
+    while it runs (reloadable in its registration).
     """
 
     client_class = ConfigurationClient
@@ -82,8 +80,7 @@ class ConfigurationSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugmux_v1_configuration_pb2.ConfigureResponse:
-        """Configure gives the plugin another configuration. It answers when the
-        configuration is in effect; with invalid_argument it goes on with the one
-        that it has.
+        """Configure replaces the configuration. It returns when the new one is in
+        effect. If it fails with invalid_argument, the old one stays in effect.
         """
         return self._unary(_Configuration_configure, request, timeout, headers, context)

@@ -37,7 +37,7 @@ class DiagnosticsService(_connect.Service):
     def dump(
         self, request: _plugmux_v1_diagnostics_pb2.DumpRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugmux_v1_diagnostics_pb2.DumpResponse] | _plugmux_v1_diagnostics_pb2.DumpResponse:
-        """Dump tells what the plugin is doing: where its threads and tasks stand."""
+        """Dump returns the stacks of the plugin's threads and tasks."""
         _connect.unimplemented(_Diagnostics_dump)
 
 
@@ -54,7 +54,7 @@ class DiagnosticsClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugmux_v1_diagnostics_pb2.DumpResponse]:
-        """Dump tells what the plugin is doing: where its threads and tasks stand."""
+        """Dump returns the stacks of the plugin's threads and tasks."""
         return self._unary(_Diagnostics_dump, request, timeout, headers, context)
 
 
@@ -71,5 +71,5 @@ class DiagnosticsSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugmux_v1_diagnostics_pb2.DumpResponse:
-        """Dump tells what the plugin is doing: where its threads and tasks stand."""
+        """Dump returns the stacks of the plugin's threads and tasks."""
         return self._unary(_Diagnostics_dump, request, timeout, headers, context)

@@ -36,10 +36,10 @@ _Health_watch = _connect.MethodSpec(
 
 
 class HealthService(_connect.Service):
-    """HealthService is gRPC's health checking protocol, byte for byte and in JSON.
-    Every plugin serves it as `grpc.health.v1.Health`. It has a name of our own
-    here, because protobuf refuses a name that a program registers twice, and
-    many programs have gRPC's own.
+    """HealthService is gRPC's health checking protocol, with the same binary and
+    JSON forms. Every plugin serves it as `grpc.health.v1.Health`. It has another
+    name here, because protobuf refuses a name that a program registers twice,
+    and many programs register gRPC's own.
     """
 
     spec = _connect.ServiceSpec("plugmux.v1.HealthService", [_Health_check, _Health_watch])
@@ -47,8 +47,8 @@ class HealthService(_connect.Service):
     def check(
         self, request: _plugmux_v1_health_pb2.HealthCheckRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugmux_v1_health_pb2.HealthCheckResponse] | _plugmux_v1_health_pb2.HealthCheckResponse:
-        """Check tells the status of a service now; of one that is not known, the
-        error is `not_found`.
+        """Check returns the present status of a service; it fails with `not_found` if
+        the service is not known.
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -58,7 +58,7 @@ class HealthService(_connect.Service):
     def watch(
         self, request: _plugmux_v1_health_pb2.HealthCheckRequest, context: _connect.Context
     ) -> _abc.AsyncIterator[_plugmux_v1_health_pb2.HealthCheckResponse] | _abc.Iterator[_plugmux_v1_health_pb2.HealthCheckResponse]:
-        """Watch tells the status of a service now, and at every change.
+        """Watch returns the present status of a service, and every change.
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -67,10 +67,10 @@ class HealthService(_connect.Service):
 
 
 class HealthClient(_connect.Client):
-    """HealthService is gRPC's health checking protocol, byte for byte and in JSON.
-    Every plugin serves it as `grpc.health.v1.Health`. It has a name of our own
-    here, because protobuf refuses a name that a program registers twice, and
-    many programs have gRPC's own.
+    """HealthService is gRPC's health checking protocol, with the same binary and
+    JSON forms. Every plugin serves it as `grpc.health.v1.Health`. It has another
+    name here, because protobuf refuses a name that a program registers twice,
+    and many programs register gRPC's own.
     """
 
     spec = HealthService.spec
@@ -83,8 +83,8 @@ class HealthClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugmux_v1_health_pb2.HealthCheckResponse]:
-        """Check tells the status of a service now; of one that is not known, the
-        error is `not_found`.
+        """Check returns the present status of a service; it fails with `not_found` if
+        the service is not known.
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -99,7 +99,7 @@ class HealthClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _connect.ServerStream[_plugmux_v1_health_pb2.HealthCheckResponse]:
-        """Watch tells the status of a service now, and at every change.
+        """Watch returns the present status of a service, and every change.
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -108,10 +108,10 @@ class HealthClient(_connect.Client):
 
 
 class HealthSyncClient(_connect.SyncClient):
-    """HealthService is gRPC's health checking protocol, byte for byte and in JSON.
-    Every plugin serves it as `grpc.health.v1.Health`. It has a name of our own
-    here, because protobuf refuses a name that a program registers twice, and
-    many programs have gRPC's own.
+    """HealthService is gRPC's health checking protocol, with the same binary and
+    JSON forms. Every plugin serves it as `grpc.health.v1.Health`. It has another
+    name here, because protobuf refuses a name that a program registers twice,
+    and many programs register gRPC's own.
     """
 
     client_class = HealthClient
@@ -124,8 +124,8 @@ class HealthSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugmux_v1_health_pb2.HealthCheckResponse:
-        """Check tells the status of a service now; of one that is not known, the
-        error is `not_found`.
+        """Check returns the present status of a service; it fails with `not_found` if
+        the service is not known.
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
@@ -140,7 +140,7 @@ class HealthSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Iterator[_plugmux_v1_health_pb2.HealthCheckResponse]:
-        """Watch tells the status of a service now, and at every change.
+        """Watch returns the present status of a service, and every change.
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE

@@ -29,8 +29,8 @@ _Instance_open = _connect.MethodSpec(
 
 
 class InstanceService(_connect.Service):
-    """InstanceService is served by a plugin that gives instances: any number of
-    objects in the one process, each with a configuration of its own.
+    """InstanceService is served by a plugin that makes instances: any number of
+    objects in one process, each with its own configuration.
     """
 
     spec = _connect.ServiceSpec("plugmux.v1.InstanceService", [_Instance_open])
@@ -38,16 +38,16 @@ class InstanceService(_connect.Service):
     def open(
         self, request: _plugmux_v1_instance_pb2.OpenRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugmux_v1_instance_pb2.OpenResponse] | _plugmux_v1_instance_pb2.OpenResponse:
-        """Open makes an instance, and lends it: it ends when its reference is
-        released, or with the link. With invalid_argument the configuration is not
-        one that the plugin takes.
+        """Open makes an instance and lends it. The instance ends when its reference
+        is released, or with the link. Open fails with invalid_argument if the
+        plugin does not accept the configuration.
         """
         _connect.unimplemented(_Instance_open)
 
 
 class InstanceClient(_connect.Client):
-    """InstanceService is served by a plugin that gives instances: any number of
-    objects in the one process, each with a configuration of its own.
+    """InstanceService is served by a plugin that makes instances: any number of
+    objects in one process, each with its own configuration.
     """
 
     spec = InstanceService.spec
@@ -60,16 +60,16 @@ class InstanceClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugmux_v1_instance_pb2.OpenResponse]:
-        """Open makes an instance, and lends it: it ends when its reference is
-        released, or with the link. With invalid_argument the configuration is not
-        one that the plugin takes.
+        """Open makes an instance and lends it. The instance ends when its reference
+        is released, or with the link. Open fails with invalid_argument if the
+        plugin does not accept the configuration.
         """
         return self._unary(_Instance_open, request, timeout, headers, context)
 
 
 class InstanceSyncClient(_connect.SyncClient):
-    """InstanceService is served by a plugin that gives instances: any number of
-    objects in the one process, each with a configuration of its own.
+    """InstanceService is served by a plugin that makes instances: any number of
+    objects in one process, each with its own configuration.
     """
 
     client_class = InstanceClient
@@ -82,8 +82,8 @@ class InstanceSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugmux_v1_instance_pb2.OpenResponse:
-        """Open makes an instance, and lends it: it ends when its reference is
-        released, or with the link. With invalid_argument the configuration is not
-        one that the plugin takes.
+        """Open makes an instance and lends it. The instance ends when its reference
+        is released, or with the link. Open fails with invalid_argument if the
+        plugin does not accept the configuration.
         """
         return self._unary(_Instance_open, request, timeout, headers, context)

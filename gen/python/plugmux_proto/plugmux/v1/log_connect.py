@@ -29,8 +29,8 @@ _Log_write = _connect.MethodSpec(
 
 
 class LogService(_connect.Service):
-    """LogService is served by the runtime on every link. It puts what a plugin's
-    logger says into the host's logging, beside what the plugin prints.
+    """LogService is served by the runtime on every link. It passes log records of
+    a plugin to the host's logging, like the output that the plugin prints.
     """
 
     spec = _connect.ServiceSpec("plugmux.v1.LogService", [_Log_write])
@@ -38,13 +38,13 @@ class LogService(_connect.Service):
     def write(
         self, request: _plugmux_v1_log_pb2.WriteRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugmux_v1_log_pb2.WriteResponse] | _plugmux_v1_log_pb2.WriteResponse:
-        """Write hands records over, in the order in which they were made."""
+        """Write sends records, in the order in which they were made."""
         _connect.unimplemented(_Log_write)
 
 
 class LogClient(_connect.Client):
-    """LogService is served by the runtime on every link. It puts what a plugin's
-    logger says into the host's logging, beside what the plugin prints.
+    """LogService is served by the runtime on every link. It passes log records of
+    a plugin to the host's logging, like the output that the plugin prints.
     """
 
     spec = LogService.spec
@@ -57,13 +57,13 @@ class LogClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugmux_v1_log_pb2.WriteResponse]:
-        """Write hands records over, in the order in which they were made."""
+        """Write sends records, in the order in which they were made."""
         return self._unary(_Log_write, request, timeout, headers, context)
 
 
 class LogSyncClient(_connect.SyncClient):
-    """LogService is served by the runtime on every link. It puts what a plugin's
-    logger says into the host's logging, beside what the plugin prints.
+    """LogService is served by the runtime on every link. It passes log records of
+    a plugin to the host's logging, like the output that the plugin prints.
     """
 
     client_class = LogClient
@@ -76,5 +76,5 @@ class LogSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugmux_v1_log_pb2.WriteResponse:
-        """Write hands records over, in the order in which they were made."""
+        """Write sends records, in the order in which they were made."""
         return self._unary(_Log_write, request, timeout, headers, context)

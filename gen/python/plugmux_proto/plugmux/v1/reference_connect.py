@@ -29,11 +29,11 @@ _Reference_release = _connect.MethodSpec(
 
 
 class ReferenceService(_connect.Service):
-    """ReferenceService is served at both ends of every link. An end may lend the
-    other an object of its own: services under "/reference/<reference>" instead
-    of "/". The reference is a string that cannot be guessed, passed in whatever
-    message has a place for it; it is good on this link only, and until it is
-    released.
+    """ReferenceService is served at both ends of every link. Each end may lend an
+    object to the other: it serves the object's services under
+    "/reference/<reference>" instead of "/". The reference is a string that
+    cannot be guessed, and is sent in any message that has a field for it. It is
+    valid on this link only, and until it is released.
     """
 
     spec = _connect.ServiceSpec("plugmux.v1.ReferenceService", [_Reference_release])
@@ -41,18 +41,18 @@ class ReferenceService(_connect.Service):
     def release(
         self, request: _plugmux_v1_reference_pb2.ReleaseRequest, context: _connect.Context
     ) -> _abc.Awaitable[_plugmux_v1_reference_pb2.ReleaseResponse] | _plugmux_v1_reference_pb2.ReleaseResponse:
-        """Release gives an object back, which is not called again. It answers when
-        the object has ended; where it has ended before, at once.
+        """Release ends the loan of an object, which must not be called again. It
+        returns when the object has ended; at once if it has ended before.
         """
         _connect.unimplemented(_Reference_release)
 
 
 class ReferenceClient(_connect.Client):
-    """ReferenceService is served at both ends of every link. An end may lend the
-    other an object of its own: services under "/reference/<reference>" instead
-    of "/". The reference is a string that cannot be guessed, passed in whatever
-    message has a place for it; it is good on this link only, and until it is
-    released.
+    """ReferenceService is served at both ends of every link. Each end may lend an
+    object to the other: it serves the object's services under
+    "/reference/<reference>" instead of "/". The reference is a string that
+    cannot be guessed, and is sent in any message that has a field for it. It is
+    valid on this link only, and until it is released.
     """
 
     spec = ReferenceService.spec
@@ -65,18 +65,18 @@ class ReferenceClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _plugmux_v1_reference_pb2.ReleaseResponse]:
-        """Release gives an object back, which is not called again. It answers when
-        the object has ended; where it has ended before, at once.
+        """Release ends the loan of an object, which must not be called again. It
+        returns when the object has ended; at once if it has ended before.
         """
         return self._unary(_Reference_release, request, timeout, headers, context)
 
 
 class ReferenceSyncClient(_connect.SyncClient):
-    """ReferenceService is served at both ends of every link. An end may lend the
-    other an object of its own: services under "/reference/<reference>" instead
-    of "/". The reference is a string that cannot be guessed, passed in whatever
-    message has a place for it; it is good on this link only, and until it is
-    released.
+    """ReferenceService is served at both ends of every link. Each end may lend an
+    object to the other: it serves the object's services under
+    "/reference/<reference>" instead of "/". The reference is a string that
+    cannot be guessed, and is sent in any message that has a field for it. It is
+    valid on this link only, and until it is released.
     """
 
     client_class = ReferenceClient
@@ -89,7 +89,7 @@ class ReferenceSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _plugmux_v1_reference_pb2.ReleaseResponse:
-        """Release gives an object back, which is not called again. It answers when
-        the object has ended; where it has ended before, at once.
+        """Release ends the loan of an object, which must not be called again. It
+        returns when the object has ended; at once if it has ended before.
         """
         return self._unary(_Reference_release, request, timeout, headers, context)

@@ -36,8 +36,8 @@ _Runtime_logs = _connect.MethodSpec(
 
 
 class RuntimeService(_connect.Service):
-    """RuntimeService is served on the runtime's listening socket. It lets one see
-    what the plugins do.
+    """RuntimeService is served on the runtime's listening socket. It reports what
+    the plugins do.
     """
 
     spec = _connect.ServiceSpec("plugmux.v1.RuntimeService", [_Runtime_events, _Runtime_logs])
@@ -45,21 +45,21 @@ class RuntimeService(_connect.Service):
     def events(
         self, request: _plugmux_v1_runtime_pb2.EventsRequest, context: _connect.Context
     ) -> _abc.AsyncIterator[_plugmux_v1_runtime_pb2.EventsResponse] | _abc.Iterator[_plugmux_v1_runtime_pb2.EventsResponse]:
-        """Events tells every change of a plugin's state or health as it happens. It
-        begins with an event for each plugin as it stands.
+        """Events reports every change of a plugin's state or health when it happens.
+        The first events are the present state of each plugin.
         """
         _connect.unimplemented(_Runtime_events)
 
     def logs(
         self, request: _plugmux_v1_runtime_pb2.LogsRequest, context: _connect.Context
     ) -> _abc.AsyncIterator[_plugmux_v1_runtime_pb2.LogsResponse] | _abc.Iterator[_plugmux_v1_runtime_pb2.LogsResponse]:
-        """Logs gives the last lines of plugins, oldest first."""
+        """Logs returns the last lines of plugins, oldest first."""
         _connect.unimplemented(_Runtime_logs)
 
 
 class RuntimeClient(_connect.Client):
-    """RuntimeService is served on the runtime's listening socket. It lets one see
-    what the plugins do.
+    """RuntimeService is served on the runtime's listening socket. It reports what
+    the plugins do.
     """
 
     spec = RuntimeService.spec
@@ -72,8 +72,8 @@ class RuntimeClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _connect.ServerStream[_plugmux_v1_runtime_pb2.EventsResponse]:
-        """Events tells every change of a plugin's state or health as it happens. It
-        begins with an event for each plugin as it stands.
+        """Events reports every change of a plugin's state or health when it happens.
+        The first events are the present state of each plugin.
         """
         return self._server_stream(_Runtime_events, request, timeout, headers, context)
 
@@ -85,13 +85,13 @@ class RuntimeClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _connect.ServerStream[_plugmux_v1_runtime_pb2.LogsResponse]:
-        """Logs gives the last lines of plugins, oldest first."""
+        """Logs returns the last lines of plugins, oldest first."""
         return self._server_stream(_Runtime_logs, request, timeout, headers, context)
 
 
 class RuntimeSyncClient(_connect.SyncClient):
-    """RuntimeService is served on the runtime's listening socket. It lets one see
-    what the plugins do.
+    """RuntimeService is served on the runtime's listening socket. It reports what
+    the plugins do.
     """
 
     client_class = RuntimeClient
@@ -104,8 +104,8 @@ class RuntimeSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Iterator[_plugmux_v1_runtime_pb2.EventsResponse]:
-        """Events tells every change of a plugin's state or health as it happens. It
-        begins with an event for each plugin as it stands.
+        """Events reports every change of a plugin's state or health when it happens.
+        The first events are the present state of each plugin.
         """
         return self._server_stream(_Runtime_events, request, timeout, headers, context)
 
@@ -117,5 +117,5 @@ class RuntimeSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Iterator[_plugmux_v1_runtime_pb2.LogsResponse]:
-        """Logs gives the last lines of plugins, oldest first."""
+        """Logs returns the last lines of plugins, oldest first."""
         return self._server_stream(_Runtime_logs, request, timeout, headers, context)

@@ -32,8 +32,9 @@ _Resolver_get_secrets = _connect.MethodSpec(
 
 
 class ResolverService(_connect.Service):
-    """ResolverService is served by every secrets provider on its link, and by the
-    runtime's listening socket, where it asks all providers whose pattern fits.
+    """ResolverService is served by every secrets provider on its link, and on the
+    runtime's listening socket, where it asks all providers with a fitting
+    pattern.
     """
 
     spec = _connect.ServiceSpec("resolver.v1.ResolverService", [_Resolver_get_secrets])
@@ -41,15 +42,16 @@ class ResolverService(_connect.Service):
     def get_secrets(
         self, request: _resolver_v1_resolver_pb2.GetSecretsRequest, context: _connect.Context
     ) -> _abc.Awaitable[_resolver_v1_resolver_pb2.GetSecretsResponse] | _resolver_v1_resolver_pb2.GetSecretsResponse:
-        """GetSecrets gives the secrets that the pattern matches. No secret at all is
-        the error "not_found".
+        """GetSecrets returns the secrets that the pattern matches. It fails with
+        "not_found" if there are none.
         """
         _connect.unimplemented(_Resolver_get_secrets)
 
 
 class ResolverClient(_connect.Client):
-    """ResolverService is served by every secrets provider on its link, and by the
-    runtime's listening socket, where it asks all providers whose pattern fits.
+    """ResolverService is served by every secrets provider on its link, and on the
+    runtime's listening socket, where it asks all providers with a fitting
+    pattern.
     """
 
     spec = ResolverService.spec
@@ -62,15 +64,16 @@ class ResolverClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _resolver_v1_resolver_pb2.GetSecretsResponse]:
-        """GetSecrets gives the secrets that the pattern matches. No secret at all is
-        the error "not_found".
+        """GetSecrets returns the secrets that the pattern matches. It fails with
+        "not_found" if there are none.
         """
         return self._unary(_Resolver_get_secrets, request, timeout, headers, context)
 
 
 class ResolverSyncClient(_connect.SyncClient):
-    """ResolverService is served by every secrets provider on its link, and by the
-    runtime's listening socket, where it asks all providers whose pattern fits.
+    """ResolverService is served by every secrets provider on its link, and on the
+    runtime's listening socket, where it asks all providers with a fitting
+    pattern.
     """
 
     client_class = ResolverClient
@@ -83,8 +86,8 @@ class ResolverSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _resolver_v1_resolver_pb2.GetSecretsResponse:
-        """GetSecrets gives the secrets that the pattern matches. No secret at all is
-        the error "not_found".
+        """GetSecrets returns the secrets that the pattern matches. It fails with
+        "not_found" if there are none.
         """
         return self._unary(_Resolver_get_secrets, request, timeout, headers, context)
 
@@ -106,7 +109,7 @@ class AuthorizerService(_connect.Service):
     def authorize(
         self, request: _resolver_v1_resolver_pb2.AuthorizeRequest, context: _connect.Context
     ) -> _abc.Awaitable[_resolver_v1_resolver_pb2.AuthorizeResponse] | _resolver_v1_resolver_pb2.AuthorizeResponse:
-        """Authorize says whether the caller may ask for all of the patterns."""
+        """Authorize decides whether the caller may have the secrets of all patterns."""
         _connect.unimplemented(_Authorizer_authorize)
 
 
@@ -123,7 +126,7 @@ class AuthorizerClient(_connect.Client):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _abc.Coroutine[_typing.Any, _typing.Any, _resolver_v1_resolver_pb2.AuthorizeResponse]:
-        """Authorize says whether the caller may ask for all of the patterns."""
+        """Authorize decides whether the caller may have the secrets of all patterns."""
         return self._unary(_Authorizer_authorize, request, timeout, headers, context)
 
 
@@ -140,5 +143,5 @@ class AuthorizerSyncClient(_connect.SyncClient):
         headers: _connect.MetadataLike | None = None,
         context: _connect.Context | None = None,
     ) -> _resolver_v1_resolver_pb2.AuthorizeResponse:
-        """Authorize says whether the caller may ask for all of the patterns."""
+        """Authorize decides whether the caller may have the secrets of all patterns."""
         return self._unary(_Authorizer_authorize, request, timeout, headers, context)
