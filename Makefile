@@ -23,7 +23,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house diagram bench profile demo test tools lint generate conformance interop faults soak attacks fuzz docs baseline wheel clean
+.PHONY: help house diagram bench profile demo test tools lint generate conformance interop kit faults soak attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -78,6 +78,9 @@ conformance: $(TOOLS) bin/connectconformance ## the official Connect conformance
 interop: $(TOOLS) build/yamux-rust/release/peer tests/interop/yamux/libp2p/node_modules/.ready ## yamux against that of Go, Rust and libp2p and between the languages, the attacks, and every host against every plugin
 	PLUGMUX_INTEROP_PEERS=1 CARGO_TARGET_DIR=$(CURDIR)/build/yamux-rust PLUGMUX_INTEROP_ROUNDS=5 PLUGMUX_MODEL_EXAMPLES=1000 $(PYTEST) -q tests/interop tests/yamux/test_attacks.py $(ARGS)
 	node --test --test-timeout=300000 ts/dist/ts/test/interop.test.js
+
+kit: $(TOOLS) ## make a project with plugmux new in each language; test, develop on, package and install it
+	$(PYTEST) -q tests/new/kit.py $(ARGS)
 
 faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
 	$(PYTEST) -q tests/faults $(ARGS)

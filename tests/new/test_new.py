@@ -177,6 +177,13 @@ def test_without_jinja_it_is_said_what_to_install(
     assert not (tmp_path / "p").exists()
 
 
+def test_without_protoc_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plugmux.new.write.installed", lambda distribution: "")
+    with pytest.raises(PlugmuxError, match=r"need grpcio-tools: pip install 'plugmux\[new\]'"):
+        create(Project("hello", "python"), tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory that is all of PATH, and of what stands beside the interpreter."""

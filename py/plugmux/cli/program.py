@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from ..contract.version import VERSION
 from ..errors import ConfigError, PlugmuxError
-from .commands import call, check, describe, dev, events, get, logs, new, plugins, run
+from .commands import call, check, completion, describe, dev, events, get, logs, new, plugins, run
 from .output import printable, write_error, write_text
 from .wording import worded
 
@@ -21,7 +21,7 @@ FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C has ended: 128, and the number of SIGINT."""
-COMMANDS = (run, dev, get, plugins, logs, events, call, describe, new, check)
+COMMANDS = (run, dev, get, plugins, logs, events, call, describe, new, check, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with _standard_streams():
-            options = _parser().parse_args(arguments)
+            parser = _parser()
+            if "_ARGCOMPLETE" in os.environ:  # A shell asks what could stand at the cursor.
+                from .completion import complete
+
+                complete(parser)
+            options = parser.parse_args(arguments)
             with _logging_to_stderr(options.verbose):
                 status: int = asyncio.run(options.run(options))
     except KeyboardInterrupt:

@@ -6,11 +6,12 @@ import keyword
 import re
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from ..errors import ConfigError
 
-__all__ = ["KINDS", "LANGUAGES", "LICENSES", "Project"]
+__all__ = ["KINDS", "LANGUAGES", "LICENSES", "Project", "installed"]
 
 LANGUAGES = ("python", "go", "ts")
 KINDS = ("service", "secrets", "app")
@@ -79,8 +80,6 @@ class Project:
     @property
     def variables(self) -> dict[str, str]:
         """What stands in the templates."""
-        import google.protobuf
-
         return {
             "name": self.name,
             "module": self.module,
@@ -92,5 +91,14 @@ class Project:
             "client": f"{self.service.removesuffix('Service')}Client",
             "go_module": self.go_module or f"example.com/{self.name}",
             "go_package": f"{self.module}v1",  # as buf names it
-            "protobuf": google.protobuf.__version__,
+            "protobuf": installed("protobuf"),
+            "grpcio_tools": installed("grpcio-tools"),
         }
+
+
+def installed(distribution: str) -> str:
+    """The version in which a distribution is installed, empty where it is not."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""

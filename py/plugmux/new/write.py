@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from ..errors import ConfigError, PlugmuxError
-from .project import Project
+from .project import Project, installed
 from .render import render
 
 __all__ = ["create"]
@@ -36,6 +36,8 @@ def create(project: Project, directory: Path) -> list[str]:
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"{directory} is there already, and not empty: choose another with --dir")
+    if project.language == "python" and project.kind == "service" and not installed("grpcio-tools"):
+        raise PlugmuxError("the stubs of a Python project need grpcio-tools: pip install 'plugmux[new]'")
     texts = render(project)
     commands = [_found(command) for command in _finishing(project)]
     for path, text in texts.items():
