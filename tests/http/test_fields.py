@@ -9,7 +9,7 @@ from email.utils import formatdate
 import pytest
 
 from plugmux.errors import ConfigError
-from plugmux.http.fields import MAX_CACHED, _cached, encode_fields, http_date, response_head
+from plugmux.http.fields import MAX_CACHED_FIELDS, _cached, encode_fields, http_date, response_head
 
 
 @pytest.mark.parametrize("second", [0, 951_782_400, 1_709_164_799, 1_735_689_599, 4_102_444_800, int(time.time())])
@@ -43,6 +43,6 @@ def test_no_memory_keeps_what_may_be_a_credential(name: bytes, kept: bool) -> No
 
 
 def test_only_the_last_fields_are_cached() -> None:
-    for number in range(MAX_CACHED + 1):
+    for number in range(MAX_CACHED_FIELDS + 1):
         assert encode_fields(((b"content-type", b"%d" % number),)) == b"content-type: %d\r\n" % number
-    assert len(_cached) == MAX_CACHED
+    assert len(_cached) == MAX_CACHED_FIELDS

@@ -8,7 +8,7 @@ import h11
 import pytest
 
 from plugmux.http.body import RemoteProtocolError
-from plugmux.http.heads import MAX_CACHED, MAX_CACHED_BYTES, MAX_INTERIM, STEP, HeadCache, HeadReader
+from plugmux.http.heads import MAX_CACHED_BYTES, MAX_CACHED_HEADS, MAX_INTERIM, STEP, HeadCache, HeadReader
 
 LIMIT = 16 * 1024
 
@@ -252,10 +252,10 @@ def test_heads_that_are_secret_or_long_or_not_all_are_not_cached(field: bytes, k
 
 def test_only_the_last_heads_are_cached() -> None:
     memory = HeadCache()
-    heads = [POST + b"X: %d\r\n\r\n" % n for n in range(MAX_CACHED + 1)]
+    heads = [POST + b"X: %d\r\n\r\n" % n for n in range(MAX_CACHED_HEADS + 1)]
     for data in heads:
         HeadReader(h11.SERVER, LIMIT, cache=memory).feed(data)
-    assert [memory.get(data) is None for data in heads] == [True] + [False] * MAX_CACHED
+    assert [memory.get(data) is None for data in heads] == [True] + [False] * MAX_CACHED_HEADS
 
 
 def test_what_is_no_head_is_not_cached() -> None:

@@ -34,9 +34,9 @@ from support.yamux_links import Echo, Recorder, bare_peer, mux_pair, read_frame,
 
 MIB = 1024 * 1024
 GONE = pack_header(GO_AWAY, 0, 0, 1)
-PATIENT = Config(max_resets=0, max_idle_frames=0)
+WITHOUT_RATES = Config(max_resets=0, max_idle_frames=0)
 """Lets a peer go on, where its work is looked at and not its end."""
-ASLEEP = Config(busy_poll=0)
+WITHOUT_POLLING = Config(busy_poll=0)
 """Looks for no answers: the clock would say how often, where work is counted."""
 
 
@@ -81,7 +81,7 @@ async def exchange(mux: Mux) -> None:
 
 @pytest.fixture(autouse=True)
 async def _another_link_is_served_with_no_more_work_than_before() -> AsyncIterator[None]:
-    async with mux_pair(client=ASLEEP, server=ASLEEP) as (client, _):
+    async with mux_pair(client=WITHOUT_POLLING, server=WITHOUT_POLLING) as (client, _):
         await exchange(client)
         before = await work_of(exchange(client))
         yield
@@ -148,7 +148,7 @@ async def test_a_truncated_header_ends_the_session(cut: int) -> None:
 
 async def test_a_flood_of_streams_is_reset_beyond_the_backlog() -> None:
     with memory_below(8 * MIB):  # most of it what the test itself keeps
-        async with bare_peer(config=PATIENT, listen=None) as (mux, reader, writer):
+        async with bare_peer(config=WITHOUT_RATES, listen=None) as (mux, reader, writer):
             writer.write(b"".join(pack_header(WINDOW_UPDATE, SYN, number, 0) for number in range(1, 40_000, 2)))
             headers = await answered(reader, writer)
             assert mux.stream_count == 256
@@ -166,7 +166,7 @@ async def test_a_flood_of_streams_is_reset_beyond_the_maximum() -> None:
 
 
 async def test_a_storm_of_opens_and_resets_leaves_nothing() -> None:
-    async with bare_peer(config=PATIENT) as (mux, reader, writer):
+    async with bare_peer(config=WITHOUT_RATES) as (mux, reader, writer):
         await answered(reader, writer)
         with memory_below(4 * MIB):
             for start in range(1, 40_000, 2000):
@@ -183,7 +183,7 @@ async def test_a_storm_of_opens_and_resets_leaves_nothing() -> None:
 
 
 async def test_pings_are_answered_as_long_as_the_peer_reads() -> None:
-    async with bare_peer(config=PATIENT) as (_, reader, writer):
+    async with bare_peer(config=WITHOUT_RATES) as (_, reader, writer):
         with memory_below(4 * MIB):
             for _ in range(10):
                 writer.write(pack_header(PING, SYN, 0, 5) * 10_000)
@@ -191,7 +191,7 @@ async def test_pings_are_answered_as_long_as_the_peer_reads() -> None:
 
 
 async def test_pings_of_a_peer_that_does_not_read_end_the_session() -> None:
-    async with bare_peer(config=PATIENT) as (mux, _, writer):
+    async with bare_peer(config=WITHOUT_RATES) as (mux, _, writer):
         cast("asyncio.Transport", writer.transport).pause_reading()
         with memory_below(16 * MIB):
             flood = pack_header(PING, SYN, 0, 5) * 10_000
@@ -275,7 +275,7 @@ async def test_new_streams_after_a_go_away_are_reset_and_old_ones_go_on() -> Non
 
 
 async def test_empty_frames_by_the_thousand_are_nothing() -> None:
-    async with bare_peer(config=PATIENT) as (mux, reader, writer):
+    async with bare_peer(config=WITHOUT_RATES) as (mux, reader, writer):
         writer.write(syn(1))
         with memory_below(2 * MIB):
             writer.write(pack_header(DATA, 0, 1, 0) * 20_000 + pack_header(WINDOW_UPDATE, 0, 1, 0) * 20_000)
@@ -328,7 +328,7 @@ async def test_the_last_of_ten_thousand_streams_opens_with_as_little_work_as_the
             await mux.create_connection(asyncio.Protocol)
         await mux.ping()
 
-    async with mux_pair(client=ASLEEP, server=ASLEEP, listen=asyncio.Protocol) as (client, server):
+    async with mux_pair(client=WITHOUT_POLLING, server=WITHOUT_POLLING, listen=asyncio.Protocol) as (client, server):
         await open_many(client, 100)
         first = await work_of(open_many(client, 100))
         await open_many(client, 9_700)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import takewhile
 from typing import Final, Generic, TypeVar
 
-__all__ = ["TimeoutQueue"]
+__all__ = ["MAX_LATENESS", "TimeoutQueue"]
 
 MAX_LATENESS: Final = 1.0
 """Seconds by which a timer may be late before it counts as a sign that the event loop was held up."""

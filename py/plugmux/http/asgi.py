@@ -195,7 +195,7 @@ class ASGIExchange:
         elif self._missing is not None:
             self._missing -= len(body)
             if self._missing < 0 or (self._missing and not more):
-                raise RuntimeError("the response's body does not have the length that its content-length says")
+                raise RuntimeError("the response's body does not have the length of its content-length")
         elif self._chunked:
             body = (chunk(body) if body else b"") + (b"" if more else LAST_CHUNK)
         self._response_state = ResponseState.BEGUN

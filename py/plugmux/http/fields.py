@@ -67,14 +67,14 @@ def _encode(headers: Headers) -> bytes:
 
 
 _cached: dict[Headers, bytes] = {}
-MAX_CACHED = 64
+MAX_CACHED_FIELDS = 64
 
 
 def _encode_and_cache(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
     """Encode fields and cache them, in place of the oldest if there are too many."""
     encoded = _encode(headers)
     if not any(is_sensitive(name) for name, _ in headers):
-        while len(_cached) >= MAX_CACHED:
+        while len(_cached) >= MAX_CACHED_FIELDS:
             _cached.pop(next(iter(_cached)), None)
         _cached[headers] = encoded
     return encoded
@@ -110,7 +110,7 @@ _cached_line = lru_cache(64)(_request_line)
 
 
 def content_length(size: int) -> bytes:
-    """Encode the field that says how long the body is."""
+    """Encode the field of the body's length."""
     return b"content-length: %d\r\n" % size
 
 
@@ -208,6 +208,6 @@ def encode_response(response: Response, *, with_body: bool, close: bool) -> tupl
 
 
 def plain_answer(status: int) -> Response:
-    """A response that says what its status means and nothing else."""
+    """A response whose body is its reason phrase."""
     body = _phrase(status).encode("ascii") + b"\n"
     return Response(status, ((b"content-type", b"text/plain; charset=utf-8"),), body)

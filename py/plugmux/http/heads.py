@@ -23,7 +23,7 @@ Event: TypeAlias = h11.Request | h11.Response | h11.InformationalResponse
 
 MAX_CACHED_BYTES = 1024
 """Size of the heads that are cached, in bytes."""
-MAX_CACHED = 64
+MAX_CACHED_HEADS = 64
 STEP = 4096
 """Bytes that h11 gets at a time until it finds the end of the head: it copies no more than that of a body."""
 MAX_INTERIM = 100
@@ -45,7 +45,7 @@ class Head(NamedTuple):
     Args:
         version: the HTTP version, `b"1.1"` or `b"1.0"`.
         headers: the header fields in order, names in lower case.
-        length: what it says of the body's size, in bytes; `None` if it says nothing.
+        length: the size of the body that it gives, in bytes; `None` if it gives none.
         chunked: whether the body is in chunks.
         close: whether the sender ends the connection after this message.
         upgrade: the protocol that the sender offers to change to, or changes to; `None` for none.
@@ -125,7 +125,7 @@ class HeadCache:
         """Cache what some bytes mean, in place of the oldest if there are too many."""
         if head.upgrade is not None or any(is_sensitive(name) for name, _ in head.headers):
             return
-        if len(self._heads) >= MAX_CACHED:
+        if len(self._heads) >= MAX_CACHED_HEADS:
             del self._heads[next(iter(self._heads))]
         self._heads[data] = head
 
@@ -172,11 +172,11 @@ class HeadReader:
         self._unfed: Buffer = b""
 
     def feed(self, data: bytes) -> Head | None:
-        """Take what came from the peer; the head, once it is whole. Interim responses other than 101 are skipped.
+        """Take bytes from the peer, and give the head once it is whole. Interim responses other than 101 are skipped.
 
         Raises:
-            RemoteProtocolError: this is no HTTP, or the head is longer than the limit; `error_status_hint` is the
-                status that a server should answer with.
+            RemoteProtocolError: the head is not valid HTTP, or longer than the limit; `error_status_hint` is the status
+                that a server should answer with.
         """
         if self._parser is not None:
             return self._parse(self._parser, data)
@@ -233,7 +233,7 @@ class HeadReader:
 
         Args:
             head: what `feed` gave.
-            empty: there is none, whatever the head says (the response to HEAD, 204, 304).
+            empty: whether there is no body, whatever the head says (the response to HEAD, 204, 304).
             until_eof: whether, without any framing, the body is delimited by the end of the connection (responses)
                 rather than absent (requests).
         """
@@ -250,5 +250,5 @@ class HeadReader:
 
     @property
     def rest(self) -> bytes:
-        """All that came behind the head."""
+        """The bytes that came behind the head."""
         return bytes(self._held) + bytes(self._unfed)

@@ -92,14 +92,14 @@ class _Body:
                 timer.cancel()
         if self._length is not None and size != self._length:
             raise self._library.LocalProtocolError(
-                f"the body of the request has not the {self._length} bytes that its content-length says",
+                f"the body of the request does not have the {self._length} bytes of its content-length",
                 request=self._request,
             )
 
     def _timer(self) -> asyncio.TimerHandle | None:
         if self._limit is None:
             return None
-        late = self._library.WriteTimeout("the peer takes no more of the request", request=self._request)
+        late = self._library.WriteTimeout("the peer does not read the request", request=self._request)
         return asyncio.get_running_loop().call_later(self._limit, self.trip.fail, late)
 
 

@@ -1,4 +1,4 @@
-"""The lifespan of an ASGI app: one task that tells it of the server's start and end."""
+"""The lifespan of an ASGI app: one task that tells the app when the server starts and ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Lifespan"]
 
 logger = logging.getLogger("plugmux.http")
 
-SHUTDOWN_TIME = 10.0
+LIFESPAN_SHUTDOWN_TIME = 10.0
 """Seconds that an app is given for the end of its lifespan."""
 
 
@@ -64,7 +64,7 @@ class Lifespan:
         """Serve a request with a copy of the state, for an app that several servers share."""
         await self._app({**scope, "state": self.state.copy()}, receive, send)
 
-    async def shutdown(self, timeout: float = SHUTDOWN_TIME) -> None:
+    async def shutdown(self, timeout: float = LIFESPAN_SHUTDOWN_TIME) -> None:
         """Tell the app to end, and wait until it has. Whatever fails in the app is logged.
 
         Args:

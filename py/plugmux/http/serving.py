@@ -158,7 +158,7 @@ class Connection(Protocol):
 
 
 class Exchange(Protocol):
-    """One request and whoever answers it: what a connection asks of it.
+    """One request and its response: what a connection asks of an exchange.
 
     Attributes:
         task: in which it is answered, once that has begun and until it has ended.

@@ -152,7 +152,7 @@ class Dispatcher:
         self._output.message_end()
 
     def close(self, stream: Stream, unread: int) -> None:
-        """End our half of a stream whose reader has gone, with `unread` bytes left over."""
+        """End our half of a stream that was closed here, with `unread` bytes left over."""
         self._session.end(stream)
         if stream.ended:
             self._output.flush_soon()
@@ -183,12 +183,12 @@ class Dispatcher:
         if memory.hold(stream, change):
             return None
         return StreamReset(
-            f"stream {stream.id} was reset here: the link holds {memory.held} bytes that nobody has taken; "
+            f"stream {stream.id} was reset here: the link holds {memory.held} bytes that no one has taken; "
             f"max_link_memory allows {memory.limit}, and max_total_memory limits all links together"
         )
 
     def release(self, stream: Stream) -> None:
-        """Report that nothing of what came on a stream is kept any longer."""
+        """Count nothing of a stream any longer."""
         self._session.memory.release(stream)
 
     def discard(self, stream: Stream, size: int) -> None:

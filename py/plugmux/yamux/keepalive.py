@@ -14,13 +14,11 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from ..aio.timeouts import MAX_LATENESS
 from ..errors import LinkTimeout
 from .config import Config
 
 __all__ = ["Keepalive", "is_local"]
-
-MAX_LATENESS = 1.0
-"""Seconds by which a timer may be late before it counts as a sign that the event loop was held up."""
 
 
 class Keepalive:
@@ -31,7 +29,7 @@ class Keepalive:
         config: the time limits.
         ping: sends a ping.
         fail: is called once, with the reason, when the connection is considered dead.
-        local: whether the peer is on this machine, so that `config` says by default that nothing is watched.
+        local: whether the peer is on this machine; then `config` turns the keepalive off by default.
     """
 
     __slots__ = (

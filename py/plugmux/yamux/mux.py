@@ -39,7 +39,7 @@ AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
 class _State(Enum):
     NEW = auto()  # no connection yet
     RUNNING = auto()
-    ENDED = auto()  # streams and waiters have been told; the connection is closing
+    ENDED = auto()  # streams and waiters have got the reason; the connection is closing
     CLOSED = auto()  # the connection is closed
 
 
@@ -161,7 +161,7 @@ class Mux(asyncio.BufferedProtocol):
         return self._keepalive.last_received
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What the connection says by that name."""
+        """The connection's own `get_extra_info`."""
         return default if self._state is _NEW else self._transport.get_extra_info(name, default)
 
     async def ping(self) -> float:

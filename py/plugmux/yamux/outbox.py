@@ -20,7 +20,7 @@ from .frame import (
     GoAwayCode,
     pack_header,
 )
-from .state import ACK_PENDING, ENDED, ENDING, ESTABLISHED, HELD, SYN_PENDING, SYN_RECEIVED, SYN_SENT, Stream
+from .state import ACK_PENDING, BACKLOGGED, ENDED, ENDING, ESTABLISHED, SYN_PENDING, SYN_RECEIVED, SYN_SENT, Stream
 
 __all__ = ["MAX_FRAME", "Backlog", "Outbox"]
 
@@ -28,7 +28,7 @@ MAX_FRAME: Final = 64 * 1024
 MAX_DEFERRED: Final = 64
 """How many ACKs, and how many FINs, are deferred at most."""
 
-_SILENT: Final = (HELD, SYN_RECEIVED)
+_SILENT: Final = (BACKLOGGED, SYN_RECEIVED)
 
 
 class Outbox:
@@ -222,12 +222,12 @@ class Backlog:
         size: the places.
     """
 
-    __slots__ = ("_held", "_placed", "_size")
+    __slots__ = ("_backlogged", "_placed", "_size")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._placed = 0
-        self._held: deque[Stream] = deque()
+        self._backlogged: deque[Stream] = deque()
 
     @property
     def free(self) -> int:
@@ -240,21 +240,21 @@ class Backlog:
             self._placed += 1
             stream.handshake = SYN_PENDING
         else:
-            stream.handshake = HELD
-            self._held.append(stream)
+            stream.handshake = BACKLOGGED
+            self._backlogged.append(stream)
 
     def leave(self) -> Stream | None:
         """Give back a place, and give the stream that takes it, if one was held back."""
-        while self._held:
-            stream = self._held.popleft()
+        while self._backlogged:
+            stream = self._backlogged.popleft()
             if not stream.ended:
                 stream.handshake = SYN_PENDING
                 return stream
         self._placed -= 1
         return None
 
-    def take_held(self) -> list[Stream]:
+    def take_backlogged(self) -> list[Stream]:
         """Give the streams that are held back, and hold them no longer."""
-        held = [stream for stream in self._held if not stream.ended]
-        self._held.clear()
-        return held
+        backlogged = [stream for stream in self._backlogged if not stream.ended]
+        self._backlogged.clear()
+        return backlogged

@@ -20,7 +20,9 @@ __all__ = ["Output"]
 MAX_WAITING_MESSAGES: Final = 2
 """Complete messages at which output is written at once. With 1, each message would cost a system call of its own."""
 BATCH: Final = 128 * 1024
-HIGH_WATER: Final = 64 * 1024
+"""Bytes after which one write to the connection takes no further frame."""
+CONNECTION_HIGH_WATER: Final = 64 * 1024
+"""Bytes that may wait in the connection's own buffer."""
 DEFER_TIME: Final = 0.005
 """Seconds after which deferred frames are sent although no other frame goes out."""
 
@@ -73,7 +75,7 @@ class Output:
         self._waiting_messages = 0
         self._expects_reply = False
         self._closed = False
-        transport.set_write_buffer_limits(high=HIGH_WATER)
+        transport.set_write_buffer_limits(high=CONNECTION_HIGH_WATER)
 
     def flush_soon(self) -> None:
         """Flush at the end of this turn of the loop."""

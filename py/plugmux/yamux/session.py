@@ -6,7 +6,7 @@ Theory of operation
 without waiting for its frame to be complete, so nothing is buffered here but a part of a header. All checks are made on
 the header, before a byte of payload is taken.
 
-*Outgoing.* Whatever is sent is queued, and `data_to_send` turns queues into frames. It puts out, in this order: control
+*Outgoing.* Whatever is sent is queued, and `data_to_send` turns the queues into frames, in this order: control
 frames; then, round robin over the streams that have something to send and window to send it in, one frame of 64 KiB at
 most each. SYN and ACK ride on a stream's first frame, whether that has payload or not; FIN goes right behind the last
 payload. Frames that no one waits for (a lone ACK, or the FIN that answers a FIN) are deferred until there is
@@ -19,7 +19,7 @@ is reported by `consume`, never on arrival. `WindowGrowth` decides what it is fi
 session with a go-away that says "protocol error" and a `SessionEnded` event that names the frame and the rule. Calls
 raise only for what the caller did wrong, or because the session or the stream has ended.
 
-There is no clock: whoever drives the session passes the time of each input, and owns all time limits.
+There is no clock: the caller passes the time of each input, and owns all timeouts.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Session(SessionStreams):
         error: why the session has ended; `None` while it has not.
         remote_go_away: whether the peer refuses new streams.
         local_go_away: whether this side refuses new streams.
-        memory: what is kept of what has come.
+        memory: counts the received bytes that are kept.
         taken: how many bytes of the last input have been taken.
         now: the time of the last input.
     """
@@ -120,7 +120,7 @@ class Session(SessionStreams):
             self._outbox.go_away(code)
 
     def end_session(self, error: LinkError) -> None:
-        """End the session for a reason outside of it; the caller ends its streams. Nothing is sent any more."""
+        """End the session for a reason outside of it; nothing is sent from now on. The caller ends the streams."""
         if self.error is None:
             self.error = error
 
@@ -154,9 +154,9 @@ class Session(SessionStreams):
         """End the session, because the peer has closed the connection, with or without a go-away."""
         if self.error is None:
             if self._reader.within_frame:
-                self._fail(ProtocolViolation("the connection ended within a frame"), tell=False)
+                self._fail(ProtocolViolation("the connection ended within a frame"), send_go_away=False)
             else:
-                self._fail(SessionClosed("the peer closed the connection"), tell=False)
+                self._fail(SessionClosed("the peer closed the connection"), send_go_away=False)
         return self.take_events()
 
     def take_events(self) -> list[Event]:
@@ -286,12 +286,12 @@ class Session(SessionStreams):
             self._rates.idle_frame(self.now)
             self.remote_go_away = True
             self._events.append(GoAwayReceived(GoAwayCode.NORMAL))
-            for stream in self._backlog.take_held():
+            for stream in self._backlog.take_backlogged():
                 error = SessionClosed(f"stream {stream.id} was not opened: the peer has said go-away")
                 self._events.append(StreamWasReset(stream, error))
                 self._forget(stream)
         else:
-            self._fail(SessionClosed(f"the peer ended the session for {describe_code(code)}"), tell=False)
+            self._fail(SessionClosed(f"the peer ended the session for {describe_code(code)}"), send_go_away=False)
 
     # Outgoing.
 
@@ -306,7 +306,7 @@ class Session(SessionStreams):
         return self._outbox.deferred
 
     def flush_deferred(self) -> None:
-        """Let `data_to_send` put out the frames that were deferred."""
+        """Let `data_to_send` send the frames that were deferred."""
         self._outbox.flush_deferred()
 
     def data_to_send(self, limit: int = MAX_FRAME) -> list[bytes | memoryview]:
@@ -323,10 +323,10 @@ class Session(SessionStreams):
         frame, self._go_away_frame = self._go_away_frame, b""
         return [frame] if frame else []
 
-    def _fail(self, error: LinkError, *, tell: bool = True) -> None:
+    def _fail(self, error: LinkError, *, send_go_away: bool = True) -> None:
         self.error = error
         self._reader.work = 0
         self._outbox.clear()
-        if tell:
+        if send_go_away:
             self._go_away_frame = pack_header(GO_AWAY, 0, 0, GoAwayCode.PROTOCOL_ERROR)
         self._events.append(SessionEnded(error))

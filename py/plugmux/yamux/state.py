@@ -1,10 +1,10 @@
-"""What a session knows of one stream, and the events by which it tells what has happened.
+"""The state of one stream in a session, and the events that a session gives.
 
 A stream has three independent parts of state, each with one enum:
 
 - its *handshake*, from the side that opened it (top) or was asked to (bottom):
 
-      HELD ── a place in the backlog ──> SYN_PENDING ── first frame out ──> SYN_SENT ── ACK ──> ESTABLISHED
+      BACKLOGGED ── a place is free ──> SYN_PENDING ── first frame out ──> SYN_SENT ── ACK ──> ESTABLISHED
       SYN_RECEIVED ── accepted here ──> ACK_PENDING ── next frame out ──> ESTABLISHED
 
 - its *sending* half: OPEN ── nothing more will be written ──> ENDING ── FIN out ──> ENDED;
@@ -43,10 +43,10 @@ __all__ = [
 class Handshake(Enum):
     """How far the two sides have agreed that the stream exists."""
 
-    HELD = auto()  # opened here while the backlog is full; nothing may be sent yet
+    BACKLOGGED = auto()  # opened here while the peer's backlog is full; nothing may be sent yet
     SYN_PENDING = auto()  # opened here; the next frame carries SYN
     SYN_SENT = auto()
-    SYN_RECEIVED = auto()  # opened by the peer; waits in the backlog
+    SYN_RECEIVED = auto()  # opened by the peer; not accepted yet
     ACK_PENDING = auto()  # accepted here; the next frame carries ACK
     ESTABLISHED = auto()
 
@@ -60,7 +60,7 @@ class Half(Enum):
 
 
 # Module-level names: Python 3.11 looks a member up through its class each time, about a hundred times in a call.
-HELD, SYN_PENDING, SYN_SENT, SYN_RECEIVED, ACK_PENDING, ESTABLISHED = Handshake
+BACKLOGGED, SYN_PENDING, SYN_SENT, SYN_RECEIVED, ACK_PENDING, ESTABLISHED = Handshake
 OPEN, ENDING, ENDED = Half
 
 
@@ -202,7 +202,7 @@ class StreamFinished(StreamEvent):
 
 
 class StreamWasReset(Event):
-    """A stream ended at once, by the peer or for a fault of the peer; `error` says how."""
+    """A stream was reset, by the peer or because of a fault of the peer; `error` says which."""
 
     __slots__ = ("error", "stream")
 

@@ -20,7 +20,8 @@ from .state import ENDED, OPEN, Stream
 
 __all__ = ["StreamTransport"]
 
-HIGH_WATER = 256 * 1024
+STREAM_HIGH_WATER = 256 * 1024
+"""Bytes that a protocol may write to a stream before it is told to pause; a quarter of it lets it resume."""
 
 
 class Port(Protocol):
@@ -43,7 +44,7 @@ class _State(Enum):
     WAITING = auto()  # not accepted yet, without a protocol
     OPEN = auto()
     CLOSING = auto()  # closed here; what was written is still going out
-    LOST = auto()  # the protocol has been told `connection_lost`
+    LOST = auto()  # `connection_lost` has been called
 
 
 _WAITING, _OPEN, _CLOSING, _LOST = _State  # module-level names, as in `state`
@@ -92,8 +93,8 @@ class StreamTransport(asyncio.Transport):
         # What the protocol does not read yet, in order; `None` in it is the end of the stream.
         self._unread: deque[bytearray | None] | None = None
         self._held_by_protocol = 0  # what the protocol keeps of what it was given
-        self._high = HIGH_WATER
-        self._low = HIGH_WATER // 4
+        self._high = STREAM_HIGH_WATER
+        self._low = STREAM_HIGH_WATER // 4
         self._writing_paused = False  # whether the protocol was told to pause writing
         stream.owner = self
 
@@ -109,11 +110,11 @@ class StreamTransport(asyncio.Transport):
         return self._port.get_extra_info(name, default)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """The protocol that is told what happens on the stream."""
+        """The protocol that runs on the stream."""
         return cast("asyncio.BaseProtocol", self._protocol)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Tell another protocol from now on; it gets no `connection_made`."""
+        """Run another protocol from now on; its `connection_made` is not called."""
         self._protocol = protocol
         if isinstance(protocol, asyncio.BufferedProtocol):
             self._receive = partial(feed, protocol)
@@ -129,7 +130,7 @@ class StreamTransport(asyncio.Transport):
         return self._reading and self._state is _OPEN
 
     def pause_reading(self) -> None:
-        """Hold what comes, and give the peer no credit for it."""
+        """Hold the bytes that come, and give the peer no credit for them."""
         self._reading = False
 
     def resume_reading(self) -> None:
@@ -221,7 +222,7 @@ class StreamTransport(asyncio.Transport):
             ValueError: not `high >= low >= 0`.
         """
         if high is None:
-            high = HIGH_WATER if low is None else 4 * low
+            high = STREAM_HIGH_WATER if low is None else 4 * low
         if low is None:
             low = high // 4
         if not high >= low >= 0:
@@ -339,7 +340,7 @@ class StreamTransport(asyncio.Transport):
             self._unread = None
 
     def _consumed(self, size: int) -> None:
-        # A protocol that has paused in the meantime wants no more: the credit waits until it resumes.
+        # A protocol that has paused meanwhile gets its credit when it resumes.
         if self._reading:
             self._port.consume(self.stream, size)
         else:

@@ -12,10 +12,10 @@ from .outbox import Backlog, Outbox
 from .peer import PeerRates, PeerStreams, Pings
 from .state import (
     ACK_PENDING,
+    BACKLOGGED,
     ENDED,
     ENDING,
     ESTABLISHED,
-    HELD,
     OPEN,
     SYN_PENDING,
     SYN_RECEIVED,
@@ -29,7 +29,7 @@ from .state import (
 __all__ = ["SessionStreams"]
 
 _IN_BACKLOG: Final = (SYN_PENDING, SYN_SENT)
-_SILENT: Final = (HELD, SYN_PENDING, SYN_RECEIVED)
+_SILENT: Final = (BACKLOGGED, SYN_PENDING, SYN_RECEIVED)
 
 
 class SessionStreams:
@@ -124,7 +124,7 @@ class SessionStreams:
         """End both halves of a stream at once and drop what is queued. Resetting an ended stream is harmless."""
         if stream.ended:
             return
-        if stream.handshake not in (HELD, SYN_PENDING):
+        if stream.handshake not in (BACKLOGGED, SYN_PENDING):
             self._outbox.reset(stream.id)
             self._rates.reset_here()
         self._forget(stream)
