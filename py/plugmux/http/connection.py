@@ -275,14 +275,9 @@ class ServerConnection(asyncio.Protocol):
             abort_with_rst(self.transport)
         self.resume_writing()
 
-    # What an exchange calls
+    # What an exchange calls (`serving.Connection`)
 
     def respond(self, response: Response) -> None:
-        """Write a whole response, in one write, and go on. It is dropped if the caller has gone.
-
-        Raises:
-            ConfigError: the response has a field or a status that cannot be sent; nothing has been written.
-        """
         if self._phase is OVER:
             return
         close = self.must_close or self._phase is not RESPONSE
@@ -294,7 +289,6 @@ class ServerConnection(asyncio.Protocol):
         self.finish(close=close)
 
     def finish(self, *, close: bool) -> None:
-        """The response has been written to its end: read the next request, or end the connection."""
         if self._phase is RESPONSE and not close:
             self._phase = HEAD
             self._start_timeout(self._timeouts.idle)
@@ -317,39 +311,29 @@ class ServerConnection(asyncio.Protocol):
         self._start_timeout(self._timeouts.lingering)
 
     def write_continue(self) -> None:
-        """Send 100 (Continue) to a peer that waits for it before it sends the body."""
         self.transport.write(CONTINUE)
 
     def fail(self) -> None:
-        """The response has begun and cannot be completed."""
         if self._phase is not OVER:
             self._phase = OVER
             abort_with_rst(self.transport)
 
     def pause_reading(self) -> None:
-        """Stop taking bytes from the peer."""
         if not self._reading_paused and self._phase is not OVER:
             self._reading_paused = True
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take bytes from the peer again."""
         if self._reading_paused:
             self._reading_paused = False
             if self._phase is not OVER:
                 self.transport.resume_reading()
 
     def hold(self, size: int) -> None:
-        """Report to the transport what is kept: so much of the request under way, and all that came behind it."""
         self.kept = size
         report_held(self.transport, size + len(self._rest))
 
     async def drain(self) -> None:
-        """Wait until the transport takes more.
-
-        Raises:
-            StreamReset: the caller has gone.
-        """
         if self._writable is not None:
             await self._writable.wait()
         if self._phase is OVER:
@@ -358,7 +342,6 @@ class ServerConnection(asyncio.Protocol):
     def upgrade(
         self, factory: Callable[[], asyncio.BaseProtocol], head: bytes
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-        """Give the connection to another protocol."""
         if self._phase is not RESPONSE:
             raise StreamReset("the caller has gone, or still sends its request: its connection cannot be upgraded")
         protocol = factory()
@@ -372,7 +355,6 @@ class ServerConnection(asyncio.Protocol):
 
     @property
     def must_close(self) -> bool:
-        """Whether the connection ends with the response under way."""
         return not self._keep or self.server.closing
 
     def serves(self, task: asyncio.Task[Any] | None) -> bool:

@@ -127,7 +127,7 @@ class Connection(Protocol):
         ...
 
     def hold(self, size: int) -> None:
-        """Report to the transport how many bytes of the request under way are kept."""
+        """Report to the transport what is kept: `size` bytes of the request under way, and all that came behind it."""
 
     def pause_reading(self) -> None:
         """Stop taking bytes from the peer."""
@@ -139,10 +139,18 @@ class Connection(Protocol):
         """Send 100 (Continue) to a peer that waits for it before it sends the body."""
 
     def respond(self, response: Response) -> None:
-        """Write a whole response and go on; it is dropped if the caller has gone."""
+        """Write a whole response and go on; it is dropped if the caller has gone.
+
+        Raises:
+            ConfigError: the response has a field or a status that cannot be sent; nothing has been written.
+        """
 
     async def drain(self) -> None:
-        """Wait until the transport takes more."""
+        """Wait until the transport takes more.
+
+        Raises:
+            StreamReset: the caller has gone.
+        """
 
     def finish(self, *, close: bool) -> None:
         """The response has been written to its end: read the next request, or end the connection."""
@@ -153,7 +161,11 @@ class Connection(Protocol):
     def upgrade(
         self, factory: Callable[[], asyncio.BaseProtocol], head: bytes
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-        """Hand the connection over to another protocol."""
+        """Give the connection to another protocol, after `head` has been written.
+
+        Raises:
+            StreamReset: the caller has gone, or still sends its request.
+        """
         ...
 
 
