@@ -1,10 +1,9 @@
-"""The vectors that the SDKs of all languages share, run against the Python one."""
+"""The vectors of the contract, which the SDKs of all languages share. Those of patterns run in tests/secrets."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,72 +20,14 @@ from plugmux.errors import ConfigError
 from plugmux.link import link
 from plugmux.plugin import connection, dial, logging
 from plugmux.plugin.instances import MAX_INSTANCES
-from plugmux.secrets.error import InvalidPattern
-from plugmux.secrets.pattern import Pattern, SecretId
 from plugmux.secrets.times import read_time, write_time
 from plugmux.yamux import Config, peer, session
+from support.tools import ROOT
+from support.vectors import shown, table
 
-ROOT = Path(__file__).parents[2]
-
-
-def table(name: str) -> dict[str, Any]:
-    """The cases of one file, with what is given as a repetition spelled out."""
-    read: dict[str, Any] = json.loads((ROOT / "tests/vectors" / name).read_text(), object_hook=spelled_out)
-    return read
-
-
-def spelled_out(value: dict[str, Any]) -> Any:
-    if "repeat" not in value:
-        return value
-    repeated = value["repeat"] * value["count"]
-    return value["prefix"] + repeated if "prefix" in value else repeated
-
-
-PATTERNS, NAMES, VERSIONS = table("patterns.json"), table("names.json"), table("versions.json")
+NAMES, VERSIONS, TIMES = table("names.json"), table("versions.json"), table("times.json")
 ADDRESSES, LAUNCHES, REGISTRATIONS = table("addresses.json"), table("launch.json"), table("registration.json")
-TIMES = table("times.json")
 CONSTANTS: dict[str, Any] = json.loads((ROOT / "proto/constants.json").read_text())
-
-
-def shown(value: Any) -> str:
-    return ascii(value)[:60]
-
-
-@pytest.mark.parametrize("text", PATTERNS["ids"], ids=shown)
-def test_an_id_is_taken(text: str) -> None:
-    assert SecretId(text) == text
-
-
-@pytest.mark.parametrize("text", PATTERNS["not_ids"], ids=shown)
-def test_what_is_not_an_id_is_refused(text: str) -> None:
-    with pytest.raises(InvalidPattern):
-        SecretId(text)
-
-
-@pytest.mark.parametrize("text", PATTERNS["patterns"], ids=shown)
-def test_a_pattern_is_taken(text: str) -> None:
-    assert Pattern(text).text == text
-
-
-@pytest.mark.parametrize("text", PATTERNS["not_patterns"], ids=shown)
-def test_what_is_not_a_pattern_is_refused(text: str) -> None:
-    with pytest.raises(InvalidPattern):
-        Pattern(text)
-
-
-@pytest.mark.parametrize(("pattern", "id", "expected"), PATTERNS["match"], ids=shown)
-def test_match(pattern: str, id: str, expected: bool) -> None:
-    assert Pattern(pattern).match(id) is expected
-
-
-@pytest.mark.parametrize(("pattern", "other", "expected"), PATTERNS["includes"], ids=shown)
-def test_includes(pattern: str, other: str, expected: bool) -> None:
-    assert Pattern(pattern).includes(other) is expected
-
-
-@pytest.mark.parametrize(("pattern", "other", "expected"), PATTERNS["filter"], ids=shown)
-def test_filter(pattern: str, other: str, expected: str | None) -> None:
-    assert Pattern(pattern).filter(other) == (None if expected is None else Pattern(expected))
 
 
 @pytest.mark.parametrize("name", NAMES["valid"], ids=shown)
