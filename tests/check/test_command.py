@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import shlex
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -107,3 +110,30 @@ def test_wrong_usage_is_told_with_the_status_2(
 ) -> None:
     assert main(["check", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_plugin_that_runs_and_does_not_register_is_waited_for_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "plugin"
+    script.write_text("#!/bin/sh\nexec sleep 600\n")
+    script.chmod(0o755)
+    assert main(["check", str(script), "--startup-timeout", "0.5", "--skip", "launch.by-hand"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("failed\tlaunch.socket\trequired\tit did not register within 0.5 s")
+    assert {tuple(line.split("\t")[::3]) for line in lines[1:]} == {
+        ("skipped", "the plugin runs, but does not register")
+    }
+
+
+async def test_a_terminal_gets_a_table_and_a_bar_of_progress(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "plugmux.cli", "check", shlex.join(FAULTY_PLUGIN), "--only", "health"]
+    leader, follower = os.openpty()
+    with os.fdopen(leader, "rb", 0) as terminal:
+        process = await asyncio.create_subprocess_exec(*command, stdout=follower, stderr=follower)
+        os.close(follower)
+        assert await process.wait() == 0
+        text = os.read(terminal.fileno(), 65536).decode()
+    assert "[..............................] 0/4" in text
+    assert "[##############################] 4/4 health.unknown-service" in text
+    assert "RESULT  CHECK                   LEVEL        MESSAGE" in text

@@ -54,4 +54,4 @@ def test_every_command_prints_what_the_page_shows(
 
 
 def test_the_page_shows_every_command_that_launches_plugins() -> None:
-    assert {command.split()[0] for command, _ in SHOWN} == {"get", "plugins", "call", "describe"}
+    assert {command.split()[0] for command, _ in SHOWN} == {"get", "plugins", "call", "describe", "check"}

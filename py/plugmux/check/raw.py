@@ -134,6 +134,11 @@ class RawLink:
         except TimeoutError:
             raise Failed(f"it has read nothing for {self.timeout:g} s") from None
 
+    async def reset(self, stream: int) -> None:
+        """Reset a stream, unless the plugin has done so."""
+        if not self.streams[stream].reset:
+            await self.send(WINDOW_UPDATE, RST, stream, 0)
+
     async def send_apart(self, data: bytes) -> None:
         """Send bytes, and wait until the plugin has read them, so that it reads what follows by itself."""
         await self.send_bytes(data)

@@ -6,9 +6,10 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginResponse
 
@@ -22,6 +23,8 @@ from .program import Program
 from .raw import RawLink
 
 __all__ = ["NAME", "Options", "Subject"]
+
+T = TypeVar("T")
 
 NAME = "checked"
 """The name that the plugin is given: not its file's, so that it must read it."""
@@ -57,6 +60,9 @@ class Subject:
         command: the plugin's program and its arguments.
         options: what the checks are told.
 
+    Attributes:
+        silent: whether the plugin, launched as ever, has run on without registering. Every launch would wait for it.
+
     Raises:
         ConfigError: there is no such program.
     """
@@ -67,9 +73,11 @@ class Subject:
             raise ConfigError(f"there is no program {' '.join(command[:1])!r}, or it is not executable")
         self.argv = [os.path.abspath(program), *command[1:]]
         self.options = options
+        self.silent = False
         self._host: Host | None = None
         self._raw: RawLink | None = None
         self._methods: Methods | None = None
+        self._runs: dict[str, Any] = {}
 
     def environment(self, config: LaunchConfig | None) -> dict[str, str]:
         """The environment that a runtime gives the plugin."""
@@ -158,6 +166,7 @@ class Subject:
             await host.wait_registered(self.options.startup_timeout)
             await host.ping()
         except BaseException:
+            self.silent |= not host.desk.requests and host.program.running
             await host.close()
             raise
         return host
@@ -208,6 +217,7 @@ class Subject:
                 await link.register(response)
                 await link.settle()
         except BaseException:
+            self.silent |= not link.opened and link.program.running
             await link.close()
             raise
         link.timeout = self.options.timeout
@@ -218,6 +228,18 @@ class Subject:
         if self._methods is None:
             self._methods = await Methods.of(await self.shared(), self.options.services, self.options.requests)
         return self._methods
+
+    async def once(self, what: str, run: Callable[[], Awaitable[T]]) -> T:
+        """The result of a run that several checks look at: it is made for the first of them.
+
+        Args:
+            what: names the run.
+            run: makes it.
+        """
+        if what not in self._runs:
+            self._runs[what] = await run()
+        found: T = self._runs[what]
+        return found
 
     async def close(self) -> None:
         """End what checks have shared."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from ...errors import ExchangeError, SessionClosed
 from ...exchange import Request
 from ..check import Group
+from ..ended import end_in_order
 from ..host import LONGEST_ANSWER, SHUTDOWN, RegistrationDesk
 from ..outcome import expect, timed_out
 from ..subject import Subject
@@ -16,7 +17,6 @@ from ..subject import Subject
 __all__ = ["GROUP"]
 
 GROUP = Group("ending", "How the plugin ends, whoever wants it to.")
-LOOK_AGAIN = 0.05
 PROTO_FIELDS = [(b"content-type", b"application/proto"), (b"connect-protocol-version", b"1")]
 
 
@@ -27,11 +27,8 @@ PROTO_FIELDS = [(b"content-type", b"application/proto"), (b"connect-protocol-ver
     required=True,
 )
 async def shutdown(subject: Subject) -> None:
-    async with subject.registered() as host:
-        answer = await host.shut_down()
-        expect(answer.status == 200, f"Shutdown was answered with {answer}")
-        await host.link.close(host.timeout)
-        await host.wait_ended("Shutdown and the end of its link")
+    answer = (await end_in_order(subject)).shutdown
+    expect(answer and answer.status == 200, f"Shutdown was answered with {answer}")
 
 
 @GROUP.add(
@@ -41,12 +38,8 @@ async def shutdown(subject: Subject) -> None:
     required=False,
 )
 async def status(subject: Subject) -> None:
-    async with subject.registered() as host:
-        await host.shut_down()
-        await host.link.close(host.timeout)
-        await host.wait_ended("Shutdown and the end of its link")
-        found = host.program.exit_status
-        expect(found == 0, f"it is {found}{host.program.last_words}")
+    found = await end_in_order(subject)
+    expect(found.status == 0, f"it is {found.status}{found.last_words}")
 
 
 @GROUP.add(
@@ -144,12 +137,5 @@ async def calls_under_way(subject: Subject) -> None:
     required=False,
 )
 async def no_orphan(subject: Subject) -> None:
-    async with subject.registered() as host:
-        await host.fetch("/health", method="GET")
-        await host.shut_down()
-        await host.link.close(host.timeout)
-        await host.wait_ended("Shutdown and the end of its link")
-        with timed_out(f"these of its processes were left: {host.program.left_behind()}"):
-            async with asyncio.timeout(host.timeout):
-                while host.program.left_behind():  # noqa: ASYNC110 -- nobody tells of others' processes
-                    await asyncio.sleep(LOOK_AGAIN)
+    left = (await end_in_order(subject)).left
+    expect(not left, f"these of its processes were left: {', '.join(map(str, left))}")

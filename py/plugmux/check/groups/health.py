@@ -38,10 +38,11 @@ async def get(subject: Subject) -> None:
 )
 async def under_load(subject: Subject) -> None:
     method = (await subject.methods()).unary()
-    async with subject.raw() as link:
-        for _ in range(OPEN_CALLS):
-            await link.begin(method.path, content_type=method.content_type, length=10)
-        await link.health()
+    link = await subject.shared_raw()
+    numbers = [await link.begin(method.path, content_type=method.content_type, length=10) for _ in range(OPEN_CALLS)]
+    await link.health()
+    for number in numbers:
+        await link.reset(number)
 
 
 @GROUP.add(

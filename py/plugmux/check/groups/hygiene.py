@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest, GetSecretsResponse
-
 from ..check import Group
-from ..host import Host
-from ..methods import GET_SECRETS
+from ..ended import MARK, end_in_order
 from ..outcome import NotApplicable, expect
-from ..program import Program
 from ..subject import Subject
 
 __all__ = ["GROUP"]
@@ -17,17 +13,9 @@ GROUP = Group("hygiene", "What the plugin lets out, and what it keeps.")
 SHORTEST_VALUE = 4
 """Characters of a value that can be told from other text."""
 
-MARK = "plugmux-check-5f1e0c"
 CALLS = 300
-TRACES = (
-    "Traceback (most recent call last)",
-    "panic: ",
-    "goroutine ",
-    "UnhandledPromiseRejection",
-    'File "',
-    ".go:",
-    "    at ",
-)
+STACKS = ("Traceback (most recent call last)", "panic: ", "goroutine ", "UnhandledPromiseRejection")
+TRACES = (*STACKS, 'File "', ".go:", "    at ")
 
 
 @GROUP.add(
@@ -37,19 +25,13 @@ TRACES = (
     required=False,
 )
 async def values(subject: Subject) -> None:
-    async with subject.registered() as host:
-        if not host.registration.HasField("secrets_provider"):
-            raise NotApplicable("it is no secrets provider")
-        question = GetSecretsRequest(pattern=host.registration.secrets_provider.pattern)
-        answer = await host.fetch(GET_SECRETS, question.SerializeToString())
-        envelopes = GetSecretsResponse.FromString(answer.body).envelopes if answer.status == 200 else []
-        texts = [envelope.value.decode("utf-8", "replace") for envelope in envelopes]
-        texts = [text for text in texts if len(text) >= SHORTEST_VALUE]
-        if not texts:
-            raise NotApplicable("it gave no secret whose value could be told from other text")
-        await _end(host)
-        printed = _printed(host.program)
-        expect(not any(text in printed for text in texts), "the value of a secret stands in what it printed")
+    if not (await subject.shared()).registration.HasField("secrets_provider"):
+        raise NotApplicable("it is no secrets provider")
+    ended = await end_in_order(subject)
+    texts = [text for text in ended.secrets if len(text) >= SHORTEST_VALUE]
+    if not texts:
+        raise NotApplicable("it gave no secret whose value could be told from other text")
+    expect(not any(text in ended.printed for text in texts), "the value of a secret stands in what it printed")
 
 
 @GROUP.add(
@@ -59,12 +41,8 @@ async def values(subject: Subject) -> None:
     required=False,
 )
 async def requests(subject: Subject) -> None:
-    method = (await subject.methods()).unary()
-    async with subject.registered() as host:
-        await host.fetch(method.path, f'{{"{MARK}": "{MARK}"'.encode(), content_type="application/json")
-        await host.fetch(method.path, MARK.encode() + b"\xff", content_type="application/proto")
-        await _end(host)
-        expect(MARK not in _printed(host.program), "a malformed request stands in what it printed")
+    printed = (await end_in_order(subject)).printed
+    expect(MARK not in printed, "a malformed request stands in what it printed")
 
 
 @GROUP.add(
@@ -106,18 +84,6 @@ async def descriptors(subject: Subject) -> None:
     required=False,
 )
 async def quiet_end(subject: Subject) -> None:
-    async with subject.registered() as host:
-        await _end(host)
-        printed = _printed(host.program)
-        found = [trace for trace in TRACES[:4] if trace in printed]
-        expect(not found, f"it printed {found}{host.program.last_words}")
-
-
-async def _end(host: Host) -> None:
-    await host.shut_down()
-    await host.link.close(host.timeout)
-    await host.wait_ended("Shutdown and the end of its link")
-
-
-def _printed(program: Program) -> str:
-    return program.stdout + program.stderr
+    ended = await end_in_order(subject)
+    found = [trace for trace in STACKS if trace in ended.printed]
+    expect(not found, f"it printed {', '.join(found)}{ended.last_words}")

@@ -175,8 +175,8 @@ async def closed_stdout(subject: Subject) -> None:
     required=True,
 )
 async def noise(subject: Subject) -> None:
-    async with subject.raw() as link:
-        await link.ping()  # Every frame since the start has been read, and was one.
+    link = await subject.shared_raw()
+    await link.ping()  # Every frame since the start has been read, and was one.
 
 
 @GROUP.add(

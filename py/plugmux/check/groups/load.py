@@ -85,19 +85,20 @@ async def _parts(method: Method) -> AsyncIterator[bytes]:
 )
 async def limit(subject: Subject) -> None:
     method = (await subject.methods()).unary()
-    async with subject.raw() as link:
-        number = await link.begin(method.path, content_type=method.content_type, length=ANNOUNCED)
-        stream, sent = link.streams[number], 0
-        while sent < PART * PARTS and not (stream.data or stream.finished or stream.reset):
-            await link.until(lambda: stream.window or stream.data or stream.reset, "credit, or an answer")
-            piece = min(stream.window, 65536)
-            if piece and not stream.data:
-                await link.write(number, bytes(piece))
-                sent += piece
-        expect(stream.data or stream.finished or stream.reset, f"it has taken {sent >> 20} MiB of it")
-        answer = await link.answer(number)
-        refused = answer.status == 413 or answer.code is Code.RESOURCE_EXHAUSTED
-        expect(refused, f"it was answered with {answer}: {answer.shown}")
+    link = await subject.shared_raw()
+    number = await link.begin(method.path, content_type=method.content_type, length=ANNOUNCED)
+    stream, sent = link.streams[number], 0
+    while sent < PART * PARTS and not (stream.data or stream.finished or stream.reset):
+        await link.until(lambda: stream.window or stream.data or stream.reset, "credit, or an answer")
+        piece = min(stream.window, 65536)
+        if piece and not stream.data:
+            await link.write(number, bytes(piece))
+            sent += piece
+    await link.reset(number)
+    expect(stream.data or stream.finished or stream.reset, f"it has taken {sent >> 20} MiB of it")
+    answer = await link.answer(number)
+    refused = answer.status == 413 or answer.code is Code.RESOURCE_EXHAUSTED
+    expect(refused, f"it was answered with {answer}: {answer.shown}")
 
 
 @GROUP.add(

@@ -8,6 +8,7 @@ from ...connect import Code, RpcError
 from ...contract.registration import Registration, RegistrationRefused
 from ...contract.version import VERSION
 from ..check import Group
+from ..ended import Ended
 from ..host import RegistrationDesk
 from ..outcome import Failed, NotApplicable, expect
 from ..subject import NAME, Subject
@@ -15,6 +16,7 @@ from ..subject import NAME, Subject
 __all__ = ["GROUP"]
 
 GROUP = Group("registration", "What the plugin says of itself, and how it takes the answer.")
+REASON = "refused by plugmux check"
 UNKNOWN_FIELD = b"\xc2\x3e\x05later"
 """Field 1000, with a text."""
 
@@ -165,11 +167,8 @@ async def request_timeout(subject: Subject) -> None:
     required=True,
 )
 async def refused(subject: Subject) -> None:
-    desk = RegistrationDesk(refusal=RpcError(Code.INTERNAL, "refused by plugmux check"))
-    async with subject.launched(desk) as host:
-        await host.wait_registered(subject.options.startup_timeout)
-        await host.wait_ended("its registration was refused")
-        expect(host.program.exit_status != 0, "it ended with status 0")
+    found = await _refuse(subject)
+    expect(found.status != 0, "it ended with status 0")
 
 
 @GROUP.add(
@@ -179,11 +178,20 @@ async def refused(subject: Subject) -> None:
     required=False,
 )
 async def refused_reason(subject: Subject) -> None:
-    desk = RegistrationDesk(refusal=RpcError(Code.INTERNAL, "refused by plugmux check"))
-    async with subject.launched(desk) as host:
-        await host.wait_registered(subject.options.startup_timeout)
-        await host.wait_ended("its registration was refused")
-        expect("refused by plugmux check" in host.program.stderr, f"it did not{host.program.last_words}")
+    found = await _refuse(subject)
+    expect(REASON in found.printed, f"it did not{found.last_words}")
+
+
+async def _refuse(subject: Subject) -> Ended:
+    """The end of a plugin whose registration was refused."""
+
+    async def refuse() -> Ended:
+        async with subject.launched(RegistrationDesk(refusal=RpcError(Code.INTERNAL, REASON))) as host:
+            await host.wait_registered(subject.options.startup_timeout)
+            await host.wait_ended("its registration was refused")
+            return Ended.of(host.program)
+
+    return await subject.once("refused", refuse)
 
 
 def _valid(said: RegisterPluginRequest) -> None:

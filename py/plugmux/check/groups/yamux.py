@@ -202,13 +202,15 @@ async def ended_stream(subject: Subject) -> None:
     required=True,
 )
 async def backlog(subject: Subject) -> None:
-    async with subject.raw() as link:
-        numbers = [link.new_stream() for _ in range(BACKLOG)]
-        for number in numbers:
-            await link.send(WINDOW_UPDATE, SYN, number, 0)
-        await link.ping()
-        await link.write(numbers[-1], head_of("/health", None, method="GET"))
-        await link.answer(numbers[-1])
+    link = await subject.shared_raw()
+    numbers = [link.new_stream() for _ in range(BACKLOG)]
+    for number in numbers:
+        await link.send(WINDOW_UPDATE, SYN, number, 0)
+    await link.ping()
+    await link.write(numbers[-1], head_of("/health", None, method="GET"))
+    await link.answer(numbers[-1])
+    for number in numbers:
+        await link.reset(number)
 
 
 @GROUP.add(

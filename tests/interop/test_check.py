@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from plugmux.check import CHECKS, Options, Outcome, Result, Subject, run_checks
-from support.tools import docker_peer, example_plugin
+from support.probe import probe_command
+from support.tools import LANGUAGES, docker_peer, example_plugin
 
 SHORT = Options(timeout=2.0)
 """For checks that are known to fail by waiting in vain."""
@@ -57,3 +58,12 @@ async def test_what_an_example_need_not_pass_is_recommended(plugin: str) -> None
 async def test_what_is_ours_alone_fails_for_a_plugin_of_another_sdk_and_is_no_fault_of_it() -> None:
     found = await results("docker", SHORT, known=True)
     assert {result.check.id for result in found if result.outcome is Outcome.FAILED} == NOT_OURS
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_streams_of_requests_are_found_by_reflection_and_called(language: str) -> None:
+    """The probe calls its host back, which here serves nothing: that its streams end as they should is all."""
+    checks = [check for check in CHECKS if check.id in ("calls.client-stream", "calls.bidi", "load.large")]
+    subject = Subject(probe_command(language), Options())
+    found = {result.check.id: result.message async for result in run_checks(subject, checks)}
+    assert found == dict.fromkeys((check.id for check in checks), "")
