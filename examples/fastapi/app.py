@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import Runtime
+from plugmux import Policies, Runtime, Timeouts
 from plugmux.connect import Code, RpcError
 
 PLUGIN = [sys.executable, str(Path(__file__).parents[1] / "python-plugin" / "python-plugin")]
@@ -29,7 +29,7 @@ class State(TypedDict):
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Run the plugins as long as the application runs."""
-    async with Runtime([PLUGIN], registration_timeout=20) as runtime:
+    async with Runtime([PLUGIN], policies=Policies(timeouts=Timeouts(registration=20))) as runtime:
         yield {"runtime": runtime}
 
 

@@ -1,7 +1,8 @@
 """plugmux: an embeddable, minimal plugin runtime.
 
 A host embeds a `Runtime`, a plugin is a `Plugin`; between them is one `Link`, on which both serve and both call.
-Names are imported when they are first used, so that `import plugmux` itself costs next to nothing.
+What every author needs is here; the rest is in its layer (docs/architecture.md). Names are imported when they are first
+used, so that `import plugmux` itself costs next to nothing.
 """
 
 from __future__ import annotations
@@ -9,74 +10,64 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .contract.registration import Configuration, Registration
-    from .errors import ConfigError, LinkError, PlugmuxError
-    from .link.link import Link, Peer
-    from .link.remote import Remote
-    from .plugin import Configured, Instances, Plugin
+    from .connect import Code, RpcError
+    from .discovery import Directory, Installed
+    from .errors import ConfigError, PluginCause, PluginError, PlugmuxError
+    from .plugin import Plugin
     from .runtime import (
-        BadConfiguration,
         BreakerPolicy,
-        Health,
         HealthPolicy,
+        Host,
+        Interceptors,
         Launch,
-        Limits,
-        PluginCause,
-        PluginError,
-        PluginHandle,
+        Permissions,
+        Policies,
         RestartPolicy,
         RetryPolicy,
         Runtime,
-        State,
+        Timeouts,
     )
 
 __all__ = [
-    "BadConfiguration",
     "BreakerPolicy",
+    "Code",
     "ConfigError",
-    "Configuration",
-    "Configured",
-    "Health",
+    "Directory",
     "HealthPolicy",
-    "PluginHandle",
-    "Instances",
+    "Host",
+    "Installed",
+    "Interceptors",
     "Launch",
-    "Limits",
-    "Link",
-    "LinkError",
-    "Peer",
+    "Permissions",
     "Plugin",
     "PluginCause",
     "PluginError",
     "PlugmuxError",
-    "Registration",
-    "Remote",
+    "Policies",
     "RestartPolicy",
     "RetryPolicy",
+    "RpcError",
     "Runtime",
-    "State",
+    "Timeouts",
 ]
 
 _HOMES = {
-    "errors": ("ConfigError", "LinkError", "PlugmuxError"),
-    "link.link": ("Link", "Peer"),
-    "plugin": ("Configured", "Instances", "Plugin"),
-    "link.remote": ("Remote",),
-    "contract.registration": ("Configuration", "Registration"),
+    "connect": ("Code", "RpcError"),
+    "discovery": ("Directory", "Installed"),
+    "errors": ("ConfigError", "PluginCause", "PluginError", "PlugmuxError"),
+    "plugin": ("Plugin",),
     "runtime": (
-        "BadConfiguration",
         "BreakerPolicy",
-        "Health",
         "HealthPolicy",
-        "PluginHandle",
+        "Host",
+        "Interceptors",
         "Launch",
-        "Limits",
-        "PluginCause",
-        "PluginError",
+        "Permissions",
+        "Policies",
         "RestartPolicy",
         "RetryPolicy",
         "Runtime",
-        "State",
+        "Timeouts",
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -35,12 +35,18 @@ an error that another call has caused.
 
 from __future__ import annotations
 
+import signal
+from enum import Enum
+
 __all__ = [
+    "BadConfiguration",
     "BodyTooLarge",
     "ConfigError",
     "ExchangeError",
     "LinkError",
     "LinkTimeout",
+    "PluginCause",
+    "PluginError",
     "PlugmuxError",
     "ProtocolViolation",
     "RequestTimeout",
@@ -48,6 +54,7 @@ __all__ = [
     "StateError",
     "StreamClosed",
     "StreamReset",
+    "describe_exit",
 ]
 
 
@@ -57,6 +64,10 @@ class PlugmuxError(Exception):
 
 class ConfigError(PlugmuxError, ValueError):
     """A setting is out of its range; the message names the setting, the value and the range."""
+
+
+class BadConfiguration(ConfigError):
+    """A configuration is not what its plugin takes; the message names the path of the bad value."""
 
 
 class StateError(PlugmuxError, RuntimeError):
@@ -117,3 +128,119 @@ class BodyTooLarge(ExchangeError):
 
 class RequestTimeout(PlugmuxError, TimeoutError):
     """A call was not answered within the limit that the runtime sets for every call, whatever limit its caller sets."""
+
+
+class PluginCause(Enum):
+    """What went wrong with a plugin: the value is a code for programs, `hint` the advice for a person."""
+
+    NOT_FOUND = "not_found"
+    NOT_EXECUTABLE = "not_executable"
+    WRONG_ARCHITECTURE = "wrong_architecture"
+    MISSING_INTERPRETER = "missing_interpreter"
+    NOT_STARTED = "not_started"
+    RUNNER_FAILED = "runner_failed"
+    EXITED = "exited"
+    OVER_LIMIT = "over_limit"
+    UNMET = "unmet"
+    BAD_MANIFEST = "bad_manifest"
+    BAD_CONFIGURATION = "bad_configuration"
+    UNTRUSTED = "untrusted"
+    CHECKSUM = "checksum"
+    LATE = "late"
+    REFUSED = "refused"
+    NOT_A_PLUGIN = "not_a_plugin"
+    LINK_LOST = "link_lost"
+    HUNG = "hung"
+    FAILING = "failing"
+    UNFIT = "unfit"
+    STOPPED = "stopped"
+    NOT_LAUNCHED = "not_launched"
+    UNSUPPORTED = "unsupported"
+    DISABLED = "disabled"
+    UNKNOWN = "unknown"
+    AMBIGUOUS = "ambiguous"
+
+    @property
+    def hint(self) -> str:
+        """What a person can do about it."""
+        return _HINTS[self]
+
+
+_HINTS = {
+    PluginCause.NOT_FOUND: "check the path, or that the program is on PATH",
+    PluginCause.NOT_EXECUTABLE: "make the file executable (chmod +x)",
+    PluginCause.WRONG_ARCHITECTURE: "build the plugin for this machine's processor and system",
+    PluginCause.MISSING_INTERPRETER: "let the file's first line (#!) name a program that is installed",
+    PluginCause.NOT_STARTED: "see the system's reason in the message",
+    PluginCause.RUNNER_FAILED: "see the traceback in the log (plugmux.runtime) for what went wrong",
+    PluginCause.EXITED: "run it by hand with the same arguments to see why it ends",
+    PluginCause.OVER_LIMIT: "see why it uses so much, or raise the limit (limits=...)",
+    PluginCause.UNMET: "install a version that fits, or ask for another",
+    PluginCause.BAD_MANIFEST: "correct the manifest",
+    PluginCause.BAD_CONFIGURATION: "correct the configuration",
+    PluginCause.UNTRUSTED: "take the right to write from others (chmod go-w), and let you or root own it (chown)",
+    PluginCause.CHECKSUM: "install the plugin again, or correct the checksum if you have changed the file yourself",
+    PluginCause.LATE: "give it more time (timeout=...), or see what keeps it from registering",
+    PluginCause.REFUSED: "correct what the plugin says of itself when it registers",
+    PluginCause.NOT_A_PLUGIN: "start a program that serves plugmux; this one writes something else on the link",
+    PluginCause.LINK_LOST: "see the plugin's log for why it closed the link",
+    PluginCause.HUNG: "see its stacks in its log for what it waits for",
+    PluginCause.FAILING: "see its log for why it fails; calls are let through again after a while",
+    PluginCause.UNFIT: "correct the new version, and replace the plugin again",
+    PluginCause.STOPPED: "start it again (plugmux plugins enable NAME), or make a new runtime where this one is closed",
+    PluginCause.NOT_LAUNCHED: "switch it where it was started",
+    PluginCause.UNSUPPORTED: "use what the plugin offers, or let it offer this",
+    PluginCause.DISABLED: "enable it first (plugmux plugins enable NAME)",
+    PluginCause.UNKNOWN: "see plugmux plugins for the names and services that there are",
+    PluginCause.AMBIGUOUS: "name the plugin that is meant (plugin=...)",
+}
+
+
+class PluginError(PlugmuxError):
+    """A plugin could not be started, registered or reached.
+
+    Args:
+        plugin: the plugin's name; empty where no plugin can be named.
+        cause: what kind of failure it is.
+        detail: what happened, for a person.
+        exit_code: the exit status of a plugin that ended by itself.
+        signal_number: the signal that ended it.
+        stderr: the last lines that it wrote on stderr.
+    """
+
+    def __init__(
+        self,
+        plugin: str,
+        cause: PluginCause,
+        detail: str,
+        *,
+        exit_code: int | None = None,
+        signal_number: int | None = None,
+        stderr: str = "",
+    ) -> None:
+        self.plugin = plugin
+        self.cause = cause
+        self.detail = detail
+        self.exit_code = exit_code
+        self.signal_number = signal_number
+        self.stderr = stderr
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        subject = f"plugin {self.plugin!r}: " if self.plugin else ""
+        message = f"{subject}{self.detail}; {self.cause.hint}"
+        if self.stderr:
+            message += "\nthe end of its stderr:\n" + self.stderr
+        return message
+
+
+def describe_exit(exit_code: int | None, signal_number: int | None) -> str:
+    """How a process ended, in words."""
+    if exit_code is None and signal_number is None:
+        return "ended"
+    if signal_number is None:
+        return f"exited with status {exit_code}"
+    try:
+        return f"was ended by {signal.Signals(signal_number).name}"
+    except ValueError:
+        return f"was ended by signal {signal_number}"

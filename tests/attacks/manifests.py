@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from plugmux import PluginCause, PluginError, State
+from plugmux import Directory, PluginCause, PluginError
+from plugmux.runtime import State
 
 from .interface import MIB, Attack, Host
 
@@ -29,7 +30,7 @@ BOMBS = {
 
 def _watched(directory: Path) -> Mapping[str, Any]:
     (directory / "plugins").mkdir()
-    return {"plugin_dir": directory / "plugins", "watch": 0.05}
+    return {"plugins": [Directory(directory / "plugins", watch=0.05)]}
 
 
 async def bombs(host: Host) -> None:

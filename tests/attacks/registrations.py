@@ -16,7 +16,7 @@ from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
 from plugmux import Launch
 from plugmux.connect import Code, RpcError
 from plugmux.http import SocketClient
-from plugmux.runtime import Permissions
+from plugmux.runtime import Permissions, Policies, Timeouts
 from plugmux.secrets import Pattern, Provider, Resolver, Secret, secrets_services
 from support.programs import script
 
@@ -186,12 +186,18 @@ def with_absent_guards(directory: Path) -> Mapping[str, Any]:
     return {"plugins": [Vault(), guard], "permissions": Permissions(access_control=["another"])}
 
 
+IMPATIENT = Policies(timeouts=Timeouts(registration=1.0))
+
 ATTACKS = [
     Attack("takeover of a service", service_takeover),
     Attack("takeover of secrets", secrets_takeover, options=with_vault),
     Attack("deaf access-control module", deaf_module, options=with_vault),
     Attack("guard that never comes up", open_door, options=with_absent_guards),
-    Attack("ghost registration", ghost, options=lambda directory: {"registration_timeout": 1.0}),
+    Attack(
+        "ghost registration",
+        ghost,
+        options=lambda directory: {"policies": Policies(timeouts=Timeouts(registration=1.0))},
+    ),
     Attack("schema that is dear to check", dear_schema, memory=32 * MIB, latency=0.5),
     Attack("labels of megabytes", long_labels, memory=64 * MIB, latency=0.5),
 ]

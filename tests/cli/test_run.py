@@ -174,7 +174,8 @@ CONFIGURED = """\
 from dataclasses import dataclass
 from kv.v1.kv_connect import KeyValueService
 from kv.v1.kv_pb2 import GetResponse
-from plugmux import Configured, Plugin
+from plugmux import Plugin
+from plugmux.plugin import Configured
 
 @dataclass
 class Settings:

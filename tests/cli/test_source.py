@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from plugmux.cli.source import parse_command, parse_plugins
+from plugmux.discovery import Installed
 from plugmux.errors import ConfigError
-from plugmux.runtime import Requirement
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_what_stands_before_the_first_equals_sign_is_a_name_if_it_can_be_one(
 @pytest.mark.parametrize("text", ["kv@^1.2", "kv@=1.2", "kv@>=1.2 <3"])
 def test_a_range_of_versions_may_have_equals_signs(text: str) -> None:
     (plugin,) = parse_plugins([text])
-    assert isinstance(plugin, Requirement)
-    assert str(plugin) == text
+    assert isinstance(plugin, Installed)
+    assert str(plugin.requirement) == text
 
 
 @pytest.mark.parametrize("command", [["get", "a"], ["plugins"], ["run", "--listen=unix:@plugmux-test-nobody"]])

@@ -17,6 +17,7 @@ from plugmux.cli.target import _Listening
 from plugmux.connect import App, Code, Context, RpcError
 from plugmux.errors import PlugmuxError
 from plugmux.runtime import State
+from plugmux.runtime.state import ON_THE_WAY
 from plugmux.secrets import Pattern
 from support.direct import Direct
 
@@ -54,7 +55,7 @@ def test_a_runtime_that_does_not_answer_is_told(
 
 
 def test_every_state_in_which_a_plugin_will_not_run_is_known() -> None:
-    assert {state.value for state in State if not state.will_run} | {"retries_exceeded"} == target.IDLE
+    assert {state.value for state in State if state not in ON_THE_WAY} | {"retries_exceeded"} == target.IDLE
 
 
 def listening(*services: Any) -> _Listening:

@@ -37,11 +37,11 @@ LIMIT = "(limits=...)"
 
 def test_no_advice_is_of_arguments_in_python() -> None:
     for cause in PluginCause:
-        assert "=...)" not in worded(cause.value).replace(LIMIT, "")
+        assert "=...)" not in worded(cause.hint).replace(LIMIT, "")
 
 
 def test_the_words_that_are_replaced_are_the_librarys() -> None:
-    said = [cause.value for cause in PluginCause] + [str(failure(KeyError(), KeyValueService.spec.methods[0]))]
+    said = [cause.hint for cause in PluginCause] + [str(failure(KeyError(), KeyValueService.spec.methods[0]))]
     for theirs in ADVICE:
         assert any(theirs in each for each in said), theirs
 

@@ -19,8 +19,9 @@ from fastapi.testclient import TestClient
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Runtime, State
+from plugmux import Policies, Runtime, Timeouts
 from plugmux.exchange import ASGIApp
+from plugmux.runtime import State
 from support.census import Census
 from support.pages import examples, run_examples
 from support.programs import KV_PLUGIN, script
@@ -93,7 +94,9 @@ async def test_one_task_starts_it_and_another_closes_it(tmp_path: Path) -> None:
 
 async def test_a_cancelled_start_leaves_nothing(tmp_path: Path) -> None:
     before = Census.take()
-    runtime = Runtime([script(tmp_path, "kv", "import time; time.sleep(3600)")], registration_timeout=60)
+    runtime = Runtime(
+        [script(tmp_path, "kv", "import time; time.sleep(3600)")], policies=Policies(timeouts=Timeouts(registration=60))
+    )
     start = asyncio.create_task(runtime.start())
     while not runtime.plugins() or runtime.plugins()[0].state is not State.REGISTERING:
         await asyncio.sleep(0.001)

@@ -25,8 +25,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, RestartPolicy, Runtime, State
+from plugmux import Launch, RestartPolicy, Runtime
 from plugmux.connect import Code, RpcError
+from plugmux.runtime import State
 from plugmux.runtime.plugin import PluginHandle
 from support.census import Census, resident_bytes
 from support.tools import faulty_plugin

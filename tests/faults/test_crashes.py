@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from plugmux import Launch, PluginCause, State
+from plugmux import Launch, PluginCause
 from plugmux.connect import Code, RpcError
+from plugmux.runtime import State
 from support.census import alive, gone
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES, Ward, ward

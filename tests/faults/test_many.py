@@ -10,7 +10,8 @@ from collections import Counter
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, Runtime, State
+from plugmux import Launch, Policies, Runtime
+from plugmux.runtime import State
 from support.census import Census, cpu_seconds, resident_bytes
 from support.tools import faulty_plugin
 from support.ward import LANGUAGES
@@ -35,7 +36,9 @@ async def test_a_hundred_plugins_start_a_few_at_a_time_take_little_memory_and_no
         for language, count in PLUGINS.items()
         for n in range(count)
     ]
-    async with Runtime([Launch(faulty_plugin("go"), name="first")], parallel_starts=PARALLEL) as runtime:
+    async with Runtime(
+        [Launch(faulty_plugin("go"), name="first")], policies=Policies(parallel_starts=PARALLEL)
+    ) as runtime:
         await ask_all(runtime)
         alone, most = resident_bytes(), 0
         starts = asyncio.gather(*(runtime.launch(launch) for launch in launches))

@@ -10,7 +10,8 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, Runtime, State
+from plugmux import Launch, Runtime
+from plugmux.runtime import State
 from support.census import Census
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES

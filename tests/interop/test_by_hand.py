@@ -17,8 +17,10 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import Launch, PluginCause, Runtime, State
+from plugmux import Launch, PluginCause, Policies, Runtime, Timeouts
 from plugmux.errors import StateError
+from plugmux.runners.manual import by_hand as by_hand_sources
+from plugmux.runtime import State
 from support.tools import LANGUAGES, example_plugin
 
 Told = list[str]
@@ -50,7 +52,7 @@ async def says(told: Told, count: int) -> str:
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_plugin_that_is_started_by_hand_is_used_and_waited_for_again(language: str, told: Told) -> None:
     launch = Launch(example_plugin(language), name="kv", env={"PASSWORD": "hunter2"})
-    runtime = Runtime([launch], wait_for=["kv"])
+    runtime = Runtime(by_hand_sources([launch], ["kv"]))
     starting = asyncio.create_task(runtime.start())
     message = await says(told, 1)
     assert message.startswith("waiting for plugin kv: start it by hand")
@@ -73,7 +75,9 @@ async def test_a_plugin_that_is_started_by_hand_is_used_and_waited_for_again(lan
 
 async def test_a_plugin_may_stand_still_before_it_registers(told: Told) -> None:
     async with asyncio.timeout(60):
-        runtime = Runtime([Launch.wait("kv", example_plugin("python"))], registration_timeout=0.1)
+        runtime = Runtime(
+            [Launch.wait("kv", example_plugin("python"))], policies=Policies(timeouts=Timeouts(registration=0.1))
+        )
         starting = asyncio.create_task(runtime.start())
         process = by_hand(await says(told, 1))
         os.kill(process.pid, signal.SIGSTOP)
@@ -86,7 +90,7 @@ async def test_a_plugin_may_stand_still_before_it_registers(told: Told) -> None:
 
 
 async def test_a_runtime_that_closes_waits_no_longer(told: Told) -> None:
-    runtime = Runtime(wait_for=["kv"])
+    runtime = Runtime(by_hand_sources([], ["kv"]))
     starting = asyncio.create_task(runtime.start())
     message = await says(told, 1)
     socket = re.search(r'"socket": "([^"]+)"', message)

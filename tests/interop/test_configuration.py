@@ -8,7 +8,8 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import BadConfiguration, Launch, PluginCause, PluginError, Runtime
+from plugmux import Launch, PluginCause, PluginError, Runtime
+from plugmux.runtime import BadConfiguration
 from support.configured import configured_command
 from support.tools import LANGUAGES
 

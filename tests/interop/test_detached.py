@@ -17,9 +17,9 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import ConfigError, HealthPolicy, Launch, Limits, PluginCause, PluginError, RestartPolicy, Runtime, State
-from plugmux.runners import detached
-from plugmux.runtime import DetachedRunner
+from plugmux import ConfigError, HealthPolicy, Launch, PluginCause, PluginError, Policies, RestartPolicy, Runtime
+from plugmux.runners import DetachedRunner, detached
+from plugmux.runtime import Limits, State
 from support.programs import KV_PLUGIN, script
 from support.tools import LANGUAGES, example_plugin
 
@@ -236,7 +236,7 @@ async def test_a_detached_plugin_that_hangs_is_ended_where_the_policy_says_so(di
         [script(tmp_path, "kv", KV_PLUGIN)], runner=DetachedRunner(directory), restart=RestartPolicy(delay=0.01)
     )
     health = HealthPolicy(interval=0.05, timeout=0.05, hung_after=0.3, on_hang="restart")
-    async with Runtime([launch], health=health) as runtime:
+    async with Runtime([launch], policies=Policies(health=health)) as runtime:
         plugin = runtime.plugin("kv")
         before = plugin.pid
         assert before is not None

@@ -14,10 +14,10 @@ import pytest
 from plugmux_proto.resolver.v1.resolver_connect import AuthorizerClient, ResolverClient
 from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, GetSecretsRequest
 
-from plugmux import Launch, PluginHandle, RestartPolicy, Runtime, State
+from plugmux import Launch, RestartPolicy, Runtime
 from plugmux.connect import Code, RpcError
 from plugmux.http import SocketClient
-from plugmux.runtime import LogSource, Permissions
+from plugmux.runtime import LogSource, Permissions, PluginHandle, State
 from plugmux.secrets import Pattern, Provider, Resolver, Secret, SecretNotFound, secrets_services
 from support.programs import KV_PLUGIN, script
 from support.tools import LANGUAGES, docker_peer, example_plugin

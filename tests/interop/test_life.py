@@ -12,7 +12,7 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest
 from plugmux_proto.plugmux.v1.diagnostics_connect import DiagnosticsClient
 from plugmux_proto.plugmux.v1.diagnostics_pb2 import DumpRequest
 
-from plugmux import Launch, RestartPolicy, Runtime
+from plugmux import Launch, Policies, RestartPolicy, Runtime
 from plugmux.connect import Code, RpcError
 from plugmux.exchange import Request
 from plugmux.runtime import HealthPolicy, LogEntry, LogSource
@@ -69,7 +69,7 @@ async def test_its_log_records_come_with_level_and_fields(launch: Launch) -> Non
 
 
 async def test_one_that_hangs_is_told_of_ended_and_started_again(launch: Launch) -> None:
-    async with Runtime([launch], health=ENDING) as runtime:
+    async with Runtime([launch], policies=Policies(health=ENDING)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         before = plugin.pid
         assert before is not None

@@ -25,8 +25,10 @@ from cloud.v1.cloud_pb2 import (
     UploadRequest,
 )
 
-from plugmux import BadConfiguration, Launch, Remote, Runtime
+from plugmux import Launch, Runtime
 from plugmux.connect import Code, Context, RpcError
+from plugmux.link.remote import Remote
+from plugmux.runtime import BadConfiguration
 from support.census import resident_bytes
 from support.cloud import cloud_command
 from support.tools import LANGUAGES, ROOT, tool

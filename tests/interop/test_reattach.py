@@ -13,7 +13,8 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import PluginHandle, Runtime, State
+from plugmux import Runtime
+from plugmux.runtime import PluginHandle, State
 from support.tools import example_plugin
 
 TIME = 60.0

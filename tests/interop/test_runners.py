@@ -10,9 +10,10 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import Launch, Limits, PluginCause, PluginError, RestartPolicy, Runtime
+from plugmux import Launch, PluginCause, PluginError, RestartPolicy, Runtime
 from plugmux.connect import RpcError
-from plugmux.runtime import ContainerRunner
+from plugmux.runners import ContainerRunner
+from plugmux.runtime import Limits
 from plugmux.runtime.process.limits import MIB
 from support.docker import Docker
 from support.tools import LANGUAGES, example_plugin

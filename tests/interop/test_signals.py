@@ -9,7 +9,8 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import PutRequest
 
-from plugmux import Launch, RestartPolicy, Runtime, State
+from plugmux import Launch, RestartPolicy, Runtime
+from plugmux.runtime import State
 from support.tools import LANGUAGES, example_plugin
 
 

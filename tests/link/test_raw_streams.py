@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from plugmux import Link, Peer
 from plugmux.link.app import LinkApp
+from plugmux.link.link import Link, Peer
 
 
 class Panic(BaseException):

@@ -12,9 +12,9 @@ import pytest
 from kv.v1.kv_pb2 import PutRequest
 from plugmux_proto.plugins.v1 import plugins_pb2 as pb
 
-from plugmux import Configured
 from plugmux.contract.schema import Schema
 from plugmux.errors import ConfigError
+from plugmux.plugin import Configured
 
 
 @dataclass

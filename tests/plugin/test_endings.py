@@ -14,9 +14,10 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import PluginError, Runtime, State
+from plugmux import PluginError, Runtime
 from plugmux.connect import Code, RpcError
 from plugmux.exchange import Request
+from plugmux.runtime import State
 from support.census import gone
 from support.programs import script
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from plugmux import Plugin, Runtime, State
+from plugmux import Plugin, Runtime
+from plugmux.runtime import State
 from support.programs import KV_PLUGIN, script
 
 

@@ -15,9 +15,10 @@ import pytest
 from plugmux_proto.plugmux.v1 import log_pb2 as pb
 from plugmux_proto.plugmux.v1.log_connect import LogService
 
-from plugmux import ConfigError, Link, Peer, Plugin
+from plugmux import ConfigError, Plugin
 from plugmux.connect import Code, Context, RpcError
 from plugmux.link.app import Gate, LinkApp
+from plugmux.link.link import Link, Peer
 from plugmux.plugin import LogHandler
 from plugmux.plugin.logging import BATCH, MAX_TEXT
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import HealthPolicy, Launch, Runtime, State
+from plugmux import HealthPolicy, Launch, Policies, Runtime
+from plugmux.runtime import State
 from support.programs import script
 
 WITHOUT_AN_SDK = """
@@ -73,7 +74,9 @@ HOST = """
 
 async def test_a_plugin_needs_nothing_but_what_the_wire_says(tmp_path: Path) -> None:
     health = HealthPolicy(interval=0.05, timeout=5)
-    async with Runtime([Launch([script(tmp_path, "bare", WITHOUT_AN_SDK)])], health=health) as runtime:
+    async with Runtime(
+        [Launch([script(tmp_path, "bare", WITHOUT_AN_SDK)])], policies=Policies(health=health)
+    ) as runtime:
         plugin = runtime.plugin("bare")
         assert plugin.error is None, plugin.error
         for _ in range(5):

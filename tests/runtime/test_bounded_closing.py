@@ -16,17 +16,18 @@ import pytest
 from kv.v1.kv_connect import AuditService, KeyValueClient, KeyValueService
 from kv.v1.kv_pb2 import GetRequest, GetResponse
 
-from plugmux import Launch, Runtime, State
+from plugmux import Launch, Runtime
 from plugmux.aio import closing
 from plugmux.connect import Context, RpcError
 from plugmux.http import Server
 from plugmux.link import references
 from plugmux.link.app import LinkApp
 from plugmux.link.link import Link, Peer
-from plugmux.runtime import supervisor
+from plugmux.runtime import State
 from support.census import Census, alive, gone
 from support.injection import Interrupter
 from support.programs import KV_PLUGIN, script
+from support.timeouts import shorten_timeouts
 from support.tools import faulty_plugin
 
 
@@ -151,8 +152,7 @@ async def test_a_close_that_is_cancelled_at_any_of_its_waits_is_done_to_the_end(
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the limits short: what they are for never ends here."""
-    for limit in ("SHUTDOWN_TIME", "DRAIN_TIME", "EXIT_TIME", "TERMINATE_TIME"):
-        monkeypatch.setattr(supervisor, limit, 0.1)
+    shorten_timeouts(monkeypatch, 0.1)
     for limit in ("CLEAN_UP_TIME", "LAST_TIME"):
         monkeypatch.setattr(closing, limit, 0.1)
     monkeypatch.setattr(references, "RELEASE_TIME", 0.1)

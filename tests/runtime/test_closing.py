@@ -10,9 +10,10 @@ import pytest
 from kv.v1.kv_connect import AuditService, KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, RecordRequest, RecordResponse
 
-from plugmux import Launch, Runtime, State
+from plugmux import Launch, Runtime
 from plugmux.connect import Code, Context, RpcError
 from plugmux.errors import StateError
+from plugmux.runtime import State
 from support.programs import KV_PLUGIN, script
 
 

@@ -14,24 +14,17 @@ from google.protobuf.struct_pb2 import Struct, Value
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import (
-    BadConfiguration,
-    ConfigError,
-    Configuration,
-    Launch,
-    PluginCause,
-    PluginError,
-    RestartPolicy,
-    Runtime,
-    State,
-)
-from plugmux.runtime.configuration import check
+from plugmux import ConfigError, Launch, PluginCause, PluginError, RestartPolicy, Runtime
+from plugmux.contract.registration import Configuration
+from plugmux.runtime import BadConfiguration, State
+from plugmux.runtime.changes.configuration import check
 from support.programs import script
 
 PLUGIN = """
     from kv.v1.kv_connect import KeyValueService
     from kv.v1.kv_pb2 import GetResponse
-    from plugmux import Configured, Plugin
+    from plugmux import Plugin
+    from plugmux.plugin import Configured
 
     def load(values):
         if values.get("n") == 13:
@@ -71,7 +64,8 @@ async def test_a_change_that_the_new_process_does_not_bear_leaves_the_old_one_at
 RELOADING = """
     from kv.v1.kv_connect import KeyValueService
     from kv.v1.kv_pb2 import GetResponse
-    from plugmux import Configured, Plugin
+    from plugmux import Plugin
+    from plugmux.plugin import Configured
 
     def apply(values):
         if values["n"] == 13:

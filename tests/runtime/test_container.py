@@ -15,8 +15,9 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import ConfigError, Launch, Limits, PluginCause, Runtime, State
-from plugmux.runtime import ContainerRunner
+from plugmux import ConfigError, Launch, PluginCause, Policies, Runtime, Timeouts
+from plugmux.runners import ContainerRunner
+from plugmux.runtime import Limits, State
 from plugmux.runtime.process.limits import MIB
 from support.docker import Docker
 from support.programs import KV_PLUGIN, script
@@ -138,13 +139,10 @@ STUBBORN = """
 """
 
 
-async def test_a_container_that_does_not_end_is_removed_by_force(
-    tmp_path: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("plugmux.runtime.supervisor.TERMINATE_TIME", 0.2)
+async def test_a_container_that_does_not_end_is_removed_by_force(tmp_path: Path, docker: Docker) -> None:
     up = tmp_path / "up"
     program = script(tmp_path, "kv", STUBBORN, up=str(up))
-    async with Runtime() as runtime:
+    async with Runtime(policies=Policies(timeouts=Timeouts(terminate=0.2))) as runtime:
         launch = Launch([program], runner=ContainerRunner("kv-image"), timeout=30)
         starting = asyncio.create_task(runtime.launch(launch))
         while not up.exists():
@@ -176,7 +174,7 @@ async def test_a_container_whose_command_is_killed_is_removed(tmp_path: Path, do
 HOST = """
 import asyncio, sys
 from plugmux import Launch, Runtime
-from plugmux.runtime import ContainerRunner
+from plugmux.runners import ContainerRunner
 
 async def main():
     async with Runtime([Launch(sys.argv[1:], runner=ContainerRunner("kv-image"), timeout=30)]) as runtime:

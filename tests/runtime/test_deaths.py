@@ -8,7 +8,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, WatchRequest
 
-from plugmux import RestartPolicy, RetryPolicy, Runtime
+from plugmux import Policies, RestartPolicy, RetryPolicy, Runtime
 from plugmux.connect import Code, RpcError
 from plugmux.runtime import Launch
 from support.programs import script
@@ -43,7 +43,7 @@ AGAIN = RetryPolicy(attempts=5, idempotent=True)
 async def test_a_death_within_a_call_is_told_as_one_and_the_call_is_not_made_again(tmp_path: Path, how: str) -> None:
     calls = tmp_path / "calls"
     launch = Launch([script(tmp_path, "kv", DYING, calls=str(calls))], restart=RestartPolicy(delay=0.01))
-    async with Runtime([launch], retry=AGAIN) as runtime:
+    async with Runtime([launch], policies=Policies(retry=AGAIN)) as runtime:
         with pytest.raises(RpcError, match="exited with status 7") as caught:
             await runtime.client(KeyValueClient).get(GetRequest(key=how))
         assert caught.value.code is Code.UNAVAILABLE

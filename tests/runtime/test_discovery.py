@@ -14,15 +14,14 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, Limits, PluginCause, PluginError, Runtime, State
+from plugmux import Directory, Installed, Launch, PluginCause, PluginError, Runtime
 from plugmux.discovery.directory import Found, default_path, expand, find_plugins
 from plugmux.discovery.permissions import FileCheck, GuardedRunner
-from plugmux.discovery.requirement import Requirement
-from plugmux.discovery.watch import Installed
 from plugmux.errors import ConfigError
-from plugmux.runtime.error import PluginCause as Cause
+from plugmux.errors import PluginCause as Cause
+from plugmux.runtime import Limits, State
 from plugmux.runtime.logs.log import LogBook
-from plugmux.runtime.source import parse_source
+from plugmux.runtime.source import as_source
 from support.programs import script
 
 PLUGIN = """
@@ -108,15 +107,15 @@ def test_entries_of_a_path_stand_for_home_program_current_directory_and_globs(
 async def test_the_highest_version_that_fits_is_launched(tmp_path: Path, text: str, chosen: str) -> None:
     for version in ("1.2.0", "1.10.0", "2.0.0", "3.0.0-rc.1"):
         install(tmp_path, "kv", version)
-    async with Runtime([text], plugin_path=[tmp_path]) as runtime:
+    async with Runtime([Installed(text, path=[tmp_path])]) as runtime:
         assert runtime.plugin("kv").version == chosen
         assert (await runtime.client(KeyValueClient).get(GetRequest())).value == chosen.encode()
 
 
 async def test_an_installed_plugin_is_launched_with_options(tmp_path: Path) -> None:
     install(tmp_path, "kv", "1.2.0")
-    wanted = Launch.installed("kv@^1.2", replicas=2, env={"OWN": "1"}, limits=Limits(files=123))
-    async with Runtime([wanted], plugin_path=[tmp_path]) as runtime:
+    wanted = Installed("kv@^1.2", path=[tmp_path], replicas=2, env={"OWN": "1"}, limits=Limits(files=123))
+    async with Runtime([wanted]) as runtime:
         replicas = runtime.plugins()
         assert [plugin.version for plugin in replicas] == ["v1.2.0", "v1.2.0"]
         for plugin in replicas:
@@ -134,30 +133,47 @@ async def test_an_installed_plugin_is_launched_with_options(tmp_path: Path) -> N
 )
 def test_options_that_an_installed_plugin_cannot_have_are_refused(text: str, options: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        Launch.installed(text, **options)
+        Installed(text, **options)
 
 
 async def test_a_plugin_directory_is_launched_in_the_highest_versions(tmp_path: Path) -> None:
     install(tmp_path, "kv", "1.2.0")
     install(tmp_path, "kv", "1.3.0")
     script(tmp_path, "plain", PLUGIN, version="v0.1.0")
-    async with Runtime(plugin_dir=tmp_path) as runtime:
+    async with Runtime([Directory(tmp_path)]) as runtime:
         assert [(plugin.name, plugin.version) for plugin in runtime.plugins()] == [
             ("kv", "v1.3.0"),
             ("plain", "v0.1.0"),
         ]
         with pytest.raises(PluginError, match=r"there is kv 1.2.0 at .*, kv 1.3.0 at ") as caught:
-            await runtime.replace("kv", "kv@^2")
+            await runtime.replace("kv", Installed("kv@^2", path=[tmp_path]))
         assert caught.value.cause is PluginCause.UNMET
-        assert (await runtime.replace("kv", "kv@1.2.0")).version == "v1.2.0"
+        assert (await runtime.replace("kv", Installed("kv@1.2.0", path=[tmp_path]))).version == "v1.2.0"
 
 
-def test_a_command_line_may_name_a_plugin_by_versions(tmp_path: Path) -> None:
-    assert isinstance(parse_source("kv@^1.2"), Requirement)
-    assert str(parse_source("kv@^1.2")) == "kv@^1.2"
-    assert parse_source("./kv@1 -v") == Launch(["./kv@1", "-v"], name="kv@1")
+def test_text_may_name_a_plugin_by_versions() -> None:
+    source = as_source("kv@^1.2")
+    assert isinstance(source, Installed)
+    assert str(source.requirement) == "kv@^1.2"
+    assert as_source("./kv@1") == Launch(["./kv@1"], name="kv@1")
     with pytest.raises(ConfigError, match="not a range"):
-        parse_source("kv@new")
+        as_source("kv@new")
+
+
+async def test_a_source_that_must_be_one_plugin_is_no_directory_of_several(tmp_path: Path) -> None:
+    install(tmp_path, "kv", "1.0.0")
+    install(tmp_path, "other", "1.0.0")
+    async with Runtime() as runtime:
+        with pytest.raises(ConfigError, match="finds kv, other; here it must find one plugin"):
+            await runtime.launch(Directory(tmp_path))
+        assert (await runtime.launch(Installed("kv@1", path=[tmp_path]))).version == "v1.0.0"
+
+
+@pytest.mark.parametrize("watch", [-1.0, float("inf"), float("nan")])
+def test_a_watch_that_cannot_be_is_refused(watch: float) -> None:
+    for make in (lambda: Directory("plugins", watch=watch), lambda: Installed("kv@1", watch=watch)):
+        with pytest.raises(ConfigError, match="watch is"):
+            make()
 
 
 # -- what keeps a plugin from being started ---------------------------------------------------------------------------
@@ -226,7 +242,9 @@ async def test_a_fault_is_told_before_the_plugin_is_started_and_the_others_run_o
     good.mkdir()
     install(good, "kv", "1.0.0")
     wanted = "bad@2" if cause is Cause.UNMET else "bad@*"
-    async with Runtime([wanted, "kv@1"], plugin_path=[directory, good]) as runtime:
+    async with Runtime(
+        [Installed(wanted, path=[directory, good]), Installed("kv@1", path=[directory, good])]
+    ) as runtime:
         bad = runtime.plugin("bad")
         assert bad.state is State.GAVE_UP
         assert bad.error is not None
@@ -283,7 +301,7 @@ HARMFUL: dict[str, Prepare] = {
 async def test_a_manifest_that_harms_is_an_error_of_its_own(tmp_path: Path, harm: str) -> None:
     HARMFUL[harm](tmp_path)
     install(tmp_path, "kv", "1.0.0")
-    async with Runtime(plugin_dir=tmp_path) as runtime:
+    async with Runtime([Directory(tmp_path)]) as runtime:
         assert runtime.plugin("kv").error is None
         bad = runtime.plugin("bad").error
         assert bad is not None
@@ -294,7 +312,7 @@ def test_a_long_list_of_names_is_no_long_key(tmp_path: Path) -> None:
     services = [f"kv.v{n}.KeyValueService" for n in range(500)]
     manifest(f"services = {services}".replace("'", '"'))(tmp_path)
     (found,) = find_plugins(tmp_path)
-    assert list(found.launch.promise.services) == services
+    assert list(found.launch.claims.services) == services
 
 
 async def test_a_manifest_that_others_can_write_is_not_parsed(tmp_path: Path) -> None:
@@ -333,21 +351,21 @@ async def test_a_plugin_must_register_the_version_that_it_was_installed_as(
 ) -> None:
     (tmp_path / "kv" / version).mkdir(parents=True)
     script(tmp_path / "kv" / version, "kv", PLUGIN, version="v1.1.0")
-    async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
+    async with Runtime([Installed("kv@1", path=[tmp_path])]) as runtime:
         error = runtime.plugin("kv").error
         assert told in str(error) if told else error is None
 
 
 async def test_a_version_that_is_not_known_before_is_held_to_the_range(tmp_path: Path) -> None:
     script(tmp_path, "kv", PLUGIN, version="v1.1.0")
-    async with Runtime(["kv@^2"], plugin_path=[tmp_path]) as runtime:
+    async with Runtime([Installed("kv@^2", path=[tmp_path])]) as runtime:
         assert "it is version 1.1.0, and ^2 was asked for" in str(runtime.plugin("kv").error)
 
 
 async def test_services_that_a_manifest_promises_must_be_served(tmp_path: Path) -> None:
     script(tmp_path, "kv", PLUGIN, version="v1.1.0")
     (tmp_path / "kv.plugmux.toml").write_text('services = ["kv.v1.KeyValueService", "a.v1.Absent"]')
-    async with Runtime(plugin_dir=tmp_path) as runtime:
+    async with Runtime([Directory(tmp_path)]) as runtime:
         assert "it does not serve a.v1.Absent" in str(runtime.plugin("kv").error)
 
 
@@ -358,7 +376,7 @@ async def test_a_script_runs_by_its_manifest(tmp_path: Path) -> None:
         'version = "1.1.0"\ncommand = ["python3", "run_kv.py"]\nprotocol_versions = [1, 2]\n'
         f'checksum = "sha256:{hashlib.sha256(program.read_bytes()).hexdigest()}"\n[env]\nMINE = "1"\n'
     )
-    async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
+    async with Runtime([Installed("kv@1", path=[tmp_path])]) as runtime:
         assert runtime.plugin("kv").error is None
         assert (await runtime.client(KeyValueClient).get(GetRequest())).value == b"v1.1.0"
 
@@ -368,11 +386,11 @@ async def test_an_interpreter_beside_a_script_is_held_to_the_same_as_the_script(
     (tmp_path / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (tmp_path / "python3").chmod(0o755)
     (tmp_path / "kv.plugmux.toml").write_text('command = ["./python3", "run_kv.py"]\n')
-    async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
+    async with Runtime([Installed("kv@1", path=[tmp_path])]) as runtime:
         assert (await runtime.client(KeyValueClient).get(GetRequest())).value == b"v1.1.0"
     for file in ("python3", "run_kv.py"):
         (tmp_path / file).chmod(0o757)
-        async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
+        async with Runtime([Installed("kv@1", path=[tmp_path])]) as runtime:
             assert f"{file} can be written by others" in str(runtime.plugin("kv").error)
         (tmp_path / file).chmod(0o755)
 
@@ -392,7 +410,7 @@ async def test_a_file_that_is_swapped_between_check_and_start_is_ended(
         return checked
 
     monkeypatch.setattr(FileCheck, "check", check_and_swap)
-    async with Runtime(["kv@1"], plugin_path=[tmp_path]) as runtime:
+    async with Runtime([Installed("kv@1", path=[tmp_path])]) as runtime:
         error = runtime.plugin("kv").error
         assert error is not None
         assert error.cause is PluginCause.CHECKSUM
@@ -412,7 +430,7 @@ async def until(runtime: Runtime, name: str, version: str | None) -> None:
 
 async def test_plugins_are_added_replaced_and_removed_without_a_restart(tmp_path: Path) -> None:
     install(tmp_path, "kv", "1.0.0")
-    async with Runtime(plugin_dir=tmp_path, watch=0.02) as runtime:
+    async with Runtime([Directory(tmp_path, watch=0.02)]) as runtime:
         await until(runtime, "kv", "v1.0.0")
         newer = install(tmp_path, "kv", "1.1.0")
         await until(runtime, "kv", "v1.1.0")
@@ -428,7 +446,7 @@ async def test_a_watched_plugin_that_gets_worse_stays_as_it_was(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     install(tmp_path, "kv", "1.0.0")
-    async with Runtime(["kv@1"], plugin_path=[tmp_path], watch=0.02) as runtime:
+    async with Runtime([Installed("kv@1", path=[tmp_path], watch=0.02)]) as runtime:
         (tmp_path / "kv" / "1.1.0").mkdir()
         script(tmp_path / "kv" / "1.1.0", "kv", "import sys; sys.exit('no database')")
         async with asyncio.timeout(30):
@@ -441,7 +459,7 @@ async def test_a_watched_plugin_that_gets_worse_stays_as_it_was(
 async def test_a_version_that_comes_while_its_plugin_is_disabled_runs_when_it_is_enabled(tmp_path: Path) -> None:
     install(tmp_path, "kv", "1.0.0")
     install(tmp_path, "other", "1.0.0")
-    async with Runtime(plugin_dir=tmp_path, watch=0.02) as runtime:
+    async with Runtime([Directory(tmp_path, watch=0.02)]) as runtime:
         await runtime.disable("kv")
         install(tmp_path, "kv", "2.0.0")
         install(tmp_path, "other", "2.0.0")
@@ -455,16 +473,16 @@ async def test_watching_goes_on_after_a_look_that_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     looks: list[str] = []
-    wanted = Installed.wanted
+    find = Directory.find
 
-    def look(installed: Installed) -> list[Found]:
+    def look(directory: Directory) -> list[Found]:
         looks.append("")
         if len(looks) in (2, 3):
             raise RuntimeError("no look")
-        return wanted(installed)
+        return find(directory)
 
-    monkeypatch.setattr(Installed, "wanted", look)
-    async with Runtime(plugin_dir=tmp_path, watch=0.02) as runtime:
+    monkeypatch.setattr(Directory, "find", look)
+    async with Runtime([Directory(tmp_path, watch=0.02)]) as runtime:
         install(tmp_path, "kv", "1.0.0")
         await until(runtime, "kv", "v1.0.0")
     assert "plugins could not be looked for" in caplog.text

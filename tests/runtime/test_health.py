@@ -14,13 +14,15 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import ConfigError, Launch, Link, Peer, PluginCause, PluginHandle, RestartPolicy, Runtime, State
+from plugmux import ConfigError, Launch, PluginCause, Policies, RestartPolicy, Runtime
 from plugmux.connect import Code, RpcError
 from plugmux.link.app import LinkApp
-from plugmux.runtime import Health, HealthPolicy
-from plugmux.runtime.health.checker import Prober
+from plugmux.link.link import Link, Peer
+from plugmux.runtime import Health, HealthPolicy, PluginHandle, State
+from plugmux.runtime.health.checker import HealthChecker
 from plugmux.runtime.health.policy import Liveness
 from plugmux.runtime.logs.log import LogBook
+from plugmux.runtime.plugin import PluginRecord
 from plugmux.yamux import Config
 from support.programs import KV_PLUGIN, script
 
@@ -52,7 +54,7 @@ PLUGIN = KV_PLUGIN.replace(
 SLOW_PLUGIN = PLUGIN.replace("Plugin(Store(),", "Plugin(Store(), SlowHealth(),")
 
 
-async def health_is(plugin: PluginHandle, health: Health) -> None:
+async def health_is(plugin: PluginHandle | PluginRecord, health: Health) -> None:
     while plugin.health is not health:
         await asyncio.sleep(0.005)
 
@@ -84,27 +86,27 @@ async def logged(runtime: Runtime, *texts: str) -> None:
 def test_only_silence_while_it_is_asked_is_a_hang(
     asked: list[float], heard: float, now: float, answer: Health | None, verdict: Health
 ) -> None:
-    vitals = Liveness(HealthPolicy())
+    liveness = Liveness(HealthPolicy())
     for time in asked:
-        vitals.asked(time)
-    assert vitals.judge(answer, heard, now) is verdict
+        liveness.asked(time)
+    assert liveness.status(answer, heard, now) is verdict
 
 
 def test_silence_counts_anew_after_any_frame() -> None:
-    vitals = Liveness(HealthPolicy(hung_after=60))
-    vitals.asked(0)
-    assert vitals.judge(None, 1, 100) is Health.BUSY
-    vitals.asked(110)
-    assert vitals.judge(None, 1, 169) is Health.BUSY
-    assert vitals.judge(None, 1, 170) is Health.HANGING
+    liveness = Liveness(HealthPolicy(hung_after=60))
+    liveness.asked(0)
+    assert liveness.status(None, 1, 100) is Health.BUSY
+    liveness.asked(110)
+    assert liveness.status(None, 1, 169) is Health.BUSY
+    assert liveness.status(None, 1, 170) is Health.HANGING
 
 
 def test_a_host_that_was_held_up_itself_blames_nobody() -> None:
-    vitals = Liveness(HealthPolicy(hung_after=60))
-    vitals.asked(0)
-    vitals.reset(1000)
-    assert vitals.judge(None, -1, 1059) is Health.BUSY
-    assert vitals.silent_for(1059) == 59
+    liveness = Liveness(HealthPolicy(hung_after=60))
+    liveness.asked(0)
+    liveness.reset(1000)
+    assert liveness.status(None, -1, 1059) is Health.BUSY
+    assert liveness.silent_for(1059) == 59
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_a_policy_that_cannot_be_is_refused(arguments: dict[str, object]) -> Non
 
 
 async def test_a_plugin_says_whether_it_is_ready(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], health=PATIENT) as runtime:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(health=PATIENT)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         async with aclosing(runtime.events(present=True)) as events:
             assert (await anext(events)).health is Health.SERVING
@@ -136,7 +138,7 @@ async def test_a_plugin_says_whether_it_is_ready(tmp_path: Path) -> None:
 
 
 async def test_a_plugin_whose_handlers_are_slow_is_busy_and_never_hangs(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", SLOW_PLUGIN)], health=ENDING) as runtime:
+    async with Runtime([script(tmp_path, "kv", SLOW_PLUGIN)], policies=Policies(health=ENDING)) as runtime:
         plugin = runtime.plugin("kv")
         await health_is(plugin, Health.BUSY)
         pid = plugin.pid
@@ -146,7 +148,7 @@ async def test_a_plugin_whose_handlers_are_slow_is_busy_and_never_hangs(tmp_path
 
 
 async def test_a_plugin_that_is_silent_for_a_while_is_busy_and_its_calls_go_on(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], health=PATIENT) as runtime:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(health=PATIENT)) as runtime:
         plugin = runtime.plugin("kv")
         assert plugin.pid is not None
         os.kill(plugin.pid, signal.SIGSTOP)
@@ -160,7 +162,7 @@ async def test_a_plugin_that_is_silent_for_a_while_is_busy_and_its_calls_go_on(t
 
 async def test_a_plugin_that_does_not_read_for_a_while_keeps_its_link(tmp_path: Path) -> None:
     impatient = Config(connection_write_timeout=0.05)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], health=PATIENT, mux=impatient) as runtime:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(health=PATIENT, mux=impatient)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         assert plugin.pid is not None
         os.kill(plugin.pid, signal.SIGSTOP)
@@ -173,7 +175,7 @@ async def test_a_plugin_that_does_not_read_for_a_while_keeps_its_link(tmp_path: 
 
 async def test_of_two_replicas_the_one_that_is_well_gets_the_calls(tmp_path: Path) -> None:
     launch = Launch([script(tmp_path, "kv", PLUGIN)], replicas=2)
-    async with Runtime([launch], health=QUICK) as runtime:
+    async with Runtime([launch], policies=Policies(health=QUICK)) as runtime:
         hanging, well = runtime.plugins()
         assert hanging.pid is not None
         os.kill(hanging.pid, signal.SIGSTOP)
@@ -187,7 +189,7 @@ async def test_of_two_replicas_the_one_that_is_well_gets_the_calls(tmp_path: Pat
 
 
 async def test_a_stopped_plugin_hangs_is_reported_and_comes_back(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], health=QUICK) as runtime:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(health=QUICK)) as runtime:
         plugin = runtime.plugin("kv")
         assert plugin.pid is not None
         os.kill(plugin.pid, signal.SIGSTOP)
@@ -200,7 +202,7 @@ async def test_a_stopped_plugin_hangs_is_reported_and_comes_back(tmp_path: Path)
 
 
 async def test_a_plugin_whose_loop_is_blocked_tells_where_and_lives_on(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], health=QUICK) as runtime:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(health=QUICK)) as runtime:
         plugin = runtime.plugin("kv")
         pid = plugin.pid
         with pytest.raises(RpcError, match="deadline"):
@@ -214,7 +216,7 @@ async def test_a_plugin_whose_loop_is_blocked_tells_where_and_lives_on(tmp_path:
 @pytest.mark.parametrize("stop", [True, False], ids=["stopped", "blocked"])
 async def test_a_hanging_plugin_is_ended_and_started_again_where_the_policy_says_so(tmp_path: Path, stop: bool) -> None:
     launch = Launch([script(tmp_path, "kv", PLUGIN)], restart=AT_ONCE)
-    async with Runtime([launch], health=ENDING) as runtime:
+    async with Runtime([launch], policies=Policies(health=ENDING)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         before = plugin.pid
         assert before is not None
@@ -234,7 +236,7 @@ async def test_a_hanging_plugin_is_ended_and_started_again_where_the_policy_says
 
 async def test_the_cause_of_a_hang_can_be_switched_on(tmp_path: Path) -> None:
     launch = Launch([script(tmp_path, "kv", PLUGIN)], restart=RestartPolicy(tries=0))
-    async with Runtime([launch], health=ENDING) as runtime:
+    async with Runtime([launch], policies=Policies(health=ENDING)) as runtime:
         plugin = runtime.plugin("kv")
         assert plugin.pid is not None
         os.kill(plugin.pid, signal.SIGSTOP)
@@ -247,7 +249,10 @@ async def test_the_cause_of_a_hang_can_be_switched_on(tmp_path: Path) -> None:
 async def test_the_link_of_one_that_started_by_itself_is_closed_and_it_comes_back(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/s"
     environ = {**os.environ, "PLUGMUX_SOCKET": address}
-    async with Runtime(listen=[address], health=ENDING) as runtime, aclosing(runtime.events()) as events:
+    async with (
+        Runtime(listen=[address], policies=Policies(health=ENDING)) as runtime,
+        aclosing(runtime.events()) as events,
+    ):
         coming = asyncio.ensure_future(anext(events))
         process = await asyncio.create_subprocess_exec(script(tmp_path, "kv", PLUGIN), env=environ)
         assert (await coming).state is State.RUNNING
@@ -267,23 +272,24 @@ async def test_the_link_of_one_that_started_by_itself_is_closed_and_it_comes_bac
 # -- what a check asks ------------------------------------------------------------------------------------------------
 
 
-async def probed(site: LinkApp, check: Callable[[PluginHandle, LogBook], Awaitable[None]]) -> None:
+async def probed(site: LinkApp, check: Callable[[PluginRecord, LogBook], Awaitable[None]]) -> None:
     """Check a plugin that serves a site, at the other end of a link, until `check` has seen enough."""
     near, far = Link(LinkApp(), initiator=False, peer=Peer("kv")), Link(site, initiator=True, peer=Peer("the runtime"))
     ends = socket.socketpair()
     async with await near.over_socket(ends[0]), await far.over_socket(ends[1]):
-        plugin, logs = Fake("kv", State.REGISTERING, lambda plugin, before: None), LogBook()
+        plugin, logs = PluginRecord("kv", State.REGISTERING, Fake(), Policies()), LogBook()
         plugin.move(State.RUNNING)
-        task = asyncio.create_task(Prober(plugin, near, QUICK, logs.of("kv")).hung())
+        task = asyncio.create_task(HealthChecker(plugin, near, QUICK, logs.of("kv")).hung())
         await check(plugin, logs)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
 
-class Fake(PluginHandle):
-    """A plugin without a life."""
+class Fake:
+    """Owns a record without a life."""
 
     async def stop(self) -> None: ...
+    async def leave(self) -> None: ...
 
 
 @pytest.mark.parametrize("status", [200, 503])
@@ -299,7 +305,7 @@ async def test_a_plugin_without_grpc_health_is_asked_for_its_health_by_http(stat
             await send({"type": "http.response.start", "status": status, "headers": []})
             await send({"type": "http.response.body"})
 
-    async def check(plugin: PluginHandle, logs: LogBook) -> None:
+    async def check(plugin: PluginRecord, logs: LogBook) -> None:
         while asked.count("/health") < 3:
             await asyncio.sleep(0.005)
         await health_is(plugin, Health.SERVING if status == 200 else Health.NOT_SERVING)

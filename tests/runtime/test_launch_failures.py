@@ -11,12 +11,13 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, Limits, PluginCause, PluginError, Runtime, State
+from plugmux import Launch, PluginCause, PluginError, Policies, Runtime, Timeouts
 from plugmux.connect import Code, RpcError
+from plugmux.runtime import Limits, State
 from support.programs import KV_PLUGIN, script
 
 
-async def error_of(source: str | Launch, **options: float) -> PluginError:
+async def error_of(source: str | Launch, **options: Policies) -> PluginError:
     """Run one plugin that fails, and return why."""
     async with Runtime([source], **options) as runtime:  # type: ignore[arg-type]
         (plugin,) = runtime.plugins()
@@ -101,7 +102,9 @@ async def test_a_program_that_is_ended_by_a_signal(tmp_path: Path) -> None:
 
 
 async def test_a_program_that_never_registers(tmp_path: Path) -> None:
-    error = await error_of(script(tmp_path, "kv", "import time; time.sleep(3600)"), registration_timeout=0.3)
+    error = await error_of(
+        script(tmp_path, "kv", "import time; time.sleep(3600)"), policies=Policies(timeouts=Timeouts(registration=0.3))
+    )
     assert error.cause is PluginCause.LATE
     assert "0.3 s" in str(error)
 

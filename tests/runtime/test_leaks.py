@@ -15,7 +15,7 @@ from typing import Literal
 import pytest
 from kv.v1.kv_connect import AuditService
 
-from plugmux import Launch, PluginCause, PluginError, Runtime
+from plugmux import Launch, PluginCause, PluginError, Policies, Runtime, Timeouts
 from plugmux.runtime import LocalRunner
 from plugmux.runtime.logs.log import LogBook, PluginLog
 from plugmux.runtime.process.local import LocalRun
@@ -41,7 +41,7 @@ async def test_200_launches_and_shutdowns_leave_no_process_no_descriptor_and_no_
         pass
     before = Census.take()
     for _ in range(ROUNDS):
-        async with Runtime(plugins, registration_timeout=60) as runtime:
+        async with Runtime(plugins, policies=Policies(timeouts=Timeouts(registration=60))) as runtime:
             assert [plugin.error for plugin in runtime.plugins()] == [None] * len(plugins)
     assert Census.take() == before
 

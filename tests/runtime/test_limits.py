@@ -13,8 +13,9 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import ConfigError, Launch, Limits, PluginCause, PluginError, Runtime
+from plugmux import ConfigError, Launch, PluginCause, PluginError, Runtime
 from plugmux.connect import Code, RpcError
+from plugmux.runtime import Limits
 from plugmux.runtime.process.counter import ProcessCounter
 from plugmux.runtime.process.limits import MIB, Ending
 from support.programs import KV_PLUGIN, script

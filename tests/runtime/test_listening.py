@@ -17,11 +17,11 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, Runtime, State
+from plugmux import Launch, Runtime
 from plugmux.aio.local_peer import Credentials
 from plugmux.contract.address import Address
 from plugmux.http import Server
-from plugmux.runtime import ListenError
+from plugmux.runtime import ListenError, State
 from plugmux.runtime.logs.flood import FloodLog
 from plugmux.runtime.socket import listener as listening
 from plugmux.runtime.socket.binding import bind_at

@@ -220,17 +220,16 @@ async def test_what_a_plugin_prints_can_be_read_from_the_runtime(
 # -- the log service --------------------------------------------------------------------------------------------------
 
 
-class Registered:
-    """A desk at which a plugin has registered, or has not."""
-
-    def __init__(self, name: str | None) -> None:
-        self.registered: asyncio.Future[Registration] = asyncio.get_running_loop().create_future()
-        if name is not None:
-            self.registered.set_result(Registration(name=name, version="v1.0.0"))
+def registered(name: str | None) -> asyncio.Future[Registration]:
+    """What a link's registration comes to: a plugin of that name, or nothing yet."""
+    future: asyncio.Future[Registration] = asyncio.get_running_loop().create_future()
+    if name is not None:
+        future.set_result(Registration(name=name, version="v1.0.0"))
+    return future
 
 
 def log_client(book: LogBook, name: str | None = "kv") -> LogClient:
-    return LogClient(Direct(App([PluginLogService(Registered(name), book)])))
+    return LogClient(Direct(App([PluginLogService(registered(name), book)])))
 
 
 async def test_records_come_into_the_plugins_logger_with_time_level_and_fields(

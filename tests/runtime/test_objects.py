@@ -31,20 +31,13 @@ from cloud.v1.cloud_pb2 import (
 from kv.v1.kv_connect import KeyValueClient, KeyValueService
 from kv.v1.kv_pb2 import GetRequest, WatchRequest, WatchResponse
 
-from plugmux import (
-    BadConfiguration,
-    ConfigError,
-    Configured,
-    Instances,
-    Launch,
-    Link,
-    PluginCause,
-    PluginError,
-    Remote,
-    Runtime,
-)
+from plugmux import ConfigError, Launch, PluginCause, PluginError, Runtime
 from plugmux.connect import Code, Context, Interceptor, RpcError, UnaryNext
 from plugmux.errors import StateError
+from plugmux.link.link import Link
+from plugmux.link.remote import Remote
+from plugmux.plugin import Configured, Instances
+from plugmux.runtime import BadConfiguration
 from support.cloud import cloud_command
 
 NOT_KNOWN = "the reference is not known on this link: it has been released, or is of another link"

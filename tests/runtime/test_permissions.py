@@ -20,16 +20,17 @@ from plugmux_proto.plugmux.v1.runtime_pb2 import EventsRequest, LogsRequest
 from plugmux_proto.resolver.v1.resolver_connect import ResolverClient
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
 
-from plugmux import Launch, Link, Peer, PluginCause, PluginError, Runtime, State
+from plugmux import Directory, Launch, PluginCause, PluginError, Policies, Runtime, Timeouts
 from plugmux.connect import Code, RpcError
 from plugmux.contract.address import Address
 from plugmux.errors import ConfigError
 from plugmux.exchange import Request
 from plugmux.http import SocketClient
 from plugmux.link.app import LinkApp
+from plugmux.link.link import Link, Peer
 from plugmux.plugin.dial import dial
-from plugmux.runners.manual import by_hand
-from plugmux.runtime import Event, EventKind, Permissions
+from plugmux.runners.manual import ManualRunner, by_hand
+from plugmux.runtime import Event, EventKind, Permissions, State
 from plugmux.secrets import AccessModule, Pattern, Provider, Resolver, Secret, secrets_services
 from support.programs import KV_PLUGIN, script
 
@@ -286,7 +287,12 @@ async def test_what_takes_the_place_of_a_plugin_may_claim_no_more(tmp_path: Path
 def test_what_is_started_by_hand_may_claim_no_more() -> None:
     (launch,) = by_hand([Launch(["kv"], serves=[KV], secrets="a", access_control=True)], ["kv"])
     assert isinstance(launch, Launch)
-    assert (launch.by_hand, launch.serves, launch.secrets, launch.access_control) == (True, [KV], "a", True)
+    assert (isinstance(launch.runner, ManualRunner), launch.serves, launch.secrets, launch.access_control) == (
+        True,
+        [KV],
+        "a",
+        True,
+    )
 
 
 PROVIDER = """
@@ -327,7 +333,7 @@ async def test_the_pattern_of_a_provider_is_within_what_is_granted(
 async def test_the_lists_of_a_manifest_are_the_most_too(tmp_path: Path, lists: str, why: str) -> None:
     script(tmp_path, "store.py", KV_PLUGIN)
     (tmp_path / "kv.plugmux.toml").write_text(f'command = ["store.py"]\n{lists}\n')
-    async with Runtime(plugin_dir=tmp_path) as runtime:
+    async with Runtime([Directory(tmp_path)]) as runtime:
         plugin = runtime.plugin("kv")
         assert why in (plugin.error.detail if plugin.error else "")
         assert plugin.state is (State.GAVE_UP if why else State.RUNNING)
@@ -364,7 +370,10 @@ async def test_services_of_the_host_wait_for_the_registration(address: str) -> N
 
 async def test_services_of_the_host_refuse_who_does_not_register(address: str) -> None:
     audit = Audit()
-    async with Runtime(services=[audit], listen=[address], registration_timeout=0.05), await connect(address) as link:
+    async with (
+        Runtime(services=[audit], listen=[address], policies=Policies(timeouts=Timeouts(registration=0.05))),
+        await connect(address) as link,
+    ):
         with pytest.raises(RpcError, match="status 503"):
             await link.client(AuditClient).record(RecordRequest(plugin="a"))
         assert audit.recorded == 0
@@ -376,7 +385,10 @@ async def test_a_registration_whose_body_ends_late_leaves_no_ghost(address: str,
         "POST /plugins.v1.RegisterService/RegisterPlugin HTTP/1.1\r\nhost: unix\r\nconnection: close\r\n"
         f"content-type: application/proto\r\nconnect-protocol-version: 1\r\ncontent-length: {len(body)}\r\n\r\n"
     )
-    async with Runtime(listen=[address], registration_timeout=0.05) as runtime, await connect(address) as link:
+    async with (
+        Runtime(listen=[address], policies=Policies(timeouts=Timeouts(registration=0.05))) as runtime,
+        await connect(address) as link,
+    ):
         reader = asyncio.StreamReader()
         stream = link.mux.open(asyncio.StreamReaderProtocol(reader))
         stream.write(head.encode() + body[:3])

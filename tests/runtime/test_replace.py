@@ -11,8 +11,9 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import ConfigError, Launch, PluginCause, PluginError, RestartPolicy, Runtime, State
+from plugmux import ConfigError, Launch, PluginCause, PluginError, RestartPolicy, Runtime
 from plugmux.errors import StateError
+from plugmux.runtime import State
 from support.programs import script
 
 VERSIONED = """

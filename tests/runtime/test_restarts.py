@@ -12,8 +12,9 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, RestartPolicy, Runtime, State
+from plugmux import Launch, RestartPolicy, Runtime
 from plugmux.connect import Code, RpcError
+from plugmux.runtime import State
 from support.programs import KV_PLUGIN, script
 
 

@@ -13,9 +13,10 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import BreakerPolicy, Launch, PluginHandle, RestartPolicy, RetryPolicy, Runtime, State
+from plugmux import BreakerPolicy, Launch, Permissions, Policies, RestartPolicy, RetryPolicy, Runtime, Timeouts
 from plugmux.connect import Code, RpcError, RpcLimits
 from plugmux.http import SocketClient
+from plugmux.runtime import PluginHandle, State
 from plugmux.runtime.calls.breaker import Circuit
 from support.programs import KV_PLUGIN, script
 
@@ -130,7 +131,7 @@ async def test_self_started_replicas_come_in_where_both_sides_want_it(
     address = f"unix:{tmp_path}/s"
     program = script(tmp_path, "kv", PLUGIN, traits={"replica": asks})
     async with (
-        Runtime(listen=[address], replicated=["kv"] if allowed else []) as runtime,
+        Runtime(listen=[address], permissions=Permissions(replicated=["kv"] if allowed else [])) as runtime,
         self_started(program, address, 2) as processes,
     ):
         if refusal:
@@ -164,7 +165,7 @@ async def test_self_started_replicas_come_in_where_both_sides_want_it(
 async def test_a_call_without_side_effects_is_made_again_within_attempts_and_budget(
     tmp_path: Path, retry: RetryPolicy, failures: int, answered: bool
 ) -> None:
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=retry) as runtime:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=retry)) as runtime:
         kv = runtime.client(KeyValueClient)
         await fail(kv, failures)
         if answered:
@@ -176,7 +177,9 @@ async def test_a_call_without_side_effects_is_made_again_within_attempts_and_bud
 
 @pytest.mark.parametrize(("policy", "again"), [(RetryPolicy(), False), (RetryPolicy(idempotent=True), True)])
 async def test_a_method_has_a_policy_of_its_own(tmp_path: Path, policy: RetryPolicy, again: bool) -> None:
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=NO_RETRY, retry_methods={PUT: policy}) as runtime:
+    async with Runtime(
+        [script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=NO_RETRY, methods={PUT: policy})
+    ) as runtime:
         kv = runtime.client(KeyValueClient)
         await fail(kv, 1)
         if again:
@@ -192,7 +195,7 @@ async def test_a_method_has_a_policy_of_its_own(tmp_path: Path, policy: RetryPol
 
 async def test_no_retry_outlasts_the_deadline(tmp_path: Path) -> None:
     retry = RetryPolicy(attempts=5, delay=60, longest_delay=60)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=retry) as runtime:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=retry)) as runtime:
         kv = runtime.client(KeyValueClient)
         await fail(kv, 1)
         with pytest.raises(RpcError) as caught:
@@ -203,7 +206,9 @@ async def test_no_retry_outlasts_the_deadline(tmp_path: Path) -> None:
 async def test_a_call_that_came_over_the_socket_is_made_again_as_the_hosts_own_is(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/s"
     methods = {PUT: RetryPolicy(idempotent=True)}
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], listen=[address], retry_methods=methods) as runtime:
+    async with Runtime(
+        [script(tmp_path, "kv", PLUGIN)], listen=[address], policies=Policies(methods=methods)
+    ) as runtime:
         own, kv = runtime.client(KeyValueClient), KeyValueClient(SocketClient(address))
         await fail(own, 2)
         await kv.put(PutRequest(key="a"))
@@ -215,12 +220,14 @@ async def test_a_call_that_came_over_the_socket_is_made_again_as_the_hosts_own_i
 async def test_a_call_that_came_over_the_socket_and_fails_counts_as_the_hosts_own_does(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/s"
     breaker = BreakerPolicy(failures=1, open_time=60)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], listen=[address], breaker=breaker) as runtime:
+    async with Runtime(
+        [script(tmp_path, "kv", PLUGIN)], listen=[address], policies=Policies(breaker=breaker)
+    ) as runtime:
         own, kv = runtime.client(KeyValueClient), KeyValueClient(SocketClient(address))
         await fail(own, 1)
         with pytest.raises(RpcError, match="not now"):
             await kv.put(PutRequest(key="a"))
-        assert runtime.plugin("kv").breaker.circuit is Circuit.OPEN
+        assert runtime.plugin("kv").circuit is Circuit.OPEN
 
 
 @pytest.mark.parametrize("timeout", [None, 60.0])
@@ -229,16 +236,18 @@ async def test_no_call_takes_longer_than_the_runtime_allows(
     tmp_path: Path, over_socket: bool, timeout: float | None
 ) -> None:
     address = f"unix:{tmp_path}/s"
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], listen=[address], request_timeout=0.3) as runtime:
+    async with Runtime(
+        [script(tmp_path, "kv", PLUGIN)], listen=[address], policies=Policies(timeouts=Timeouts(request=0.3))
+    ) as runtime:
         kv = KeyValueClient(SocketClient(address)) if over_socket else runtime.client(KeyValueClient)
-        with pytest.raises(RpcError, match=r"0.3 s that the runtime allows \(request_timeout\)") as caught:
+        with pytest.raises(RpcError, match=r"0.3 s that the runtime allows \(Timeouts.request\)") as caught:
             await kv.get(GetRequest(key="hang"), timeout=timeout)
         assert caught.value.code is Code.DEADLINE_EXCEEDED
 
 
 def test_a_request_timeout_that_cannot_be_is_refused() -> None:
-    with pytest.raises(ValueError, match="request_timeout is -1 s"):
-        Runtime(request_timeout=-1)
+    with pytest.raises(ValueError, match=r"Timeouts.request is -1 s"):
+        Runtime(policies=Policies(timeouts=Timeouts(request=-1)))
 
 
 # -- the circuit breaker ----------------------------------------------------------------------------------------------
@@ -246,7 +255,7 @@ def test_a_request_timeout_that_cannot_be_is_refused() -> None:
 
 async def circuit_is(plugin: PluginHandle, kv: KeyValueClient, circuit: Circuit) -> None:
     """Call until the circuit is so; calls that are refused do not count."""
-    while plugin.breaker.circuit is not circuit:
+    while plugin.circuit is not circuit:
         with suppress(RpcError):
             await pid_of(kv)
         await asyncio.sleep(0.01)
@@ -254,13 +263,13 @@ async def circuit_is(plugin: PluginHandle, kv: KeyValueClient, circuit: Circuit)
 
 async def test_a_plugin_that_fails_every_call_is_left_alone_tried_and_taken_back(tmp_path: Path) -> None:
     breaker = BreakerPolicy(failures=3, open_time=0.2)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=NO_RETRY, breaker=breaker) as runtime:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=NO_RETRY, breaker=breaker)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         await fail(kv, 4)
         for _ in range(3):
             with pytest.raises(RpcError, match="not now"):
                 await pid_of(kv)
-        assert plugin.breaker.circuit is Circuit.OPEN
+        assert plugin.circuit is Circuit.OPEN
         with pytest.raises(RpcError, match="its circuit is open") as caught:
             await pid_of(kv)
         assert caught.value.code is Code.UNAVAILABLE
@@ -272,40 +281,41 @@ async def test_a_plugin_that_fails_every_call_is_left_alone_tried_and_taken_back
 async def test_the_other_replica_takes_the_calls_of_one_whose_circuit_is_open(tmp_path: Path) -> None:
     launch = Launch([script(tmp_path, "kv", PLUGIN)], replicas=2)
     breaker = BreakerPolicy(failures=1, open_time=60)
-    async with Runtime([launch], breaker=breaker) as runtime:
+    async with Runtime([launch], policies=Policies(breaker=breaker)) as runtime:
         kv, (first, second) = runtime.client(KeyValueClient), runtime.plugins()
         await fail(kv, 1)
         assert {await pid_of(kv) for _ in range(5)} == {second.pid}
-        assert [plugin.breaker.circuit for plugin in (first, second)] == [Circuit.OPEN, Circuit.CLOSED]
+        assert [plugin.circuit for plugin in (first, second)] == [Circuit.OPEN, Circuit.CLOSED]
 
 
 async def test_an_error_that_is_an_answer_opens_nothing(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], breaker=BreakerPolicy(failures=1)) as runtime:
+    async with Runtime(
+        [script(tmp_path, "kv", PLUGIN)], policies=Policies(breaker=BreakerPolicy(failures=1))
+    ) as runtime:
         kv = runtime.client(KeyValueClient)
         for _ in range(3):
             with pytest.raises(RpcError, match="no key"):
                 await kv.get(GetRequest(key="absent"))
-        assert runtime.plugin("kv").breaker.circuit is Circuit.CLOSED
+        assert runtime.plugin("kv").circuit is Circuit.CLOSED
 
 
 async def test_calls_that_run_out_of_time_open_it_for_themselves_and_an_answer_closes_it(tmp_path: Path) -> None:
     breaker = BreakerPolicy(failures=3, open_time=60)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=NO_RETRY, breaker=breaker) as runtime:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=NO_RETRY, breaker=breaker)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         for _ in range(3):
             with pytest.raises(RpcError) as caught:
                 await kv.get(GetRequest(key="hang"), timeout=0.05)
             assert caught.value.code is Code.DEADLINE_EXCEEDED
-        assert plugin.breaker.circuit is Circuit.OPEN
+        assert plugin.circuit is Circuit.OPEN
         with pytest.raises(RpcError, match="its circuit is open"):
             await kv.get(GetRequest(key="hang"), timeout=0.05)
         assert await pid_of(kv) == plugin.pid
-        assert plugin.breaker.admits(0)
 
 
 async def test_calls_that_run_out_of_time_beside_others_that_are_answered_open_nothing(tmp_path: Path) -> None:
     breaker = BreakerPolicy(failures=1)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], retry=NO_RETRY, breaker=breaker) as runtime:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=NO_RETRY, breaker=breaker)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         hanging = asyncio.ensure_future(kv.get(GetRequest(key="hang"), timeout=1.0))
         while not plugin.in_flight:
@@ -314,15 +324,15 @@ async def test_calls_that_run_out_of_time_beside_others_that_are_answered_open_n
         with pytest.raises(RpcError) as caught:
             await hanging
         assert caught.value.code is Code.DEADLINE_EXCEEDED
-        assert plugin.breaker.circuit is Circuit.CLOSED
+        assert plugin.circuit is Circuit.CLOSED
 
 
 async def test_an_answer_over_the_callers_limit_is_its_own_error_and_counts_as_nothing(tmp_path: Path) -> None:
     breaker = BreakerPolicy(failures=1)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], breaker=breaker) as runtime:
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(breaker=breaker)) as runtime:
         kv = runtime.client(KeyValueClient)
         with pytest.raises(RpcError, match=r"over the limit of 100 bytes set by RpcLimits.receive") as caught:
             await runtime.client(KeyValueClient, limits=RpcLimits(receive=100)).get(GetRequest(key="large"))
         assert caught.value.code is Code.RESOURCE_EXHAUSTED
-        assert runtime.plugin("kv").breaker.circuit is Circuit.CLOSED
+        assert runtime.plugin("kv").circuit is Circuit.CLOSED
         assert int((await kv.get(GetRequest(key="calls"))).value) == 2

@@ -9,15 +9,15 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, PluginCause, RestartPolicy, Runtime, State
-from plugmux.runtime import LocalRunner, Run
+from plugmux import Launch, PluginCause, RestartPolicy, Runtime
+from plugmux.runtime import LocalRunner, Run, Runner, State
 from plugmux.runtime.logs.log import PluginLog
 from support.programs import KV_PLUGIN, script
 
 ONCE = RestartPolicy(tries=0)
 
 
-class Raising:
+class Raising(Runner):
     """A runner whose runs raise where they are told to."""
 
     def __init__(self, where: str) -> None:

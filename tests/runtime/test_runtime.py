@@ -12,8 +12,9 @@ import pytest
 from kv.v1.kv_connect import AuditService, KeyValueClient, KeyValueService
 from kv.v1.kv_pb2 import GetRequest, GetResponse, PutRequest, RecordRequest, RecordResponse, WatchRequest
 
-from plugmux import ConfigError, Launch, PluginError, RestartPolicy, Runtime, State
+from plugmux import ConfigError, Launch, PluginError, RestartPolicy, Runtime
 from plugmux.connect import Code, Context, RpcError
+from plugmux.runtime import State
 from support.programs import KV_PLUGIN, script
 
 Switch = Callable[[Runtime, str], Awaitable[object]]

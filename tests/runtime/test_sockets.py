@@ -17,10 +17,10 @@ from plugmux_proto.health.v1.health_pb2 import GetVersionRequest
 from plugmux_proto.plugins.v1 import plugins_pb2 as pb
 from plugmux_proto.plugins.v1.plugins_connect import PluginManagementClient
 
-from plugmux import Runtime, State
+from plugmux import Runtime
 from plugmux.exchange import Request
 from plugmux.http import SocketClient
-from plugmux.runtime import ListenError
+from plugmux.runtime import ListenError, State
 from support.programs import KV_PLUGIN, script
 
 

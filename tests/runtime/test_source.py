@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from plugmux import Installed, Policies, Timeouts
 from plugmux.errors import ConfigError
 from plugmux.runtime import Launch, RestartPolicy, Runtime, name_of_command
 from plugmux.runtime.process.environment import plugin_environment
-from plugmux.runtime.source import as_launch_or_servable
+from plugmux.runtime.source import as_source
 
 
 @pytest.mark.parametrize(
@@ -37,16 +38,16 @@ def test_a_command_line_without_words_or_with_open_quotes_is_refused(text: str) 
 
 
 def test_paths_and_argument_lists_become_launches(tmp_path: Path) -> None:
-    assert as_launch_or_servable(tmp_path / "kv") == Launch([str(tmp_path / "kv")])
-    assert as_launch_or_servable(["kv", "-v"]) == Launch(("kv", "-v"))
+    assert as_source(tmp_path / "kv") == Launch([str(tmp_path / "kv")])
+    assert as_source(["kv", "-v"]) == Launch(("kv", "-v"))
     launch = Launch(["kv"])
-    assert as_launch_or_servable(launch) is launch
+    assert as_source(launch) is launch
 
 
 @pytest.mark.parametrize("source", [3, object(), Launch])
 def test_what_is_no_plugin_is_refused(source: object) -> None:
-    with pytest.raises(ConfigError, match="is no plugin"):
-        as_launch_or_servable(source)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="is not a plugin source"):
+        as_source(source)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,8 @@ def test_a_restart_policy_that_cannot_be_is_refused(arguments: dict[str, float])
 
 
 def test_a_runtime_setting_out_of_range_is_refused() -> None:
-    with pytest.raises(ConfigError, match="registration_timeout"):
-        Runtime(registration_timeout=0)
+    with pytest.raises(ConfigError, match=r"Timeouts\.registration"):
+        Runtime(policies=Policies(timeouts=Timeouts(registration=0)))
 
 
 def test_explicit_variables_win_and_unsafe_ones_do_not_pass() -> None:
@@ -88,4 +89,4 @@ def test_names_of_variables_that_do_not_pass_are_logged_and_values_are_not(caplo
 
 def test_no_value_of_the_environment_is_shown() -> None:
     env = {"PASSWORD": "hunter2"}
-    assert "hunter2" not in f"{Launch(['kv'], env=env)} {Launch.installed('kv@^1', env=env)!r}"
+    assert "hunter2" not in f"{Launch(['kv'], env=env)} {Installed('kv@^1', env=env)!r}"

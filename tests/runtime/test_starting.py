@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,17 +11,17 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, Runtime, State
+from plugmux import Launch, Policies, Runtime
 from plugmux.contract.launch import COMPATIBLE_VARIABLE, VARIABLE
 from plugmux.contract.registration import REGISTRATION_TIMEOUT
-from plugmux.runtime import LogEntry, starting
+from plugmux.runtime import LogEntry, State, Timeouts, supervisor
 from support.programs import KV_PLUGIN, script
 
 SLEEP = Launch(["sleep", "3600"], name="slow")
 
 
 def test_a_plugin_has_a_minute_to_register() -> None:
-    assert inspect.signature(Runtime).parameters["registration_timeout"].default == REGISTRATION_TIMEOUT == 60.0
+    assert Timeouts().registration == REGISTRATION_TIMEOUT == 60.0
 
 
 @pytest.mark.parametrize("variable", [VARIABLE, COMPATIBLE_VARIABLE])
@@ -35,7 +34,7 @@ async def test_the_launch_configuration_tells_the_plugin_so(tmp_path: Path, vari
 
 
 async def test_the_log_says_that_a_plugin_is_still_starting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "STILL_STARTING", (0.01, 0.02, 0.03, 90.0))
+    monkeypatch.setattr(supervisor, "STILL_STARTING", (0.01, 0.02, 0.03, 90.0))
     runtime = Runtime([SLEEP])
     starting_up = asyncio.create_task(runtime.start())
     while "slow" not in {plugin.name for plugin in runtime.plugins()}:
@@ -58,8 +57,8 @@ async def _first(runtime: Runtime, count: int) -> AsyncIterator[LogEntry]:
 async def test_a_plugin_that_never_registers_does_not_hold_the_next_one_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(starting, "SLOT_TIME", 0.01)
-    runtime = Runtime([SLEEP, script(tmp_path, "kv", KV_PLUGIN)], parallel_starts=1)
+    monkeypatch.setattr(supervisor, "SLOT_TIME", 0.01)
+    runtime = Runtime([SLEEP, script(tmp_path, "kv", KV_PLUGIN)], policies=Policies(parallel_starts=1))
     starting_up = asyncio.create_task(runtime.start())
     while not (kv := [plugin for plugin in runtime.plugins() if plugin.name == "kv"]):
         await asyncio.sleep(0)

@@ -1,13 +1,26 @@
-"""The table of a plugin's states."""
+"""The table of a plugin's states, and the record that moves through it."""
 
 import pytest
 from plugmux_proto.plugins.v1.plugins_pb2 import RunStatus
 
-from plugmux.runtime import PluginHandle, State
+from plugmux.runtime import Policies, State
+from plugmux.runtime.calls.breaker import Breaker, Circuit
+from plugmux.runtime.plugin import PluginHandle, PluginRecord
+from plugmux.runtime.state import NEXT, ON_THE_WAY
 
 
-class Resting(PluginHandle):
+class Idle:
+    """Owns a record and drives nothing; controls nothing as well."""
+
     async def stop(self) -> None: ...
+    async def leave(self) -> None: ...
+    async def disable(self, name: str) -> None: ...
+    async def enable(self, name: str) -> None: ...
+    async def restart(self, name: str) -> None: ...
+
+
+def record(state: State = State.STOPPED) -> PluginRecord:
+    return PluginRecord("kv", state, Idle(), Policies())
 
 
 def test_every_state_has_a_status_on_the_wire() -> None:
@@ -15,15 +28,41 @@ def test_every_state_has_a_status_on_the_wire() -> None:
 
 
 def test_every_state_but_running_out_of_time_can_be_left_for_stopped() -> None:
-    assert all(state.may_become(State.STOPPED) for state in State if state is not State.STOPPED)
+    assert all(State.STOPPED in NEXT[state] for state in State if state is not State.STOPPED)
 
 
 def test_a_plugin_waits_only_for_what_will_come() -> None:
-    waiting = {state for state in State if state.will_run}
-    assert waiting == {State.STARTING, State.REGISTERING, State.RUNNING, State.CRASHED, State.BACKING_OFF}
+    assert {State.STARTING, State.REGISTERING, State.RUNNING, State.CRASHED, State.BACKING_OFF} == ON_THE_WAY
 
 
 async def test_a_move_that_the_table_lacks_is_a_fault_of_ours() -> None:
-    plugin = Resting("kv", State.STOPPED, lambda plugin, before: None)
     with pytest.raises(AssertionError):
-        plugin.move(State.RUNNING)
+        record().move(State.RUNNING)
+
+
+def test_the_observer_of_a_record_is_told_of_each_change_and_the_state_before() -> None:
+    seen: list[tuple[State, State]] = []
+    plugin = record()
+    plugin.observer = lambda changed, before: seen.append((before, changed.state))
+    plugin.move(State.STARTING)
+    plugin.move(State.STARTING)
+    plugin.move(State.REGISTERING)
+    assert seen == [(State.STOPPED, State.STARTING), (State.STARTING, State.REGISTERING)]
+
+
+def test_a_restarted_plugin_begins_with_a_closed_breaker() -> None:
+    plugin = record(State.REGISTERING)
+    plugin.breaker = Breaker(plugin.policies.breaker)
+    plugin.breaker.circuit = Circuit.OPEN
+    plugin.move(State.RUNNING)
+    assert PluginHandle(plugin, Idle()).circuit is Circuit.CLOSED
+
+
+def test_a_handle_shows_the_record_and_cannot_change_it() -> None:
+    plugin = record()
+    handle = PluginHandle(plugin, Idle())
+    plugin.move(State.STARTING, "it begins")
+    assert (handle.state, handle.status) == (State.STARTING, "it begins")
+    for name in ("state", "status", "link", "error", "pid"):
+        with pytest.raises(AttributeError):
+            setattr(handle, name, None)

@@ -11,9 +11,9 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient, KeyValueService
 from kv.v1.kv_pb2 import GetRequest, GetResponse
 
-from plugmux import ConfigError, Launch, PluginCause, PluginError, PluginHandle, RestartPolicy, Runtime, State
+from plugmux import ConfigError, Launch, PluginCause, PluginError, Policies, RestartPolicy, Runtime
 from plugmux.errors import StateError
-from plugmux.runtime import LocalRunner, Run
+from plugmux.runtime import LocalRunner, PluginHandle, Run, State
 from support.programs import KV_PLUGIN, script
 
 
@@ -153,7 +153,7 @@ async def test_a_replacement_whose_caller_leaves_can_be_made_again(tmp_path: Pat
 
 async def test_what_waits_for_its_turn_to_start_is_not_started_any_more(tmp_path: Path) -> None:
     launches = [Launch([script(tmp_path, name, "import time; time.sleep(60)")], name=name) for name in ("one", "two")]
-    runtime = Runtime(launches, parallel_starts=1)
+    runtime = Runtime(launches, policies=Policies(parallel_starts=1))
     starting = asyncio.create_task(runtime.start())
     while not any(plugin.pid for plugin in runtime.plugins()):
         await asyncio.sleep(0)

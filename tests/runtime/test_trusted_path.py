@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plugmux.runtime.trusted_path import UntrustedPath, open_directory, open_file
+from plugmux.runtime.process.trusted_path import UntrustedPath, open_directory, open_file
 
 STRANGER = 54_321
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, RestartPolicy, Runtime, State
-from plugmux.runtime import Event, EventKind, PluginHandle
+from plugmux import Launch, RestartPolicy, Runtime
+from plugmux.runtime import Event, EventKind, PluginHandle, State
 
 from .census import Census
 from .tools import faulty_plugin

@@ -9,9 +9,10 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import ConfigError, HealthPolicy, Plugin, RestartPolicy, State
+from plugmux import ConfigError, HealthPolicy, Plugin, RestartPolicy
 from plugmux.connect import Code, RpcError
 from plugmux.errors import StateError
+from plugmux.runtime import State
 from plugmux.testing import FakeClock, plugin_host
 from support.kv_store import Store, kv_plugin
 

@@ -8,8 +8,9 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import ConfigError, State
+from plugmux import ConfigError
 from plugmux.connect import Code, RpcError
+from plugmux.runtime import State
 from plugmux.testing import FakeClock, LinkFaults, plugin_host
 from plugmux.testing.memory import connect_in_memory
 from support.kv_store import Audit, kv_plugin

@@ -10,9 +10,10 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, GetResponse, PutRequest, WatchRequest
 
-from plugmux import Configured, Instances, Plugin, PluginError, RestartPolicy, State
+from plugmux import Plugin, PluginError, RestartPolicy
 from plugmux.connect import Code, RpcError
-from plugmux.plugin import LogHandler
+from plugmux.plugin import Configured, Instances, LogHandler
+from plugmux.runtime import State
 from plugmux.testing import ExpectedCall, launch_plugin, plugin_host
 from support.kv_store import Audit, Store, kv_plugin
 from support.tools import ROOT

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..contract.registration import NAME
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..runtime import Launch, Requirement
+    from ..discovery import Installed
+    from ..runtime import Launch
 
 __all__ = ["parse_command", "parse_plugins"]
 
 UNNAMED = "plugin"
 
 
-def parse_plugins(texts: Sequence[str]) -> list[Launch | Requirement]:
+def parse_plugins(texts: Sequence[str], **options: Any) -> list[Launch | Installed]:
     """Read what all the `--plugin` options of a command say.
+
+    Args:
+        texts: what they say.
+        options: of each `Installed`: where it is looked for, and how often.
 
     Raises:
         ConfigError: one is no plugin, or two have the same name.
     """
-    from ..runtime import Requirement
-
-    plugins = [Requirement.parse(text) or parse_command(text) for text in texts]
+    plugins = [_parse(text, options) for text in texts]
     for name, count in Counter(plugin.name for plugin in plugins).items():
         if count > 1:
             raise ConfigError(f"{count} plugins are named {name!r}; give one another name: --plugin NAME=CMD")
     return plugins
+
+
+def _parse(text: str, options: Mapping[str, Any]) -> Launch | Installed:
+    name, at, versions = text.strip().rpartition("@")
+    if at and NAME.fullmatch(name) and os.sep not in versions and not os.path.exists(text):
+        from ..discovery import Installed
+
+        return Installed(text, **options)
+    return parse_command(text)
 
 
 def parse_command(text: str) -> Launch:

@@ -6,7 +6,7 @@ The plugin fills in its request by it, and the runtime checks the request by it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -240,6 +240,6 @@ def _configuration(said: plugins_pb2.RegisterPluginRequest | plugins_pb2.Instanc
     return Configuration.from_schema(said.configuration) if said.HasField("configuration") else None
 
 
-def common_protocol_version(ours: tuple[int, ...], theirs: tuple[int, ...]) -> int | None:
+def common_protocol_version(ours: Collection[int], theirs: Collection[int]) -> int | None:
     """The highest version that both sides support, or `None` if there is none."""
     return max(set(ours) & set(theirs), default=None)

@@ -22,15 +22,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..contract.claims import ManifestClaims
 from ..contract.registration import NAME
 from ..contract.semver import Version
-from ..errors import ConfigError
-from ..runtime.error import PluginCause, PluginError
+from ..errors import ConfigError, PluginCause, PluginError
+from ..runtime.process.trusted_path import UntrustedPath
 from ..runtime.source import Launch, name_of_command
-from ..runtime.trusted_path import UntrustedPath
 from .manifest import SUFFIX, WHOLE_NAME, BadManifest, Manifest
 from .permissions import FailedRunner, FileCheck, GuardedRunner
-from .requirement import ManifestClaims, Requirement
+from .requirement import Requirement
 
 __all__ = ["PATH_VARIABLE", "Found", "choose", "default_path", "expand", "find_plugins", "newest"]
 
@@ -49,7 +49,7 @@ class Found:
         version: its version; `None` where it will only be known when the plugin registers.
         path: the executable file, or the manifest.
         launch: starts it, after a check of its files; where something is wrong with it, the start tells that.
-        guard: what is checked; `None` where something is wrong already.
+        file_check: what is checked; `None` where something is wrong already.
     """
 
     name: str
@@ -156,9 +156,9 @@ def choose(requirement: Requirement, found: Iterable[Found]) -> Found:
     fitting = [plugin for plugin in named if plugin.version is None or requirement.range.includes(plugin.version)]
     if fitting:
         best = max(fitting, key=_rank)
-        promise = replace(best.launch.promise, range=requirement.range)
+        claims = replace(best.launch.claims, range=requirement.range)
         options = {**requirement.options, "env": {**best.launch.env, **requirement.options.get("env", {})}}
-        return replace(best, launch=replace(best.launch, promise=promise, **options))
+        return replace(best, launch=replace(best.launch, claims=claims, **options))
     there_is = "; there is " + ", ".join(map(str, named)) if named else "; there is none of that name"
     return _unusable(requirement.name, None, Path(), PluginCause.UNMET, f"no version fits {requirement}{there_is}")
 
@@ -209,7 +209,7 @@ def _from_file(top: Path, file: Path, version: Version | None) -> Iterator[Found
         logger.warning("left out of the plugin directory: %s: %r cannot be a plugin's name", file, name)
         return
     file_check = FileCheck(name, top, (file,))
-    launch = Launch((str(file),), name, runner=GuardedRunner(file_check), promise=ManifestClaims(version=version))
+    launch = Launch((str(file),), name, runner=GuardedRunner(file_check), claims=ManifestClaims(version=version))
     yield Found(name, version, file, launch, file_check)
 
 
@@ -222,9 +222,9 @@ def _from_manifest(top: Path, path: Path, name: str, version: Version | None = N
     except UntrustedPath as error:
         return _unusable(_usable_name(name), version, path, PluginCause.UNTRUSTED, str(error))
     file_check = FileCheck(said.name, top, (said.file, path, *said.interpreters), said.checksum, str(path))
-    promise = replace(said.promise, version=said.promise.version or version)
-    launch = Launch(said.command, said.name, env=dict(said.env), runner=GuardedRunner(file_check), promise=promise)
-    return Found(said.name, promise.version, path, launch, file_check)
+    claims = replace(said.claims, version=said.claims.version or version)
+    launch = Launch(said.command, said.name, env=dict(said.env), runner=GuardedRunner(file_check), claims=claims)
+    return Found(said.name, claims.version, path, launch, file_check)
 
 
 def _usable_name(name: str) -> str:
@@ -237,9 +237,9 @@ def _check_place(said: Manifest, name: str, version: Version | None) -> None:
         return
     if said.name != name:
         raise BadManifest(f"the manifest {said.path}: name: it says {said.name!r}, and lies in a folder of {name!r}")
-    if said.promise.version not in (None, version):
+    if said.claims.version not in (None, version):
         raise BadManifest(
-            f"the manifest {said.path}: version: it says {said.promise.version}, and lies in a folder of {version}"
+            f"the manifest {said.path}: version: it says {said.claims.version}, and lies in a folder of {version}"
         )
 
 

@@ -32,15 +32,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..contract.claims import ManifestClaims
 from ..contract.grant import Grant
 from ..contract.nesting import TooDeep, check_value_depth
 from ..contract.registration import MAX_SCHEMA, NAME, SERVICE, Configuration
 from ..contract.schema import Schema
 from ..contract.semver import Version
 from ..errors import ConfigError
+from ..runtime.process.trusted_path import open_file
 from ..runtime.source import is_interpreter
-from ..runtime.trusted_path import open_file
-from .requirement import ManifestClaims
 
 __all__ = ["BadManifest", "Manifest", "SUFFIX", "WHOLE_NAME"]
 
@@ -74,7 +74,7 @@ class Manifest:
         interpreters: files of the command that stand before it.
         checksum: the SHA-256 of that file, in hexadecimal digits; empty where none is given.
         env: environment variables to set.
-        promise: what it says of the version, the services, the protocol and the configuration.
+        claims: what it says of the version, the services, the protocol and the configuration.
     """
 
     path: Path
@@ -84,7 +84,7 @@ class Manifest:
     interpreters: tuple[Path, ...] = ()
     checksum: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
-    promise: ManifestClaims = field(default_factory=ManifestClaims)
+    claims: ManifestClaims = field(default_factory=ManifestClaims)
 
     @classmethod
     def read(cls, path: Path, name: str) -> Manifest:
@@ -120,7 +120,7 @@ class Manifest:
             interpreters=tuple(interpreters),
             checksum=checksum,
             env=env,
-            promise=ManifestClaims(
+            claims=ManifestClaims(
                 version=version,
                 services=services or (),
                 protocol_versions=protocol_versions,

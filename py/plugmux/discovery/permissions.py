@@ -1,8 +1,8 @@
 """Which files may be run: those whose path no other user can change, and whose checksum is the one that is known.
 
 The file that is run, what else speaks for it (its manifest), and the plugin directory are walked to from the root (see
-`runtime.trusted_path`). What lies beside a script is run with it, as an interpreter imports from its directory: so a
-script's own directory must be one that others cannot add to, while a compiled program may lie in a sticky one.
+`runtime.process.trusted_path`). What lies beside a script is run with it, as an interpreter imports from its directory:
+so a script's own directory must be one that others cannot add to, while a compiled program may lie in a sticky one.
 
 A checksum is taken of the file that is open at that time. When the plugin has been started, its path must still lead to
 that file, unchanged since (device, inode, size, times of modification and of change): a plugin whose file was swapped
@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from ..runtime.error import PluginCause, PluginError
+from ..errors import PluginCause, PluginError
 from ..runtime.logs.log import PluginLog
 from ..runtime.process.local import BINARY_FORMATS, LocalRun, LocalRunner
-from ..runtime.process.runner import Run
+from ..runtime.process.runner import Run, Runner
+from ..runtime.process.trusted_path import TrustedFile, UntrustedPath, open_directory, open_file
 from ..runtime.source import Launch
-from ..runtime.trusted_path import TrustedFile, UntrustedPath, open_directory, open_file
 
 __all__ = ["FileCheck", "GuardedRunner", "FailedRunner"]
 
@@ -123,11 +123,11 @@ class FileCheck:
             )
 
 
-class GuardedRunner:
+class GuardedRunner(LocalRunner):
     """Starts plugins as processes of this machine, each after a check. (See `Runner`.)
 
     Args:
-        guard: what must be so.
+        file_check: what must be so.
     """
 
     def __init__(self, file_check: FileCheck) -> None:
@@ -136,7 +136,7 @@ class GuardedRunner:
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> LocalRun:
         """Check the plugin's files, and start the program."""
         identity = await self.file_check.check()
-        run = await LocalRunner().start(launch, timeout, log)
+        run = await super().start(launch, timeout, log)
         try:
             self.file_check.check_unchanged(identity)
         except BaseException:
@@ -146,7 +146,7 @@ class GuardedRunner:
         return run
 
 
-class FailedRunner:
+class FailedRunner(Runner):
     """Starts nothing, and tells why: what was found cannot be used. (See `Runner`.)
 
     Args:

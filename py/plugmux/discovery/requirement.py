@@ -1,4 +1,4 @@
-"""What is asked of a plugin before it is started: by who wants it (`kv@^1.2`), and by what its manifest promises."""
+"""A plugin that is asked for by name and versions: `kv@^1.2`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..contract.grant import Grant
-from ..contract.registration import NAME, Configuration, Registration, RegistrationRefused
-from ..contract.semver import Range, Version
+from ..contract.registration import NAME
+from ..contract.semver import Range
 
-__all__ = ["ManifestClaims", "Requirement"]
+__all__ = ["Requirement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +41,3 @@ class Requirement:
 
     def __str__(self) -> str:
         return f"{self.name}@{self.range}"
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestClaims:
-    """What is known of a plugin before it registers, and held against what it then says.
-
-    Args:
-        version: its version; `None` where that is not known.
-        range: the versions that will do; `None` where any will.
-        services: services that it must serve.
-        protocol_versions: versions of the application's protocol that it speaks; empty where that is not known.
-        configuration: the configuration that it takes; `None` where that is not known.
-        grant: the most that it may claim.
-    """
-
-    version: Version | None = None
-    range: Range | None = None
-    services: tuple[str, ...] = ()
-    protocol_versions: tuple[int, ...] = ()
-    configuration: Configuration | None = None
-    grant: Grant = field(default_factory=Grant)
-
-    def check(self, said: Registration) -> None:
-        """Hold a registration against the promise.
-
-        Raises:
-            RegistrationRefused: they do not agree.
-        """
-        version = Version.parse(said.version)
-        if self.version is not None and version != self.version:
-            raise RegistrationRefused(f"it says that it is version {version}, and was installed as {self.version}")
-        if self.range is not None and not self.range.includes(version):
-            raise RegistrationRefused(f"it is version {version}, and {self.range} was asked for")
-        if missing := [service for service in self.services if service not in said.services]:
-            raise RegistrationRefused(f"it does not serve {', '.join(missing)}, as its manifest says")

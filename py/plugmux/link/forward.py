@@ -73,7 +73,7 @@ async def forward(
         await answer(send, 503, str(error).encode())
         return
     except TimeoutError:
-        whose = " that the runtime allows (request_timeout)" if request.timeout == request_timeout else ""
+        whose = " that the runtime allows (Timeouts.request)" if request.timeout == request_timeout else ""
         timed_out = RpcError(Code.DEADLINE_EXCEEDED, f"{path} was not answered within {request.timeout:g} s{whose}")
         await respond(send, error_response(timed_out, fields.get(b"content-type", b"")))
         return

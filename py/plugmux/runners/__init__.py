@@ -1,1 +1,7 @@
-"""Other ways to start a plugin than as a process of this machine."""
+"""Runners beside that of local processes: containers, detached processes, plugins that are started by hand."""
+
+from .container import ContainerRunner
+from .detached import DetachedRunner
+from .manual import ManualRunner
+
+__all__ = ["ContainerRunner", "DetachedRunner", "ManualRunner"]

@@ -21,13 +21,13 @@ from pathlib import Path
 
 from ..aio.local_peer import PEER_USERS_VARIABLE
 from ..contract.launch import LaunchConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, PluginCause, PluginError
 from ..link.link import Link
-from ..runtime.error import PluginCause, PluginError
 from ..runtime.logs.log import PluginLog
 from ..runtime.process.environment import WITHHELD, plugin_environment
 from ..runtime.process.limits import CPU_GRACE, MIB, Ending, Limits
 from ..runtime.process.process import Process
+from ..runtime.process.runner import Runner
 from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
 from ..runtime.source import Launch
@@ -47,7 +47,7 @@ UNMAPPED_USER = 65_534
 """How the user of a process is shown in a user name space that has no number for it."""
 
 
-class ContainerRunner:
+class ContainerRunner(Runner):
     """Starts each plugin in a container of its own: `Launch(["kv-plugin"], runner=ContainerRunner("kv-image"))`.
 
     The command and the working directory of the launch are those in the container; an image that starts its plugin by
@@ -95,7 +95,7 @@ class ContainerRunner:
             if isinstance(error, OSError):
                 raise _not_started(launch, error) from error
             raise
-        return ContainerRun(cli, [engine, "rm", "--force", name], environ, door, launch.limits)
+        return ContainerRun(cli, [engine, "rm", "--force", name], environ, door, launch.limits or Limits())
 
     def _options(self, launch: Launch, timeout: float, path: Path, environ: dict[str, str]) -> list[str]:
         config = LaunchConfig(launch.name, timeout, socket=f"{MOUNTED_AT}/{path.name}")
@@ -111,7 +111,7 @@ class ContainerRunner:
             options.append(f"--workdir={os.fspath(launch.cwd)}")
         if launch.stdio == "inherit":
             options.append("--interactive")
-        return options + _limit_options(launch.limits)
+        return options + _limit_options(launch.limits or Limits())
 
 
 class ContainerRun:
@@ -126,7 +126,6 @@ class ContainerRun:
     """
 
     pid = None
-    outlives = False
 
     def __init__(
         self,

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 from ..aio.race import race
 from ..contract.launch import LaunchConfig
-from ..runtime.error import PluginCause, PluginError
+from ..errors import PluginCause, PluginError
 from ..runtime.process.environment import plugin_environment
 from ..runtime.process.local import find_program
+from ..runtime.process.runner import Runner
+from ..runtime.process.trusted_path import UntrustedPath, open_directory
 from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
-from ..runtime.trusted_path import UntrustedPath, open_directory
 
 if TYPE_CHECKING:
     from ..link.link import Link
@@ -42,7 +43,7 @@ SHELL = 'exec 3>&1 1>&2; "$@" 3>&- & printf %s "$!" >&3'
 """Starts a program that writes to the log alone, and tells its process id."""
 
 
-class DetachedRunner:
+class DetachedRunner(Runner):
     """Starts plugins that live on when the runtime closes, or finds those that an earlier one has started.
 
     `Launch(["./kv-plugin"], runner=DetachedRunner("/run/user/1000/app"))`. Shutting the plugin down (`disable`,
@@ -52,6 +53,9 @@ class DetachedRunner:
         directory: where sockets, notes and log files are kept; where it is missing it is made, for this user alone, and
             nobody else may be able to write one that is there, nor to put another in its place.
     """
+
+    outlives_runtime = True
+    single_instance = True
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self._directory = Path(directory)
@@ -88,7 +92,6 @@ class DetachedRun:
         output: its log file.
     """
 
-    outlives = True
     exit_code = None
     signal_number = None
     over_limit = None
@@ -211,7 +214,7 @@ async def _spawn(launch: Launch, program: str, config: LaunchConfig, output: Pat
         shell = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
-            " && ".join([*launch.limits.shell_words(), SHELL]),
+            " && ".join([*(launch.limits.shell_words() if launch.limits is not None else ()), SHELL]),
             "sh",
             program,
             *launch.command[1:],

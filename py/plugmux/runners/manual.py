@@ -8,37 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import shlex
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..contract.claims import ManifestClaims
 from ..contract.launch import VARIABLE, LaunchConfig
-from ..discovery.requirement import ManifestClaims
-from ..runtime.error import PluginCause, PluginError
-from ..runtime.health.policy import HealthPolicy
-from ..runtime.logs.log import PluginLog
+from ..errors import PluginCause, PluginError
+from ..runtime.process.runner import Runner
+from ..runtime.settings import DAY, RestartPolicy
 from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
-from ..yamux import Config
+from ..runtime.source import Launch
 
 if TYPE_CHECKING:
     from ..link.link import Link
-    from ..link.servable import Servable
-    from ..runtime.registrar import Registrar
-    from ..runtime.source import Launch
+    from ..runtime.logs.log import PluginLog
+    from ..runtime.source import Found, Source
 
-__all__ = ["DAY", "ByHandRunner", "by_hand", "patient"]
+__all__ = ["Manual", "ManualRunner", "by_hand", "wait", "waited_for"]
 
 logger = logging.getLogger("plugmux.runtime")
 
-DAY = 86_400.0
-"""Seconds that stand for no limit where a number has to be told: SDKs have timers that take no more than 24 days."""
 
-
-class ByHandRunner:
+class ManualRunner(Runner):
     """Waits for a plugin in place of starting it: `Launch.wait("kv")`.
 
     How to start it is logged as a warning of `plugmux.runtime`: Python prints that on stderr where nothing else is set.
@@ -48,10 +45,12 @@ class ByHandRunner:
             editor; by default another one for each run, in a directory of its own.
     """
 
+    untimed = True
+
     def __init__(self, socket: str | os.PathLike[str] | None = None) -> None:
         self._path = None if socket is None else Path(socket)
 
-    async def start(self, launch: Launch, timeout: float, log: PluginLog) -> ByHandRun:
+    async def start(self, launch: Launch, timeout: float, log: PluginLog) -> ManualRun:
         """Say how the plugin is started, and begin to wait for it. (See `Runner`.)"""
         try:
             door = await LinkSocket.open(self._path)
@@ -67,10 +66,10 @@ class ByHandRunner:
             shlex.quote(config.to_json()),
             command,
         )
-        return ByHandRun(door)
+        return ManualRun(door)
 
 
-class ByHandRun:
+class ManualRun:
     """One run of a plugin that was started by hand: it ends with its link. (See `Run`.)
 
     Args:
@@ -78,7 +77,6 @@ class ByHandRun:
     """
 
     pid = None
-    outlives = False
     exit_code = None
     signal_number = None
     over_limit = None
@@ -124,39 +122,68 @@ class ByHandRun:
         """Leave it to the debugger."""
 
 
-def patient(reception: Registrar) -> Registrar:
-    """The same reception, for a plugin that may stand still for as long as it likes."""
-    mux = replace(
-        reception.mux or Config(),
-        enable_keep_alive=False,
-        connection_write_timeout=DAY,
-        stream_open_timeout=0,
-        stream_close_timeout=0,
-    )
-    return replace(reception, mux=mux, health=HealthPolicy(interval=0))
+def wait(
+    name: str, command: Sequence[str] = (), *, socket: str | os.PathLike[str] | None = None, **options: Any
+) -> Launch:
+    """A launch that waits for a plugin whose author starts it. (`Launch.wait`)"""
+    again = RestartPolicy(tries=sys.maxsize, delay=0.2, longest_delay=5.0, time_limit=math.inf)
+    return Launch(command, name, runner=ManualRunner(socket), timeout=DAY, restart=again, **options)
 
 
-def by_hand(sources: Sequence[Launch | Servable], names: Collection[str]) -> list[Launch | Servable]:
-    """Let the plugins of some names be waited for in place of being started.
+def by_hand(sources: Iterable[Launch | Source], names: Collection[str]) -> list[Launch | Source]:
+    """Let the plugins of some names be waited for in place of being started. (`plugmux run --wait NAME`)
 
     Args:
         sources: all plugins.
-        names: which to wait for; one that is not among the sources is one more plugin.
+        names: which to wait for; one that no source finds is one more plugin.
     """
-    from ..runtime.source import Launch
+    waiting: list[Launch | Source] = []
+    known: set[str] = set()
+    for source in sources:
+        if isinstance(source, Launch):
+            known.add(source.name)
+            waiting.append(waited_for(source) if source.name in names else source)
+        else:
+            known.update(plugin.name for plugin in source.find())
+            waiting.append(Manual(source, names))
+    return [*waiting, *(wait(name) for name in names if name not in known)]
 
-    launches = {source.name: source for source in sources if isinstance(source, Launch)}
-    others = [source for source in sources if not isinstance(source, Launch) or source.name not in names]
-    known = {name: launches.get(name, Launch.wait(name)) for name in names}
-    return [*others, *(_by_hand(launch) for launch in known.values())]
+
+class Manual:
+    """A source of which some plugins are waited for in place of being started.
+
+    Args:
+        source: finds the plugins.
+        names: which to wait for.
+    """
+
+    def __init__(self, source: Source, names: Collection[str]) -> None:
+        self._source = source
+        self._names = names
+        self.watch = source.watch
+
+    def find(self) -> list[Found]:
+        """The plugins of the source, those of the names to be started by hand."""
+        return [ManualPlugin(found) if found.name in self._names else found for found in self._source.find()]
 
 
-def _by_hand(launch: Launch) -> Launch:
-    """The launch, to be made by hand; it may claim what it might before."""
-    from ..runtime.source import Launch
+class ManualPlugin:
+    """A plugin that a source has found and that is waited for.
 
-    promise = ManifestClaims(grant=launch.promise.grant)
-    return Launch.wait(launch.name, launch.command, env=launch.env, promise=promise).granted_as(launch)
+    Args:
+        found: the plugin.
+    """
+
+    def __init__(self, found: Found) -> None:
+        self.name = found.name
+        self.launch = waited_for(found.launch)
+        self.fingerprint = found.fingerprint
+
+
+def waited_for(launch: Launch) -> Launch:
+    """The launch of a plugin that is started by hand; it may claim what it might before."""
+    claims = ManifestClaims(grant=launch.claims.grant)
+    return wait(launch.name, launch.command, env=launch.env, claims=claims).granted_as(launch)
 
 
 def _also_set(launch: Launch) -> str:

@@ -1,36 +1,56 @@
-"""The host's side: `async with Runtime([...]) as runtime`."""
+"""The host's side: `async with Runtime([...]) as runtime`. Names are imported when they are first used."""
 
-from ..discovery.requirement import Requirement
-from ..runners.container import ContainerRunner
-from ..runners.detached import DetachedRunner
-from .calls.breaker import BreakerPolicy, Circuit
-from .calls.retry import RetryPolicy
-from .configuration import BadConfiguration
-from .error import PluginCause, PluginError
-from .events import Event, EventKind
-from .health.policy import Health, HealthPolicy
-from .logs.log import LogEntry, LogSource
-from .permissions import Permissions, SocketUse
-from .plugin import PluginHandle
-from .process.limits import Limits
-from .process.local import LocalRunner
-from .process.runner import Run, Runner
-from .runtime import Runtime
-from .socket.binding import ListenError
-from .source import Launch, PluginSource, RestartPolicy, name_of_command, parse_source
-from .state import State
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..errors import BadConfiguration, PluginCause, PluginError
+    from .calls.breaker import BreakerPolicy, Circuit
+    from .calls.retry import RetryPolicy
+    from .events import Event, EventKind
+    from .health.policy import Health, HealthPolicy
+    from .logs.log import LogEntry, LogSource
+    from .plugin import PluginHandle
+    from .process.limits import Limits
+    from .process.local import LocalRunner
+    from .process.runner import Run, Runner
+    from .runtime import Runtime
+    from .settings import Host, Interceptors, Permissions, Policies, RestartPolicy, SocketUse, Timeouts
+    from .socket.binding import ListenError
+    from .source import Found, Launch, PluginSource, Source, name_of_command
+    from .state import State
+
+_HOMES = {
+    "..errors": ("BadConfiguration", "PluginCause", "PluginError"),
+    ".calls.breaker": ("BreakerPolicy", "Circuit"),
+    ".calls.retry": ("RetryPolicy",),
+    ".events": ("Event", "EventKind"),
+    ".health.policy": ("Health", "HealthPolicy"),
+    ".logs.log": ("LogEntry", "LogSource"),
+    ".plugin": ("PluginHandle",),
+    ".process.limits": ("Limits",),
+    ".process.local": ("LocalRunner",),
+    ".process.runner": ("Run", "Runner"),
+    ".runtime": ("Runtime",),
+    ".settings": ("Host", "Interceptors", "Permissions", "Policies", "RestartPolicy", "SocketUse", "Timeouts"),
+    ".socket.binding": ("ListenError",),
+    ".source": ("Found", "Launch", "PluginSource", "Source", "name_of_command"),
+    ".state": ("State",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BadConfiguration",
     "BreakerPolicy",
     "Circuit",
-    "ContainerRunner",
-    "DetachedRunner",
     "Event",
     "EventKind",
+    "Found",
     "Health",
     "HealthPolicy",
-    "PluginHandle",
+    "Host",
+    "Interceptors",
     "Launch",
     "Limits",
     "ListenError",
@@ -40,15 +60,32 @@ __all__ = [
     "Permissions",
     "PluginCause",
     "PluginError",
+    "PluginHandle",
     "PluginSource",
-    "Requirement",
+    "Policies",
     "RestartPolicy",
     "RetryPolicy",
     "Run",
     "Runner",
     "Runtime",
     "SocketUse",
+    "Source",
     "State",
+    "Timeouts",
     "name_of_command",
-    "parse_source",
 ]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(home, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -7,23 +7,22 @@ launch and its manifest grant it by name, is reserved for it, whether it runs or
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from ..contract.patterns import overlap
 from ..contract.registration import Registration, RegistrationRefused
-from .error import PluginCause, PluginError
+from ..errors import PluginCause, PluginError, PlugmuxError
+from ..link.link import Peer
 from .events import Event, EventKind
-from .socket.quota import UserQuota
+from .plugin import PluginRecord
+from .registry import Registry
+from .settings import Permissions
 from .state import State
 
-if TYPE_CHECKING:
-    from .permissions import Permissions
-    from .plugin import PluginHandle
-    from .registry import Registry
-
-__all__ = ["Admission"]
+__all__ = ["Admission", "TooManyLinks"]
 
 logger = logging.getLogger("plugmux.runtime")
 
@@ -31,33 +30,58 @@ MAX_UNREGISTERED = 64
 """Links of one user's plugins that may be open and have not registered: each takes memory of the runtime."""
 
 
+class TooManyLinks(PlugmuxError):
+    """A plugin may not connect now: as many links of its user as there may be have not registered."""
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """Decides on plugins that start by themselves, and tells of overlaps and refusals.
 
     Args:
         registry: the plugins of the runtime.
         permissions: what the host allows.
-        publish: tells an event.
-
-    Attributes:
-        unregistered: the links that have not registered.
     """
 
-    def __init__(self, registry: Registry, permissions: Permissions, publish: Callable[[Event], None]) -> None:
-        self._registry = registry
-        self._permissions = permissions
-        self._publish = publish
-        self.unregistered = UserQuota(MAX_UNREGISTERED)
-        self._settled: WeakKeyDictionary[PluginHandle, Registration] = WeakKeyDictionary()
+    _registry: Registry
+    _permissions: Permissions
+    _unregistered: Counter[int | None] = field(default_factory=Counter)
+    _settled: WeakKeyDictionary[PluginRecord, Registration] = field(default_factory=WeakKeyDictionary)
+
+    def begin(self, peer: Peer) -> Callable[[], None]:
+        """Count a link whose plugin has not registered.
+
+        Returns:
+            What counts it no longer; harmless if called again.
+
+        Raises:
+            TooManyLinks: the user of the plugin has as many as it may.
+        """
+        uid = peer.uid
+        if self._unregistered[uid] >= MAX_UNREGISTERED:
+            raise TooManyLinks(
+                f"{MAX_UNREGISTERED} links of user {uid} have not registered yet, and there may be no more; try again"
+            )
+        self._unregistered[uid] += 1
+        ended = False
+
+        def end() -> None:
+            nonlocal ended
+            if not ended:
+                ended = True
+                self._unregistered[uid] -= 1
+                if not self._unregistered[uid]:
+                    del self._unregistered[uid]
+
+        return end
 
     def check(self, said: Registration) -> None:
-        """Hold the registration of a plugin that has started by itself against what it may claim.
+        """Check that a plugin that has started by itself claims only what it may.
 
         Raises:
             RegistrationRefused: its name is taken, or it claims what it may not.
         """
         self._registry.check(said)
-        self._permissions.check_module(said)
         if said.access_control and not self._may_decide(said.name):
             raise RegistrationRefused(
                 f"plugin {said.name!r} started by itself and decides on access, which the host does not grant: "
@@ -70,7 +94,7 @@ class Admission:
                     f"host does not grant: Permissions(overlapping=[{said.name!r}])"
                 )
 
-    def settle(self, plugin: PluginHandle) -> None:
+    def settle(self, plugin: PluginRecord) -> None:
         """Tell what a plugin that runs now shares with others, and end what started by itself and took it before.
 
         Args:
@@ -102,9 +126,11 @@ class Admission:
             error: why.
         """
         told = PluginError(name, PluginCause.REFUSED, str(error))
-        self._publish(Event(name, State.REGISTERING, State.STOPPED, str(error), told, kind=EventKind.REFUSED))
+        self._registry.events.publish(
+            Event(name, State.REGISTERING, State.STOPPED, str(error), told, kind=EventKind.REFUSED)
+        )
 
-    def _expel(self, intruder: PluginHandle, owner: PluginHandle) -> None:
+    def _expel(self, intruder: PluginRecord, owner: PluginRecord) -> None:
         assert intruder.registration is not None
         for shared in _shared(intruder.registration, owner):
             why = f"it {shared}, which is plugin {owner.name!r}'s"
@@ -114,13 +140,13 @@ class Admission:
                 intruder.link.abort(PluginError(intruder.name, PluginCause.REFUSED, why))
             return
 
-    def _overlaps(self, said: Registration, *, of_all: bool = False) -> Iterator[tuple[str, PluginHandle]]:
+    def _overlaps(self, said: Registration, *, of_all: bool = False) -> Iterator[tuple[str, PluginRecord]]:
         for other in self._registry.sorted():
             if other.name != said.name and (of_all or not other.external):
                 for shared in _shared(said, other):
                     yield shared, other
 
-    def _is_named(self, plugin: PluginHandle) -> bool:
+    def _is_named(self, plugin: PluginRecord) -> bool:
         named = plugin.name in self._permissions.access_control
         return named or any(grant.access_control for grant in plugin.grants)
 
@@ -130,11 +156,13 @@ class Admission:
     def _may_decide(self, name: str) -> bool:
         return self._permissions.overlaps or name in self._permissions.access_control
 
-    def _tell(self, plugin: PluginHandle, kind: EventKind, status: str) -> None:
-        self._publish(Event(plugin.name, plugin.state, plugin.state, status, health=plugin.health, kind=kind))
+    def _tell(self, plugin: PluginRecord, kind: EventKind, status: str) -> None:
+        self._registry.events.publish(
+            Event(plugin.name, plugin.state, plugin.state, status, health=plugin.health, kind=kind)
+        )
 
 
-def _shared(said: Registration, other: PluginHandle) -> Iterator[str]:
+def _shared(said: Registration, other: PluginRecord) -> Iterator[str]:
     """What a registration claims of another plugin's, in words."""
     has = other.registration
     reserved = {service for grant in other.grants for service in grant.services or ()}

@@ -5,16 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
 
-from .error import PluginError
+from ..errors import PluginError
 from .health.policy import Health
 from .state import State
 
-if TYPE_CHECKING:
-    from .plugin import PluginHandle
-
-__all__ = ["Event", "EventKind", "event_of"]
+__all__ = ["Event", "EventKind"]
 
 
 class EventKind(Enum):
@@ -51,13 +47,3 @@ class Event:
     health: Health = Health.UNKNOWN
     time: float = field(default_factory=time.time)
     kind: EventKind = EventKind.CHANGE
-
-
-def event_of(plugin: PluginHandle, before: State | None = None) -> Event:
-    """The event that tells of a plugin as it stands.
-
-    Args:
-        plugin: the plugin.
-        before: the state that it has left; by default it has left none.
-    """
-    return Event(plugin.name, before or plugin.state, plugin.state, plugin.status, plugin.error, plugin.health)

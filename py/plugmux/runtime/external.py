@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,32 +22,29 @@ from ..link.app import LinkApp
 from ..link.link import Link, Peer
 from ..link.servable import Servable, announce, services_of
 from .admission import Admission
-from .plugin import PluginHandle
+from .plugin import PluginRecord
 from .registrar import Registrar, RegistrationHandler
 from .registry import Registry
-from .socket.quota import TooManyLinks
-from .state import State
-from .supervisor import DRAIN_TIME
+from .state import NEXT, State
 
 __all__ = ["InProcessPlugin", "SelfStartedPlugin"]
 
 logger = logging.getLogger("plugmux.runtime")
 
-OnChange = Callable[[PluginHandle, State], None]
 
-
-class SelfStartedPlugin(PluginHandle):
+class SelfStartedPlugin:
     """A plugin that has connected by itself: it has no name before it has registered.
 
     Args:
         registry: takes the plugin in.
+        registrar: what the runtime offers it.
         admission: decides what it may claim.
-        on_change: told of every change of its state.
     """
 
-    def __init__(self, registry: Registry, admission: Admission, on_change: OnChange) -> None:
-        super().__init__("", State.REGISTERING, on_change, external=True)
+    def __init__(self, registry: Registry, registrar: Registrar, admission: Admission) -> None:
+        self.record = PluginRecord("", State.REGISTERING, self, registrar.policies, external=True)
         self._registry = registry
+        self._registrar = registrar
         self._admission = admission
 
     def admit(self, registration: Registration) -> None:
@@ -57,103 +54,101 @@ class SelfStartedPlugin(PluginHandle):
             RegistrationRefused: the name is taken, or it claims what it may not.
         """
         self._admission.check(registration)
-        self.name = registration.name
-        self.registration = registration
-        self._registry.add(self)
+        self.record.name = registration.name
+        self.record.registration = registration
+        self._registry.add(self.record)
 
-    async def arrive(self, scope: MutableMapping[str, Any], reception: Registrar, timeout: float) -> None:
+    async def arrive(self, scope: MutableMapping[str, Any]) -> None:
         """Make the connection of a request a link, and stay until it ends.
 
         Args:
             scope: the request's, with the upgrade extension.
-            reception: what the runtime offers.
-            timeout: seconds that the registration may take.
 
         Raises:
             TooManyLinks: its user has as many as it may of links that have not registered; the connection is none.
         """
         peer = scope["extensions"]["plugmux.connection"].get("peer", Peer("a plugin"))
-        quota = self._admission.unregistered
-        registered = quota.take(peer.uid)
-        if registered is None:
-            raise TooManyLinks(
-                f"{quota.most} links of user {peer.uid} have not registered yet, and there may be no more; try again"
-            )
-        link, desk = reception.open_link(peer, self.admit)
-        desk.registered.add_done_callback(lambda _: registered())
+        registered = self._admission.begin(peer)
+        link, handler = self._registrar.open_link(peer, self.record.policies, self.admit)
+        handler.registered.add_done_callback(lambda _: registered())
         try:
             await scope["extensions"]["plugmux.upgrade"](lambda: link.mux, headers=[(b"upgrade", b"tcp")])
-            await self.stay(link, desk, timeout)
+            await self.stay(link, handler)
         finally:
             registered()
             link.abort()
             await link.close(0)
 
-    async def stay(self, link: Link, desk: RegistrationHandler, timeout: float) -> None:
+    async def stay(self, link: Link, handler: RegistrationHandler) -> None:
         """Wait for the registration, then for the end of the link; the registry has the plugin meanwhile.
 
         Args:
             link: the plugin's link, connected.
-            desk: where its registration arrives; it has been told to ask `admit`.
-            timeout: seconds that the registration may take.
+            handler: takes its registration; it has been told to ask `admit`.
         """
         why = "its link has ended"
+
+        async def hung() -> None:
+            nonlocal why
+            why = await self._registrar.hung(self.record, link)
+
         try:
-            await race(asyncio.wait([desk.registered]), link.wait_closed(), timeout)
-            desk.close()  # Whose body comes later does not register.
-            if desk.registration is None:
-                self._tell_of_failure(link, desk, timeout)
+            timeout = self.record.policies.timeouts.registration
+            await race(asyncio.wait([handler.registered]), link.wait_closed(), timeout)
+            handler.close()  # Whose body comes later does not register.
+            if handler.registration is None:
+                self._tell_of_failure(link, handler, timeout)
                 await link.close()
                 return
-            self.registration = desk.registration
-            self.link = link
-            self.pid = link.peer.pid
-            self.move(State.RUNNING)
-            prober = desk.reception.prober(self, link)
-            await race(link.wait_closed(), prober.hung())
-            if prober.verdict is not None:
-                why = prober.verdict
+            self.record.registration = handler.registration
+            self.record.link = link
+            self.record.pid = link.peer.pid
+            self.record.move(State.RUNNING)
+            await race(link.wait_closed(), hung())
         finally:
-            desk.close()
-            self._leave(why)
+            handler.close()
+            self._forget(why)
 
-    def _tell_of_failure(self, link: Link, desk: RegistrationHandler, timeout: float) -> None:
+    def _tell_of_failure(self, link: Link, handler: RegistrationHandler, timeout: float) -> None:
         """Tell of a plugin that has not registered: nobody would know of it."""
-        error = desk.registered.exception()
-        if desk.claimed and isinstance(error, RegistrationRefused):
+        error = handler.registered.exception()
+        if handler.claimed and isinstance(error, RegistrationRefused):
             logger.warning("refused the registration of a plugin (%s): %s", link.peer.name, error)
-            self._admission.refused(desk.claimed, error)
+            self._admission.refused(handler.claimed, error)
             return
         why = f"its link has ended ({link.reason})" if link.closed else f"it had {timeout:g} s"
         logger.warning("%s connected as a plugin and has not registered: %s", link.peer.name, why)
 
-    def _leave(self, why: str) -> None:
-        self.link = None
-        self._registry.remove(self)
+    def _forget(self, why: str) -> None:
+        self.record.link = None
+        self._registry.remove(self.record)
         for state in (State.STOPPING, State.STOPPED):
-            if self.state.may_become(state):
-                self.move(state, why)
+            if state in NEXT[self.record.state]:
+                self.record.move(state, why)
 
     async def stop(self) -> None:
         """End its stay. Its process is not ours to end: it looks for a runtime again."""
-        link = self.link
+        link = self.record.link
         if link is None:
             return
-        if self.state is State.RUNNING:
-            self.move(State.STOPPING)
-        await link.close(DRAIN_TIME)
+        if self.record.state is State.RUNNING:
+            self.record.move(State.STOPPING)
+        await link.close(self.record.policies.timeouts.drain)
+
+    async def leave(self) -> None:
+        """End its stay."""
+        await self.stop()
 
 
-class InProcessPlugin(PluginHandle):
+class InProcessPlugin:
     """An object of the host's process, served over a link of its own like any other plugin.
 
     Args:
         servable: the object.
         name: the plugin's name.
         version: the plugin's version.
-        reception: what the runtime offers to plugins.
+        registrar: what the runtime offers to plugins.
         registry: takes the plugin in.
-        on_change: told of every change of state.
     """
 
     def __init__(
@@ -161,14 +156,13 @@ class InProcessPlugin(PluginHandle):
         servable: Servable,
         name: str,
         version: str,
-        reception: Registrar,
+        registrar: Registrar,
         registry: Registry,
-        on_change: OnChange,
     ) -> None:
-        super().__init__(name, State.REGISTERING, on_change)
+        self.record = PluginRecord(name, State.REGISTERING, self, registrar.policies)
         self._servables: Sequence[Servable] = (servable,)
         self._version = version
-        self._reception = reception
+        self._registrar = registrar
         self._registry = registry
         self._links: Sequence[Link] = ()
 
@@ -179,40 +173,43 @@ class InProcessPlugin(PluginHandle):
             RegistrationRefused: it says something of itself that no plugin may.
             StateError: the runtime has been closed meanwhile.
         """
-        request = announce(self._servables, RegisterPluginRequest(name=self.name, version=self._version))
+        request = announce(self._servables, RegisterPluginRequest(name=self.record.name, version=self._version))
         registration = Registration.from_request(request)
         self._registry.check(registration)
-        self._reception.permissions.check_module(registration)
-        chosen = self._reception.accept(registration).protocol_version
-        near, desk = self._reception.open_link(Peer(self.name), lambda _: None)
-        desk.gate.open()
-        far = Link(LinkApp(services_of(self._servables)), initiator=True, peer=Peer(self._reception.name))
+        chosen = self._registrar.accept(registration).protocol_version
+        near, handler = self._registrar.open_link(Peer(self.record.name), self.record.policies, lambda _: None)
+        handler.gate.open()
+        far = Link(LinkApp(services_of(self._servables)), initiator=True, peer=Peer(self._registrar.host.name))
         self._links = (near, far)
-        self.registration = replace(registration, protocol_version=chosen)
-        self._registry.add(self)
+        self.record.registration = replace(registration, protocol_version=chosen)
+        self._registry.add(self.record)
         try:
             await _join(near, far)
-            if self.state is not State.REGISTERING:
+            if self.record.state is not State.REGISTERING:
                 raise StateError("the runtime has been closed; make a new one")
         except BaseException:
-            self._registry.remove(self)
+            self._registry.remove(self.record)
             for link in self._links:
                 link.abort()
             raise
-        self.link = near
-        self.move(State.RUNNING)
+        self.record.link = near
+        self.record.move(State.RUNNING)
 
     async def stop(self) -> None:
         """Unlink the object."""
         await shielded(self._unlink())
 
+    async def leave(self) -> None:
+        """Unlink the object."""
+        await self.stop()
+
     async def _unlink(self) -> None:
-        if self.state is State.RUNNING:
-            self.move(State.STOPPING)
+        if self.record.state is State.RUNNING:
+            self.record.move(State.STOPPING)
             for link in self._links:
                 await link.close()
-        self.link = None
-        self.move(State.STOPPED)
+        self.record.link = None
+        self.record.move(State.STOPPED)
 
 
 async def _join(near: Link, far: Link) -> None:

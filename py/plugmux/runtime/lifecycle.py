@@ -1,40 +1,33 @@
-"""Which plugins a runtime has, and how one is begun, switched and replaced."""
+"""Begins, switches, replaces and ends the plugins of a runtime."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+import os
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ..aio.closing import end_within
 from ..contract.registration import RegistrationRefused
-from ..discovery.requirement import Requirement
-from ..discovery.watch import Installed, watch
-from ..errors import ConfigError, StateError
+from ..errors import ConfigError, PluginCause, PluginError, StateError
 from ..link.servable import Servable
-from ..runners.manual import patient
-from .calls.breaker import BreakerPolicy
-from .configuration import Configurable, reconfigure
-from .error import PluginCause, PluginError
-from .external import InProcessPlugin
-from .replace import replace
-from .source import Launch, PluginSource, as_launch, as_source
+from .plugin import PluginRecord
+from .source import Launch, PluginSource, Source, as_launch, as_source, finds_plugins, the_one
 from .state import State
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from ..discovery.directory import Found
-    from .plugin import PluginHandle
+    from .changes.configuration import Configurable
     from .registrar import Registrar
     from .registry import Registry
+    from .source import Found
 
-__all__ = ["DRAIN_TIME", "Lifecycle"]
+__all__ = ["Lifecycle"]
 
 logger = logging.getLogger("plugmux.runtime")
 
 Outcome = TypeVar("Outcome")
-
-DRAIN_TIME = 30.0
 
 
 class Lifecycle:
@@ -42,38 +35,25 @@ class Lifecycle:
 
     Args:
         registry: has them.
-        reception: what they are offered.
-        installed: finds those that are given by name and version.
-        timeout: seconds that a plugin has to register, where its `Launch` says nothing else.
-        parallel_starts: how many are started at the same time.
-        breaker: when calls are kept from one.
-        on_change: told of every change of one's state.
+        registrar: what they are offered.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        reception: Registrar,
-        installed: Installed,
-        timeout: float,
-        parallel_starts: int,
-        breaker: BreakerPolicy,
-        on_change: Callable[[PluginHandle, State], None],
-    ) -> None:
+    def __init__(self, registry: Registry, registrar: Registrar) -> None:
         self._registry = registry
-        self._reception = reception
-        self._installed = installed
-        self._timeout = timeout
-        self._starts = asyncio.Semaphore(parallel_starts)
-        self._breaker = breaker
-        self._on_change = on_change
+        self._registrar = registrar
+        self._policies = registrar.policies
+        self._starts = asyncio.Semaphore(self._policies.parallel_starts or 2 * (os.cpu_count() or 1))
+        self._configuring = asyncio.Lock()
         self._closed = False
         self._errands: set[asyncio.Task[Any]] = set()
+        self._watching: list[asyncio.Task[None]] = []
 
     async def close(self) -> None:
         """End all plugins in parallel; from now on none is started."""
         self._closed = True
-        ends = (plugin.leave() for plugin in self._registry.everybody())
+        if self._watching and await end_within(0, self._watching):
+            logger.error("the plugin directories are still being looked through, although that was cancelled")
+        ends = (plugin.owner.leave() for plugin in self._registry.all())
         for error in await asyncio.gather(*ends, return_exceptions=True):
             if error is not None:
                 logger.error("the end of a plugin has failed", exc_info=error)
@@ -81,7 +61,7 @@ class Lifecycle:
             await asyncio.wait(self._errands)
 
     def check_open(self) -> None:
-        """See that plugins may be started.
+        """Check that plugins may be started.
 
         Raises:
             StateError: the runtime has been closed.
@@ -105,6 +85,7 @@ class Lifecycle:
 
         Raises:
             ConfigError: a name is taken, or an object cannot be a plugin; in an exception group.
+            PluginError: a required plugin does not run; in an exception group.
         """
         async with asyncio.TaskGroup() as group:
             for source in sources:
@@ -112,9 +93,9 @@ class Lifecycle:
                     self._begin_launch(source) if isinstance(source, Launch) else self._begin_in_process(source)
                 )
 
-    async def launch(self, source: PluginSource, name: str | None) -> PluginHandle:
+    async def launch(self, source: PluginSource, name: str | None) -> PluginRecord:
         """Begin a plugin that stays if it runs. (`Runtime.launch`)"""
-        prepared = self._prepared(source)
+        prepared = _prepared(source)
         if not isinstance(prepared, Launch):
             return await self._begin_in_process(prepared, name)
         replicas = self._add(prepared)
@@ -125,13 +106,14 @@ class Lifecycle:
             raise
         return self._registry.named(prepared.name)[0]
 
-    def _prepared(self, source: PluginSource) -> Launch | Servable:
-        prepared = as_source(source)
-        return self._installed.find(prepared) if isinstance(prepared, Requirement) else prepared
-
     async def _begin_launch(self, launch: Launch) -> None:
-        for plugin in self._add(launch):
+        replicas = self._add(launch)
+        for plugin in replicas:
             await plugin.started()
+        if launch.required:
+            for plugin in replicas:
+                if not plugin.record.ready and not self._closed:
+                    raise plugin.record.not_running()
 
     def _add(self, launch: Launch) -> list[Supervisor]:
         self.check_open()
@@ -139,7 +121,7 @@ class Lifecycle:
             raise ConfigError(f"there is a plugin named {launch.name!r} already: give this one another name")
         replicas = self._replicas(launch)
         for plugin in replicas:
-            self._registry.add(plugin)
+            self._registry.add(plugin.record)
             plugin.start()
         return replicas
 
@@ -153,50 +135,49 @@ class Lifecycle:
         for plugin in replicas:
             await plugin.started()
             self.check_open()
-            if not plugin.ready and not self._registry.has_in_place_of(plugin):
-                raise plugin.not_running()
+            if not plugin.record.ready and not self._registry.has_in_place_of(plugin.record):
+                raise plugin.record.not_running()
 
     async def _dismiss(self, plugins: Sequence[Supervisor]) -> None:
         for plugin in plugins:
             await plugin.stop()
-            self._registry.remove(plugin)
+            self._registry.remove(plugin.record)
 
     def _replicas(self, launch: Launch) -> list[Supervisor]:
-        reception, starts = self._reception, self._starts
-        if launch.by_hand:
-            reception, starts = patient(reception), asyncio.Semaphore(launch.replicas)
-        return [
-            Supervisor(launch, reception, self._timeout, starts, self._on_change, self._breaker)
-            for _ in range(launch.replicas)
-        ]
+        policies, starts = launch.policies or self._policies, self._starts
+        if launch.runner is not None and launch.runner.untimed:
+            policies, starts = policies.untimed(), asyncio.Semaphore(launch.replicas)
+        return [Supervisor(launch, self._registrar, policies, starts) for _ in range(launch.replicas)]
 
-    async def _begin_in_process(self, servable: Servable, name: str | None = None) -> PluginHandle:
+    async def _begin_in_process(self, servable: Servable, name: str | None = None) -> PluginRecord:
+        from .external import InProcessPlugin
+
         self.check_open()
-        plugin = InProcessPlugin(
-            servable, name or type(servable).__name__, "v0.0.0", self._reception, self._registry, self._on_change
-        )
+        plugin = InProcessPlugin(servable, name or type(servable).__name__, "v0.0.0", self._registrar, self._registry)
         try:
             await plugin.start()
         except RegistrationRefused as error:
             raise ConfigError(f"{type(servable).__name__} cannot be a plugin: {error}") from error
         self.check_open()
-        return plugin
+        return plugin.record
 
-    async def follow(self, found: Iterable[Found], interval: float) -> None:
-        """Keep to what is installed, for ever.
+    def follow(self, source: Source, found: Iterable[Found]) -> None:
+        """Keep to what a source finds, until the runtime closes.
 
         Args:
-            found: what has been begun of it.
-            interval: seconds between two looks.
+            source: it is asked again and again.
+            found: what it found first, which has been begun.
         """
-        await watch(
-            self._installed,
+        from .changes.watch import watch
+
+        following = watch(
+            source,
             found,
-            interval,
             add=self._begin_launch,
             replace=lambda launch: self.replace(launch.name, launch),
             remove=self._remove,
         )
+        self._watching.append(asyncio.create_task(following, name=f"plugmux: {source!r}"))
 
     async def _remove(self, name: str) -> None:
         await self._dismiss(self._launched(name))
@@ -219,21 +200,21 @@ class Lifecycle:
         await self._to_the_end(self._restart(self._launched(name)))
 
     async def _restart(self, replicas: Sequence[Supervisor]) -> None:
-        if disabled := [plugin for plugin in replicas if plugin.state is State.DISABLED]:
-            raise disabled[0].not_running()
+        if disabled := [plugin for plugin in replicas if plugin.record.state is State.DISABLED]:
+            raise disabled[0].record.not_running()
         for plugin in replicas:
-            plugin.comes_back = True
+            plugin.record.comes_back = True
         try:
             async with asyncio.TaskGroup() as group:
                 for plugin in replicas:
                     group.create_task(plugin.stop())
             for plugin in replicas:
-                if plugin.state is State.DISABLED:  # by somebody else, meanwhile
-                    raise plugin.not_running()
+                if plugin.record.state is State.DISABLED:  # by somebody else, meanwhile
+                    raise plugin.record.not_running()
             await self._start_again(replicas)
         finally:
             for plugin in replicas:
-                plugin.comes_back = False
+                plugin.record.comes_back = False
 
     async def _start_again(self, replicas: Sequence[Supervisor]) -> None:
         for plugin in replicas:
@@ -247,16 +228,18 @@ class Lifecycle:
         name: str,
         source: PluginSource | None = None,
         *,
-        drain_time: float = DRAIN_TIME,
+        drain_time: float | None = None,
         same_services: bool = True,
-    ) -> PluginHandle:
+    ) -> PluginRecord:
         """Put a new process in the place of a launched plugin, while calls go on. (`Runtime.replace`)"""
+        from .changes.replace import replace
+
         self.check_open()
         old = self._launched(name)
-        launch = old[0].launch if source is None else as_launch(self._prepared(source), name)
+        launch = old[0].launch if source is None else as_launch(_prepared(source), name)
         if not isinstance(source, Launch):
             launch = launch.granted_as(old[0].launch)
-        if launch.detached and old[0].launch.detached:
+        if launch.single_instance and old[0].launch.single_instance:
             raise ConfigError(
                 f"plugin {name!r} is detached, and no other process can take its place while it runs: end it and start "
                 f"it anew (restart), and give a changed configuration to the next runtime"
@@ -267,30 +250,41 @@ class Lifecycle:
                 self._registry,
                 old,
                 new,
-                drain_time=drain_time,
+                drain_time=self._policies.timeouts.replacement if drain_time is None else drain_time,
                 same_services=same_services,
                 to_the_end=self._to_the_end,
             )
         except PluginError:
             self.check_open()
             raise
-        return new[0]
+        return new[0].record
 
     async def configure(self, name: str, configuration: Configurable) -> None:
         """Change the configuration of a plugin. (`Runtime.configure`)"""
-        change = reconfigure(
-            self._reception.configurations, self._registry.named(name), configuration, lambda: self.replace(name)
-        )
-        await self._to_the_end(change)
+        await self._to_the_end(self._configure(name, configuration))
+
+    async def _configure(self, name: str, configuration: Configurable) -> None:
+        from .changes.configuration import reconfigure
+
+        replicas = self._registry.named(name)
+        async with self._configuring:
+            await reconfigure(self._registrar.configurations, replicas, configuration, lambda: self.replace(name))
 
     def _launched(self, name: str) -> list[Supervisor]:
-        launched = [plugin for plugin in self._registry.named(name) if isinstance(plugin, Supervisor)]
+        owners = [plugin.owner for plugin in self._registry.named(name)]
+        launched = [owner for owner in owners if isinstance(owner, Supervisor)]
         if not launched:
             raise PluginError(name, PluginCause.NOT_LAUNCHED, "it was not launched by this runtime")
         return launched
 
 
 def _tell_of_failure(task: asyncio.Task[Any]) -> None:
-    """Tell the log what nobody is left to be told."""
+    """Log a failure whose caller has left."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.warning("what was asked of a plugin has failed, and who asked has left: %s", error)
+        logger.warning("a change of a plugin failed after its caller had left: %s", error)
+
+
+def _prepared(source: PluginSource) -> Launch | Servable:
+    """Read what is to be one plugin."""
+    prepared = as_source(source)
+    return the_one(prepared) if finds_plugins(prepared) else cast("Launch | Servable", prepared)

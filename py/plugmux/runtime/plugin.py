@@ -1,27 +1,30 @@
-"""One plugin as its runtime sees it, through all its runs: state, registration, link, and why it is where it is."""
+"""One plugin, through all its runs: the record of what is known of it, and the handle that shows it to the host.
+
+Its owner alone, a supervisor as a rule, writes the record. The registry observes every change.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Protocol
 
 from ..aio.race import race
-from ..errors import BodyTooLarge, ExchangeError, PlugmuxError
-from .calls.breaker import Breaker, BreakerPolicy
-from .error import PluginCause, PluginError
+from ..contract.claims import ManifestClaims
+from ..errors import BodyTooLarge, ExchangeError, PluginCause, PluginError, PlugmuxError
+from .calls.breaker import Breaker, Circuit
 from .health.policy import Health
 from .logs.log import plugin_logger
-from .state import State
+from .state import NEXT, ON_THE_WAY, State
 
 if TYPE_CHECKING:
     from ..contract.grant import Grant
-    from ..contract.registration import Registration
+    from ..contract.registration import Configuration, Registration
     from ..link.link import Link
+    from .settings import Policies
 
-__all__ = ["PluginHandle"]
+__all__ = ["Control", "Owner", "PluginHandle", "PluginRecord"]
 
 SETTLE_TIME = 0.25
 """Seconds that a call whose stream was cut off waits to see whether its plugin ends."""
@@ -30,50 +33,79 @@ POST_MORTEM_TIME = 2.0
 """Seconds that a broken call waits for word of how its plugin ended, before it tells what it knows itself."""
 
 
-class PluginHandle(ABC):
-    """A plugin in a runtime.
+class Owner(Protocol):
+    """Drives the life of one plugin, and writes its record."""
+
+    async def stop(self) -> None:
+        """End the plugin's work for this runtime; harmless where it has ended."""
+        ...
+
+    async def leave(self) -> None:
+        """End its stay with a runtime that closes; the process of a detached plugin lives on."""
+        ...
+
+
+class PluginRecord:
+    """What a runtime knows of one plugin.
+
+    Args:
+        name: the plugin's name; empty until a plugin that starts by itself has registered.
+        state: the state it begins in.
+        owner: drives it.
+        policies: how the runtime treats it.
+        grants: the most that it may claim, by its launch and by its manifest.
+        claims: what its manifest says of it.
+        external: whether it started by itself.
 
     Attributes:
-        name: the plugin's name, unique in the runtime.
-        state: where it stands.
-        status: why, in words for a person.
-        registration: what it said of itself last; `None` before its first registration.
+        status: why it is in its state, for a person.
+        registration: what it registered with last; `None` before its first registration.
         error: what went wrong last; `None` while nothing has, and again once it runs.
         link: the open link, `None` when there is none.
         pid: the process id, `None` where there is no process or it is not known.
-        external: whether it started by itself.
         restarts: how often it has been started again.
         in_flight: calls that are under way.
         comes_back: whether it is being ended in order to be started again.
-        breaker: keeps calls from it while it fails every one.
+        breaker: keeps calls from it while it fails every one; `None` until a call fails.
+        answered: calls that it has answered.
         health: how it does while it runs.
         since: when it came into its state (seconds since the epoch).
+        handle: shows it to the host; made when it is first asked for.
+        observer: told of each change with the state before it; the registry, once it holds the record.
     """
 
     def __init__(
         self,
         name: str,
         state: State,
-        on_change: Callable[[PluginHandle, State], None],
+        owner: Owner,
+        policies: Policies,
         *,
+        grants: tuple[Grant, ...] = (),
+        claims: ManifestClaims | None = None,
         external: bool = False,
-        breaker: BreakerPolicy = BreakerPolicy(),  # noqa: B008 -- it is frozen
     ) -> None:
         self.name = name
         self.state = state
+        self.owner = owner
+        self.policies = policies
+        self.grants = grants
+        self.claims = claims
+        self.external = external
         self.status = ""
         self.registration: Registration | None = None
         self.error: PluginError | None = None
         self.link: Link | None = None
         self.pid: int | None = None
-        self.external = external
         self.restarts = 0
         self.in_flight = 0
         self.comes_back = False
-        self.breaker = Breaker(breaker)
+        self.breaker: Breaker | None = None
+        self.answered = 0
         self.health = Health.UNKNOWN
         self.since = time.time()
-        self._on_change = on_change
+        self.handle: PluginHandle | None = None
+        self.observer: Callable[[PluginRecord, State], None] | None = None
         self._idle: asyncio.Event | None = None
         self._waiters: set[asyncio.Future[None]] = set()
 
@@ -83,15 +115,17 @@ class PluginHandle(ABC):
         return self.registration.version if self.registration else ""
 
     @property
-    def grants(self) -> tuple[Grant, ...]:
-        """The most that it may claim at registration, as the host and its manifest say; empty where nobody says."""
-        return ()
-
-    @property
     def decides_on_access(self) -> bool:
         """Whether it is an access-control module: it has registered as one, or was launched as one."""
         said = self.registration
         return (said is not None and said.access_control) or any(grant.access_control for grant in self.grants)
+
+    @property
+    def configuration(self) -> Configuration | None:
+        """The configuration that it takes, by its registration or by its manifest; `None` where neither tells."""
+        if self.registration is not None and self.registration.configuration is not None:
+            return self.registration.configuration
+        return self.claims.configuration if self.claims is not None else None
 
     def move(self, state: State, status: str = "", error: PluginError | None = None) -> None:
         """Bring the plugin into another state, and tell everybody who waits for that.
@@ -103,39 +137,39 @@ class PluginHandle(ABC):
         """
         if state is self.state:
             return
-        assert self.state.may_become(state), f"plugin {self.name} cannot go from {self.state} to {state}"
+        assert state in NEXT[self.state], f"plugin {self.name} cannot go from {self.state} to {state}"
         before, self.state, self.status, self.since = self.state, state, status, time.time()
         self.health = Health.SERVING if state is State.RUNNING else Health.UNKNOWN
         if error is not None:
             self.error = error
         elif state is State.RUNNING:
             self.error = None
-            self.breaker.reset()
+            self.breaker = None
         plugin_logger(self.name).debug("%s -> %s %s", before.value, state.value, status)
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        self._on_change(self, before)
+        self._observed(before)
 
-    def takes_over(self, old: PluginHandle) -> None:
-        """Tell that it stands in the place of another from now on.
-
-        Args:
-            old: the other one, which calls do not find any more.
-        """
+    def take_over(self, old: PluginRecord) -> None:
+        """Tell that the plugin has the place of another from now on, which calls no longer find."""
         self.status = f"in the place of {old.version}" if old.version else ""
-        self._on_change(self, old.state)
+        self._observed(old.state)
 
-    def found(self, health: Health, status: str = "") -> None:
-        """Take note of how the plugin does, and tell of it if that is new.
+    def set_health(self, health: Health, status: str = "") -> None:
+        """Note what a health check found, and tell of it if that is new.
 
         Args:
-            health: what a check found.
+            health: how the plugin does.
             status: why, for a person.
         """
         if health is not self.health and self.state is State.RUNNING:
             self.health, self.status = health, status
-            self._on_change(self, self.state)
+            self._observed(self.state)
+
+    def _observed(self, before: State) -> None:
+        if self.observer is not None:
+            self.observer(self, before)
 
     async def changed(self) -> None:
         """Wait for the next change of state."""
@@ -145,6 +179,12 @@ class PluginHandle(ABC):
             await waiter
         finally:
             self._waiters.discard(waiter)
+
+    def call_failed(self, now: float, identity: Hashable) -> None:
+        """Note for the breaker that a call was not answered."""
+        if self.breaker is None:
+            self.breaker = Breaker(self.policies.breaker)
+        self.breaker.failed(now, identity)
 
     def call_ended(self) -> None:
         """Count one call less as under way."""
@@ -168,7 +208,7 @@ class PluginHandle(ABC):
     @property
     def will_run(self) -> bool:
         """Whether a call is worth waiting for it: it runs, or is about to."""
-        return self.state.will_run or self.comes_back
+        return self.comes_back or self.state in ON_THE_WAY
 
     def not_running(self) -> PluginError:
         """Why it does not run."""
@@ -176,16 +216,8 @@ class PluginHandle(ABC):
             return PluginError(self.name, PluginCause.DISABLED, "it is disabled")
         if self.error is not None:
             return self.error
-        cause = PluginCause.LINK_LOST if self.state.will_run else PluginCause.STOPPED
+        cause = PluginCause.LINK_LOST if self.state in ON_THE_WAY else PluginCause.STOPPED
         return PluginError(self.name, cause, f"it is {self.state.value}")
-
-    @abstractmethod
-    async def stop(self) -> None:
-        """End its work for this runtime; harmless where it has ended."""
-
-    async def leave(self) -> None:
-        """End its stay with a runtime that closes; the process of a detached plugin lives on."""
-        await self.stop()
 
     async def settle(self, link: Link, error: BaseException) -> None:
         """Wait a moment for word of its end, where an exchange broke that may have ended it.
@@ -220,4 +252,135 @@ class PluginHandle(ABC):
         return ExchangeError(str(reason), sent=sent)
 
     def __repr__(self) -> str:
-        return f"<HostedPlugin {self.name} {self.version} {self.state.value}>"
+        return f"<Plugin {self.name} {self.version} {self.state.value}>"
+
+
+class Control(Protocol):
+    """What a handle can ask of the runtime, by the plugin's name. (See `Runtime`.)"""
+
+    async def disable(self, name: str) -> None: ...
+    async def enable(self, name: str) -> None: ...
+    async def restart(self, name: str) -> None: ...
+
+
+class PluginHandle:
+    """A plugin of a runtime: a view of its present state that only the runtime changes, and the verbs of its life.
+
+    Args:
+        record: what the runtime knows of the plugin.
+        control: does what the verbs say.
+    """
+
+    __slots__ = ("_control", "_record")
+
+    def __init__(self, record: PluginRecord, control: Control) -> None:
+        self._record = record
+        self._control = control
+
+    def __repr__(self) -> str:
+        return repr(self._record)
+
+    @property
+    def name(self) -> str:
+        """The plugin's name, unique in the runtime but for replicas."""
+        return self._record.name
+
+    @property
+    def version(self) -> str:
+        """The version that the plugin registered with; empty before."""
+        return self._record.version
+
+    @property
+    def state(self) -> State:
+        """Where it stands in its life."""
+        return self._record.state
+
+    @property
+    def status(self) -> str:
+        """Why it is in its state, for a person."""
+        return self._record.status
+
+    @property
+    def since(self) -> float:
+        """When it came into its state (seconds since the epoch)."""
+        return self._record.since
+
+    @property
+    def health(self) -> Health:
+        """How it does while it runs."""
+        return self._record.health
+
+    @property
+    def error(self) -> PluginError | None:
+        """What went wrong last; `None` while nothing has, and again once it runs."""
+        return self._record.error
+
+    @property
+    def registration(self) -> Registration | None:
+        """What it registered with last; `None` before its first registration."""
+        return self._record.registration
+
+    @property
+    def decides_on_access(self) -> bool:
+        """Whether it is an access-control module: it has registered as one, or was launched as one."""
+        return self._record.decides_on_access
+
+    @property
+    def link(self) -> Link | None:
+        """The open link, `None` when there is none."""
+        return self._record.link
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, `None` where there is no process or it is not known."""
+        return self._record.pid
+
+    @property
+    def external(self) -> bool:
+        """Whether it started by itself."""
+        return self._record.external
+
+    @property
+    def restarts(self) -> int:
+        """How often it has been started again."""
+        return self._record.restarts
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that are under way."""
+        return self._record.in_flight
+
+    @property
+    def circuit(self) -> Circuit:
+        """Whether its breaker lets calls through."""
+        return self._record.breaker.circuit if self._record.breaker is not None else Circuit.CLOSED
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be called right now."""
+        return self._record.ready
+
+    @property
+    def will_run(self) -> bool:
+        """Whether a call waits for it: it runs, or is about to."""
+        return self._record.will_run
+
+    async def changed(self) -> None:
+        """Wait for the next change of its state."""
+        await self._record.changed()
+
+    async def stop(self) -> None:
+        """End it in order. A plugin that started by itself may connect again."""
+        await self._record.owner.stop()
+
+    async def restart(self) -> None:
+        """End it and start it anew, with its replicas. (See `Runtime.restart`.)"""
+        await self._control.restart(self.name)
+
+    async def disable(self) -> None:
+        """End it and keep it from being started again, with its replicas. (See `Runtime.disable`.)"""
+        await self._control.disable(self.name)
+
+    async def enable(self) -> None:
+        """Start it where it does not run, with its replicas. (See `Runtime.enable`.)"""
+        await self._control.enable(self.name)

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -16,26 +17,24 @@ from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, Register
 
 from ..connect import Code, RpcError
 from ..contract.registration import BadPattern, Registration, RegistrationRefused, common_protocol_version
+from ..errors import BadConfiguration, PluginCause, PluginError
 from ..exchange import ASGIApp
 from ..link.app import HEALTH, Gate, LinkApp, StreamHandler
 from ..link.link import Link, Peer
 from ..yamux import Config, MemoryPool
-from .configuration import BadConfiguration, Configurations
-from .error import PluginCause, PluginError
-from .health.checker import Prober, patient
-from .health.policy import HealthPolicy
 from .logs.log import LogBook
-from .logs.service import PluginLogService
-from .permissions import Permissions
+from .settings import Host, Permissions, Policies
 
 if TYPE_CHECKING:
     from ..connect import Context, Interceptor, Service
-    from .plugin import PluginHandle
+    from ..contract.registration import Configuration
+    from .plugin import PluginRecord
     from .process.runner import Run
     from .source import Launch
 
 __all__ = ["RegistrationHandler", "Registrar"]
 
+LOG_SERVICE = "plugmux.v1.LogService"
 REGISTER_PATH = "/plugins.v1.RegisterService/RegisterPlugin"
 AGAIN = "this link has registered already"
 LATE = "this link was refused, or its time is over"
@@ -45,86 +44,93 @@ MAX_CLAIM = 140
 
 @dataclass(frozen=True, slots=True)
 class Registrar:
-    """What a runtime offers to every plugin that comes.
+    """What a runtime offers to every plugin, and how it receives one.
 
     Args:
-        name: the runtime's name, told to the plugin.
-        version: the runtime's version, told to the plugin.
+        host: what the runtime tells of itself.
+        policies: those of the runtime.
+        permissions: what plugins may claim.
         services: RPC services that plugins may call.
         app: an ASGI app for requests that no service takes.
         streams: raw streams that plugins may open, by name.
         interceptors: run around every RPC that a plugin calls.
-        request_timeout: seconds that the runtime lets a unary call to a plugin take; 0 for no limit.
-        protocol_versions: versions of the application's own protocol that the host speaks.
-        mux: settings of the links' mux.
+        configurations: what the host gives to plugins at registration, as JSON by name.
         logs: takes what plugins say over the log service.
-        health: when plugins are checked, and what becomes of one that hangs.
-        configurations: what the host gives to plugins at registration.
-        permissions: what plugins may claim.
-        pool: the memory that all links share.
         links: the links that have been opened.
     """
 
-    name: str
-    version: str
+    host: Host = field(default_factory=Host)
+    policies: Policies = field(default_factory=Policies)
+    permissions: Permissions = field(default_factory=Permissions)
     services: tuple[Service, ...] = ()
     app: ASGIApp | None = None
     streams: Mapping[str, StreamHandler] | None = None
     interceptors: tuple[Interceptor, ...] = ()
-    request_timeout: float = 0.0
-    protocol_versions: tuple[int, ...] = (1,)
-    mux: Config | None = None
+    configurations: dict[str, str] = field(default_factory=dict)
     logs: LogBook = field(default_factory=LogBook)
-    health: HealthPolicy = field(default_factory=HealthPolicy)
-    configurations: Configurations = field(default_factory=Configurations)
-    permissions: Permissions = field(default_factory=Permissions)
-    pool: MemoryPool = field(default_factory=lambda: MemoryPool(Config().max_total_memory))
     links: WeakSet[Link] = field(default_factory=WeakSet)
+    pool: MemoryPool = field(init=False)
+    """The memory that all links share."""
 
-    def open_link(self, peer: Peer, admit: Callable[[Registration], None]) -> tuple[Link, RegistrationHandler]:
+    def __post_init__(self) -> None:
+        config = self.policies.mux or Config()
+        object.__setattr__(self, "pool", MemoryPool(config.max_total_memory))
+
+    def open_link(
+        self, peer: Peer, policies: Policies, admit: Callable[[Registration], None]
+    ) -> tuple[Link, RegistrationHandler]:
         """A link for a plugin that is about to register.
 
         Args:
             peer: who is at the other end.
+            policies: those of the plugin.
             admit: called with the checked registration; raises `RegistrationRefused` when it cannot be accepted.
 
         Returns:
-            The link, not connected yet, and the desk at which the registration arrives.
+            The link, not connected yet, and what takes the registration.
         """
-        desk = RegistrationHandler(self, admit)
-        site = LinkApp(
-            [*self.services, desk, PluginLogService(desk, self.logs)],
+        handler = RegistrationHandler(self, admit)
+        app = LinkApp(
+            [*self.services, handler],
             app=self.app,
             streams=self.streams,
-            gate=desk.gate,
+            gate=handler.gate,
             interceptors=self.interceptors,
+            lazy={LOG_SERVICE: handler.log_service},
         )
-        config = patient(self.mux) if self.health.interval else self.mux
-        link = desk.link = Link(site, initiator=False, peer=peer, config=config, pool=self.pool, registered=False)
+        config = policies.link_config
+        link = handler.link = Link(app, initiator=False, peer=peer, config=config, pool=self.pool, registered=False)
         self.links.add(link)
-        return link, desk
+        return link, handler
 
-    def prober(self, plugin: PluginHandle, link: Link, run: Run | None = None) -> Prober:
-        """What checks a plugin that has registered.
+    async def hung(self, plugin: PluginRecord, link: Link, run: Run | None = None) -> str:
+        """Check a plugin's health until it hangs and is to be ended, and return why. As a rule this is cancelled.
 
         Args:
-            plugin: the plugin.
+            plugin: the plugin; its record is told what is found.
             link: its link.
             run: its process, where the runtime has launched it.
         """
-        return Prober(plugin, link, self.health, self.logs.of(plugin.name), run)
+        policy = plugin.policies.health
+        if not policy.interval:
+            await asyncio.Event().wait()
+        # Plugins that were started together are not checked together.
+        await asyncio.sleep(policy.interval * random.random())  # noqa: S311 -- jitter, not a secret
+        from .health.checker import HealthChecker
+
+        return await HealthChecker(plugin, link, policy, self.logs.of(plugin.name), run).hung()
 
     def precheck(self, launch: Launch) -> None:
-        """See, before a plugin is started, that its registration can be accepted, as far as its manifest tells.
+        """Check before a plugin is started that its registration can be accepted, as far as its manifest tells.
 
         Raises:
             PluginError: it would be refused.
         """
-        spoken = launch.promise.protocol_versions
+        spoken = launch.claims.protocol_versions
         try:
             if spoken:
                 self._choose_version(launch.name, spoken)
-            self.configurations.check(launch.name, launch.promise.configuration)
+            self._check_configuration(launch.name, launch.claims.configuration)
         except RegistrationRefused as error:
             raise PluginError(launch.name, PluginCause.REFUSED, str(error)) from None
         except BadConfiguration as error:
@@ -134,31 +140,45 @@ class Registrar:
         """The answer to a registration.
 
         Raises:
-            RegistrationRefused: plugin and host have no protocol version in common, or the configuration that the host
-                has for the plugin is not one that it takes.
+            RegistrationRefused: plugin and host have no protocol version in common, the configuration that the host has
+                for the plugin is not one that it takes, or the host takes it for an access-control module and it is
+                none.
         """
         name = registration.name
+        if name in self.permissions.access_control and not registration.access_control:
+            raise RegistrationRefused("it is no access-control module, and Permissions.access_control names it")
         version = self._choose_version(name, registration.protocol_versions)
         try:
-            self.configurations.check(name, registration.configuration)
+            self._check_configuration(name, registration.configuration)
         except BadConfiguration as error:
             raise RegistrationRefused(str(error)) from None
         response = RegisterPluginResponse(
-            engine_name=self.name,
-            engine_version=self.version,
+            engine_name=self.host.name,
+            engine_version=self.host.version,
             protocol_version=version,
-            configuration_json=self.configurations.get(name),
+            configuration_json=self.configurations.get(name, ""),
         )
-        response.request_timeout.FromMicroseconds(int(self.request_timeout * 1_000_000))
+        response.request_timeout.FromMicroseconds(int(self.policies.timeouts.request * 1_000_000))
         return response
 
+    def _check_configuration(self, name: str, declared: Configuration | None) -> None:
+        """Check the configuration that the host has for a plugin; none counts as an empty one.
+
+        Raises:
+            BadConfiguration: it is not what the plugin takes, or the plugin's schema cannot be used.
+        """
+        if declared is not None:
+            from .changes.configuration import check
+
+            check(name, self.configurations.get(name, ""), declared)
+
     def _choose_version(self, name: str, spoken: tuple[int, ...]) -> int:
-        version = common_protocol_version(self.protocol_versions, spoken)
+        version = common_protocol_version(self.host.protocol_versions, spoken)
         if version is None:
-            older = "plugin" if max(spoken) < max(self.protocol_versions) else "host"
+            older = "plugin" if max(spoken) < max(self.host.protocol_versions) else "host"
             raise RegistrationRefused(
                 f"plugin {name!r} speaks protocol versions {_listed(spoken)}, "
-                f"the host {_listed(self.protocol_versions)}: upgrade the {older}"
+                f"the host {_listed(self.host.protocol_versions)}: upgrade the {older}"
             )
         return version
 
@@ -167,7 +187,7 @@ class RegistrationHandler(RegisterService):
     """Takes the one registration of a link.
 
     Attributes:
-        reception: what the runtime offers.
+        registrar: what the runtime offers.
         registered: done with the registration, or with the `RegistrationRefused` that was answered.
         gate: where the peer's other requests wait for the registration.
         link: the link, which has the plugin's name once it has registered.
@@ -176,8 +196,8 @@ class RegistrationHandler(RegisterService):
 
     link: Link
 
-    def __init__(self, reception: Registrar, admit: Callable[[Registration], None]) -> None:
-        self.reception = reception
+    def __init__(self, registrar: Registrar, admit: Callable[[Registration], None]) -> None:
+        self.registrar = registrar
         self._admit = admit
         self.registered: asyncio.Future[Registration] = asyncio.get_running_loop().create_future()
         self.gate = Gate(None, passes=frozenset({HEALTH, REGISTER_PATH}))
@@ -192,8 +212,14 @@ class RegistrationHandler(RegisterService):
         """Take no registration any more, and refuse what waits for one; harmless where the plugin has registered."""
         if not self.registered.done():
             self.registered.set_exception(RegistrationRefused("the time for its registration is over"))
-            self.registered.exception()  # Whoever closes the desk knows.
+            self.registered.exception()  # Whoever closes this knows.
         self.gate.close()
+
+    def log_service(self) -> Service:
+        """Takes the log records of the plugin; made when it sends the first."""
+        from .logs.service import PluginLogService
+
+        return PluginLogService(self.registered, self.registrar.logs)
 
     async def register_plugin(self, request: RegisterPluginRequest, context: Context) -> RegisterPluginResponse:
         if self.registered.done():
@@ -201,7 +227,7 @@ class RegistrationHandler(RegisterService):
         self.claimed = request.name[:MAX_CLAIM]
         try:
             registration = Registration.from_request(request)
-            response = self.reception.accept(registration)
+            response = self.registrar.accept(registration)
             self._admit(registration)
         except RegistrationRefused as error:
             self.registered.set_exception(error)
@@ -215,5 +241,5 @@ class RegistrationHandler(RegisterService):
         return response
 
 
-def _listed(versions: tuple[int, ...]) -> str:
+def _listed(versions: Collection[int]) -> str:
     return ", ".join(str(version) for version in sorted(versions))

@@ -1,41 +1,76 @@
-"""The plugins of a runtime, by name and by what they serve."""
+"""The plugins of a runtime, by name and by what they serve, and the events that tell what becomes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from ..aio.broadcast import Broadcast
 from ..contract.registration import Registration, RegistrationRefused
-from .error import PluginCause, PluginError
-from .plugin import PluginHandle
+from ..errors import PluginCause, PluginError
+from .events import Event
+from .plugin import PluginRecord
+from .settings import Permissions
+from .state import State
 
 __all__ = ["Registry"]
 
 
 class Registry:
-    """All plugins of a runtime, in the order of their names.
+    """All plugins of a runtime, in the order of their names; the one observer of their records.
 
-    A name stands for one plugin, or for several replicas of it. Aside stand those that are to come in the place of
+    A name stands for one plugin, or for several replicas of it. On standby are those that are to come in the place of
     others, or have been replaced and end their work: no call finds them.
 
     Args:
-        replicated: names of plugins that may come by themselves more than once, if they ask for it.
+        permissions: says which plugins may come more than once.
+
+    Attributes:
+        events: what becomes of the plugins.
+        on_shared: called with each plugin that begins to run and may share what it serves with another.
     """
 
-    def __init__(self, replicated: Collection[str] = ()) -> None:
-        self._replicated = frozenset(replicated)
-        self._plugins: dict[str, list[PluginHandle]] = {}
-        self._standby: list[PluginHandle] = []
+    def __init__(self, permissions: Permissions = Permissions()) -> None:  # noqa: B008 -- it is frozen
+        self._permissions = permissions
+        self._plugins: dict[str, list[PluginRecord]] = {}
+        self._standby: list[PluginRecord] = []
         self._serving: dict[str, list[str]] = {}
+        self.events: Broadcast[Event] = Broadcast()
+        self.on_shared: Callable[[PluginRecord], None] | None = None
+
+    def _observe(self, plugin: PluginRecord, before: State) -> None:
+        """Take note of a change of a plugin, and tell of it."""
+        running = plugin.state is State.RUNNING
+        if running:
+            self.refresh()
+        if plugin in self._standby:
+            return
+        self.events.publish(self.event_of(plugin, before))
+        if running and self.on_shared is not None and (len(self._plugins) > 1 or plugin.decides_on_access):
+            self.on_shared(plugin)
+
+    def present(self) -> list[Event]:
+        """An event for each plugin as it stands."""
+        return [self.event_of(plugin) for plugin in self.sorted()]
+
+    @staticmethod
+    def event_of(plugin: PluginRecord, before: State | None = None) -> Event:
+        """The event that tells of a plugin as it stands.
+
+        Args:
+            plugin: the plugin.
+            before: the state that it has left; by default it has left none.
+        """
+        return Event(plugin.name, before or plugin.state, plugin.state, plugin.status, plugin.error, plugin.health)
 
     def __contains__(self, name: object) -> bool:
         return name in self._plugins
 
-    def sorted(self) -> list[PluginHandle]:
+    def sorted(self) -> list[PluginRecord]:
         """All plugins, sorted by name."""
         return [plugin for name in sorted(self._plugins) for plugin in self._plugins[name]]
 
-    def everybody(self) -> list[PluginHandle]:
-        """All plugins, with those aside."""
+    def all(self) -> list[PluginRecord]:
+        """All plugins, with those on standby."""
         return [*self.sorted(), *self._standby]
 
     def check(self, registration: Registration) -> None:
@@ -49,18 +84,19 @@ class Registry:
             return
         if not registration.replica:
             raise RegistrationRefused(f"there is a plugin named {name!r} already: give this one another name")
-        if name not in self._replicated:
+        if name not in self._permissions.replicated:
             raise RegistrationRefused(
                 f"there is a plugin named {name!r} already, and the host does not allow replicas of it: "
-                f"Runtime(replicated=[{name!r}])"
+                f"Permissions(replicated=[{name!r}])"
             )
 
-    def add(self, plugin: PluginHandle) -> None:
+    def add(self, plugin: PluginRecord) -> None:
         """Take a plugin in under its name, as one more replica where there are others."""
+        plugin.observer = self._observe
         self._plugins.setdefault(plugin.name, []).append(plugin)
         self.refresh()
 
-    def remove(self, plugin: PluginHandle) -> None:
+    def remove(self, plugin: PluginRecord) -> None:
         """Forget a plugin."""
         replicas = self._plugins.get(plugin.name, [])
         if plugin in replicas:
@@ -69,32 +105,30 @@ class Registry:
                 del self._plugins[plugin.name]
             self.refresh()
 
-    def has_aside(self, name: str) -> bool:
-        """Whether plugins of that name stand aside."""
+    def has_standby(self, name: str) -> bool:
+        """Whether plugins of that name are on standby."""
         return any(plugin.name == name for plugin in self._standby)
 
-    def is_aside(self, plugin: PluginHandle) -> bool:
-        """Whether a plugin stands aside."""
-        return plugin in self._standby
-
-    def has_in_place_of(self, plugin: PluginHandle) -> bool:
+    def has_in_place_of(self, plugin: PluginRecord) -> bool:
         """Whether another has the place of a plugin that was here."""
         return plugin not in self._plugins.get(plugin.name, [plugin])
 
-    def put_on_standby(self, plugins: Iterable[PluginHandle]) -> None:
+    def put_on_standby(self, plugins: Iterable[PluginRecord]) -> None:
         """Take plugins in where no call finds them."""
-        self._standby += plugins
+        for plugin in plugins:
+            plugin.observer = self._observe
+            self._standby.append(plugin)
 
-    def exchange(self, old: Sequence[PluginHandle], new: Sequence[PluginHandle]) -> None:
-        """Let plugins from aside take the place of others of their name, which stand aside from now on."""
+    def exchange(self, old: Sequence[PluginRecord], new: Sequence[PluginRecord]) -> None:
+        """Let plugins on standby take the place of others of their name, which are on standby from now on."""
         name = new[0].name
         staying = [plugin for plugin in self._plugins.get(name, ()) if plugin not in old]
         self._plugins[name] = [*new, *staying]
         self._standby = [*(plugin for plugin in self._standby if plugin not in new), *old]
         self.refresh()
 
-    def forget(self, plugins: Iterable[PluginHandle]) -> None:
-        """Forget plugins that stand aside."""
+    def forget(self, plugins: Iterable[PluginRecord]) -> None:
+        """Forget plugins that are on standby."""
         gone = list(plugins)
         self._standby = [plugin for plugin in self._standby if plugin not in gone]
 
@@ -106,7 +140,7 @@ class Registry:
             for service in said.services if said else ():
                 self._serving.setdefault(service, []).append(name)
 
-    def named(self, name: str) -> list[PluginHandle]:
+    def named(self, name: str) -> list[PluginRecord]:
         """The plugin of that name, and its replicas.
 
         Raises:
@@ -118,7 +152,11 @@ class Registry:
             known = ", ".join(sorted(self._plugins)) or "none"
             raise PluginError(name, PluginCause.UNKNOWN, f"there is no plugin of that name (known: {known})") from None
 
-    def serving(self, service: str) -> list[PluginHandle]:
+    def names_serving(self, service: str) -> list[str]:
+        """The names of the plugins that have registered a service, sorted."""
+        return list(self._serving.get(service, ()))
+
+    def serving(self, service: str) -> list[PluginRecord]:
         """The plugin that serves a service, and its replicas: of several that run the one of the highest priority.
 
         Args:

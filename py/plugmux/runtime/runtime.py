@@ -3,66 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
-import os
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from ..aio.closing import end_within, shielded
+from ..aio.closing import shielded
 from ..aio.race import single
-from ..contract.address import Address
-from ..contract.registration import REGISTRATION_TIMEOUT
-from ..contract.version import VERSION
-from ..discovery.requirement import Requirement
-from ..discovery.watch import Installed
-from ..errors import ConfigError, StateError
+from ..errors import PlugmuxError, StateError
 from ..exchange import ASGIApp
-from ..http import Server
-from ..http.lifespan import Lifespan
-from ..link.app import StreamHandler
-from ..link.references import Loan
-from ..link.remote import Remote
-from ..link.servable import Servable
-from ..runners.manual import by_hand
-from ..yamux import Config, MemoryPool
 from .admission import Admission
-from .calls.breaker import BreakerPolicy
-from .calls.retry import RetryPolicy
 from .calls.router import Router
-from .configuration import Configurable, Configurations
-from .events import Event, event_of
-from .external import SelfStartedPlugin
-from .health.policy import HealthPolicy
-from .lending import borrow, lend, open_instance
-from .lifecycle import DRAIN_TIME, Lifecycle
-from .logs.broadcast import Broadcast
-from .logs.log import LogBook, LogEntry
-from .permissions import Permissions
-from .plugin import PluginHandle
+from .lifecycle import Lifecycle
+from .logs.log import LogBook
+from .plugin import PluginHandle, PluginRecord
 from .registrar import Registrar
 from .registry import Registry
-from .socket.app import SocketApp
-from .socket.events import EventsService
-from .socket.listener import Listener
-from .socket.management import Management, Version
-from .source import PluginSource, as_source, goes_first
-from .state import State
+from .settings import Host, Interceptors, Permissions, Policies
+from .source import Launch, PluginSource, Source, as_source, finds_plugins, goes_first
 
 if TYPE_CHECKING:
-    from ..connect import Interceptor, Service
+    from ..connect import Client, Interceptor, Service
+    from ..http.lifespan import Lifespan
+    from ..link.app import StreamHandler
+    from ..link.references import Loan
+    from ..link.remote import Remote
+    from ..link.servable import Servable
+    from .changes.configuration import Configurable
+    from .events import Event
+    from .logs.log import LogEntry
+    from .socket.sockets import Sockets
 
 __all__ = ["Runtime"]
 
 OPEN_TIME = 10.0
-SOCKET_TIME = 1.0
-"""Seconds that requests to the runtime's sockets are given when it closes."""
-
-logger = logging.getLogger("plugmux.runtime")
 
 AnyClient = TypeVar("AnyClient")
+ServiceClient = TypeVar("ServiceClient", bound="Client")
 
 
 class Runtime:
@@ -71,128 +48,75 @@ class Runtime:
         async with Runtime(["./kv-plugin"]) as runtime:
             kv = runtime.client(KeyValueClient)
 
-    A plugin that does not start or register raises nothing here: the others run on, and it can be seen in `plugins()`
-    with its `error`, which calls to it raise as well.
+    A plugin that does not start or register raises nothing here, unless its `Launch` says that it is required: the
+    others run on, and it can be seen in `plugins()` with its `error`, which calls to it raise as well.
 
     Args:
-        plugins: what to run: paths, names with versions (`kv@^1.2`), argument lists, `Launch`es, or objects to serve
-            from this process.
-        name: the runtime's name, told to plugins.
-        version: the host's version, told to plugins and clients; plugmux' own by default.
-        plugin_dir: a directory of which every plugin is launched, in its highest version; one that is missing is a
-            warning (see docs/discovery.md).
-        plugin_path: where plugins are looked for that are given by name and version; `discovery.default_path()` by
-            default.
-        watch: seconds between two looks at these directories, for plugins added, removed and replaced; 0 for none.
-        configuration: the configuration of each plugin, by its name: a JSON object, a dataclass' object or a message.
-        listen: addresses to listen at (`unix:/path` or `unix:@abstract`), for plugins and clients.
+        plugins: what to run: paths, names with versions (`kv@^1.2`), argument lists, `Launch`, `Directory` and
+            `Installed`, or objects to serve from this process.
         services: RPC services of the host that plugins may call.
         app: an ASGI app of the host that plugins may call. Its lifespan begins before the first plugin is started
             and ends when the last has ended.
         streams: raw streams of the host that plugins may open, by name.
-        interceptors: run around every RPC that a plugin calls.
-        registration_timeout: seconds that a plugin has to register, 60 by default, where its `Launch` says nothing
-            else; one that takes long is told of in its log.
-        request_timeout: seconds that a unary call to a plugin may take, whatever its caller allows; the plugin is told
-            of it. 0 for no limit.
-        protocol_versions: versions of the application's own protocol that the host speaks.
-        parallel_starts: how many plugins are started at the same time; twice the processors by default.
-        replicated: names of plugins that may connect by themselves more than once, where they ask for it.
-        retry: when a call that failed may be made again.
-        retry_methods: the same for single methods, by path (`"/kv.v1.KeyValueService/Put"`).
-        breaker: when calls are kept from a plugin that fails them all.
-        health: when plugins are checked, and what becomes of one that hangs.
-        wait_for: names of plugins that their author starts by hand, under a debugger as a rule: `start` says how, and
-            waits until they have registered. (`Launch.wait`)
-        mux: settings of the links' mux.
+        interceptors: run around every RPC that a plugin calls; `Interceptors` sets those of the host's own calls too.
+        listen: addresses to listen at (`unix:/path` or `unix:@abstract`), for plugins and clients.
+        configuration: the configuration of each plugin, by its name: a JSON object, a dataclass' object or a message.
+        policies: how plugins are restarted, retried, checked and timed.
         permissions: what plugins that start by themselves, and clients of the sockets, may do; which plugins decide on
             access to secrets (docs/security.md).
+        host: what plugins and clients are told of the host.
 
     Raises:
-        ConfigError: a source is none, two launched plugins have one name, or a setting is out of its range.
+        ConfigError: an entry of `plugins` is not a plugin source, or a setting is out of its range.
     """
 
     def __init__(
         self,
         plugins: Iterable[PluginSource] = (),
         *,
-        name: str = "plugmux",
-        version: str = VERSION,
-        plugin_dir: str | os.PathLike[str] | None = None,
-        plugin_path: Sequence[str | os.PathLike[str]] | None = None,
-        watch: float = 0.0,
-        configuration: Mapping[str, Configurable] | None = None,
-        listen: Iterable[str] = (),
         services: Iterable[Service] = (),
         app: ASGIApp | None = None,
         streams: Mapping[str, StreamHandler] | None = None,
-        interceptors: Iterable[Interceptor] = (),
-        registration_timeout: float = REGISTRATION_TIMEOUT,
-        request_timeout: float = 0.0,
-        protocol_versions: Sequence[int] = (1,),
-        parallel_starts: int | None = None,
-        replicated: Collection[str] = (),
-        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- it is frozen
-        retry_methods: Mapping[str, RetryPolicy] | None = None,
-        breaker: BreakerPolicy = BreakerPolicy(),  # noqa: B008 -- it is frozen
-        health: HealthPolicy = HealthPolicy(),  # noqa: B008 -- it is frozen
-        wait_for: Collection[str] = (),
-        mux: Config | None = None,
+        interceptors: Iterable[Interceptor] | Interceptors = (),
+        listen: Iterable[str] = (),
+        configuration: Mapping[str, Configurable] | None = None,
+        policies: Policies = Policies(),  # noqa: B008 -- it is frozen
         permissions: Permissions = Permissions(),  # noqa: B008 -- it is frozen
+        host: Host = Host(),  # noqa: B008 -- it is frozen
     ) -> None:
-        if not registration_timeout > 0:
-            raise ConfigError(f"registration_timeout is {registration_timeout} s; it must be above 0")
-        if not 0 <= request_timeout < math.inf:
-            raise ConfigError(f"request_timeout is {request_timeout} s; it must be 0 (no limit) or more, and finite")
         sources = [as_source(source) for source in plugins]
-        self._sources = [source for source in sources if not isinstance(source, Requirement)]
-        requirements = [source for source in sources if isinstance(source, Requirement)]
-        self._installed = Installed(plugin_dir, plugin_path, requirements)
-        self._watch = watch
-        self._watching: asyncio.Task[None] | None = None
-        self._wait_for = tuple(wait_for)
-        self._registration_timeout = registration_timeout
+        self._finders: list[Source] = [source for source in sources if finds_plugins(source)]
+        self._plugins = [cast("Launch | Servable", source) for source in sources if not finds_plugins(source)]
+        self._app = _lifespan(app)
+        self._interceptors = Interceptors.of(interceptors)
         self._logs = LogBook()
-        self._app = None if app is None else Lifespan(app)
-        self._reception = Registrar(
-            name,
-            version,
-            tuple(services),
-            self._app,
-            streams,
-            tuple(interceptors),
-            request_timeout,
-            tuple(protocol_versions),
-            mux,
-            self._logs,
-            health,
-            Configurations(configuration),
+        self._registrar = Registrar(
+            host,
+            policies,
             permissions,
-            MemoryPool((mux or Config()).max_total_memory),
+            services=tuple(services),
+            app=self._app,
+            streams=streams,
+            interceptors=tuple(self._interceptors.incoming),
+            configurations=_as_json(configuration),
+            logs=self._logs,
         )
-        self._permissions = permissions
-        self._registry = Registry(replicated)
-        self._fleet = Lifecycle(
-            self._registry,
-            self._reception,
-            self._installed,
-            registration_timeout,
-            parallel_starts or 2 * (os.cpu_count() or 1),
-            breaker,
-            self._changed,
-        )
-        self._events: Broadcast[Event] = Broadcast()
-        self._admission = Admission(self._registry, permissions, self._events.publish)
-        self.transport = Router(self._registry, retry, retry_methods, request_timeout=request_timeout)
-        self._front = SocketApp(self.transport, self._hijacked, permissions)
-        self._front.mount(Version(version))
-        self._front.mount(Management(self, permissions))
-        self._front.mount(EventsService(self))
-        self._server = Server(self._front, lifespan=False)
-        self._listeners = [Listener(Address.parse(text), self._server) for text in listen]
+        self._registry = Registry(permissions)
+        admission = Admission(self._registry, permissions)
+        self._registry.on_shared = admission.settle
+        self._lifecycle = Lifecycle(self._registry, self._registrar)
+        self.transport = Router(self._registry, policies)
+        self._sockets = self._listening(tuple(listen), admission)
         self._started = False
         self._closing: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _listening(self, addresses: tuple[str, ...], admission: Admission) -> Sockets | None:
+        if not addresses:
+            return None
+        from .socket.sockets import Sockets
+
+        return Sockets(addresses, self, self.transport, self._registrar, self._registry, admission)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -205,31 +129,34 @@ class Runtime:
         Raises:
             StateError: the runtime has been started, or is closed, before or meanwhile.
             ConfigError: two plugins have the same name.
-            ListenError: an address cannot be listened at; nothing is left running then.
+            PluginError: a required plugin does not run.
+            ListenError: an address cannot be listened at.
+
+        Where it raises, nothing is left running.
         """
-        self._fleet.check_open()
+        self._lifecycle.check_open()
         if self._started:
             raise StateError("the runtime has been started already")
         self._started = True
         self._loop = asyncio.get_running_loop()
-        found = self._installed.wanted()
-        sources = [*self._sources, *(plugin.launch for plugin in found)]
-        if self._wait_for:
-            sources = by_hand(sources, self._wait_for)
         try:
+            found = [(source, source.find()) for source in self._finders]
+            plugins = list(self._plugins)
+            plugins += [plugin.launch for _, those in found for plugin in those]
+            early = [goes_first(plugin, self._registrar.permissions.access_control) for plugin in plugins]
             if self._app is not None:
                 await self._app.startup()
-            await self._fleet.begin(source for source in sources if goes_first(source, self._permissions))
-            for listener in self._listeners:
-                await listener.start()
-            await self._fleet.begin(source for source in sources if not goes_first(source, self._permissions))
-            self._fleet.check_open()
-        except* (ConfigError, BaseException) as errors:
+            await self._lifecycle.begin(plugin for plugin, first in zip(plugins, early, strict=True) if first)
+            if self._sockets is not None:
+                await self._sockets.start()
+            await self._lifecycle.begin(plugin for plugin, first in zip(plugins, early, strict=True) if not first)
+            self._lifecycle.check_open()
+        except* (PlugmuxError, BaseException) as errors:
             await self.close()
             raise single(errors) from None
-        if self._watch:
-            following = self._fleet.follow(found, self._watch)
-            self._watching = asyncio.create_task(following, name="plugmux: plugin directories")
+        for source, those in found:
+            if source.watch:
+                self._lifecycle.follow(source, those)
 
     async def launch(self, source: PluginSource, *, name: str | None = None) -> PluginHandle:
         """Add one more plugin and wait until it runs.
@@ -240,12 +167,12 @@ class Runtime:
 
         Raises:
             PluginError: it did not start or register; it is not kept.
-            ConfigError: the source is none, or the name is taken.
+            ConfigError: `source` is not a plugin source, or the name is taken.
             StateError: the runtime has been closed.
 
         Cancelling it ends the plugin.
         """
-        return await self._fleet.launch(source, name)
+        return self._handle(await self._lifecycle.launch(source, name))
 
     async def close(self) -> None:
         """End all plugins in parallel and stop listening. Harmless at any time, from any task, more than once.
@@ -270,20 +197,20 @@ class Runtime:
 
     def _is_served(self) -> bool:
         task = asyncio.current_task()
-        return task in self._server.tasks or any(link.serves(task) for link in self._reception.links)
+        by_socket = self._sockets is not None and task in self._sockets.tasks
+        return by_socket or any(link.serves(task) for link in self._registrar.links)
 
     async def _close(self) -> None:
         async with AsyncExitStack() as last:  # Each is done whatever becomes of those before it.
-            last.push_async_callback(self._server.shutdown, SOCKET_TIME)
+            if self._sockets is not None:
+                last.push_async_callback(self._sockets.close)
             last.callback(self._logs.close)
-            last.callback(self._events.close)
+            last.callback(self._registry.events.close)
             if self._app is not None:
                 last.push_async_callback(self._app.shutdown)
-            last.push_async_callback(self._fleet.close)
-            for listener in self._listeners:
-                last.push_async_callback(listener.close)
-            if self._watching is not None and await end_within(0, [self._watching]):
-                logger.error("the plugin directories are still being looked through, although that was cancelled")
+            last.push_async_callback(self._lifecycle.close)
+            if self._sockets is not None:
+                last.push_async_callback(self._sockets.stop_listening)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -302,9 +229,23 @@ class Runtime:
         Args:
             client_class: a generated client class.
             plugin: the name of the plugin; needed only where several serve the service.
-            options: what the class takes beside the transport.
+            options: what the class takes beside the transport. Its interceptors run inside those of the runtime.
         """
+        if self._interceptors.outgoing:
+            options["interceptors"] = (*self._interceptors.outgoing, *options.get("interceptors", ()))
         return client_class(self.transport if plugin is None else self.transport.named(plugin), **options)
+
+    def clients(self, client_class: type[ServiceClient], **options: Any) -> list[tuple[str, ServiceClient]]:
+        """A client for each plugin that serves a service, with the plugin's name, sorted by name.
+
+        Args:
+            client_class: a generated client class.
+            options: as for `client`.
+
+        A plugin that has not registered yet is not among them; one that has and does not run now is.
+        """
+        names = self._registry.names_serving(client_class.spec.name)
+        return [(name, self.client(client_class, plugin=name, **options)) for name in names]
 
     async def open_instance(self, plugin: str, configuration: Configurable, *, timeout: float = OPEN_TIME) -> Remote:
         """Ask a plugin for an instance: an object of its own configuration, in the plugin's one process.
@@ -323,6 +264,8 @@ class Runtime:
             RpcError: the plugin could not open it.
             TimeoutError: the time is over.
         """
+        from .calls.lending import open_instance
+
         return await open_instance(self.transport, plugin, configuration, timeout)
 
     def lend(self, *lent: Servable | Remote, to: str) -> Loan:
@@ -339,7 +282,9 @@ class Runtime:
             ConfigError: an object cannot be served.
             PluginError: there is no such plugin, or it does not run.
         """
-        return lend(self._registry.named(to), lent, self._reception.interceptors)
+        from .calls.lending import lend
+
+        return lend(self._registry.named(to), lent, self._registrar.interceptors)
 
     def borrow(self, reference: str, *, of: str) -> Remote:
         """An object that a plugin has lent to the host.
@@ -351,11 +296,13 @@ class Runtime:
         Raises:
             PluginError: there is no such plugin, it does not run, or it has replicas, which only `Link.of` tells apart.
         """
+        from .calls.lending import borrow
+
         return borrow(self._registry.named(of), reference)
 
     def plugins(self) -> list[PluginHandle]:
         """All plugins, sorted by name."""
-        return self._registry.sorted()
+        return [self._handle(record) for record in self._registry.sorted()]
 
     def plugin(self, name: str) -> PluginHandle:
         """The plugin of that name; of replicas the first.
@@ -363,7 +310,7 @@ class Runtime:
         Raises:
             PluginError: there is none.
         """
-        return self._registry.named(name)[0]
+        return self._handle(self._registry.named(name)[0])
 
     def events(self, *, present: bool = False) -> AsyncGenerator[Event, None]:
         """Every change of a plugin's state or health, from the first `anext` until the runtime closes.
@@ -374,7 +321,7 @@ class Runtime:
         Args:
             present: whether to begin with an event for each plugin as it stands.
         """
-        return self._events.read(lambda: map(event_of, self.plugins()) if present else ())
+        return self._registry.events.read(self._registry.present if present else tuple)
 
     def logs(self, plugin: str | None = None) -> list[LogEntry]:
         """The last lines that a plugin has said, oldest first: at most 500, and 128 Ki characters, of each plugin.
@@ -408,17 +355,18 @@ class Runtime:
 
     def mount(self, service: Service) -> None:
         """Serve one more service of the host on the listening sockets."""
-        self._front.mount(service)
+        if self._sockets is not None:
+            self._sockets.mount(service)
 
     @property
     def access_control(self) -> Collection[str]:
         """Names of the plugins that must allow whatever secrets are asked for over a socket."""
-        return self._permissions.access_control
+        return self._registrar.permissions.access_control
 
     @property
     def addresses(self) -> list[str]:
         """The addresses that the runtime listens at."""
-        return [str(listener.address) for listener in self._listeners]
+        return [] if self._sockets is None else self._sockets.addresses
 
     # -- management ---------------------------------------------------------------------------------------------------
 
@@ -428,7 +376,7 @@ class Runtime:
         Raises:
             PluginError: there is no such plugin, or it was not launched by this runtime.
         """
-        await self._fleet.disable(name)
+        await self._lifecycle.disable(name)
 
     async def enable(self, name: str) -> None:
         """Start a plugin that has been disabled, or that has stopped; harmless where it runs.
@@ -437,7 +385,7 @@ class Runtime:
             PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
             StateError: the runtime has been closed.
         """
-        await self._fleet.enable(name)
+        await self._lifecycle.enable(name)
 
     async def restart(self, name: str) -> None:
         """End a launched plugin and start it anew, while calls to it wait. Done to the end even if the caller leaves.
@@ -446,14 +394,14 @@ class Runtime:
             PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
             StateError: the runtime has been closed.
         """
-        await self._fleet.restart(name)
+        await self._lifecycle.restart(name)
 
     async def replace(
         self,
         name: str,
         source: PluginSource | None = None,
         *,
-        drain_time: float = DRAIN_TIME,
+        drain_time: float | None = None,
         same_services: bool = True,
     ) -> PluginHandle:
         """Put a new process in the place of a launched plugin, while calls go on.
@@ -464,16 +412,18 @@ class Runtime:
         Args:
             name: the plugin, which the new one is to be called as well.
             source: what to start, with its replicas; what the old one was started from by default.
-            drain_time: seconds that calls under way may still take; what is left then is cut off.
+            drain_time: seconds that calls under way may still take; what is left then is cut off. By default
+                `Timeouts.replacement`.
             same_services: whether the new one must serve all that the old one does.
 
         Raises:
             PluginError: there is no such plugin, it was not launched by this runtime, or it is disabled; or the new one
                 failed, and the old one works on.
-            ConfigError: the source is none, or the plugin is being replaced already, or is detached.
+            ConfigError: `source` is not one plugin, or the plugin is being replaced already, or is detached.
             StateError: the runtime has been closed.
         """
-        return await self._fleet.replace(name, source, drain_time=drain_time, same_services=same_services)
+        new = await self._lifecycle.replace(name, source, drain_time=drain_time, same_services=same_services)
+        return self._handle(new)
 
     async def configure(self, name: str, configuration: Configurable) -> None:
         """Change the configuration of a plugin; returns when the new one is in effect.
@@ -489,19 +439,25 @@ class Runtime:
             BadConfiguration: it is not what the plugin takes; the message names the path of the bad value.
             PluginError: there is no such plugin, or it did not take the configuration; it goes on with the old one.
         """
-        await self._fleet.configure(name, configuration)
+        await self._lifecycle.configure(name, configuration)
 
-    def _changed(self, plugin: PluginHandle, before: State) -> None:
-        if plugin.state is State.RUNNING:
-            self._registry.refresh()
-        if not self._registry.is_aside(plugin):
-            self._events.publish(event_of(plugin, before))
-            if plugin.state is State.RUNNING:
-                self._admission.settle(plugin)
+    def _handle(self, record: PluginRecord) -> PluginHandle:
+        if record.handle is None:
+            record.handle = PluginHandle(record, self._lifecycle)
+        return record.handle
 
-    # -- plugins that connect by themselves ---------------------------------------------------------------------------
 
-    async def _hijacked(self, scope: MutableMapping[str, Any]) -> None:
-        """Make a connection to a socket of ours a link, and keep it until it ends."""
-        plugin = SelfStartedPlugin(self._registry, self._admission, self._changed)
-        await plugin.arrive(scope, self._reception, self._registration_timeout)
+def _lifespan(app: ASGIApp | None) -> Lifespan | None:
+    if app is None:
+        return None
+    from ..http.lifespan import Lifespan
+
+    return Lifespan(app)
+
+
+def _as_json(configuration: Mapping[str, Configurable] | None) -> dict[str, str]:
+    if not configuration:
+        return {}
+    from .changes.configuration import as_json
+
+    return {name: as_json(name, value) for name, value in configuration.items()}

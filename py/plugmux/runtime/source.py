@@ -1,59 +1,31 @@
-"""What a runtime can be given as a plugin: a path, an argument list, a `Launch`, or an object of this process."""
+"""What a runtime can be given to run: a command, a `Launch`, an object of this process, or what finds plugins."""
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 from ..connect import Service
+from ..contract.claims import ManifestClaims
 from ..contract.grant import Grant
 from ..contract.registration import NAME
-from ..discovery.requirement import ManifestClaims, Requirement
 from ..errors import ConfigError
 from ..link.servable import Servable, ServiceSource
-from .permissions import Permissions
-from .process.limits import Limits
 
 if TYPE_CHECKING:
+    from .process.limits import Limits
     from .process.runner import Runner
+    from .settings import Policies, RestartPolicy
 
-__all__ = ["Launch", "PluginSource", "RestartPolicy", "name_of_command", "parse_source"]
+__all__ = ["Found", "Launch", "PluginSource", "Source", "as_launch", "as_source", "is_interpreter", "name_of_command"]
 
 INTERPRETERS = frozenset({"python", "python3", "node", "deno", "bun", "ruby", "perl", "sh", "bash", "env"})
 SCRIPT_SUFFIXES = (".exe", ".py", ".js", ".mjs")
-
-
-@dataclass(frozen=True, slots=True)
-class RestartPolicy:
-    """When and how often a launched plugin that ended by itself is started again.
-
-    Args:
-        tries: starts in a row that may fail before the runtime gives up; 0 never restarts.
-        delay: seconds before the first restart; it doubles with every further one.
-        longest_delay: seconds that a delay grows to at most.
-        time_limit: seconds of trying in a row before the runtime gives up.
-        healthy_after: seconds after which a run counts as good, so that the next restart begins at `delay` again.
-        jitter: the share of a delay that is drawn at random, from 0 to 1.
-    """
-
-    tries: int = 10
-    delay: float = 2.0
-    longest_delay: float = 30.0
-    time_limit: float = 120.0
-    healthy_after: float = 10.0
-    jitter: float = 0.2
-
-    def __post_init__(self) -> None:
-        if self.tries < 0 or self.delay < 0 or self.longest_delay < self.delay or not 0 <= self.jitter <= 1:
-            raise ConfigError(
-                f"{self} is not valid: tries and delay from 0, longest_delay >= delay, jitter from 0 to 1"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +37,16 @@ class Launch:
         name: the plugin's name; by default the program's file name (`name_of_command`).
         env: environment variables to set over those that pass by themselves; `None` as a value removes one.
         cwd: directory to start it in.
-        timeout: seconds for its registration; the runtime's own setting by default.
+        timeout: seconds for its registration; by default `Timeouts.registration` of its policies.
         stdio: `"capture"` sends its stdout and stderr to logging; `"inherit"` leaves it the terminal.
         link: `"socket"` gives it one socket as descriptor 3; `"pipes"` a pair of one-way pipes.
-        restart: what happens when it ends by itself.
+        restart: what happens when it ends by itself; by default `restart` of its policies.
         replicas: how many processes of it to run; calls go to the one with the fewest in flight.
         runner: starts it; by default as a process of this machine.
-        limits: the most that it may use of the machine.
-        promise: what it must say of itself when it registers.
+        limits: the most that it may use of the machine; no limits by default.
+        policies: how the runtime treats it; those of the runtime by default.
+        required: whether the runtime raises from its `start` where this plugin does not run.
+        claims: what it must say of itself when it registers.
         serves: full names of the services that it may serve; by default any.
         secrets: a pattern, or several, of the secrets that it may provide; by default any. Where `serves` or `secrets`
             is given, what the two do not name is not granted.
@@ -80,8 +54,8 @@ class Launch:
             been asked, and it must register as an access-control module.
 
     Raises:
-        ConfigError: the command is empty where the runner needs one, the name is not a plugin name, or a detached
-            plugin is to have what it cannot (see `DetachedRunner`).
+        ConfigError: the command is empty where the runner needs one, the name is not a plugin name, or the runner
+            cannot give the plugin what is asked (see `DetachedRunner`).
     """
 
     command: Sequence[str]
@@ -91,11 +65,13 @@ class Launch:
     timeout: float | None = None
     stdio: Literal["capture", "inherit"] = "capture"
     link: Literal["socket", "pipes"] = "socket"
-    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    restart: RestartPolicy | None = None
     replicas: int = 1
     runner: Runner | None = None
-    limits: Limits = field(default_factory=Limits)
-    promise: ManifestClaims = field(default_factory=ManifestClaims)
+    limits: Limits | None = None
+    policies: Policies | None = None
+    required: bool = False
+    claims: ManifestClaims = field(default_factory=ManifestClaims)
     serves: Sequence[str] | None = None
     secrets: str | Sequence[str] | None = None
     access_control: bool = False
@@ -114,40 +90,20 @@ class Launch:
             )
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigError(f"the timeout of plugin {self.name!r} is {self.timeout} s; it must be above 0")
-        if self.runner is not None and self.detached:
-            self._check_detached()
+        if self.runner is not None:
+            self._check_runner(self.runner)
 
-    def _check_detached(self) -> None:
-        if self.replicas > 1:
+    def _check_runner(self, runner: Runner) -> None:
+        if runner.single_instance and self.replicas > 1:
             raise ConfigError(
-                f"plugin {self.name!r} is detached, and there is one process of each name: "
+                f"plugin {self.name!r} has a runner that runs one process of each name ({type(runner).__name__}): "
                 "leave replicas out, and launch further ones under other names"
             )
-        if self.limits.processes is not None:
+        if runner.outlives_runtime and self.limits is not None and self.limits.processes is not None:
             raise ConfigError(
-                f"plugin {self.name!r} is detached, and nobody counts its processes when the runtime has gone: "
+                f"plugin {self.name!r} outlives the runtime, which then cannot count its processes: "
                 "leave the limit processes out; memory, cpu and files can be limited"
             )
-
-    @classmethod
-    def installed(cls, requirement: str, **options: Any) -> Requirement:
-        """A plugin that is found by name and versions (`kv@^1.2`), and launched with options of your own.
-
-        Args:
-            requirement: the name and the range of versions.
-            options: any of the other fields but `runner` and `promise`, which come with the plugin. Of `env` those that
-                its manifest sets stay, where this sets no others.
-
-        Raises:
-            ConfigError: that is no requirement, or an option is out of its range.
-        """
-        found = Requirement.parse(requirement)
-        if found is None:
-            raise ConfigError(f"{requirement!r} names no installed plugin: write NAME@VERSIONS, such as 'kv@^1.2'")
-        if taken := options.keys() & {"command", "name", "runner", "promise"}:
-            raise ConfigError(f"{', '.join(sorted(taken))} of {requirement} come with the plugin that is found")
-        cls([found.name], found.name, **options)
-        return replace(found, options=options)
 
     @classmethod
     def wait(
@@ -163,15 +119,14 @@ class Launch:
             socket: path of the socket that it is to connect to; by default another one each time.
             options: the other fields.
         """
-        from ..runners.manual import DAY, ByHandRunner
-
-        again = RestartPolicy(tries=sys.maxsize, delay=0.2, longest_delay=5.0, time_limit=math.inf)
-        return cls(command, name, runner=ByHandRunner(socket), timeout=DAY, restart=again, **options)
+        # By name: the runners are above this layer, and are loaded only where one is used.
+        waited_for: Launch = import_module("plugmux.runners.manual").wait(name, command, socket=socket, **options)
+        return waited_for
 
     @property
     def grants(self) -> tuple[Grant, ...]:
         """The most that it may claim at registration, by its launch and by its manifest."""
-        return (Grant.of(self.serves, self.secrets, self.access_control, "its launch"), self.promise.grant)
+        return (Grant.of(self.serves, self.secrets, self.access_control, "its launch"), self.claims.grant)
 
     def granted_as(self, other: Launch) -> Launch:
         """The same launch, with the grants that the host has given to another one."""
@@ -183,18 +138,9 @@ class Launch:
         return any(grant.access_control for grant in self.grants)
 
     @property
-    def by_hand(self) -> bool:
-        """Whether the plugin is waited for, and not started."""
-        from ..runners.manual import ByHandRunner
-
-        return isinstance(self.runner, ByHandRunner)
-
-    @property
-    def detached(self) -> bool:
-        """Whether the plugin lives on when the runtime closes."""
-        from ..runners.detached import DetachedRunner
-
-        return isinstance(self.runner, DetachedRunner)
+    def single_instance(self) -> bool:
+        """Whether its runner runs one process of each name."""
+        return self.runner is not None and self.runner.single_instance
 
     @classmethod
     def parse(cls, command_line: str, name: str = "") -> Launch:
@@ -214,8 +160,41 @@ class Launch:
         return cls(words, name)
 
 
-PluginSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Launch | Requirement | Servable
-"""A path, a name with versions (`kv@^1.2`), an argument list, a `Launch`, or an object to serve in this process."""
+class Found(Protocol):
+    """A plugin that a source has found."""
+
+    @property
+    def name(self) -> str:
+        """The plugin's name."""
+        ...
+
+    @property
+    def launch(self) -> Launch:
+        """Starts it. The launch of one that cannot be used has a runner that raises, and so tells why."""
+        ...
+
+    @property
+    def fingerprint(self) -> object:
+        """Differs from the last one where the plugin's files have changed."""
+        ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Finds plugins to launch, such as `plugmux.Directory` and `plugmux.Installed`."""
+
+    @property
+    def watch(self) -> float:
+        """Seconds between two looks for plugins that were added, removed or replaced; 0 looks once."""
+        ...
+
+    def find(self) -> Sequence[Found]:
+        """The plugins that there are now."""
+        ...
+
+
+PluginSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Launch | Source | Servable
+"""A path, a name with versions (`kv@^1.2`), an argument list, a `Launch`, a `Source`, or an object of this process."""
 
 
 def name_of_command(command: Sequence[str]) -> str:
@@ -241,60 +220,78 @@ def _is_script(word: str) -> bool:
     return word.endswith(SCRIPT_SUFFIXES) or (not word.startswith("-") and os.path.isfile(word))
 
 
-def as_source(source: PluginSource) -> Launch | Requirement | Servable:
-    """Bring whatever a user gave into one of three forms.
+def as_source(source: PluginSource) -> Launch | Source | Servable:
+    """Read an entry of `plugins`.
 
     Raises:
-        ConfigError: it is neither a command nor a requirement nor something that can be served.
-    """
-    if isinstance(source, Requirement):
-        return source
-    requirement = Requirement.parse(source) if isinstance(source, str) else None
-    return requirement or as_launch_or_servable(source)
-
-
-def goes_first(source: Launch | Servable, permissions: Permissions) -> bool:
-    """Whether a plugin is started before the runtime listens: it may decide on access, or needs no start."""
-    if not isinstance(source, Launch):
-        return True
-    return source.decides_on_access or source.name in permissions.access_control
-
-
-def parse_source(text: str) -> Launch | Requirement:
-    """Read a plugin as a command line names it: `kv@^1.2`, or a command.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    return Requirement.parse(text) or Launch.parse(text)
-
-
-def as_launch_or_servable(source: PluginSource) -> Launch | Servable:
-    """Bring whatever a user gave into one of two forms.
-
-    Raises:
-        ConfigError: it is neither a command nor something that can be served.
+        ConfigError: it is not a plugin source.
     """
     if isinstance(source, Launch | Service):
         return source
+    if isinstance(source, str) and (installed := _installed(source)) is not None:
+        return installed
     if isinstance(source, str | os.PathLike):
         return Launch([os.fspath(source)])
     if isinstance(source, Sequence):
         return Launch(tuple(os.fspath(word) for word in source))
-    if isinstance(source, ServiceSource) and not isinstance(source, type):
+    if isinstance(source, Source | ServiceSource) and not isinstance(source, type):
         return source
-    raise ConfigError(f"{source!r} is no plugin: give a path, an argument list, a Launch, or an object to serve")
+    raise ConfigError(
+        f"{source!r} is not a plugin source: give a path, NAME@VERSIONS, an argument list, a Launch, a Directory, an "
+        "Installed, or an object to serve"
+    )
 
 
-def as_launch(source: PluginSource, name: str) -> Launch:
-    """Bring what a user gave into the form of a launch under a name.
+def _installed(text: str) -> Source | None:
+    """The source that `NAME@VERSIONS` stands for; `None` where the text has another form."""
+    name, at, versions = text.strip().rpartition("@")
+    if not at or not NAME.fullmatch(name) or os.sep in versions or os.path.exists(text):
+        return None
+    # By name: discovery is above this layer, and is loaded only where it is used.
+    found: Source = import_module("plugmux.discovery").Installed(text)
+    return found
+
+
+def finds_plugins(source: Launch | Source | Servable) -> TypeGuard[Source]:
+    """Whether a source is asked for plugins. (A service may have methods of the same names.)"""
+    return isinstance(source, Source) and not isinstance(source, Launch | Service)
+
+
+def goes_first(source: Launch | Servable, access_control: Collection[str]) -> bool:
+    """Whether a plugin is started before the runtime listens: it may decide on access, or needs no start.
+
+    Args:
+        source: the plugin.
+        access_control: the names in `Permissions.access_control`.
+    """
+    return not isinstance(source, Launch) or source.decides_on_access or source.name in access_control
+
+
+def the_one(source: Source) -> Launch:
+    """The launch of a source that stands for one plugin.
 
     Raises:
-        ConfigError: it is no command.
+        ConfigError: it finds none or several.
     """
-    launch = as_launch_or_servable(source)
-    if not isinstance(launch, Launch):
+    found = source.find()
+    if len(found) != 1:
+        names = ", ".join(plugin.name for plugin in found) or "no plugin"
+        raise ConfigError(f"{source!r} finds {names}; here it must find one plugin")
+    return found[0].launch
+
+
+def as_launch(source: Launch | Servable, name: str) -> Launch:
+    """The launch of a plugin that takes the place of another.
+
+    Args:
+        source: what the new one is.
+        name: the name of the other, which it is to have.
+
+    Raises:
+        ConfigError: it is not launched.
+    """
+    if not isinstance(source, Launch):
         raise ConfigError(
             f"{source!r} cannot take the place of plugin {name!r}: give a path, an argument list or a Launch"
         )
-    return replace(launch, name=name)
+    return replace(source, name=name)

@@ -16,7 +16,7 @@ from enum import Enum
 
 from plugmux_proto.plugins.v1.plugins_pb2 import RunStatus
 
-__all__ = ["State"]
+__all__ = ["NEXT", "ON_THE_WAY", "State"]
 
 
 class State(Enum):
@@ -33,22 +33,13 @@ class State(Enum):
     DISABLED = "disabled"
 
     @property
-    def will_run(self) -> bool:
-        """Whether a call is worth waiting for the plugin: it runs, or is about to."""
-        return self in _ON_THE_WAY
-
-    @property
     def run_status(self) -> RunStatus:
         """The state as the wire's coarser list has it (wire.md section 4)."""
         return _RUN_STATUS[self]
 
-    def may_become(self, state: State) -> bool:
-        """Whether the table of transitions has an arrow to `state`."""
-        return state in _NEXT[self]
-
 
 _ENDINGS = frozenset({State.STOPPING, State.STOPPED, State.DISABLED})
-_NEXT: dict[State, frozenset[State]] = {
+NEXT: dict[State, frozenset[State]] = {
     State.STARTING: _ENDINGS | {State.REGISTERING, State.CRASHED},
     State.REGISTERING: _ENDINGS | {State.RUNNING, State.CRASHED},
     State.RUNNING: _ENDINGS | {State.CRASHED},
@@ -59,7 +50,11 @@ _NEXT: dict[State, frozenset[State]] = {
     State.GAVE_UP: _ENDINGS | {State.STARTING},
     State.DISABLED: frozenset({State.STARTING, State.STOPPED}),
 }
-_ON_THE_WAY = frozenset({State.STARTING, State.REGISTERING, State.RUNNING, State.CRASHED, State.BACKING_OFF})
+"""The states that may follow each."""
+
+ON_THE_WAY = frozenset({State.STARTING, State.REGISTERING, State.RUNNING, State.CRASHED, State.BACKING_OFF})
+"""The states in which a call waits for the plugin: it runs, or is about to."""
+
 _RUN_STATUS = {
     State.STARTING: RunStatus.RUN_STATUS_UNSPECIFIED,
     State.REGISTERING: RunStatus.RUN_STATUS_UNSPECIFIED,

@@ -1,6 +1,7 @@
-"""The life of a plugin that the runtime launches: start, registration, work, end, and starting again.
+"""Drives one launched plugin: start, registration, work, end, and starting again.
 
-One task per plugin runs `live`; it owns the process and the link of every run and leaves none behind.
+One task per plugin runs `_live`; it owns the process and the link of every run and leaves none behind. What becomes of
+the plugin stands in its record.
 """
 
 from __future__ import annotations
@@ -8,79 +9,69 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
-from contextlib import AsyncExitStack, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING
 
 from plugmux_proto.plugins.v1.plugins_connect import PluginClient
 from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
 
 from ..aio.race import race
-from ..contract.grant import Grant
+from ..aio.slots import slot
 from ..contract.registration import Registration, RegistrationRefused
-from ..errors import PlugmuxError, ProtocolViolation
+from ..errors import PluginCause, PluginError, PlugmuxError, ProtocolViolation, describe_exit
 from ..link.link import Link, Peer
-from .calls.breaker import BreakerPolicy
-from .error import PluginCause, PluginError, describe_exit
-from .logs.log import LogSource
-from .plugin import PluginHandle
-from .process.local import LocalRunner
-from .process.runner import Run, Runner
+from .logs.log import LogSource, PluginLog
+from .plugin import PluginRecord
 from .registrar import Registrar, RegistrationHandler
-from .source import Launch, RestartPolicy
-from .starting import start_slot, still_starting
+from .settings import Policies, RestartPolicy, Timeouts
+from .source import Launch
 from .state import State
 
-__all__ = ["Supervisor", "shut_down"]
+if TYPE_CHECKING:
+    from .process.runner import Run, Runner
+
+__all__ = ["Supervisor"]
 
 logger = logging.getLogger("plugmux.runtime")
 
-SHUTDOWN_TIME = 2.0
-DRAIN_TIME = 2.0
-EXIT_TIME = 2.0
-TERMINATE_TIME = 2.0
-KILL_TIME = 5.0
-"""Seconds that a process which has been killed is waited for: one that the kernel holds up may never end."""
-STDERR_TIME = 1.0
-"""Seconds that a process whose link has ended is given to end by itself, so that its exit can be told."""
+STILL_STARTING = (5.0, 15.0, 30.0)
+"""Seconds after which the log says that a plugin has not registered yet."""
+
+SLOT_TIME = 5.0
+"""Seconds that one start counts as one of those that may run at the same time: a plugin that never registers does not
+hold the others up."""
 
 
-class Supervisor(PluginHandle):
-    """A plugin that the runtime starts, and starts again when it ends by itself.
+class Supervisor:
+    """Starts a plugin, and starts it again when it ends by itself.
 
     Args:
         launch: what to start.
-        reception: what the runtime offers it.
-        timeout: seconds for its registration.
+        registrar: what the runtime offers it.
+        policies: how the runtime treats it.
         starts: bounds how many plugins start at the same time.
-        on_change: told of every change of state.
-        breaker: when calls are kept from it.
+
+    Attributes:
+        record: what is known of the plugin; this alone writes it.
     """
 
-    def __init__(
-        self,
-        launch: Launch,
-        reception: Registrar,
-        timeout: float,
-        starts: asyncio.Semaphore,
-        on_change: Callable[[PluginHandle, State], None],
-        breaker: BreakerPolicy,
-    ) -> None:
-        super().__init__(launch.name, State.STOPPED, on_change, breaker=breaker)
+    def __init__(self, launch: Launch, registrar: Registrar, policies: Policies, starts: asyncio.Semaphore) -> None:
         self.launch = launch
-        self._runner: Runner = launch.runner if launch.runner is not None else LocalRunner()
-        self._reception = reception
-        self._log = reception.logs.of(launch.name)
-        self._timeout = launch.timeout if launch.timeout is not None else timeout
+        self.record = PluginRecord(
+            launch.name, State.STOPPED, self, policies, grants=launch.grants, claims=launch.claims
+        )
+        self._runner = launch.runner or _local_runner()
+        self._registrar = registrar
+        self._log = registrar.logs.of(launch.name)
+        self._restart = launch.restart or policies.restart
+        self._timeouts = policies.timeouts
+        self._timeout = launch.timeout or policies.timeouts.registration
         self._starts = starts
         self._stop = asyncio.Event()
         self._final = State.STOPPED
         self._leaving = False
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def grants(self) -> tuple[Grant, ...]:
-        """The most that it may claim, as its launch and its manifest say."""
-        return self.launch.grants
 
     @property
     def wanted(self) -> bool:
@@ -91,8 +82,8 @@ class Supervisor(PluginHandle):
         """Begin to live, in a task that `stop` ends; harmless where it lives already."""
         if self._task is None or self._task.done():
             self._stop.clear()
-            self.move(State.STARTING)
-            self._task = asyncio.create_task(self._live(), name=f"plugmux: plugin {self.name}")
+            self.record.move(State.STARTING)
+            self._task = asyncio.create_task(self._live(), name=f"plugmux: plugin {self.record.name}")
 
     async def ended(self) -> None:
         """Wait for the end of one that has been asked to end; harmless where nobody has."""
@@ -101,8 +92,8 @@ class Supervisor(PluginHandle):
 
     async def started(self) -> None:
         """Wait until the start has succeeded or failed, and what a failed one left is cleared away."""
-        while self.state in (State.STARTING, State.REGISTERING, State.CRASHED):
-            await self.changed()
+        while self.record.state in (State.STARTING, State.REGISTERING, State.CRASHED):
+            await self.record.changed()
 
     async def stop(self, final: State = State.STOPPED) -> None:
         """End the plugin in order: Shutdown, go-away, wait, close, terminate, kill.
@@ -117,7 +108,7 @@ class Supervisor(PluginHandle):
             if self._task is not task:  # Somebody else has waited for it as well, and may have started it again.
                 return
             self._task = None
-        self.move(self._final)
+        self.record.move(self._final)
 
     async def leave(self) -> None:
         """End the stay with a runtime that closes; the process of a detached plugin lives on."""
@@ -127,10 +118,10 @@ class Supervisor(PluginHandle):
     async def _live(self) -> None:
         await self._run_until_stopped()
         if self._stop.is_set():  # Whoever asked for it may not have waited.
-            self.move(self._final)
+            self.record.move(self._final)
 
     async def _run_until_stopped(self) -> None:
-        policy = self.launch.restart
+        policy = self._restart
         failures, delay, failing_since = 0, policy.delay, 0.0
         loop = asyncio.get_running_loop()
         while not self._stop.is_set():
@@ -138,29 +129,31 @@ class Supervisor(PluginHandle):
             try:
                 error = await self._run_once()
             except Exception as fault:  # A runner that is not ours may raise anything.
-                logger.exception("the run of plugin %s has failed", self.name)
-                self.pid = self.link = None
+                logger.exception("the run of plugin %s has failed", self.record.name)
+                self.record.pid = self.record.link = None
                 if self._stop.is_set():
                     return
-                error = self._crashed(PluginError(self.name, PluginCause.RUNNER_FAILED, f"its run failed: {fault!r}"))
+                error = self._crashed(
+                    PluginError(self.record.name, PluginCause.RUNNER_FAILED, f"its run failed: {fault!r}")
+                )
             if error is None:
                 return
             if loop.time() - began >= policy.healthy_after or not failures:
                 failures, delay, failing_since = 0, policy.delay, loop.time()
             failures += 1
             if not self._worth_a_try(error, failures, loop.time() - failing_since):
-                self.move(State.GAVE_UP, error.detail, error)
+                self.record.move(State.GAVE_UP, error.detail, error)
                 return
-            self.move(State.BACKING_OFF, f"{error.detail}; starts again in {delay:.1f} s", error)
+            self.record.move(State.BACKING_OFF, f"{error.detail}; starts again in {delay:.1f} s", error)
             if await self._stopped_within(_jittered(delay, policy)):
                 return
             delay = min(delay * 2, policy.longest_delay)
-            self.restarts += 1
+            self.record.restarts += 1
 
     def _worth_a_try(self, error: PluginError, failures: int, failing_for: float) -> bool:
         """Whether a restart can mend it: only a plugin that has once registered is started again, or waited for."""
-        policy = self.launch.restart
-        hopeful = self.registration is not None or self.launch.by_hand
+        policy = self._restart
+        hopeful = self.record.registration is not None or self._runner.untimed
         return hopeful and failures <= policy.tries and failing_for < policy.time_limit
 
     async def _stopped_within(self, seconds: float) -> bool:
@@ -171,71 +164,71 @@ class Supervisor(PluginHandle):
 
     async def _run_once(self) -> PluginError | None:
         """One run, from start to end; `None` when it ended because it was asked to."""
-        self.move(State.STARTING)
-        async with AsyncExitStack() as slot:
-            await slot.enter_async_context(start_slot(self._starts))
+        self.record.move(State.STARTING)
+        async with AsyncExitStack() as running:
+            await running.enter_async_context(slot(self._starts, SLOT_TIME))
             if self._stop.is_set():
                 return None
             try:
-                self._reception.precheck(self.launch)
+                self._registrar.precheck(self.launch)
                 process = await self._runner.start(self.launch, self._timeout, self._log)
             except PluginError as error:
                 return self._crashed(error)
             link: Link | None = None
             patience = 0.0
             try:
-                self.pid = process.pid
-                link, desk = self._reception.open_link(Peer(self.name, pid=process.pid), self._admit)
+                self.record.pid = process.pid
+                peer = Peer(self.record.name, pid=process.pid)
+                link, handler = self._registrar.open_link(peer, self.record.policies, self._admit)
                 await process.connect(link)
-                self.move(State.REGISTERING)
-                failure = await self._register(process, link, desk)
-                await slot.aclose()
-                registered = failure is None and desk.registration is not None
+                self.record.move(State.REGISTERING)
+                failure = await self._register(process, link, handler)
+                await running.aclose()
+                registered = failure is None and handler.registration is not None
                 if registered:
-                    patience = EXIT_TIME
+                    patience = self._timeouts.exit
                 if failure is None and not self._stop.is_set():
-                    self.link = link
-                    self.move(State.RUNNING)
+                    self.record.link = link
+                    self.record.move(State.RUNNING)
                     failure = await self._serve(process, link)
-                self.link = None
+                self.record.link = None
                 if failure is not None:
                     return self._crashed(failure)
-                self.move(State.STOPPING)
-                if registered and self._leaving and process.outlives:
-                    await link.close(DRAIN_TIME)
+                self.record.move(State.STOPPING)
+                if registered and self._leaving and self._runner.outlives_runtime:
+                    await link.close(self._timeouts.drain)
                     patience = 0.0
                 elif registered:
-                    await shut_down(link)
+                    await self._shut_down(link)
             finally:
-                await _end(process, link, patience)
-                self.pid = self.link = None
+                await _end(process, link, patience, self._timeouts)
+                self.record.pid = self.record.link = None
         return None
 
     def _crashed(self, error: PluginError) -> PluginError:
         """Tell of a crash at once: calls in flight are waiting to hear why they broke."""
-        self.move(State.CRASHED, error.detail, error)
+        self.record.move(State.CRASHED, error.detail, error)
         self._log.write(LogSource.RUNTIME, logging.WARNING, str(error))
         return error
 
     def _admit(self, registration: Registration) -> None:
-        if registration.name != self.name:
+        if registration.name != self.record.name:
             raise RegistrationRefused(
                 "plugin name cannot be changed when launched by engine: "
-                f"{self.name!r} registered as {registration.name!r}"
+                f"{self.record.name!r} registered as {registration.name!r}"
             )
-        self.launch.promise.check(registration)
-        self._reception.permissions.check_module(registration)
-        for grant in self.grants:
+        self.launch.claims.check(registration)
+        for grant in self.record.grants:
             grant.check(registration)
 
-    async def _register(self, process: Run, link: Link, desk: RegistrationHandler) -> PluginError | None:
-        registered = desk.registered
+    async def _register(self, process: Run, link: Link, handler: RegistrationHandler) -> PluginError | None:
+        registered = handler.registered
         waiting = (asyncio.wait([registered]), process.wait(), link.wait_closed(), self._stop.wait(), self._timeout)
-        with nullcontext() if self.launch.by_hand else still_starting(self._log, self._timeout):
+        with nullcontext() if self._runner.untimed else _still_starting(self._log, self._timeout):
             await race(*waiting)
         if registered.done():
             try:
-                self.registration = registered.result()
+                self.record.registration = registered.result()
             except RegistrationRefused as error:
                 return self._failure(process, PluginCause.REFUSED, f"its registration was refused: {error}")
             return None
@@ -246,20 +239,25 @@ class Supervisor(PluginHandle):
         return await self._post_mortem(process, link, "before it had registered")
 
     async def _serve(self, process: Run, link: Link) -> PluginError | None:
-        prober = self._reception.prober(self, link, process)
-        await race(process.wait(), link.wait_closed(), self._stop.wait(), prober.hung())
+        why = ""
+
+        async def hung() -> None:
+            nonlocal why
+            why = await self._registrar.hung(self.record, link, process)
+
+        await race(process.wait(), link.wait_closed(), self._stop.wait(), hung())
         if self._stop.is_set():
             return None
-        if prober.verdict is not None:
-            if process.outlives:  # It would be given up, and found again as it hangs.
+        if why:
+            if self._runner.outlives_runtime:  # It would be given up, and found again as it hangs.
                 process.kill()
-            return self._failure(process, PluginCause.HUNG, prober.verdict)
+            return self._failure(process, PluginCause.HUNG, why)
         return await self._post_mortem(process, link, "while it was serving")
 
     async def _post_mortem(self, process: Run, link: Link, when: str) -> PluginError:
         broken = isinstance(link.reason, ProtocolViolation)
         with suppress(TimeoutError):
-            async with asyncio.timeout(STDERR_TIME):
+            async with asyncio.timeout(self._timeouts.post_mortem):
                 await process.wait()
         if not process.running and not (broken and process.exit_code == 0):  # It ends well when it is cut off for it.
             return self._ended(process, when)
@@ -275,7 +273,7 @@ class Supervisor(PluginHandle):
 
     def _failure(self, process: Run, cause: PluginCause, detail: str) -> PluginError:
         return PluginError(
-            self.name,
+            self.record.name,
             cause,
             detail,
             exit_code=process.exit_code,
@@ -283,33 +281,34 @@ class Supervisor(PluginHandle):
             stderr=process.stderr_tail,
         )
 
+    async def _shut_down(self, link: Link) -> None:
+        """Ask the plugin to end, then close the link when nothing is in flight or the time is over."""
+        with suppress(PlugmuxError, TimeoutError):
+            await link.client(PluginClient).shutdown(ShutdownRequest(), timeout=self._timeouts.shutdown)
+        await link.close(self._timeouts.drain)
 
-async def shut_down(link: Link) -> None:
-    """Ask the plugin to end, then close the link when nothing is in flight or the time is over."""
-    with suppress(PlugmuxError, TimeoutError):
-        await link.client(PluginClient).shutdown(ShutdownRequest(), timeout=SHUTDOWN_TIME)
-    await link.close(DRAIN_TIME)
 
-
-async def _end(process: Run, link: Link | None, patience: float = 0.0) -> None:
+async def _end(process: Run, link: Link | None, patience: float, limits: Timeouts) -> None:
     """Leave neither link nor process: wait, terminate, kill.
 
     Args:
         process: the process to end.
         link: its link, if there was one.
         patience: seconds that the process is given to end by itself before it is terminated.
+        limits: the time limits of what follows.
     """
     if link is not None:
         link.abort()
     try:
-        await _end_process(process, patience)
+        await _end_process(process, patience, limits)
     finally:
         if link is not None:
             await link.close(0)
 
 
-async def _end_process(process: Run, patience: float) -> None:
-    for insist, limit in ((None, patience), (process.terminate, TERMINATE_TIME), (process.kill, KILL_TIME)):
+async def _end_process(process: Run, patience: float, limits: Timeouts) -> None:
+    steps = ((None, patience), (process.terminate, limits.terminate), (process.kill, limits.kill))
+    for insist, limit in steps:
         try:
             if insist is not None:
                 insist()
@@ -322,8 +321,36 @@ async def _end_process(process: Run, patience: float) -> None:
             async with asyncio.timeout(limit):
                 await process.wait()
                 return
-    logger.error("process %s has not ended within %g s after it was killed, and is left behind", process.pid, KILL_TIME)
+    told = "process %s has not ended within %g s after it was killed, and is left behind"
+    logger.error(told, process.pid, limits.kill)
 
 
 def _jittered(delay: float, policy: RestartPolicy) -> float:
     return delay * (1 + policy.jitter * random.uniform(-1, 1))  # noqa: S311 -- jitter, not a secret
+
+
+def _local_runner() -> Runner:
+    from .process.local import LocalRunner
+
+    return LocalRunner()
+
+
+@contextmanager
+def _still_starting(log: PluginLog, timeout: float) -> Iterator[None]:
+    """Say in the plugin's log that it still starts, as long as the block has not ended."""
+    loop = asyncio.get_running_loop()
+    timers = [loop.call_later(after, _tell, log, after, timeout) for after in STILL_STARTING if after < timeout]
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
+def _tell(log: PluginLog, after: float, timeout: float) -> None:
+    log.write(
+        LogSource.RUNTIME,
+        logging.WARNING,
+        f"plugin {log.name!r} is still starting: it has not registered within {after:g} s, and has {timeout:g} s "
+        f"(Timeouts.registration, or timeout of its Launch)",
+    )

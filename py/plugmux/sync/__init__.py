@@ -5,39 +5,60 @@ with Runtime(["./kv-plugin"]) as runtime:
     print(kv.get(GetRequest(key="a"), timeout=1.0))
 """
 
+from ..connect import Code, RpcError
 from ..contract.registration import Configuration, Registration
+from ..discovery import Directory, Installed
+from ..errors import BadConfiguration, ConfigError, PluginCause, PluginError, PlugmuxError
 from ..runtime import (
     BreakerPolicy,
     Event,
+    HealthPolicy,
+    Host,
+    Interceptors,
     Launch,
     Limits,
-    PluginCause,
-    PluginError,
+    Permissions,
     PluginHandle,
+    Policies,
     RestartPolicy,
     RetryPolicy,
     State,
+    Timeouts,
 )
-from .objects import Remote
+from .objects import Loan, Remote
 from .resolver import Resolver
 from .runtime import Runtime
 from .thread import LoopThread
 
 __all__ = [
+    "BadConfiguration",
     "BreakerPolicy",
+    "Code",
+    "ConfigError",
     "Configuration",
+    "Directory",
     "Event",
-    "PluginHandle",
+    "HealthPolicy",
+    "Host",
+    "Installed",
+    "Interceptors",
     "Launch",
     "Limits",
+    "Loan",
     "LoopThread",
+    "Permissions",
     "PluginCause",
     "PluginError",
+    "PluginHandle",
+    "PlugmuxError",
+    "Policies",
     "Registration",
     "Remote",
     "Resolver",
     "RestartPolicy",
     "RetryPolicy",
+    "RpcError",
     "Runtime",
     "State",
+    "Timeouts",
 ]

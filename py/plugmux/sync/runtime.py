@@ -11,7 +11,7 @@ from ..errors import StateError
 from ..link.servable import Servable
 from ..runtime import Event, LogEntry, PluginHandle, PluginSource
 from ..runtime import Runtime as AsyncRuntime
-from ..runtime.configuration import Configurable
+from ..runtime.changes.configuration import Configurable
 from .objects import Loan, Remote
 from .thread import LoopThread
 
@@ -52,6 +52,7 @@ class Runtime:
         Raises:
             StateError: it has been started before.
             ConfigError: two plugins have the same name.
+            PluginError: a required plugin does not run.
             ListenError: an address cannot be listened at; nothing is left running then.
         """
         self._thread.start()
@@ -103,9 +104,19 @@ class Runtime:
             plugin: the name of the plugin; needed only where several serve the service.
             options: what the class takes beside the transport.
         """
-        transport = self.asynchronous.transport
         sync_class = client_class if issubclass(client_class, SyncClient) else client_class.sync_class
-        return sync_class(transport if plugin is None else transport.named(plugin), runner=self._thread, **options)
+        return self.asynchronous.client(sync_class, plugin=plugin, runner=self._thread, **options)
+
+    def clients(self, client_class: type[Any], **options: Any) -> list[tuple[str, Any]]:
+        """A client for each plugin that serves a service, with the plugin's name, sorted by name.
+
+        Args:
+            client_class: a generated client class.
+            options: as for `client`.
+        """
+        found_by = client_class.client_class if issubclass(client_class, SyncClient) else client_class
+        names = [name for name, _ in self._look(lambda: self.asynchronous.clients(found_by))]
+        return [(name, self.client(client_class, plugin=name, **options)) for name in names]
 
     def open_instance(self, plugin: str, configuration: Configurable, **options: Any) -> Remote:
         """Ask a plugin for an instance: an object of its own configuration, in the plugin's one process.
@@ -203,7 +214,7 @@ class Runtime:
 
         Raises:
             PluginError: it did not start or register; it is not kept.
-            ConfigError: the source is none, or the name is taken.
+            ConfigError: `source` is not a plugin source, or the name is taken.
         """
         return self.run(self.asynchronous.launch(source, name=name))
 

@@ -6,7 +6,6 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-import plugmux.runtime  # noqa: F401 -- first: the two need each other
 from plugmux.discovery.manifest import BadManifest, Manifest
 
 FOLDER = Path(tempfile.mkdtemp(prefix="plugmux-fuzz-"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from ..source import parse_plugins
 if TYPE_CHECKING:
     import asyncio
 
-    from ...runtime import Runtime
+    from ...runtime import Launch, Runtime, Source
 
 __all__ = ["add", "listen_option", "run", "serve"]
 
@@ -109,16 +109,12 @@ async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
     from ...runtime import Runtime
-    from ...runtime.permissions import ALL_USES, Permissions
+    from ...runtime.settings import ALL_USES, Permissions
 
     runtime = Runtime(
-        parse_plugins(options.plugin),
-        plugin_dir=options.plugin_dir,
-        plugin_path=options.plugin_path,
-        watch=options.watch,
+        _sources(options),
         configuration=dict(map(_read_configuration, options.config)),
         listen=addresses,
-        wait_for=options.wait,
         permissions=Permissions(
             access_control=options.access_control,
             overlapping=options.overlapping,
@@ -127,6 +123,23 @@ async def run(options: argparse.Namespace) -> int:
     )
     await serve(runtime)
     return 0
+
+
+def _sources(options: argparse.Namespace) -> Sequence[Launch | Source]:
+    """What the options name to be run."""
+    path = options.plugin_path
+    sources: list[Launch | Source] = []
+    if options.plugin_dir is not None:
+        from ...discovery import Directory, default_path
+
+        path = [options.plugin_dir, *(default_path() if path is None else path)]
+        sources.append(Directory(options.plugin_dir, watch=options.watch))
+    sources += parse_plugins(options.plugin, path=path, watch=options.watch)
+    if not options.wait:
+        return sources
+    from ...runners.manual import by_hand
+
+    return by_hand(sources, options.wait)
 
 
 def _seconds(text: str) -> float:

@@ -60,7 +60,6 @@ class Breaker:
 
     Attributes:
         circuit: what it lets through.
-        answered: how many calls were answered.
     """
 
     def __init__(self, policy: BreakerPolicy) -> None:
@@ -70,7 +69,6 @@ class Breaker:
         self._opened_at = 0.0
         self._trial = False
         self.circuit = CLOSED
-        self.answered = 0
 
     def admits(self, now: float, identity: Hashable = None) -> bool:
         """Whether a call may go through at this time; it does not count as one yet."""
@@ -90,7 +88,6 @@ class Breaker:
 
     def succeeded(self) -> None:
         """Note that a call was answered, whatever the answer."""
-        self.answered += 1
         self._failures = 0
         if self._failed:
             self._failed.clear()
@@ -109,9 +106,3 @@ class Breaker:
     def abandoned(self) -> None:
         """Note that a call has ended in a way that says nothing of the plugin."""
         self._trial = False
-
-    def reset(self) -> None:
-        """Begin anew, as for a plugin that has just been started."""
-        self._failures = 0
-        self._failed.clear()
-        self.circuit = CLOSED

@@ -1,7 +1,7 @@
 """When a call that failed may be made again. (Without I/O.)
 
 Only two kinds of failure allow it: the plugin cannot have seen the request, or the method is declared to have no side
-effects or to be idempotent. A budget keeps retries from multiplying the load on plugins that are failing already.
+effects or to be idempotent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ...errors import ConfigError
 
-__all__ = ["Budget", "RetryPolicy"]
+__all__ = ["RetryPolicy"]
 
 MAX_DOUBLINGS = 1000
 """More would be beyond what a float holds; no delay is that long."""
@@ -51,22 +51,3 @@ class RetryPolicy:
         """
         longest = min(self.delay * 2.0 ** min(attempt - 2, MAX_DOUBLINGS), self.longest_delay)
         return longest * (1 - chance() / 2)
-
-
-class Budget:
-    """What a router may spend on retries: every call earns a part of one."""
-
-    def __init__(self, policy: RetryPolicy) -> None:
-        self._policy = policy
-        self._left = policy.budget
-
-    def earn(self) -> None:
-        """Note a call."""
-        self._left = min(self._left + self._policy.earned, self._policy.budget)
-
-    def spend(self) -> bool:
-        """Take one retry out, if there is one."""
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from copy import copy
 from dataclasses import replace
 
 from ...contract.registration import ON_EVERY_PLUGIN
-from ...errors import BodyTooLarge, ExchangeError, LinkError, RequestTimeout
+from ...errors import BodyTooLarge, ExchangeError, LinkError, PluginCause, PluginError, RequestTimeout
 from ...exchange import Headers, Request, Response, StreamingResponse
 from ...link.link import Link
-from ..error import PluginCause, PluginError
-from ..plugin import PluginHandle
+from ..plugin import PluginRecord
 from ..registry import Registry
-from .breaker import CLOSED
-from .retry import Budget, RetryPolicy
+from ..settings import Policies
+from .retry import RetryPolicy
 
 __all__ = ["Routed", "Router"]
 
@@ -34,27 +33,19 @@ class Router:
 
     Args:
         registry: the plugins.
-        retry: when a call may be made again.
-        methods: the same for single methods, by path (`"/kv.v1.KeyValueService/Get"`).
-        request_timeout: seconds that a unary call may take, whatever its caller allows; 0 for no limit.
+        policies: those of the runtime: the budget of retries, and the time limit of a unary call.
         chance: gives numbers from 0 up to 1, for the delays between attempts.
+
+    Attributes:
+        budget: what may be spent on retries.
+        request_timeout: seconds that a unary call may take, whatever its caller allows; 0 for no limit.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        retry: RetryPolicy,
-        methods: Mapping[str, RetryPolicy] | None = None,
-        *,
-        request_timeout: float = 0.0,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, registry: Registry, policies: Policies, *, chance: Callable[[], float] = random.random) -> None:
         self._registry = registry
-        self._retry = retry
-        self._methods = methods or {}
         self._plugin: str | None = None
-        self._budget = Budget(retry)
-        self.request_timeout = request_timeout
+        self.budget = Budget(policies.retry)
+        self.request_timeout = policies.timeouts.request
         self.chance = chance
 
     def named(self, plugin: str) -> Router:
@@ -89,7 +80,7 @@ class Router:
         try:
             return await self._fetch(replace(request, timeout=allowed), limit)
         except TimeoutError as error:
-            raise RequestTimeout(f"over the {allowed:g} s that the runtime allows (request_timeout)") from error
+            raise RequestTimeout(f"over the {allowed:g} s that the runtime allows (Timeouts.request)") from error
 
     async def _fetch(self, request: Request, limit: int) -> Response:
         attempts = _Attempts(self, request)
@@ -131,7 +122,7 @@ class Router:
                 await routed.aclose()
             await attempts.pause()
 
-    async def choose(self, plugin: str, timeout: float) -> tuple[PluginHandle, Link]:
+    async def choose(self, plugin: str, timeout: float) -> tuple[PluginRecord, Link]:
         """The replica of a plugin that a call would go to now, as soon as there is one.
 
         Args:
@@ -147,10 +138,10 @@ class Router:
             chosen = attempts.at_once() or await attempts.wait()
         except ExchangeError as error:
             raise (error.__cause__ or error) from None
-        chosen[0].breaker.abandoned()
+        _abandoned(chosen[0])
         return chosen
 
-    def replicas(self, path: str) -> Sequence[PluginHandle]:
+    def replicas(self, path: str) -> Sequence[PluginRecord]:
         """The plugins that can take a request for a path: one, or its replicas.
 
         Raises:
@@ -163,14 +154,29 @@ class Router:
         except PluginError as error:
             raise ExchangeError(str(error), sent=False) from error
 
-    def policy(self, path: str) -> RetryPolicy:
-        """When a call of a method may be made again."""
-        return self._methods.get(path, self._retry) if self._methods else self._retry
 
-    @property
-    def budget(self) -> Budget:
-        """What may be spent on retries."""
-        return self._budget
+class Budget:
+    """What a router may spend on retries: each call earns a part of one, so that retries do not multiply the load.
+
+    Args:
+        policy: how much a call earns, and how much may be saved.
+    """
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._most = policy.budget
+        self._earned = policy.earned
+        self._left = policy.budget
+
+    def earn(self) -> None:
+        """Note a call."""
+        self._left = min(self._left + self._earned, self._most)
+
+    def spend(self) -> bool:
+        """Take one retry out, if there is one."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class _Attempts:
@@ -184,36 +190,37 @@ class _Attempts:
         self._ends = None if request.timeout is None else self._loop.time() + request.timeout
         self._count = 1
         self._before = 0  # calls that the plugin had answered when this attempt began
-        self._failed: PluginHandle | None = None
-        self._replicas: Sequence[PluginHandle] = ()
+        self._failed: PluginRecord | None = None
+        self._replicas: Sequence[PluginRecord] = ()
         self.request = request
         router.budget.earn()
 
-    def at_once(self) -> tuple[PluginHandle, Link] | None:
+    def at_once(self) -> tuple[PluginRecord, Link] | None:
         """The plugin to call now, `None` when none can be called yet."""
-        best: PluginHandle | None = None
+        best: PluginRecord | None = None
         self._replicas = self._router.replicas(self.request.path)
         for plugin in self._replicas:
             if not plugin.ready or (
-                plugin.breaker.circuit is not CLOSED and not plugin.breaker.admits(self._loop.time(), self._identity())
+                plugin.breaker is not None and not plugin.breaker.admits(self._loop.time(), self._identity())
             ):
                 continue
             if best is None or self._rank(plugin) < self._rank(best):
                 best = plugin
         if best is None or best.link is None:
             return None
-        best.breaker.begin()
-        self._before = best.breaker.answered
+        if best.breaker is not None:
+            best.breaker.begin()
+        self._before = best.answered
         return best, best.link
 
     def _identity(self) -> Hashable:
         body = self.request.body
         return hash((self.request.path, body if isinstance(body, bytes) else None))
 
-    def _rank(self, plugin: PluginHandle) -> tuple[bool, bool, int]:
+    def _rank(self, plugin: PluginRecord) -> tuple[bool, bool, int]:
         return plugin is self._failed, not plugin.health.takes_calls, plugin.in_flight
 
-    async def wait(self) -> tuple[PluginHandle, Link]:
+    async def wait(self) -> tuple[PluginRecord, Link]:
         """The plugin to call, as soon as there is one.
 
         Raises:
@@ -234,36 +241,38 @@ class _Attempts:
         """Let the transport wait for no longer than what is left."""
         self.request = replace(self.request, timeout=max(timeout, 0.0))
 
-    def answered(self, plugin: PluginHandle, status: int) -> bool:
+    def answered(self, plugin: PluginRecord, status: int) -> bool:
         """Note that a response has come; whether it stands, as the call is not made again."""
         if status == UNAVAILABLE:
             return not self._again(plugin, None)
         if status == DEADLINE_EXCEEDED and self._ends is not None:
             self._ran_out(plugin)
         else:
-            plugin.breaker.succeeded()
+            plugin.answered += 1
+            if plugin.breaker is not None:
+                plugin.breaker.succeeded()
         return True
 
-    def broke(self, plugin: PluginHandle, error: BaseException) -> bool:
+    def broke(self, plugin: PluginRecord, error: BaseException) -> bool:
         """Note that no response has come; whether the call may be made again."""
         if isinstance(error, BodyTooLarge):  # The plugin did answer; the limit is the caller's own.
-            plugin.breaker.abandoned()
+            _abandoned(plugin)
         elif isinstance(error, ExchangeError | LinkError):
             return self._again(plugin, error)
         elif isinstance(error, TimeoutError):
             self._ran_out(plugin)
         else:
-            plugin.breaker.abandoned()
+            _abandoned(plugin)
         return False
 
-    def _ran_out(self, plugin: PluginHandle) -> None:
+    def _ran_out(self, plugin: PluginRecord) -> None:
         """Note that the call's time is over: a failure of the plugin, unless it has answered others meanwhile."""
-        if plugin.breaker.answered == self._before:
-            plugin.breaker.failed(self._loop.time(), self._identity())
+        if plugin.answered == self._before:
+            plugin.call_failed(self._loop.time(), self._identity())
         else:
-            plugin.breaker.abandoned()
+            _abandoned(plugin)
 
-    def _again(self, plugin: PluginHandle, error: ExchangeError | LinkError | None) -> bool:
+    def _again(self, plugin: PluginRecord, error: ExchangeError | LinkError | None) -> bool:
         """Note a failure, and say whether the call may be made again.
 
         A plugin may have ended by this very call: what it had been sent goes to another replica, or nowhere. That one
@@ -273,9 +282,9 @@ class _Attempts:
             plugin: the plugin that was called.
             error: what broke the exchange; `None` when the plugin answered that it is unavailable.
         """
-        plugin.breaker.failed(self._loop.time(), self._identity())
+        plugin.call_failed(self._loop.time(), self._identity())
         self._failed = plugin
-        policy = self._router.policy(self.request.path)
+        policy = self._policy(plugin)
         never_sent = isinstance(error, LinkError) or (error is not None and not error.sent)
         if not never_sent and not ((self.request.idempotent or policy.idempotent) and self._somebody_is_left()):
             return False
@@ -283,6 +292,9 @@ class _Attempts:
             return False
         self._count += 1
         return not plugin.ready or self._router.budget.spend()
+
+    def _policy(self, plugin: PluginRecord) -> RetryPolicy:
+        return plugin.policies.methods.get(self.request.path, plugin.policies.retry)
 
     def _somebody_is_left(self) -> bool:
         return any(plugin.ready for plugin in self._replicas)
@@ -294,19 +306,26 @@ class _Attempts:
             TimeoutError: the call's time is over.
         """
         async with asyncio.timeout_at(self._ends):
-            policy = self._router.policy(self.request.path)
+            assert self._failed is not None
+            policy = self._policy(self._failed)
             await asyncio.sleep(policy.delay_before(self._count, self._router.chance))
         if self._ends is not None:
             self._renew(self._ends - self._loop.time())
 
 
-async def _explain(plugin: PluginHandle, link: Link, error: BaseException) -> None:
+def _abandoned(plugin: PluginRecord) -> None:
+    """Note that a call has ended in a way that says nothing of the plugin."""
+    if plugin.breaker is not None:
+        plugin.breaker.abandoned()
+
+
+async def _explain(plugin: PluginRecord, link: Link, error: BaseException) -> None:
     """Raise what the caller is told in place of an error that the plugin or its link is the reason of."""
     if isinstance(error, ExchangeError | LinkError) and not isinstance(error, BodyTooLarge):
         raise await plugin.explain(link, error) from error
 
 
-def _unreachable(replicas: Sequence[PluginHandle]) -> ExchangeError:
+def _unreachable(replicas: Sequence[PluginRecord]) -> ExchangeError:
     plugin = next((plugin for plugin in replicas if plugin.ready), replicas[0])
     if plugin.ready:
         error = PluginError(plugin.name, PluginCause.FAILING, "its circuit is open: it failed the last calls")
@@ -317,7 +336,7 @@ def _unreachable(replicas: Sequence[PluginHandle]) -> ExchangeError:
     return broken
 
 
-async def _any_changed(plugins: Sequence[PluginHandle]) -> None:
+async def _any_changed(plugins: Sequence[PluginRecord]) -> None:
     if len(plugins) == 1:
         await plugins[0].changed()
         return
@@ -333,7 +352,7 @@ async def _any_changed(plugins: Sequence[PluginHandle]) -> None:
 class Routed:
     """A response under way, which counts as in flight until it is closed."""
 
-    def __init__(self, incoming: StreamingResponse, plugin: PluginHandle, link: Link) -> None:
+    def __init__(self, incoming: StreamingResponse, plugin: PluginRecord, link: Link) -> None:
         self._incoming = incoming
         self._plugin = plugin
         self._link = link

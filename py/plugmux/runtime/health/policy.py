@@ -83,7 +83,7 @@ class Liveness:
         if self._silent_since is None:
             self._silent_since = now
 
-    def judge(self, answer: Health | None, last_received: float, now: float) -> Health:
+    def status(self, answer: Health | None, last_received: float, now: float) -> Health:
         """How the plugin does.
 
         Args:

@@ -16,7 +16,7 @@ from ..logs.log import LogSource, PluginLog
 
 if TYPE_CHECKING:
     from ...link.link import Link
-    from ..plugin import PluginHandle
+    from ..plugin import PluginRecord
     from ..process.runner import Run
 
 __all__ = ["diagnose"]
@@ -30,7 +30,7 @@ STOPPED = frozenset("Tt")
 """How /proc calls a process that a signal, or a debugger, has stopped."""
 
 
-async def diagnose(plugin: PluginHandle, link: Link, log: PluginLog, run: Run | None, *, ends: bool) -> None:
+async def diagnose(plugin: PluginRecord, link: Link, log: PluginLog, run: Run | None, *, ends: bool) -> None:
     """Bring the stacks of a plugin's threads and tasks into its log, as far as it can still tell.
 
     Args:

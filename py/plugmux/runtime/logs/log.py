@@ -10,7 +10,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from .broadcast import Broadcast
+from ...aio.broadcast import Broadcast
 
 __all__ = ["LogBook", "LogEntry", "LogSource", "PluginLog", "level_name", "plugin_logger", "printable"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from plugmux_proto.plugmux.v1 import log_pb2 as pb
 from plugmux_proto.plugmux.v1.log_connect import LogService
@@ -39,29 +39,23 @@ LEVELS: Mapping[int, int] = {
 }
 
 
-class Registered(Protocol):
-    """What knows the plugin at the other end of the link."""
-
-    registered: asyncio.Future[Registration]
-
-
 class PluginLogService(LogService):
     """Takes the log records of the plugin on one link.
 
     Args:
-        desk: where the plugin has registered.
+        registered: done when the plugin has registered.
         logs: the logs of all plugins.
     """
 
-    def __init__(self, desk: Registered, logs: LogBook) -> None:
-        self._desk = desk
+    def __init__(self, registered: asyncio.Future[Registration], logs: LogBook) -> None:
+        self._registered = registered
         self._logs = logs
         self._limit = LineLimit()
         self._dropped = 0
         self._tell_at = 0.0
 
     async def write(self, request: pb.WriteRequest, context: Context) -> pb.WriteResponse:
-        registered = self._desk.registered
+        registered = self._registered
         if not registered.done() or registered.exception() is not None:
             raise RpcError(Code.FAILED_PRECONDITION, "register first: nobody would know whose records these are")
         if len(request.records) > MAX_RECORDS:

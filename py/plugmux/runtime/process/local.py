@@ -15,12 +15,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ...contract.launch import FIRST_FREE_FD, LaunchConfig
+from ...errors import PluginCause, PluginError
 from ...link.link import Link
-from ..error import PluginCause, PluginError
 from ..logs.log import PluginLog
 from ..source import Launch
 from .environment import plugin_environment
 from .process import Process
+from .runner import Runner
 
 __all__ = ["LocalRun", "LocalRunner"]
 
@@ -30,7 +31,7 @@ BINARY_FORMATS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b
 LINK_FDS = (FIRST_FREE_FD, FIRST_FREE_FD + 1)
 
 
-class LocalRunner:
+class LocalRunner(Runner):
     """Starts plugins as processes of this machine. (See `Runner`.)"""
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> LocalRun:
@@ -132,7 +133,7 @@ def _argv(launch: Launch, program: str) -> list[str]:
     posix_spawn can neither change the directory nor set limits; the shell does it and becomes the program.
     """
     argv = [program, *launch.command[1:]]
-    steps = launch.limits.shell_words()
+    steps = [] if launch.limits is None else launch.limits.shell_words()
     if launch.cwd is not None:
         steps.append('cd -- "$0"')
     if not steps:

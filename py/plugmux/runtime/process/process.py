@@ -13,12 +13,14 @@ import os
 import resource
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from ..logs.log import LogSource, PluginLog
-from .counter import ProcessLimit
-from .limits import KIB, Ending, Limits
 from .output import LineReader, Tail
+
+if TYPE_CHECKING:
+    from .counter import ProcessLimit
+    from .limits import Limits
 
 __all__ = ["Process"]
 
@@ -37,7 +39,7 @@ class Process:
         pid: the process id.
         readers: read what it prints; with them it leads a group of its own.
         tail: the last lines that it has written on stderr.
-        limits: what it may use; those that the kernel keeps hold already.
+        limits: what it may use, `None` for all; those that the kernel keeps hold already.
 
     Attributes:
         pid: the process id; the process group has the same.
@@ -45,9 +47,7 @@ class Process:
         signal_number: the signal that ended it, if one did.
     """
 
-    outlives = False
-
-    def __init__(self, pid: int, readers: Sequence[LineReader], tail: Tail, limits: Limits) -> None:
+    def __init__(self, pid: int, readers: Sequence[LineReader], tail: Tail, limits: Limits | None) -> None:
         self.pid = pid
         self.exit_code: int | None = None
         self.signal_number: int | None = None
@@ -59,7 +59,10 @@ class Process:
         self._guard: ProcessLimit | None = None
         self._pidfd = os.pidfd_open(pid)
         try:
-            self._guard = None if limits.processes is None else ProcessLimit(pid, limits.processes)
+            if limits is not None and limits.processes is not None:
+                from .counter import ProcessLimit
+
+                self._guard = ProcessLimit(pid, limits.processes)
             asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
         except BaseException:
             self._unwatch()
@@ -73,7 +76,7 @@ class Process:
         log: PluginLog | None,
         *,
         inherited: Mapping[int, int] | None = None,
-        limits: Limits = Limits(),  # noqa: B008 -- it is frozen
+        limits: Limits | None = None,
     ) -> Self:
         """Start a program.
 
@@ -213,8 +216,10 @@ class Process:
         """The limit that ended it, in words; `None` where none seems to have."""
         if self._guard is not None and self._guard.verdict is not None:
             return self._guard.verdict
-        if self._used is None:
+        if self._used is None or self._limits is None:
             return None
+        from .limits import KIB, Ending
+
         cpu, memory = self._used.ru_utime + self._used.ru_stime, self._used.ru_maxrss * KIB
         return self._limits.explain(Ending(self.exit_code, self.signal_number, cpu, memory, self.stderr_tail))
 

@@ -17,7 +17,17 @@ __all__ = ["Run", "Runner"]
 
 
 class Runner(Protocol):
-    """Starts plugins: `Launch(command, runner=...)`. One runner may serve many launches at the same time."""
+    """Starts plugins: `Launch(command, runner=...)`. One runner may serve many launches at the same time.
+
+    Attributes:
+        outlives_runtime: whether what it starts lives on when the runtime closes.
+        single_instance: whether it runs one process of each plugin name, and so no replicas.
+        untimed: whether what it starts may stand still for as long as it likes, as in a debugger: no time limit holds.
+    """
+
+    outlives_runtime: bool = False
+    single_instance: bool = False
+    untimed: bool = False
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> Run:
         """Start a plugin.
@@ -39,11 +49,6 @@ class Run(Protocol):
     @property
     def pid(self) -> int | None:
         """The process id on this machine, `None` where there is none."""
-        ...
-
-    @property
-    def outlives(self) -> bool:
-        """Whether it lives on when the runtime closes."""
         ...
 
     @property

@@ -18,9 +18,9 @@ from ...errors import ExchangeError
 from ...exchange import FastPathCall, RequestHead
 from ...link.app import HEALTH, answer, refuse
 from ...link.forward import forward
+from ..admission import TooManyLinks
 from ..calls.router import Router
-from ..permissions import Permissions
-from .quota import TooManyLinks
+from ..settings import Permissions
 
 __all__ = ["SocketApp"]
 

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ...errors import PlugmuxError
-from ..trusted_path import UntrustedPath, open_directory
+from ..process.trusted_path import UntrustedPath, open_directory
 
 __all__ = ["ListenError", "bind_at", "remove"]
 

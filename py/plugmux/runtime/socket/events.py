@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from plugmux_proto.plugmux.v1 import runtime_pb2 as pb
 from plugmux_proto.plugmux.v1.runtime_connect import RuntimeService
 
 from ...connect import Code, RpcError
-from ..error import PluginError
+from ...errors import PluginError
 from ..logs.log import level_name
 
 if TYPE_CHECKING:
     from ...connect import Context
     from ..events import Event
     from ..logs.log import LogEntry
-    from ..runtime import Runtime
 
-__all__ = ["EventsService"]
+__all__ = ["EventsService", "Observed"]
+
+
+class Observed(Protocol):
+    """The runtime whose plugins are observed."""
+
+    def events(self, *, present: bool = False) -> AsyncGenerator[Event, None]: ...
+    def logs(self, plugin: str | None = None) -> list[LogEntry]: ...
+    def follow_logs(self, plugin: str | None = None) -> AsyncGenerator[LogEntry, None]: ...
 
 
 class EventsService(RuntimeService):
     """Gives the events and the logs of a runtime's plugins."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Observed) -> None:
         self._runtime = runtime
 
     async def events(self, request: pb.EventsRequest, context: Context) -> AsyncIterator[pb.EventsResponse]:

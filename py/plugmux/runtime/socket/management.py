@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 from plugmux_proto.health.v1.health_connect import VersionService
 from plugmux_proto.health.v1.health_pb2 import GetVersionRequest, GetVersionResponse
 from plugmux_proto.plugins.v1 import plugins_pb2 as pb
 from plugmux_proto.plugins.v1.plugins_connect import PluginManagementService
 
-from ...connect import Code, RpcError
-from ...connect import Context as Context
+from ...connect import Code, Context, RpcError
 from ...contract.registration import UNREGISTERED_VERSION
-from ...errors import StateError
-from ..error import PluginCause, PluginError
+from ...errors import PluginCause, PluginError, StateError
 from ..health.policy import Health
-from ..permissions import Permissions, SocketUse
-from ..plugin import PluginHandle
+from ..plugin import Control, PluginHandle
+from ..settings import Permissions, SocketUse
 from ..state import State
 from .app import CLOSED
 
-if TYPE_CHECKING:
-    from ..runtime import Runtime
+__all__ = ["Managed", "Management", "Version"]
 
-__all__ = ["Management", "Version"]
+
+class Managed(Control, Protocol):
+    """The runtime whose plugins are managed."""
+
+    def plugins(self) -> Sequence[PluginHandle]: ...
+    def plugin(self, name: str) -> PluginHandle: ...
 
 
 class Version(VersionService):
@@ -39,7 +42,7 @@ class Version(VersionService):
 class Management(PluginManagementService):
     """Lists the plugins of a runtime and switches them."""
 
-    def __init__(self, runtime: Runtime, permissions: Permissions) -> None:
+    def __init__(self, runtime: Managed, permissions: Permissions) -> None:
         self._runtime = runtime
         self._permissions = permissions
 
@@ -71,7 +74,7 @@ class Management(PluginManagementService):
             raise RpcError(Code.PERMISSION_DENIED, CLOSED.format(use))
 
     def _check_no_module(self, name: str) -> None:
-        """See that no client takes a plugin away that decides on what clients may have."""
+        """Check that no client disables a plugin that decides on what clients may have."""
         if self._runtime.plugin(name).decides_on_access or name in self._permissions.access_control:
             raise RpcError(
                 Code.PERMISSION_DENIED,

@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ..errors import PlugmuxError
+from ...errors import PlugmuxError
 
 __all__ = ["TrustedFile", "UntrustedPath", "open_directory", "open_file"]
 

@@ -1,88 +1,47 @@
-"""What a runtime is to launch from directories, and how it follows them as they change."""
+"""Follows the plugins that a source finds, as they are added, removed and replaced."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Iterable
 
-from ..errors import PlugmuxError
-from ..runtime.error import PluginCause, PluginError
-from ..runtime.source import Launch
-from .directory import Found, choose, default_path, expand, find_plugins, newest
-from .requirement import Requirement
+from ...errors import PluginCause, PluginError, PlugmuxError
+from ..source import Found, Launch, Source
 
-__all__ = ["Installed", "watch"]
+__all__ = ["watch"]
 
 logger = logging.getLogger("plugmux.runtime")
 
-Directory: TypeAlias = str | os.PathLike[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """The plugins in directories that are wanted.
-
-    Args:
-        directory: a directory of which every plugin is wanted, in its highest version; `None` for none.
-        path: where the plugins of `requirements` are looked for (see `discovery.expand`); `None` for the default.
-        requirements: plugins that are wanted by name and version.
-    """
-
-    directory: Directory | None = None
-    path: Sequence[Directory] | None = None
-    requirements: list[Requirement] = field(default_factory=list)
-
-    def wanted(self) -> list[Found]:
-        """What is to be launched, as the directories are now."""
-        looked = [] if self.directory is None else newest(find_plugins(self.directory))
-        found = self.found() if self.requirements else []
-        return [*looked, *(choose(requirement, found) for requirement in self.requirements)]
-
-    def find(self, requirement: Requirement) -> Launch:
-        """What to launch for one more requirement."""
-        return choose(requirement, self.found()).launch
-
-    def found(self) -> list[Found]:
-        """All plugins on the path, and in the directory."""
-        here = [] if self.directory is None else [Path(os.path.abspath(self.directory))]
-        folders = dict.fromkeys([*here, *expand(default_path() if self.path is None else self.path)])
-        return [plugin for folder in folders if folder.is_dir() for plugin in find_plugins(folder)]
-
 
 async def watch(
-    installed: Installed,
+    source: Source,
     launched: Iterable[Found],
-    interval: float,
     *,
     add: Callable[[Launch], Awaitable[object]],
     replace: Callable[[Launch], Awaitable[object]],
     remove: Callable[[str], Awaitable[object]],
 ) -> None:
-    """Look again and again, and bring about what has changed; it ends only when it is cancelled.
+    """Look again and again, and follow what has changed; it ends only when it is cancelled.
 
     A change is acted on when two looks in a row have seen the same: a file that is still being copied is left alone.
     What fails is logged, and tried again with the next change of the same plugin. A plugin that is disabled is replaced
     when it has been enabled again.
 
     Args:
-        installed: what is looked at.
-        launched: what it held when the runtime started.
-        interval: seconds between two looks.
+        source: finds the plugins; its `watch` is the time between two looks.
+        launched: what it found when the runtime started.
         add: launches a plugin that is new.
         replace: puts a plugin in the place of the one of its name.
         remove: ends the plugin of a name that is gone.
     """
+    interval = source.watch
     before = {found.name: found for found in launched}
     done = {name: found.fingerprint for name, found in before.items()}
     while True:
         await asyncio.sleep(interval)
         try:
-            now = {found.name: found for found in installed.wanted()}
+            now = {found.name: found for found in source.find()}
         except OSError as error:  # A folder went away between two steps of the look.
             logger.warning("plugins could not be looked for; again in %g s: %s", interval, error)
             continue

@@ -1,4 +1,4 @@
-"""The configurations that the host gives to its plugins: checked before they are given, and changed while plugins run.
+"""The configuration that the host gives to a plugin: checked before it is given, and changed while the plugin runs.
 
 A plugin says at registration what it takes, by a JSON schema or by the name of a protobuf message; a manifest says it
 before the plugin is started. A plugin that says nothing is given its configuration unchecked.
@@ -6,7 +6,6 @@ before the plugin is started. A plugin that says nothing is given its configurat
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,71 +14,28 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from plugmux_proto.plugmux.v1.configuration_connect import ConfigurationClient
 from plugmux_proto.plugmux.v1.configuration_pb2 import ConfigureRequest
 
-from ..connect import Code, RpcError
-from ..contract.redact import field_path, redact
-from ..contract.registration import Configuration
-from ..contract.schema import BadValue, Schema
-from ..errors import ConfigError, PlugmuxError
-from .error import PluginCause, PluginError
+from ...connect import Code, RpcError
+from ...contract.redact import field_path, redact
+from ...contract.registration import Configuration
+from ...contract.schema import BadValue, Schema
+from ...errors import BadConfiguration, ConfigError, PluginCause, PluginError, PlugmuxError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from google.protobuf.message import Message
 
-    from .plugin import PluginHandle
+    from ..plugin import PluginRecord
 
-__all__ = ["BadConfiguration", "Configurable", "Configurations", "as_json", "check", "reconfigure"]
+__all__ = ["Configurable", "as_json", "check", "reconfigure"]
 
 Configurable: TypeAlias = "Mapping[str, Any] | DataclassInstance | Message"
 """A configuration: a JSON object as `json.loads` gives it, an object of a dataclass, or a protobuf message."""
 
-CONFIGURE_TIME = 10.0
-"""Seconds that a plugin may take to put a change of its configuration into effect."""
-
 MAX_CONFIGURATION = 1 << 20
 
 
-class BadConfiguration(ConfigError):
-    """A configuration does not satisfy what its plugin takes; the message names the path of the bad value."""
-
-
-class Configurations:
-    """The configuration of each plugin, by name.
-
-    Args:
-        given: the configurations.
-
-    Raises:
-        ConfigError: one cannot be made a JSON object.
-    """
-
-    def __init__(self, given: Mapping[str, Configurable] | None = None) -> None:
-        self._given = {name: as_json(name, value) for name, value in (given or {}).items()}
-        self.changing = asyncio.Lock()
-
-    def get(self, name: str) -> str:
-        """The configuration of a plugin as JSON; empty where it has none."""
-        return self._given.get(name, "")
-
-    def put(self, name: str, configuration: str) -> None:
-        """Give a plugin another configuration, as JSON, from its next registration on; an empty one takes it away."""
-        if configuration:
-            self._given[name] = configuration
-        else:
-            self._given.pop(name, None)
-
-    def check(self, name: str, declared: Configuration | None) -> None:
-        """Hold a plugin's configuration against what it takes. None counts as an empty one.
-
-        Raises:
-            BadConfiguration: it does not satisfy that, or the plugin's schema cannot be used.
-        """
-        if declared is not None:
-            check(name, self.get(name), declared)
-
-
 def check(name: str, configuration: str, declared: Configuration, of: str = "plugin") -> None:
-    """Hold a configuration against what a plugin takes.
+    """Check a configuration against what a plugin takes.
 
     Args:
         name: the plugin's name.
@@ -104,7 +60,7 @@ def check(name: str, configuration: str, declared: Configuration, of: str = "plu
 
 
 def _check_message(value: Any, message_type: str) -> None:
-    """Hold JSON against a protobuf message, where this process knows it; else the plugin alone can."""
+    """Check JSON against a protobuf message, where this process knows it; else the plugin alone can."""
     from google.protobuf import descriptor_pool, json_format, message_factory
 
     try:
@@ -118,15 +74,16 @@ def _check_message(value: Any, message_type: str) -> None:
 
 
 async def reconfigure(
-    configurations: Configurations,
-    replicas: Sequence[PluginHandle],
+    configurations: dict[str, str],
+    replicas: Sequence[PluginRecord],
     configuration: Configurable,
     replace: Callable[[], Awaitable[object]],
 ) -> None:
     """Change the configuration of a plugin and its replicas.
 
     Args:
-        configurations: has the old one, and keeps it where the change fails.
+        configurations: those of all plugins as JSON; it keeps the old one where the change fails. No other change of
+            them may run at the same time.
         replicas: the plugin and its replicas.
         configuration: the new one.
         replace: starts processes with the new one in the place of those that take no change.
@@ -135,43 +92,34 @@ async def reconfigure(
         BadConfiguration: it is not what the plugin takes.
         PluginError: the plugin did not take it, and goes on with the old one.
     """
-    plugin = replicas[0]
-    text, declared = as_json(plugin.name, configuration), _declared(plugin)
+    plugin, declared = replicas[0], replicas[0].configuration
+    text = as_json(plugin.name, configuration)
     if declared is not None:
         check(plugin.name, text, declared)
-    async with configurations.changing:
-        before = configurations.get(plugin.name)
-        configurations.put(plugin.name, text)
-        try:
-            if declared is not None and declared.reloadable and any(replica.ready for replica in replicas):
-                await _deliver_to_all(configurations, replicas, text, before)
-            elif not plugin.external:
-                await replace()
-            else:
-                raise PluginError(
-                    plugin.name,
-                    PluginCause.UNSUPPORTED,
-                    "it started by itself and takes no change: end it, and start it anew",
-                )
-        except BaseException:
-            configurations.put(plugin.name, before)
-            raise
-
-
-def _declared(plugin: PluginHandle) -> Configuration | None:
-    """What a plugin takes, by its registration or by its manifest."""
-    if plugin.registration is not None and plugin.registration.configuration is not None:
-        return plugin.registration.configuration
-    promise = getattr(getattr(plugin, "launch", None), "promise", None)
-    return promise.configuration if promise else None
+    before = configurations.get(plugin.name, "")
+    configurations[plugin.name] = text
+    try:
+        if declared is not None and declared.reloadable and any(replica.ready for replica in replicas):
+            await _deliver_to_all(configurations, replicas, text, before)
+        elif not plugin.external:
+            await replace()
+        else:
+            raise PluginError(
+                plugin.name,
+                PluginCause.UNSUPPORTED,
+                "it started by itself and takes no change: end it, and start it anew",
+            )
+    except BaseException:
+        configurations[plugin.name] = before
+        raise
 
 
 async def _deliver_to_all(
-    configurations: Configurations, replicas: Sequence[PluginHandle], configuration: str, before: str
+    configurations: dict[str, str], replicas: Sequence[PluginRecord], configuration: str, before: str
 ) -> None:
     """Change all replicas that run, or none of them; one that is starting begins with what is in force then."""
-    changed: list[PluginHandle] = []
-    lost: list[PluginHandle] = []
+    changed: list[PluginRecord] = []
+    lost: list[PluginRecord] = []
     while left := [plugin for plugin in replicas if plugin.ready and plugin not in (*changed, *lost)]:
         plugin, link = left[0], left[0].link
         try:
@@ -182,19 +130,21 @@ async def _deliver_to_all(
                 lost.append(plugin)
                 if changed or any(other.ready for other in replicas if other not in lost):
                     continue
-            configurations.put(plugin.name, before)
+            configurations[plugin.name] = before
             for other in replicas:
                 if other.ready and (other in changed or other not in left):
                     await _deliver(other, before)
             raise
 
 
-async def _deliver(plugin: PluginHandle, configuration: str) -> None:
+async def _deliver(plugin: PluginRecord, configuration: str) -> None:
     if plugin.link is None:
         raise plugin.not_running()
     client = plugin.link.client(ConfigurationClient)
     try:
-        await client.configure(ConfigureRequest(configuration_json=configuration), timeout=CONFIGURE_TIME)
+        await client.configure(
+            ConfigureRequest(configuration_json=configuration), timeout=plugin.policies.timeouts.configure
+        )
     except RpcError as error:
         told = redact(error.message, configuration)
         cause = PluginCause.BAD_CONFIGURATION if error.code is Code.INVALID_ARGUMENT else PluginCause.LINK_LOST

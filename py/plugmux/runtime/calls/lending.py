@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING
 from plugmux_proto.plugmux.v1.instance_connect import InstanceClient
 from plugmux_proto.plugmux.v1.instance_pb2 import OpenRequest
 
-from ..connect import Code, RpcError
-from ..contract.redact import redact
-from ..errors import ConfigError, ExchangeError, LinkError
-from ..exchange import Request, Response, StreamingResponse
-from ..link.app import LinkApp
-from ..link.forward import Relay
-from ..link.references import Loan, new_reference
-from ..link.remote import Remote
-from ..link.servable import Servable, services_of
-from .calls.router import Routed
-from .configuration import BadConfiguration, Configurable, as_json, check
-from .error import PluginCause, PluginError
+from ...connect import Code, RpcError
+from ...contract.redact import redact
+from ...errors import BadConfiguration, ConfigError, ExchangeError, LinkError, PluginCause, PluginError
+from ...exchange import Request, Response, StreamingResponse
+from ...link.app import LinkApp
+from ...link.forward import Relay
+from ...link.references import Loan, new_reference
+from ...link.remote import Remote
+from ...link.servable import Servable, services_of
+from ..changes.configuration import Configurable, as_json, check
+from .router import Routed
 
 if TYPE_CHECKING:
-    from ..connect import Interceptor
-    from ..link.link import Link
-    from .calls.router import Router
-    from .plugin import PluginHandle
+    from ...connect import Interceptor
+    from ...link.link import Link
+    from ..plugin import PluginRecord
+    from .router import Router
 
 __all__ = ["borrow", "lend", "open_instance"]
 
@@ -65,7 +64,7 @@ async def open_instance(router: Router, name: str, configuration: Configurable, 
 
 
 def lend(
-    replicas: Sequence[PluginHandle], lent: Sequence[Servable | Remote], interceptors: Sequence[Interceptor]
+    replicas: Sequence[PluginRecord], lent: Sequence[Servable | Remote], interceptors: Sequence[Interceptor]
 ) -> Loan:
     """Let a plugin, and its replicas as they run now, call an object of the host's or of another plugin's.
 
@@ -98,7 +97,7 @@ def _app(lent: Sequence[Servable | Remote], interceptors: Sequence[Interceptor])
     return Relay(remote)
 
 
-def borrow(replicas: Sequence[PluginHandle], reference: str) -> Remote:
+def borrow(replicas: Sequence[PluginRecord], reference: str) -> Remote:
     """An object that a plugin has lent to the host.
 
     Args:
@@ -128,7 +127,7 @@ class Pinned:
         link: its link.
     """
 
-    def __init__(self, plugin: PluginHandle, link: Link) -> None:
+    def __init__(self, plugin: PluginRecord, link: Link) -> None:
         self._plugin = plugin
         self._link = link
 

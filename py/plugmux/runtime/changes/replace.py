@@ -4,8 +4,8 @@
                                   └──> stopped               (it failed: the old one works on)
     old    works ─────────────────┴──> drained ──> stopped
 
-The new one starts aside, where no call finds it. What it must show there is that it registers, answers `/health` and
-serves what the old one serves. Then the registry changes the two in one step: calls that begin find the new one, calls
+The new one starts on standby, where no call finds it. There it must register, answer `/health` and serve what the old
+one serves. Then the registry changes the two in one step: calls that begin find the new one, calls
 under way end on the old one.
 """
 
@@ -16,13 +16,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..errors import ConfigError, PlugmuxError
-from ..exchange import Request
-from ..link.app import HEALTH
-from ..link.link import Link
-from .error import PluginCause, PluginError
-from .registry import Registry
-from .supervisor import Supervisor
+from ...errors import ConfigError, PluginCause, PluginError, PlugmuxError
+from ...exchange import Request
+from ...link.app import HEALTH
+from ...link.link import Link
+from ..plugin import PluginRecord
+from ..registry import Registry
+from ..supervisor import Supervisor
 
 __all__ = ["replace"]
 
@@ -56,19 +56,19 @@ async def replace(
 
     Cancelling it before the change ends the new ones, after the change it ends the old ones without further waiting.
     """
-    name = new[0].name
+    name = new[0].record.name
     _check_wanted(old)
-    if registry.has_aside(name):
+    if registry.has_standby(name):
         raise ConfigError(f"plugin {name!r} is being replaced already: wait for the end of that")
-    registry.put_on_standby(new)
+    registry.put_on_standby(_records(new))
     try:
         await _start(new)
-        for plugin in new:
-            _check_fit(plugin, old if same_services else ())
+        for record in _records(new):
+            _check_fit(record, _records(old) if same_services else ())
         _check_wanted(old)
-        registry.exchange(old, new)
-        for plugin in new:
-            plugin.takes_over(old[0])
+        registry.exchange(_records(old), _records(new))
+        for record in _records(new):
+            record.take_over(old[0].record)
     except BaseException as error:
         await to_the_end(_dismiss(registry, new))
         if isinstance(error, PluginError):
@@ -78,7 +78,7 @@ async def replace(
         with suppress(TimeoutError):
             async with asyncio.timeout(drain_time):
                 for plugin in old:
-                    await plugin.wait_idle()
+                    await plugin.record.wait_idle()
     finally:
         await to_the_end(_dismiss(registry, old))
 
@@ -88,25 +88,25 @@ async def _start(plugins: Sequence[Supervisor]) -> None:
         plugin.start()
     for plugin in plugins:
         await plugin.started()
-        if plugin.link is None:
-            raise plugin.not_running()
-        await _check_health(plugin, plugin.link)
+        if plugin.record.link is None:
+            raise plugin.record.not_running()
+        await _check_health(plugin.record.name, plugin.record.link)
 
 
-async def _check_health(plugin: Supervisor, link: Link) -> None:
+async def _check_health(name: str, link: Link) -> None:
     request = Request(HEALTH, method="GET", timeout=HEALTH_TIMEOUT)
     try:
         answer = await link.transport.fetch(request, MAX_HEALTH)
     except TimeoutError:
-        raise _unfit(plugin, f"it did not answer {HEALTH} within {HEALTH_TIMEOUT:g} s") from None
+        raise _unfit(name, f"it did not answer {HEALTH} within {HEALTH_TIMEOUT:g} s") from None
     except PlugmuxError as error:
-        raise _unfit(plugin, f"it did not answer {HEALTH}: {error}") from error
+        raise _unfit(name, f"it did not answer {HEALTH}: {error}") from error
     if answer.status != OK:
-        raise _unfit(plugin, f"it answered {HEALTH} with status {answer.status}")
+        raise _unfit(name, f"it answered {HEALTH} with status {answer.status}")
 
 
-def _check_fit(plugin: Supervisor, old: Sequence[Supervisor]) -> None:
-    """See that a plugin can take the calls that the old ones took."""
+def _check_fit(plugin: PluginRecord, old: Sequence[PluginRecord]) -> None:
+    """Check that a plugin can take the calls that the old ones took."""
     if not plugin.ready:
         raise plugin.not_running()
     said = plugin.registration
@@ -119,17 +119,17 @@ def _check_fit(plugin: Supervisor, old: Sequence[Supervisor]) -> None:
         if before.access_control and not said.access_control:
             missing.append("access control")
         if missing:
-            raise _unfit(plugin, f"it does not serve {', '.join(missing)} any more")
+            raise _unfit(plugin.name, f"it does not serve {', '.join(missing)} any more")
 
 
 def _check_wanted(old: Sequence[Supervisor]) -> None:
-    """See that nobody has switched the plugin off, before the new one starts or meanwhile."""
+    """Check that the plugin has not been switched off, before the new one starts or meanwhile."""
     if not all(plugin.wanted for plugin in old):
-        raise PluginError(old[0].name, PluginCause.DISABLED, "it is disabled, or is being ended")
+        raise PluginError(old[0].record.name, PluginCause.DISABLED, "it is disabled, or is being ended")
 
 
-def _unfit(plugin: Supervisor, detail: str) -> PluginError:
-    return PluginError(plugin.name, PluginCause.UNFIT, detail)
+def _unfit(name: str, detail: str) -> PluginError:
+    return PluginError(name, PluginCause.UNFIT, detail)
 
 
 def _rolled_back(error: PluginError) -> PluginError:
@@ -147,4 +147,8 @@ async def _dismiss(registry: Registry, plugins: Sequence[Supervisor]) -> None:
     async with asyncio.TaskGroup() as group:
         for plugin in plugins:
             group.create_task(plugin.stop())
-    registry.forget(plugins)
+    registry.forget(_records(plugins))
+
+
+def _records(plugins: Sequence[Supervisor]) -> list[PluginRecord]:
+    return [plugin.record for plugin in plugins]

@@ -1,0 +1,1 @@
+"""Changes of plugins while the runtime works: another process, another configuration, other files."""

@@ -1,0 +1,102 @@
+"""The listening sockets of a runtime, and what is served on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, MutableMapping
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+from ...connect import Service
+from ...contract.address import Address
+from ...http import Server
+from ..admission import Admission
+from ..calls.router import Router
+from ..external import SelfStartedPlugin
+from ..registrar import Registrar
+from ..registry import Registry
+from .app import SocketApp
+from .events import EventsService, Observed
+from .listener import Listener
+from .management import Managed, Management, Version
+
+__all__ = ["Sockets"]
+
+REQUEST_TIME = 1.0
+"""Seconds that requests under way are given when the runtime closes."""
+
+
+class Shown(Managed, Observed, Protocol):
+    """The runtime whose plugins are managed and observed over the sockets."""
+
+
+class Sockets:
+    """All sockets of a runtime: plugins connect to them by themselves, and clients call plugins through them.
+
+    Args:
+        addresses: where to listen.
+        runtime: what the management and events services show.
+        router: carries requests to plugins.
+        registrar: what plugins are offered.
+        registry: takes plugins in.
+        admission: decides on plugins that start by themselves.
+
+    Raises:
+        ConfigError: an address is not valid.
+    """
+
+    def __init__(
+        self,
+        addresses: Iterable[str],
+        runtime: Shown,
+        router: Router,
+        registrar: Registrar,
+        registry: Registry,
+        admission: Admission,
+    ) -> None:
+        self._registrar = registrar
+        self._registry = registry
+        self._admission = admission
+        permissions = registrar.permissions
+        self._app = SocketApp(router, self._arrive, permissions)
+        for service in (Version(registrar.host.version), Management(runtime, permissions), EventsService(runtime)):
+            self._app.mount(service)
+        self._server = Server(self._app, lifespan=False)
+        self._listeners = [Listener(Address.parse(text), self._server) for text in addresses]
+
+    async def _arrive(self, scope: MutableMapping[str, Any]) -> None:
+        """Make a connection to a socket a link, and keep it until it ends."""
+        await SelfStartedPlugin(self._registry, self._registrar, self._admission).arrive(scope)
+
+    def mount(self, service: Service) -> None:
+        """Serve one more service of the host."""
+        self._app.mount(service)
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses that are listened at."""
+        return [str(listener.address) for listener in self._listeners]
+
+    @property
+    def tasks(self) -> Collection[asyncio.Task[Any] | None]:
+        """The tasks that serve connections."""
+        return self._server.tasks
+
+    async def start(self) -> None:
+        """Begin to listen.
+
+        Raises:
+            ListenError: an address cannot be listened at.
+        """
+        for listener in self._listeners:
+            await listener.start()
+
+    async def stop_listening(self) -> None:
+        """Take no further connections."""
+        async with AsyncExitStack() as listeners:
+            for listener in self._listeners:
+                listeners.push_async_callback(listener.close)
+
+    async def close(self) -> None:
+        """End the connections; requests under way are given a moment."""
+        await self._server.shutdown(REQUEST_TIME)
