@@ -14,7 +14,7 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
 from plugmux.contract.launch import LaunchConfig
-from plugmux.runtime.process.environment import SAFE, SAFE_PREFIXES
+from plugmux.runtime.process.local import SAFE, SAFE_PREFIXES
 from support.docker import Docker
 from support.pages import examples, run_examples
 from support.programs import script

@@ -18,8 +18,7 @@ from plugmux.connect import App, Code, RpcError
 from plugmux.contract.registration import Registration
 from plugmux.http import SocketClient
 from plugmux.runtime import LogEntry, LogSource
-from plugmux.runtime.logs.limit import LineLimit
-from plugmux.runtime.logs.log import KEPT_CHARACTERS, KEPT_LINES, MAX_LOGS, LogBook, level_name
+from plugmux.runtime.logs.log import KEPT_CHARACTERS, KEPT_LINES, MAX_LOGS, LineLimit, LogBook, level_name
 from plugmux.runtime.logs.service import PluginLogService
 from plugmux.runtime.process.output import LINES_PER_TURN, MAX_LINE, LineReader, Tail
 from support.direct import Direct

@@ -7,7 +7,7 @@ import pytest
 from plugmux import Installed, Policies, Timeouts
 from plugmux.errors import ConfigError
 from plugmux.runtime import Launch, RestartPolicy, Runtime, name_of_command
-from plugmux.runtime.process.environment import plugin_environment
+from plugmux.runtime.process.local import plugin_environment
 from plugmux.runtime.source import as_source
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import os
 import signal
@@ -63,7 +64,8 @@ def traced() -> list[str]:
 
     def enter(frame: FrameType, event: str, argument: Any) -> None:
         name = frame.f_code.co_filename
-        if event == "call" and name.startswith(prefix):
+        function = frame.f_code.co_flags & inspect.CO_OPTIMIZED  # no module and no class, which run as they are loaded
+        if event == "call" and function and name.startswith(prefix):
             here = name.removeprefix(prefix)
             if not path or path[-1] != here:
                 path.append(here)

@@ -15,7 +15,7 @@ from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginResponse
 
 from ..contract.launch import FIRST_FREE_FD, LaunchConfig
 from ..errors import ConfigError
-from ..runtime.process.environment import plugin_environment
+from ..runtime.process.local import plugin_environment
 from .host import Host, RegistrationDesk
 from .methods import Methods
 from .outcome import Failed

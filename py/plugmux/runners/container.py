@@ -24,8 +24,8 @@ from ..contract.launch import LaunchConfig
 from ..errors import ConfigError, PluginCause, PluginError
 from ..link.link import Link
 from ..runtime.logs.log import PluginLog
-from ..runtime.process.environment import WITHHELD, plugin_environment
 from ..runtime.process.limits import CPU_GRACE, MIB, Ending, Limits
+from ..runtime.process.local import WITHHELD, plugin_environment
 from ..runtime.process.process import Process
 from ..runtime.process.runner import Runner
 from ..runtime.socket.binding import ListenError

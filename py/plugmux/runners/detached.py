@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 from ..aio.race import race
 from ..contract.launch import LaunchConfig
 from ..errors import PluginCause, PluginError
-from ..runtime.process.environment import plugin_environment
-from ..runtime.process.local import find_program
+from ..runtime.process.local import find_program, plugin_environment
 from ..runtime.process.runner import Runner
 from ..runtime.process.trusted_path import UntrustedPath, open_directory
 from ..runtime.socket.binding import ListenError

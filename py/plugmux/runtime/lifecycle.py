@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..aio.closing import end_within
@@ -13,7 +13,7 @@ from ..contract.registration import RegistrationRefused
 from ..errors import ConfigError, PluginCause, PluginError, StateError
 from ..link.servable import Servable
 from .plugin import PluginRecord
-from .source import Launch, PluginSource, Source, as_launch, as_source, finds_plugins, the_one
+from .source import Launch, PluginSource, Source, as_launch, as_source, finds_plugins, goes_first, the_one
 from .state import State
 from .supervisor import Supervisor
 
@@ -80,7 +80,39 @@ class Lifecycle:
             task.add_done_callback(_tell_of_failure)
             raise
 
-    async def begin(self, sources: Iterable[Launch | Servable]) -> None:
+    async def start(
+        self, sources: Iterable[Launch | Source | Servable], listen: Callable[[], Awaitable[None]] | None
+    ) -> None:
+        """Begin the plugins of a runtime, and follow the sources that find them. (`Runtime.start`)
+
+        Args:
+            sources: what to run.
+            listen: begins to listen; called when the plugins that may decide on access run or have failed.
+
+        Raises:
+            ConfigError: a name is taken, or an object cannot be a plugin; in an exception group.
+            PluginError: a required plugin does not run; in an exception group.
+        """
+        found: list[tuple[Source, Sequence[Found]]] = []
+        plugins: list[Launch | Servable] = []
+        for source in sources:
+            if finds_plugins(source):
+                found.append((source, source.find()))
+            else:
+                plugins.append(cast("Launch | Servable", source))
+        plugins += [plugin.launch for _, those in found for plugin in those]
+        access_control = self._registrar.permissions.access_control
+        early = [goes_first(plugin, access_control) for plugin in plugins]
+        await self._begin(plugin for plugin, first in zip(plugins, early, strict=True) if first)
+        if listen is not None:
+            await listen()
+        await self._begin(plugin for plugin, first in zip(plugins, early, strict=True) if not first)
+        self.check_open()
+        for source, those in found:
+            if source.watch:
+                self._follow(source, those)
+
+    async def _begin(self, sources: Iterable[Launch | Servable]) -> None:
         """Begin plugins that stay, whether they run or have failed, in parallel.
 
         Raises:
@@ -161,7 +193,7 @@ class Lifecycle:
         self.check_open()
         return plugin.record
 
-    def follow(self, source: Source, found: Iterable[Found]) -> None:
+    def _follow(self, source: Source, found: Iterable[Found]) -> None:
         """Keep to what a source finds, until the runtime closes.
 
         Args:

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..aio.closing import shielded
 from ..aio.race import single
-from ..errors import PlugmuxError, StateError
+from ..errors import StateError
 from ..exchange import ASGIApp
 from .admission import Admission
 from .calls.router import Router
@@ -20,7 +20,7 @@ from .plugin import PluginHandle, PluginRecord
 from .registrar import Registrar
 from .registry import Registry
 from .settings import Host, Interceptors, Permissions, Policies
-from .source import Launch, PluginSource, Source, as_source, finds_plugins, goes_first
+from .source import PluginSource, as_source
 
 if TYPE_CHECKING:
     from ..connect import Client, Interceptor, Service
@@ -55,15 +55,13 @@ class Runtime:
         plugins: what to run: paths, names with versions (`kv@^1.2`), argument lists, `Launch`, `Directory` and
             `Installed`, or objects to serve from this process.
         services: RPC services of the host that plugins may call.
-        app: an ASGI app of the host that plugins may call. Its lifespan begins before the first plugin is started
-            and ends when the last has ended.
+        app: an ASGI app of the host that plugins may call. Its lifespan spans the lives of all plugins.
         streams: raw streams of the host that plugins may open, by name.
         interceptors: run around every RPC that a plugin calls; `Interceptors` sets those of the host's own calls too.
         listen: addresses to listen at (`unix:/path` or `unix:@abstract`), for plugins and clients.
         configuration: the configuration of each plugin, by its name: a JSON object, a dataclass' object or a message.
         policies: how plugins are restarted, retried, checked and timed.
-        permissions: what plugins that start by themselves, and clients of the sockets, may do; which plugins decide on
-            access to secrets (docs/security.md).
+        permissions: what plugins that start by themselves, and clients of the sockets, may do (docs/security.md).
         host: what plugins and clients are told of the host.
 
     Raises:
@@ -84,12 +82,19 @@ class Runtime:
         permissions: Permissions = Permissions(),  # noqa: B008 -- it is frozen
         host: Host = Host(),  # noqa: B008 -- it is frozen
     ) -> None:
-        sources = [as_source(source) for source in plugins]
-        self._finders: list[Source] = [source for source in sources if finds_plugins(source)]
-        self._plugins = [cast("Launch | Servable", source) for source in sources if not finds_plugins(source)]
-        self._app = _lifespan(app)
-        self._interceptors = Interceptors.of(interceptors)
+        self._sources = [as_source(source) for source in plugins]
+        self._app: Lifespan | None = None
+        if app is not None:
+            from ..http.lifespan import Lifespan
+
+            self._app = Lifespan(app)
+        texts: dict[str, str] = {}
+        if configuration:
+            from .changes.configuration import as_json
+
+            texts = {name: as_json(name, value) for name, value in configuration.items()}
         self._logs = LogBook()
+        both = interceptors if isinstance(interceptors, Interceptors) else Interceptors(tuple(interceptors))
         self._registrar = Registrar(
             host,
             policies,
@@ -97,42 +102,39 @@ class Runtime:
             services=tuple(services),
             app=self._app,
             streams=streams,
-            interceptors=tuple(self._interceptors.incoming),
-            configurations=_as_json(configuration),
+            interceptors=tuple(both.incoming),
+            configurations=texts,
             logs=self._logs,
         )
         self._registry = Registry(permissions)
         admission = Admission(self._registry, permissions)
         self._registry.on_shared = admission.settle
         self._lifecycle = Lifecycle(self._registry, self._registrar)
+        self._outgoing = tuple(both.outgoing)
         self.transport = Router(self._registry, policies)
-        self._sockets = self._listening(tuple(listen), admission)
+        self._sockets: Sockets | None = None
+        if addresses := tuple(listen):
+            from .socket.sockets import Sockets
+
+            shared = (self.transport, self._registrar, self._registry, admission)
+            self._sockets = Sockets(addresses, self, *shared)
         self._started = False
         self._closing: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-
-    def _listening(self, addresses: tuple[str, ...], admission: Admission) -> Sockets | None:
-        if not addresses:
-            return None
-        from .socket.sockets import Sockets
-
-        return Sockets(addresses, self, self.transport, self._registrar, self._registry, admission)
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Start all plugins in parallel and begin to listen; returns when every plugin runs or has failed.
 
-        Plugins that are launched as access-control modules, and objects of this process, are started first: it listens
-        when they run or have failed.
+        Access-control modules and objects of this process are started first; it listens when they run or have failed.
+        Where it raises, nothing is left running.
 
         Raises:
             StateError: the runtime has been started, or is closed, before or meanwhile.
             ConfigError: two plugins have the same name.
             PluginError: a required plugin does not run.
             ListenError: an address cannot be listened at.
-
-        Where it raises, nothing is left running.
         """
         self._lifecycle.check_open()
         if self._started:
@@ -140,37 +142,23 @@ class Runtime:
         self._started = True
         self._loop = asyncio.get_running_loop()
         try:
-            found = [(source, source.find()) for source in self._finders]
-            plugins = list(self._plugins)
-            plugins += [plugin.launch for _, those in found for plugin in those]
-            early = [goes_first(plugin, self._registrar.permissions.access_control) for plugin in plugins]
             if self._app is not None:
                 await self._app.startup()
-            await self._lifecycle.begin(plugin for plugin, first in zip(plugins, early, strict=True) if first)
-            if self._sockets is not None:
-                await self._sockets.start()
-            await self._lifecycle.begin(plugin for plugin, first in zip(plugins, early, strict=True) if not first)
-            self._lifecycle.check_open()
-        except* (PlugmuxError, BaseException) as errors:
+            await self._lifecycle.start(self._sources, self._sockets.start if self._sockets is not None else None)
+        except* BaseException as errors:
             await self.close()
             raise single(errors) from None
-        for source, those in found:
-            if source.watch:
-                self._lifecycle.follow(source, those)
 
     async def launch(self, source: PluginSource, *, name: str | None = None) -> PluginHandle:
         """Add one more plugin and wait until it runs.
 
-        Args:
-            source: as in the constructor.
-            name: the name of an object of this process; its class' name by default.
+        `source` is as in the constructor; `name` names an object of this process, by default as its class. Cancelling
+        the call ends the plugin.
 
         Raises:
             PluginError: it did not start or register; it is not kept.
             ConfigError: `source` is not a plugin source, or the name is taken.
             StateError: the runtime has been closed.
-
-        Cancelling it ends the plugin.
         """
         return self._handle(await self._lifecycle.launch(source, name))
 
@@ -178,8 +166,7 @@ class Runtime:
         """End all plugins in parallel and stop listening. Harmless at any time, from any task, more than once.
 
         It takes no longer than its limits together, which docs/lifecycle.md lists. When the calling task is cancelled,
-        it is done to the end, and the cancellation raised then; at once only in a handler whom a plugin has called,
-        since the runtime waits for that one to end.
+        it is done to the end before the cancellation is raised; at once in a handler, which the runtime waits for.
 
         Raises:
             StateError: the runtime was started in another event loop.
@@ -231,18 +218,14 @@ class Runtime:
             plugin: the name of the plugin; needed only where several serve the service.
             options: what the class takes beside the transport. Its interceptors run inside those of the runtime.
         """
-        if self._interceptors.outgoing:
-            options["interceptors"] = (*self._interceptors.outgoing, *options.get("interceptors", ()))
+        if self._outgoing:
+            options["interceptors"] = (*self._outgoing, *options.get("interceptors", ()))
         return client_class(self.transport if plugin is None else self.transport.named(plugin), **options)
 
     def clients(self, client_class: type[ServiceClient], **options: Any) -> list[tuple[str, ServiceClient]]:
         """A client for each plugin that serves a service, with the plugin's name, sorted by name.
 
-        Args:
-            client_class: a generated client class.
-            options: as for `client`.
-
-        A plugin that has not registered yet is not among them; one that has and does not run now is.
+        The arguments are those of `client`. A plugin that has registered is among them whether it runs or not.
         """
         names = self._registry.names_serving(client_class.spec.name)
         return [(name, self.client(client_class, plugin=name, **options)) for name in names]
@@ -252,17 +235,16 @@ class Runtime:
 
         Args:
             plugin: the name of the plugin.
-            configuration: of the instance: a JSON object, a dataclass' object or a message.
+            configuration: of the instance, as in the constructor.
             timeout: seconds that this may take, with the wait for a plugin that is starting.
 
-        Returns:
-            The instance; it ends when it is released (`async with`), or with the plugin's process.
+        The instance ends when it is released (`async with`), or with the plugin's process.
 
         Raises:
             BadConfiguration: it is not what an instance of the plugin takes.
             PluginError: there is no such plugin, it does not run, or it gives no instances.
             RpcError: the plugin could not open it.
-            TimeoutError: the time is over.
+            TimeoutError: it took longer.
         """
         from .calls.lending import open_instance
 
@@ -273,10 +255,9 @@ class Runtime:
 
         Args:
             lent: the services of the object; or one object that another plugin has lent.
-            to: the name of the plugin. Of replicas all may call it that run now.
+            to: the name of the plugin; all replicas of it that run now may call the object.
 
-        Returns:
-            The loan; its `reference` goes into a message to the plugin.
+        The `reference` of the loan goes into a message to the plugin.
 
         Raises:
             ConfigError: an object cannot be served.
@@ -289,9 +270,7 @@ class Runtime:
     def borrow(self, reference: str, *, of: str) -> Remote:
         """An object that a plugin has lent to the host.
 
-        Args:
-            reference: what stood in the plugin's message. (For one from an instance: `instance.borrow`.)
-            of: the name of the plugin.
+        `reference` stood in the message of the plugin `of`. (For one from an instance: `instance.borrow`.)
 
         Raises:
             PluginError: there is no such plugin, it does not run, or it has replicas, which only `Link.of` tells apart.
@@ -305,53 +284,34 @@ class Runtime:
         return [self._handle(record) for record in self._registry.sorted()]
 
     def plugin(self, name: str) -> PluginHandle:
-        """The plugin of that name; of replicas the first.
-
-        Raises:
-            PluginError: there is none.
-        """
+        """The plugin of that name; of replicas the first. Raises `PluginError` where there is none."""
         return self._handle(self._registry.named(name)[0])
 
     def events(self, *, present: bool = False) -> AsyncGenerator[Event, None]:
         """Every change of a plugin's state or health, from the first `anext` until the runtime closes.
 
         A reader that lags by more than a thousand events loses the oldest. Where a plugin is replaced, one event tells
-        that a new process has its place; neither how that started nor how the old one ends is told.
-
-        Args:
-            present: whether to begin with an event for each plugin as it stands.
+        that a new process has its place; neither how that started nor how the old one ends is told. `present` begins
+        with an event for each plugin as it stands.
         """
         return self._registry.events.read(self._registry.present if present else tuple)
 
     def logs(self, plugin: str | None = None) -> list[LogEntry]:
-        """The last lines that a plugin has said, oldest first: at most 500, and 128 Ki characters, of each plugin.
+        """The last lines of a plugin, or of all, oldest first: at most 500, and 128 Ki characters, of each plugin.
 
-        Args:
-            plugin: the plugin's name; all plugins by default.
-
-        Raises:
-            PluginError: there is no plugin of that name, and has not been.
+        It raises `PluginError` where there is no plugin of that name, and has not been.
         """
-        self._check_logged(plugin)
+        if plugin is not None and plugin not in self._logs:
+            self._registry.named(plugin)
         return self._logs.kept(plugin)
 
     def follow_logs(self, plugin: str | None = None) -> AsyncGenerator[LogEntry, None]:
-        """What `logs` gives, and then every line as it comes, until the runtime closes.
+        """What `logs` gives and raises, and then every line as it comes, until the runtime closes.
 
         A reader that lags by more than a thousand lines loses the oldest.
-
-        Args:
-            plugin: the plugin's name; all plugins by default.
-
-        Raises:
-            PluginError: there is no plugin of that name, and has not been.
         """
-        self._check_logged(plugin)
+        self.logs(plugin)
         return self._logs.follow(plugin)
-
-    def _check_logged(self, plugin: str | None) -> None:
-        if plugin is not None and plugin not in self._logs:
-            self._registry.named(plugin)
 
     def mount(self, service: Service) -> None:
         """Serve one more service of the host on the listening sockets."""
@@ -390,9 +350,7 @@ class Runtime:
     async def restart(self, name: str) -> None:
         """End a launched plugin and start it anew, while calls to it wait. Done to the end even if the caller leaves.
 
-        Raises:
-            PluginError: there is no such plugin, it was not launched by this runtime, or it did not start.
-            StateError: the runtime has been closed.
+        It raises what `enable` does.
         """
         await self._lifecycle.restart(name)
 
@@ -412,13 +370,12 @@ class Runtime:
         Args:
             name: the plugin, which the new one is to be called as well.
             source: what to start, with its replicas; what the old one was started from by default.
-            drain_time: seconds that calls under way may still take; what is left then is cut off. By default
-                `Timeouts.replacement`.
+            drain_time: seconds for calls under way, before they are cut off; `Timeouts.replacement` by default.
             same_services: whether the new one must serve all that the old one does.
 
         Raises:
-            PluginError: there is no such plugin, it was not launched by this runtime, or it is disabled; or the new one
-                failed, and the old one works on.
+            PluginError: there is no such plugin, it was not launched here or is disabled; or the new one failed, and
+                the old one works on.
             ConfigError: `source` is not one plugin, or the plugin is being replaced already, or is detached.
             StateError: the runtime has been closed.
         """
@@ -429,11 +386,8 @@ class Runtime:
         """Change the configuration of a plugin; returns when the new one is in effect.
 
         A plugin that takes changes while it runs is given it; another that was launched is replaced by a process that
-        begins with it (see `replace`). It is done to the end even if the caller is cancelled.
-
-        Args:
-            name: the plugin.
-            configuration: the whole of its new configuration, as in the constructor.
+        begins with it (see `replace`). It is done to the end even if the caller is cancelled. `configuration` is the
+        whole of the new one, as in the constructor.
 
         Raises:
             BadConfiguration: it is not what the plugin takes; the message names the path of the bad value.
@@ -445,19 +399,3 @@ class Runtime:
         if record.handle is None:
             record.handle = PluginHandle(record, self._lifecycle)
         return record.handle
-
-
-def _lifespan(app: ASGIApp | None) -> Lifespan | None:
-    if app is None:
-        return None
-    from ..http.lifespan import Lifespan
-
-    return Lifespan(app)
-
-
-def _as_json(configuration: Mapping[str, Configurable] | None) -> dict[str, str]:
-    if not configuration:
-        return {}
-    from .changes.configuration import as_json
-
-    return {name: as_json(name, value) for name, value in configuration.items()}

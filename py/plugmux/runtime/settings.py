@@ -6,7 +6,7 @@ All of them are frozen: a runtime reads them once, and two runtimes may share th
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -68,17 +68,8 @@ class Interceptors:
         outgoing: run around every call of the clients that `Runtime.client` and `Runtime.clients` make.
     """
 
-    incoming: Iterable[Interceptor] = ()
-    outgoing: Iterable[Interceptor] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "incoming", tuple(self.incoming))
-        object.__setattr__(self, "outgoing", tuple(self.outgoing))
-
-    @classmethod
-    def of(cls, given: Iterable[Interceptor] | Interceptors) -> Interceptors:
-        """Read the argument `interceptors` of a runtime: a list is for the calls of plugins."""
-        return given if isinstance(given, Interceptors) else cls(incoming=given)
+    incoming: Sequence[Interceptor] = ()
+    outgoing: Sequence[Interceptor] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +166,12 @@ class Policies:
     timeouts: Timeouts = field(default_factory=Timeouts)
     parallel_starts: int | None = None
     mux: Config | None = None
+    link_config: Config | None = field(init=False, repr=False, compare=False)
+    """The settings of a link's mux. Where health checks watch the peer, its silence does not end the link."""
 
     def __post_init__(self) -> None:
+        patient = replace(self.mux or Config(), enable_keep_alive=False, connection_write_timeout=DAY)
+        object.__setattr__(self, "link_config", patient if self.health.interval else self.mux)
         if self.parallel_starts is not None and self.parallel_starts < 1:
             raise ConfigError(f"Policies.parallel_starts is {self.parallel_starts}; it must be 1 or more")
 
@@ -190,13 +185,6 @@ class Policies:
             stream_close_timeout=0,
         )
         return replace(self, mux=mux, health=HealthPolicy(interval=0))
-
-    @property
-    def link_config(self) -> Config | None:
-        """The settings of a link's mux. Where health checks watch the peer, its silence does not end the link."""
-        if not self.health.interval:
-            return self.mux
-        return replace(self.mux or Config(), enable_keep_alive=False, connection_write_timeout=DAY)
 
 
 SocketUse: TypeAlias = Literal["plugins", "calls", "secrets", "manage", "observe"]

@@ -12,8 +12,7 @@ from plugmux_proto.plugmux.v1.log_connect import LogService
 
 from ...connect import Code, RpcError
 from ...contract.nesting import parse_json
-from .limit import LineLimit
-from .log import NOTHING, LogBook, LogSource, PluginLog
+from .log import NOTHING, LineLimit, LogBook, LogSource, PluginLog
 
 if TYPE_CHECKING:
     from ...connect import Context

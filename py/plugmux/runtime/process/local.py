@@ -1,11 +1,14 @@
 """Plugins as processes of this machine, with one end of the link as an inherited descriptor: the default runner.
 
-It finds the program, has a shell do what posix_spawn cannot, and explains why a program cannot be started.
+It finds the program, chooses the environment variables that it gets, has a shell do what posix_spawn cannot, and
+explains why a program cannot be started. By default the variables are those that programs need to run at all, none that
+may carry the host's own secrets. What a `Launch` sets wins; what was left out is logged by name at debug level.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import socket
@@ -19,11 +22,33 @@ from ...errors import PluginCause, PluginError
 from ...link.link import Link
 from ..logs.log import PluginLog
 from ..source import Launch
-from .environment import plugin_environment
 from .process import Process
 from .runner import Runner
 
-__all__ = ["LocalRun", "LocalRunner"]
+__all__ = ["SAFE", "SAFE_PREFIXES", "LocalRun", "LocalRunner", "find_program", "plugin_environment"]
+
+logger = logging.getLogger("plugmux.runtime")
+
+SAFE = frozenset(
+    (
+        # what programs need everywhere
+        "PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TERM TMPDIR TEMP TMP PWD "
+        # where libraries and certificates are
+        "LD_LIBRARY_PATH DYLD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS "
+        # what the languages of plugins read
+        "PYTHONPATH PYTHONHOME PYTHONUNBUFFERED PYTHONDONTWRITEBYTECODE PYTHONUTF8 PYTHONASYNCIODEBUG VIRTUAL_ENV "
+        "NODE_PATH GOMAXPROCS GODEBUG "
+        # without which little runs on Windows
+        "SYSTEMROOT SYSTEMDRIVE WINDIR OS COMSPEC PATHEXT APPDATA LOCALAPPDATA ALLUSERSPROFILE PROGRAMDATA "
+        "PROGRAMFILES PROGRAMFILES(X86) PROGRAMW6432 COMMONPROGRAMFILES USERPROFILE PUBLIC USERNAME USERDOMAIN "
+        "COMPUTERNAME HOMEDRIVE HOMEPATH NUMBER_OF_PROCESSORS PROCESSOR_ARCHITECTURE"
+    ).split()
+)
+"""Names that pass by themselves; docs/launching.md lists them."""
+
+SAFE_PREFIXES = ("LC_", "XDG_")
+WITHHELD = "XDG_RUNTIME_DIR"
+"""Where the sockets of the user's services are, that of the user's plugmux runtime among them."""
 
 BINARY_FORMATS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 """How the files of compiled programs begin: ELF, Windows, Mach-O of 64 and of 32 bits, Mach-O of several machines."""
@@ -97,6 +122,30 @@ class LocalRun(Process):
         fds, self.link_fds = self.link_fds, ()
         for fd in set(fds):
             os.close(fd)
+
+
+def plugin_environment(host: Mapping[str, str], explicit: Mapping[str, str | None], plugin: str) -> dict[str, str]:
+    """The environment of a plugin.
+
+    Args:
+        host: the host's own environment.
+        explicit: what the launch sets; `None` as a value removes a variable.
+        plugin: the plugin's name, for the log.
+    """
+    passed = {name: value for name, value in host.items() if _passes(name)}
+    dropped = sorted(host.keys() - passed.keys() - explicit.keys())
+    if dropped and logger.isEnabledFor(logging.DEBUG):
+        logger.debug("plugin %s: not passed on to it: %s", plugin, ", ".join(dropped))
+    for name, value in explicit.items():
+        if value is None:
+            passed.pop(name, None)
+        else:
+            passed[name] = value
+    return passed
+
+
+def _passes(name: str) -> bool:
+    return name in SAFE or (name.startswith(SAFE_PREFIXES) and name != WITHHELD)
 
 
 def find_program(launch: Launch) -> str:

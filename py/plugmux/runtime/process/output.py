@@ -11,8 +11,7 @@ import logging
 from collections import deque
 from typing import IO, cast
 
-from ..logs.limit import LineLimit
-from ..logs.log import LogSource, PluginLog, printable
+from ..logs.log import LineLimit, LogSource, PluginLog, printable
 from ..logs.parser import parse_line
 
 __all__ = ["LineReader", "Tail"]
