@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["Runtime"]
 
 OPEN_TIME = 10.0
-
 AnyClient = TypeVar("AnyClient")
 ServiceClient = TypeVar("ServiceClient", bound="Client")
 
@@ -116,8 +115,7 @@ class Runtime:
         if addresses := tuple(listen):
             from .socket.sockets import Sockets
 
-            shared = (self.transport, self._registrar, self._registry, admission)
-            self._sockets = Sockets(addresses, self, *shared)
+            self._sockets = Sockets(addresses, self, self.transport, self._registrar, self._registry, admission)
         self._started = False
         self._closing: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -314,7 +312,7 @@ class Runtime:
         return self._logs.follow(plugin)
 
     def mount(self, service: Service) -> None:
-        """Serve one more service of the host on the listening sockets."""
+        """Serve one more service of the host on the listening sockets, if there are any."""
         if self._sockets is not None:
             self._sockets.mount(service)
 
