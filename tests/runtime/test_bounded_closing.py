@@ -155,7 +155,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_timeouts(monkeypatch, 0.1)
     for limit in ("CLEAN_UP_TIME", "LAST_TIME"):
         monkeypatch.setattr(closing, limit, 0.1)
-    monkeypatch.setattr(references, "RELEASE_TIME", 0.1)
+    monkeypatch.setattr(references, "REFERENCE_CLEAN_UP_TIME", 0.1)
 
 
 @pytest.mark.usefixtures("impatience")

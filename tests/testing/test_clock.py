@@ -9,7 +9,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import ConfigError, HealthPolicy, Plugin, RestartPolicy
+from plugmux import ConfigError, HealthPolicy, Plugin, Policies, RestartPolicy
 from plugmux.connect import Code, RpcError
 from plugmux.errors import StateError
 from plugmux.runtime import State
@@ -102,7 +102,7 @@ async def test_restarts_back_off_on_the_clock() -> None:
 
 async def test_a_plugin_that_hears_nothing_is_found_to_hang_on_the_clock() -> None:
     with FakeClock() as clock:
-        async with plugin_host(kv_plugin(), health=HealthPolicy(interval=10, timeout=5)) as host:
+        async with plugin_host(kv_plugin(), policies=Policies(health=HealthPolicy(interval=10, timeout=5))) as host:
             host.faults.drop("to_plugin")
             await clock.advance(300)
             assert host.plugin.error is not None
