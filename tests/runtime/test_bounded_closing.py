@@ -178,8 +178,8 @@ async def test_a_clean_up_that_hangs_does_not_keep_a_link_open(caplog: pytest.Lo
         await near.close()
         assert near.closed
         assert released == [True]
-    assert "goes on although it was cancelled" in caplog.text
     going_on.set()
+    assert "did not end although it was cancelled" in caplog.text
 
 
 @pytest.mark.usefixtures("impatience")
@@ -201,8 +201,8 @@ async def test_a_handler_that_cannot_be_cancelled_does_not_keep_a_link_open(capl
         await near.close(0)
         assert near.closed
         await asyncio.wait([call])
-    assert "is left behind" in caplog.text
     going_on.set()
+    assert "although" in caplog.text
 
 
 @pytest.fixture
