@@ -80,11 +80,13 @@ class Host:
         runtime: the runtime; the honest plugin is called `honest`.
         address: where it listens: an abstract name, which every user can connect to.
         directory: an empty directory of the attack's own, which every user may enter.
+        slowness: how many times longer than `QUIET` a call took before the attack; 1 at least.
     """
 
     runtime: Runtime
     address: str
     directory: Path
+    slowness: float = 1.0
     _programs: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def program(self, source: str, *arguments: object, stranger: bool = False) -> asyncio.subprocess.Process:
@@ -171,7 +173,7 @@ async def attack_host(attack: Attack, directory: Path) -> AsyncIterator[Host]:
         folder.mkdir()
         folder.chmod(0o755)
     options = dict(attack.options(own))
-    plugins = [Launch([script(honest, "honest", KV_PLUGIN)]), *options.pop("plugins", ())]
+    plugins = [Launch([script(honest, "honest", KV_PLUGIN)], timeout=60), *options.pop("plugins", ())]
     address = f"unix:@plugmux-attack-{os.getpid()}"
     async with Runtime(plugins, listen=[address], **options) as runtime:
         host = Host(runtime, address, own)
@@ -189,7 +191,8 @@ async def make_attack(attack: Attack, directory: Path) -> Outcome:
         calling = asyncio.create_task(honest.make(attack.latency))
         while honest.calls < CALLS_BEFORE and not calling.done():
             await asyncio.sleep(PACE)
-        allowed = attack.latency * max(1.0, honest.longest / QUIET)
+        host.slowness = max(1.0, honest.longest / QUIET)
+        allowed = attack.latency * host.slowness
         honest.longest = 0.0
         fault = await _fault_of(attack, host)
         enough = honest.calls + 1  # The call that was under way counts as well.

@@ -141,7 +141,8 @@ async def strangers_flood(host: Host) -> None:
         worst = max(worst, time.perf_counter() - begun)
     made = sum(int(said) for said, _ in await flooding)
     assert made > 1000, f"the attacking programs made {made} connections only"
-    assert worst < 1.0, f"an honest client waited {worst:.2f} s for its answer"
+    allowed = 1.0 * host.slowness
+    assert worst < allowed, f"an honest client waited {worst:.2f} s for its answer; {allowed:.2g} s are allowed"
     assert lines.count <= MOST_LINES, f"{made} connections wrote {lines.count} lines to the log"
 
 

@@ -12,8 +12,19 @@ from pathlib import Path
 import pytest
 
 from plugmux.cli import main
+from plugmux.runtime import supervisor
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "gen" / "python"
+
+QUIET_START = """\
+import sys
+from plugmux.cli import main
+from plugmux.runtime import supervisor
+
+supervisor.STILL_STARTING = ()
+sys.exit(main())
+"""
+"""The command line, without the notes of `no_notes_of_slow_starts`."""
 
 PLUGIN = """\
 import asyncio
@@ -82,6 +93,12 @@ def plugmux(capfdbinary: pytest.CaptureFixture[bytes]) -> Command:
 
 
 @pytest.fixture(autouse=True)
+def no_notes_of_slow_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say nothing of a plugin that is still starting: on a busy machine each is slow."""
+    monkeypatch.setattr(supervisor, "STILL_STARTING", ())
+
+
+@pytest.fixture(autouse=True)
 def no_runtime_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the commands away from a runtime that the user of the tests may have."""
     monkeypatch.delenv("PLUGMUX_SOCKET", raising=False)
@@ -118,7 +135,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     running: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "plugmux.cli", "run", *arguments]
+        command = [sys.executable, "-c", QUIET_START, "run", *arguments]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         running.append(process)
         return process
