@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,27 +12,7 @@ from plugmux.errors import ExchangeError
 from plugmux.exchange import Request
 from plugmux.http import SocketClient
 from support.http_peers import EchoCall, FastPathEcho, Harness, echo
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A key, and a certificate for localhost that it has signed itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
-        f"-addext subjectAltName=DNS:localhost -keyout {key} -out {certificate}"
-    )
-    subprocess.run(command.split(), check=True, capture_output=True, timeout=60)
-    return key, certificate
-
-
-@pytest.fixture
-def contexts(certificate: tuple[Path, Path]) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    key, chain = certificate
-    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    serving.load_cert_chain(chain, key)
-    return serving, ssl.create_default_context(cafile=str(chain))
+from support.tls import contexts as contexts
 
 
 async def listen(harness: Harness, app: Any, context: ssl.SSLContext) -> tuple[asyncio.Server, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from plugmux.yamux import Config, Mux
 from plugmux.yamux.frame import DATA, unpack_header
@@ -50,6 +52,18 @@ class Recorder(asyncio.Protocol):
         self.lost.set_result(None)
 
 
+class Accepted:
+    """Makes the protocols of accepted streams, and keeps them."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.made: list[Recorder] = []
+
+    def __call__(self) -> Recorder:
+        self.made.append(Recorder(**self.options))
+        return self.made[-1]
+
+
 class Echo(asyncio.Protocol):
     """A protocol that sends back what comes, and FIN for FIN."""
 
@@ -65,6 +79,19 @@ class Echo(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.transport.resume_reading()
+
+
+@contextmanager
+def memory_below(limit: int) -> Iterator[None]:
+    """Fail when the block has more than `limit` bytes allocated at any moment."""
+    tracemalloc.start()
+    try:
+        start, _ = tracemalloc.get_traced_memory()
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+        assert peak - start < limit, f"{peak - start} bytes at the peak"
+    finally:
+        tracemalloc.stop()
 
 
 @asynccontextmanager

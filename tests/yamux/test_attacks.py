@@ -10,7 +10,6 @@ import asyncio
 import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
@@ -30,7 +29,7 @@ from plugmux.yamux.frame import (
     pack_header,
 )
 from plugmux.yamux.session import MAX_UNREAD_CONTROL
-from support.yamux_links import Echo, Recorder, bare_peer, mux_pair, read_frame, reader_writer
+from support.yamux_links import Echo, Recorder, bare_peer, memory_below, mux_pair, read_frame, reader_writer
 
 MIB = 1024 * 1024
 GONE = pack_header(GO_AWAY, 0, 0, 1)
@@ -38,19 +37,6 @@ WITHOUT_RATES = Config(max_resets=0, max_idle_frames=0)
 """Lets a peer go on, where its work is looked at and not its end."""
 WITHOUT_POLLING = Config(busy_poll=0)
 """Looks for no answers: the clock would say how often, where work is counted."""
-
-
-@contextmanager
-def memory_below(limit: int) -> Iterator[None]:
-    """Fail when the block has more than `limit` bytes allocated at any moment."""
-    tracemalloc.start()
-    try:
-        start, _ = tracemalloc.get_traced_memory()
-        yield
-        _, peak = tracemalloc.get_traced_memory()
-        assert peak - start < limit, f"{peak - start} bytes at the peak"
-    finally:
-        tracemalloc.stop()
 
 
 async def work_of(activity: Coroutine[Any, Any, None]) -> int:

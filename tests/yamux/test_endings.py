@@ -15,7 +15,7 @@ from plugmux.errors import ProtocolViolation
 from plugmux.link.link import Link, Peer
 from plugmux.yamux import Config, DataReceived, Mux, Session, SessionEnded, StreamOpened, flow
 from plugmux.yamux.frame import ACK, DATA, FIN, GO_AWAY, INITIAL_WINDOW, SYN, WINDOW_UPDATE, pack_header, unpack_header
-from support.yamux_links import Recorder, bare_peer
+from support.yamux_links import Accepted, Recorder, bare_peer
 
 LAST = 48 * 1024
 """What a peer writes before it closes: more than one read takes, and less than a pipe holds."""
@@ -205,12 +205,8 @@ async def _no_app(*_: object) -> None:
 
 
 async def test_every_stream_of_one_read_is_accepted() -> None:
-    made: list[Recorder] = []
-
-    def factory() -> Recorder:
-        made.append(Recorder())
-        return made[-1]
-
+    factory = Accepted()
+    made = factory.made
     async with bare_peer(config=Config(accept_backlog=4), listen=factory) as (link, _, writer):
         link.feed(b"".join(pack_header(WINDOW_UPDATE, SYN, number, 0) for number in range(1, 1001, 2)))
         while len(made) < 500:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -21,7 +19,7 @@ from plugmux.link.raw import RawStreamReader
 from plugmux.yamux import Config, DataReceived, LinkMemory, MemoryPool, Mux, Session, Stream, StreamOpened
 from plugmux.yamux.flow import MAX_CREDITED, STREAM_COST
 from plugmux.yamux.frame import DATA, FIN, INITIAL_WINDOW, RST, SYN, WINDOW_UPDATE, pack_header, unpack_header
-from support.yamux_links import Recorder, bare_peer, mux_pair
+from support.yamux_links import Accepted, Recorder, bare_peer, memory_below, mux_pair
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -157,19 +155,8 @@ def _copy_of(stream: Stream) -> Stream:
     return copy
 
 
-@contextmanager
-def memory_below(limit: int) -> Iterator[None]:
-    tracemalloc.start()
-    try:
-        yield
-        peak = tracemalloc.get_traced_memory()[1]
-        assert peak < limit, f"{peak / MIB:.1f} MiB at the peak"
-    finally:
-        tracemalloc.stop()
-
-
 class FastPathEcho:
-    """An app that takes every request straight, up to 4 MiB, and sends its body back."""
+    """An app that answers every request on its fast path with its body, of up to 4 MiB."""
 
     limit = 4 * MIB
 
@@ -317,12 +304,8 @@ async def test_before_a_peer_has_registered_it_has_few_streams_and_little_memory
     pool = MemoryPool(64 * MIB)
     config = Config()
     link = Mux(client=False, config=config, pool=pool, registered=False)
-    made: list[Recorder] = []
-
-    def factory() -> Recorder:
-        made.append(Recorder())
-        return made[-1]
-
+    factory = Accepted()
+    made = factory.made
     link.listen(factory)
     theirs = await _connected(link)
     link.feed(b"".join(pack_header(WINDOW_UPDATE, SYN, number, 0) for number in range(1, 100, 2)))

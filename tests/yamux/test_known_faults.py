@@ -9,7 +9,7 @@ import pytest
 from plugmux.errors import SessionClosed, StreamReset
 from plugmux.yamux import Config, Mux
 from plugmux.yamux.frame import ACK, DATA, FIN, INITIAL_WINDOW, PING, RST, SYN, WINDOW_UPDATE, pack_header
-from support.yamux_links import Echo, Recorder, bare_peer, mux_pair, read_frame, reader_writer
+from support.yamux_links import Accepted, Echo, Recorder, bare_peer, mux_pair, read_frame, reader_writer
 
 
 @pytest.mark.parametrize("ending", ["acknowledged", "reset by the peer", "reset here", "ended on both sides"])
@@ -141,8 +141,9 @@ async def test_fin_waits_for_the_last_byte_when_the_window_is_empty() -> None:
 
 
 async def test_a_reset_does_not_overtake_data_that_was_accepted() -> None:
-    got: list[Recorder] = []
-    async with bare_peer(listen=lambda: got.append(Recorder()) or got[-1]) as (_, _, writer):  # type: ignore[func-returns-value]
+    factory = Accepted()
+    got = factory.made
+    async with bare_peer(listen=factory) as (_, _, writer):
         writer.write(pack_header(DATA, SYN, 1, 5) + b"first" + pack_header(WINDOW_UPDATE, RST, 1, 0))
         while not got:
             await asyncio.sleep(0)
@@ -152,8 +153,9 @@ async def test_a_reset_does_not_overtake_data_that_was_accepted() -> None:
 
 
 async def test_a_session_that_ends_does_not_overtake_data_that_was_accepted() -> None:
-    got: list[Recorder] = []
-    async with bare_peer(listen=lambda: got.append(Recorder()) or got[-1]) as (mux, _, writer):  # type: ignore[func-returns-value]
+    factory = Accepted()
+    got = factory.made
+    async with bare_peer(listen=factory) as (mux, _, writer):
         writer.write(pack_header(DATA, SYN, 1, 5) + b"first")
         writer.write_eof()
         await mux.wait_closed()
@@ -195,12 +197,8 @@ async def test_window_updates_for_a_finished_stream_are_nothing() -> None:
 
 
 async def test_a_stream_that_is_not_read_does_not_stop_the_others() -> None:
-    made: list[Recorder] = []
-
-    def factory() -> Recorder:
-        made.append(Recorder())
-        return made[-1]
-
+    factory = Accepted()
+    made = factory.made
     async with mux_pair(listen=factory) as (client, _):
         client.open(Recorder()).write(b"1")
         await client.ping()

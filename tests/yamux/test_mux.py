@@ -16,7 +16,7 @@ from plugmux.aio.pipes import open_pipe_pair
 from plugmux.errors import LinkTimeout, SessionClosed
 from plugmux.yamux import Config, Mux
 from plugmux.yamux.frame import ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_UPDATE, pack_header
-from support.yamux_links import Echo, Recorder, bare_peer, mux_pair, read_frame, reader_writer
+from support.yamux_links import Accepted, Echo, Recorder, bare_peer, mux_pair, read_frame, reader_writer
 
 
 async def test_a_small_exchange_crosses_the_link() -> None:
@@ -75,12 +75,8 @@ async def test_streams_that_came_before_listen_wait_for_it() -> None:
         writer.write(b"early")
         writer.write_eof()
         await client.ping()
-        got: list[Recorder] = []
-
-        def factory() -> Recorder:
-            got.append(Recorder())
-            return got[-1]
-
+        factory = Accepted()
+        got = factory.made
         server.listen(factory)
         await got[0].ended
         assert got[0].data == b"early"
@@ -89,12 +85,8 @@ async def test_streams_that_came_before_listen_wait_for_it() -> None:
 
 
 async def test_closing_tells_the_open_streams_of_both_sides() -> None:
-    seen: list[Recorder] = []
-
-    def factory() -> Recorder:
-        seen.append(Recorder())
-        return seen[-1]
-
+    factory = Accepted()
+    seen = factory.made
     async with mux_pair(listen=factory) as (client, server):
         mine = Recorder()
         client.open(mine)
@@ -280,10 +272,11 @@ async def test_streams_of_the_backlog_can_be_reset_or_cut_before_they_are_accept
         writer.write(pack_header(DATA, SYN, 1, 1) + b"x" + pack_header(WINDOW_UPDATE, RST, 1, 0))
         writer.write(pack_header(WINDOW_UPDATE, SYN, 3, 0) + pack_header(PING, SYN, 0, 1))
         assert (await read_frame(reader))[0] == PING
-        made: list[Recorder] = []
+        factory = Accepted()
+        made = factory.made
         assert mux.stream_count == 1
         await mux.close()
-        mux.listen(lambda: made.append(Recorder()) or made[-1])  # type: ignore[func-returns-value]
+        mux.listen(factory)
         assert made == []
 
 

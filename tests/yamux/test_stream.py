@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from plugmux.errors import LinkTimeout, SessionClosed, StreamReset
 from plugmux.yamux import Config, Mux, StreamTransport
 from plugmux.yamux.frame import ACK, DATA, FIN, INITIAL_WINDOW, RST, SYN, WINDOW_UPDATE, pack_header
-from support.yamux_links import Echo, Recorder, bare_peer, mux_pair, read_frame, reader_writer
-
-
-class Accepted:
-    """Makes the protocols of accepted streams, and keeps them."""
-
-    def __init__(self, **options: Any) -> None:
-        self.options = options
-        self.made: list[Recorder] = []
-
-    def __call__(self) -> Recorder:
-        self.made.append(Recorder(**self.options))
-        return self.made[-1]
+from support.yamux_links import Accepted, Echo, Recorder, bare_peer, mux_pair, read_frame, reader_writer
 
 
 async def test_open_and_write_in_one_turn_are_one_frame() -> None:

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import ssl
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from plugmux.errors import LinkError
+from support.tls import contexts as contexts
 from support.yamux_links import Recorder, mux_pair
 
 SIZE = 1_000_000
-
-
-@pytest.fixture(scope="session")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """What a server and a client use, with a certificate for localhost that the server has signed itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost "
-        f"-addext subjectAltName=DNS:localhost -keyout {key} -out {certificate}"
-    )
-    subprocess.run(shlex.split(command), check=True, capture_output=True)
-    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    serving.load_cert_chain(certificate, key)
-    return serving, ssl.create_default_context(cafile=str(Path(certificate)))
 
 
 class Upgrading(asyncio.Protocol):
