@@ -134,7 +134,7 @@ def test_what_is_no_request_is_told_in_one_line(tmp_path: Path) -> None:
     with (tmp_path / "request").open() as request:
         status, written, told = by_hand(tmp_path, stdin=request.fileno())
     assert (status, written, told.count("\n")) == (2, "", 1)
-    assert told.startswith("protoc-gen-plugmux: what stands on stdin is no request")
+    assert told.startswith("protoc-gen-plugmux: stdin is not a request")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where messages are: the module that protoc writes for a file, and the expression for a class in it."""
+"""Finds messages: the module that protoc writes for a file, and the expression for a class in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Imports", "Location", "MessageClass", "Module", "find_messages", "find_modules"]
 
 INHERITED = frozenset(dir(Message)) | {"DESCRIPTOR", "Extensions"}
-"""What every message class has, and what hides a message of that name within another."""
+"""The attributes of every message class, which hide a nested message of the same name."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Module:
     Args:
         name: its full name, `kv.v1.kv_pb2`.
         stem: its path without the suffix, `kv/v1/kv`.
-        is_static: whether an import statement can name it and a type checker can read its `.pyi`, which it cannot where
-            a message, an enum or an enum's value is called as a keyword.
+        is_static: whether an import statement can name it and a type checker can read its `.pyi`. A type checker cannot
+            if a message, an enum or an enum's value has the name of a keyword.
     """
 
     name: str
@@ -45,8 +45,8 @@ def find_modules(files: Iterable[FileDescriptorProto], package: str, generated: 
     Args:
         files: all files of the request.
         package: the Python package that holds the modules of this run, or an empty string.
-        generated: the files of this run. The others of their directories land beside them and belong to the package
-            too; every other file is imported from where it is installed.
+        generated: the files of this run. Other files in the same directories belong to the package, too. All other
+            files are imported from where they are installed.
     """
     directories = {dirname(name) for name in generated} if package else set()
     modules = {}
@@ -74,8 +74,8 @@ class MessageClass:
     """How generated source names a message class.
 
     Args:
-        expression: gives the class when the module is run.
-        annotation: names it to a type checker; `Any` for a class that cannot be named in Python.
+        expression: evaluates to the class at run time.
+        annotation: names the class for a type checker; `Any` for a class that Python cannot name.
         is_hidden: whether a type checker knows the class by its annotation, but not by the expression.
     """
 
@@ -93,7 +93,7 @@ class Location:
 
 
 def find_messages(files: Iterable[FileDescriptorProto], modules: Mapping[str, Module]) -> dict[str, Location]:
-    """Every message of a request by its full name with a leading dot, as descriptors refer to it."""
+    """Every message of a request, by its full name with a leading dot, the form in which descriptors refer to it."""
     messages = {}
     for file in files:
         root = f".{file.package}." if file.package else "."
@@ -109,7 +109,7 @@ def _names(messages: Iterable[DescriptorProto], prefix: str) -> Iterator[str]:
 
 
 class Imports:
-    """The modules of messages that one generated module imports, each under a name of its own."""
+    """The modules of messages that one generated module imports, each under a unique name."""
 
     def __init__(self, messages: Mapping[str, Location], taken: Taken) -> None:
         self._messages = messages
@@ -117,7 +117,7 @@ class Imports:
         self._names: dict[Module, str] = {}
 
     def message(self, type_name: str) -> MessageClass:
-        """How the source names a message, whose module is then imported."""
+        """The names of a message class in the source; its module is added to the imports."""
         location = self._messages[type_name]
         module = location.module
         if module not in self._names:
@@ -137,11 +137,11 @@ class Imports:
 
     @property
     def are_static(self) -> bool:
-        """Whether all of them are imported by statements."""
+        """Whether import statements import all of the modules."""
         return all(module.is_static for module in self._names)
 
     def lines(self) -> list[str]:
-        """The lines that import them."""
+        """The lines that import the modules."""
         modules = sorted(self._names.items(), key=lambda item: item[0].name)
         return [_import(module, name) for module, name in modules]
 

@@ -1,4 +1,4 @@
-"""Writes the module of one proto file: its imports, and its services one after the other."""
+"""Writes the module of one proto file: its imports and its services."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OWN_NAMES = ("_abc", "_builtins", "_connect", "_importlib", "_typing", "annotati
 
 
 def render(file: FileDescriptorProto, messages: Mapping[str, Location]) -> str:
-    """The source of the module for a file with services."""
+    """The source of the module of a file with services."""
     stems = class_stems(file.service)
     classes = sorted(f"{stem}{kind}" for stem in stems.values() for kind in CLASSES)
     taken = Taken([*OWN_NAMES, *classes])
@@ -52,7 +52,7 @@ def render(file: FileDescriptorProto, messages: Mapping[str, Location]) -> str:
 
 
 def _comments(file: FileDescriptorProto) -> dict[tuple[int, ...], str]:
-    """The comment before each element of the file, or else the one behind it, by the element's path."""
+    """The comment before each element of the file, or otherwise the one after it, by the element's path."""
     return {
         tuple(place.path): _plain_text(place.leading_comments or place.trailing_comments)
         for place in file.source_code_info.location

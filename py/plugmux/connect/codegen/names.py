@@ -1,8 +1,8 @@
-"""Python names for what proto files name: modules, classes, methods and the constants between them.
+"""Chooses the Python names of modules, classes, methods and constants.
 
-A generated module has names of four makers: the proto file, this generator, Python itself and the base classes. The
-rules here keep them apart. What the generator adds begins with one underscore, so no method may; a name of the proto
-that begins with an underscore gets `rpc` before it, which also keeps it from Python's mangling of `__x` in a class.
+The names in a generated module come from four sources: the proto file, this generator, Python itself and the base
+classes. The rules here keep them apart. Names that the generator adds begin with an underscore. A name in the proto
+that begins with an underscore gets the prefix `rpc`, which also prevents Python's mangling of `__x` in a class.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ INHERITED = frozenset(
     for base in kind.__mro__
     for name in (*base.__dict__, *inspect.get_annotations(base))
 )
-"""What the base classes of generated classes have, which no method may hide."""
+"""The attributes of the base classes of generated classes, which no method may hide."""
 
 
 def module_stem(file_name: str) -> str:
-    """The path of a file's modules without their suffix: `a/b` for `a.b.proto`, as protoc's own output has it.
+    """The path of a file's modules without their suffix, as in protoc's own output: `a/b` for `a.b.proto`.
 
-    protoc takes a dot for a slash, so that the path of a module is always the one by which it is imported.
+    protoc treats a dot as a slash, so that the path of a module always matches its import.
     """
     stem = file_name.removesuffix(".proto").removesuffix(".protodevel")
     return stem.replace("-", "_").replace(".", "/")
@@ -46,21 +46,21 @@ def is_plain(module: str) -> bool:
 
 
 def snake_case(name: str) -> str:
-    """`"GetHTTPStatus"` as `"get_http_status"`."""
+    """Convert a name to snake case: `"GetHTTPStatus"` to `"get_http_status"`."""
     name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
 
 
 def method_names(methods: Iterable[MethodDescriptorProto]) -> list[str]:
-    """The Python names of a service's methods: no keyword, nothing inherited, none twice."""
+    """The Python names of a service's methods: unique, not keywords, and not inherited attributes."""
     taken = Taken(INHERITED | frozenset(keyword.kwlist))
     return [taken.add(_public(snake_case(method.name))) for method in methods]
 
 
 def class_stems(services: Iterable[ServiceDescriptorProto]) -> dict[str, str]:
-    """What the names of each service's classes begin with: `KeyValue` for `KeyValueService`.
+    """The stem of the names of each service's classes: `KeyValue` for `KeyValueService`.
 
-    Where two services would have a class of the same name, the one that is called `...Service` keeps it.
+    If two services would have classes of the same name, the one that is named `...Service` keeps it.
     """
     stems: dict[str, str] = {}
     taken: set[str] = set()
@@ -78,13 +78,13 @@ def _public(name: str) -> str:
 
 
 class Taken:
-    """The names that are taken in one scope."""
+    """The names that are used in one scope."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = set(names)
 
     def add(self, name: str) -> str:
-        """Take this name, or the same with underscores behind it where it is taken already."""
+        """Use this name; append underscores if it is used already."""
         while name in self._names:
             name += "_"
         self._names.add(name)

@@ -1,12 +1,12 @@
 """The program `protoc-gen-plugmux`, a plugin of protoc and buf.
 
 protoc writes a `CodeGeneratorRequest` on stdin and reads a `CodeGeneratorResponse` on stdout. For each file with
-services, `kv/v1/kv.proto`, the answer holds `kv/v1/kv_connect.py`, which imports the `kv_pb2` that protoc writes
-itself. The same input gives the same output, byte for byte.
+services, `kv/v1/kv.proto`, the response holds `kv/v1/kv_connect.py`, which imports the `kv_pb2` that protoc itself
+writes. The same input gives the same output, byte for byte.
 
 Options (`opt:` in buf.gen.yaml, comma-separated):
-    package=NAME    the Python package that holds the modules of this run, for output below a package of one's own.
-                    protoc's own output knows no such option: `protoc-gen-plugmux --relocate` moves it.
+    package=NAME    the Python package that holds the modules of this run, for output into a package of the user's.
+                    protoc has no such option for its own output: `protoc-gen-plugmux --relocate` moves it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ __all__ = ["generate", "main"]
 
 ABOUT = """\
 Generate typed Python services and clients from proto files. This is a plugin of buf and protoc, which start
-it and ask on its stdin. With buf, it goes into buf.gen.yaml beside protoc's own Python output, as
+it and write a request to its stdin. With buf, add it to buf.gen.yaml after protoc's own Python output, as
 
   - local: protoc-gen-plugmux
     out: DIRECTORY
 
-and `buf generate` runs it; with protoc, the option --plugmux_out=DIRECTORY does.
+and run `buf generate`. With protoc, use the option --plugmux_out=DIRECTORY.
 """
 WRONG_USAGE = 2
 
@@ -61,14 +61,14 @@ def main() -> int:
     try:
         request = plugin_pb2.CodeGeneratorRequest.FromString(sys.stdin.buffer.read())
     except DecodeError:
-        parser.exit(WRONG_USAGE, f"{parser.prog}: what stands on stdin is no request of buf or protoc; see --help\n")
+        parser.exit(WRONG_USAGE, f"{parser.prog}: stdin is not a request of buf or protoc; see --help\n")
     sys.stdout.buffer.write(generate(request).SerializeToString(deterministic=True))
     return 0
 
 
 def _relocate(parser: argparse.ArgumentParser, directory: str, package: str) -> int:
     if not Path(directory).is_dir():
-        parser.error(f"{directory!r} is no directory")
+        parser.error(f"{directory!r} is not a directory")
     try:
         relocate(Path(directory), package)
     except ValueError as error:
@@ -77,7 +77,7 @@ def _relocate(parser: argparse.ArgumentParser, directory: str, package: str) -> 
 
 
 def generate(request: plugin_pb2.CodeGeneratorRequest) -> plugin_pb2.CodeGeneratorResponse:
-    """Answer protoc's request; what is wrong with it stands in the response's `error`, as protoc wants it."""
+    """Answer protoc's request. A fault of the request is reported in the `error` of the response, for protoc."""
     response = plugin_pb2.CodeGeneratorResponse(
         supported_features=plugin_pb2.CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL
         | plugin_pb2.CodeGeneratorResponse.FEATURE_SUPPORTS_EDITIONS,
@@ -103,7 +103,7 @@ def _package_option(parameter: str) -> str:
     for option in filter(None, parameter.split(",")):
         name, _, value = option.partition("=")
         if name != "package":
-            raise ValueError(f"protoc-gen-plugmux has no option {name!r}; it has package=NAME")
+            raise ValueError(f"protoc-gen-plugmux has no option {name!r}; its option is package=NAME")
         if not is_plain(value):
             raise ValueError(f"the option package={value!r} is not the name of a Python package")
         package = value

@@ -1,7 +1,7 @@
-"""Moves the modules that protoc has written below a package: makes them import one another from there.
+"""Moves modules that protoc has written into a package: rewrites their imports of one another.
 
-protoc's Python output imports other files' modules by their paths alone: `from kv.v1 import kv_pb2`, whatever package
-the output lands in. A directory called `types` can even not be imported at all, for Python has a module of that name.
+protoc's Python output imports the modules of other files by their paths: `from kv.v1 import kv_pb2`, whatever package
+it is in. A directory named `types` cannot be imported at all, because Python has a module of that name.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ TOP_LEVEL = re.compile(r"^import (\w+)( as \w+)$", re.MULTILINE)
 FROM_MODULE = re.compile(r"^from ([\w.]+) import ", re.MULTILINE)
 DYNAMIC = re.compile(r"(\bimport_module\(')([^']+)(?='\))")
 BUILT = re.compile(r"(\bBuildTopDescriptorsAndMessages\(DESCRIPTOR, ')([^']+)(?=',)")
-"""Where a module names itself, for the `__module__` of its classes."""
+"""The place where a module names itself, for the `__module__` of its classes."""
 
 
 def relocate(directory: Path, package: str) -> None:
-    """Rewrite the imports in all `_pb2` modules and their `.pyi` below a directory. Doing it again changes nothing.
+    """Rewrite the imports in all `_pb2` modules and their `.pyi` below a directory. A second run changes nothing.
 
-    Imports of modules that are not in the directory stay as they are.
+    Imports of modules that are not in the directory are kept.
 
     Args:
         directory: the folder of the package, which holds the output.
         package: the name of the package.
 
     Raises:
-        ValueError: that is not the name of a package.
+        ValueError: `package` is not the name of a package.
     """
     if not is_plain(package):
         raise ValueError(f"{package!r} is not the name of a Python package")

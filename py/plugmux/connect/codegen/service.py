@@ -1,4 +1,4 @@
-"""Writes one service: a constant for each method, and the classes to serve it, to call it, and to call it and wait."""
+"""Writes one service: a constant for each method, the service class, the client and the blocking client."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["CLASSES", "Scope", "docstring", "service_lines"]
 
 CLASSES = ("Service", "Client", "SyncClient")
-_SERVICE_FIELD, _METHOD_FIELD = 6, 2  # numbers of the fields in descriptor.proto, of which comment paths are made
+_SERVICE_FIELD, _METHOD_FIELD = 6, 2  # field numbers in descriptor.proto, which the paths of comments consist of
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What the services of one module share.
+    """The scope that the services of one module share.
 
     Args:
         package: the proto package.
@@ -39,7 +39,7 @@ class Scope:
 
 
 def service_lines(scope: Scope, index: int, service: ServiceDescriptorProto, stem: str) -> list[str]:
-    """The lines of one service, the `index`th of its file, whose classes' names begin with the stem."""
+    """The lines of the service at `index` in its file; the names of its classes begin with the stem."""
     full_name = f"{scope.package}.{service.name}" if scope.package else service.name
     names = method_names(service.method)
     seconds = "_builtins.float" if "float" in names else "float"
@@ -84,7 +84,7 @@ def _class_lines(head: str, docs: str, attribute: str, methods: list[list[str]])
 
 
 class _Method:
-    """One method of one service, as the three classes have it."""
+    """Writes one method for the three classes of its service."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class _Method:
         ]
 
     def service(self) -> list[str]:
-        """The method to be overridden."""
+        """The method of the service class, which authors override."""
         if self._kind.client_streams:
             argument = f"requests: _connect.RequestStream[{self._request_type}]"
         else:
@@ -141,7 +141,7 @@ class _Method:
         ]
 
     def client(self) -> list[str]:
-        """The method that calls."""
+        """The method of the client."""
         response = self._response_type
         argument, result, helper = {
             Kind.UNARY: (
@@ -164,7 +164,7 @@ class _Method:
         return self._calling(argument, result, f"self.{helper}", "timeout, headers, context")
 
     def sync_client(self) -> list[str]:
-        """The method that calls and waits."""
+        """The method of the blocking client."""
         if self._kind.client_streams:
             argument = f"requests: _abc.Iterable[{self._request_type}]"
         else:
