@@ -3,7 +3,7 @@
 import type { Duplex } from "node:stream";
 import { encodeHeader, Flag, FrameType } from "../src/yamux/frame.js";
 import { type Clock, type Config, Mux } from "../src/yamux/index.js";
-import { joined } from "./pair.js";
+import { connectionPair } from "../src/memoryConnection.js";
 
 export const WINDOW = 262_144;
 export const frame = (type: number, flags: number, id: number, length: number): Buffer =>
@@ -54,7 +54,7 @@ export async function turns(count = 8): Promise<void> {
 
 /** A mux in the role of the server, and the bare connection of a client that does as a test likes. */
 export function bare(config: Partial<Config> = {}, clock?: Clock): { mux: Mux; peer: Duplex; sent: () => Buffer } {
-  const [near, far] = joined();
+  const [near, far] = connectionPair();
   const mux = new Mux({ role: "server", input: near, output: near, config, ...(clock && { clock }) });
   const chunks: Buffer[] = [];
   far.on("data", (chunk: Buffer) => chunks.push(chunk));

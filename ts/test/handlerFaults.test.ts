@@ -9,7 +9,7 @@ import { HealthService } from "../../gen/ts/plugmux/v1/health_pb.js";
 import { LogLevel, LogService, type LogRecord, WriteResponseSchema } from "../../gen/ts/plugmux/v1/log_pb.js";
 import { AuthorizerService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { Link, LinkApp, type LinkAppOptions } from "../src/link.js";
-import { joined } from "./pair.js";
+import { connectionPair } from "../src/memoryConnection.js";
 import { keepAlive } from "./runtime.js";
 import { HandlerFaults } from "../src/handlerFaults.js";
 
@@ -31,7 +31,7 @@ interface Served extends Disposable {
 function serve(options: Partial<LinkAppOptions>): Served {
   const told: [string, unknown][] = [];
   const faults = new HandlerFaults((what, error) => told.push([what, error]));
-  const [near, far] = joined();
+  const [near, far] = connectionPair();
   const link = new Link({ role: "server", app: new LinkApp({ routes: () => {} }), input: near, output: near });
   const app = new LinkApp({ routes: () => {}, faults, ...options });
   new Link({ role: "client", app, input: far, output: far });

@@ -11,7 +11,7 @@ import { HealthCheckResponse_ServingStatus as Status, HealthService } from "../.
 import { LogLevel, type LogRecord, LogService } from "../../gen/ts/plugmux/v1/log_pb.js";
 import { Plugin, type Logger } from "../src/index.js";
 import { Link, LinkApp } from "../src/link.js";
-import { joined } from "./pair.js";
+import { connectionPair } from "../src/memoryConnection.js";
 import { keepAlive } from "./runtime.js";
 
 keepAlive();
@@ -36,7 +36,7 @@ class Taken {
 
 /** A plugin that has registered with a runtime, which may serve the log. */
 async function start(taken?: Taken, plugin = new Plugin({ version: "v1.0.0" })) {
-  const [near, far] = joined();
+  const [near, far] = connectionPair();
   let registered = (): void => {};
   const registration = new Promise<void>((resolve) => (registered = resolve));
   const app = new LinkApp({

@@ -10,7 +10,7 @@ import { Flag, FrameType, HEADER_SIZE } from "../src/yamux/frame.js";
 import { type Config, Mux, type MuxStream } from "../src/yamux/index.js";
 import { configure } from "../src/yamux/config.js";
 import { bare, data, FakeClock, frame, syn, turns, WINDOW } from "./bare.js";
-import { joined } from "./pair.js";
+import { connectionPair } from "../src/memoryConnection.js";
 
 // A connection in memory does not keep the process alive, as a socket does.
 let alive: NodeJS.Timeout;
@@ -20,7 +20,7 @@ before(() => {
 after(() => clearInterval(alive));
 
 function pair(config: Partial<Config> = {}, slice?: number): { client: Mux; server: Mux } {
-  const [near, far] = joined(slice);
+  const [near, far] = connectionPair(slice);
   return {
     client: new Mux({ role: "client", input: near, output: near, config }),
     server: new Mux({ role: "server", input: far, output: far, config }),

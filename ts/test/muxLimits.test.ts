@@ -16,7 +16,7 @@ import { localConfig, Mux, type MuxStream } from "../src/yamux/index.js";
 import { Inbox } from "../src/yamux/inbox.js";
 import { AuthorizerService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { bare, data, FakeClock, frame, syn, turns, WINDOW } from "./bare.js";
-import { joined } from "./pair.js";
+import { connectionPair } from "../src/memoryConnection.js";
 import { keepAlive } from "./runtime.js";
 
 keepAlive();
@@ -38,7 +38,7 @@ describe("memory", () => {
 
   test("of unfinished requests is bounded, by credit that is withheld; other calls go on", async () => {
     const limit = 8 * 1024 * 1024;
-    const [near, far] = joined();
+    const [near, far] = connectionPair();
     const app = new LinkApp({
       routes: (router) => router.service(AuthorizerService, { authorize: () => ({ decision: 1 }) }),
     });
@@ -65,7 +65,7 @@ describe("memory", () => {
   });
 
   test("that is kept is given back with the request", async () => {
-    const [near, far] = joined();
+    const [near, far] = connectionPair();
     const app = new LinkApp({ routes: (router) => router.service(AuthorizerService, { authorize: () => ({}) }) });
     const link = new Link({ role: "server", app, input: near, output: near });
     const other = new Link({ role: "client", app: new LinkApp({ routes: () => {} }), input: far, output: far });
@@ -191,7 +191,7 @@ describe("floods", () => {
   });
 
   test("of frames give way to everything else between two reads", async () => {
-    const [near, far] = joined();
+    const [near, far] = connectionPair();
     new Mux({ role: "server", input: near, output: near });
     far.resume();
     far.write(Buffer.concat(Array.from({ length: 3_000 }, (_, index) => frame(FrameType.ping, Flag.ack, 0, index))));
@@ -204,7 +204,7 @@ describe("floods", () => {
 
 test("a peer on the same machine may be held up for as long as it likes", async () => {
   const clock = new FakeClock();
-  const [near] = joined();
+  const [near] = connectionPair();
   near._write = () => {}; // It takes nothing.
   const mux = new Mux({ role: "client", input: near, output: near, clock, config: localConfig });
   mux

@@ -13,7 +13,7 @@ import { InstanceService } from "../../gen/ts/plugmux/v1/instance_pb.js";
 import { AuthorizerService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { Instances, type InstancesOptions, type Lent, Plugin, SessionClosedError } from "../src/index.js";
 import { Link, LinkApp, type LinkAppOptions } from "../src/link.js";
-import { joined } from "./pair.js";
+import { connectionPair } from "../src/memoryConnection.js";
 import { keepAlive, start } from "./runtime.js";
 
 const UNKNOWN = /the reference is not known on this link: it has been released, or is of another link/;
@@ -33,7 +33,7 @@ class Judge implements Lent {
 
 /** Two ends of a link. */
 function pair(near: Partial<LinkAppOptions> = {}, far: Partial<LinkAppOptions> = {}): [Link, Link] {
-  const [one, other] = joined();
+  const [one, other] = connectionPair();
   const link = (role: "server" | "client", options: Partial<LinkAppOptions>, end: typeof one): Link =>
     new Link({ role, app: new LinkApp({ routes: () => {}, ...options }), input: end, output: end });
   return [link("server", near, one), link("client", far, other)];
@@ -159,7 +159,7 @@ describe("an object that is lent", () => {
   }
 
   test("whose clean-up fails tells who releases it, and keeps no other from its own", async () => {
-    const [one, other] = joined();
+    const [one, other] = connectionPair();
     const failures: unknown[] = [];
     const app = new LinkApp({ routes: () => {} });
     const onError = (error: unknown): void => void failures.push(error);

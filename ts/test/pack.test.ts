@@ -11,9 +11,10 @@ import { ROOT } from "./peers.js";
 const PROGRAM = `
 import { plugin } from "plugmux";
 import { Link } from "plugmux/link";
+import { pluginHost } from "plugmux/testing";
 import { Mux } from "plugmux/yamux";
 import { ResolverService } from "plugmux/gen/resolver/v1/resolver_pb.js";
-console.log([Link.name, Mux.name, ResolverService.typeName].join());
+console.log([Link.name, Mux.name, pluginHost.name, ResolverService.typeName].join());
 await plugin({ version: "v1.0.0" });
 `;
 
@@ -35,7 +36,7 @@ test("the packed package has its licence, and runs in another project", () => {
       cwd: directory,
       encoding: "utf8",
     });
-    assert.deepEqual([status, stdout], [2, "Link,Mux,resolver.v1.ResolverService\n"], stderr);
+    assert.deepEqual([status, stdout], [2, "Link,Mux,pluginHost,resolver.v1.ResolverService\n"], stderr);
     assert.match(stderr, /^program v1\.0\.0 is a plugmux plugin/);
   } finally {
     rmSync(directory, { recursive: true });

@@ -11,7 +11,7 @@ import {
 import { AuthorizerService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { Plugin, type PluginOptions } from "../src/index.js";
 import { Link, LinkApp } from "../src/link.js";
-import { joined } from "./pair.js";
+import { connectionPair } from "../src/memoryConnection.js";
 
 /** Keeps the process alive during the tests of a file: a connection in memory does not, as a socket does. */
 export function keepAlive(): void {
@@ -59,7 +59,7 @@ export function start(
   runtimeOptions: RuntimeOptions = {},
   plugin = new Plugin({ version: "v1.0.0", ...options }),
 ) {
-  const [near, far] = joined();
+  const [near, far] = connectionPair();
   const { app, registrations } = runtimeApp(runtimeOptions);
   const link = new Link({ role: "server", app, input: near, output: near });
   const over = plugin.serveOnce({ input: far, output: far }, "given", 1_000);

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { describe, test } from "node:test";
 import { upgrade } from "../src/upgrade.js";
-import { joined } from "./pair.js";
+import { connectionPair } from "../src/memoryConnection.js";
 import { keepAlive } from "./runtime.js";
 
 keepAlive();
@@ -13,7 +13,7 @@ keepAlive();
 const SWITCHED = "101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n";
 
 async function ask(respond: (far: Duplex) => void, timeout = 60_000): Promise<Duplex> {
-  const [near, far] = joined();
+  const [near, far] = connectionPair();
   far.once("data", () => respond(far));
   return upgrade({ connect: () => near, path: "/hijack", headers: { Host: "x", Upgrade: "tcp" }, timeout });
 }

@@ -1,7 +1,7 @@
 import { Duplex } from "node:stream";
 
-/** Two ends of a connection in memory. What is written at one is read at the other, in pieces of `slice` bytes. */
-export function joined(slice = Number.POSITIVE_INFINITY): [Duplex, Duplex] {
+/** Two ends of a connection in memory. What is written at one is read at the other, in pieces of at most `slice` bytes. */
+export function connectionPair(slice = Number.POSITIVE_INFINITY): [Duplex, Duplex] {
   const ends: Duplex[] = [];
   const end = (other: () => Duplex | undefined): Duplex =>
     new Duplex({
