@@ -11,7 +11,7 @@ import pytest
 from kv.v1.kv_connect import AuditService, KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, RecordRequest, RecordResponse
 
-from plugmux import BreakerPolicy, HealthPolicy, RestartPolicy, RetryPolicy, Runtime
+from plugmux import BreakerPolicy, HealthPolicy, RestartPolicy, RetryPolicy, Runtime, Timeouts
 from plugmux.connect import Context
 from support.pages import examples, run_examples
 from support.programs import script
@@ -46,6 +46,7 @@ VERSIONED_PLUGIN = f"{examples('docs/versions.md')[0]}\nplugin.run()\n"
             "lifecycle",
             "health",
             "logs",
+            "runtime",
             "security",
             "streams",
             "supervision",
@@ -119,6 +120,7 @@ async def test_every_example_with_objects_runs(
         ("health", HealthPolicy),
         ("failover", RetryPolicy),
         ("failover", BreakerPolicy),
+        ("runtime", Timeouts),
     ],
 )
 def test_the_page_has_every_default_of_the_policy(page: str, policy: type) -> None:
