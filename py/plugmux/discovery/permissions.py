@@ -21,9 +21,8 @@ from typing import TypeAlias
 from ..errors import PluginCause, PluginError
 from ..runtime.logs.log import PluginLog
 from ..runtime.process.local import BINARY_FORMATS, LocalRun, LocalRunner
-from ..runtime.process.runner import Run, Runner
 from ..runtime.process.trusted_path import TrustedFile, UntrustedPath, open_directory, open_file
-from ..runtime.source import Launch
+from ..runtime.source import Launch, Run, Runner
 
 __all__ = ["FileCheck", "GuardedRunner", "FailedRunner"]
 

@@ -27,10 +27,9 @@ from ..runtime.logs.log import PluginLog
 from ..runtime.process.limits import CPU_GRACE, MIB, Ending, Limits
 from ..runtime.process.local import WITHHELD, plugin_environment
 from ..runtime.process.process import Process
-from ..runtime.process.runner import Runner
 from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
-from ..runtime.source import Launch
+from ..runtime.source import Launch, Runner
 
 __all__ = ["ContainerRunner"]
 

@@ -20,10 +20,10 @@ from ..aio.race import race
 from ..contract.launch import LaunchConfig
 from ..errors import PluginCause, PluginError
 from ..runtime.process.local import find_program, plugin_environment
-from ..runtime.process.runner import Runner
 from ..runtime.process.trusted_path import UntrustedPath, open_directory
 from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
+from ..runtime.source import Runner
 
 if TYPE_CHECKING:
     from ..link.link import Link

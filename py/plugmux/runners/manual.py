@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 from ..contract.claims import ManifestClaims
 from ..contract.launch import VARIABLE, LaunchConfig
 from ..errors import PluginCause, PluginError
-from ..runtime.process.runner import Runner
 from ..runtime.settings import DAY, RestartPolicy
 from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
-from ..runtime.source import Launch
+from ..runtime.source import Launch, Runner
 
 if TYPE_CHECKING:
     from ..link.link import Link

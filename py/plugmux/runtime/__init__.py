@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from .plugin import PluginHandle
     from .process.limits import Limits
     from .process.local import LocalRunner
-    from .process.runner import Run, Runner
     from .runtime import Runtime
     from .settings import Host, Interceptors, Permissions, Policies, RestartPolicy, SocketUse, Timeouts
     from .socket.binding import ListenError
-    from .source import Found, Launch, PluginSource, Source, name_of_command
+    from .source import Found, Launch, PluginSource, Run, Runner, Source, name_of_command
     from .state import State
 
 _HOMES = {
@@ -31,11 +30,10 @@ _HOMES = {
     ".plugin": ("PluginHandle",),
     ".process.limits": ("Limits",),
     ".process.local": ("LocalRunner",),
-    ".process.runner": ("Run", "Runner"),
     ".runtime": ("Runtime",),
     ".settings": ("Host", "Interceptors", "Permissions", "Policies", "RestartPolicy", "SocketUse", "Timeouts"),
     ".socket.binding": ("ListenError",),
-    ".source": ("Found", "Launch", "PluginSource", "Source", "name_of_command"),
+    ".source": ("Found", "Launch", "PluginSource", "Run", "Runner", "Source", "name_of_command"),
     ".state": ("State",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from ..connect import Context, Interceptor, Service
     from ..contract.registration import Configuration
     from .plugin import PluginRecord
-    from .process.runner import Run
-    from .source import Launch
+    from .source import Launch, Run
 
 __all__ = ["RegistrationHandler", "Registrar"]
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from plugmux_proto.plugins.v1.plugins_connect import PluginClient
 from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
 
 from ..aio.race import race
-from ..aio.slots import slot
 from ..contract.registration import Registration, RegistrationRefused
 from ..errors import PluginCause, PluginError, PlugmuxError, ProtocolViolation, describe_exit
 from ..link.link import Link, Peer
@@ -29,7 +28,7 @@ from .source import Launch
 from .state import State
 
 if TYPE_CHECKING:
-    from .process.runner import Run, Runner
+    from .source import Run, Runner
 
 __all__ = ["Supervisor"]
 
@@ -166,7 +165,7 @@ class Supervisor:
         """One run, from start to end; `None` when it ended because it was asked to."""
         self.record.move(State.STARTING)
         async with AsyncExitStack() as running:
-            await running.enter_async_context(slot(self._starts, SLOT_TIME))
+            await running.enter_async_context(_slot(self._starts))
             if self._stop.is_set():
                 return None
             try:
@@ -333,6 +332,26 @@ def _local_runner() -> Runner:
     from .process.local import LocalRunner
 
     return LocalRunner()
+
+
+@asynccontextmanager
+async def _slot(starts: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Take one of the slots for starts, and give it back at the end of the block, or after `SLOT_TIME`."""
+    await starts.acquire()
+    held = True
+
+    def release() -> None:
+        nonlocal held
+        if held:
+            held = False
+            starts.release()
+
+    timer = asyncio.get_running_loop().call_later(SLOT_TIME, release)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        release()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from .stacks import diagnose
 if TYPE_CHECKING:
     from ...link.link import Link
     from ..plugin import PluginRecord
-    from ..process.runner import Run
+    from ..source import Run
 
 __all__ = ["HealthChecker"]
 

@@ -21,9 +21,8 @@ from ...contract.launch import FIRST_FREE_FD, LaunchConfig
 from ...errors import PluginCause, PluginError
 from ...link.link import Link
 from ..logs.log import PluginLog
-from ..source import Launch
+from ..source import Launch, Runner
 from .process import Process
-from .runner import Runner
 
 __all__ = ["SAFE", "SAFE_PREFIXES", "LocalRun", "LocalRunner", "find_program", "plugin_environment"]
 
