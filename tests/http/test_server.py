@@ -19,11 +19,11 @@ CHUNKED = b"POST /a HTTP/1.1\r\nHost: unix\r\nTransfer-Encoding: chunked\r\n\r\n
 CLOSING = POST.replace(b"Host", b"Connection: close\r\nHost")
 
 
-def asgi_and_direct() -> list[Any]:
+def both_paths() -> list[Any]:
     return [pytest.param(lambda: echo, id="asgi"), pytest.param(FastPathEcho, id="fast path")]
 
 
-both = pytest.mark.parametrize("make", asgi_and_direct())
+both = pytest.mark.parametrize("make", both_paths())
 
 
 def undated(data: bytes) -> bytes:
@@ -295,7 +295,7 @@ async def test_a_response_that_cannot_be_sent_is_told_as_500(
     assert caplog.records[0].exc_info[0] is ConfigError
 
 
-async def test_a_direct_entry_that_fails_is_told_as_500(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fast_path_that_fails_is_told_as_500(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(FastPathEcho):
         def fast_path(self, head: Any) -> Any:
             raise LookupError("broken")
@@ -319,7 +319,7 @@ async def test_the_head_is_told_as_it_was_sent(harness: Harness) -> None:
     assert head.connection == {"peer": "me", "link": 1}
 
 
-async def test_large_bodies_pass_the_direct_entry_whole(harness: Harness) -> None:
+async def test_large_bodies_pass_the_fast_path_whole(harness: Harness) -> None:
     body = bytes(range(256)) * 4000
     wire = harness.wire(FastPathEcho())
     wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
@@ -422,8 +422,8 @@ async def test_shutdown_cancels_what_does_not_finish_in_its_time(harness: Harnes
     assert await wire.until_lost() == b""
 
 
-@pytest.mark.parametrize("direct", [True, False])
-async def test_shutdown_may_be_called_by_a_handler_which_then_ends_as_it_likes(harness: Harness, direct: bool) -> None:
+@pytest.mark.parametrize("fast", [True, False], ids=["fast path", "asgi"])
+async def test_shutdown_may_be_called_by_a_handler_which_then_ends_as_it_likes(harness: Harness, fast: bool) -> None:
     async def shut_down(body: bytes = b"") -> Response:
         await server.shutdown(0)
         await asyncio.sleep(0)
@@ -436,7 +436,7 @@ async def test_shutdown_may_be_called_by_a_handler_which_then_ends_as_it_likes(h
         await send({"type": "http.response.start", "status": response.status, "headers": []})
         await send({"type": "http.response.body", "body": response.body})
 
-    server = harness.server(FastPathEcho(EchoCall(answer=shut_down)) if direct else app)
+    server = harness.server(FastPathEcho(EchoCall(answer=shut_down)) if fast else app)
     wire, other = Wire(), Wire()
     join(other, server.protocol())
     join(wire, server.protocol())
