@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import shlex
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -88,6 +90,34 @@ def test_a_request_is_used_in_place_of_an_empty_message(capsys: pytest.CaptureFi
     assert 'no field named "test"' in capsys.readouterr().err
 
 
+def test_a_configuration_reaches_the_plugin_and_is_not_to_be_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "configuration.json"
+    file.write_text('{"password": "correct horse"}')
+    assert check("--only", "hygiene.configuration", "--strict", "--config", str(file)) == 0
+    assert (
+        check("--only", "hygiene.configuration", "--strict", "--config", str(file), fault="hygiene.configuration") == 1
+    )
+    assert "correct horse" not in "".join(capsys.readouterr())
+
+
+async def test_ctrl_c_leaves_no_plugin_behind(tmp_path: Path) -> None:
+    script, mark = tmp_path / "plugin", tmp_path / "pid"
+    script.write_text(f"#!/bin/sh\necho $$ > {mark}.part; mv {mark}.part {mark}\nexec sleep 600\n")
+    script.chmod(0o755)
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "plugmux.cli", "check", str(script), "--only", "launch.socket"], stderr=subprocess.PIPE
+    )
+    while not mark.exists():
+        await asyncio.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = await process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+    assert not Path(f"/proc/{int(mark.read_text())}").exists()
+
+
 def test_list_tells_of_all_checks_and_runs_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--list"]) == 0
     assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == [c.id for c in CHECKS]
@@ -102,6 +132,7 @@ def test_list_tells_of_all_checks_and_runs_none(capsys: pytest.CaptureFixture[st
         (["true", "--env", "A"], "--env 'A' is not of the form NAME=VALUE"),
         (["true", "--request", "a.B/C={"], "--request a.B/C: it is not JSON"),
         (["true", "--timeout", "0"], "--startup-timeout and --timeout are seconds above 0"),
+        (["true", "--config", "/no/such"], "--config /no/such: "),
         (["'"], "cannot be split into words"),
     ],
 )

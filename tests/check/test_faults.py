@@ -10,7 +10,8 @@ from plugmux.check import CHECKS, GROUPS, Check, Group, Options, Outcome, Result
 from support.faulty import FAULTY_PLUGIN
 
 AT_ONCE = 4
-WAITS_IN_VAIN = Options(timeout=2.0)
+CONFIGURATION = '{"user": {"password": "correct horse"}}'
+WAITS_IN_VAIN = Options(timeout=2.0, configuration=CONFIGURATION)
 """Many faults are that something never comes: how long it is waited for decides nothing."""
 
 
@@ -32,6 +33,8 @@ async def test_a_check_fails_for_the_plugin_that_has_its_fault(group: Group) -> 
 
 @pytest.mark.timeout(300)
 async def test_the_plugin_without_a_fault_passes_every_check() -> None:
-    results = [result async for result in run_checks(Subject(FAULTY_PLUGIN, Options()), CHECKS)]
+    results = [
+        result async for result in run_checks(Subject(FAULTY_PLUGIN, Options(configuration=CONFIGURATION)), CHECKS)
+    ]
     assert {result.check.id: result.message for result in results if result.outcome is not Outcome.PASSED} == {}
     assert len(results) == len(CHECKS)

@@ -5,8 +5,8 @@ does, and yields a `Result` for each check.
 """
 
 from .check import Check, Group
+from .groups import CHECKS, GROUPS
 from .subject import Options, Subject
 from .suite import Outcome, Result, run_checks
-from .table import CHECKS, GROUPS
 
 __all__ = ["CHECKS", "GROUPS", "Check", "Group", "Options", "Outcome", "Result", "Subject", "run_checks"]

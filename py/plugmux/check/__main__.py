@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
+from .groups import GROUPS
 from .report import to_page
-from .table import GROUPS
 
 if __name__ == "__main__":
     Path(sys.argv[1]).write_text(to_page(GROUPS), encoding="utf-8")

@@ -23,11 +23,16 @@ from .program import Program
 if TYPE_CHECKING:
     from ..connect import Context
 
-__all__ = ["Host", "RegistrationDesk"]
+__all__ = ["LONGEST_ANSWER", "PROTO", "SHUTDOWN", "Host", "RegistrationDesk", "accepted", "pieces"]
 
 LONGEST_ANSWER = 64 * 1024 * 1024
 SHUTDOWN = "/plugins.v1.PluginService/Shutdown"
 PROTO = "application/proto"
+
+
+def accepted() -> RegisterPluginResponse:
+    """What a plugin is told that has registered."""
+    return RegisterPluginResponse(engine_name="plugmux check", engine_version=VERSION)
 
 
 class RegistrationDesk(RegisterService):
@@ -40,7 +45,7 @@ class RegistrationDesk(RegisterService):
 
     def __init__(self, *, hold: bool = False, refusal: RpcError | None = None) -> None:
         self.requests: list[RegisterPluginRequest] = []
-        self.response = RegisterPluginResponse(engine_name="plugmux check", engine_version=VERSION, protocol_version=1)
+        self.response = accepted()
         self._refusal = refusal
         self._came = asyncio.Event()
         self._released = asyncio.Event()
@@ -50,6 +55,7 @@ class RegistrationDesk(RegisterService):
     async def register_plugin(self, request: RegisterPluginRequest, context: Context) -> RegisterPluginResponse:
         """Note a registration and answer it."""
         self.requests.append(request)
+        self.response.protocol_version = max(request.protocol_versions, default=1)
         self._came.set()
         await self._released.wait()
         if self._refusal is not None:

@@ -16,7 +16,7 @@ from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginResponse
 from ..contract.launch import FIRST_FREE_FD, LaunchConfig
 from ..errors import ConfigError
 from ..runtime.process.local import plugin_environment
-from .host import Host, RegistrationDesk
+from .host import Host, RegistrationDesk, accepted
 from .methods import Methods
 from .outcome import Failed
 from .program import Program
@@ -39,12 +39,14 @@ class Options:
         timeout: seconds for anything else that a check waits for.
         environ: variables that the plugin gets beside those that a runtime passes on.
         services: full names of the services to call; by default all that it registers.
+        configuration: the configuration that the plugin gets at its registration, as a JSON object; empty for none.
         requests: requests to call methods with, as JSON values, by `SERVICE/METHOD`.
     """
 
     startup_timeout: float = 60.0
     timeout: float = 30.0
     environ: Mapping[str, str] = field(default_factory=dict)
+    configuration: str = ""
     services: Sequence[str] = ()
     requests: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
@@ -117,7 +119,9 @@ class Subject:
         """
         given = environ if environ is not None else self.environment(self.config(timeout))
         ours, program = self._start_with_socket(given, stdout)
-        host = Host(program, desk or RegistrationDesk(), self.options.timeout)
+        desk = desk or RegistrationDesk()
+        desk.response.configuration_json = self.options.configuration
+        host = Host(program, desk, self.options.timeout)
         try:
             await host.link.over_socket(ours)
         except BaseException:
@@ -214,7 +218,9 @@ class Subject:
             raise
         try:
             if register:
-                await link.register(response)
+                answer = response or accepted()
+                answer.configuration_json = self.options.configuration
+                await link.register(answer)
                 await link.settle()
         except BaseException:
             self.silent |= not link.opened and link.program.running

@@ -208,6 +208,8 @@ async def register(config):
         end(1, "what is this?")
     if FAULT == "registration.request-timeout" and 3 in said:
         end(1, "no limits")
+    if FAULT == "hygiene.configuration":
+        print("configured with", said.get(101), flush=True)
     server.registered.set()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 from ..check import Group
 from ..ended import MARK, end_in_order
 from ..outcome import NotApplicable, expect
@@ -32,6 +35,29 @@ async def values(subject: Subject) -> None:
     if not texts:
         raise NotApplicable("it gave no secret whose value could be told from other text")
     expect(not any(text in ended.printed for text in texts), "the value of a secret stands in what it printed")
+
+
+@GROUP.add(
+    "configuration",
+    "Texts of the configuration are not printed.",
+    "Passwords and tokens stand there.",
+    required=False,
+)
+async def configuration(subject: Subject) -> None:
+    texts = [text for text in _texts(json.loads(subject.options.configuration or "{}")) if len(text) >= SHORTEST_VALUE]
+    if not texts:
+        raise NotApplicable("there is no configuration with a text (--config)")
+    printed = (await end_in_order(subject)).printed
+    expect(not any(text in printed for text in texts), "a text of its configuration stands in what it printed")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
 
 
 @GROUP.add(

@@ -6,10 +6,9 @@ from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, Register
 
 from ...connect import Code, RpcError
 from ...contract.registration import Registration, RegistrationRefused
-from ...contract.version import VERSION
 from ..check import Group
 from ..ended import Ended
-from ..host import RegistrationDesk
+from ..host import RegistrationDesk, accepted
 from ..outcome import Failed, NotApplicable, expect
 from ..subject import NAME, Subject
 
@@ -144,7 +143,7 @@ async def once(subject: Subject) -> None:
     required=True,
 )
 async def unknown_fields(subject: Subject) -> None:
-    known = RegisterPluginResponse(engine_name="plugmux check", engine_version=VERSION).SerializeToString()
+    known = accepted().SerializeToString()
     await _goes_on(subject, RegisterPluginResponse.FromString(known + UNKNOWN_FIELD))
 
 
@@ -155,7 +154,7 @@ async def unknown_fields(subject: Subject) -> None:
     required=True,
 )
 async def request_timeout(subject: Subject) -> None:
-    answer = RegisterPluginResponse(engine_name="plugmux check", engine_version=VERSION)
+    answer = accepted()
     answer.request_timeout.seconds = 30
     await _goes_on(subject, answer)
 

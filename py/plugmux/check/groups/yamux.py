@@ -6,9 +6,10 @@ from ...connect.envelope import envelope
 from ...services.reflection import ServerReflectionRequest
 from ...yamux.frame import DATA, FIN, GO_AWAY, INITIAL_WINDOW, PING, RST, SYN, WINDOW_UPDATE, pack_header
 from ..check import Group
+from ..frames import RawStream
 from ..methods import REFLECTION_PATH, padded
 from ..outcome import Failed, NotApplicable, expect
-from ..raw import RawLink, RawStream, head_of
+from ..raw import RawLink, head_of
 from ..subject import Subject
 
 __all__ = ["GROUP"]

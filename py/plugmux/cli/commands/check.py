@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...contract.nesting import check_depth
 from ...errors import ConfigError
 from ..output import write_error, write_json, write_progress, write_table
 
@@ -47,6 +48,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--skip", metavar="ID", action="append", default=[], help="do not run this check or group")
     parser.add_argument("--strict", action="store_true", help="fail where a recommended check fails as well")
     parser.add_argument("--env", metavar="NAME=VALUE", action="append", default=[], help="set a variable of the plugin")
+    parser.add_argument("--config", metavar="FILE", help="give the plugin the configuration in a JSON file")
     parser.add_argument("--startup-timeout", metavar="S", type=float, default=60.0, help="seconds for a start; 60")
     parser.add_argument("--timeout", metavar="S", type=float, default=30.0, help="seconds for anything else; 30")
     return parser
@@ -67,6 +69,7 @@ async def run(options: argparse.Namespace) -> int:
             startup_timeout=options.startup_timeout,
             timeout=options.timeout,
             environ=dict(_pair(text, "--env", "NAME=VALUE") for text in options.env),
+            configuration=_configuration(options.config) if options.config else "",
             services=options.service,
             requests=_requests(options.request),
         ),
@@ -91,6 +94,17 @@ async def run(options: argparse.Namespace) -> int:
             write_error(explain(result))
         write_error(summarize(results))
     return 1 if any(result.breaks or options.strict for result in failed) else 0
+
+
+def _configuration(path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        check_depth(text)
+        if isinstance(json.loads(text), dict):
+            return text
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--config {path}: {error}") from None
+    raise ConfigError(f"--config {path}: the file holds no JSON object")
 
 
 def _write_file(path: str, text: str) -> None:
