@@ -43,7 +43,7 @@ async def results(plugin: str, options: Options, *, known: bool) -> list[Result]
 @pytest.mark.timeout(600)  # It launches the plugin some thirty times.
 @pytest.mark.parametrize("plugin", KNOWN)
 async def test_an_example_passes_every_check_but_those_known(plugin: str) -> None:
-    found = await results(plugin, Options(), known=False)
+    found = await results(plugin, Options(timeout=120.0), known=False)
     failed = {result.check.id: result.message for result in found if result.outcome is Outcome.FAILED}
     assert failed == {}
     skipped = {result.check.id for result in found if result.outcome is Outcome.SKIPPED}

@@ -44,9 +44,11 @@ async def thousand(subject: Subject) -> None:
         return answer.status, answer.code
 
     alone = await call()
-    async with asyncio.TaskGroup() as group:
-        calls = [group.create_task(call()) for _ in range(AT_ONCE)]
-    others = Counter(call.result() for call in calls if call.result() != alone)
+    results = await asyncio.gather(*(call() for _ in range(AT_ONCE)), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    others = Counter(result for result in results if result != alone)
     expect(not others, f"alone it is answered with {alone[0]}; of {AT_ONCE}, {others.total()} were with {list(others)}")
 
 
