@@ -2,6 +2,7 @@ package plugmux
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -80,6 +81,9 @@ func newLinkMemory(limits Limits) *linkMemory {
 // receive counts a frame of a stream before its payload is read; length is the length of the payload, or the credit that
 // the frame grants. An error ends the link.
 func (m *linkMemory) receive(id uint32, flags uint16, payload, length int64) (frameAction, error) {
+	if payload > streamWindowBytes { // It would have to be read until its end, which the peer need not send.
+		return passFrame, fmt.Errorf("the peer sent a frame of %d bytes; a stream's window has %d at most", payload, streamWindowBytes)
+	}
 	m.lock.Lock()
 	defer m.lock.Unlock()
 	return m.decide(id, flags, payload, length), m.floods.err

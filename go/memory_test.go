@@ -150,6 +150,26 @@ func TestStreamsBeyondTheBoundAreRefused(t *testing.T) {
 	t.Error("streams are refused although others have ended")
 }
 
+func TestAFrameLargerThanAnyWindowEndsTheLinkBeforeItsPayload(t *testing.T) {
+	for name, prepare := range map[string]func(*linkMemory){
+		"a new stream":       func(m *linkMemory) { _, _ = m.receive(2, flagSYN, 0, 0) },
+		"an accepted stream": func(m *linkMemory) { _, _ = m.receive(2, flagSYN, 0, 0); m.accept(2) },
+		"no stream":          func(*linkMemory) {},
+	} {
+		for _, registered := range []bool{false, true} {
+			m := newLinkMemory(Limits{}.orDefault())
+			prepare(m)
+			m.registered = registered
+			if _, err := m.receive(2, 0, 1<<30, 1<<30); err == nil {
+				t.Errorf("%s (registered: %v): the frame is waited for", name, registered)
+			}
+			if _, err := m.receive(2, 0, streamWindowBytes, streamWindowBytes); err != nil {
+				t.Errorf("%s (registered: %v): %v", name, registered, err)
+			}
+		}
+	}
+}
+
 func TestLittleIsAcceptedBeforeTheRegistration(t *testing.T) {
 	const size = 60_000 // of a head that goes on
 	early := func(_ context.Context, host *plugmuxtest.Link, _ *pluginsv1.RegisterPluginRequest) error {
