@@ -126,6 +126,7 @@ def test_from_an_empty_folder_to_a_plugin_that_is_installed_elsewhere(
     project, elsewhere, address = new(tmp_path / "hello", f"--lang={language}"), tmp_path / "else", f"unix:{tmp_path}/s"
     elsewhere.mkdir()
     make(project, "test")
+    make(project, "check")
     generate_anew(project)
     with developing(project, address) as until:
         until("listening on ")
