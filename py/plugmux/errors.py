@@ -4,7 +4,8 @@
     ├── ConfigError                 a setting is out of its range (also a ValueError)
     │   ├── BadConfiguration        a configuration is not what its plugin takes
     │   ├── BadManifest             a manifest cannot be used
-    │   └── BadValue                a value does not satisfy its JSON schema
+    │   ├── BadValue                a value does not satisfy its JSON schema
+    │   └── RecipeError             a table of [tool.plugmux.plugins] (plugmux.testing) cannot be used
     ├── StateError                  an object was used before its start or after its end (also a RuntimeError)
     ├── LinkError                   the connection between two peers
     │   ├── SessionClosed           the session has ended, or is ending; `reason` says why
@@ -21,6 +22,8 @@
     ├── RegistrationFailed          the runtime refused a plugin, or went away before it had answered
     ├── RegistrationRefused         the registration of a plugin cannot be accepted
     ├── ListenError                 the runtime cannot listen at an address
+    ├── BuildError                  a plugin under test (plugmux.testing) could not be built
+    │   └── CompilerMissing         the program that builds or runs it is not installed
     ├── RecordingError              a recording of calls (plugmux.testing) cannot be written, read or replayed
     ├── PluginError                 a plugin could not be started, registered or reached; `cause` is a `PluginCause`
     └── SecretsError                the secrets layer
