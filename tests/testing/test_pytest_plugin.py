@@ -121,14 +121,14 @@ def test_the_fixtures_work_in_every_mode(project: pytest.Pytester, mark: str, op
 
 def test_a_test_runs_once_for_each_plugin_that_it_names(project: pytest.Pytester) -> None:
     write(project, RECIPES, EACH.format(names='"python", "built"'))
-    result = run(project)
+    result = run_in_process_of_its_own(project)
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*test_get?python? PASSED*", "*test_get?built? PASSED*"])
 
 
 def test_without_names_it_runs_for_all_and_one_can_be_chosen(project: pytest.Pytester) -> None:
     write(project, RECIPES, EACH.format(names=""))
-    result = run(project, "--plugmux-plugins", "built")
+    result = run_in_process_of_its_own(project, "--plugmux-plugins", "built")
     result.assert_outcomes(passed=1, deselected=1)
     result.stdout.fnmatch_lines(["*test_get?built? PASSED*"])
 

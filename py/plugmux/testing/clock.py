@@ -19,6 +19,8 @@ __all__ = ["FakeClock", "run_on_clock"]
 REAL_PAUSE = 0.001
 """Seconds of real time between two looks while a thread or a socket may be at work."""
 PATIENCE = 10.0
+RESOLUTION = 1e-6
+"""Seconds that a timer takes at least: one that is set again for a rest too small for a float would fire for ever."""
 
 Result = TypeVar("Result")
 
@@ -62,10 +64,10 @@ class FakeClock:
             raise ConfigError(f"the clock cannot be advanced by {seconds} s; it must be 0 or more, and finite")
         end = self._now + seconds
         await self.settle()
-        while (due := self.next_timer) is not None and due <= end:
+        while (due := self.next_timer) is not None and due <= end + RESOLUTION:
             self._fire_next()
             await self.settle()
-        self._now = end
+        self._now = max(self._now, end)
         await self.settle()
 
     async def run(self, awaitable: Awaitable[Result]) -> Result:
@@ -166,6 +168,7 @@ class FakeClock:
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         assert self._loop is not None
+        when = max(when, self._now + RESOLUTION)
         timer = _Timer(when, callback, args, self._loop, context)
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
