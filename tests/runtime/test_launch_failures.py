@@ -49,7 +49,7 @@ async def test_a_file_that_is_not_executable(tmp_path: Path) -> None:
 async def test_a_directory_in_place_of_a_program(tmp_path: Path) -> None:
     error = await error_of(str(tmp_path))
     assert error.cause is PluginCause.NOT_FOUND
-    assert "is no file" in str(error)
+    assert "is not a file" in str(error)
 
 
 async def test_a_program_for_another_machine(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class Found:
 
     @property
     def has_manifest(self) -> bool:
-        """Whether it is a manifest that tells of it."""
+        """Whether it has a manifest."""
         return self.path.name.endswith(WHOLE_NAME)
 
     @property
@@ -76,7 +76,7 @@ class Found:
 def default_path(environ: Mapping[str, str] = os.environ, program: str | None = None) -> list[str]:
     """Where plugins are looked for, in order: `$PLUGMUX_PLUGIN_PATH`, beside the program, in the user's data directory.
 
-    The current directory is not among them: whoever enters a directory does not want its programs run.
+    The current directory is not among them: entering a directory should not run its programs.
 
     Args:
         environ: the environment.
@@ -92,7 +92,7 @@ def default_path(environ: Mapping[str, str] = os.environ, program: str | None = 
 
 
 def expand(entries: Iterable[str | os.PathLike[str]], program: str | None = None) -> list[Path]:
-    """The directories that the entries of a path stand for, in order, each once; those that are missing are left out.
+    """The directories that the entries of a path name, in order, each once, without those that are missing.
 
     Args:
         entries: directories, in which `~` is the user's home, `{program}` the directory of the program, and `*`, `?`,
@@ -232,7 +232,7 @@ def _usable_name(name: str) -> str:
 
 
 def _check_place(said: Manifest, name: str, version: Version | None) -> None:
-    """See that a manifest says nothing else than the folder that it is in."""
+    """Check that a manifest agrees with the folder that it is in."""
     if version is None:
         return
     if said.name != name:

@@ -34,7 +34,7 @@ _Identity: TypeAlias = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class FileCheck:
-    """What must be so of a plugin's files whenever it is started.
+    """What is checked of a plugin's files at each start.
 
     Args:
         plugin: the plugin's name.
@@ -51,7 +51,7 @@ class FileCheck:
     manifest: str = ""
 
     async def check(self) -> _Identity:
-        """See that all is so.
+        """Check all of it.
 
         Returns:
             What tells the file that was checked from another.
@@ -89,7 +89,7 @@ class FileCheck:
         return before
 
     def check_unchanged(self, identity: _Identity) -> None:
-        """See that the file's path still leads to the file that was checked.
+        """Check that the file's path still leads to the file that was checked.
 
         Raises:
             PluginError: it does not.
@@ -126,7 +126,7 @@ class GuardedRunner(LocalRunner):
     """Starts plugins as processes of this machine, each after a check. (See `Runner`.)
 
     Args:
-        file_check: what must be so.
+        file_check: what is checked.
     """
 
     def __init__(self, file_check: FileCheck) -> None:
@@ -146,7 +146,7 @@ class GuardedRunner(LocalRunner):
 
 
 class FailedRunner(Runner):
-    """Starts nothing, and tells why: what was found cannot be used. (See `Runner`.)
+    """Starts nothing and raises an error: what was found cannot be used. (See `Runner`.)
 
     Args:
         error: why.
@@ -156,7 +156,7 @@ class FailedRunner(Runner):
         self.error = error
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> Run:
-        """Tell why the plugin is not started."""
+        """Raise the reason why the plugin cannot be started."""
         raise self.error
 
 

@@ -29,10 +29,10 @@ class Requirement:
 
     @classmethod
     def parse(cls, text: str) -> Requirement | None:
-        """Read a requirement; `None` where the text is none, but a path or a command.
+        """Read a requirement; `None` if the text is a path or a command.
 
         Raises:
-            ConfigError: what stands behind the "@" is no range of versions.
+            ConfigError: the text behind the "@" is not a range of versions.
         """
         name, at, versions = text.strip().rpartition("@")
         if not at or not NAME.fullmatch(name) or os.path.exists(text):

@@ -1,4 +1,4 @@
-"""Runners beside that of local processes: containers, detached processes, plugins that are started by hand."""
+"""Further runners: containers, detached processes, plugins that are started by hand."""
 
 from .container import ContainerRunner
 from .detached import DetachedRunner

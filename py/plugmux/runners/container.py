@@ -79,22 +79,22 @@ class ContainerRunner(Runner):
         name = f"plugmux-{launch.name}-{secrets.token_hex(4)}"
         environ = plugin_environment(os.environ, _engine_variables(), launch.name)
         try:
-            door = await LinkSocket.open()
+            link_socket = await LinkSocket.open()
         except (OSError, ListenError) as error:
             raise _not_started(launch, error) from error
         try:
-            argv = [engine, "run", "--rm", f"--name={name}", *self._options(launch, timeout, door.path, environ)]
+            argv = [engine, "run", "--rm", f"--name={name}", *self._options(launch, timeout, link_socket.path, environ)]
             cli = await Process.spawn(
                 [*argv, *self.options, self.image, *launch.command],
                 environ | _set(launch),
                 log if launch.stdio == "capture" else None,
             )
         except BaseException as error:
-            await door.close()
+            await link_socket.close()
             if isinstance(error, OSError):
                 raise _not_started(launch, error) from error
             raise
-        return ContainerRun(cli, [engine, "rm", "--force", name], environ, door, launch.limits or Limits())
+        return ContainerRun(cli, [engine, "rm", "--force", name], environ, link_socket, launch.limits or Limits())
 
     def _options(self, launch: Launch, timeout: float, path: Path, environ: dict[str, str]) -> list[str]:
         config = LaunchConfig(launch.name, timeout, socket=f"{MOUNTED_AT}/{path.name}")
@@ -120,7 +120,7 @@ class ContainerRun:
         cli: the command in the foreground.
         removal: the command that removes the container by force.
         environ: the environment for that.
-        door: the socket that the plugin connects to.
+        link_socket: the socket that the plugin connects to.
         limits: what the plugin may use.
     """
 
@@ -131,13 +131,13 @@ class ContainerRun:
         cli: Process,
         removal: list[str],
         environ: dict[str, str],
-        door: LinkSocket,
+        link_socket: LinkSocket,
         limits: Limits,
     ) -> None:
         self._cli = cli
         self._removal = removal
         self._environ = environ
-        self._door = door
+        self._link_socket = link_socket
         self._limits = limits
         self._removing: asyncio.Task[None] | None = None
 
@@ -172,7 +172,7 @@ class ContainerRun:
 
     async def connect(self, link: Link) -> None:
         """Begin to wait for the plugin's connection."""
-        self._door.accept(link)
+        self._link_socket.accept(link)
 
     async def wait(self) -> None:
         """Wait for the container to end and for the last of its output; nothing is left of it then."""
@@ -181,7 +181,7 @@ class ContainerRun:
             self.kill()  # Something has ended the command, and maybe not the container.
         if self._removing is not None:
             await asyncio.wait([self._removing])
-        await self._door.close()
+        await self._link_socket.close()
 
     def terminate(self) -> None:
         """Ask the plugin to end."""

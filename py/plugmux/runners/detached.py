@@ -50,7 +50,7 @@ class DetachedRunner(Runner):
 
     Args:
         directory: where sockets, notes and log files are kept; where it is missing it is made, for this user alone, and
-            nobody else may be able to write one that is there, nor to put another in its place.
+            no other user may be able to write one that exists, nor to replace it.
     """
 
     outlives_runtime = True
@@ -64,7 +64,7 @@ class DetachedRunner(Runner):
         program = find_program(launch)
         try:
             os.close(open_directory(self._directory, make=True))
-            door = await LinkSocket.open(self._directory / f"{launch.name}.sock")
+            link_socket = await LinkSocket.open(self._directory / f"{launch.name}.sock")
         except UntrustedPath as error:
             raise PluginError(launch.name, PluginCause.UNTRUSTED, str(error)) from None
         except (OSError, ListenError) as error:
@@ -73,13 +73,13 @@ class DetachedRunner(Runner):
         try:
             pid = living(note)
             if pid is None:
-                config = LaunchConfig(launch.name, timeout, socket=str(door.path), detached=True)
+                config = LaunchConfig(launch.name, timeout, socket=str(link_socket.path), detached=True)
                 pid = await _spawn(launch, program, config, output)
                 note.write_text(json.dumps({"pid": pid, "started": _start_time(pid)}))
         except BaseException:
-            await door.close()
+            await link_socket.close()
             raise
-        return DetachedRun(pid, door, output)
+        return DetachedRun(pid, link_socket, output)
 
 
 class DetachedRun:
@@ -87,7 +87,7 @@ class DetachedRun:
 
     Args:
         pid: the process.
-        door: the socket that it connects to.
+        link_socket: the socket that it connects to.
         output: its log file.
     """
 
@@ -95,9 +95,9 @@ class DetachedRun:
     signal_number = None
     over_limit = None
 
-    def __init__(self, pid: int, door: LinkSocket, output: Path) -> None:
+    def __init__(self, pid: int, link_socket: LinkSocket, output: Path) -> None:
         self.pid = pid
-        self._door = door
+        self._link_socket = link_socket
         self._output = output
         self._given_up = asyncio.Event()
         self._started = _start_time(pid)
@@ -119,12 +119,12 @@ class DetachedRun:
 
     async def connect(self, link: Link) -> None:
         """Begin to wait for the plugin's connection."""
-        self._door.accept(link)
+        self._link_socket.accept(link)
 
     async def wait(self) -> None:
         """Wait for the end of the process, or until it is given up: the next start is to find no process that ends."""
         await race(self._given_up.wait(), self._until_gone(), _keep_short(self._output))
-        await self._door.close()
+        await self._link_socket.close()
 
     async def _until_gone(self) -> None:
         try:
@@ -206,7 +206,7 @@ def _start_time(pid: int) -> str | None:
 
 
 async def _spawn(launch: Launch, program: str, config: LaunchConfig, output: Path) -> int:
-    """Start a program that is nobody's child: a shell starts it, tells its process id, and ends."""
+    """Start a program without a parent: a shell starts it, prints its process id, and ends."""
     environ = plugin_environment(os.environ, launch.env, launch.name) | config.to_environ()
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:

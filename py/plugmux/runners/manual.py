@@ -1,6 +1,6 @@
 """Plugins that their author starts by hand, as a rule under a debugger: the runtime says how, and waits.
 
-A plugin that stands at a breakpoint answers nothing, and is not dead: on its link no time limit holds. When it ends,
+A plugin at a breakpoint does not answer, and is not dead: its link has no time limits. When it ends,
 the runtime waits for it again.
 """
 
@@ -52,10 +52,10 @@ class ManualRunner(Runner):
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> ManualRun:
         """Say how the plugin is started, and begin to wait for it. (See `Runner`.)"""
         try:
-            door = await LinkSocket.open(self._path)
+            link_socket = await LinkSocket.open(self._path)
         except (OSError, ListenError) as error:
             raise PluginError(launch.name, PluginCause.NOT_STARTED, f"it cannot be waited for: {error}") from error
-        config = LaunchConfig(launch.name, timeout, socket=str(door.path))
+        config = LaunchConfig(launch.name, timeout, socket=str(link_socket.path))
         command = shlex.join(launch.command) if launch.command else "COMMAND"
         logger.warning(
             "waiting for plugin %s: start it by hand, also under a debugger, with%s\n  %s=%s %s",
@@ -65,14 +65,14 @@ class ManualRunner(Runner):
             shlex.quote(config.to_json()),
             command,
         )
-        return ManualRun(door)
+        return ManualRun(link_socket)
 
 
 class ManualRun:
     """One run of a plugin that was started by hand: it ends with its link. (See `Run`.)
 
     Args:
-        door: the socket that the plugin connects to.
+        link_socket: the socket that the plugin connects to.
     """
 
     pid = None
@@ -81,8 +81,8 @@ class ManualRun:
     over_limit = None
     stderr_tail = ""
 
-    def __init__(self, door: LinkSocket) -> None:
-        self._door = door
+    def __init__(self, link_socket: LinkSocket) -> None:
+        self._link_socket = link_socket
         self._link: Link | None = None
         self._given_up = asyncio.Event()
 
@@ -94,7 +94,7 @@ class ManualRun:
     async def connect(self, link: Link) -> None:
         """Begin to wait for the plugin's connection."""
         self._link = link
-        self._door.accept(link)
+        self._link_socket.accept(link)
 
     async def wait(self) -> None:
         """Wait for its end."""
@@ -107,7 +107,7 @@ class ManualRun:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-        await self._door.close()
+        await self._link_socket.close()
 
     def terminate(self) -> None:
         """Wait for it no longer. Its process is not ours to end: it ends by itself when its link has gone."""

@@ -36,7 +36,7 @@ class TooManyLinks(PlugmuxError):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Decides on plugins that start by themselves, and tells of overlaps and refusals.
+    """Decides on plugins that start by themselves, and reports overlaps and refusals as events.
 
     Args:
         registry: the plugins of the runtime.
@@ -95,10 +95,10 @@ class Admission:
                 )
 
     def settle(self, plugin: PluginRecord) -> None:
-        """Tell what a plugin that runs now shares with others, and end what started by itself and took it before.
+        """Report what a plugin that runs now shares with others, and end self-started plugins that took it.
 
         Args:
-            plugin: it runs, in its place; what has been told of its registration is not told again.
+            plugin: it has begun to run. One registration is reported once.
         """
         said = plugin.registration
         if said is None or self._settled.get(plugin) is said:
@@ -106,8 +106,8 @@ class Admission:
         self._settled[plugin] = said
         if said.access_control and plugin.grants and not self._is_named(plugin):
             logger.warning(
-                "plugin %s decides on access and was not asked before it registered; name it, so that nobody is given "
-                "secrets without it: Launch(access_control=True), or Permissions(access_control=[%r])",
+                "plugin %s decides on access and was not asked before it registered; name it, so that no secrets are "
+                "given without it: Launch(access_control=True), or Permissions(access_control=[%r])",
                 plugin.name,
                 plugin.name,
             )
@@ -119,7 +119,7 @@ class Admission:
             self._tell(plugin, EventKind.OVERLAP, f"it {shared}, as plugin {other.name!r} does")
 
     def refused(self, name: str, error: RegistrationRefused) -> None:
-        """Tell that a plugin that has started by itself was refused.
+        """Report that a plugin that started by itself was refused.
 
         Args:
             name: the name that it gave.

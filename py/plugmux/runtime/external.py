@@ -65,7 +65,7 @@ class SelfStartedPlugin:
             scope: the request's, with the upgrade extension.
 
         Raises:
-            TooManyLinks: its user has as many as it may of links that have not registered; the connection is none.
+            TooManyLinks: its user has as many as it may of links that have not registered.
         """
         peer = scope["extensions"]["plugmux.connection"].get("peer", Peer("a plugin"))
         registered = self._admission.begin(peer)
@@ -110,7 +110,7 @@ class SelfStartedPlugin:
             self._forget(why)
 
     def _tell_of_failure(self, link: Link, handler: RegistrationHandler, timeout: float) -> None:
-        """Tell of a plugin that has not registered: nobody would know of it."""
+        """Log that a plugin has not registered: nothing else shows it."""
         error = handler.registered.exception()
         if handler.claimed and isinstance(error, RegistrationRefused):
             logger.warning("refused the registration of a plugin (%s): %s", link.peer.name, error)

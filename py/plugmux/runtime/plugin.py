@@ -71,7 +71,7 @@ class PluginRecord:
         health: how it does while it runs.
         since: when it came into its state (seconds since the epoch).
         handle: shows it to the host; made when it is first asked for.
-        observer: told of each change with the state before it; the registry, once it holds the record.
+        observer: called at each change with the state before it; the registry sets it when it takes the record in.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class PluginRecord:
         return self.claims.configuration if self.claims is not None else None
 
     def move(self, state: State, status: str = "", error: PluginError | None = None) -> None:
-        """Bring the plugin into another state, and tell everybody who waits for that.
+        """Bring the plugin into another state, and wake the tasks that wait for a change.
 
         Args:
             state: the new state; the table in `state` must have an arrow to it.
@@ -152,12 +152,12 @@ class PluginRecord:
         self._observed(before)
 
     def take_over(self, old: PluginRecord) -> None:
-        """Tell that the plugin has the place of another from now on, which calls no longer find."""
+        """Report that the plugin has replaced another, which calls no longer find."""
         self.status = f"in the place of {old.version}" if old.version else ""
         self._observed(old.state)
 
     def set_health(self, health: Health, status: str = "") -> None:
-        """Note what a health check found, and tell of it if that is new.
+        """Note what a health check found, and report it to the observer if it is new.
 
         Args:
             health: how the plugin does.
@@ -233,7 +233,7 @@ class PluginRecord:
             await race(link.wait_closed(), self.changed(), SETTLE_TIME)
 
     async def explain(self, link: Link, error: PlugmuxError) -> ExchangeError:
-        """Say of a broken exchange what has become of the plugin.
+        """The error of a broken exchange, with what has become of the plugin.
 
         Args:
             link: the link that the exchange was on.
@@ -292,7 +292,7 @@ class PluginHandle:
 
     @property
     def state(self) -> State:
-        """Where it stands in its life."""
+        """Its present state."""
         return self._record.state
 
     @property

@@ -46,7 +46,7 @@ class Registrar:
     """What a runtime offers to every plugin, and how it receives one.
 
     Args:
-        host: what the runtime tells of itself.
+        host: what the runtime tells plugins and clients of itself.
         policies: those of the runtime.
         permissions: what plugins may claim.
         services: RPC services that plugins may call.
@@ -211,7 +211,7 @@ class RegistrationHandler(RegisterService):
         """Take no registration any more, and refuse what waits for one; harmless where the plugin has registered."""
         if not self.registered.done():
             self.registered.set_exception(RegistrationRefused("the time for its registration is over"))
-            self.registered.exception()  # Whoever closes this knows.
+            self.registered.exception()  # The caller of close knows it.
         self.gate.close()
 
     def log_service(self) -> Service:

@@ -18,7 +18,7 @@ __all__ = ["Registry"]
 class Registry:
     """All plugins of a runtime, in the order of their names; the one observer of their records.
 
-    A name stands for one plugin, or for several replicas of it. On standby are those that are to come in the place of
+    A name belongs to one plugin, or to several replicas of it. On standby are those that are to come in the place of
     others, or have been replaced and end their work: no call finds them.
 
     Args:
@@ -38,7 +38,7 @@ class Registry:
         self.on_shared: Callable[[PluginRecord], None] | None = None
 
     def _observe(self, plugin: PluginRecord, before: State) -> None:
-        """Take note of a change of a plugin, and tell of it."""
+        """Note a change of a plugin, and publish the event."""
         running = plugin.state is State.RUNNING
         if running:
             self.refresh()
@@ -49,12 +49,12 @@ class Registry:
             self.on_shared(plugin)
 
     def present(self) -> list[Event]:
-        """An event for each plugin as it stands."""
+        """An event for the present state of each plugin."""
         return [self.event_of(plugin) for plugin in self.sorted()]
 
     @staticmethod
     def event_of(plugin: PluginRecord, before: State | None = None) -> Event:
-        """The event that tells of a plugin as it stands.
+        """The event for the present state of a plugin.
 
         Args:
             plugin: the plugin.
@@ -74,7 +74,7 @@ class Registry:
         return [*self.sorted(), *self._standby]
 
     def check(self, registration: Registration) -> None:
-        """See that a plugin may come in under its name.
+        """Check that a plugin may be taken in under its name.
 
         Raises:
             RegistrationRefused: another plugin has the name, and they are no replicas.
@@ -133,7 +133,7 @@ class Registry:
         self._standby = [plugin for plugin in self._standby if plugin not in gone]
 
     def refresh(self) -> None:
-        """Take note of what the plugins say now that they serve."""
+        """Note the services that the plugins have registered."""
         self._serving = {}
         for name in sorted(self._plugins):
             said = self._said(name)
@@ -144,7 +144,7 @@ class Registry:
         """The plugin of that name, and its replicas.
 
         Raises:
-            PluginError: there is none.
+            PluginError: there is no such plugin.
         """
         try:
             return self._plugins[name]

@@ -77,7 +77,7 @@ class Timeouts:
     """Time limits, in seconds.
 
     Args:
-        registration: for a plugin to register after its start. Its log tells of a start that takes long.
+        registration: for a plugin to register after its start. Its log reports a start that takes long.
         request: for a unary call to a plugin, whatever its caller allows; plugins are told of it. 0 for no limit.
         configure: for a plugin to put a changed configuration into effect.
         replacement: for calls under way on a process that is replaced; what is left then is cut off.
@@ -176,7 +176,7 @@ class Policies:
             raise ConfigError(f"Policies.parallel_starts is {self.parallel_starts}; it must be 1 or more")
 
     def untimed(self) -> Policies:
-        """The same policies for a plugin that may stand still for as long as it likes, as in a debugger."""
+        """The same policies for a plugin that may stop for any time, as in a debugger."""
         mux = replace(
             self.mux or Config(),
             enable_keep_alive=False,

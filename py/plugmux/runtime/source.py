@@ -49,7 +49,7 @@ class Runner(Protocol):
     Attributes:
         outlives_runtime: whether what it starts lives on when the runtime closes.
         single_instance: whether it runs one process of each plugin name, and so no replicas.
-        untimed: whether what it starts may stand still for as long as it likes, as in a debugger: no time limit holds.
+        untimed: whether what it starts may stop for any time, as in a debugger: no time limit holds.
     """
 
     outlives_runtime: bool = False
@@ -149,7 +149,7 @@ class Launch:
         serves: full names of the services that it may serve; by default any.
         secrets: a pattern, or several, of the secrets that it may provide; by default any. Where `serves` or `secrets`
             is given, what the two do not name is not granted.
-        access_control: whether it decides on access to secrets: then nobody is given any over a socket unless it has
+        access_control: whether it decides on access to secrets: then no secret is given over a socket unless it has
             been asked, and it must register as an access-control module.
 
     Raises:
@@ -311,7 +311,7 @@ def name_of_command(command: Sequence[str]) -> str:
 
 
 def is_interpreter(program: str) -> bool:
-    """Whether a program of that file name is known to run the script that stands behind it."""
+    """Whether a program of that file name is known to run the script that follows it."""
     return program.removesuffix(".exe").rstrip("0123456789.") in INTERPRETERS or program in INTERPRETERS
 
 
@@ -342,7 +342,7 @@ def as_source(source: PluginSource) -> Launch | Source | Servable:
 
 
 def _installed(text: str) -> Source | None:
-    """The source that `NAME@VERSIONS` stands for; `None` where the text has another form."""
+    """The source for `NAME@VERSIONS`; `None` if the text has another form."""
     name, at, versions = text.strip().rpartition("@")
     if not at or not NAME.fullmatch(name) or os.sep in versions or os.path.exists(text):
         return None
@@ -367,7 +367,7 @@ def goes_first(source: Launch | Servable, access_control: Collection[str]) -> bo
 
 
 def the_one(source: Source) -> Launch:
-    """The launch of a source that stands for one plugin.
+    """The launch of a source that must find one plugin.
 
     Raises:
         ConfigError: it finds none or several.

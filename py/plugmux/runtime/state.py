@@ -20,7 +20,7 @@ __all__ = ["NEXT", "ON_THE_WAY", "State"]
 
 
 class State(Enum):
-    """Where a plugin stands in its life."""
+    """The state of a plugin."""
 
     STARTING = "starting"
     REGISTERING = "registering"

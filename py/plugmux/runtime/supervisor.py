@@ -1,7 +1,7 @@
 """Drives one launched plugin: start, registration, work, end, and starting again.
 
-One task per plugin runs `_live`; it owns the process and the link of every run and leaves none behind. What becomes of
-the plugin stands in its record.
+One task per plugin runs `_live`; it owns the process and the link of every run and leaves none behind. It writes
+what becomes of the plugin to the record.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Supervisor:
 
     @property
     def wanted(self) -> bool:
-        """Whether it is meant to run: nobody has asked it to end since it was last started."""
+        """Whether it is meant to run: it has not been asked to end since its last start."""
         return not self._stop.is_set()
 
     def start(self) -> None:
@@ -85,7 +85,7 @@ class Supervisor:
             self._task = asyncio.create_task(self._live(), name=f"plugmux: plugin {self.record.name}")
 
     async def ended(self) -> None:
-        """Wait for the end of one that has been asked to end; harmless where nobody has."""
+        """Wait for its end, if it has been asked to end."""
         if self._stop.is_set() and self._task is not None:
             await asyncio.wait([self._task])
 
@@ -116,7 +116,7 @@ class Supervisor:
 
     async def _live(self) -> None:
         await self._run_until_stopped()
-        if self._stop.is_set():  # Whoever asked for it may not have waited.
+        if self._stop.is_set():  # The task that asked for it may have been cancelled.
             self.record.move(self._final)
 
     async def _run_until_stopped(self) -> None:
@@ -205,7 +205,7 @@ class Supervisor:
         return None
 
     def _crashed(self, error: PluginError) -> PluginError:
-        """Tell of a crash at once: calls in flight are waiting to hear why they broke."""
+        """Report a crash at once: calls in flight wait for the reason of their failure."""
         self.record.move(State.CRASHED, error.detail, error)
         self._log.write(LogSource.RUNTIME, logging.WARNING, str(error))
         return error

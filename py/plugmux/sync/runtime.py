@@ -162,7 +162,7 @@ class Runtime:
         """The plugin of that name; of replicas the first.
 
         Raises:
-            PluginError: there is none.
+            PluginError: there is no such plugin.
         """
         return self._look(lambda: self.asynchronous.plugin(name))
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs calls for other threads, one beside the other; any number of threads may wait at the same time.
+    """Runs calls for other threads, concurrently; any number of threads may wait at the same time.
 
     Args:
         name: what messages call its owner.
@@ -101,7 +101,7 @@ class LoopThread:
             raise
         finally:
             self._waiting.discard(done)
-            if not tasks:  # It was never begun: nobody is to miss that it was awaited.
+            if not tasks:  # It was never begun: Python must not warn that it was not awaited.
                 whole.close()
                 getattr(call, "close", whole.close)()
 

@@ -3,8 +3,8 @@
     closed ── failures in a row ──> open ── after a while ──> half open ── success ──> closed
                                       ^────────── failure ────────┘
 
-One input that a healthy plugin fails on, sent again and again, must not shut the plugin off from everybody. So an open
-breaker remembers which calls have failed. It refuses those; it refuses all calls only once as many different ones have
+One input that a healthy plugin fails on, sent again and again, must not keep all other calls from the plugin. So an
+open breaker remembers which calls have failed. It refuses those; it refuses all calls only once as many different ones have
 failed in a row as it takes to open it. Any answer closes it.
 
 Without I/O and without a clock of its own: the time is an argument.

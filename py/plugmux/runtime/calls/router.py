@@ -145,7 +145,7 @@ class Router:
         """The plugins that can take a request for a path: one, or its replicas.
 
         Raises:
-            ExchangeError: there is none.
+            ExchangeError: no plugin can take it.
         """
         try:
             if self._plugin is not None:

@@ -161,7 +161,7 @@ def as_json(name: str, value: Configurable) -> str:
         value: a JSON object, a dataclass' object, or a protobuf message.
 
     Raises:
-        ConfigError: it is none of these, or too long.
+        ConfigError: it has another type, or is too long.
     """
     if hasattr(value, "DESCRIPTOR"):
         from google.protobuf import json_format
@@ -176,7 +176,7 @@ def as_json(name: str, value: Configurable) -> str:
     try:
         text = json.dumps(dict(value), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"the configuration of plugin {name!r} is no JSON: {error}") from None
+        raise ConfigError(f"the configuration of plugin {name!r} is not JSON: {error}") from None
     if len(text) > MAX_CONFIGURATION:
         raise ConfigError(f"the configuration of plugin {name!r} has over {MAX_CONFIGURATION} characters")
     return text

@@ -40,7 +40,7 @@ class HealthChecker:
         plugin: the plugin; it is told what is found.
         link: its link.
         policy: when it is checked.
-        log: takes what is said of it.
+        log: takes the reports.
         run: its process, where the runtime has launched it.
     """
 

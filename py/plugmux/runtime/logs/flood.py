@@ -27,7 +27,7 @@ class FloodLog:
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def warn(self, kind: str, message: str) -> None:
-        """Tell of something, or count it where something of its kind has been told of just now.
+        """Log a warning, or count it if one of its kind was logged just now.
 
         Args:
             kind: one of a few words of the caller's own.

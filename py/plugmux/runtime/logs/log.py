@@ -47,7 +47,7 @@ def level_name(level: int) -> str:
 
 
 def printable(text: str) -> str:
-    """A text without what would steer the terminal of whoever reads it, or could not be written to a file."""
+    """A text without what would control the terminal that shows it, or could not be written to a file."""
     return text if text.isprintable() else text.translate(UNPRINTABLE)
 
 
@@ -113,7 +113,7 @@ class PluginLog:
 
     Args:
         name: the plugin's name.
-        broadcast: told of every line.
+        broadcast: publishes every line.
     """
 
     def __init__(self, name: str, broadcast: Broadcast[LogEntry]) -> None:
@@ -179,7 +179,7 @@ class LogBook:
         return name in self._logs
 
     def of(self, name: str) -> PluginLog:
-        """The log of a plugin, begun if there is none."""
+        """The log of a plugin, created if there is none."""
         log = self._logs.pop(name, None) or PluginLog(name, self._broadcast)
         self._logs[name] = log  # at the end again: what has not been asked for longest is forgotten first
         if len(self._logs) > MAX_LOGS:

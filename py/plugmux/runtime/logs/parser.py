@@ -129,7 +129,7 @@ _READERS: dict[str, Callable[[str, int], LogLine | None]] = {
     **dict.fromkeys("0123456789", _read_dated),
     **dict.fromkeys("DIWEC", _read_python),
 }
-"""What to try, by a line's first character: most lines are nobody's, and cost nothing."""
+"""What to try, by a line's first character: most lines have no known form, and cost nothing."""
 
 
 def _level(value: object, default: int) -> int:

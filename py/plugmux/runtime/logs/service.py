@@ -23,7 +23,7 @@ __all__ = ["PluginLogService"]
 MAX_RECORDS = 1000
 RECORDS_PER_TURN = 64
 TELL_TIME = 1.0
-"""Seconds between two lines that tell of records that were dropped."""
+"""Seconds between two lines that report dropped records."""
 MAX_MESSAGE = 8192
 MAX_FIELDS = 16_384
 LATEST_TIME = 253_402_300_799
@@ -56,7 +56,7 @@ class PluginLogService(LogService):
     async def write(self, request: pb.WriteRequest, context: Context) -> pb.WriteResponse:
         registered = self._registered
         if not registered.done() or registered.exception() is not None:
-            raise RpcError(Code.FAILED_PRECONDITION, "register first: nobody would know whose records these are")
+            raise RpcError(Code.FAILED_PRECONDITION, "register first: the records have no plugin yet")
         if len(request.records) > MAX_RECORDS:
             raise RpcError(Code.RESOURCE_EXHAUSTED, f"over {MAX_RECORDS} records at once: send fewer, more often")
         log = self._logs.of(registered.result().name)

@@ -41,10 +41,10 @@ class ProcessCounter:
     """
 
     def __init__(self, leader: int) -> None:
-        everybody = {int(name): entry for name in os.listdir(PROC) if name.isdigit() and (entry := _entry(name))}
-        own = {pid for pid, entry in everybody.items() if leader in (pid, entry.group, entry.session)}
+        processes = {int(name): entry for name in os.listdir(PROC) if name.isdigit() and (entry := _entry(name))}
+        own = {pid for pid, entry in processes.items() if leader in (pid, entry.group, entry.session)}
         children: dict[int, list[int]] = {}
-        for pid, entry in everybody.items():
+        for pid, entry in processes.items():
             children.setdefault(entry.parent, []).append(pid)
         found: set[int] = set()
         waiting = list(own)
@@ -53,7 +53,7 @@ class ProcessCounter:
             if pid not in found:
                 found.add(pid)
                 waiting += children.get(pid, ())
-        self._members = {pid: everybody[pid] for pid in found if everybody[pid].state != ZOMBIE}
+        self._members = {pid: processes[pid] for pid in found if processes[pid].state != ZOMBIE}
 
     def __len__(self) -> int:
         return len(self._members)
@@ -97,16 +97,16 @@ class ProcessLimit:
         newest = _newest_pid()
         if newest != self._newest:
             self._newest = newest
-            census = ProcessCounter(self._leader)
-            if len(census) > self._most:
-                self.verdict = f"it had {len(census)} processes, over its limit of {self._most}"
-                census.kill()
+            counter = ProcessCounter(self._leader)
+            if len(counter) > self._most:
+                self.verdict = f"it had {len(counter)} processes, over its limit of {self._most}"
+                counter.kill()
                 return
         self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._look)
 
 
 def _newest_pid() -> str:
-    """The id that was given out last: while it stays the same, nobody on the machine has begun a process."""
+    """The id that was given out last: while it stays the same, no process of the machine has begun another."""
     return (PROC / "loadavg").read_text().split()[-1]
 
 

@@ -1,7 +1,7 @@
 """What a plugin may use of its machine, and how to tell that a limit was the end of it.
 
 Memory, CPU time and files are the kernel's own limits (setrlimit), set by a shell that then becomes the program: no
-instruction of the program runs without them. The number of processes is counted by the runtime (`census`), because the
+instruction of the program runs without them. The number of processes is counted by the runtime (`counter`), because the
 kernel counts those of the whole user, and none of root's.
 """
 

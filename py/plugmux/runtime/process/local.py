@@ -152,7 +152,7 @@ def find_program(launch: Launch) -> str:
     its own PATH.
 
     Raises:
-        PluginError: there is none, or it cannot be run.
+        PluginError: there is no such program, or it cannot be run.
     """
     command = launch.command[0]
     base = os.path.abspath(os.curdir if launch.cwd is None else launch.cwd)
@@ -162,7 +162,7 @@ def find_program(launch: Launch) -> str:
     if path is None or not os.path.exists(path):
         raise PluginError(launch.name, PluginCause.NOT_FOUND, f"there is no program {command!r}")
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"{path!r} is no file")
+        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"{path!r} is not a file")
     if not os.access(path, os.X_OK):
         raise PluginError(launch.name, PluginCause.NOT_EXECUTABLE, f"{path!r} is not an executable file")
     return path
@@ -190,7 +190,7 @@ def _argv(launch: Launch, program: str) -> list[str]:
 
 
 def _check_loadable(launch: Launch, program: str) -> None:
-    """See what the system would say of a program: a shell in between says it less clearly, or takes it for its own.
+    """Check whether the system can load a program. A shell in between reports it less clearly, or runs the file itself.
 
     Raises:
         PluginError: it cannot be started.

@@ -21,7 +21,7 @@ LINES_PER_TURN = 64
 BYTES_PER_TURN = 64 * 1024
 """What is cut into lines in one turn of the event loop: one or two milliseconds of work."""
 REPORT_TIME = 1.0
-"""Seconds after which lines that were dropped are told of."""
+"""Seconds after which the log reports how many lines were dropped."""
 TAIL_LINES = 20
 MAX_TAIL_LINE = 500
 CUT = " [...]"
@@ -51,7 +51,7 @@ class LineReader(asyncio.Protocol):
     """Cuts what comes through a pipe into lines and logs them.
 
     It takes turns with the rest of the loop, and keeps only so many lines a second: a plugin that prints as fast as it
-    can slows down nobody else, and is told in its log how many lines were dropped. The last of them are kept for the
+    can slows down nothing else, and is told in its log how many lines were dropped. The last of them are kept for the
     tail all the same.
 
     Args:
@@ -80,7 +80,7 @@ class LineReader(asyncio.Protocol):
         self.ended = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.ReadTransport", transport)  # uvloop's is none by its class
+        self._transport = cast("asyncio.ReadTransport", transport)  # uvloop's transport has another class
 
     def data_received(self, data: bytes) -> None:
         if self._data:  # It has been paused, and one more read was under way.
@@ -168,7 +168,7 @@ class LineReader(asyncio.Protocol):
             self.ended.set_result(None)
 
     def close(self) -> None:
-        """Stop reading, whoever still holds the other end of the pipe."""
+        """Stop reading, even where another process holds the other end of the pipe."""
         if self._transport is not None:
             self._transport.close()
 
