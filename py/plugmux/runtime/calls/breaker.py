@@ -4,8 +4,8 @@
                                       ^────────── failure ────────┘
 
 One input that a healthy plugin fails on, sent again and again, must not keep all other calls from the plugin. So an
-open breaker remembers which calls have failed. It refuses those; it refuses all calls only once as many different ones have
-failed in a row as it takes to open it. Any answer closes it.
+open breaker remembers which calls have failed. It refuses those; it refuses all calls only once as many different ones
+have failed in a row as it takes to open it. Any answer closes it.
 
 Without I/O and without a clock of its own: the time is an argument.
 """
