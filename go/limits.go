@@ -7,20 +7,12 @@ import (
 
 // The limits and times that the SDKs of all languages share; proto/constants.json lists them.
 const (
-	maxMessageBytes          = 4 << 20
-	maxNameCharacters        = 256
-	maxVersionCharacters     = 128
-	maxPatternCharacters     = 4096
-	maxServices              = 1024
-	maxProtocolVersions      = 256
-	maxSchemaCharacters      = 262_144
-	maxMessageTypeCharacters = 512
-	maxListCharacters        = 65_536
-	maxInstances             = 10_000
-	maxLaunchConfigBytes     = 65_536
-	maxLogTextCharacters     = 8192
-	maxResets                = 1000 // a second
-	maxIdleFrames            = 2000 // a second
+	maxMessageBytes      = 4 << 20
+	maxInstances         = 10_000
+	maxLaunchConfigBytes = 65_536
+	maxLogTextCharacters = 8192
+	maxResets            = 1000 // a second
+	maxIdleFrames        = 2000 // a second
 
 	dialTimeout       = 2 * time.Second
 	firstRedial       = 200 * time.Millisecond

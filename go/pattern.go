@@ -1,35 +1,19 @@
 package plugmux
 
 import (
-	"fmt"
-	"regexp"
 	"strings"
+
+	"plugmux.dev/go/internal/contract"
 )
 
 // Pattern matches ids of secrets. Like an id, it consists of components joined by slashes; "*" matches exactly one
 // component, and "**" any number of components, including none.
 type Pattern string
 
-const idComponent = `[A-Za-z0-9._:-]+`
-
-var (
-	idForm      = regexp.MustCompile(`^` + idComponent + `(?:/` + idComponent + `)*$`)
-	patternForm = regexp.MustCompile(`^(?:\*\*?|` + idComponent + `)(?:/(?:\*\*?|` + idComponent + `))*$`)
-)
-
-func (p Pattern) valid() bool {
-	return len(p) <= maxPatternCharacters && patternForm.MatchString(string(p))
-}
-
-func errPatternForm(p Pattern) error {
-	return fmt.Errorf(`the pattern %.80q is not valid: components are joined by slashes, and each is "*", "**" or made `+
-		"of letters, digits and ._:-, at most %d characters in all", string(p), maxPatternCharacters)
-}
-
 // Match reports whether the pattern matches an id. It is false for a text that is not a valid id. In the worst case it takes
 // time proportional to the product of the two lengths.
 func (p Pattern) Match(id string) bool {
-	return validID(id) && p.covers(id, func(own, other string) bool { return own == other })
+	return contract.ValidID(id) && p.covers(id, func(own, other string) bool { return own == other })
 }
 
 // Includes reports whether the pattern covers another one. As the wire defines it, a literal component covers "*" as well,
@@ -45,8 +29,6 @@ func (p Pattern) Filter(other Pattern) (Pattern, bool) {
 	}
 	return p, other.Includes(p)
 }
-
-func validID(id string) bool { return len(id) <= maxPatternCharacters && idForm.MatchString(id) }
 
 // covers matches the components of a text; same compares a component that is not a wildcard.
 func (p Pattern) covers(text string, same func(own, other string) bool) bool {

@@ -29,6 +29,7 @@ import (
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
 	"plugmux.dev/gen/go/plugins/v1/pluginsv1connect"
 	"plugmux.dev/gen/go/plugmux/v1/plugmuxv1connect"
+	"plugmux.dev/go/internal/contract"
 )
 
 // Config describes a plugin and says where it finds its runtime. The zero value is usable.
@@ -133,7 +134,7 @@ func (p *plugin) run(ctx context.Context, launch *launchConfig) error {
 	if launch != nil {
 		p.announcement.Name = launch.Name
 	}
-	if err := checkRegistration(p.announcement); err != nil {
+	if err := contract.CheckRegistration(p.announcement); err != nil {
 		return err
 	}
 	if launch != nil {

@@ -13,6 +13,7 @@ import (
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
 	resolverv1 "plugmux.dev/gen/go/resolver/v1"
 	"plugmux.dev/gen/go/resolver/v1/resolverv1connect"
+	"plugmux.dev/go/internal/contract"
 )
 
 // Secret is a secret with its metadata. Only ID and Value are required.
@@ -66,8 +67,8 @@ type provider struct {
 
 func (p provider) GetSecrets(ctx context.Context, request *resolverv1.GetSecretsRequest) (*resolverv1.GetSecretsResponse, error) {
 	asked := Pattern(request.GetPattern())
-	if !asked.valid() {
-		return nil, connect.NewError(connect.CodeInvalidArgument, errPatternForm(asked))
+	if !contract.ValidPattern(string(asked)) {
+		return nil, connect.NewError(connect.CodeInvalidArgument, contract.PatternError(string(asked)))
 	}
 	given, err := p.get(ctx, asked)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
+	"plugmux.dev/go/internal/contract"
 )
 
 // The vectors that the SDKs of all languages share, run against this one.
@@ -120,9 +121,9 @@ func TestVectorsOfPatterns(t *testing.T) {
 		Match, Includes, Filter []json.RawMessage
 	}
 	readVectors(t, "tests/vectors/patterns.json", &vectors)
-	valid := func(text string) bool { return Pattern(text).valid() }
-	accepts(t, "ids", vectors.IDs, true, validID)
-	accepts(t, "not ids", vectors.NotIDs, false, validID)
+	valid := contract.ValidPattern
+	accepts(t, "ids", vectors.IDs, true, contract.ValidID)
+	accepts(t, "not ids", vectors.NotIDs, false, contract.ValidID)
 	accepts(t, "patterns", vectors.Patterns, true, valid)
 	accepts(t, "not patterns", vectors.NotPatterns, false, valid)
 	var pattern, other text
@@ -153,7 +154,7 @@ func TestVectorsOfPatterns(t *testing.T) {
 }
 
 func TestVectorsOfNamesAndVersions(t *testing.T) {
-	for name, valid := range map[string]func(string) bool{"names": validName, "versions": validVersion} {
+	for name, valid := range map[string]func(string) bool{"names": contract.ValidName, "versions": contract.ValidVersion} {
 		var vectors struct{ Valid, Invalid []text }
 		readVectors(t, "tests/vectors/"+name+".json", &vectors)
 		accepts(t, name, vectors.Valid, true, valid)
@@ -242,7 +243,7 @@ func TestVectorsOfRegistrations(t *testing.T) {
 		if err := protojson.Unmarshal(spelledOut(t, data), request); err != nil {
 			t.Fatal(err)
 		}
-		return checkRegistration(request)
+		return contract.CheckRegistration(request)
 	}
 	if len(vectors.Accepted) == 0 || len(vectors.Refused) == 0 {
 		t.Error("no cases")
@@ -297,14 +298,14 @@ func TestTheConstantsAreThoseOfAllLanguages(t *testing.T) {
 	own := map[string]map[string]float64{
 		"": {
 			"max_message_bytes":            maxMessageBytes,
-			"max_name_characters":          maxNameCharacters,
-			"max_version_characters":       maxVersionCharacters,
-			"max_pattern_characters":       maxPatternCharacters,
-			"max_services":                 maxServices,
-			"max_protocol_versions":        maxProtocolVersions,
-			"max_json_schema_characters":   maxSchemaCharacters,
-			"max_message_type_characters":  maxMessageTypeCharacters,
-			"max_list_characters":          maxListCharacters,
+			"max_name_characters":          contract.MaxNameCharacters,
+			"max_version_characters":       contract.MaxVersionCharacters,
+			"max_pattern_characters":       contract.MaxPatternCharacters,
+			"max_services":                 contract.MaxServices,
+			"max_protocol_versions":        contract.MaxProtocolVersions,
+			"max_json_schema_characters":   contract.MaxSchemaCharacters,
+			"max_message_type_characters":  contract.MaxMessageTypeCharacters,
+			"max_list_characters":          contract.MaxListCharacters,
 			"max_instances":                maxInstances,
 			"max_launch_config_bytes":      maxLaunchConfigBytes,
 			"max_log_text_characters":      maxLogTextCharacters,

@@ -14,12 +14,11 @@ import (
 	"time"
 )
 
-// LaunchVariable is the environment variable of the launch configuration, under the name that every runtime of this
-// wire sets.
+// LaunchVariable is the environment variable with the launch configuration, which every runtime of this wire sets.
 const LaunchVariable = "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"
 
-// Launch starts a plugin whose link is a socket pair. It registers under the file name of its program. The caller waits
-// for the command.
+// Launch starts a plugin process whose link is a socket pair. The plugin registers under the file name of its program, and has
+// the timeout for it. Launch fails if the process cannot be started. The caller calls Wait on the command.
 func Launch(command *exec.Cmd, timeout time.Duration, options Options) (*Link, error) {
 	ours, theirs, err := socketpair()
 	if err != nil {
@@ -33,7 +32,7 @@ func Launch(command *exec.Cmd, timeout time.Duration, options Options) (*Link, e
 	return start(command, map[string]any{"fd": 3}, timeout, options, conn, theirs)
 }
 
-// socketpair makes two connected sockets, and lets no child that is being started meanwhile inherit them.
+// socketpair makes two connected sockets that no child process started at the same time inherits.
 func socketpair() (*os.File, *os.File, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -46,7 +45,7 @@ func socketpair() (*os.File, *os.File, error) {
 	return os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs"), nil
 }
 
-// LaunchWithPipes starts a plugin whose link is a pair of one-way pipes.
+// LaunchWithPipes is [Launch] with a pair of one-way pipes in place of the socket pair.
 func LaunchWithPipes(command *exec.Cmd, timeout time.Duration, options Options) (*Link, error) {
 	theirRead, ourWrite, err := os.Pipe()
 	if err != nil {

@@ -1,5 +1,11 @@
-// Package plugmuxtest is a small runtime, for the tests of plugins: it launches a plugin or lets one dial, accepts its
-// registration, calls what it serves, and ends it as a runtime does. It keeps strictly to the wire contract.
+// Package plugmuxtest is a small runtime for the tests of plugins. It launches a plugin ([Launch], [LaunchWithPipes]), lets one
+// dial ([Hijack]), or serves one on any connection ([NewLink]). It accepts the plugin's registration, calls what the plugin
+// serves, and ends the plugin as a runtime does. It refuses what every runtime refuses, and neither restarts nor retries.
+//
+//	link, err := plugmuxtest.Launch(exec.Command("./kv-plugin"), 10*time.Second, plugmuxtest.Options{})
+//	request, err := link.Registration(ctx)
+//	kv := kvv1connect.NewKeyValueServiceClient(link.Client(), plugmuxtest.BaseURL)
+//	err = link.Shutdown(ctx)
 package plugmuxtest
 
 import (
@@ -16,26 +22,28 @@ import (
 	"github.com/hashicorp/yamux"
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
 	"plugmux.dev/gen/go/plugins/v1/pluginsv1connect"
+	"plugmux.dev/go/internal/contract"
 )
 
-// BaseURL is the base URL of what a plugin serves, for clients made with [Link.Client].
+// BaseURL is the base URL of the services of a plugin, for clients that are made with [Link.Client].
 const BaseURL = "http://unix"
 
 const drainTimeout = 2 * time.Second
 
-// Options are what a [Link] does beyond the bare minimum. The zero value is usable.
+// Options configures a [Link]. The zero value is usable.
 type Options struct {
-	// Handler serves whatever the plugin calls, beside the registration.
+	// Handler serves what the plugin calls in the runtime, except the registration; by default nothing.
 	Handler http.Handler
-	// OnRegister runs before the registration is answered. An error refuses the plugin.
+	// OnRegister is called before the registration is answered. An error refuses the plugin.
 	OnRegister func(context.Context, *Link, *pluginsv1.RegisterPluginRequest) error
-	// Response to the registration; engine name and version are filled in.
+	// Response is the answer to the registration, such as the plugin's configuration; the engine's name and version are
+	// filled in.
 	Response *pluginsv1.RegisterPluginResponse
 }
 
 // Link is the runtime's end of one connection to a plugin.
 type Link struct {
-	// Session is the yamux session beneath.
+	// Session is the yamux session of the link, for tests of streams.
 	Session *yamux.Session
 
 	options    Options
@@ -43,10 +51,11 @@ type Link struct {
 	client     *http.Client
 	once       sync.Mutex
 	request    *pluginsv1.RegisterPluginRequest
+	refused    error
 	registered chan struct{}
 }
 
-// NewLink serves a plugin on a connection, which then belongs to the link.
+// NewLink serves a plugin on a connection, which then belongs to the link. There is no time limit: a plugin may be debugged.
 func NewLink(conn io.ReadWriteCloser, options Options) *Link {
 	config := yamux.DefaultConfig()
 	config.LogOutput = nil
@@ -55,7 +64,7 @@ func NewLink(conn io.ReadWriteCloser, options Options) *Link {
 	config.ConnectionWriteTimeout, config.StreamOpenTimeout = time.Hour, time.Hour
 	session, err := yamux.Server(conn, config)
 	if err != nil {
-		panic(err) // only a wrong configuration is refused
+		panic(err) // the configuration is wrong, nothing else fails
 	}
 	l := &Link{Session: session, options: options, registered: make(chan struct{})}
 	l.client = &http.Client{Transport: &http.Transport{
@@ -74,22 +83,31 @@ func NewLink(conn io.ReadWriteCloser, options Options) *Link {
 	return l
 }
 
-// Client calls what the plugin serves.
+// Client returns an HTTP client that calls what the plugin serves, at [BaseURL].
 func (l *Link) Client() *http.Client { return l.client }
 
-// Registration waits until the plugin has registered, and gives what it said of itself.
+// Registration waits until the plugin has registered, and returns its request. It fails if the plugin's link or the context
+// ends first, and if the registration was refused.
 func (l *Link) Registration(ctx context.Context) (*pluginsv1.RegisterPluginRequest, error) {
 	select {
 	case <-l.registered:
 		return l.request, nil
 	case <-l.Session.CloseChan():
-		return nil, errors.New("the plugin went away before it had registered")
+		return nil, errors.Join(errors.New("the plugin's link ended before it had registered"), l.refusal())
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
 
-// Shutdown asks the plugin to end, refuses new streams, lets the open ones end, and closes.
+// refusal returns why the last registration was refused; nil if none was.
+func (l *Link) refusal() error {
+	l.once.Lock()
+	defer l.once.Unlock()
+	return l.refused
+}
+
+// Shutdown ends the plugin as a runtime does: it calls Shutdown, sends go-away, waits up to 2 s for open streams to end, and
+// closes the link. Its error is that of the call.
 func (l *Link) Shutdown(ctx context.Context) error {
 	_, err := pluginsv1connect.NewPluginServiceClient(l.client, BaseURL).Shutdown(ctx, &pluginsv1.ShutdownRequest{})
 	drain, cancel := context.WithTimeout(ctx, drainTimeout)
@@ -111,12 +129,11 @@ func (s registerService) RegisterPlugin(ctx context.Context, request *pluginsv1.
 	l.once.Lock()
 	defer l.once.Unlock()
 	if l.request != nil {
-		return nil, connect.NewError(connect.CodeInternal, errors.New("cannot rerun registration"))
+		return nil, connect.NewError(connect.CodeInternal, errors.New("cannot rerun registration: the plugin has registered on this link"))
 	}
-	if l.options.OnRegister != nil {
-		if err := l.options.OnRegister(ctx, l, request); err != nil {
-			return nil, err
-		}
+	if err := l.check(ctx, request); err != nil {
+		l.refused = err
+		return nil, err
 	}
 	response := l.options.Response
 	if response == nil {
@@ -126,4 +143,14 @@ func (s registerService) RegisterPlugin(ctx context.Context, request *pluginsv1.
 	l.request = request
 	close(l.registered)
 	return response, nil
+}
+
+func (l *Link) check(ctx context.Context, request *pluginsv1.RegisterPluginRequest) error {
+	if err := contract.CheckRegistration(request); err != nil {
+		return err
+	}
+	if l.options.OnRegister == nil {
+		return nil
+	}
+	return l.options.OnRegister(ctx, l, request)
 }

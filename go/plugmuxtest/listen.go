@@ -9,14 +9,14 @@ import (
 
 const accepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n"
 
-// Hijack serves /hijack on a runtime's socket: every plugin that dials becomes a link, which is given to serve. The
-// link is closed when serve returns.
+// Hijack returns a handler for a runtime's socket, to which plugins dial. It calls serve with the link of each plugin, and
+// closes the link when serve returns.
 func Hijack(options Options, serve func(*Link)) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /hijack", func(w http.ResponseWriter, _ *http.Request) {
 		conn, buffered, err := http.NewResponseController(w).Hijack()
 		if err != nil {
-			return // the plugin has gone
+			return // the plugin has closed the connection
 		}
 		defer conn.Close()
 		if _, err := io.WriteString(conn, accepted); err != nil {
@@ -30,7 +30,7 @@ func Hijack(options Options, serve func(*Link)) http.Handler {
 	return mux
 }
 
-// early is a connection whose first bytes the HTTP server had read already.
+// early is a connection whose first bytes the HTTP server has read already.
 type early struct {
 	net.Conn
 	reader io.Reader

@@ -314,7 +314,8 @@ class HostState {
   }
 
   #register(request: RegisterPluginRequest): RegisterPluginResponse {
-    if (this.#isRegistered) throw new ConnectError("the plugin has registered before: once per link", Code.Internal);
+    if (this.#isRegistered)
+      throw new ConnectError("cannot rerun registration: the plugin has registered on this link", Code.Internal);
     try {
       checkRegistration(request);
     } catch (error) {

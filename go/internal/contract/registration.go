@@ -1,4 +1,6 @@
-package plugmux
+// Package contract holds what every runtime and every plugin agree on: what a registration, a name, a version, an id and a
+// pattern may be.
+package contract
 
 import (
 	"errors"
@@ -9,6 +11,18 @@ import (
 
 	"connectrpc.com/connect"
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
+)
+
+// The limits of a registration, as proto/constants.json has them.
+const (
+	MaxNameCharacters        = 256
+	MaxVersionCharacters     = 128
+	MaxPatternCharacters     = 4096
+	MaxServices              = 1024
+	MaxProtocolVersions      = 256
+	MaxSchemaCharacters      = 262_144
+	MaxMessageTypeCharacters = 512
+	MaxListCharacters        = 65_536
 )
 
 const (
@@ -25,28 +39,28 @@ var (
 	serviceForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*$`)
 )
 
-// checkRegistration fails if every runtime would refuse the registration. The error has the code that a runtime answers with.
-func checkRegistration(request *pluginsv1.RegisterPluginRequest) error {
-	if !validName(request.GetName()) {
+// CheckRegistration fails if every runtime would refuse the registration. The error has the code that a runtime answers with.
+func CheckRegistration(request *pluginsv1.RegisterPluginRequest) error {
+	if !ValidName(request.GetName()) {
 		return connect.NewError(connect.CodeInternal, fmt.Errorf(
 			"the name %.80q of the plugin is not valid: it must have 1 to %d characters and no control characters",
-			request.GetName(), maxNameCharacters))
+			request.GetName(), MaxNameCharacters))
 	}
 	fault := func(code connect.Code, format string, values ...any) error {
 		return connect.NewError(code, fmt.Errorf("plugin %.80q: %w", request.GetName(), fmt.Errorf(format, values...)))
 	}
-	if !validVersion(request.GetVersion()) {
+	if !ValidVersion(request.GetVersion()) {
 		return fault(connect.CodeInternal, `the version %.80q is not valid: it must be semantic with a leading "v", `+
-			`such as "v1.2.3", and have at most %d characters`, request.GetVersion(), maxVersionCharacters)
+			`such as "v1.2.3", and have at most %d characters`, request.GetVersion(), MaxVersionCharacters)
 	}
 	if provider := request.GetSecretsProvider(); provider != nil {
-		if pattern := Pattern(provider.GetPattern()); !pattern.valid() {
-			return fault(connect.CodeInvalidArgument, "%w", errPatternForm(pattern))
+		if pattern := provider.GetPattern(); !ValidPattern(pattern) {
+			return fault(connect.CodeInvalidArgument, "%w", PatternError(pattern))
 		}
 	}
 	services := slices.Concat(request.GetServices(), request.GetInstances().GetServices())
-	if len(services) > maxServices {
-		return fault(connect.CodeInternal, "it names %d services, over the limit of %d", len(services), maxServices)
+	if len(services) > MaxServices {
+		return fault(connect.CodeInternal, "it names %d services, over the limit of %d", len(services), MaxServices)
 	}
 	for _, service := range services {
 		if !serviceForm.MatchString(service) {
@@ -76,14 +90,14 @@ func sizesOf(request *pluginsv1.RegisterPluginRequest, services []string) []meas
 		names = append(names, name, value)
 	}
 	sizes := []measured{
-		{"protocol versions", len(request.GetProtocolVersions()), maxProtocolVersions},
-		{"characters of names of services", characters(services), maxListCharacters},
-		{"characters of capabilities and labels", characters(names), maxListCharacters},
+		{"protocol versions", len(request.GetProtocolVersions()), MaxProtocolVersions},
+		{"characters of names of services", characters(services), MaxListCharacters},
+		{"characters of capabilities and labels", characters(names), MaxListCharacters},
 	}
 	for _, schema := range []*pluginsv1.ConfigurationSchema{request.GetConfiguration(), request.GetInstances().GetConfiguration()} {
 		sizes = append(sizes,
-			measured{"characters of a JSON schema", utf8.RuneCountInString(schema.GetJsonSchema()), maxSchemaCharacters},
-			measured{"characters of a message type", utf8.RuneCountInString(schema.GetMessageType()), maxMessageTypeCharacters})
+			measured{"characters of a JSON schema", utf8.RuneCountInString(schema.GetJsonSchema()), MaxSchemaCharacters},
+			measured{"characters of a message type", utf8.RuneCountInString(schema.GetMessageType()), MaxMessageTypeCharacters})
 	}
 	return sizes
 }
@@ -97,16 +111,17 @@ func characters(texts []string) int {
 	return count
 }
 
-// validName reports whether a plugin may register under a name: any text without control characters.
-func validName(name string) bool {
+// ValidName reports whether a plugin may register under a name: any text without control characters.
+func ValidName(name string) bool {
 	for _, character := range name {
 		if character < 0x20 || 0x7f <= character && character <= 0x9f {
 			return false
 		}
 	}
-	return name != "" && utf8.ValidString(name) && utf8.RuneCountInString(name) <= maxNameCharacters
+	return name != "" && utf8.ValidString(name) && utf8.RuneCountInString(name) <= MaxNameCharacters
 }
 
-func validVersion(version string) bool {
-	return len(version) <= maxVersionCharacters && versionForm.MatchString(version)
+// ValidVersion reports whether a plugin may register with a version.
+func ValidVersion(version string) bool {
+	return len(version) <= MaxVersionCharacters && versionForm.MatchString(version)
 }
