@@ -11,9 +11,10 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, GetResponse, PutRequest, WatchRequest
 
 from plugmux import Plugin, PluginError, RestartPolicy
-from plugmux.connect import Code, RpcError
+from plugmux.connect import Code, Context, Interceptor, RpcError
+from plugmux.connect.interceptor import UnaryNext
 from plugmux.plugin import Configured, Instances, LogHandler
-from plugmux.runtime import State
+from plugmux.runtime import Interceptors, State
 from plugmux.testing import ExpectedCall, launch_plugin, plugin_host
 from support.kv_store import Audit, Store, kv_plugin
 from support.tools import ROOT
@@ -42,6 +43,20 @@ async def test_streams_and_errors_are_captured() -> None:
             await kv.get(GetRequest(key="none"))
         host.assert_calls("Watch", ExpectedCall("Get", code=Code.NOT_FOUND))
         assert [response.value for response in host.calls[0].responses] == [b"1", b"2", b"3"]
+
+
+async def test_calls_of_any_client_of_the_runtime_are_captured_beside_the_interceptors_of_the_test() -> None:
+    seen: list[str] = []
+
+    class Note(Interceptor):
+        async def unary(self, request: object, context: Context, next: UnaryNext) -> object:
+            seen.append(context.method.name)
+            return await next(request, context)
+
+    async with plugin_host(kv_plugin(), services=[Audit()], interceptors=Interceptors(outgoing=[Note()])) as host:
+        await host.runtime.client(KeyValueClient).put(PutRequest(key="a", value=b"1"))
+        host.assert_calls("Put", "Record")
+    assert seen == ["Put"]
 
 
 @dataclass

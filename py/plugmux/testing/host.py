@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ConfigError
 from ..plugin import Plugin
-from ..runtime import Event, Launch, LogEntry, PluginHandle, RestartPolicy, Runtime
+from ..runtime import Event, Interceptors, Launch, LogEntry, PluginHandle, RestartPolicy, Runtime
 from .calls import Call, CallLog, ExpectedCall, assert_calls
 from .clock import run_on_clock
 from .faults import Direction, LinkFaults
@@ -41,7 +41,6 @@ class PluginHost:
         self.faults = faults
         self.events: list[Event] = []
         self._log = log
-        self._outgoing = log.interceptor(Direction.TO_PLUGIN)
 
     @property
     def plugin(self) -> PluginHandle:
@@ -50,7 +49,7 @@ class PluginHost:
 
     @property
     def calls(self) -> Sequence[Call]:
-        """The calls so far, by the time of their beginning: those of `client`, and those that the plugin made."""
+        """The calls so far, in the order of their beginning: of the runtime's clients, and of the plugin to its host."""
         return self._log.calls
 
     @property
@@ -59,14 +58,13 @@ class PluginHost:
         return self.runtime.logs(self.name)
 
     def client(self, client_class: Callable[..., AnyClient], **options: Any) -> AnyClient:
-        """A client of a service that the plugin serves, whose calls are captured.
+        """A client of a service that the plugin serves.
 
         Args:
             client_class: a generated client class.
             options: what the class takes beside the transport.
         """
-        given: Iterable[Interceptor] = options.pop("interceptors", ())
-        return self.runtime.client(client_class, plugin=self.name, interceptors=(self._outgoing, *given), **options)
+        return self.runtime.client(client_class, plugin=self.name, **options)
 
     async def open_instance(self, configuration: Any, **options: Any) -> Remote:
         """Ask the plugin for an instance. (See `Runtime.open_instance`.)
@@ -187,8 +185,7 @@ async def _host(
     if "configuration" in options or "plugins" in options:
         raise ConfigError("a host of plugmux.testing has one plugin: give its configuration alone, and no others")
     given = {} if configuration is None else {launch.name: configuration}
-    incoming = log.interceptor(Direction.TO_HOST)
-    interceptors = (incoming, *options.get("interceptors", ()))
+    interceptors = _with_log(log, options.get("interceptors", ()))
     runtime = Runtime(**{**options, "services": services, "configuration": given, "interceptors": interceptors})
     host = PluginHost(runtime, launch.name, faults, log)
     events = asyncio.create_task(_keep_events(host), name="plugmux: events of a test's host")
@@ -199,6 +196,16 @@ async def _host(
     finally:
         await run_on_clock(runtime.close())
         await events
+
+
+def _with_log(log: CallLog, given: Interceptors | Iterable[Interceptor]) -> Interceptors:
+    """The interceptors that a test gives, and around them those that take down the calls of either direction."""
+    if not isinstance(given, Interceptors):
+        given = Interceptors(incoming=tuple(given))
+    return Interceptors(
+        incoming=(log.interceptor(Direction.TO_HOST), *given.incoming),
+        outgoing=(log.interceptor(Direction.TO_PLUGIN), *given.outgoing),
+    )
 
 
 async def _start(runtime: Runtime, launch: Launch) -> None:
