@@ -49,7 +49,7 @@ class PluginHost:
 
     @property
     def calls(self) -> Sequence[Call]:
-        """The calls so far, in the order of their beginning: of the runtime's clients, and of the plugin to its host."""
+        """The calls so far, by their beginning: of the runtime's clients, and of the plugin to its host."""
         return self._log.calls
 
     @property
