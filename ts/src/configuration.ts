@@ -4,25 +4,25 @@ import { ConfigurationService } from "../../gen/ts/plugmux/v1/configuration_pb.j
 import { ConfigError } from "./errors.js";
 import { errorMessage } from "./errorMessage.js";
 
-/** How a configuration becomes a value of the plugin's own. */
+/** How a configuration is validated and parsed. */
 export interface Configurable<T> {
-  /** The JSON schema that a configuration must satisfy, which the runtime sees to; none by default. */
+  /** A JSON schema against which the runtime validates configurations; none by default. */
   readonly schema?: object;
-  /** Makes the configuration of the JSON object, and throws where it cannot; the object itself by default. */
+  /** Parses the JSON object, and throws to reject it; by default the object is used as it is. */
   readonly parse?: (value: unknown) => T;
 }
 
-/** What a plugin says about the configuration that it takes. */
+/** The options of `Settings`. */
 export interface SettingsOptions<T> extends Configurable<T> {
   /**
-   * Called with a changed configuration while the plugin runs, before `value` is that. What it throws refuses the
-   * change. Without it a change restarts the plugin.
+   * Called when the configuration changes while the plugin runs, before `value` returns the new one. Throw to reject the
+   * change. Without `onChange` a change restarts the plugin.
    */
   readonly onChange?: (value: T) => void | Promise<void>;
 }
 
 /**
- * A plugin's configuration as a value of its own type, there before the plugin serves:
+ * Holds a plugin's configuration, which is set before the plugin's first call:
  * `plugin({ configuration: settings, ... })`, and `settings.value` in a handler.
  */
 export class Settings<T> {
@@ -33,7 +33,11 @@ export class Settings<T> {
     this.#options = options;
   }
 
-  /** The configuration as it is now. */
+  /**
+   * The present configuration.
+   *
+   * @throws ConfigError before the plugin has registered.
+   */
   get value(): T {
     if (!this.#current) throw new ConfigError("the configuration comes with the registration: read it in a handler");
     return this.#current.value;

@@ -5,30 +5,35 @@ import type { Logger } from "./log.js";
 import type { Lent } from "./references.js";
 import type { Remote } from "./remote.js";
 
-/** The runtime, as its plugin sees it; it stays the same when the plugin is linked to a runtime again. */
+/** The runtime, as its plugin sees it. The same object is valid after the plugin has reconnected. */
 export interface Host {
-  /** The Connect transport to the services that the runtime serves. */
+  /** The Connect transport to the runtime's services. A call without a link fails with "unavailable". */
   readonly transport: Transport;
   /** A client of a service that the runtime serves. */
   client<Service extends DescService>(service: Service): Client<Service>;
-  /** Opens a raw stream to an endpoint that the runtime serves; `end()` half-closes it. Listen to its "error". */
+  /**
+   * Opens a raw stream to an endpoint that the runtime serves; `end()` half-closes it. Listen to its "error" event.
+   *
+   * @throws StreamRefused when the runtime serves no such endpoint.
+   */
   openStream(name: string): Promise<Duplex>;
   /**
-   * Lends the runtime an object, until it is withdrawn, the runtime releases it or the link to it ends.
+   * Serves an object that only the runtime can call, until it is withdrawn, the runtime releases it or the link ends.
    *
-   * @returns the reference, which goes into a message. The runtime alone can call the object by it.
+   * @returns the reference to put into a message.
+   * @throws SessionClosedError when there is no link.
    */
   lend(object: Lent): string;
-  /** Takes an object back, and waits for its clean-up. Calls in flight go on to their end. */
+  /** Stops serving an object, and waits for its `onRelease`. Calls that are being served continue. */
   withdraw(reference: string): Promise<void>;
-  /** The object that the runtime has lent; calls are "not found" when it is not, or not any more. */
+  /** The object that the runtime has lent under a reference. Its calls fail with "not found" when it has ended. */
   at(reference: string): Remote;
-  /** The configuration that the runtime gave at registration, as a JSON object; empty when there is none. */
+  /** The configuration in the answer to the registration, as JSON; empty if there is none. */
   readonly configurationJson: string;
-  /** The protocol version that was chosen at registration; 0 before. */
+  /** The protocol version that the runtime chose at registration; 0 before. */
   readonly protocolVersion: number;
-  /** Hands log records to the runtime, with their level and fields. */
+  /** Sends log records to the runtime. */
   readonly log: Logger;
-  /** Tells the runtime whether a service, by its full name, is ready; "" is the plugin as a whole. All are at first. */
+  /** Reports whether a service is ready, by its full name; "" is the whole plugin. At first everything is ready. */
   setHealth(service: string, serving: boolean): void;
 }

@@ -7,21 +7,21 @@ import { MAX_INSTANCES } from "./limits.js";
 import { errorMessage } from "./errorMessage.js";
 import { LENT, type Lent, type References } from "./references.js";
 
-/** What the instances of a plugin are. */
+/** The options of `Instances`. */
 export interface InstancesOptions<T> extends Configurable<T> {
   /** The services that every instance serves. */
   readonly services: readonly DescService[];
-  /** How many instances may be open at the same time; 10,000 by default. */
+  /** How many instances may be open at once; 10,000 by default. A further one fails with "resource exhausted". */
   readonly limit?: number;
   /**
-   * Makes an instance of its configuration; `onRelease` of what it gives is called when the instance ends. An error is
-   * taken for one of the configuration, unless it is a `ConnectError`.
+   * Makes an instance; its `onRelease` is called when the instance ends. What it throws is reported as "invalid argument", a
+   * `ConnectError` as it is.
    */
   open(configuration: T, host: Host): Lent | Promise<Lent>;
 }
 
 /**
- * Makes a plugin give instances, any number of objects in the one process, each with a configuration of its own:
+ * Lets one plugin serve many objects, each with its own configuration:
  * `plugin({ instances: new Instances({ services: [SomeService], open: (configuration) => ... }), ... })`. An instance is
  * lent to the runtime: it ends when that releases it, or with the link.
  */

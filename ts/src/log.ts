@@ -12,17 +12,21 @@ import {
 } from "./limits.js";
 import { withTimeout } from "./withTimeout.js";
 
-/** What a record says beside its message; values are written as JSON, errors with their stack. */
+/** The fields of a record besides its message. Values are written as JSON, errors with their stack. */
 export type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Hands log records to the runtime. Logging never waits: records wait in a queue until the runtime takes them, and when
- * that is full the oldest are lost, which the runtime is told. Where a runtime has no log service they go to stderr.
+ * Sends log records to the runtime. Logging does not block: records wait in a queue of 1,000, and the runtime is told how many
+ * of the oldest were dropped when it was full. If the runtime has no log service, records go to stderr.
  */
 export interface Logger {
+  /** Logs details for whoever looks for a fault. */
   debug(message: string, fields?: Fields): void;
+  /** Logs an ordinary event. */
   info(message: string, fields?: Fields): void;
+  /** Logs something unexpected that does not stop the plugin. */
   warn(message: string, fields?: Fields): void;
+  /** Logs that something failed. */
   error(message: string, fields?: Fields): void;
 }
 

@@ -51,11 +51,11 @@ const UNANNOUNCED = new Set([
 ]);
 const ACCESS_CONTROL = "accesscontrol.v1.AccessControlService";
 
-/** What a plugin is and serves. */
+/** What a plugin serves, and what it registers. Times are in milliseconds, sizes in bytes. */
 export interface PluginOptions {
-  /** A version as Go's modules have it: semantic, with a leading "v"; `v1` and `v1.2` will do. */
+  /** The version of the plugin: semantic with a leading "v", such as `v1.2.3`, `v1.2` or `v1`. */
   readonly version: string;
-  /** The name to register under when the plugin starts by itself; the file name of the program by default. */
+  /** The name to register under if the plugin starts by itself; the file name of the program by default. */
   readonly name?: string;
   /** The RPC services: `(router, host) => router.service(SomeService, { ... })`. */
   readonly services?: (router: ConnectRouter, host: Host) => void;
@@ -63,24 +63,24 @@ export interface PluginOptions {
   readonly secrets?: SecretsProvider;
   /** The configuration that the plugin takes. */
   readonly configuration?: Settings<unknown>;
-  /** Makes the plugin give instances, each with a configuration of its own. */
+  /** Lets the plugin serve instances, each with its own configuration. */
   readonly instances?: Instances<unknown>;
   /** Handlers of raw streams, by the name under which the runtime opens them. */
   readonly streams?: Readonly<Record<string, StreamHandler>>;
   /** Run around every RPC served, the first outermost. */
   readonly interceptors?: readonly Interceptor[];
-  /** The most bytes that a message may have; 4 MiB by default. */
+  /** The size of the largest message that is accepted; 4 MiB by default. A larger one ends its call. */
   readonly maxMessageBytes?: number;
   /**
-   * Milliseconds that calls under way have to end when the link ends in order, and then as many for the clean-up of what
-   * was lent; 2,000 by default. A runtime terminates a plugin that takes longer than its own limit.
+   * How long an ending plugin waits for the calls that it serves, and then again for the clean-up of the objects that it has
+   * lent; 2,000 by default. A runtime terminates a plugin that takes longer than its own limit.
    */
   readonly closeTimeout?: number;
-  /** Where the runtime listens when it has not launched the plugin; by default what `PLUGMUX_SOCKET` says. */
+  /** The address that the plugin dials if it was not launched; the value of `PLUGMUX_SOCKET` by default. */
   readonly socket?: string;
-  /** Names or ids of users whose runtime may be dialled, beside this process' user, root and `PLUGMUX_PEER_USERS`. */
+  /** Users whose runtime may be dialled, by name or id, in addition to the own user, root and `PLUGMUX_PEER_USERS`. */
   readonly peerUsers?: readonly (string | number)[];
-  /** The rest of what the plugin says of itself, by the names of the registration message. */
+  /** Further fields of the registration message. */
   readonly registration?: Pick<
     MessageInitShape<typeof RegisterPluginRequestSchema>,
     "protocolVersions" | "configuration" | "priority" | "replica" | "capabilities" | "labels"
@@ -98,7 +98,7 @@ export interface PluginOptions {
  * and dials again with a growing delay when the runtime goes away.
  */
 export class Plugin {
-  /** What the plugin says of itself; a launched one registers under the name that it was given. */
+  /** The registration message. A launched plugin registers under the name that the runtime gives it. */
   readonly registration: RegisterPluginRequest;
   readonly host: Host;
   readonly #app: LinkApp;
@@ -154,11 +154,12 @@ export class Plugin {
   }
 
   /**
-   * Serves the runtime that launched this process until either of them ends the link. A detached plugin then connects
-   * again, to the next runtime at the same socket.
+   * Serves the runtime that launched this process until either of them ends the link. A detached plugin then reconnects to
+   * the same socket, where the next runtime listens.
    *
-   * @throws ConfigError when the launch names descriptors that are no link, DialError when it names a socket and nobody
-   * listens there, RegistrationError when the runtime refuses the plugin or goes away.
+   * @throws ConfigError when the launch configuration names descriptors that cannot be a link.
+   * @throws DialError when no runtime listens at the socket that it names.
+   * @throws RegistrationError when the runtime refuses the plugin or closes the link.
    */
   async serveLaunched({ name, timeout, link, detached, runtimePid }: LaunchConfig): Promise<void> {
     const reach = async (): Promise<Ends> =>
@@ -170,9 +171,9 @@ export class Plugin {
   }
 
   /**
-   * Serves the runtime that listens at an address, again and again as it comes and goes, until `stop`.
+   * Serves the runtime that listens at an address, and reconnects when it goes away, until `stop` is called.
    *
-   * @throws DialError or RegistrationError at the first try; later ones are tried again.
+   * @throws DialError or RegistrationError when the first attempt fails; later attempts are repeated.
    */
   async serveDialling(address: string): Promise<void> {
     const reach = async (): Promise<Ends> => {
@@ -182,7 +183,7 @@ export class Plugin {
     return this.#reconnectLoop(reach, this.registration.name, REGISTRATION_TIMEOUT, MAX_REDIAL);
   }
 
-  async #reconnectLoop(reach: () => Promise<Ends>, name: string, timeout: number, longestDelay: number): Promise<void> {
+  async #reconnectLoop(reach: () => Promise<Ends>, name: string, timeout: number, maxDelay: number): Promise<void> {
     let delay = FIRST_REDIAL;
     let hasServed = false;
     while (!this.#isStopping) {
@@ -194,19 +195,19 @@ export class Plugin {
         if (!hasServed || !(error instanceof DialError || error instanceof RegistrationError)) throw error;
       }
       await withTimeout(delay * (0.5 + Math.random() / 2), this.#stopped);
-      delay = Math.min(2 * delay, longestDelay);
+      delay = Math.min(2 * delay, maxDelay);
     }
   }
 
-  /** Ends the present link in order, and connects no more. */
+  /** Ends the present link in order, and does not reconnect. */
   stop(): void {
     this.#isStopping = true;
     this.#stop();
   }
 
   /**
-   * Answers for the whole process: a rejection that nobody handles ends the call that it came from, and `process.exit` in
-   * a handler ends the plugin in order. Other rejections end the process, as node has it.
+   * Handles faults of the whole process: an unhandled rejection ends the call that caused it, and `process.exit` in a
+   * handler ends the plugin in order. Other unhandled rejections end the process, which is node's default.
    *
    * @param exit ends the plugin in order, and then the process with the status.
    * @returns undoes it.
@@ -215,7 +216,7 @@ export class Plugin {
     return this.#faults.trackProcess(exit);
   }
 
-  /** Writes the log records that no runtime has taken to stderr: the last thing to do before the process ends. */
+  /** Writes the log records that were not sent to stderr. Call it last, before the process ends. */
   printLog(): void {
     this.#log.giveUp();
   }
@@ -225,9 +226,9 @@ export class Plugin {
    *
    * @param ends the connection, which belongs to the plugin from here on.
    * @param name the name to register under.
-   * @param timeout milliseconds that the runtime has for its answer to the registration.
-   * @param runtimePid process id of the runtime, with whose process the link ends too; 0 where it is not known.
-   * @throws RegistrationError when the runtime refuses the plugin or goes away.
+   * @param timeout milliseconds that the runtime has to answer the registration.
+   * @param runtimePid process id of the runtime; the link also ends when that process does. 0 if it is not known.
+   * @throws RegistrationError when the runtime refuses the plugin or closes the link.
    */
   async serveOnce(ends: Ends, name: string, timeout = REGISTRATION_TIMEOUT, runtimePid = 0): Promise<void> {
     const gate = new Gate(timeout);
@@ -269,13 +270,13 @@ export class Plugin {
     try {
       this.#settings?.take(this.#configurationJson);
     } catch (error) {
-      link.mux.abort(); // Nothing may be answered any more: the runtime would take the plugin for one that works.
+      link.mux.abort(); // An answer to any further request would tell the runtime that the plugin works.
       throw error;
     }
   }
 
   async #answerShutdown(): Promise<Record<string, never>> {
-    await this.#log.flush(); // Behind the answer the runtime takes no more calls.
+    await this.#log.flush(); // After the answer the runtime accepts no more calls.
     this.stop();
     return {};
   }

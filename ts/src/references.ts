@@ -13,7 +13,7 @@ import { errorMessage } from "./errorMessage.js";
 
 /** An object that one end of a link lends to the other. */
 export interface Lent extends Servable {
-  /** Cleans up behind the object; called once, when it has been withdrawn or released or its link has ended. */
+  /** Called once when the object has been withdrawn or released, or its link has ended. */
   onRelease?(): void | Promise<void>;
 }
 

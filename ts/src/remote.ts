@@ -40,7 +40,7 @@ export class Remote {
     return openStream(this.#open, name, timeout, pathOf(this.#reference));
   }
 
-  /** Gives the object back, and waits until the peer has cleaned up behind it. Harmless where it has ended before. */
+  /** Tells the peer that the object is no longer needed, and waits for its clean-up. Does nothing if it has ended. */
   async release(): Promise<void> {
     const references = createClient(ReferenceService, createTransport(this.#open));
     try {

@@ -12,20 +12,22 @@ import { fromTimestamp, toTimestamp } from "./times.js";
 /** How many ids a warning names. */
 const MAX_IDS_TOLD = 10;
 
-/** A secret, and what is known about it. */
+/** A secret with its metadata. */
 export interface Secret {
   /** Components of letters, digits and `._:-`, joined by slashes. */
   readonly id: string;
+  /** The secret itself; a string is sent as UTF-8. Never log it. */
   readonly value: string | Uint8Array;
-  /** The version in the provider's own words. */
+  /** The provider's own name for this version of the value. */
   readonly version?: string;
+  /** When the value was created. */
   readonly createdAt?: Date;
-  /** When the value stops being valid. */
+  /** When the value becomes invalid. */
   readonly expiresAt?: Date;
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-/** What a plugin that provides secrets has to give. */
+/** What makes a plugin a secrets provider. */
 export interface SecretsProvider {
   /** The ids that the plugin can answer for, such as `vault/**`; others that it gives are left out. */
   readonly pattern: string;
