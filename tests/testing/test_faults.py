@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient
@@ -10,10 +11,12 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest
 
 from plugmux import ConfigError
 from plugmux.connect import Code, RpcError
+from plugmux.errors import StateError
 from plugmux.runtime import State
-from plugmux.testing import FakeClock, LinkFaults, plugin_host
+from plugmux.testing import FakeClock, LinkFaults, launch_plugin, plugin_host
 from plugmux.testing.memory import connect_in_memory
 from support.kv_store import Audit, kv_plugin
+from support.tools import ROOT
 from support.yamux_links import Recorder
 
 
@@ -103,3 +106,9 @@ async def test_a_writer_is_paused_while_its_reader_has_stopped() -> None:
     faults.cut()
     assert isinstance(await left.lost or left.error, ConnectionResetError)
     assert isinstance(right.error, ConnectionResetError)
+
+
+async def test_faults_of_a_process_are_refused_and_not_ignored() -> None:
+    async with launch_plugin([sys.executable, str(ROOT / "examples/python-plugin/python-plugin")]) as host:
+        with pytest.raises(StateError, match="link in memory"):
+            host.faults.cut()

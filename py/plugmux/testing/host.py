@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import ConfigError
+from ..errors import ConfigError, StateError
 from ..plugin import Plugin
 from ..runtime import Event, Interceptors, Launch, LogEntry, PluginHandle, RestartPolicy, Runtime
 from .calls import Call, CallLog, ExpectedCall, assert_calls
@@ -31,16 +31,26 @@ class PluginHost:
 
     Attributes:
         runtime: the runtime.
-        faults: injects faults into the plugin's link.
         events: every change of the plugin's state or health, from its start on.
     """
 
-    def __init__(self, runtime: Runtime, name: str, faults: LinkFaults, log: CallLog) -> None:
+    def __init__(self, runtime: Runtime, name: str, faults: LinkFaults | None, log: CallLog) -> None:
         self.runtime = runtime
         self.name = name
-        self.faults = faults
+        self._faults = faults
         self.events: list[Event] = []
         self._log = log
+
+    @property
+    def faults(self) -> LinkFaults:
+        """Injects faults into the plugin's link.
+
+        Raises:
+            StateError: the plugin is a process of its own, whose link is not in memory.
+        """
+        if self._faults is None:
+            raise StateError(f"plugin {self.name!r} is a process: faults need a link in memory, that of plugin_host")
+        return self._faults
 
     @property
     def plugin(self) -> PluginHandle:
@@ -160,7 +170,7 @@ async def launch_plugin(
     if not isinstance(command, Launch):
         command = Launch([command] if isinstance(command, str) else command, restart=RestartPolicy(tries=0))
     with _call_log(command.name, record, mask) as log:
-        async with _host(command, LinkFaults(), log, configuration, services, options) as host:
+        async with _host(command, None, log, configuration, services, options) as host:
             yield host
 
 
@@ -176,7 +186,7 @@ def _call_log(name: str, record: str | PathLike[str] | None, mask: Collection[st
 @asynccontextmanager
 async def _host(
     launch: Launch,
-    faults: LinkFaults,
+    faults: LinkFaults | None,
     log: CallLog,
     configuration: Any,
     services: Iterable[Service],
