@@ -103,7 +103,9 @@ def test_doing_it_again_changes_nothing(root: Path) -> None:
     assert contents(root) == before
 
 
-@pytest.mark.parametrize(("arguments", "told"), [(["nowhere", "a"], "is not a directory"), ([".", "a-b"], "is not the name")])
+@pytest.mark.parametrize(
+    ("arguments", "told"), [(["nowhere", "a"], "is not a directory"), ([".", "a-b"], "is not the name")]
+)
 def test_what_cannot_be_relocated_is_told(
     arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
