@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +267,15 @@ CHATTERBOX = """
 """
 
 
+async def turned_after(before: Path, moment: int) -> int:
+    """Wait until the second log file was last written after a moment, in nanoseconds, and give that of its writing."""
+    while True:
+        with suppress(FileNotFoundError):  # It is replaced by a new file.
+            if (written := before.stat()).st_size and written.st_mtime_ns > moment:
+                return written.st_mtime_ns
+        await asyncio.sleep(0.005)
+
+
 async def test_the_log_of_a_detached_plugin_is_kept_short(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,10 +284,7 @@ async def test_the_log_of_a_detached_plugin_is_kept_short(
     launch = Launch([script(tmp_path, "kv", CHATTERBOX)], runner=DetachedRunner(directory))
     log, before = directory / "kv.log", directory / "kv.log.1"
     async with Runtime([launch]):
-        while not before.exists() or before.stat().st_size < 10_000:
-            await asyncio.sleep(0.005)
-        turned = before.stat().st_ino
-        while before.exists() and before.stat().st_ino == turned:  # and once more
-            await asyncio.sleep(0)
+        turned = await turned_after(before, 0)
+        await turned_after(before, turned)  # and once more
         assert log.stat().st_size < 1_000_000
     assert before.stat().st_size <= 10_000
