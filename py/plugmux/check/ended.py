@@ -29,7 +29,7 @@ class Ended:
     Args:
         status: its exit status.
         printed: what it printed, on stdout and stderr.
-        last_words: its last lines on stderr, in words that end a message.
+        stderr_tail: its last lines on stderr, in words that end a message.
         left: the processes that it left behind.
         shutdown: what it answered to Shutdown, where it was asked.
         secrets: the values that it gave before.
@@ -37,7 +37,7 @@ class Ended:
 
     status: int | None
     printed: str
-    last_words: str
+    stderr_tail: str
     left: Sequence[int] = ()
     shutdown: Answer | None = None
     secrets: Sequence[str] = ()
@@ -53,7 +53,7 @@ class Ended:
     ) -> Ended:
         """The end of a program; the arguments are those of the class."""
         printed = program.stdout + program.stderr
-        return cls(program.exit_status, printed, program.last_words, left, shutdown, secrets)
+        return cls(program.exit_status, printed, program.stderr_tail, left, shutdown, secrets)
 
 
 async def end_in_order(subject: Subject) -> Ended:

@@ -23,7 +23,7 @@ from .program import Program
 if TYPE_CHECKING:
     from ..connect import Context
 
-__all__ = ["LONGEST_ANSWER", "PROTO", "SHUTDOWN", "Host", "RegistrationDesk", "accepted", "pieces"]
+__all__ = ["LONGEST_ANSWER", "PROTO", "SHUTDOWN", "Host", "RegistrationHandler", "accepted", "pieces"]
 
 LONGEST_ANSWER = 64 * 1024 * 1024
 SHUTDOWN = "/plugins.v1.PluginService/Shutdown"
@@ -35,7 +35,7 @@ def accepted() -> RegisterPluginResponse:
     return RegisterPluginResponse(engine_name="plugmux check", engine_version=VERSION)
 
 
-class RegistrationDesk(RegisterService):
+class RegistrationHandler(RegisterService):
     """Takes the registrations of one plugin, and answers when it is told to.
 
     Args:
@@ -77,20 +77,20 @@ class Host:
 
     Args:
         program: the plugin's process.
-        desk: where it registers.
+        registrar: where it registers.
         timeout: seconds that each answer may take.
     """
 
-    def __init__(self, program: Program, desk: RegistrationDesk, timeout: float) -> None:
+    def __init__(self, program: Program, registrar: RegistrationHandler, timeout: float) -> None:
         self.program = program
-        self.desk = desk
+        self.registrar = registrar
         self.timeout = timeout
-        self.link = Link(LinkApp([desk]), initiator=False, peer=Peer("the plugin"))
+        self.link = Link(LinkApp([registrar]), initiator=False, peer=Peer("the plugin"))
 
     @property
     def registration(self) -> RegisterPluginRequest:
         """What it has registered with."""
-        return self.desk.requests[0]
+        return self.registrar.requests[0]
 
     async def wait_registered(self, timeout: float) -> None:
         """Wait for the plugin to register.
@@ -101,13 +101,13 @@ class Host:
         Raises:
             Failed: it did not, or ended before.
         """
-        registered = asyncio.ensure_future(self.desk.wait())
+        registered = asyncio.ensure_future(self.registrar.wait())
         ended = asyncio.ensure_future(self.program.wait())
         try:
             await asyncio.wait([registered, ended], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if registered.done():
                 return
-            words = self.program.last_words
+            words = self.program.stderr_tail
             if ended.done():
                 raise Failed(f"it ended with status {self.program.exit_status} before it had registered{words}")
             raise Failed(f"it did not register within {timeout:g} s (--startup-timeout gives more){words}")
@@ -215,7 +215,7 @@ class _Told:
         if isinstance(error, EnvelopeTooLarge):
             raise Failed(f"{self._what}: {error}")
         if isinstance(error, PlugmuxError) and not isinstance(error, Failed):
-            gone = "" if self._host.program.running else self._host.program.last_words
+            gone = "" if self._host.program.running else self._host.program.stderr_tail
             raise Failed(f"{self._what}: {error}{gone}")
 
 

@@ -120,7 +120,7 @@ class Program:
         return _text(self._stderr)
 
     @property
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """Its last lines on stderr, in words that end a message."""
         lines = self.stderr.strip().splitlines()[-3:]
         return f"; its last lines on stderr: {' / '.join(lines)}" if lines else "; it printed nothing on stderr"

@@ -16,7 +16,7 @@ from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginResponse
 from ..contract.launch import FIRST_FREE_FD, LaunchConfig
 from ..errors import ConfigError
 from ..runtime.process.local import plugin_environment
-from .host import Host, RegistrationDesk, accepted
+from .host import Host, RegistrationHandler, accepted
 from .methods import Methods
 from .outcome import Failed
 from .program import Program
@@ -103,7 +103,7 @@ class Subject:
 
     async def launch(
         self,
-        desk: RegistrationDesk | None = None,
+        registrar: RegistrationHandler | None = None,
         *,
         environ: Mapping[str, str] | None = None,
         timeout: float | None = None,
@@ -112,16 +112,16 @@ class Subject:
         """Launch the plugin with one socket; it may have registered or not. The caller closes the host.
 
         Args:
-            desk: where it registers.
+            registrar: where it registers.
             environ: its whole environment, in place of that which a runtime gives.
             timeout: seconds that it is told it has for its registration.
             stdout: a descriptor for what it prints.
         """
         given = environ if environ is not None else self.environment(self.config(timeout))
         ours, program = self._start_with_socket(given, stdout)
-        desk = desk or RegistrationDesk()
-        desk.response.configuration_json = self.options.configuration
-        host = Host(program, desk, self.options.timeout)
+        registrar = registrar or RegistrationHandler()
+        registrar.response.configuration_json = self.options.configuration
+        host = Host(program, registrar, self.options.timeout)
         try:
             await host.link.over_socket(ours)
         except BaseException:
@@ -143,13 +143,13 @@ class Subject:
     @asynccontextmanager
     async def launched(
         self,
-        desk: RegistrationDesk | None = None,
+        registrar: RegistrationHandler | None = None,
         *,
         environ: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> AsyncIterator[Host]:
         """Launch the plugin for one check; the arguments are those of `launch`."""
-        host = await self.launch(desk, environ=environ, timeout=timeout)
+        host = await self.launch(registrar, environ=environ, timeout=timeout)
         try:
             yield host
         finally:
@@ -170,7 +170,7 @@ class Subject:
             await host.wait_registered(self.options.startup_timeout)
             await host.ping()
         except BaseException:
-            self.silent |= not host.desk.requests and host.program.running
+            self.silent |= not host.registrar.requests and host.program.running
             await host.close()
             raise
         return host

@@ -10,7 +10,7 @@ from ...errors import ExchangeError, SessionClosed
 from ...exchange import Request
 from ..check import Group
 from ..ended import end_in_order
-from ..host import LONGEST_ANSWER, SHUTDOWN, RegistrationDesk
+from ..host import LONGEST_ANSWER, SHUTDOWN, RegistrationHandler
 from ..outcome import expect, timed_out
 from ..subject import Subject
 
@@ -39,7 +39,7 @@ async def shutdown(subject: Subject) -> None:
 )
 async def status(subject: Subject) -> None:
     found = await end_in_order(subject)
-    expect(found.status == 0, f"it is {found.status}{found.last_words}")
+    expect(found.status == 0, f"it is {found.status}{found.stderr_tail}")
 
 
 @GROUP.add(
@@ -75,7 +75,7 @@ async def eof(subject: Subject) -> None:
     required=True,
 )
 async def eof_early(subject: Subject) -> None:
-    async with subject.launched(RegistrationDesk(hold=True)) as host:
+    async with subject.launched(RegistrationHandler(hold=True)) as host:
         await host.wait_registered(subject.options.startup_timeout)
         host.link.abort()
         await host.wait_ended("its link ended before it had registered")

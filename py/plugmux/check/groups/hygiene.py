@@ -112,4 +112,4 @@ async def descriptors(subject: Subject) -> None:
 async def quiet_end(subject: Subject) -> None:
     ended = await end_in_order(subject)
     found = [trace for trace in STACKS if trace in ended.printed]
-    expect(not found, f"it printed {', '.join(found)}{ended.last_words}")
+    expect(not found, f"it printed {', '.join(found)}{ended.stderr_tail}")

@@ -9,7 +9,7 @@ import sys
 
 from ...contract.launch import COMPATIBLE_VARIABLE, FIRST_FREE_FD, VARIABLE, LaunchConfig
 from ..check import Group
-from ..host import Host, RegistrationDesk
+from ..host import Host, RegistrationHandler
 from ..outcome import NotApplicable, expect, timed_out
 from ..program import Program
 from ..subject import NAME, Subject
@@ -88,7 +88,7 @@ async def pipes(subject: Subject) -> None:
     finally:
         os.close(their_read)
         os.close(their_write)
-    host = Host(program, RegistrationDesk(), subject.options.timeout)
+    host = Host(program, RegistrationHandler(), subject.options.timeout)
     try:
         await host.link.over_pipes(our_read, our_write)
         await host.wait_registered(subject.options.startup_timeout)
@@ -142,12 +142,12 @@ async def bad_configuration(subject: Subject) -> None:
     required=True,
 )
 async def slow_runtime(subject: Subject) -> None:
-    desk = RegistrationDesk(hold=True)
-    async with subject.launched(desk) as host:
+    registrar = RegistrationHandler(hold=True)
+    async with subject.launched(registrar) as host:
         await host.wait_registered(subject.options.startup_timeout)
         await asyncio.sleep(SLOW)  # Its length decides nothing: a plugin that waits passes however long it is.
-        expect(host.program.running, f"it ended with status {host.program.exit_status}{host.program.last_words}")
-        desk.release()
+        expect(host.program.running, f"it ended with status {host.program.exit_status}{host.program.stderr_tail}")
+        registrar.release()
         await host.ping()
         expect((await host.fetch("/health", method="GET")).status == 200, "it did not answer after its registration")
 

@@ -8,7 +8,7 @@ from ...connect import Code, RpcError
 from ...contract.registration import Registration, RegistrationRefused
 from ..check import Group
 from ..ended import Ended
-from ..host import RegistrationDesk, accepted
+from ..host import RegistrationHandler, accepted
 from ..outcome import Failed, NotApplicable, expect
 from ..subject import NAME, Subject
 
@@ -132,7 +132,7 @@ async def once(subject: Subject) -> None:
     host = await subject.shared()
     await host.fetch("/health", method="GET")
     await host.ping()
-    count = len(host.desk.requests)
+    count = len(host.registrar.requests)
     expect(count == 1, f"it registered {count} times")
 
 
@@ -178,14 +178,14 @@ async def refused(subject: Subject) -> None:
 )
 async def refused_reason(subject: Subject) -> None:
     found = await _refuse(subject)
-    expect(REASON in found.printed, f"it did not{found.last_words}")
+    expect(REASON in found.printed, f"it did not{found.stderr_tail}")
 
 
 async def _refuse(subject: Subject) -> Ended:
     """The end of a plugin whose registration was refused."""
 
     async def refuse() -> Ended:
-        async with subject.launched(RegistrationDesk(refusal=RpcError(Code.INTERNAL, REASON))) as host:
+        async with subject.launched(RegistrationHandler(refusal=RpcError(Code.INTERNAL, REASON))) as host:
             await host.wait_registered(subject.options.startup_timeout)
             await host.wait_ended("its registration was refused")
             return Ended.of(host.program)

@@ -39,7 +39,7 @@ class Ending:
         signal_number: the signal that ended it, if one did.
         cpu: seconds of CPU time that it used.
         memory: bytes of memory that it had at its peak.
-        last_words: the last lines that it wrote on stderr.
+        stderr_tail: the last lines that it wrote on stderr.
     """
 
     exit_code: int | None
