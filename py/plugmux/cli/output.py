@@ -7,24 +7,28 @@ text or cannot be written at all is printed escaped; JSON stays JSON. No other m
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 __all__ = [
     "printable",
+    "shows_status",
     "write_error",
     "write_json",
     "write_json_line",
     "write_line",
-    "write_progress",
+    "write_status",
     "write_table",
     "write_text",
     "write_values",
 ]
 
-BAR_WIDTH = 30
-COLUMNS = 79
+COLUMNS = 80
+"""Of a terminal that does not tell its width."""
+
+CLEAR_LINE = "\r\x1b[K"
 
 _STEERING = (
     *range(0x20),
@@ -55,7 +59,8 @@ def write_text(text: str) -> None:
 
 def write_error(text: str) -> None:
     """Write a text of several lines on stderr, at once."""
-    _write(printable(text) + "\n", sys.stderr)
+    clear = CLEAR_LINE if shows_status() else ""  # A line of `write_status` may stand there.
+    _write(clear + printable(text) + "\n", sys.stderr)
     sys.stderr.flush()
 
 
@@ -84,14 +89,25 @@ def write_line(*words: str) -> None:
     sys.stdout.flush()
 
 
-def write_progress(done: int, total: int, what: str) -> None:
-    """Show on stderr how far something is, where that is a terminal; with a total of 0 it is taken away again."""
-    if not sys.stderr.isatty():
-        return
-    filled = BAR_WIDTH * done // total if total else 0
-    bar = f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {done}/{total} {_word(what)}"[:COLUMNS]
-    _write("\r\x1b[K" + (bar if total else ""), sys.stderr)
-    sys.stderr.flush()
+def shows_status() -> bool:
+    """Whether stderr is a terminal on which a line can be drawn again."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def write_status(text: str) -> None:
+    """Draw the last line of the terminal that stderr is: what is being done now; an empty text takes it away."""
+    if shows_status():
+        _write(CLEAR_LINE + _fitted(_word(text)), sys.stderr)
+        sys.stderr.flush()
+
+
+def _fitted(line: str) -> str:
+    """What of a line leaves the last column of the terminal free, so that it does not wrap."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
+    except OSError:
+        columns = COLUMNS
+    return line if len(line) < columns else line[: max(columns - 4, 0)] + "..."
 
 
 def write_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

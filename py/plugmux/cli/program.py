@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from ..contract.version import VERSION
 from ..errors import ConfigError, PlugmuxError
 from .commands import call, check, completion, describe, dev, events, get, logs, new, plugins, run
-from .output import printable, write_error, write_text
+from .output import write_error, write_text
 from .wording import worded
 
 __all__ = ["main"]
@@ -107,17 +107,20 @@ def _standard_streams() -> Iterator[None]:
             raise
 
 
-class _Formatter(logging.Formatter):
-    """Formats log lines in the command line's own words."""
+class _Handler(logging.Handler):
+    """Writes log lines as all that goes to stderr, in the command line's own words."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(worded(super().format(record)))
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            write_error(worded(self.format(record)))
+        except Exception:
+            self.handleError(record)
 
 
 @contextmanager
 def _logging_to_stderr(verbose: bool) -> Iterator[None]:
-    logger, handler = logging.getLogger("plugmux"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter("%(levelname)s %(name)s: %(message)s"))
+    logger, handler = logging.getLogger("plugmux"), _Handler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     handler.setLevel(logging.INFO if verbose else logging.WARNING)
     logger.addHandler(handler)
     logger.setLevel(handler.level)

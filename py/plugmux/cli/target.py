@@ -13,6 +13,7 @@ from ..contract.address import Address
 from ..errors import PlugmuxError
 from .address import default_addresses, find_runtime
 from .source import parse_plugins
+from .terminal.progress import ending, progress, starting
 
 if TYPE_CHECKING:
     from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
@@ -172,8 +173,14 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
         return
     from ..runtime import Runtime
 
-    async with Runtime(parse_plugins(options.plugin)) as runtime:
+    runtime = Runtime(parse_plugins(options.plugin))
+    async with progress(starting(runtime)):
+        await runtime.start()
+    try:
         yield _Launched(runtime)
+    finally:
+        async with progress(ending(runtime)):
+            await runtime.close()
 
 
 class _Launched:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...contract.nesting import check_depth
 from ...errors import ConfigError
-from ..output import write_error, write_json, write_progress, write_table
+from ..output import write_error, write_json, write_table
+from ..terminal.progress import Step, progress
 
 if TYPE_CHECKING:
     from ...check import Check, Result
@@ -75,13 +76,14 @@ async def run(options: argparse.Namespace) -> int:
         ),
     )
     results: list[Result] = []
-    write_progress(0, len(checks), "")
-    try:
+
+    def step() -> Step:
+        done = len(results)
+        return Step(checks[done].id if done < len(checks) else "ending the plugin", done, len(checks))
+
+    async with progress(step):
         async for result in run_checks(subject, checks):
-            results.append(result)
-            write_progress(len(results), len(checks), result.check.id)
-    finally:
-        write_progress(0, 0, "")
+            results.append(result)  # noqa: PERF401 -- `step` reads it meanwhile
     if options.junit:
         _write_file(options.junit, to_junit(results, strict=options.strict))
     if options.json:

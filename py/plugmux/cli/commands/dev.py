@@ -14,6 +14,7 @@ from ...errors import PlugmuxError
 from ..address import default_addresses
 from ..output import write_error
 from ..source import parse_command
+from ..terminal.progress import Step, progress
 from .run import listen_option, serve
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ async def _replace_at_every_change(runtime: Runtime, launch: Launch, files: File
     while True:
         await files.changed()
         try:
-            new = await runtime.replace(name, launch, drain_time=DRAIN_TIME, same_services=False)
+            async with progress(lambda: Step(f"replacing {name}")):
+                new = await runtime.replace(name, launch, drain_time=DRAIN_TIME, same_services=False)
         except PlugmuxError as failure:
             write_error(f"plugmux: {failure}")
         else:

@@ -15,6 +15,7 @@ from ...errors import ConfigError
 from ..address import default_addresses
 from ..output import write_error
 from ..source import parse_plugins
+from ..terminal.progress import ending, progress, starting
 
 if TYPE_CHECKING:
     import asyncio
@@ -192,13 +193,15 @@ async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await runtime.close()
+        async with progress(ending(runtime)):
+            await runtime.close()
 
 
 async def _start(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] | None) -> None:
     import asyncio
 
-    await runtime.start()
+    async with progress(starting(runtime)):
+        await runtime.start()
     for address in runtime.addresses:
         write_error(f"listening on {address}")
     await (work() if work is not None else asyncio.Event().wait())
