@@ -56,6 +56,7 @@ class Request:
         timeout: seconds until the caller stops waiting, `None` for no limit. A transport that sets its own timer for
             each request uses it. The caller can cancel the request at any time.
         idempotent: whether the request may be sent again although the peer may have acted on it already.
+        grace: how many of the seconds of `timeout` lie beyond the time that the caller itself has set.
     """
 
     path: str
@@ -64,6 +65,7 @@ class Request:
     method: str = "POST"
     timeout: float | None = None
     idempotent: bool = False
+    grace: float = 0.0
 
 
 @dataclass(slots=True)

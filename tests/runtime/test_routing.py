@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient
-from kv.v1.kv_pb2 import GetRequest, PutRequest
+from kv.v1.kv_pb2 import GetRequest, PutRequest, WatchRequest
 
 from plugmux import BreakerPolicy, Launch, Permissions, Policies, RestartPolicy, RetryPolicy, Runtime, Timeouts
 from plugmux.connect import Code, RpcError, RpcLimits
@@ -20,9 +20,10 @@ from plugmux.runtime import PluginHandle, State
 from plugmux.runtime.calls.breaker import Circuit
 from support.programs import KV_PLUGIN, script
 
-PLUGIN = KV_PLUGIN.replace(
-    "async def get(self, request, context):",
-    """failures = 0
+PLUGIN = (
+    KV_PLUGIN.replace(
+        "async def get(self, request, context):",
+        """failures = 0
         calls = 0
 
         async def get(self, request, context):
@@ -34,15 +35,27 @@ PLUGIN = KV_PLUGIN.replace(
             if self.failures:
                 self.failures -= 1
                 raise RpcError(Code.UNAVAILABLE, "not now")""",
-).replace(
-    "self.values[request.key] = request.value",
-    """if request.key == "exit":
+    )
+    .replace(
+        "self.values[request.key] = request.value",
+        """if request.key == "exit":
                 os._exit(7)
             if request.key == "failures":
                 self.failures = int(request.value)
             elif self.failures:
                 self.failures -= 1
                 raise RpcError(Code.UNAVAILABLE, "not now")""",
+    )
+    .replace(
+        "for n in range(3):",
+        """if request.key == "unavailable":
+                raise RpcError(Code.UNAVAILABLE, "not now")
+            if request.key == "begin":
+                yield WatchResponse(value=b"0")
+            if request.key:
+                await asyncio.sleep(3600)
+            for n in range(3):""",
+    )
 )
 """It fails as many calls as it was told to, and counts those of `Get`."""
 
@@ -311,6 +324,46 @@ async def test_calls_that_run_out_of_time_open_it_for_themselves_and_an_answer_c
         with pytest.raises(RpcError, match="its circuit is open"):
             await kv.get(GetRequest(key="hang"), timeout=0.05)
         assert await pid_of(kv) == plugin.pid
+
+
+async def watch(kv: KeyValueClient, key: str, timeout: float | None = None) -> list[bytes]:
+    async with kv.watch(WatchRequest(key=key), timeout=timeout) as stream:
+        return [message.value async for message in stream]
+
+
+@pytest.mark.parametrize("over_socket", [False, True])
+@pytest.mark.parametrize(
+    ("key", "stopped", "code", "circuit"),
+    [
+        ("hang", False, Code.DEADLINE_EXCEEDED, Circuit.OPEN),  # the plugin ends the stream at the deadline itself
+        ("hang", True, Code.DEADLINE_EXCEEDED, Circuit.OPEN),  # the plugin is silent
+        ("begin", False, Code.DEADLINE_EXCEEDED, Circuit.CLOSED),  # it has begun to answer
+        ("unavailable", False, Code.UNAVAILABLE, Circuit.OPEN),
+    ],
+)
+async def test_a_streaming_call_counts_as_a_unary_one_does(
+    tmp_path: Path, over_socket: bool, key: str, stopped: bool, code: Code, circuit: Circuit
+) -> None:
+    address = f"unix:{tmp_path}/s"
+    policies = Policies(retry=NO_RETRY, breaker=BreakerPolicy(failures=1, open_time=0))
+    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=policies, listen=[address]) as runtime:
+        plugin = runtime.plugin("kv")
+        kv = KeyValueClient(SocketClient(address)) if over_socket else runtime.client(KeyValueClient)
+        assert await watch(kv, "") == [b"0", b"1", b"2"]
+        assert plugin.pid is not None
+        if stopped:
+            os.kill(plugin.pid, signal.SIGSTOP)
+        found = None
+        while found is not circuit:  # A request over the socket that came late counts as one that its caller gave up.
+            with pytest.raises(RpcError) as caught:
+                await watch(kv, key, timeout=0.3)
+            assert caught.value.code is code
+            while plugin.in_flight:  # The runtime's own end of a call that came over the socket.
+                await asyncio.sleep(0.005)
+            found = plugin.circuit
+        os.kill(plugin.pid, signal.SIGCONT)
+        assert await watch(kv, "") == [b"0", b"1", b"2"]
+        assert plugin.circuit is Circuit.CLOSED
 
 
 async def test_calls_that_run_out_of_time_beside_others_that_are_answered_open_nothing(tmp_path: Path) -> None:

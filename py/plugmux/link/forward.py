@@ -66,6 +66,7 @@ async def forward(
         scope["method"],
         min([limit for limit in limits if limit], default=None),
         scope["method"] == "GET",
+        GRACE if limits[0] else 0.0,
     )
     try:
         response = await transport.send(request)

@@ -102,9 +102,9 @@ class StreamingCall:
         if settings.accept:
             headers.append((b"connect-accept-encoding", settings.accept))
         if self._method.kind.client_streams:
-            return Request(self._method.path, headers, self._envelopes(requests))
+            return Request(self._method.path, headers, self._envelopes(requests), timeout=time_left)
         body = b"".join([self._envelope(request) async for request in requests])
-        return Request(self._method.path, headers, body)
+        return Request(self._method.path, headers, body, timeout=time_left)
 
     async def _envelopes(self, requests: AsyncIterator[Any]) -> AsyncIterator[bytes]:
         try:

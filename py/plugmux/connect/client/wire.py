@@ -10,6 +10,7 @@ from ...exchange import Headers, Response
 from ..code import Code
 from ..codec import Codec, decompress
 from ..compression import Compression, installed
+from ..envelope import COMPRESSED, END_STREAM, EnvelopeReader, EnvelopeTooLarge
 from ..error import RpcError, error_from_json
 from ..limits import RpcLimits, too_large
 from ..metadata import Metadata, MetadataLike
@@ -24,6 +25,7 @@ __all__ = [
     "CallOptions",
     "compression_of",
     "json_object",
+    "lone_end",
     "message_of",
     "protocol_error",
     "request_headers",
@@ -37,6 +39,8 @@ CallOptions: TypeAlias = tuple[float | None, "MetadataLike | None", Context | No
 
 Res = TypeVar("Res", bound="Message")
 _TRAILER = b"trailer-"
+MAX_END = 64 * 1024
+"""The most bytes of a decompressed end of a stream in which its error is looked for."""
 
 
 def to_rpc_error(error: Exception, method: MethodSpec[Any, Any], timeout: float | None, limits: RpcLimits) -> RpcError:
@@ -119,6 +123,30 @@ def json_object(data: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return fields if isinstance(fields, dict) else None
+
+
+def lone_end(body: bytes, headers: Headers) -> Code | None:
+    """The code of the error that a streaming call failed with before its first message.
+
+    Args:
+        body: the whole body of the response.
+        headers: the response's.
+
+    Returns:
+        `None` where the body has a message, or does not end with an error.
+    """
+    try:
+        envelopes = EnvelopeReader(len(body)).feed(body)
+        if len(envelopes) != 1 or not envelopes[0][0] & END_STREAM:
+            return None
+        flags, data = envelopes[0]
+        compression = compression_of(dict(headers).get(b"connect-content-encoding")) if flags & COMPRESSED else None
+        if compression is not None:
+            data = decompress(data, compression, MAX_END, Code.INTERNAL)
+    except (EnvelopeTooLarge, RpcError):
+        return None
+    error = (json_object(data) or {}).get("error")
+    return None if error is None else error_from_json(error, Code.UNKNOWN).code
 
 
 def _error_of(reply: Response, kind: bytes, body: bytes) -> RpcError:

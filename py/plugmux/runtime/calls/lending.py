@@ -18,7 +18,7 @@ from ...link.references import Loan, new_reference
 from ...link.remote import Remote
 from ...link.servable import Servable, services_of
 from ..changes.configuration import Configurable, as_json, check
-from .router import Routed
+from .response import RoutedResponse
 
 if TYPE_CHECKING:
     from ...connect import Interceptor
@@ -147,7 +147,7 @@ class Pinned:
         self._check()
         self._plugin.in_flight += 1
         try:
-            return Routed(await self._link.transport.send(request), self._plugin, self._link)
+            return RoutedResponse(await self._link.transport.send(request), self._plugin, self._link)
         except BaseException as error:
             self._plugin.call_ended()
             if not isinstance(error, ExchangeError | LinkError):

@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from dataclasses import replace
 
+from ...connect import Code
 from ...contract.registration import ON_EVERY_PLUGIN
 from ...errors import BodyTooLarge, ExchangeError, LinkError, PluginCause, PluginError, RequestTimeout
-from ...exchange import Headers, Request, Response, StreamingResponse
+from ...exchange import Request, Response, StreamingResponse
 from ...link.link import Link
 from ..plugin import PluginRecord
 from ..registry import Registry
 from ..settings import Policies
+from .response import RoutedResponse, is_stream
 from .retry import RetryPolicy
 
-__all__ = ["Routed", "Router"]
+__all__ = ["Router"]
 
+OK = 200
 UNAVAILABLE = 503
 DEADLINE_EXCEEDED = 504
+EARLY = 0.05
+"""Seconds by which a caller's time may be over before ours is: its request took a while to arrive."""
 
 
 class Router:
@@ -116,7 +121,9 @@ class Router:
                     await _explain(plugin, link, error)
                     raise
             else:
-                routed = Routed(incoming, plugin, link)
+                if is_stream(incoming):
+                    return RoutedResponse(incoming, plugin, link, attempts.ended)
+                routed = RoutedResponse(incoming, plugin, link)
                 if attempts.answered(plugin, incoming.status):
                     return routed
                 await routed.aclose()
@@ -262,8 +269,29 @@ class _Attempts:
         elif isinstance(error, TimeoutError):
             self._ran_out(plugin)
         else:
-            _abandoned(plugin)
+            self.ended(plugin, Code.CANCELED)
         return False
+
+    def ended(self, plugin: PluginRecord, code: Code | None) -> None:
+        """Note how a call has ended that is not made again.
+
+        Args:
+            plugin: the plugin that was called.
+            code: what it has failed with; `None` when the plugin has answered, whatever the answer. A caller whose time
+                is over may cancel the call before anything else tells so.
+        """
+        if code is Code.CANCELED and self._ends is not None:
+            left = self._ends - self._loop.time() - self.request.grace
+            if left <= (EARLY if self.request.grace else 0.0):
+                code = Code.DEADLINE_EXCEEDED
+        if code is Code.UNAVAILABLE:
+            plugin.call_failed(self._loop.time(), self._identity())
+        elif code is Code.DEADLINE_EXCEEDED and self._ends is not None:
+            self._ran_out(plugin)
+        elif code is Code.CANCELED:
+            _abandoned(plugin)
+        else:
+            self.answered(plugin, OK)
 
     def _ran_out(self, plugin: PluginRecord) -> None:
         """Note that the call's time is over: a failure of the plugin, unless it has answered others meanwhile."""
@@ -347,40 +375,3 @@ async def _any_changed(plugins: Sequence[PluginRecord]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class Routed:
-    """A response under way, which counts as in flight until it is closed."""
-
-    def __init__(self, incoming: StreamingResponse, plugin: PluginRecord, link: Link) -> None:
-        self._incoming = incoming
-        self._plugin = plugin
-        self._link = link
-        self._open = True
-
-    @property
-    def status(self) -> int:
-        return self._incoming.status
-
-    @property
-    def headers(self) -> Headers:
-        return self._incoming.headers
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in self._incoming:
-                yield chunk
-        except (ExchangeError, LinkError) as error:
-            await self._plugin.settle(self._link, error)
-            raise await self._plugin.explain(self._link, error) from error
-        finally:
-            self._ended()
-
-    async def aclose(self) -> None:
-        self._ended()
-        await self._incoming.aclose()
-
-    def _ended(self) -> None:
-        if self._open:
-            self._open = False
-            self._plugin.call_ended()
