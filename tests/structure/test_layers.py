@@ -15,6 +15,7 @@ BELOW = {
     "exchange": set[str](),
     "aio": {"errors"},
     "contract": {"errors"},
+    "network": {"errors", "aio", "contract"},
     "yamux": {"errors", "aio"},
     "http": GROUND,
     "connect": GROUND,

@@ -204,7 +204,10 @@ type Requester struct {
 	//	*Requester_Darwin
 	//	*Requester_Windows
 	//	*Requester_Linux
-	SigningInfo   isRequester_SigningInfo `protobuf_oneof:"signing_info"`
+	SigningInfo isRequester_SigningInfo `protobuf_oneof:"signing_info"`
+	// Identity of a requester from another machine, by its certificate or its
+	// bearer token; empty for a process of this machine.
+	Identity      string `protobuf:"bytes,100,opt,name=identity,proto3" json:"identity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -299,6 +302,13 @@ func (x *Requester) GetLinux() *LinuxSigningInfo {
 		}
 	}
 	return nil
+}
+
+func (x *Requester) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
 }
 
 type isRequester_SigningInfo interface {
@@ -544,7 +554,7 @@ const file_accesscontrol_v1_accesscontrol_proto_rawDesc = "" +
 	"$accesscontrol/v1/accesscontrol.proto\x12\x10accesscontrol.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n" +
 	"\x11DarwinSigningInfo\"\x14\n" +
 	"\x12WindowsSigningInfo\"\x12\n" +
-	"\x10LinuxSigningInfo\"\xda\x02\n" +
+	"\x10LinuxSigningInfo\"\xf6\x02\n" +
 	"\tRequester\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
@@ -552,7 +562,8 @@ const file_accesscontrol_v1_accesscontrol_proto_rawDesc = "" +
 	"\x10signed_by_docker\x18\x04 \x01(\bR\x0esignedByDocker\x12=\n" +
 	"\x06darwin\x18\x05 \x01(\v2#.accesscontrol.v1.DarwinSigningInfoH\x00R\x06darwin\x12@\n" +
 	"\awindows\x18\x06 \x01(\v2$.accesscontrol.v1.WindowsSigningInfoH\x00R\awindows\x12:\n" +
-	"\x05linux\x18\a \x01(\v2\".accesscontrol.v1.LinuxSigningInfoH\x00R\x05linuxB\x0e\n" +
+	"\x05linux\x18\a \x01(\v2\".accesscontrol.v1.LinuxSigningInfoH\x00R\x05linux\x12\x1a\n" +
+	"\bidentity\x18d \x01(\tR\bidentityB\x0e\n" +
 	"\fsigning_info\"i\n" +
 	"\x12CheckAccessRequest\x12\x18\n" +
 	"\apattern\x18\x01 \x01(\tR\apattern\x129\n" +

@@ -268,7 +268,10 @@ type RegisterPluginRequest struct {
 	Instances *InstanceKind `protobuf:"bytes,107,opt,name=instances,proto3" json:"instances,omitempty"`
 	// Whether the plugin, at SIGQUIT, prints the stacks of its threads on stderr
 	// and continues, even if it is too busy to answer calls.
-	PrintsStacks  bool `protobuf:"varint,120,opt,name=prints_stacks,json=printsStacks,proto3" json:"prints_stacks,omitempty"`
+	PrintsStacks bool `protobuf:"varint,120,opt,name=prints_stacks,json=printsStacks,proto3" json:"prints_stacks,omitempty"`
+	// Identifies the process of the plugin among others of its name: random
+	// text. A link of the same process takes the place of an older one.
+	ProcessId     string `protobuf:"bytes,130,opt,name=process_id,json=processId,proto3" json:"process_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -405,6 +408,13 @@ func (x *RegisterPluginRequest) GetPrintsStacks() bool {
 	return false
 }
 
+func (x *RegisterPluginRequest) GetProcessId() string {
+	if x != nil {
+		return x.ProcessId
+	}
+	return ""
+}
+
 type isRegisterPluginRequest_Metadata interface {
 	isRegisterPluginRequest_Metadata()
 }
@@ -492,8 +502,11 @@ type RegisterPluginResponse struct {
 	ProtocolVersion uint32 `protobuf:"varint,100,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
 	// The plugin's configuration, as a JSON object; empty if there is none.
 	ConfigurationJson string `protobuf:"bytes,101,opt,name=configuration_json,json=configurationJson,proto3" json:"configuration_json,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Identifies the runtime among others: random text. A plugin that has
+	// reached one runtime by two addresses keeps one link.
+	RuntimeId     string `protobuf:"bytes,130,opt,name=runtime_id,json=runtimeId,proto3" json:"runtime_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RegisterPluginResponse) Reset() {
@@ -557,6 +570,13 @@ func (x *RegisterPluginResponse) GetProtocolVersion() uint32 {
 func (x *RegisterPluginResponse) GetConfigurationJson() string {
 	if x != nil {
 		return x.ConfigurationJson
+	}
+	return ""
+}
+
+func (x *RegisterPluginResponse) GetRuntimeId() string {
+	if x != nil {
+		return x.RuntimeId
 	}
 	return ""
 }
@@ -675,7 +695,11 @@ type Plugin struct {
 	ProtocolVersion uint32 `protobuf:"varint,106,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
 	// The health of the plugin, in the terms of the runtime; empty if it does
 	// not run.
-	Health        string `protobuf:"bytes,120,opt,name=health,proto3" json:"health,omitempty"`
+	Health string `protobuf:"bytes,120,opt,name=health,proto3" json:"health,omitempty"`
+	// Identity of the plugin by its certificate; empty on this machine.
+	Identity string `protobuf:"bytes,130,opt,name=identity,proto3" json:"identity,omitempty"`
+	// Network address of the plugin; empty on this machine.
+	Address       string `protobuf:"bytes,131,opt,name=address,proto3" json:"address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -836,6 +860,20 @@ func (x *Plugin) GetProtocolVersion() uint32 {
 func (x *Plugin) GetHealth() string {
 	if x != nil {
 		return x.Health
+	}
+	return ""
+}
+
+func (x *Plugin) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *Plugin) GetAddress() string {
+	if x != nil {
+		return x.Address
 	}
 	return ""
 }
@@ -1205,7 +1243,7 @@ const file_plugins_v1_plugins_proto_rawDesc = "" +
 	"\fmessage_type\x18\x02 \x01(\tR\vmessageType\x12\x1e\n" +
 	"\n" +
 	"reloadable\x18\x03 \x01(\bR\n" +
-	"reloadable\"\xbb\x05\n" +
+	"reloadable\"\xdb\x05\n" +
 	"\x15RegisterPluginRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12H\n" +
@@ -1219,7 +1257,9 @@ const file_plugins_v1_plugins_proto_rawDesc = "" +
 	"\fcapabilities\x18i \x03(\tR\fcapabilities\x12E\n" +
 	"\x06labels\x18j \x03(\v2-.plugins.v1.RegisterPluginRequest.LabelsEntryR\x06labels\x126\n" +
 	"\tinstances\x18k \x01(\v2\x18.plugins.v1.InstanceKindR\tinstances\x12#\n" +
-	"\rprints_stacks\x18x \x01(\bR\fprintsStacks\x1a9\n" +
+	"\rprints_stacks\x18x \x01(\bR\fprintsStacks\x12\x1e\n" +
+	"\n" +
+	"process_id\x18\x82\x01 \x01(\tR\tprocessId\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\n" +
@@ -1227,16 +1267,18 @@ const file_plugins_v1_plugins_proto_rawDesc = "" +
 	"\bmetadata\"q\n" +
 	"\fInstanceKind\x12\x1a\n" +
 	"\bservices\x18\x01 \x03(\tR\bservices\x12E\n" +
-	"\rconfiguration\x18\x02 \x01(\v2\x1f.plugins.v1.ConfigurationSchemaR\rconfiguration\"\x83\x02\n" +
+	"\rconfiguration\x18\x02 \x01(\v2\x1f.plugins.v1.ConfigurationSchemaR\rconfiguration\"\xa3\x02\n" +
 	"\x16RegisterPluginResponse\x12\x1f\n" +
 	"\vengine_name\x18\x01 \x01(\tR\n" +
 	"engineName\x12%\n" +
 	"\x0eengine_version\x18\x02 \x01(\tR\rengineVersion\x12B\n" +
 	"\x0frequest_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0erequestTimeout\x12)\n" +
 	"\x10protocol_version\x18d \x01(\rR\x0fprotocolVersion\x122\n" +
-	"\x12configuration_json\x18e \x01(\tB\x03\x80\x01\x01R\x11configurationJson\"\x11\n" +
+	"\x12configuration_json\x18e \x01(\tB\x03\x80\x01\x01R\x11configurationJson\x12\x1e\n" +
+	"\n" +
+	"runtime_id\x18\x82\x01 \x01(\tR\truntimeId\"\x11\n" +
 	"\x0fShutdownRequest\"\x12\n" +
-	"\x10ShutdownResponse\"\xd6\x05\n" +
+	"\x10ShutdownResponse\"\x8e\x06\n" +
 	"\x06Plugin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +
@@ -1255,7 +1297,9 @@ const file_plugins_v1_plugins_proto_rawDesc = "" +
 	"\fcapabilities\x18h \x03(\tR\fcapabilities\x126\n" +
 	"\x06labels\x18i \x03(\v2\x1e.plugins.v1.Plugin.LabelsEntryR\x06labels\x12)\n" +
 	"\x10protocol_version\x18j \x01(\rR\x0fprotocolVersion\x12\x16\n" +
-	"\x06health\x18x \x01(\tR\x06health\x1a9\n" +
+	"\x06health\x18x \x01(\tR\x06health\x12\x1b\n" +
+	"\bidentity\x18\x82\x01 \x01(\tR\bidentity\x12\x19\n" +
+	"\aaddress\x18\x83\x01 \x01(\tR\aaddress\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\n" +

@@ -80,7 +80,9 @@ type EventsResponse struct {
 	// The kind of event: change (of state or health), refused (a plugin that
 	// started by itself was refused), or overlap (another plugin serves the
 	// same).
-	Kind          string `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`
+	Kind string `protobuf:"bytes,7,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Identity of a plugin on another machine, by its certificate.
+	Identity      string `protobuf:"bytes,30,opt,name=identity,proto3" json:"identity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -160,6 +162,13 @@ func (x *EventsResponse) GetTime() *timestamppb.Timestamp {
 func (x *EventsResponse) GetKind() string {
 	if x != nil {
 		return x.Kind
+	}
+	return ""
+}
+
+func (x *EventsResponse) GetIdentity() string {
+	if x != nil {
+		return x.Identity
 	}
 	return ""
 }
@@ -317,7 +326,7 @@ const file_plugmux_v1_runtime_proto_rawDesc = "" +
 	"\n" +
 	"\x18plugmux/v1/runtime.proto\x12\n" +
 	"plugmux.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n" +
-	"\rEventsRequest\"\xca\x01\n" +
+	"\rEventsRequest\"\xe6\x01\n" +
 	"\x0eEventsResponse\x12\x16\n" +
 	"\x06plugin\x18\x01 \x01(\tR\x06plugin\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\tR\x06before\x12\x14\n" +
@@ -325,7 +334,8 @@ const file_plugmux_v1_runtime_proto_rawDesc = "" +
 	"\x06health\x18\x04 \x01(\tR\x06health\x12\x16\n" +
 	"\x06status\x18\x05 \x01(\tR\x06status\x12.\n" +
 	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
-	"\x04kind\x18\a \x01(\tR\x04kind\"9\n" +
+	"\x04kind\x18\a \x01(\tR\x04kind\x12\x1a\n" +
+	"\bidentity\x18\x1e \x01(\tR\bidentity\"9\n" +
 	"\vLogsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\"\xbf\x01\n" +

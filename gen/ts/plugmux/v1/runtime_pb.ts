@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file plugmux/v1/runtime.proto.
  */
 export const file_plugmux_v1_runtime: GenFile = /*@__PURE__*/
-  fileDesc("ChhwbHVnbXV4L3YxL3J1bnRpbWUucHJvdG8SCnBsdWdtdXgudjEiDwoNRXZlbnRzUmVxdWVzdCKXAQoORXZlbnRzUmVzcG9uc2USDgoGcGx1Z2luGAEgASgJEg4KBmJlZm9yZRgCIAEoCRINCgVzdGF0ZRgDIAEoCRIOCgZoZWFsdGgYBCABKAkSDgoGc3RhdHVzGAUgASgJEigKBHRpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGtpbmQYByABKAkiKwoLTG9nc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZmb2xsb3cYAiABKAgijQEKDExvZ3NSZXNwb25zZRIOCgZwbHVnaW4YASABKAkSDgoGc291cmNlGAIgASgJEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWxldmVsGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSEwoLZmllbGRzX2pzb24YBiABKAkylAEKDlJ1bnRpbWVTZXJ2aWNlEkMKBkV2ZW50cxIZLnBsdWdtdXgudjEuRXZlbnRzUmVxdWVzdBoaLnBsdWdtdXgudjEuRXZlbnRzUmVzcG9uc2UiADABEj0KBExvZ3MSFy5wbHVnbXV4LnYxLkxvZ3NSZXF1ZXN0GhgucGx1Z211eC52MS5Mb2dzUmVzcG9uc2UiADABQilaJ3BsdWdtdXguZGV2L2dlbi9nby9wbHVnbXV4L3YxO3BsdWdtdXh2MWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChhwbHVnbXV4L3YxL3J1bnRpbWUucHJvdG8SCnBsdWdtdXgudjEiDwoNRXZlbnRzUmVxdWVzdCKpAQoORXZlbnRzUmVzcG9uc2USDgoGcGx1Z2luGAEgASgJEg4KBmJlZm9yZRgCIAEoCRINCgVzdGF0ZRgDIAEoCRIOCgZoZWFsdGgYBCABKAkSDgoGc3RhdHVzGAUgASgJEigKBHRpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGtpbmQYByABKAkSEAoIaWRlbnRpdHkYHiABKAkiKwoLTG9nc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZmb2xsb3cYAiABKAgijQEKDExvZ3NSZXNwb25zZRIOCgZwbHVnaW4YASABKAkSDgoGc291cmNlGAIgASgJEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWxldmVsGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSEwoLZmllbGRzX2pzb24YBiABKAkylAEKDlJ1bnRpbWVTZXJ2aWNlEkMKBkV2ZW50cxIZLnBsdWdtdXgudjEuRXZlbnRzUmVxdWVzdBoaLnBsdWdtdXgudjEuRXZlbnRzUmVzcG9uc2UiADABEj0KBExvZ3MSFy5wbHVnbXV4LnYxLkxvZ3NSZXF1ZXN0GhgucGx1Z211eC52MS5Mb2dzUmVzcG9uc2UiADABQilaJ3BsdWdtdXguZGV2L2dlbi9nby9wbHVnbXV4L3YxO3BsdWdtdXh2MWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * EventsRequest is empty.
@@ -87,6 +87,13 @@ export type EventsResponse = Message<"plugmux.v1.EventsResponse"> & {
    * @generated from field: string kind = 7;
    */
   kind: string;
+
+  /**
+   * Identity of a plugin on another machine, by its certificate.
+   *
+   * @generated from field: string identity = 30;
+   */
+  identity: string;
 };
 
 /**

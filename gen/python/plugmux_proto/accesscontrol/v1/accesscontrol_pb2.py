@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from plugmux_proto.google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n$accesscontrol/v1/accesscontrol.proto\x12\x10\x61\x63\x63\x65sscontrol.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n\x11\x44\x61rwinSigningInfo\"\x14\n\x12WindowsSigningInfo\"\x12\n\x10LinuxSigningInfo\"\xda\x02\n\tRequester\x12\x10\n\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x30\n\x14\x61\x62solute_binary_path\x18\x03 \x01(\tR\x12\x61\x62soluteBinaryPath\x12(\n\x10signed_by_docker\x18\x04 \x01(\x08R\x0esignedByDocker\x12=\n\x06\x64\x61rwin\x18\x05 \x01(\x0b\x32#.accesscontrol.v1.DarwinSigningInfoH\x00R\x06\x64\x61rwin\x12@\n\x07windows\x18\x06 \x01(\x0b\x32$.accesscontrol.v1.WindowsSigningInfoH\x00R\x07windows\x12:\n\x05linux\x18\x07 \x01(\x0b\x32\".accesscontrol.v1.LinuxSigningInfoH\x00R\x05linuxB\x0e\n\x0csigning_info\"i\n\x12\x43heckAccessRequest\x12\x18\n\x07pattern\x18\x01 \x01(\tR\x07pattern\x12\x39\n\trequester\x18\x02 \x01(\x0b\x32\x1b.accesscontrol.v1.RequesterR\trequester\"M\n\x13\x43heckAccessResponse\x12\x36\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x1a.accesscontrol.v1.DecisionR\x08\x64\x65\x63ision\"i\n\x10\x41uthorizeRequest\x12\x1a\n\x08patterns\x18\x01 \x03(\tR\x08patterns\x12\x39\n\trequester\x18\x02 \x01(\x0b\x32\x1b.accesscontrol.v1.RequesterR\trequester\"\x86\x01\n\x11\x41uthorizeResponse\x12\x36\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x1a.accesscontrol.v1.DecisionR\x08\x64\x65\x63ision\x12\x39\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt*1\n\x08\x44\x65\x63ision\x12\x11\n\rDECISION_DENY\x10\x00\x12\x12\n\x0e\x44\x45\x43ISION_ALLOW\x10\x01\x32\xcc\x01\n\x14\x41\x63\x63\x65ssControlService\x12\\\n\x0b\x43heckAccess\x12$.accesscontrol.v1.CheckAccessRequest\x1a%.accesscontrol.v1.CheckAccessResponse\"\x00\x12V\n\tAuthorize\x12\".accesscontrol.v1.AuthorizeRequest\x1a#.accesscontrol.v1.AuthorizeResponse\"\x00\x42\x35Z3plugmux.dev/gen/go/accesscontrol/v1;accesscontrolv1b\x06proto3')
+DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n$accesscontrol/v1/accesscontrol.proto\x12\x10\x61\x63\x63\x65sscontrol.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n\x11\x44\x61rwinSigningInfo\"\x14\n\x12WindowsSigningInfo\"\x12\n\x10LinuxSigningInfo\"\xf6\x02\n\tRequester\x12\x10\n\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x30\n\x14\x61\x62solute_binary_path\x18\x03 \x01(\tR\x12\x61\x62soluteBinaryPath\x12(\n\x10signed_by_docker\x18\x04 \x01(\x08R\x0esignedByDocker\x12=\n\x06\x64\x61rwin\x18\x05 \x01(\x0b\x32#.accesscontrol.v1.DarwinSigningInfoH\x00R\x06\x64\x61rwin\x12@\n\x07windows\x18\x06 \x01(\x0b\x32$.accesscontrol.v1.WindowsSigningInfoH\x00R\x07windows\x12:\n\x05linux\x18\x07 \x01(\x0b\x32\".accesscontrol.v1.LinuxSigningInfoH\x00R\x05linux\x12\x1a\n\x08identity\x18\x64 \x01(\tR\x08identityB\x0e\n\x0csigning_info\"i\n\x12\x43heckAccessRequest\x12\x18\n\x07pattern\x18\x01 \x01(\tR\x07pattern\x12\x39\n\trequester\x18\x02 \x01(\x0b\x32\x1b.accesscontrol.v1.RequesterR\trequester\"M\n\x13\x43heckAccessResponse\x12\x36\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x1a.accesscontrol.v1.DecisionR\x08\x64\x65\x63ision\"i\n\x10\x41uthorizeRequest\x12\x1a\n\x08patterns\x18\x01 \x03(\tR\x08patterns\x12\x39\n\trequester\x18\x02 \x01(\x0b\x32\x1b.accesscontrol.v1.RequesterR\trequester\"\x86\x01\n\x11\x41uthorizeResponse\x12\x36\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x1a.accesscontrol.v1.DecisionR\x08\x64\x65\x63ision\x12\x39\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt*1\n\x08\x44\x65\x63ision\x12\x11\n\rDECISION_DENY\x10\x00\x12\x12\n\x0e\x44\x45\x43ISION_ALLOW\x10\x01\x32\xcc\x01\n\x14\x41\x63\x63\x65ssControlService\x12\\\n\x0b\x43heckAccess\x12$.accesscontrol.v1.CheckAccessRequest\x1a%.accesscontrol.v1.CheckAccessResponse\"\x00\x12V\n\tAuthorize\x12\".accesscontrol.v1.AuthorizeRequest\x1a#.accesscontrol.v1.AuthorizeResponse\"\x00\x42\x35Z3plugmux.dev/gen/go/accesscontrol/v1;accesscontrolv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ _pool.add_types(DESCRIPTOR, __name__, _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z3plugmux.dev/gen/go/accesscontrol/v1;accesscontrolv1'
-  _globals['_DECISION']._serialized_start=933
-  _globals['_DECISION']._serialized_end=982
+  _globals['_DECISION']._serialized_start=961
+  _globals['_DECISION']._serialized_end=1010
   _globals['_DARWINSIGNINGINFO']._serialized_start=91
   _globals['_DARWINSIGNINGINFO']._serialized_end=110
   _globals['_WINDOWSSIGNINGINFO']._serialized_start=112
@@ -42,15 +42,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINUXSIGNINGINFO']._serialized_start=134
   _globals['_LINUXSIGNINGINFO']._serialized_end=152
   _globals['_REQUESTER']._serialized_start=155
-  _globals['_REQUESTER']._serialized_end=501
-  _globals['_CHECKACCESSREQUEST']._serialized_start=503
-  _globals['_CHECKACCESSREQUEST']._serialized_end=608
-  _globals['_CHECKACCESSRESPONSE']._serialized_start=610
-  _globals['_CHECKACCESSRESPONSE']._serialized_end=687
-  _globals['_AUTHORIZEREQUEST']._serialized_start=689
-  _globals['_AUTHORIZEREQUEST']._serialized_end=794
-  _globals['_AUTHORIZERESPONSE']._serialized_start=797
-  _globals['_AUTHORIZERESPONSE']._serialized_end=931
-  _globals['_ACCESSCONTROLSERVICE']._serialized_start=985
-  _globals['_ACCESSCONTROLSERVICE']._serialized_end=1189
+  _globals['_REQUESTER']._serialized_end=529
+  _globals['_CHECKACCESSREQUEST']._serialized_start=531
+  _globals['_CHECKACCESSREQUEST']._serialized_end=636
+  _globals['_CHECKACCESSRESPONSE']._serialized_start=638
+  _globals['_CHECKACCESSRESPONSE']._serialized_end=715
+  _globals['_AUTHORIZEREQUEST']._serialized_start=717
+  _globals['_AUTHORIZEREQUEST']._serialized_end=822
+  _globals['_AUTHORIZERESPONSE']._serialized_start=825
+  _globals['_AUTHORIZERESPONSE']._serialized_end=959
+  _globals['_ACCESSCONTROLSERVICE']._serialized_start=1013
+  _globals['_ACCESSCONTROLSERVICE']._serialized_end=1217
 # @@protoc_insertion_point(module_scope)

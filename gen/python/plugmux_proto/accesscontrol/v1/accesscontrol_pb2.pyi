@@ -28,7 +28,7 @@ class LinuxSigningInfo(_message.Message):
     def __init__(self) -> None: ...
 
 class Requester(_message.Message):
-    __slots__ = ("pid", "name", "absolute_binary_path", "signed_by_docker", "darwin", "windows", "linux")
+    __slots__ = ("pid", "name", "absolute_binary_path", "signed_by_docker", "darwin", "windows", "linux", "identity")
     PID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ABSOLUTE_BINARY_PATH_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class Requester(_message.Message):
     DARWIN_FIELD_NUMBER: _ClassVar[int]
     WINDOWS_FIELD_NUMBER: _ClassVar[int]
     LINUX_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
     pid: int
     name: str
     absolute_binary_path: str
@@ -43,7 +44,8 @@ class Requester(_message.Message):
     darwin: DarwinSigningInfo
     windows: WindowsSigningInfo
     linux: LinuxSigningInfo
-    def __init__(self, pid: _Optional[int] = ..., name: _Optional[str] = ..., absolute_binary_path: _Optional[str] = ..., signed_by_docker: bool = ..., darwin: _Optional[_Union[DarwinSigningInfo, _Mapping]] = ..., windows: _Optional[_Union[WindowsSigningInfo, _Mapping]] = ..., linux: _Optional[_Union[LinuxSigningInfo, _Mapping]] = ...) -> None: ...
+    identity: str
+    def __init__(self, pid: _Optional[int] = ..., name: _Optional[str] = ..., absolute_binary_path: _Optional[str] = ..., signed_by_docker: bool = ..., darwin: _Optional[_Union[DarwinSigningInfo, _Mapping]] = ..., windows: _Optional[_Union[WindowsSigningInfo, _Mapping]] = ..., linux: _Optional[_Union[LinuxSigningInfo, _Mapping]] = ..., identity: _Optional[str] = ...) -> None: ...
 
 class CheckAccessRequest(_message.Message):
     __slots__ = ("pattern", "requester")

@@ -42,7 +42,7 @@ class ConfigurationSchema(_message.Message):
     def __init__(self, json_schema: _Optional[str] = ..., message_type: _Optional[str] = ..., reloadable: bool = ...) -> None: ...
 
 class RegisterPluginRequest(_message.Message):
-    __slots__ = ("name", "version", "secrets_provider", "access_control_module", "services", "protocol_versions", "configuration", "priority", "replica", "capabilities", "labels", "instances", "prints_stacks")
+    __slots__ = ("name", "version", "secrets_provider", "access_control_module", "services", "protocol_versions", "configuration", "priority", "replica", "capabilities", "labels", "instances", "prints_stacks", "process_id")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,7 @@ class RegisterPluginRequest(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
     PRINTS_STACKS_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_ID_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     secrets_provider: SecretsProvider
@@ -76,7 +77,8 @@ class RegisterPluginRequest(_message.Message):
     labels: _containers.ScalarMap[str, str]
     instances: InstanceKind
     prints_stacks: bool
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., configuration: _Optional[_Union[ConfigurationSchema, _Mapping]] = ..., priority: _Optional[int] = ..., replica: bool = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., instances: _Optional[_Union[InstanceKind, _Mapping]] = ..., prints_stacks: bool = ...) -> None: ...
+    process_id: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., configuration: _Optional[_Union[ConfigurationSchema, _Mapping]] = ..., priority: _Optional[int] = ..., replica: bool = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., instances: _Optional[_Union[InstanceKind, _Mapping]] = ..., prints_stacks: bool = ..., process_id: _Optional[str] = ...) -> None: ...
 
 class InstanceKind(_message.Message):
     __slots__ = ("services", "configuration")
@@ -87,18 +89,20 @@ class InstanceKind(_message.Message):
     def __init__(self, services: _Optional[_Iterable[str]] = ..., configuration: _Optional[_Union[ConfigurationSchema, _Mapping]] = ...) -> None: ...
 
 class RegisterPluginResponse(_message.Message):
-    __slots__ = ("engine_name", "engine_version", "request_timeout", "protocol_version", "configuration_json")
+    __slots__ = ("engine_name", "engine_version", "request_timeout", "protocol_version", "configuration_json", "runtime_id")
     ENGINE_NAME_FIELD_NUMBER: _ClassVar[int]
     ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATION_JSON_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_ID_FIELD_NUMBER: _ClassVar[int]
     engine_name: str
     engine_version: str
     request_timeout: _duration_pb2.Duration
     protocol_version: int
     configuration_json: str
-    def __init__(self, engine_name: _Optional[str] = ..., engine_version: _Optional[str] = ..., request_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., protocol_version: _Optional[int] = ..., configuration_json: _Optional[str] = ...) -> None: ...
+    runtime_id: str
+    def __init__(self, engine_name: _Optional[str] = ..., engine_version: _Optional[str] = ..., request_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., protocol_version: _Optional[int] = ..., configuration_json: _Optional[str] = ..., runtime_id: _Optional[str] = ...) -> None: ...
 
 class ShutdownRequest(_message.Message):
     __slots__ = ()
@@ -109,7 +113,7 @@ class ShutdownResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class Plugin(_message.Message):
-    __slots__ = ("name", "version", "disabled", "external", "configurable", "run_status", "status_message", "secrets_provider", "access_control_module", "services", "state", "pid", "restarts", "capabilities", "labels", "protocol_version", "health")
+    __slots__ = ("name", "version", "disabled", "external", "configurable", "run_status", "status_message", "secrets_provider", "access_control_module", "services", "state", "pid", "restarts", "capabilities", "labels", "protocol_version", "health", "identity", "address")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +138,8 @@ class Plugin(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     HEALTH_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     disabled: bool
@@ -151,7 +157,9 @@ class Plugin(_message.Message):
     labels: _containers.ScalarMap[str, str]
     protocol_version: int
     health: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., disabled: bool = ..., external: bool = ..., configurable: bool = ..., run_status: _Optional[_Union[RunStatus, str]] = ..., status_message: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., protocol_version: _Optional[int] = ..., health: _Optional[str] = ...) -> None: ...
+    identity: str
+    address: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., disabled: bool = ..., external: bool = ..., configurable: bool = ..., run_status: _Optional[_Union[RunStatus, str]] = ..., status_message: _Optional[str] = ..., secrets_provider: _Optional[_Union[SecretsProvider, _Mapping]] = ..., access_control_module: _Optional[_Union[AccessControlModule, _Mapping]] = ..., services: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., restarts: _Optional[int] = ..., capabilities: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., protocol_version: _Optional[int] = ..., health: _Optional[str] = ..., identity: _Optional[str] = ..., address: _Optional[str] = ...) -> None: ...
 
 class ListPluginsRequest(_message.Message):
     __slots__ = ()

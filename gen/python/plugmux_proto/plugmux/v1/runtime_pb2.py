@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from plugmux_proto.google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x18plugmux/v1/runtime.proto\x12\nplugmux.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n\rEventsRequest\"\xca\x01\n\x0e\x45ventsResponse\x12\x16\n\x06plugin\x18\x01 \x01(\tR\x06plugin\x12\x16\n\x06\x62\x65\x66ore\x18\x02 \x01(\tR\x06\x62\x65\x66ore\x12\x14\n\x05state\x18\x03 \x01(\tR\x05state\x12\x16\n\x06health\x18\x04 \x01(\tR\x06health\x12\x16\n\x06status\x18\x05 \x01(\tR\x06status\x12.\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x12\n\x04kind\x18\x07 \x01(\tR\x04kind\"9\n\x0bLogsRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06\x66ollow\x18\x02 \x01(\x08R\x06\x66ollow\"\xbf\x01\n\x0cLogsResponse\x12\x16\n\x06plugin\x18\x01 \x01(\tR\x06plugin\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12.\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x14\n\x05level\x18\x04 \x01(\tR\x05level\x12\x18\n\x07message\x18\x05 \x01(\tR\x07message\x12\x1f\n\x0b\x66ields_json\x18\x06 \x01(\tR\nfieldsJson2\x94\x01\n\x0eRuntimeService\x12\x43\n\x06\x45vents\x12\x19.plugmux.v1.EventsRequest\x1a\x1a.plugmux.v1.EventsResponse\"\x00\x30\x01\x12=\n\x04Logs\x12\x17.plugmux.v1.LogsRequest\x1a\x18.plugmux.v1.LogsResponse\"\x00\x30\x01\x42)Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1b\x06proto3')
+DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x18plugmux/v1/runtime.proto\x12\nplugmux.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n\rEventsRequest\"\xe6\x01\n\x0e\x45ventsResponse\x12\x16\n\x06plugin\x18\x01 \x01(\tR\x06plugin\x12\x16\n\x06\x62\x65\x66ore\x18\x02 \x01(\tR\x06\x62\x65\x66ore\x12\x14\n\x05state\x18\x03 \x01(\tR\x05state\x12\x16\n\x06health\x18\x04 \x01(\tR\x06health\x12\x16\n\x06status\x18\x05 \x01(\tR\x06status\x12.\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x12\n\x04kind\x18\x07 \x01(\tR\x04kind\x12\x1a\n\x08identity\x18\x1e \x01(\tR\x08identity\"9\n\x0bLogsRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06\x66ollow\x18\x02 \x01(\x08R\x06\x66ollow\"\xbf\x01\n\x0cLogsResponse\x12\x16\n\x06plugin\x18\x01 \x01(\tR\x06plugin\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12.\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x14\n\x05level\x18\x04 \x01(\tR\x05level\x12\x18\n\x07message\x18\x05 \x01(\tR\x07message\x12\x1f\n\x0b\x66ields_json\x18\x06 \x01(\tR\nfieldsJson2\x94\x01\n\x0eRuntimeService\x12\x43\n\x06\x45vents\x12\x19.plugmux.v1.EventsRequest\x1a\x1a.plugmux.v1.EventsResponse\"\x00\x30\x01\x12=\n\x04Logs\x12\x17.plugmux.v1.LogsRequest\x1a\x18.plugmux.v1.LogsResponse\"\x00\x30\x01\x42)Z\'plugmux.dev/gen/go/plugmux/v1;plugmuxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +36,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSREQUEST']._serialized_start=73
   _globals['_EVENTSREQUEST']._serialized_end=88
   _globals['_EVENTSRESPONSE']._serialized_start=91
-  _globals['_EVENTSRESPONSE']._serialized_end=293
-  _globals['_LOGSREQUEST']._serialized_start=295
-  _globals['_LOGSREQUEST']._serialized_end=352
-  _globals['_LOGSRESPONSE']._serialized_start=355
-  _globals['_LOGSRESPONSE']._serialized_end=546
-  _globals['_RUNTIMESERVICE']._serialized_start=549
-  _globals['_RUNTIMESERVICE']._serialized_end=697
+  _globals['_EVENTSRESPONSE']._serialized_end=321
+  _globals['_LOGSREQUEST']._serialized_start=323
+  _globals['_LOGSREQUEST']._serialized_end=380
+  _globals['_LOGSRESPONSE']._serialized_start=383
+  _globals['_LOGSRESPONSE']._serialized_end=574
+  _globals['_RUNTIMESERVICE']._serialized_start=577
+  _globals['_RUNTIMESERVICE']._serialized_end=725
 # @@protoc_insertion_point(module_scope)

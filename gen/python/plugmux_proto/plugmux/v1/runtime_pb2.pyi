@@ -11,7 +11,7 @@ class EventsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class EventsResponse(_message.Message):
-    __slots__ = ("plugin", "before", "state", "health", "status", "time", "kind")
+    __slots__ = ("plugin", "before", "state", "health", "status", "time", "kind", "identity")
     PLUGIN_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +19,7 @@ class EventsResponse(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
     plugin: str
     before: str
     state: str
@@ -26,7 +27,8 @@ class EventsResponse(_message.Message):
     status: str
     time: _timestamp_pb2.Timestamp
     kind: str
-    def __init__(self, plugin: _Optional[str] = ..., before: _Optional[str] = ..., state: _Optional[str] = ..., health: _Optional[str] = ..., status: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[str] = ...) -> None: ...
+    identity: str
+    def __init__(self, plugin: _Optional[str] = ..., before: _Optional[str] = ..., state: _Optional[str] = ..., health: _Optional[str] = ..., status: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[str] = ..., identity: _Optional[str] = ...) -> None: ...
 
 class LogsRequest(_message.Message):
     __slots__ = ("name", "follow")
