@@ -82,10 +82,41 @@ async def test_the_last_bytes_of_a_pipe_come_before_the_error_of_our_own_write()
 
 
 def test_the_last_bytes_come_on_uvloop_too() -> None:
-    uvloop = pytest.importorskip("uvloop")
+    import uvloop
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(test_the_last_bytes_of_a_socket_come_before_the_error_of_our_own_write())
         runner.run(test_the_last_bytes_of_a_pipe_come_before_the_error_of_our_own_write())
+
+
+@pytest.mark.parametrize("unwritten", [0, 1 << 20])
+@pytest.mark.parametrize("steps", [("abort", "close"), ("close", "abort"), ("abort", "abort")])
+async def test_pipes_that_are_ended_twice_are_lost_once(steps: tuple[str, str], unwritten: int) -> None:
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    (reading, their_writing), (their_reading, writing) = os.pipe(), os.pipe()
+    recorder = Recorder(keep_open=True)
+    pair, _ = await open_pipe_pair(lambda: recorder, os.fdopen(reading, "rb", 0), os.fdopen(writing, "wb", 0))
+    pair.write(bytes(unwritten))
+    for step in steps:
+        getattr(pair, step)()
+    while "lost" not in recorder.told:
+        await asyncio.sleep(0)
+    for descriptor in (writing, reading):
+        while is_open(descriptor):
+            await asyncio.sleep(0)
+    assert recorder.told.count("lost") == 1
+    assert not faults
+    os.close(their_reading)
+    os.close(their_writing)
+
+
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 VIOLATION = bytes(range(255, 0, -1))

@@ -77,7 +77,8 @@ class PipePair(asyncio.Transport):
     def abort(self) -> None:
         """Close both pipes at once."""
         self._closing = True
-        if self._writing:
+        # One that closes and has nothing to write is told of its end already; asyncio would tell it twice.
+        if self._writing and (not self._writing.is_closing() or self._writing.get_write_buffer_size()):
             self._writing.abort()
         self._lose(None)
 
