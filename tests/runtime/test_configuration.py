@@ -8,6 +8,7 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.struct_pb2 import Struct, Value
@@ -18,6 +19,7 @@ from plugmux import ConfigError, Launch, PluginCause, PluginError, RestartPolicy
 from plugmux.contract.registration import Configuration
 from plugmux.runtime import BadConfiguration, State
 from plugmux.runtime.changes.configuration import check
+from plugmux.runtime.supervisor import Supervisor
 from support.programs import script
 
 PLUGIN = """
@@ -62,12 +64,15 @@ async def test_a_change_that_the_new_process_does_not_bear_leaves_the_old_one_at
 
 
 RELOADING = """
+    import os, time
     from kv.v1.kv_connect import KeyValueService
     from kv.v1.kv_pb2 import GetResponse
     from plugmux import Plugin
     from plugmux.plugin import Configured
 
     def apply(values):
+        while os.path.exists(OPTIONS.get("door", "")):
+            time.sleep(0.01)
         if values["n"] == 13:
             raise ValueError("no thirteen")
 
@@ -101,6 +106,48 @@ async def test_a_change_reaches_the_replicas_that_run_while_another_is_starting_
         await runtime.restart("kv")
         assert [plugin.state for plugin in runtime.plugins()] == [State.RUNNING] * 2
         assert (await kv.get(GetRequest())).value == b"2"
+
+
+@pytest.mark.parametrize(("given", "n", "told"), [(1, 2, ""), (13, 13, "no thirteen")])
+async def test_a_replica_that_is_accepted_while_a_change_is_under_way_gets_what_comes_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: int, n: int, told: str
+) -> None:
+    accepted, admitted, door = asyncio.Event(), asyncio.Event(), tmp_path / "door"
+    door.touch()
+    register = Supervisor._register
+
+    async def held_up(self: Supervisor, *rest: Any) -> PluginError | None:
+        failure = await register(self, *rest)
+        if self.record.restarts:
+            accepted.set()
+            await admitted.wait()
+        return failure
+
+    monkeypatch.setattr(Supervisor, "_register", held_up)
+    launch = Launch([script(tmp_path, "kv", RELOADING, door=str(door))], replicas=2, restart=RestartPolicy(delay=0))
+    async with Runtime([launch], configuration={"kv": {"n": 1}}) as runtime:
+        _, late = runtime.plugins()
+        assert late.pid is not None
+        os.kill(late.pid, signal.SIGKILL)
+        await late.changed()
+        if given == 1:
+            await accepted.wait()
+        change = asyncio.create_task(runtime.configure("kv", {"n": n}))
+        await accepted.wait()
+        door.unlink()
+        asyncio.get_running_loop().call_later(0.05, admitted.set)  # time in which the change would be over
+        if told:
+            with pytest.raises(PluginError, match=told):
+                await change
+        else:
+            await change
+        assert admitted.is_set()
+        while late.state is not State.RUNNING:
+            await late.changed()
+        for plugin in runtime.plugins():
+            assert plugin.link is not None
+            settled = await plugin.link.client(KeyValueClient).get(GetRequest())
+            assert settled.value == (b"1" if told else b"2")
 
 
 async def test_a_change_whose_caller_leaves_is_made_all_the_same(tmp_path: Path) -> None:

@@ -118,7 +118,6 @@ def test_a_peer_on_this_machine_is_not_watched() -> None:
 def test_round_trips_of_microseconds_are_measured_under_uvloop_too() -> None:
     import uvloop
 
-
     async def ping() -> None:
         async with mux_pair() as (client, _):
             assert all([await client.ping() > 0 for _ in range(20)])

@@ -56,6 +56,7 @@ class SelfStartedPlugin:
         self._admission.check(registration)
         self.record.name = registration.name
         self.record.registration = registration
+        self.record.given = self._registrar.configurations.get(registration.name, "")
         self._registry.add(self.record)
 
     async def arrive(self, scope: MutableMapping[str, Any]) -> None:

@@ -298,9 +298,14 @@ class Lifecycle:
     async def _configure(self, name: str, configuration: Configurable) -> None:
         from .changes.configuration import reconfigure
 
-        replicas = self._registry.named(name)
+        self._registry.named(name)
         async with self._configuring:
-            await reconfigure(self._registrar.configurations, replicas, configuration, lambda: self.replace(name))
+            await reconfigure(
+                self._registrar.configurations,
+                lambda: self._registry.named(name),
+                configuration,
+                lambda: self.replace(name),
+            )
 
     def _launched(self, name: str) -> list[Supervisor]:
         owners = [plugin.owner for plugin in self._registry.named(name)]

@@ -60,6 +60,7 @@ class PluginRecord:
     Attributes:
         status: why it is in its state, for a person.
         registration: what it registered with last; `None` before its first registration.
+        given: the configuration that its process has, as JSON; `None` until its registration is accepted.
         error: what went wrong last; `None` while nothing has, and again once it runs.
         link: the open link, `None` when there is none.
         pid: the process id, `None` where there is no process or it is not known.
@@ -94,6 +95,7 @@ class PluginRecord:
         self.external = external
         self.status = ""
         self.registration: Registration | None = None
+        self.given: str | None = None
         self.error: PluginError | None = None
         self.link: Link | None = None
         self.pid: int | None = None
@@ -140,6 +142,8 @@ class PluginRecord:
         assert state in NEXT[self.state], f"plugin {self.name} cannot go from {self.state} to {state}"
         before, self.state, self.status, self.since = self.state, state, status, time.time()
         self.health = Health.SERVING if state is State.RUNNING else Health.UNKNOWN
+        if state is State.STARTING:
+            self.given = None
         if error is not None:
             self.error = error
         elif state is State.RUNNING:

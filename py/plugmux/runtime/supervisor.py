@@ -219,6 +219,7 @@ class Supervisor:
         self.launch.claims.check(registration)
         for grant in self.record.grants:
             grant.check(registration)
+        self.record.given = self._registrar.configurations.get(registration.name, "")
 
     async def _register(self, process: Run, link: Link, handler: RegistrationHandler) -> PluginError | None:
         registered = handler.registered

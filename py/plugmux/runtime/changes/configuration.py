@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from plugmux_proto.plugmux.v1.configuration_connect import ConfigurationClient
@@ -19,6 +19,7 @@ from ...contract.redact import field_path, redact
 from ...contract.registration import Configuration
 from ...contract.schema import BadValue, Schema
 from ...errors import BadConfiguration, ConfigError, PluginCause, PluginError, PlugmuxError
+from ..state import State
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,6 +33,8 @@ Configurable: TypeAlias = "Mapping[str, Any] | DataclassInstance | Message"
 """A configuration: a JSON object as `json.loads` gives it, an object of a dataclass, or a protobuf message."""
 
 MAX_CONFIGURATION = 1 << 20
+HAS_CONFIGURATION = frozenset({State.STARTING, State.REGISTERING, State.RUNNING})
+"""The states in which a process may have been given its configuration."""
 
 
 def check(name: str, configuration: str, declared: Configuration, of: str = "plugin") -> None:
@@ -75,7 +78,7 @@ def _check_message(value: Any, message_type: str) -> None:
 
 async def reconfigure(
     configurations: dict[str, str],
-    replicas: Sequence[PluginRecord],
+    replicas: Callable[[], Sequence[PluginRecord]],
     configuration: Configurable,
     replace: Callable[[], Awaitable[object]],
 ) -> None:
@@ -84,7 +87,7 @@ async def reconfigure(
     Args:
         configurations: those of all plugins as JSON; it keeps the old one where the change fails. No other change of
             them may run at the same time.
-        replicas: the plugin and its replicas.
+        replicas: gives the plugin and its replicas as they are then.
         configuration: the new one.
         replace: starts processes with the new one in the place of those that take no change.
 
@@ -92,15 +95,15 @@ async def reconfigure(
         BadConfiguration: it is not what the plugin takes.
         PluginError: the plugin did not take it, and goes on with the old one.
     """
-    plugin, declared = replicas[0], replicas[0].configuration
+    plugin, declared = replicas()[0], replicas()[0].configuration
     text = as_json(plugin.name, configuration)
     if declared is not None:
         check(plugin.name, text, declared)
     before = configurations.get(plugin.name, "")
     configurations[plugin.name] = text
     try:
-        if declared is not None and declared.reloadable and any(replica.ready for replica in replicas):
-            await _deliver_to_all(configurations, replicas, text, before)
+        if declared is not None and declared.reloadable and any(replica.ready for replica in replicas()):
+            await _deliver_to_all(replicas, text)
         elif not plugin.external:
             await replace()
         else:
@@ -111,36 +114,64 @@ async def reconfigure(
             )
     except BaseException:
         configurations[plugin.name] = before
+        if declared is not None and declared.reloadable:
+            await _take_back(replicas, before)
         raise
 
 
-async def _deliver_to_all(
-    configurations: dict[str, str], replicas: Sequence[PluginRecord], configuration: str, before: str
-) -> None:
-    """Change all replicas that run, or none of them; one that is starting begins with what is in force then."""
-    changed: list[PluginRecord] = []
+async def _deliver_to_all(replicas: Callable[[], Sequence[PluginRecord]], configuration: str) -> None:
+    """Change all replicas that run, or will with what was in force when they registered.
+
+    One that ends meanwhile begins anew with what is in force then. It has failed the change only where no other runs.
+    """
+    due = {plugin for plugin in replicas() if plugin.ready}
     lost: list[PluginRecord] = []
-    while left := [plugin for plugin in replicas if plugin.ready and plugin not in (*changed, *lost)]:
-        plugin, link = left[0], left[0].link
+    changed = False
+    async for plugin in _stale(replicas, configuration, due):
+        link = plugin.link
+        due.discard(plugin)
         try:
             await _deliver(plugin, configuration)
-            changed.append(plugin)
+            changed = True
         except PluginError:
-            if plugin.link is not link or not plugin.ready:  # It has ended, and begins anew with what is in force.
-                lost.append(plugin)
-                if changed or any(other.ready for other in replicas if other not in lost):
-                    continue
-            configurations[plugin.name] = before
-            for other in replicas:
-                if other.ready and (other in changed or other not in left):
-                    await _deliver(other, before)
-            raise
+            if plugin.link is link and plugin.ready:
+                raise
+            lost.append(plugin)
+            if not changed and not any(other.ready for other in replicas() if other not in lost):
+                raise
+
+
+async def _take_back(replicas: Callable[[], Sequence[PluginRecord]], configuration: str) -> None:
+    """Give their old configuration to the replicas that have taken the new one, or have registered with it."""
+    async for plugin in _stale(replicas, configuration):
+        try:
+            await _deliver(plugin, configuration)
+        except PluginError:
+            if plugin.ready:
+                raise
+
+
+async def _stale(
+    replicas: Callable[[], Sequence[PluginRecord]], configuration: str, due: Collection[PluginRecord] = ()
+) -> AsyncIterator[PluginRecord]:
+    """The replicas that run and have another configuration, or are due; waits for those that have just registered."""
+    while left := [
+        plugin
+        for plugin in replicas()
+        if plugin.state in HAS_CONFIGURATION and (plugin in due or plugin.given not in (None, configuration))
+    ]:
+        ready = next((plugin for plugin in left if plugin.ready), None)
+        if ready is None:
+            await left[0].changed()
+        else:
+            yield ready
 
 
 async def _deliver(plugin: PluginRecord, configuration: str) -> None:
-    if plugin.link is None:
+    link = plugin.link
+    if link is None:
         raise plugin.not_running()
-    client = plugin.link.client(ConfigurationClient)
+    client = link.client(ConfigurationClient)
     try:
         await client.configure(
             ConfigureRequest(configuration_json=configuration), timeout=plugin.policies.timeouts.configure
@@ -151,6 +182,8 @@ async def _deliver(plugin: PluginRecord, configuration: str) -> None:
         raise PluginError(plugin.name, cause, f"it did not take the configuration: {told}") from None
     except (PlugmuxError, TimeoutError) as error:
         raise PluginError(plugin.name, PluginCause.LINK_LOST, f"it did not take the configuration: {error}") from error
+    if plugin.link is link:
+        plugin.given = configuration
 
 
 def as_json(name: str, value: Configurable) -> str:
