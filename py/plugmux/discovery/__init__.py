@@ -1,6 +1,8 @@
-"""Plugins that are found in directories, by name and version. Not loaded where a runtime is given commands."""
+"""Plugins that are looked up: in directories, in entry points and on PATH. Not loaded for a runtime of commands."""
 
 from .directory import default_path, expand, find_plugins
+from .names import EntryPoint
+from .on_path import OnPath
 from .sources import Directory, Installed
 
-__all__ = ["Directory", "Installed", "default_path", "expand", "find_plugins"]
+__all__ = ["Directory", "EntryPoint", "Installed", "OnPath", "default_path", "expand", "find_plugins"]

@@ -21,8 +21,9 @@ from typing import TypeAlias
 from ..errors import PluginCause, PluginError
 from ..runtime.logs.log import PluginLog
 from ..runtime.process.local import BINARY_FORMATS, LocalRun, LocalRunner
+from ..runtime.process.run import Run
 from ..runtime.process.trusted_path import TrustedFile, UntrustedPath, open_directory, open_file
-from ..runtime.source import Launch, Run, Runner
+from ..runtime.source import Launch, Runner
 
 __all__ = ["FileCheck", "GuardedRunner", "FailedRunner"]
 

@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from ..aio.race import race
 from ..contract.launch import LaunchConfig
 from ..errors import PluginCause, PluginError
-from ..runtime.process.local import find_program, plugin_environment
+from ..runtime.process.local import find_program, plugin_environment, program_words
 from ..runtime.process.trusted_path import UntrustedPath, open_directory
 from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
@@ -61,7 +62,7 @@ class DetachedRunner(Runner):
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> DetachedRun:
         """Wait for the plugin's process where one lives, start it where none does. (See `Runner`.)"""
-        program = find_program(launch)
+        words = await program_words(launch, find_program(launch))
         try:
             os.close(open_directory(self._directory, make=True))
             link_socket = await LinkSocket.open(self._directory / f"{launch.name}.sock")
@@ -74,7 +75,7 @@ class DetachedRunner(Runner):
             pid = living(note)
             if pid is None:
                 config = LaunchConfig(launch.name, timeout, socket=str(link_socket.path), detached=True)
-                pid = await _spawn(launch, program, config, output)
+                pid = await _spawn(launch, words, config, output)
                 note.write_text(json.dumps({"pid": pid, "started": _start_time(pid)}))
         except BaseException:
             await link_socket.close()
@@ -205,7 +206,7 @@ def _start_time(pid: int) -> str | None:
     return None
 
 
-async def _spawn(launch: Launch, program: str, config: LaunchConfig, output: Path) -> int:
+async def _spawn(launch: Launch, words: Sequence[str], config: LaunchConfig, output: Path) -> int:
     """Start a program without a parent: a shell starts it, prints its process id, and ends."""
     environ = plugin_environment(os.environ, launch.env, launch.name) | config.to_environ()
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -215,8 +216,7 @@ async def _spawn(launch: Launch, program: str, config: LaunchConfig, output: Pat
             "-c",
             " && ".join([*(launch.limits.shell_words() if launch.limits is not None else ()), SHELL]),
             "sh",
-            program,
-            *launch.command[1:],
+            *words,
             env=environ,
             cwd=launch.cwd,
             stdin=asyncio.subprocess.DEVNULL,
@@ -226,7 +226,9 @@ async def _spawn(launch: Launch, program: str, config: LaunchConfig, output: Pat
         )
         told, _ = await shell.communicate()
     except OSError as error:
-        raise PluginError(launch.name, PluginCause.NOT_STARTED, f"{program!r} could not be started: {error}") from error
+        raise PluginError(
+            launch.name, PluginCause.NOT_STARTED, f"{words[0]!r} could not be started: {error}"
+        ) from error
     finally:
         os.close(log)
     return int(told)

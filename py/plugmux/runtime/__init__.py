@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from .plugin import PluginHandle
     from .process.limits import Limits
     from .process.local import LocalRunner
+    from .process.run import Run
     from .runtime import Runtime
     from .settings import Host, Interceptors, Permissions, Policies, RestartPolicy, SocketUse, Timeouts
     from .socket.binding import ListenError
-    from .source import Found, Launch, PluginSource, Run, Runner, Source, name_of_command
+    from .source import Found, Launch, PluginSource, Runner, Source, name_of_command
     from .state import State
 
 _HOMES = {
@@ -33,7 +34,8 @@ _HOMES = {
     ".runtime": ("Runtime",),
     ".settings": ("Host", "Interceptors", "Permissions", "Policies", "RestartPolicy", "SocketUse", "Timeouts"),
     ".socket.binding": ("ListenError",),
-    ".source": ("Found", "Launch", "PluginSource", "Run", "Runner", "Source", "name_of_command"),
+    ".process.run": ("Run",),
+    ".source": ("Found", "Launch", "PluginSource", "Runner", "Source", "name_of_command"),
     ".state": ("State",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

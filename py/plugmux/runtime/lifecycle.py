@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..aio.closing import end_within
@@ -13,7 +14,7 @@ from ..contract.registration import RegistrationRefused
 from ..errors import ConfigError, PluginCause, PluginError, StateError
 from ..link.servable import Servable
 from .plugin import PluginRecord
-from .source import Launch, PluginSource, Source, as_launch, as_source, finds_plugins, goes_first, the_one
+from .source import Launch, PluginSource, Source, as_source, finds_plugins, the_one
 from .state import State
 from .supervisor import Supervisor
 
@@ -102,7 +103,7 @@ class Lifecycle:
                 plugins.append(cast("Launch | Servable", source))
         plugins += [plugin.launch for _, those in found for plugin in those]
         access_control = self._registrar.permissions.access_control
-        early = [goes_first(plugin, access_control) for plugin in plugins]
+        early = [_goes_first(plugin, access_control) for plugin in plugins]
         await self._begin(plugin for plugin, first in zip(plugins, early, strict=True) if first)
         if listen is not None:
             await listen()
@@ -268,7 +269,7 @@ class Lifecycle:
 
         self.check_open()
         old = self._launched(name)
-        launch = old[0].launch if source is None else as_launch(_prepared(source), name)
+        launch = old[0].launch if source is None else _as_launch(_prepared(source), name)
         if not isinstance(source, Launch):
             launch = launch.granted_as(old[0].launch)
         if launch.single_instance and old[0].launch.single_instance:
@@ -325,3 +326,30 @@ def _prepared(source: PluginSource) -> Launch | Servable:
     """Read what is to be one plugin."""
     prepared = as_source(source)
     return the_one(prepared) if finds_plugins(prepared) else cast("Launch | Servable", prepared)
+
+
+def _goes_first(source: Launch | Servable, access_control: Collection[str]) -> bool:
+    """Whether a plugin is started before the runtime listens: it may decide on access, or needs no start.
+
+    Args:
+        source: the plugin.
+        access_control: the names in `Permissions.access_control`.
+    """
+    return not isinstance(source, Launch) or source.decides_on_access or source.name in access_control
+
+
+def _as_launch(source: Launch | Servable, name: str) -> Launch:
+    """The launch of a plugin that takes the place of another.
+
+    Args:
+        source: what the new one is.
+        name: the name of the other, which it is to have.
+
+    Raises:
+        ConfigError: it is not launched.
+    """
+    if not isinstance(source, Launch):
+        raise ConfigError(
+            f"{source!r} cannot take the place of plugin {name!r}: give a path, an argument list or a Launch"
+        )
+    return replace(source, name=name)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ..connect import Context, Interceptor, Service
     from ..contract.registration import Configuration
     from .plugin import PluginRecord
-    from .source import Launch, Run
+    from .process.run import Run
+    from .source import Launch
 
 __all__ = ["RegistrationHandler", "Registrar"]
 

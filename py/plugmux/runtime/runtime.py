@@ -20,7 +20,7 @@ from .plugin import PluginHandle, PluginRecord
 from .registrar import Registrar
 from .registry import Registry
 from .settings import Host, Interceptors, Permissions, Policies
-from .source import PluginSource, as_source
+from .source import PluginSource, as_sources
 
 if TYPE_CHECKING:
     from ..connect import Client, Interceptor, Service
@@ -81,7 +81,7 @@ class Runtime:
         permissions: Permissions = Permissions(),  # noqa: B008 -- it is frozen
         host: Host = Host(),  # noqa: B008 -- it is frozen
     ) -> None:
-        self._sources = [as_source(source) for source in plugins]
+        self._sources = as_sources(plugins)
         self._app: Lifespan | None = None
         if app is not None:
             from ..http.lifespan import Lifespan

@@ -1,10 +1,21 @@
-"""What a runtime can be given to run: a command, a `Launch`, an object of this process, or what finds plugins."""
+"""What a runtime can be given to run: a command, a `Launch`, an object of this process, or what finds plugins.
+
+A text is read by its form alone; whether there is such a plugin shows when it is started:
+
+    ./kv, /opt/kv, kv.py     a path: it has a separator, or the suffix of a script
+    kv@^1.2                  an installed plugin, by name and versions
+    kv.plugin:plugin         an object of a Python module
+    kv                       a name: an entry point, or a program on PATH
+
+An argument list and a `Launch` are commands, of which nothing is looked up but the program.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
@@ -18,26 +29,34 @@ from ..errors import ConfigError
 from ..link.servable import Servable, ServiceSource
 
 if TYPE_CHECKING:
-    from ..link.link import Link
     from .logs.log import PluginLog
     from .process.limits import Limits
+    from .process.run import Run
     from .settings import Policies, RestartPolicy
 
 __all__ = [
     "Found",
     "Launch",
+    "Named",
     "PluginSource",
-    "Run",
     "Runner",
     "Source",
-    "as_launch",
     "as_source",
+    "as_sources",
+    "finds_plugins",
     "is_interpreter",
     "name_of_command",
+    "read_words",
+    "the_one",
 ]
 
 INTERPRETERS = frozenset({"python", "python3", "node", "deno", "bun", "ruby", "perl", "sh", "bash", "env"})
-SCRIPT_SUFFIXES = (".exe", ".py", ".js", ".mjs")
+SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".ts", ".mts", ".cts")
+"""Suffixes of files that an interpreter runs (`process/scripts.py`), whatever their first line and mode."""
+
+SUFFIXES = (".exe", *SCRIPTS)
+OBJECT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+"""`module:object`, as in an entry point."""
 
 
 # -- how a plugin is started: a runner knows nothing of what crosses the link, it only brings it about ---------------
@@ -67,60 +86,6 @@ class Runner(Protocol):
         Raises:
             PluginError: it could not be started; nothing is left of it then.
         """
-        ...
-
-
-class Run(Protocol):
-    """One run of a launched plugin, from its start to its end."""
-
-    @property
-    def pid(self) -> int | None:
-        """The process id on this machine, `None` where there is none."""
-        ...
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended yet."""
-        ...
-
-    @property
-    def exit_code(self) -> int | None:
-        """The exit status, `None` while it runs or when a signal ended it."""
-        ...
-
-    @property
-    def signal_number(self) -> int | None:
-        """The signal that ended it, if one did."""
-        ...
-
-    @property
-    def stderr_tail(self) -> str:
-        """The last lines that it wrote on stderr."""
-        ...
-
-    async def connect(self, link: Link) -> None:
-        """Connect the runtime's end of the link, once. Where the plugin dials, this returns before it has done so."""
-        ...
-
-    async def wait(self) -> None:
-        """Wait for it to end and for the last of its output. It may be cancelled at will."""
-        ...
-
-    def terminate(self) -> None:
-        """Ask it to end; harmless when it has ended."""
-        ...
-
-    def kill(self) -> None:
-        """End it at once; harmless when it has ended."""
-        ...
-
-    def diagnose(self) -> None:
-        """Ask it to write on stderr where its threads stand (SIGQUIT on Unix). It may end by that."""
-        ...
-
-    @property
-    def over_limit(self) -> str | None:
-        """The limit of its launch that ended it, in words that tell what it did; `None` where none seems to have."""
         ...
 
 
@@ -293,19 +258,19 @@ class Source(Protocol):
 
 
 PluginSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Launch | Source | Servable
-"""A path, a name with versions (`kv@^1.2`), an argument list, a `Launch`, a `Source`, or an object of this process."""
+"""A path, a name (`kv`, `kv@^1.2`, `module:object`), an argument list, a `Launch`, a `Source`, or what is served."""
 
 
 def name_of_command(command: Sequence[str]) -> str:
     """The name of a plugin that is started by a command: the file name of its program, without `.exe`.
 
     Where the program is an interpreter (`python plugin.py`), the script's file name stands for it. A script's own
-    suffix (`.py`, `.js`, `.mjs`) is left out as `.exe` is.
+    suffix (`.py`, `.js`, `.ts` and the like) is left out as `.exe` is.
     """
     program = Path(command[0]).name
     if is_interpreter(program):
         program = next((Path(word).name for word in command[1:] if _is_script(word)), program)
-    for suffix in SCRIPT_SUFFIXES:
+    for suffix in SUFFIXES:
         program = program.removesuffix(suffix)
     return program
 
@@ -316,7 +281,52 @@ def is_interpreter(program: str) -> bool:
 
 
 def _is_script(word: str) -> bool:
-    return word.endswith(SCRIPT_SUFFIXES) or (not word.startswith("-") and os.path.isfile(word))
+    return word.endswith(SUFFIXES) or (not word.startswith("-") and os.path.isfile(word))
+
+
+# -- what an entry of `plugins` is ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A plugin that is looked up by its name alone, when it is started: an entry point, or a program on PATH.
+
+    Args:
+        word: the name to look up.
+        arguments: what the plugin's program is given.
+        plugin: the plugin's name; the word by default.
+        prefix: where it is given, a program of the word behind this prefix is looked for before one of the word itself.
+    """
+
+    word: str
+    arguments: tuple[str, ...] = ()
+    plugin: str = ""
+    prefix: str = ""
+
+    watch = 0.0
+
+    @property
+    def name(self) -> str:
+        """The plugin's name."""
+        return self.plugin or self.word
+
+    def find(self) -> Sequence[Found]:
+        """The plugin of that name; where there is none, its start fails and tells where it was looked for."""
+        # By name: discovery is above this layer, and is loaded only where it is used.
+        found: Sequence[Found] = import_module("plugmux.discovery.names").find_named(self)
+        return found
+
+
+def as_sources(plugins: Iterable[PluginSource]) -> list[Launch | Source | Servable]:
+    """Read all entries of `plugins`.
+
+    Raises:
+        ConfigError: it is no list of them, or one of them is not a plugin source.
+    """
+    if isinstance(plugins, str | bytes | os.PathLike | Launch):
+        shown = plugins if isinstance(plugins, Launch) else os.fspath(plugins)
+        raise ConfigError(f"plugins is one plugin source and not a list of them: write Runtime([{shown!r}])")
+    return [as_source(source) for source in plugins]
 
 
 def as_source(source: PluginSource) -> Launch | Source | Servable:
@@ -327,18 +337,38 @@ def as_source(source: PluginSource) -> Launch | Source | Servable:
     """
     if isinstance(source, Launch | Service):
         return source
-    if isinstance(source, str) and (installed := _installed(source)) is not None:
-        return installed
-    if isinstance(source, str | os.PathLike):
+    if isinstance(source, str):
+        return _installed(source) or read_words([source])
+    if isinstance(source, os.PathLike):
         return Launch([os.fspath(source)])
     if isinstance(source, Sequence):
         return Launch(tuple(os.fspath(word) for word in source))
     if isinstance(source, Source | ServiceSource) and not isinstance(source, type):
         return source
     raise ConfigError(
-        f"{source!r} is not a plugin source: give a path, NAME@VERSIONS, an argument list, a Launch, a Directory, an "
-        "Installed, or an object to serve"
+        f"{source!r} is not a plugin source: give a path, a name, NAME@VERSIONS, 'module:object', an argument list, a "
+        "Launch, a Directory or another source, or an object to serve"
     )
+
+
+def read_words(words: Sequence[str], name: str = "", prefix: str = "") -> Launch | Source:
+    """Read the words of a command line, of which the first may name a plugin in place of a program.
+
+    Args:
+        words: the first names what is run, by the forms above; the others are its arguments.
+        name: the plugin's name; by default as what is run is called.
+        prefix: see `Named`.
+
+    Raises:
+        ConfigError: there are no words, or the name is not a plugin's.
+    """
+    word, *arguments = words or ("",)
+    if OBJECT.fullmatch(word) and not os.path.exists(word):
+        launch: Launch = import_module("plugmux.discovery.python").launch_object(word, *arguments, name=name)
+        return launch
+    if NAME.fullmatch(word) and not word.endswith(SCRIPTS) and not is_interpreter(word):
+        return Named(word, tuple(arguments), name, prefix)
+    return Launch([*words], name)
 
 
 def _installed(text: str) -> Source | None:
@@ -346,7 +376,6 @@ def _installed(text: str) -> Source | None:
     name, at, versions = text.strip().rpartition("@")
     if not at or not NAME.fullmatch(name) or os.sep in versions or os.path.exists(text):
         return None
-    # By name: discovery is above this layer, and is loaded only where it is used.
     found: Source = import_module("plugmux.discovery").Installed(text)
     return found
 
@@ -354,16 +383,6 @@ def _installed(text: str) -> Source | None:
 def finds_plugins(source: Launch | Source | Servable) -> TypeGuard[Source]:
     """Whether a source is asked for plugins. (A service may have methods of the same names.)"""
     return isinstance(source, Source) and not isinstance(source, Launch | Service)
-
-
-def goes_first(source: Launch | Servable, access_control: Collection[str]) -> bool:
-    """Whether a plugin is started before the runtime listens: it may decide on access, or needs no start.
-
-    Args:
-        source: the plugin.
-        access_control: the names in `Permissions.access_control`.
-    """
-    return not isinstance(source, Launch) or source.decides_on_access or source.name in access_control
 
 
 def the_one(source: Source) -> Launch:
@@ -377,20 +396,3 @@ def the_one(source: Source) -> Launch:
         names = ", ".join(plugin.name for plugin in found) or "no plugin"
         raise ConfigError(f"{source!r} finds {names}; here it must find one plugin")
     return found[0].launch
-
-
-def as_launch(source: Launch | Servable, name: str) -> Launch:
-    """The launch of a plugin that takes the place of another.
-
-    Args:
-        source: what the new one is.
-        name: the name of the other, which it is to have.
-
-    Raises:
-        ConfigError: it is not launched.
-    """
-    if not isinstance(source, Launch):
-        raise ConfigError(
-            f"{source!r} cannot take the place of plugin {name!r}: give a path, an argument list or a Launch"
-        )
-    return replace(source, name=name)

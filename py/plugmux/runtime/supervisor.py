@@ -28,7 +28,8 @@ from .source import Launch
 from .state import State
 
 if TYPE_CHECKING:
-    from .source import Run, Runner
+    from .process.run import Run
+    from .source import Runner
 
 __all__ = ["Supervisor"]
 

@@ -22,7 +22,7 @@ from .stacks import diagnose
 if TYPE_CHECKING:
     from ...link.link import Link
     from ..plugin import PluginRecord
-    from ..source import Run
+    from ..process.run import Run
 
 __all__ = ["HealthChecker"]
 

@@ -17,7 +17,7 @@ from ..logs.log import LogSource, PluginLog
 if TYPE_CHECKING:
     from ...link.link import Link
     from ..plugin import PluginRecord
-    from ..source import Run
+    from ..process.run import Run
 
 __all__ = ["diagnose"]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shlex
 import shutil
 import socket
 import stat
@@ -21,10 +22,10 @@ from ...contract.launch import FIRST_FREE_FD, LaunchConfig
 from ...errors import PluginCause, PluginError
 from ...link.link import Link
 from ..logs.log import PluginLog
-from ..source import Launch, Runner
+from ..source import SCRIPTS, Launch, Runner
 from .process import Process
 
-__all__ = ["SAFE", "SAFE_PREFIXES", "LocalRun", "LocalRunner", "find_program", "plugin_environment"]
+__all__ = ["SAFE", "SAFE_PREFIXES", "LocalRun", "LocalRunner", "find_program", "plugin_environment", "program_words"]
 
 logger = logging.getLogger("plugmux.runtime")
 
@@ -61,9 +62,10 @@ class LocalRunner(Runner):
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> LocalRun:
         """Start the program."""
         program = find_program(launch)
-        argv = _argv(launch, program)
-        if argv[0] != program:
-            _check_loadable(launch, program)
+        command = await program_words(launch, program)
+        argv = _argv(launch, command)
+        if argv[0] != command[0]:
+            _check_loadable(launch, command[0])
         config = LaunchConfig(
             launch.name,
             timeout,
@@ -86,7 +88,7 @@ class LocalRunner(Runner):
                 run.link_fds = link_fds
                 ours.pop_all()
         except OSError as error:
-            raise _not_started(launch, program, error) from None
+            raise _not_started(launch, command[0], error) from None
         return run
 
 
@@ -155,32 +157,75 @@ def find_program(launch: Launch) -> str:
         PluginError: there is no such program, or it cannot be run.
     """
     command = launch.command[0]
-    base = os.path.abspath(os.curdir if launch.cwd is None else launch.cwd)
-    path = _on_path(command, base, launch.env) if os.sep not in command else str(Path(base, command))
+    base = _base(launch)
     if launch.cwd is not None and not os.path.isdir(launch.cwd):
         raise PluginError(launch.name, PluginCause.NOT_FOUND, f"its directory {base!r} does not exist")
+    here = str(Path(base, command))
+    if os.sep in command or (command.endswith(SCRIPTS) and os.path.isfile(here)):
+        path: str | None = here
+        missing = f"there is no file {here!r}"
+    else:
+        path = _on_path(command, base, launch.env)
+        missing = f"there is no program {command!r} on PATH ({_path(launch.env)})"
+        if os.path.isfile(here):
+            missing += f"; for the file of that name in {base}, write './{command}'"
     if path is None or not os.path.exists(path):
-        raise PluginError(launch.name, PluginCause.NOT_FOUND, f"there is no program {command!r}")
+        raise PluginError(launch.name, PluginCause.NOT_FOUND, missing)
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise PluginError(launch.name, PluginCause.NOT_FOUND, f"{path!r} is not a file")
-    if not os.access(path, os.X_OK):
+    if not os.access(path, os.R_OK if path.endswith(SCRIPTS) else os.X_OK):
         raise PluginError(launch.name, PluginCause.NOT_EXECUTABLE, f"{path!r} is not an executable file")
     return path
 
 
+async def program_words(launch: Launch, program: str) -> list[str]:
+    """The program of a launch and its arguments, behind the interpreter of a script that needs one.
+
+    Raises:
+        PluginError: there is no interpreter for it, or its first line ends as on Windows.
+    """
+    words = [program, *launch.command[1:]]
+    if not os.access(program, os.R_OK):
+        return words  # It may be executed all the same.
+    first = _first_bytes(program)
+    if first.startswith(b"#!") and first.partition(b"\n")[0].endswith(b"\r"):
+        raise PluginError(
+            launch.name,
+            PluginCause.MISSING_INTERPRETER,
+            f"the first line of {program!r} ends with CR and LF, as on Windows, and no interpreter is named so: "
+            f"save the file with LF alone (sed -i 's/\\r$//' {shlex.quote(program)})",
+        )
+    if not program.endswith(SCRIPTS):
+        return words
+    from .scripts import interpreter_of
+
+    return [
+        *await interpreter_of(launch, program, first, lambda name: _on_path(name, _base(launch), launch.env)),
+        *words,
+    ]
+
+
+def _base(launch: Launch) -> str:
+    """The directory that a plugin starts in."""
+    return os.path.abspath(os.curdir if launch.cwd is None else launch.cwd)
+
+
 def _on_path(command: str, base: str, env: Mapping[str, str | None]) -> str | None:
     """The first executable file of a name on the PATH that a launch sets, by default the host's."""
-    folders = env["PATH"] if "PATH" in env else os.environ.get("PATH", os.defpath)
-    path = os.pathsep.join(os.path.join(base, folder) for folder in (folders or os.defpath).split(os.pathsep))
+    path = os.pathsep.join(os.path.join(base, folder) for folder in _path(env).split(os.pathsep))
     return shutil.which(command, path=path)
 
 
-def _argv(launch: Launch, program: str) -> list[str]:
+def _path(env: Mapping[str, str | None]) -> str:
+    """The PATH of a plugin."""
+    return (env["PATH"] if "PATH" in env else os.environ.get("PATH")) or os.defpath
+
+
+def _argv(launch: Launch, argv: list[str]) -> list[str]:
     """The program and its arguments, behind a shell where something is to be done before it begins.
 
     posix_spawn can neither change the directory nor set limits; the shell does it and becomes the program.
     """
-    argv = [program, *launch.command[1:]]
     steps = [] if launch.limits is None else launch.limits.shell_words()
     if launch.cwd is not None:
         steps.append('cd -- "$0"')
