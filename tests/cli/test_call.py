@@ -237,7 +237,7 @@ def test_a_plugin_that_is_disabled_is_not_chosen(start: Any, plugmux: Any, plugi
     for options, told in [
         ((), "plugin 'one' does not run: it is disabled; plugin 'two' does not run: it is disabled"),
         (("--name", "two"), "plugin 'two' does not run: it is disabled"),
-        (("--name", "such"), "plugin 'such' does not run: there is no program './such'"),
+        (("--name", "such"), f"plugin 'such' does not run: there is no program './such': no file {Path.cwd()}/such"),
     ]:
         ran = plugmux("call", GET, "--connect", address, *options)
         assert (ran.status, ran.stdout, ran.stderr) == (1, b"", f"plugmux: {told}\n")

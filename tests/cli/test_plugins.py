@@ -44,7 +44,7 @@ def test_json_has_the_same_and_the_reason(plugmux: Any, plugin: Any) -> None:
         "configurable": False,
     }
     assert (missing["name"], missing["version"], missing["pattern"], missing["services"]) == ("missing", "", None, [])
-    assert missing["message"] == "there is no program './missing'"
+    assert missing["message"].startswith("there is no program './missing': no file /")
 
 
 def test_a_launched_plugin_that_does_not_run_is_listed_and_a_failure(plugmux: Any) -> None:

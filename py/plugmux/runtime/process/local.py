@@ -163,10 +163,10 @@ def find_program(launch: Launch) -> str:
     here = str(Path(base, command))
     if os.sep in command or (command.endswith(SCRIPTS) and os.path.isfile(here)):
         path: str | None = here
-        missing = f"there is no file {here!r}"
+        missing = f"there is no program {command!r}: no file {here}"
     else:
         path = _on_path(command, base, launch.env)
-        missing = f"there is no program {command!r} on PATH ({_path(launch.env)})"
+        missing = f"there is no program {command!r}: none on PATH ({_path(launch.env)})"
         if os.path.isfile(here):
             missing += f"; for the file of that name in {base}, write './{command}'"
     if path is None or not os.path.exists(path):
