@@ -81,7 +81,7 @@ async def close_a_link(interrupter: Interrupter) -> None:
 
     async with linked(service) as (near, far):
         near.lend(Slow(), on_release=on_release)
-        call = await under_way(far.client(KeyValueClient).get(GetRequest()), lambda: near.mux.stream_count > 0)
+        call = await under_way(far.client(KeyValueClient).get(GetRequest()), lambda: len(near.mux.streams) > 0)
         await interrupter.run(lambda: near.close(0.01))
         assert near.closed
         assert released == [True]

@@ -219,7 +219,7 @@ async def test_a_blocked_session_with_much_to_acknowledge_goes_on() -> None:
     async with bare_peer(listen=Recorder) as (mux, reader, writer):
         mux._output.blocked = True
         writer.write(b"".join(pack_header(WINDOW_UPDATE, SYN, stream_id, 0) for stream_id in range(1, 401, 2)))
-        while mux.stream_count < 200:
+        while len(mux.streams) < 200:
             await asyncio.sleep(0)
         mux.resume_writing()
         assert [(await read_frame(reader))[1] for _ in range(200)] == [ACK] * 200

@@ -264,7 +264,7 @@ async def test_a_lone_ack_goes_out_though_nothing_else_does() -> None:
     async with bare_peer() as (mux, reader, writer):
         writer.write(pack_header(WINDOW_UPDATE, SYN, 1, 0))
         assert await read_frame(reader) == (WINDOW_UPDATE, ACK, 1, 0, b"")
-        assert mux.stream_count == 1
+        assert len(mux.streams) == 1
 
 
 async def test_streams_of_the_backlog_can_be_reset_or_cut_before_they_are_accepted() -> None:
@@ -274,7 +274,7 @@ async def test_streams_of_the_backlog_can_be_reset_or_cut_before_they_are_accept
         assert (await read_frame(reader))[0] == PING
         factory = Accepted()
         made = factory.made
-        assert mux.stream_count == 1
+        assert len(mux.streams) == 1
         await mux.close()
         mux.listen(factory)
         assert made == []

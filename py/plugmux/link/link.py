@@ -280,6 +280,16 @@ class Link:
             self.mux.go_away()
         await end_within(timeout, self._server.handlers(but))
 
+    @property
+    def app(self) -> ASGIApp:
+        """The app that this end serves. Requests that have arrived before it is set go on with the one before."""
+        return self._server.app
+
+    @app.setter
+    def app(self, app: ASGIApp) -> None:
+        self._server.app = app
+        self._server.fast_path = getattr(app, "fast_path", None)
+
     def descriptors(self) -> list[int]:
         """The file descriptors that the link runs over."""
         ends = [self.mux.get_extra_info(name) for name in ("socket", "pipe", "reading_pipe")]

@@ -66,6 +66,7 @@ class PluginRecord:
         pid: the process id, `None` where there is no process or it is not known.
         restarts: how often it has been started again.
         in_flight: calls that are under way.
+        calls: calls that it has been sent, repeated ones included.
         comes_back: whether it is being ended in order to be started again.
         breaker: keeps calls from it while it fails every one; `None` until a call fails.
         answered: calls that it has answered.
@@ -101,6 +102,7 @@ class PluginRecord:
         self.pid: int | None = None
         self.restarts = 0
         self.in_flight = 0
+        self.calls = 0
         self.comes_back = False
         self.breaker: Breaker | None = None
         self.answered = 0

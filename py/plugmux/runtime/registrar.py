@@ -57,6 +57,7 @@ class Registrar:
         configurations: what the host gives to plugins at registration, as JSON by name.
         logs: takes what plugins say over the log service.
         links: the links that have been opened.
+        on_link: called with each link that is opened.
     """
 
     host: Host = field(default_factory=Host)
@@ -69,6 +70,7 @@ class Registrar:
     configurations: dict[str, str] = field(default_factory=dict)
     logs: LogBook = field(default_factory=LogBook)
     links: WeakSet[Link] = field(default_factory=WeakSet)
+    on_link: set[Callable[[Link], None]] = field(default_factory=set)
     pool: MemoryPool = field(init=False)
     """The memory that all links share."""
 
@@ -101,6 +103,8 @@ class Registrar:
         config = policies.link_config
         link = handler.link = Link(app, initiator=False, peer=peer, config=config, pool=self.pool, registered=False)
         self.links.add(link)
+        for told in self.on_link:
+            told(link)
         return link, handler
 
     async def hung(self, plugin: PluginRecord, link: Link, run: Run | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..aio.broadcast import Broadcast
 from ..contract.registration import Registration, RegistrationRefused
@@ -11,6 +12,9 @@ from .events import Event
 from .plugin import PluginRecord
 from .settings import Permissions
 from .state import State
+
+if TYPE_CHECKING:
+    from .inspect.observer import CallObserver
 
 __all__ = ["Registry"]
 
@@ -27,6 +31,7 @@ class Registry:
     Attributes:
         events: what becomes of the plugins.
         on_shared: called with each plugin that begins to run and may share what it serves with another.
+        call_observer: counts the calls while somebody watches; `None` while nobody does.
     """
 
     def __init__(self, permissions: Permissions = Permissions()) -> None:  # noqa: B008 -- it is frozen
@@ -36,6 +41,7 @@ class Registry:
         self._serving: dict[str, list[str]] = {}
         self.events: Broadcast[Event] = Broadcast()
         self.on_shared: Callable[[PluginRecord], None] | None = None
+        self.call_observer: CallObserver | None = None
 
     def _observe(self, plugin: PluginRecord, before: State) -> None:
         """Note a change of a plugin, and publish the event."""

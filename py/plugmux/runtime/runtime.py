@@ -275,7 +275,7 @@ class Runtime:
         """
         from .calls.lending import borrow
 
-        return borrow(self._registry.named(of), reference)
+        return borrow(self._registry, of, reference)
 
     def plugins(self) -> list[PluginHandle]:
         """All plugins, sorted by name."""

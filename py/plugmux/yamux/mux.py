@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum, auto
 from typing import Any, Final, TypeVar, cast
 
@@ -23,7 +23,7 @@ from .flow import LinkMemory, MemoryPool, keep_freed_memory
 from .keepalive import Keepalive, is_local
 from .output import Output
 from .session import Session
-from .state import Event, GoAwayReceived, PongReceived, SessionEnded
+from .state import Event, GoAwayReceived, PongReceived, SessionEnded, Stream
 from .stream import StreamTransport
 
 __all__ = ["Mux"]
@@ -130,9 +130,9 @@ class Mux(asyncio.BufferedProtocol):
             self._dispatcher.listen(factory)
 
     @property
-    def stream_count(self) -> int:
-        """The number of streams that have not ended in both directions."""
-        return len(self._session.streams)
+    def streams(self) -> Collection[Stream]:
+        """The streams that have not ended in both directions, in the order in which they were opened."""
+        return self._session.streams.values()
 
     # The session.
 

@@ -158,7 +158,7 @@ async def test_streams_beyond_the_peers_backlog_wait_until_it_accepts(program: P
 async def test_the_peers_streams_beyond_our_backlog_wait_until_we_listen(program: Path) -> None:
     async with start_peer(program, "-backlog=4", client=True, config=Config(accept_backlog=4)) as peer:
         calling = asyncio.create_task(peer.tell("call 20 2000 100 1"))
-        while peer.mux.stream_count < 4:
+        while len(peer.mux.streams) < 4:
             await peer.mux.ping()
         servers = Servers(peer.mux)
         answer = await calling

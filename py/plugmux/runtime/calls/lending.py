@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ...connect import Interceptor
     from ...link.link import Link
     from ..plugin import PluginRecord
+    from ..registry import Registry
     from .router import Router
 
 __all__ = ["borrow", "lend", "open_instance"]
@@ -40,9 +41,8 @@ async def open_instance(router: Router, name: str, configuration: Configurable, 
 
     Raises:
         BadConfiguration: it is not what an instance of the plugin takes.
-        PluginError: there is no such plugin, it does not run, or it gives no instances.
-        RpcError: the plugin could not open it.
-        TimeoutError: the time is over.
+        PluginError: there is no such plugin, it does not run, or it has replicas: it cannot be told which of them has
+            lent the object.
     """
     text = as_json(name, configuration)
     plugin, link = await router.choose(name, timeout)
@@ -53,7 +53,7 @@ async def open_instance(router: Router, name: str, configuration: Configurable, 
         )
     if kind.configuration is not None:
         check(name, text, kind.configuration, "an instance of plugin")
-    transport = Pinned(plugin, link)
+    transport = Pinned(plugin, link, router.registry)
     try:
         opened = await InstanceClient(transport).open(OpenRequest(configuration_json=text), timeout=timeout)
     except RpcError as error:
@@ -97,18 +97,20 @@ def _app(lent: Sequence[Servable | Remote], interceptors: Sequence[Interceptor])
     return Relay(remote)
 
 
-def borrow(replicas: Sequence[PluginRecord], reference: str) -> Remote:
+def borrow(registry: Registry, name: str, reference: str) -> Remote:
     """An object that a plugin has lent to the host.
 
     Args:
-        replicas: the plugin and its replicas.
+        registry: the plugins of the runtime.
+        name: the plugin.
         reference: what stood in its message.
 
     Raises:
-        PluginError: the plugin does not run, or it has replicas: it cannot be told which of them has lent the object.
+        PluginError: there is no such plugin, it does not run, or it has replicas: it cannot be told which of
+            them has lent the object.
     """
-    plugin = replicas[0]
-    if len(replicas) > 1:
+    plugin, *others = registry.named(name)
+    if others:
         raise PluginError(
             plugin.name,
             PluginCause.UNSUPPORTED,
@@ -116,7 +118,7 @@ def borrow(replicas: Sequence[PluginRecord], reference: str) -> Remote:
         )
     if plugin.link is None:
         raise plugin.not_running()
-    return Remote(reference, Pinned(plugin, plugin.link))
+    return Remote(reference, Pinned(plugin, plugin.link, registry))
 
 
 class Pinned:
@@ -125,16 +127,25 @@ class Pinned:
     Args:
         plugin: the plugin.
         link: its link.
+        registry: the plugins of the runtime.
     """
 
-    def __init__(self, plugin: PluginRecord, link: Link) -> None:
+    def __init__(self, plugin: PluginRecord, link: Link, registry: Registry) -> None:
         self._plugin = plugin
         self._link = link
+        self._registry = registry
 
     async def fetch(self, request: Request, limit: int) -> Response:
         """Send a request and return the whole response."""
         self._check()
+        observer = self._registry.call_observer
+        if observer is None:
+            return await self._fetch(request, limit)
+        return await observer.begin(request, callee=self._plugin.name).fetch(self._fetch(request, limit))
+
+    async def _fetch(self, request: Request, limit: int) -> Response:
         self._plugin.in_flight += 1
+        self._plugin.calls += 1
         try:
             return await self._link.transport.fetch(request, limit)
         except (ExchangeError, LinkError) as error:
@@ -145,7 +156,15 @@ class Pinned:
     async def send(self, request: Request) -> StreamingResponse:
         """Send a request and return the response as it arrives."""
         self._check()
+        observer = self._registry.call_observer
+        if observer is None:
+            return await self._send(request)
+        call = observer.begin(request, callee=self._plugin.name)
+        return await call.send(self._send(call.counted(request)))
+
+    async def _send(self, request: Request) -> StreamingResponse:
         self._plugin.in_flight += 1
+        self._plugin.calls += 1
         try:
             return RoutedResponse(await self._link.transport.send(request), self._plugin, self._link)
         except BaseException as error:

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Hashable, Sequence
 from copy import copy
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ...connect import Code
 from ...contract.registration import ON_EVERY_PLUGIN
@@ -23,6 +24,9 @@ from ..registry import Registry
 from ..settings import Policies
 from .response import RoutedResponse, is_stream
 from .retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from ..inspect.call import ObservedCall
 
 __all__ = ["Router"]
 
@@ -42,12 +46,13 @@ class Router:
         chance: gives numbers from 0 up to 1, for the delays between attempts.
 
     Attributes:
+        registry: the plugins.
         budget: what may be spent on retries.
         request_timeout: seconds that a unary call may take, whatever its caller allows; 0 for no limit.
     """
 
     def __init__(self, registry: Registry, policies: Policies, *, chance: Callable[[], float] = random.random) -> None:
-        self._registry = registry
+        self.registry = registry
         self._plugin: str | None = None
         self.budget = Budget(policies.retry)
         self.request_timeout = policies.timeouts.request
@@ -68,7 +73,7 @@ class Router:
         if plugin is None:
             return self
         try:
-            replicas = self._registry.named(plugin)
+            replicas = self.registry.named(plugin)
         except PluginError as error:
             raise ExchangeError(str(error), sent=False) from error
         if service not in ON_EVERY_PLUGIN and not any(
@@ -80,18 +85,24 @@ class Router:
     async def fetch(self, request: Request, limit: int) -> Response:
         """Send a request to its plugin and return the whole response."""
         allowed = self.request_timeout
-        if not allowed or (request.timeout is not None and request.timeout <= allowed):
-            return await self._fetch(request, limit)
+        bounded = allowed > 0 and (request.timeout is None or request.timeout > allowed)
+        attempts = _Attempts(self, replace(request, timeout=allowed) if bounded else request)
+        observer = self.registry.call_observer
         try:
-            return await self._fetch(replace(request, timeout=allowed), limit)
+            if observer is None:
+                return await self._fetch(attempts, limit)
+            attempts.call = observer.begin(attempts.request)
+            return await attempts.call.fetch(self._fetch(attempts, limit))
         except TimeoutError as error:
+            if not bounded:
+                raise
             raise RequestTimeout(f"over the {allowed:g} s that the runtime allows (Timeouts.request)") from error
 
-    async def _fetch(self, request: Request, limit: int) -> Response:
-        attempts = _Attempts(self, request)
+    async def _fetch(self, attempts: _Attempts, limit: int) -> Response:
         while True:
             plugin, link = attempts.at_once() or await attempts.wait()
             plugin.in_flight += 1
+            plugin.calls += 1
             try:
                 response = await link.transport.fetch(attempts.request, limit)
             except BaseException as error:
@@ -109,9 +120,18 @@ class Router:
     async def send(self, request: Request) -> StreamingResponse:
         """Send a request to its plugin and return the response as it arrives."""
         attempts = _Attempts(self, request)
+        observer = self.registry.call_observer
+        if observer is None:
+            return await self._send(attempts)
+        attempts.call = observer.begin(request)
+        attempts.request = attempts.call.counted(request)
+        return await attempts.call.send(self._send(attempts))
+
+    async def _send(self, attempts: _Attempts) -> StreamingResponse:
         while True:
             plugin, link = attempts.at_once() or await attempts.wait()
             plugin.in_flight += 1
+            plugin.calls += 1
             try:
                 incoming = await link.transport.send(attempts.request)
             except BaseException as error:
@@ -156,8 +176,8 @@ class Router:
         """
         try:
             if self._plugin is not None:
-                return self._registry.named(self._plugin)
-            return self._registry.serving(path[1:].partition("/")[0])
+                return self.registry.named(self._plugin)
+            return self.registry.serving(path[1:].partition("/")[0])
         except PluginError as error:
             raise ExchangeError(str(error), sent=False) from error
 
@@ -189,7 +209,7 @@ class Budget:
 class _Attempts:
     """One call, which may be made several times."""
 
-    __slots__ = ("_before", "_count", "_ends", "_failed", "_loop", "_replicas", "_router", "request")
+    __slots__ = ("_before", "_count", "_ends", "_failed", "_loop", "_replicas", "_router", "call", "request")
 
     def __init__(self, router: Router, request: Request) -> None:
         self._router = router
@@ -199,6 +219,7 @@ class _Attempts:
         self._before = 0  # calls that the plugin had answered when this attempt began
         self._failed: PluginRecord | None = None
         self._replicas: Sequence[PluginRecord] = ()
+        self.call: ObservedCall | None = None  # is told which plugin is called, while somebody watches
         self.request = request
         router.budget.earn()
 
@@ -218,6 +239,8 @@ class _Attempts:
         if best.breaker is not None:
             best.breaker.begin()
         self._before = best.answered
+        if self.call is not None:
+            self.call.sent_to(best.name)
         return best, best.link
 
     def _identity(self) -> Hashable:

@@ -19,7 +19,7 @@ from ..settings import Permissions, SocketUse
 from ..state import State
 from .app import CLOSED
 
-__all__ = ["Managed", "Management", "Version"]
+__all__ = ["Managed", "Management", "Version", "as_rpc_errors"]
 
 
 class Managed(Control, Protocol):
@@ -52,20 +52,20 @@ class Management(PluginManagementService):
 
     async def enable_plugin(self, request: pb.EnablePluginRequest, context: Context) -> pb.EnablePluginResponse:
         self._check_open("manage")
-        with _as_rpc_errors():
+        with as_rpc_errors():
             await self._runtime.enable(request.name)
         return pb.EnablePluginResponse()
 
     async def disable_plugin(self, request: pb.DisablePluginRequest, context: Context) -> pb.DisablePluginResponse:
         self._check_open("manage")
-        with _as_rpc_errors():
+        with as_rpc_errors():
             self._check_no_module(request.name)
             await self._runtime.disable(request.name)
         return pb.DisablePluginResponse()
 
     async def restart_plugin(self, request: pb.RestartPluginRequest, context: Context) -> pb.RestartPluginResponse:
         self._check_open("manage")
-        with _as_rpc_errors():
+        with as_rpc_errors():
             await self._runtime.restart(request.name)
         return pb.RestartPluginResponse()
 
@@ -82,7 +82,7 @@ class Management(PluginManagementService):
             )
 
 
-class _as_rpc_errors:  # noqa: N801 -- reads as a statement
+class as_rpc_errors:  # noqa: N801 -- reads as a statement
     """Answers a `PluginError`, or that the runtime is closed, as the RPC error that fits it."""
 
     def __enter__(self) -> None: ...

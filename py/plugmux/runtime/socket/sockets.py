@@ -13,10 +13,12 @@ from ...http import Server
 from ..admission import Admission
 from ..calls.router import Router
 from ..external import SelfStartedPlugin
+from ..inspect.observer import CallObserver
 from ..registrar import Registrar
 from ..registry import Registry
 from .app import SocketApp
 from .events import EventsService, Observed
+from .inspect import Inspect, Replacing
 from .listener import Listener
 from .management import Managed, Management, Version
 
@@ -26,7 +28,7 @@ REQUEST_TIME = 1.0
 """Seconds that requests under way are given when the runtime closes."""
 
 
-class Shown(Managed, Observed, Protocol):
+class Shown(Managed, Observed, Replacing, Protocol):
     """The runtime whose plugins are managed and observed over the sockets."""
 
 
@@ -40,6 +42,9 @@ class Sockets:
         registrar: what plugins are offered.
         registry: takes plugins in.
         admission: decides on plugins that start by themselves.
+
+    Attributes:
+        call_observer: counts the calls of the runtime while somebody watches.
 
     Raises:
         ConfigError: an address is not valid.
@@ -59,7 +64,10 @@ class Sockets:
         self._admission = admission
         permissions = registrar.permissions
         self._app = SocketApp(router, self._arrive, permissions)
-        for service in (Version(registrar.host.version), Management(runtime, permissions), EventsService(runtime)):
+        self.call_observer = CallObserver(registry, registrar)
+        self._inspect = Inspect(runtime, registry, registrar, self.call_observer)
+        management = Management(runtime, permissions)
+        for service in (Version(registrar.host.version), management, EventsService(runtime), self._inspect):
             self._app.mount(service)
         self._server = Server(self._app, lifespan=False)
         self._listeners = [Listener(Address.parse(text), self._server) for text in addresses]
@@ -99,4 +107,5 @@ class Sockets:
 
     async def close(self) -> None:
         """End the connections; requests under way are given a moment."""
+        self._inspect.close()
         await self._server.shutdown(REQUEST_TIME)

@@ -1,0 +1,195 @@
+"""Counts and times the calls of a runtime while somebody watches, and keeps a sample of them.
+
+Nobody pays for it otherwise: a router looks at one attribute for each call, `Registry.call_observer`, which is `None`
+while nobody watches. The counts stay when the last watcher leaves, and go on with the next.
+
+What is kept is bounded: the number of methods, of sampled calls, and the length of every text. No message is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from ...exchange import Request
+from ...link.references import PREFIX
+from .call import CallRecord, MethodCalls, ObservedCall
+from .latency import Latencies
+from .served import ServedCalls
+
+if TYPE_CHECKING:
+    from ...link.link import Link
+
+__all__ = ["CallObserver"]
+
+MAX_METHODS = 2000
+"""Methods that are counted one by one; the calls of all others are counted under `OTHER`."""
+
+MAX_METHOD_NAME = 256
+OTHER = "(other)"
+
+MAX_SAMPLES = 1000
+"""Calls that are kept for the watchers."""
+
+SAMPLES_PER_SECOND = 250.0
+"""Calls that are kept of each second, once `BURST` calls have come without a pause."""
+
+BURST = 250.0
+"""Calls that are kept however fast they come, and as many more that failed."""
+
+SECRET_SERVICES = ("resolver.v1.", "accesscontrol.v1.")
+"""Services of whose errors only the code is kept."""
+
+
+class Calling(Protocol):
+    """Names the observer to those who carry calls to plugins.
+
+    Attributes:
+        call_observer: the observer; `None` while nobody watches.
+    """
+
+    call_observer: CallObserver | None
+
+
+class Serving(Protocol):
+    """The links on which plugins call the host.
+
+    Attributes:
+        links: those that are open.
+        on_link: called with each that is opened.
+    """
+
+    @property
+    def links(self) -> Iterable[Link]: ...
+    @property
+    def on_link(self) -> set[Callable[[Link], None]]: ...
+
+
+class CallObserver:
+    """Counts the calls of a runtime for all who watch.
+
+    Args:
+        calling: is told of the observer while somebody watches: the registry.
+        serving: has the links: the registrar.
+        clock: gives seconds, for durations.
+
+    Attributes:
+        methods: the sums, by caller, callee and method.
+        ended: how many calls have ended.
+        samples: calls that have ended, oldest first.
+    """
+
+    def __init__(self, calling: Calling, serving: Serving, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._calling = calling
+        self._serving = serving
+        self._watchers = 0
+        self._tokens = BURST
+        self._refilled = clock()
+        self.clock = clock
+        self.methods: dict[tuple[str, str, str], MethodCalls] = {}
+        self.ended = 0
+        self.samples: deque[CallRecord] = deque(maxlen=MAX_SAMPLES)
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Count and time calls for the length of a block."""
+        self._watchers += 1
+        if self._watchers == 1:
+            self._calling.call_observer = self
+            self._serving.on_link.add(self._observe)
+            for link in list(self._serving.links):
+                self._observe(link)
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            if not self._watchers:
+                self._calling.call_observer = None
+                self._serving.on_link.discard(self._observe)
+                for link in list(self._serving.links):
+                    if isinstance(link.app, ServedCalls):
+                        link.app.remove()
+
+    def _observe(self, link: Link) -> None:
+        link.app = ServedCalls(link, self)
+
+    def samples_since(self, number: int, most: int) -> list[CallRecord]:
+        """The calls behind a number that were kept, oldest first; of too many the failed ones and the newest.
+
+        Args:
+            number: of the last call that is not wanted.
+            most: how many to give at most.
+        """
+        found: list[CallRecord] = []
+        for record in reversed(self.samples):
+            if record.number <= number:
+                break
+            found.append(record)
+        if len(found) > most:
+            failed = [record for record in found if record.code][:most]
+            passed = [record for record in found if not record.code][: most - len(failed)]
+            found = sorted(failed + passed, key=lambda record: -record.number)
+        return found[::-1]
+
+    def begin(self, request: Request, *, caller: str = "", callee: str | None = None) -> ObservedCall:
+        """Note that a call begins.
+
+        Args:
+            request: the request.
+            caller: the plugin that calls; empty for the host.
+            callee: the plugin that is called, empty for the host; `None` where that is chosen later (`sent_to`).
+        """
+        call = ObservedCall(self, caller, request)
+        if callee is not None:
+            call.sent_to(callee)
+        return call
+
+    def sums_of(self, caller: str, callee: str, path: str) -> MethodCalls:
+        """The sums of a method, which are made when it is called first."""
+        found = self.methods.get((caller, callee, path))
+        if found is not None:
+            return found
+        if (short := _without_secrets(path)) != path:
+            return self.sums_of(caller, callee, short)
+        key = caller, callee, path
+        if len(self.methods) >= MAX_METHODS:
+            key = "", "", OTHER
+        if key not in self.methods:
+            name = path[1:] if key[2].count("/") == 2 else key[2]
+            self.methods[key] = MethodCalls(*key[:2], name, 0, 0, 0, 0.0, 0, 0, Latencies(), {})
+        return self.methods[key]
+
+    def note(self, call: ObservedCall, sums: MethodCalls, response_bytes: int, code: str, message: str) -> None:
+        """Count a call that has ended, and keep it where it is one of the sample."""
+        now = self.clock()
+        duration = now - call.began
+        sums.calls += 1
+        sums.seconds += duration
+        sums.request_bytes += call.request_bytes
+        sums.response_bytes += response_bytes
+        sums.latencies.add(int(duration * 1e6))
+        self.ended += 1
+        if code:
+            sums.errors += 1
+            sums.codes[code] = sums.codes.get(code, 0) + 1
+        tokens = min(self._tokens + (now - self._refilled) * SAMPLES_PER_SECOND, BURST)
+        self._refilled = now
+        if tokens >= 1 or (code and tokens > -BURST):
+            tokens -= 1
+            if sums.method.startswith(SECRET_SERVICES):
+                message = ""
+            sizes = call.request_bytes, response_bytes
+            began = time.time() - duration
+            self.samples.append(CallRecord(self.ended, began, sums, duration, code, message, *sizes, call.stream))
+        self._tokens = tokens
+
+
+def _without_secrets(path: str) -> str:
+    """A path without its query, which may hold a message, and without the reference of a lent object."""
+    path = path.partition("?")[0]
+    if path.startswith(PREFIX):
+        path = "/" + path[len(PREFIX) :].partition("/")[2]
+    return path[:MAX_METHOD_NAME]
