@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from plugmux.aio import local_peer
-from plugmux.aio.local_peer import Credentials, PeerUsers, UntrustedPeer, connect_unix, credentials
+from plugmux.aio.local_peer import PeerUsers, UntrustedPeer, connect_unix
 from plugmux.cli.address import NoRuntime, find_runtime
 from plugmux.contract.address import Address
 from plugmux.errors import ConfigError, ExchangeError
 from plugmux.exchange import Request
 from plugmux.http import SocketClient
+from plugmux.platform import Credentials, credentials
 from plugmux.plugin import DialError
 from plugmux.plugin.dial import connect, dial
 
@@ -45,6 +46,18 @@ def test_the_kernel_tells_who_listens(listener: socket.socket, tmp_path: Path) -
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(tmp_path / "s"))
         assert credentials(sock) == (os.getpid(), os.geteuid())
+
+
+@pytest.fixture
+def untold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the system tell nothing of a peer."""
+    monkeypatch.setattr(local_peer, "credentials", lambda sock: None)
+
+
+@pytest.mark.usefixtures("untold")
+def test_a_peer_whose_user_the_system_does_not_tell_is_not_trusted() -> None:
+    with socket.socket() as sock, pytest.raises(UntrustedPeer, match="does not tell whose process listens at there"):
+        PeerUsers(["root", os.geteuid()]).check(sock, "there")
 
 
 async def dial_plainly(path: Path) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from plugmux.contract.address import MAX_UNIX_PATH, Address
+from plugmux.contract.address import Address
 from plugmux.errors import ConfigError
+from plugmux.platform import MAX_SOCKET_PATH
 
 
 def test_a_path_is_a_file() -> None:
@@ -22,6 +23,6 @@ def test_an_abstract_name_is_no_file() -> None:
 
 
 def test_a_name_too_long_for_a_socket_is_told_with_the_limit() -> None:
-    with pytest.raises(ConfigError, match=f"allows {MAX_UNIX_PATH}"):
-        Address.parse("unix:/" + "x" * MAX_UNIX_PATH)
-    Address.parse("unix:/" + "x" * (MAX_UNIX_PATH - 1))
+    with pytest.raises(ConfigError, match=f"allows {MAX_SOCKET_PATH}"):
+        Address.parse("unix:/" + "x" * MAX_SOCKET_PATH)
+    Address.parse("unix:/" + "x" * (MAX_SOCKET_PATH - 1))

@@ -15,9 +15,11 @@ from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import ConfigError, Launch, PluginCause, PluginError, Runtime
 from plugmux.connect import Code, RpcError
+from plugmux.platform import ExitStatus
+from plugmux.platform.posix.limits import limit_commands
 from plugmux.runtime import Limits
 from plugmux.runtime.process.counter import ProcessCounter
-from plugmux.runtime.process.limits import MIB, Ending
+from plugmux.runtime.process.limits import MIB
 from support.programs import KV_PLUGIN, script
 
 GREEDY = """
@@ -127,13 +129,13 @@ def test_a_limit_out_of_its_range_is_refused(values: dict[str, int]) -> None:
 
 def test_a_limit_of_the_host_that_is_tighter_holds() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert Limits(files=hard + 1000).shell_words() == [f"ulimit -n {hard}"]
+    assert limit_commands(Limits(files=hard + 1000)) == [f"ulimit -n {hard}"]
 
 
 def ending(
     exit_code: int | None = None, signal_number: int | None = None, cpu: float = 0, memory: int = 0, words: str = ""
-) -> Ending:
-    return Ending(exit_code, signal_number, cpu, memory, words)
+) -> tuple[ExitStatus, str]:
+    return ExitStatus(exit_code, signal_number, cpu, memory), words
 
 
 @pytest.mark.parametrize(
@@ -149,8 +151,10 @@ def ending(
         (Limits(), ending(exit_code=1, words="MemoryError: too many open files"), None),
     ],
 )
-def test_which_limit_ended_a_process_is_told_from_how_it_ended(limits: Limits, facts: Ending, told: str | None) -> None:
-    said = limits.explain(facts)
+def test_which_limit_ended_a_process_is_told_from_how_it_ended(
+    limits: Limits, facts: tuple[ExitStatus, str], told: str | None
+) -> None:
+    said = limits.explain(*facts)
     assert said is None if told is None else said is not None and told in said
 
 

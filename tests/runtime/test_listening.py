@@ -18,13 +18,12 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, Runtime
-from plugmux.aio.local_peer import Credentials
 from plugmux.contract.address import Address
 from plugmux.http import Server
+from plugmux.platform import Credentials, bind_at
 from plugmux.runtime import ListenError, State
 from plugmux.runtime.logs.flood import FloodLog
 from plugmux.runtime.socket import listener as listening
-from plugmux.runtime.socket.binding import bind_at
 from plugmux.runtime.socket.listener import Listener
 from support.census import Census
 from support.programs import KV_PLUGIN, script
@@ -170,6 +169,17 @@ async def test_connections_of_other_users_are_counted_in_the_log(
     lines = [record.getMessage() for record in caplog.records]
     refused = f"refused a connection of user 54321 (process 7) at unix:{tmp_path}/s"
     assert lines == [refused, f"{refused} (the last of 199 more like it)"]
+
+
+async def test_a_connection_whose_user_the_system_does_not_tell_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(listening, "credentials", lambda sock: None)
+    async with Runtime(listen=[f"unix:{tmp_path}/s"]):
+        reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/s")
+        assert await reader.read() == b""
+        writer.close()
+    assert "the system does not tell whose it is" in caplog.text
 
 
 async def test_a_flood_in_the_log_is_counted_from_time_to_time(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,14 +9,15 @@ from module_imports import read_imports
 
 PACKAGE = Path(plugmux.__file__).parent
 
-GROUND = {"errors", "exchange", "aio", "contract"}
+GROUND = {"errors", "platform", "exchange", "aio", "contract"}
 BELOW = {
     "errors": set[str](),
+    "platform": {"errors"},
     "exchange": set[str](),
-    "aio": {"errors"},
-    "contract": {"errors"},
-    "network": {"errors", "aio", "contract"},
-    "yamux": {"errors", "aio"},
+    "aio": {"errors", "platform"},
+    "contract": {"errors", "platform"},
+    "network": {"errors", "platform", "aio", "contract"},
+    "yamux": {"errors", "platform", "aio"},
     "http": GROUND,
     "connect": GROUND,
     "services": {"connect"},

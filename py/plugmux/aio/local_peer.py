@@ -3,49 +3,29 @@
 Any user's process may listen at a path or an abstract name; the kernel tells whose it is. Only processes of this
 process' user, of root, and of named users are trusted; nothing is sent to any other.
 
-`credentials` is the one place that asks the system. Linux knows them (SO_PEERCRED); elsewhere they are unknown, and
-every peer is trusted.
+A peer whose user the system does not tell is not trusted either.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import struct
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from ..errors import ConfigError, PlugmuxError
+from ..platform import UserId, credentials, current_user, describe_user, find_user, is_superuser
 
-__all__ = ["PEER_USERS_VARIABLE", "Credentials", "PeerUsers", "UntrustedPeer", "connect_unix", "credentials"]
+__all__ = ["PEER_USERS_VARIABLE", "PeerUsers", "UntrustedPeer", "connect_unix"]
 
 PEER_USERS_VARIABLE = "PLUGMUX_PEER_USERS"
 """Users, by name or number and separated by commas, whose runtimes are trusted beside the user's own and root's."""
 
-ROOT = 0
-MAX_UID = 10
 MAX_WAIT = 0.05
 """Seconds between two attempts to connect while the listener's backlog is full."""
 
 
 class UntrustedPeer(PlugmuxError):
     """The process at the other end of a unix socket runs as a user that is not trusted; nothing was sent to it."""
-
-
-class Credentials(NamedTuple):
-    """A process and its user, as the kernel knows them: of what connected, or of what began to listen."""
-
-    pid: int
-    uid: int
-
-
-def credentials(sock: socket.socket) -> Credentials | None:
-    """Who is at the other end of a connected unix socket; `None` where the system does not tell."""
-    option = getattr(socket, "SO_PEERCRED", None)
-    if option is None:
-        return None
-    pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, option, struct.calcsize("3i")))
-    return Credentials(pid, uid)
 
 
 class PeerUsers:
@@ -73,15 +53,20 @@ class PeerUsers:
 
         Raises:
             ConfigError: `PLUGMUX_PEER_USERS` names what is no user of this system.
-            UntrustedPeer: the process is another user's.
+            UntrustedPeer: the process is another user's, or the system does not tell whose it is.
         """
         peer = credentials(sock)
-        if peer is None or peer.uid in (os.geteuid(), ROOT) or peer.uid in self._named:
+        if peer is None:
+            raise UntrustedPeer(
+                f"this system does not tell whose process listens at {where}, so it is not trusted, and nothing was "
+                "sent to it"
+            )
+        if peer.uid == current_user() or is_superuser(peer.uid) or peer.uid in self._named:
             return
         if peer.uid not in set(map(_uid, _listed(self._environ.get(PEER_USERS_VARIABLE, "")))):
             raise UntrustedPeer(
-                f"the process that listens at {where} is one of {_described(peer.uid)}, neither of this user "
-                f"({os.geteuid()}) nor of root, and nothing was sent to it; if that user is trusted, name it in "
+                f"the process that listens at {where} is one of {describe_user(peer.uid)}, neither of this user "
+                f"({current_user()}) nor of root, and nothing was sent to it; if that user is trusted, name it in "
                 f"{PEER_USERS_VARIABLE} or peer_users"
             )
 
@@ -125,29 +110,16 @@ def _listed(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _uid(user: str | int) -> int:
-    """The number of a user.
+def _uid(user: str | int) -> UserId:
+    """A user by name or number.
 
     Raises:
         ConfigError: there is no such user.
     """
-    import pwd
-
-    text = str(user)
-    if text.isascii() and text.isdigit() and len(text) <= MAX_UID:
-        return int(text)
     try:
-        return pwd.getpwnam(text).pw_uid
-    except (KeyError, ValueError):
+        return find_user(str(user))
+    except KeyError:
         raise ConfigError(
-            f"{text!r} is no user of this system; {PEER_USERS_VARIABLE} and peer_users take names and numbers of users"
+            f"{str(user)!r} is no user of this system; {PEER_USERS_VARIABLE} and peer_users take names and numbers of "
+            "users"
         ) from None
-
-
-def _described(uid: int) -> str:
-    import pwd
-
-    try:
-        return f"user {pwd.getpwuid(uid).pw_name} ({uid})"
-    except (KeyError, OverflowError):
-        return f"user {uid}"

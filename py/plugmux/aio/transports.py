@@ -67,7 +67,11 @@ def abort_with_rst(transport: asyncio.Transport) -> None:
     mux stream is reset by `abort`; the socket that it knows is its link's, which goes on.
     """
     sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family != socket.AF_UNIX and transport.get_extra_info("stream_id") is None:
+    if (
+        sock is not None
+        and sock.family != getattr(socket, "AF_UNIX", None)
+        and transport.get_extra_info("stream_id") is None
+    ):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
     transport.abort()
 

@@ -7,10 +7,8 @@ where `credits` is set. Frames are read only while a check waits for something.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import socket
 import sys
-import termios
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
@@ -136,6 +134,9 @@ class FrameLink:
         if self._writer.is_closing():  # The plugin has ended the link.
             return 0
         fd = self._writer.get_extra_info("socket").fileno()
+        import fcntl
+        import termios
+
         return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     async def write(self, stream: int, data: bytes, flags: int = 0) -> None:

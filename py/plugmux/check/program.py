@@ -7,7 +7,6 @@ by which what it leaves behind is found. It is reaped at the very end: until the
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ..contract.launch import FIRST_FREE_FD
+from ..platform import open_process
 
 __all__ = ["Program"]
 
@@ -40,8 +40,8 @@ class Program:
         self._stdout = stdout
         self._stderr = stderr
         self._exited = asyncio.Event()
-        self._pidfd = os.pidfd_open(pid)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._note_exit)
+        self._process = open_process(pid)
+        self._process.on_exit(self._exited.set)
 
     @classmethod
     def start(
@@ -63,6 +63,8 @@ class Program:
         Raises:
             OSError: it could not be started.
         """
+        import fcntl
+
         printed = tempfile.TemporaryFile() if stdout is None else None  # noqa: SIM115 -- closed with the program
         errors = tempfile.TemporaryFile()  # noqa: SIM115
         given = [os.open(os.devnull, os.O_RDONLY), printed.fileno() if printed else stdout or 0, errors.fileno()]
@@ -83,10 +85,6 @@ class Program:
                 os.close(fd)
         return cls(pid, printed, errors)
 
-    def _note_exit(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._pidfd)
-        self._exited.set()
-
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
@@ -95,7 +93,7 @@ class Program:
     @property
     def exit_status(self) -> int | None:
         """Its exit status, that of a shell where a signal ended it (128 and its number); `None` while it runs."""
-        ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if ended is None:
             return None
         return ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
@@ -107,7 +105,7 @@ class Program:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program alone."""
         if self.running:
-            signal.pidfd_send_signal(self._pidfd, number)
+            self._process.send_signal(number)
 
     @property
     def stdout(self) -> str:
@@ -163,7 +161,7 @@ class Program:
             await self._exited.wait()
         finally:
             os.waitpid(self.pid, 0)  # noqa: ASYNC222 -- it has ended
-            os.close(self._pidfd)
+            self._process.close()
             for file in (self._stdout, self._stderr):
                 if file is not None:
                     file.close()

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ..errors import ConfigError
+from ..platform import ABSTRACT_SOCKETS, MAX_SOCKET_PATH
 
 if TYPE_CHECKING:
     import ipaddress
@@ -24,9 +24,6 @@ __all__ = ["INSECURE_VARIABLE", "Address", "NetworkAddress", "is_network", "pars
 
 INSECURE_VARIABLE = "PLUGMUX_INSECURE_TCP"
 """Set to 1, it lets `tcp://` leave this machine: for tests."""
-
-MAX_UNIX_PATH = 107 if sys.platform.startswith("linux") else 103
-"""The most bytes of a socket's name, without the terminating zero."""
 
 
 NETWORK_SCHEMES = ("tls", "tcp", "tls+dns", "tls+srv")
@@ -61,14 +58,14 @@ class Address(NamedTuple):
         )  # A name without a slash is probably a mistake.
         if not known or name == "@" or "\0" in name:
             raise ConfigError(f"the address {text!r} is not valid: write unix:/path or unix:@name")
-        if name.startswith("@") and not sys.platform.startswith("linux"):
+        if name.startswith("@") and not ABSTRACT_SOCKETS:
             raise ConfigError(
                 f"the address {text!r} is abstract, and only Linux has abstract sockets: write unix:/path"
             )
         size = len(os.fsencode(name))
-        if size > MAX_UNIX_PATH:
+        if size > MAX_SOCKET_PATH:
             raise ConfigError(
-                f"the socket name {name!r} has {size} bytes, and this system allows {MAX_UNIX_PATH}: "
+                f"the socket name {name!r} has {size} bytes, and this system allows {MAX_SOCKET_PATH}: "
                 "choose a shorter path"
             )
         return cls(name)

@@ -26,7 +26,7 @@ from ..contract.claims import ManifestClaims
 from ..contract.registration import NAME
 from ..contract.semver import Version
 from ..errors import ConfigError, PluginCause, PluginError
-from ..runtime.process.trusted_path import UntrustedPath
+from ..platform import UntrustedPath
 from ..runtime.source import Launch, name_of_command
 from .manifest import SUFFIX, WHOLE_NAME, BadManifest, Manifest
 from .permissions import FailedRunner, FileCheck, GuardedRunner

@@ -39,7 +39,7 @@ from ..contract.registration import MAX_SCHEMA, NAME, SERVICE, Configuration
 from ..contract.schema import Schema
 from ..contract.semver import Version
 from ..errors import ConfigError
-from ..runtime.process.trusted_path import open_file
+from ..platform import open_trusted_file
 from ..runtime.source import is_interpreter
 
 __all__ = ["BadManifest", "Manifest", "SUFFIX", "WHOLE_NAME"]
@@ -169,7 +169,7 @@ def _read(path: Path, limit: int) -> str:
         UntrustedPath: another user can change it.
         ValueError: it is not UTF-8.
     """
-    with os.fdopen(open_file(path).fd, "rb") as file:
+    with os.fdopen(open_trusted_file(path).fd, "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise BadManifest(f"the file {path} has over {limit} bytes")

@@ -1,7 +1,7 @@
 """Which files may be run: those whose path no other user can change, and whose checksum is the one that is known.
 
 The file that is run, what else speaks for it (its manifest), and the plugin directory are walked to from the root (see
-`runtime.process.trusted_path`). What lies beside a script is run with it, as an interpreter imports from its directory:
+`platform`). What lies beside a script is run with it, as an interpreter imports from its directory:
 so a script's own directory must be one that others cannot add to, while a compiled program may lie in a sticky one.
 
 A checksum is taken of the file that is open at that time. When the plugin has been started, its path must still lead to
@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import PluginCause, PluginError
+from ..platform import BINARY_FORMATS, TrustedFile, UntrustedPath, check_directory, open_trusted_file
 from ..runtime.logs.log import PluginLog
-from ..runtime.process.local import BINARY_FORMATS, LocalRun, LocalRunner
+from ..runtime.process.local import LocalRun, LocalRunner
 from ..runtime.process.run import Run
-from ..runtime.process.trusted_path import TrustedFile, UntrustedPath, open_directory, open_file
 from ..runtime.source import Launch, Runner
 
 __all__ = ["FileCheck", "GuardedRunner", "FailedRunner"]
@@ -61,10 +61,10 @@ class FileCheck:
             PluginError: it is not.
         """
         try:
-            os.close(open_directory(self.directory))
+            check_directory(self.directory)
             for file in self.files[1:]:
-                os.close(open_file(file).fd)
-            program = open_file(self.files[0])
+                os.close(open_trusted_file(file).fd)
+            program = open_trusted_file(self.files[0])
             try:
                 return await self._check_program(program)
             finally:

@@ -24,6 +24,7 @@ from ..aio.pipes import open_pipe_pair
 from ..errors import SessionClosed, StateError
 from ..exchange import ASGIApp, ClientTransport
 from ..http import Server, StreamClient, upgrade
+from ..platform import UserId
 from ..yamux import Config, MemoryPool, Mux
 from .app import STREAM_PREFIX, STREAM_PROTOCOL, LinkApp
 from .raw import RawStreamReader
@@ -61,7 +62,7 @@ class Peer(NamedTuple):
 
     name: str
     pid: int | None = None
-    uid: int | None = None
+    uid: UserId | None = None
 
 
 class Link:
@@ -107,7 +108,7 @@ class Link:
         loop = asyncio.get_running_loop()
         try:
             sock.setblocking(False)
-            if sock.family == socket.AF_UNIX:
+            if sock.family == getattr(socket, "AF_UNIX", None):
                 await loop.create_unix_connection(lambda: self.mux, sock=sock)
             else:
                 await loop.create_connection(lambda: self.mux, sock=sock)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
-import signal
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
-__all__ = ["ORPHAN_CLEAN_UP_TIME", "RuntimeWatch", "end_children"]
+from ..platform import ProcessHandle, kill_own_tree, open_process
+
+__all__ = ["ORPHAN_CLEAN_UP_TIME", "RuntimeWatch"]
 
 ORPHAN_CLEAN_UP_TIME = 10.0
 """Seconds that a plugin has to end in order after its runtime has died."""
@@ -31,8 +31,7 @@ class RuntimeWatch:
     """Watches the runtime's process, in a thread because the event loop may be blocked.
 
     When the runtime has ended, the output of this process is discarded, because writing to a pipe without a reader
-    would end the clean-up. This process and its group are killed when the clean-up time is over. On systems that cannot
-    watch a process this class does nothing.
+    would end the clean-up. This process and its children are killed when the clean-up time is over.
 
     Args:
         pid: the runtime's process id; 0 if it is not known.
@@ -46,14 +45,16 @@ class RuntimeWatch:
         self._lock = threading.Lock()
         self._gone = False
         self._tell: Callable[[], None] | None = None
-        self._runtime: int | None = None
-        if pid and hasattr(os, "pidfd_open"):
+        self._runtime: ProcessHandle | None = None
+        if pid:
             try:
-                self._runtime = os.pidfd_open(pid)
+                self._runtime = open_process(pid)
             except OSError:  # The runtime has died already, which has ended the link.
                 self._died()
             else:
-                threading.Thread(target=self._outlive, name="plugmux: the runtime's end", daemon=True).start()
+                outliving = threading.Thread(target=self._outlive, args=(self._runtime,), daemon=True)
+                outliving.name = "plugmux: the runtime's end"
+                outliving.start()
 
     def on_death(self, loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
         """Call a function in the event loop when the runtime has died; at once if it has died already."""
@@ -67,8 +68,8 @@ class RuntimeWatch:
         """Wait briefly for the end of the runtime, which may follow that of the link, so that no output is written."""
         if self._runtime is None or self._gone:
             return
-        loop, died = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(self._runtime, died.set)
+        died = asyncio.Event()
+        self._runtime.on_exit(died.set)
         try:
             async with asyncio.timeout(DEATH_NOTICE_TIME):
                 await died.wait()
@@ -76,7 +77,7 @@ class RuntimeWatch:
         except TimeoutError:
             pass
         finally:
-            loop.remove_reader(self._runtime)
+            self._runtime.close()
 
     def _died(self) -> None:
         with self._lock:
@@ -88,15 +89,11 @@ class RuntimeWatch:
         if self._tell is not None:
             self._tell()
 
-    def _outlive(self) -> None:
-        poll = select.poll()
-        poll.register(self._runtime or 0, select.POLLIN)
-        poll.poll()
+    def _outlive(self, runtime: ProcessHandle) -> None:
+        runtime.wait()
         self._died()
         time.sleep(self._clean_up_time)
-        if _leads_its_group():
-            os.killpg(os.getpid(), signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
+        kill_own_tree()
 
 
 def _call(loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
@@ -110,15 +107,3 @@ def _silence() -> None:
     for descriptor in OUTPUTS:
         os.dup2(null, descriptor)
     os.close(null)
-
-
-def end_children() -> None:
-    """Send SIGTERM to the other processes of the group of this process, if it leads one."""
-    if _leads_its_group():
-        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.killpg(os.getpid(), signal.SIGTERM)
-        signal.signal(signal.SIGTERM, before)
-
-
-def _leads_its_group() -> bool:
-    return os.getpgrp() == os.getpid()

@@ -7,7 +7,6 @@ import io
 import logging
 import os
 import signal
-import stat
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Never
 from ..contract.address import Address
 from ..contract.launch import SOCKET_VARIABLE, LaunchConfig
 from ..errors import ConfigError, PlugmuxError
+from ..platform import TERMINATION, claim_link, end_children, handle_signals
 from .logging import DefaultLogHandler
-from .orphan import ORPHAN_CLEAN_UP_TIME, RuntimeWatch, end_children
+from .orphan import ORPHAN_CLEAN_UP_TIME, RuntimeWatch
 
 if TYPE_CHECKING:
     from .connection import RuntimeConnection
@@ -97,11 +97,10 @@ def _run_to_the_end(
 async def _serve(
     connection: RuntimeConnection, config: LaunchConfig | None, address: Address | None
 ) -> PlugmuxError | None:
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, connection.stop)
+    handle_signals(TERMINATION, connection.stop)
     # At a shared terminal Ctrl-C reaches the runtime as well, which then ends its plugins in order.
     shared = config is not None and config.terminal
-    loop.add_signal_handler(signal.SIGINT, _leave_to_the_runtime if shared else connection.stop)
+    handle_signals([signal.SIGINT], _leave_to_the_runtime if shared else connection.stop)
     try:
         if config is not None:
             await connection.serve_launched(config)
@@ -126,15 +125,12 @@ def _claim(config: LaunchConfig) -> None:
     Raises:
         ConfigError: a descriptor is not open, or is not of a kind that can carry a link.
     """
-    for descriptor in config.descriptors:
-        try:
-            mode = os.fstat(descriptor).st_mode
-            os.set_inheritable(descriptor, False)
-        except (OSError, OverflowError) as error:
-            raise ConfigError(f"the launch configuration names descriptor {descriptor}: {error}") from None
-        if not (stat.S_ISSOCK(mode) or (config.is_pipe_pair and stat.S_ISFIFO(mode))):
-            kind = "neither a socket nor a pipe" if config.is_pipe_pair else "not a socket"
-            raise ConfigError(f"the launch configuration names descriptor {descriptor}, which is {kind}")
+    if not config.descriptors:
+        return
+    try:
+        claim_link(config.read_fd, config.write_fd)
+    except ValueError as error:
+        raise ConfigError(f"the launch configuration names {error}") from None
 
 
 def _print_stacks_at_quit() -> bool:

@@ -23,11 +23,11 @@ from ..aio.local_peer import PEER_USERS_VARIABLE
 from ..contract.launch import LaunchConfig
 from ..errors import ConfigError, PluginCause, PluginError
 from ..link.link import Link
+from ..platform import CPU_GRACE, ExitStatus, ListenError, current_user
 from ..runtime.logs.log import PluginLog
-from ..runtime.process.limits import CPU_GRACE, MIB, Ending, Limits
+from ..runtime.process.limits import MIB, Limits
 from ..runtime.process.local import WITHHELD, plugin_environment
 from ..runtime.process.process import Process
-from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
 from ..runtime.source import Launch, Runner
 
@@ -101,7 +101,7 @@ class ContainerRunner(Runner):
         options = [f"--mount=type=bind,source={path.parent},target={MOUNTED_AT},readonly"]
         options += [f"--env={name}={value}" for name, value in config.to_environ().items()]
         # The plugin may be of another user there than the runtime is here; the mount leads to this runtime alone.
-        options.append(f"--env={PEER_USERS_VARIABLE}={os.geteuid()},{UNMAPPED_USER}")
+        options.append(f"--env={PEER_USERS_VARIABLE}={current_user()},{UNMAPPED_USER}")
         # A name alone takes its value from the command's environment: there no other user can read it.
         options += [
             f"--env={name}={value}" if name in environ else f"--env={name}" for name, value in _set(launch).items()
@@ -165,10 +165,10 @@ class ContainerRun:
     @property
     def over_limit(self) -> str | None:
         """The limit that ended it, as far as the exit status tells."""
-        ending = Ending(self.exit_code, self.signal_number, 0.0, 0, self.stderr_tail)
         if self._limits.memory is not None and self._removing is None and self.signal_number == signal.SIGKILL:
             return f"very likely it reached its memory limit of {self._limits.memory / MIB:g} MiB"
-        return self._limits.explain(ending) if not self.running else None
+        status = ExitStatus(self.exit_code, self.signal_number)
+        return self._limits.explain(status, self.stderr_tail) if not self.running else None
 
     async def connect(self, link: Link) -> None:
         """Begin to wait for the plugin's connection."""
@@ -195,7 +195,7 @@ class ContainerRun:
     async def _remove(self) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         try:
-            removing = await Process.spawn(self._removal, self._environ, None, inherited={0: null, 1: null, 2: null})
+            removing = await Process.spawn(self._removal, self._environ, None, streams={0: null, 1: null, 2: null})
             with suppress(TimeoutError):
                 async with asyncio.timeout(REMOVAL_TIME):
                     await removing.wait()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,10 +18,19 @@ from typing import TYPE_CHECKING
 
 from ..aio.race import race
 from ..contract.launch import LaunchConfig
-from ..errors import PluginCause, PluginError
+from ..errors import ConfigError, PluginCause, PluginError
+from ..platform import (
+    ListenError,
+    Program,
+    UntrustedPath,
+    check_directory,
+    kill_detached,
+    open_process,
+    start_detached,
+    start_time,
+    tells_start_time,
+)
 from ..runtime.process.local import find_program, plugin_environment, program_words
-from ..runtime.process.trusted_path import UntrustedPath, open_directory
-from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
 from ..runtime.source import Runner
 
@@ -39,8 +47,6 @@ LOG_INTERVAL = 0.5
 
 LAST_WORDS = 2000
 """Bytes of the log file's end that an error shows."""
-SHELL = 'exec 3>&1 1>&2; "$@" 3>&- & printf %s "$!" >&3'
-"""Starts a program that writes to the log alone, and tells its process id."""
 
 
 class DetachedRunner(Runner):
@@ -52,19 +58,27 @@ class DetachedRunner(Runner):
     Args:
         directory: where sockets, notes and log files are kept; where it is missing it is made, for this user alone, and
             no other user may be able to write one that exists, nor to replace it.
+
+    Raises:
+        ConfigError: this system does not tell when a process was started, without which none is found again.
     """
 
     outlives_runtime = True
     single_instance = True
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
+        if not tells_start_time():
+            raise ConfigError(
+                "DetachedRunner cannot be used here: this system does not tell when a process was started, without "
+                "which no plugin is found again; leave the runner out, and plugins end with their runtime"
+            )
         self._directory = Path(directory)
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> DetachedRun:
         """Wait for the plugin's process where one lives, start it where none does. (See `Runner`.)"""
         words = await program_words(launch, find_program(launch))
         try:
-            os.close(open_directory(self._directory, make=True))
+            check_directory(self._directory, make=True)
             link_socket = await LinkSocket.open(self._directory / f"{launch.name}.sock")
         except UntrustedPath as error:
             raise PluginError(launch.name, PluginCause.UNTRUSTED, str(error)) from None
@@ -76,7 +90,7 @@ class DetachedRunner(Runner):
             if pid is None:
                 config = LaunchConfig(launch.name, timeout, socket=str(link_socket.path), detached=True)
                 pid = await _spawn(launch, words, config, output)
-                note.write_text(json.dumps({"pid": pid, "started": _start_time(pid)}))
+                note.write_text(json.dumps({"pid": pid, "started": start_time(pid)}))
         except BaseException:
             await link_socket.close()
             raise
@@ -101,12 +115,12 @@ class DetachedRun:
         self._link_socket = link_socket
         self._output = output
         self._given_up = asyncio.Event()
-        self._started = _start_time(pid)
+        self._started = start_time(pid)
 
     @property
     def running(self) -> bool:
         """Whether its process lives, and has not been given up."""
-        return not self._given_up.is_set() and _start_time(self.pid) is not None
+        return not self._given_up.is_set() and start_time(self.pid) is not None
 
     @property
     def stderr_tail(self) -> str:
@@ -129,17 +143,15 @@ class DetachedRun:
 
     async def _until_gone(self) -> None:
         try:
-            process = os.pidfd_open(self.pid)
+            process = open_process(self.pid)
         except ProcessLookupError:
             return
         gone = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(process, gone.set)
+        process.on_exit(gone.set)
         try:
             await gone.wait()
         finally:
-            loop.remove_reader(process)
-            os.close(process)
+            process.close()
 
     def terminate(self) -> None:
         """Wait for it no longer: a plugin that does not end when it is asked to is not ours to end by force."""
@@ -150,16 +162,7 @@ class DetachedRun:
 
         It is known by its id and by the time it was started at; both come from a directory that is this user's alone.
         """
-        with suppress(ProcessLookupError, PermissionError):
-            process = os.pidfd_open(self.pid)
-            try:
-                if self._started is not None and _start_time(self.pid) == self._started:
-                    group = os.getpgid(self.pid)
-                    signal.pidfd_send_signal(process, signal.SIGKILL)
-                    if group != os.getpgrp():
-                        os.killpg(group, signal.SIGKILL)
-            finally:
-                os.close(process)
+        kill_detached(self.pid, self._started)
 
     def diagnose(self) -> None:
         """Nothing: its output is not read by this runtime."""
@@ -194,41 +197,15 @@ def living(note: Path) -> int | None:
         pid, started = int(said["pid"]), said["started"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return pid if started is not None and _start_time(pid) == started else None
-
-
-def _start_time(pid: int) -> str | None:
-    """When a process was started, in the system's own terms; `None` where it has ended."""
-    with suppress(OSError):
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        if state not in "ZX":
-            return fields[18]
-    return None
+    return pid if started is not None and start_time(pid) == started else None
 
 
 async def _spawn(launch: Launch, words: Sequence[str], config: LaunchConfig, output: Path) -> int:
-    """Start a program without a parent: a shell starts it, prints its process id, and ends."""
     environ = plugin_environment(os.environ, launch.env, launch.name) | config.to_environ()
-    log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    cwd = None if launch.cwd is None else os.fspath(launch.cwd)
     try:
-        shell = await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            " && ".join([*(launch.limits.shell_words() if launch.limits is not None else ()), SHELL]),
-            "sh",
-            *words,
-            env=environ,
-            cwd=launch.cwd,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-        told, _ = await shell.communicate()
+        return await start_detached(Program(words[0], words[1:], environ, cwd, launch.limits), str(output))
     except OSError as error:
         raise PluginError(
             launch.name, PluginCause.NOT_STARTED, f"{words[0]!r} could not be started: {error}"
         ) from error
-    finally:
-        os.close(log)
-    return int(told)

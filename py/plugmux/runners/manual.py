@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ..contract.claims import ManifestClaims
 from ..contract.launch import VARIABLE, LaunchConfig
 from ..errors import PluginCause, PluginError
+from ..platform import ListenError
 from ..runtime.settings import DAY, RestartPolicy
-from ..runtime.socket.binding import ListenError
 from ..runtime.socket.linksocket import LinkSocket
 from ..runtime.source import Launch, Runner
 

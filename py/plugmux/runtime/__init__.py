@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..errors import BadConfiguration, PluginCause, PluginError
+    from ..platform import ListenError
     from .calls.breaker import BreakerPolicy, Circuit
     from .calls.retry import RetryPolicy
     from .events import Event, EventKind
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from .process.run import Run
     from .runtime import Runtime
     from .settings import Host, Interceptors, Permissions, Policies, RestartPolicy, SocketUse, Timeouts
-    from .socket.binding import ListenError
     from .source import Found, Launch, PluginSource, Runner, Source, name_of_command
     from .state import State
 
 _HOMES = {
     "..errors": ("BadConfiguration", "PluginCause", "PluginError"),
+    "..platform": ("ListenError",),
     ".calls.breaker": ("BreakerPolicy", "Circuit"),
     ".calls.retry": ("RetryPolicy",),
     ".events": ("Event", "EventKind"),
@@ -33,7 +34,6 @@ _HOMES = {
     ".process.local": ("LocalRunner",),
     ".runtime": ("Runtime",),
     ".settings": ("Host", "Interceptors", "Permissions", "Policies", "RestartPolicy", "SocketUse", "Timeouts"),
-    ".socket.binding": ("ListenError",),
     ".process.run": ("Run",),
     ".source": ("Found", "Launch", "PluginSource", "Runner", "Source", "name_of_command"),
     ".state": ("State",),

@@ -16,6 +16,7 @@ from ..contract.patterns import overlap
 from ..contract.registration import Registration, RegistrationRefused
 from ..errors import PluginCause, PluginError, PlugmuxError
 from ..link.link import Peer
+from ..platform import UserId
 from .events import Event, EventKind
 from .plugin import PluginRecord
 from .registry import Registry
@@ -45,7 +46,7 @@ class Admission:
 
     _registry: Registry
     _permissions: Permissions
-    _unregistered: Counter[int | None] = field(default_factory=Counter)
+    _unregistered: Counter[UserId | None] = field(default_factory=Counter)
     _settled: WeakKeyDictionary[PluginRecord, Registration] = field(default_factory=WeakKeyDictionary)
 
     def begin(self, peer: Peer) -> Callable[[], None]:

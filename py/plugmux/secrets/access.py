@@ -15,7 +15,6 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from plugmux_proto.accesscontrol.v1.accesscontrol_connect import AccessControlClient, AccessControlService
@@ -31,6 +30,7 @@ from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import (
 from ..aio.gather import gather
 from ..connect import Code, RpcError
 from ..errors import PlugmuxError
+from ..platform import executable
 from .pattern import Pattern
 from .runtime import RUNNING, SWITCHED_OFF, KnownPlugin, SecretsRuntime, by_name, standing
 from .times import read_time
@@ -170,11 +170,12 @@ def requester(pid: int | None) -> Requester | None:
     """
     if pid is None:
         return None
-    try:
-        path = os.readlink(f"/proc/{pid}/exe")
-    except OSError:
-        return Requester(pid=pid)
-    return Requester(pid=pid, name=Path(path).name, absolute_binary_path=path)
+    path = executable(pid)
+    return (
+        Requester(pid=pid)
+        if path is None
+        else Requester(pid=pid, name=os.path.basename(path), absolute_binary_path=path)
+    )
 
 
 async def _call(method: Callable[[Any, Context], Any], question: Message, context: Context) -> Any:

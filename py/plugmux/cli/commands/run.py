@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...contract.address import Address
 from ...contract.nesting import check_depth
 from ...errors import ConfigError
+from ...platform import ENDING, handle_signals
 from ..address import default_addresses
 from ..output import write_error
 from ..source import parse_plugins
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ...runtime import Launch, Runtime, Source
 
 __all__ = ["add", "listen_option", "run", "serve"]
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def add(commands: Any) -> argparse.ArgumentParser:
@@ -182,8 +180,7 @@ async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] 
     for service in secrets_services(runtime, Resolver(runtime)):
         runtime.mount(service)
     signalled = asyncio.Event()
-    for number in ENDING:
-        asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+    handle_signals(ENDING, signalled.set)
     tasks = [asyncio.create_task(_start(runtime, work)), asyncio.create_task(_until(signalled))]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plugmux_proto.plugmux.v1.diagnostics_connect import DiagnosticsClient
 from plugmux_proto.plugmux.v1.diagnostics_pb2 import DumpRequest
 
 from ...errors import PlugmuxError
+from ...platform import is_stopped
 from ..logs.log import LogSource, PluginLog
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ PRINT_TIME = 0.5
 """Seconds that stacks are given to arrive from a process that was signalled to print them."""
 
 MAX_DUMP = 64 * 1024
-STOPPED = frozenset("Tt")
-"""How /proc calls a process that a signal, or a debugger, has stopped."""
 
 
 async def diagnose(plugin: PluginRecord, link: Link, log: PluginLog, run: Run | None, *, ends: bool) -> None:
@@ -40,7 +38,7 @@ async def diagnose(plugin: PluginRecord, link: Link, log: PluginLog, run: Run | 
         run: its process, where this runtime has launched it: no other is ever signalled.
         ends: whether the plugin is about to be ended, so that a signal may do it no more harm.
     """
-    if run is not None and _is_stopped(run.pid):
+    if run is not None and run.pid is not None and is_stopped(run.pid):
         text = "it is stopped, as by SIGSTOP or a debugger, and cannot tell its stacks; SIGCONT lets it go on"
     elif (answer := await _asked(link)) is not None:
         text = f"its stacks:\n{answer}"
@@ -60,11 +58,3 @@ async def _asked(link: Link) -> str | None:
         async with asyncio.timeout(ANSWER_TIME):
             return (await link.client(DiagnosticsClient).dump(DumpRequest())).text[:MAX_DUMP]
     return None
-
-
-def _is_stopped(pid: int | None) -> bool:
-    """Whether a process of this machine is stopped; only Linux tells."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in STOPPED
-    except (OSError, IndexError):  # It has ended, or this is not Linux.
-        return False

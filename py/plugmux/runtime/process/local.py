@@ -1,8 +1,8 @@
 """Plugins as processes of this machine, with one end of the link as an inherited descriptor: the default runner.
 
-It finds the program, chooses the environment variables that it gets, has a shell do what posix_spawn cannot, and
-explains why a program cannot be started. By default the variables are those that programs need to run at all, none that
-may carry the host's own secrets. What a `Launch` sets wins; what was left out is logged by name at debug level.
+It finds the program, chooses the environment variables that it gets, and explains why a program cannot be started. By
+default the variables are those that programs need to run at all, none that may carry the host's own secrets. What a
+`Launch` sets wins; what was left out is logged by name at debug level.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from ...contract.launch import FIRST_FREE_FD, LaunchConfig
+from ...contract.launch import LaunchConfig
 from ...errors import PluginCause, PluginError
 from ...link.link import Link
+from ...platform import BINARY_FORMATS, LinkEnds, link_ends
 from ..logs.log import PluginLog
 from ..source import SCRIPTS, Launch, Runner
 from .process import Process
@@ -50,11 +51,6 @@ SAFE_PREFIXES = ("LC_", "XDG_")
 WITHHELD = "XDG_RUNTIME_DIR"
 """Where the sockets of the user's services are, that of the user's plugmux runtime among them."""
 
-BINARY_FORMATS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
-"""How the files of compiled programs begin: ELF, Windows, Mach-O of 64 and of 32 bits, Mach-O of several machines."""
-
-LINK_FDS = (FIRST_FREE_FD, FIRST_FREE_FD + 1)
-
 
 class LocalRunner(Runner):
     """Starts plugins as processes of this machine. (See `Runner`.)"""
@@ -63,30 +59,25 @@ class LocalRunner(Runner):
         """Start the program."""
         program = find_program(launch)
         command = await program_words(launch, program)
-        argv = _argv(launch, command)
-        if argv[0] != command[0]:
-            _check_loadable(launch, command[0])
-        config = LaunchConfig(
-            launch.name,
-            timeout,
-            LINK_FDS[0],
-            LINK_FDS[1 if launch.link == "pipes" else 0],
-            terminal=launch.stdio == "inherit",
-            runtime_pid=os.getpid(),
-        )
-        environ = {**plugin_environment(os.environ, launch.env, launch.name), **config.to_environ()}
+        environ = plugin_environment(os.environ, launch.env, launch.name)
         try:
-            with ExitStack() as ours, ExitStack() as theirs:
-                link_fds, inherited = _link_ends(launch, ours, theirs)
+            with ExitStack() as unused:
+                ends = link_ends(launch.link)
+                unused.callback(ends.close)
+                config = LaunchConfig(
+                    launch.name, timeout, *ends.numbers, terminal=launch.stdio == "inherit", runtime_pid=os.getpid()
+                )
                 run = await LocalRun.spawn(
-                    argv,
-                    environ,
+                    command,
+                    {**environ, **config.to_environ()},
                     log if launch.stdio == "capture" else None,
-                    inherited=dict(zip(LINK_FDS, inherited, strict=False)),
+                    streams=ends.streams,
+                    cwd=None if launch.cwd is None else os.fspath(launch.cwd),
                     limits=launch.limits,
                 )
-                run.link_fds = link_fds
-                ours.pop_all()
+                run.ends = ends
+                ends.close_theirs()
+                unused.pop_all()
         except OSError as error:
             raise _not_started(launch, command[0], error) from None
         return run
@@ -96,21 +87,18 @@ class LocalRun(Process):
     """One run of a plugin on this machine.
 
     Attributes:
-        link_fds: this side's descriptors of the link to read from and to write to; one twice for a socket, and none
-            any more when the link has them.
+        ends: of the link; the runtime's are the run's until the link has them.
     """
 
-    link_fds: tuple[int, ...] = ()
+    ends: LinkEnds
 
     async def connect(self, link: Link) -> None:
         """Connect the runtime's end of the link."""
-        read_fd, write_fd = self.link_fds
-        if read_fd != write_fd:
-            self.link_fds = ()
-            await link.over_pipes(read_fd, write_fd)
+        read, write = self.ends.take()
+        if read != write:
+            await link.over_pipes(read, write)
             return
-        sock = socket.socket(fileno=read_fd)
-        self.link_fds = ()
+        sock = socket.socket(fileno=read)
         try:
             await link.over_socket(sock)
         except BaseException:
@@ -120,9 +108,7 @@ class LocalRun(Process):
     async def wait(self) -> None:
         """Wait for the process to end and for the last of its output; a link that never was is closed then."""
         await super().wait()
-        fds, self.link_fds = self.link_fds, ()
-        for fd in set(fds):
-            os.close(fd)
+        self.ends.close()
 
 
 def plugin_environment(host: Mapping[str, str], explicit: Mapping[str, str | None], plugin: str) -> dict[str, str]:
@@ -219,56 +205,6 @@ def _on_path(command: str, base: str, env: Mapping[str, str | None]) -> str | No
 def _path(env: Mapping[str, str | None]) -> str:
     """The PATH of a plugin."""
     return (env["PATH"] if "PATH" in env else os.environ.get("PATH")) or os.defpath
-
-
-def _argv(launch: Launch, argv: list[str]) -> list[str]:
-    """The program and its arguments, behind a shell where something is to be done before it begins.
-
-    posix_spawn can neither change the directory nor set limits; the shell does it and becomes the program.
-    """
-    steps = [] if launch.limits is None else launch.limits.shell_words()
-    if launch.cwd is not None:
-        steps.append('cd -- "$0"')
-    if not steps:
-        return argv
-    return ["/bin/sh", "-c", " && ".join([*steps, 'exec "$@"']), os.fspath(launch.cwd or "/bin/sh"), *argv]
-
-
-def _check_loadable(launch: Launch, program: str) -> None:
-    """Check whether the system can load a program. A shell in between reports it less clearly, or runs the file itself.
-
-    Raises:
-        PluginError: it cannot be started.
-    """
-    if not os.access(program, os.R_OK):
-        return  # It may be executed all the same.
-    first = _first_bytes(program)
-    if first.startswith(b"#!"):
-        words = first[2:].partition(b"\n")[0].split()
-        if not words or not os.path.exists(words[0]):
-            raise _not_started(launch, program, OSError(errno.ENOENT, ""))
-    elif not first.startswith(BINARY_FORMATS):
-        raise _not_started(launch, program, OSError(errno.ENOEXEC, ""))
-
-
-def _link_ends(launch: Launch, ours: ExitStack, theirs: ExitStack) -> tuple[tuple[int, int], tuple[int, ...]]:
-    """Our two descriptors of the link, and the plugin's one or two; the stacks close them."""
-    if launch.link == "socket":
-        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        fd, their_fd = here.detach(), there.detach()
-        ours.callback(os.close, fd)
-        theirs.callback(os.close, their_fd)
-        return (fd, fd), (their_fd,)
-    our_read, their_write = _pipe(ours, theirs)
-    their_read, our_write = _pipe(theirs, ours)
-    return (our_read, our_write), (their_read, their_write)
-
-
-def _pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
-    read, write = os.pipe()
-    reading.callback(os.close, read)
-    writing.callback(os.close, write)
-    return read, write
 
 
 def _not_started(launch: Launch, program: str, error: OSError) -> PluginError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ...aio.forks import lose_in_children
-from .binding import bind_at, remove
+from ...platform import bind_at, remove_socket
 
 if TYPE_CHECKING:
     from ...link.link import Link
@@ -57,7 +57,7 @@ class LinkSocket:
                 path = Path(tempfile.mkdtemp(prefix="plugmux-"), SOCKET_NAME)
                 made.callback(shutil.rmtree, path.parent, ignore_errors=True)
             sock = made.enter_context(await bind_at(path, MAX_SILENT))
-            made.callback(remove, path, path.lstat())
+            made.callback(remove_socket, path, path.lstat())
             return cls(path, sock, made.pop_all())
 
     def accept(self, link: Link) -> None:

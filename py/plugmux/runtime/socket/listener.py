@@ -6,19 +6,27 @@ import asyncio
 import errno
 import logging
 import os
-import resource
 import socket
 from collections import defaultdict
 
 from ...aio.forks import lose_in_children
-from ...aio.local_peer import ROOT, credentials
 from ...contract.address import Address
 from ...http import Server
 from ...link.link import Peer
+from ...platform import (
+    ListenError,
+    UserId,
+    bind_abstract,
+    bind_at,
+    credentials,
+    current_user,
+    descriptor_limit,
+    is_superuser,
+    remove_socket,
+)
 from ..logs.flood import FloodLog
-from .binding import ListenError, bind_at, remove
 
-__all__ = ["ListenError", "Listener"]
+__all__ = ["Listener"]
 
 logger = logging.getLogger("plugmux.runtime")
 
@@ -48,7 +56,7 @@ class Listener:
         self.address = address
         self._server = server
         self._most = _most_connections() if most_connections is None else most_connections
-        self._open: defaultdict[int | None, list[socket.socket]] = defaultdict(list)
+        self._open: defaultdict[UserId | None, list[socket.socket]] = defaultdict(list)
         self._floods = FloodLog(logger)
         self._socket: socket.socket | None = None
         self._file: os.stat_result | None = None
@@ -67,11 +75,11 @@ class Listener:
                 sock = await bind_at(path, BACKLOG)
                 self._file = path.lstat()
                 if self._closed:  # It waited for another runtime meanwhile.
-                    remove(path, self._file)
+                    remove_socket(path, self._file)
                     sock.close()
                     raise ListenError(f"the listener at {self.address} has been closed")
             else:
-                sock = _bind_abstract(self.address)
+                sock = bind_abstract(self.address.sockaddr, BACKLOG)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise ListenError(
@@ -114,7 +122,11 @@ class Listener:
             raise
 
     def _admits(self, peer: Peer) -> bool:
-        if peer.uid not in (None, os.geteuid(), ROOT):
+        if peer.uid is None:
+            unknown = f"refused a connection at {self.address}: the system does not tell whose it is"
+            self._floods.warn("unknown user", unknown)
+            return False
+        if peer.uid != current_user() and not is_superuser(peer.uid):
             refused = f"refused a connection of user {peer.uid} (process {peer.pid}) at {self.address}"
             self._floods.warn("another user", refused)
             return False
@@ -146,21 +158,9 @@ class Listener:
             self._open.clear()
             if self._socket is not None:
                 if self.address.path is not None and self._file is not None:
-                    remove(self.address.path, self._file)
+                    remove_socket(self.address.path, self._file)
                 self._socket.close()
                 self._socket = None
-
-
-def _bind_abstract(address: Address) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(address.sockaddr)
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
 
 
 async def _readable(sock: socket.socket) -> None:
@@ -175,11 +175,13 @@ async def _readable(sock: socket.socket) -> None:
 
 
 def _most_connections() -> int:
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if descriptors < 0 else min(MAX_CONNECTIONS, max(descriptors // 2, 1))
+    descriptors = descriptor_limit()
+    return MAX_CONNECTIONS if descriptors is None else min(MAX_CONNECTIONS, max(descriptors // 2, 1))
 
 
 def _peer(connection: socket.socket) -> Peer:
     """Who connected, as the kernel knows it."""
     known = credentials(connection)
-    return Peer("a local process") if known is None else Peer(f"process {known.pid}", pid=known.pid, uid=known.uid)
+    if known is None or known.pid is None:
+        return Peer("a local process", uid=None if known is None else known.uid)
+    return Peer(f"process {known.pid}", pid=known.pid, uid=known.uid)

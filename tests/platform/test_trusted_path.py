@@ -9,9 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from plugmux.runtime.process.trusted_path import UntrustedPath, open_directory, open_file
+from plugmux.platform import UntrustedPath
+from plugmux.platform import open_trusted_file as open_file
+from plugmux.platform.posix import trusted_path
+from plugmux.platform.posix.trusted_path import open_directory
 
 STRANGER = 54_321
+
+
+@pytest.fixture(autouse=True, params=["O_PATH", "by name"])
+def looking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at files as Linux can, and as every other system does."""
+    if request.param == "by name":
+        monkeypatch.setattr(trusted_path, "O_PATH", None)
 
 
 @pytest.fixture

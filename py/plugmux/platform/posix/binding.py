@@ -8,29 +8,24 @@ it: each holds a lock of the directory from its look until it listens.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import socket
 import stat
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from ...errors import PlugmuxError
-from ..process.trusted_path import UntrustedPath, open_directory
+from ..interface import ListenError, UntrustedPath
+from .trusted_path import open_directory
 
-__all__ = ["ListenError", "bind_at", "remove"]
+__all__ = ["bind_abstract", "bind_at", "remove_socket"]
 
 PRIVATE_SOCKET = 0o600
 LOCK_TIME = 5.0
 """Seconds to wait for the lock of a directory: another runtime holds it for an instant."""
 
 LOCK_PAUSE = 0.005
-
-
-class ListenError(PlugmuxError):
-    """The runtime cannot listen at an address; the message says why."""
 
 
 async def bind_at(path: Path, backlog: int) -> socket.socket:
@@ -61,7 +56,7 @@ async def bind_at(path: Path, backlog: int) -> socket.socket:
         os.close(directory)
 
 
-def remove(path: Path, bound: os.stat_result) -> None:
+def remove_socket(path: Path, bound: os.stat_result) -> None:
     """Remove a socket's file, unless another stands in its place; while the socket still listens, so that no runtime
     takes it for a dead one's and replaces it meanwhile.
 
@@ -79,6 +74,8 @@ def remove(path: Path, bound: os.stat_result) -> None:
 
 @asynccontextmanager
 async def _locked(directory: int, path: Path) -> AsyncIterator[None]:
+    import fcntl
+
     end = time.monotonic() + LOCK_TIME
     while True:
         try:
@@ -121,14 +118,40 @@ def _clear(path: Path) -> None:
     raise ListenError(f"a runtime listens at unix:{path} already; stop it or choose another address")
 
 
-def _bind(path: Path, backlog: int) -> socket.socket:
+def bind_abstract(name: str, backlog: int) -> socket.socket:
+    """Listen at a name of Linux' abstract name space.
+
+    Args:
+        name: the name, behind a zero byte.
+        backlog: as above.
+
+    Raises:
+        OSError: the socket cannot be made, or somebody listens there already (`EADDRINUSE`).
+    """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        os.fchmod(sock.fileno(), PRIVATE_SOCKET)  # The file that `bind` makes has this mode from the first.
-        sock.bind(str(path))
-        sock.listen(backlog)
-        sock.setblocking(False)
+        sock.bind(name)
+        return _listening(sock, backlog)
     except BaseException:
         sock.close()
         raise
+
+
+def _bind(path: Path, backlog: int) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(OSError):  # Only Linux can; the file that `bind` makes has this mode from the first then.
+            os.fchmod(sock.fileno(), PRIVATE_SOCKET)
+        sock.bind(str(path))
+        if stat.S_IMODE(path.lstat().st_mode) != PRIVATE_SOCKET:
+            path.chmod(PRIVATE_SOCKET)  # Nobody can connect before `listen`.
+        return _listening(sock, backlog)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _listening(sock: socket.socket, backlog: int) -> socket.socket:
+    sock.listen(backlog)
+    sock.setblocking(False)
     return sock

@@ -17,12 +17,11 @@ import os
 import stat
 from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TypeAlias
 
-from ...errors import PlugmuxError
+from ..interface import TrustedFile, UntrustedPath
 
-__all__ = ["TrustedFile", "UntrustedPath", "open_directory", "open_file"]
+__all__ = ["check_directory", "open_directory", "open_trusted_file"]
 
 AnyPath: TypeAlias = "str | os.PathLike[str]"
 
@@ -31,31 +30,17 @@ MAX_LINKS = 40
 """Links that a path may lead through, as in the kernel."""
 
 PRIVATE_DIRECTORY = 0o700
-LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+O_PATH: int | None = getattr(os, "O_PATH", None)
+"""Linux alone opens a file for nothing but to look at it. Elsewhere directories are opened for reading, and the status
+of files and links is taken by name: the directory that they lie in has been checked, so that nobody else can swap them.
+"""
+
+LOOK = os.O_NOFOLLOW | os.O_CLOEXEC
 READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class UntrustedPath(PlugmuxError):
-    """Another user can change a path; the message names the part that it can change."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrustedFile:
-    """A regular file that is open for reading.
-
-    Args:
-        fd: the descriptor, which is the caller's to close.
-        path: its path, without links.
-        shared: whether others may put files beside it, as its directory is a sticky one.
-    """
-
-    fd: int
-    path: str
-    shared: bool
-
-
-def open_file(path: AnyPath) -> TrustedFile:
+def open_trusted_file(path: AnyPath) -> TrustedFile:
     """Open a regular file whose path no other user can change.
 
     Raises:
@@ -92,12 +77,24 @@ def open_directory(path: AnyPath, *, make: bool = False, shared: bool = False) -
     with ExitStack() as opened:
         walk = _Walk(opened, make=make)
         walk.follow(os.fspath(path))
+        if not stat.S_ISDIR(walk.status.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), walk.path)
         if not shared:
             _check_mode(walk.status, walk.path, sticky_is_good=False)
         try:
             return os.open(".", READ_DIRECTORY, dir_fd=walk.here)
         except OSError as error:
             raise _at(error, walk.path) from None
+
+
+def check_directory(path: AnyPath, *, make: bool = False, shared: bool = False) -> None:
+    """Check that no other user can change a directory's path. (See `open_directory`.)
+
+    Raises:
+        UntrustedPath: another user can.
+        OSError: there is no such directory, or it cannot be read or made.
+    """
+    os.close(open_directory(path, make=make, shared=shared))
 
 
 class _Walk:
@@ -127,26 +124,25 @@ class _Walk:
                 pending.extendleft(reversed(self._step(name)))
 
     def _to_root(self) -> None:
-        self.here = self.parent = self._keep(os.open("/", LOOK | os.O_DIRECTORY))
+        self.here = self.parent = self._keep(os.open("/", (O_PATH or os.O_RDONLY) | LOOK | os.O_DIRECTORY))
         self.status = self.parent_status = os.fstat(self.here)
         self.path, self.name = "/", "."
         _check(self.status, self.path)
 
     def _step(self, name: str) -> list[str]:
         """Go to an entry of the present directory; where that is a link, stay, and return the parts of its target."""
-        fd = self._keep(self._open(name))
-        status = os.fstat(fd)
+        fd, status = self._open(name)
         path = os.path.dirname(self.path) if name == ".." else os.path.join(self.path, name)
         _check(status, path)
         if stat.S_ISLNK(status.st_mode):
-            return self._target(fd, path)
+            return self._target(name, fd, path)
         self.parent, self.parent_status, self.name = self.here, self.status, name
         self.here, self.status, self.path = fd, status, path
         return []
 
-    def _open(self, name: str) -> int:
+    def _open(self, name: str) -> tuple[int, os.stat_result]:
         try:
-            return os.open(name, LOOK, dir_fd=self.here)
+            return self._look(name)
         except FileNotFoundError as error:
             if not self._make:
                 raise _at(error, os.path.join(self.path, name)) from None
@@ -158,13 +154,26 @@ class _Walk:
             pass  # Somebody has been faster; whose it is the walk sees.
         except OSError as error:
             raise _at(error, os.path.join(self.path, name)) from None
-        return os.open(name, LOOK, dir_fd=self.here)
+        return self._look(name)
 
-    def _target(self, fd: int, path: str) -> list[str]:
+    def _look(self, name: str) -> tuple[int, os.stat_result]:
+        """A descriptor of an entry, -1 of what is no directory where that needs none, and its status."""
+        if O_PATH is not None:
+            fd = self._keep(os.open(name, O_PATH | LOOK, dir_fd=self.here))
+            return fd, os.fstat(fd)
+        if self.here < 0:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        status = os.stat(name, dir_fd=self.here, follow_symlinks=False)
+        if not stat.S_ISDIR(status.st_mode):
+            return -1, status
+        fd = self._keep(os.open(name, READ_DIRECTORY | LOOK, dir_fd=self.here))
+        return fd, os.fstat(fd)
+
+    def _target(self, name: str, fd: int, path: str) -> list[str]:
         self._links += 1
         if self._links > MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-        target = os.readlink("", dir_fd=fd)
+        target = os.readlink(name, dir_fd=self.here) if fd < 0 else os.readlink("", dir_fd=fd)
         if target.startswith("/"):
             self._to_root()
         return target.split("/")

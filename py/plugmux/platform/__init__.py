@@ -1,0 +1,159 @@
+"""What plugmux needs of the system: processes, users, local sockets, trusted paths, limits and signals.
+
+There are two families, `posix` and `windows`, whose modules have the same names and the same public functions. This
+module chooses one of them, once; no other part of the package asks which system it runs on. What differs within a
+family is chosen by what the system can do: `posix.handle` learns of the end of a process by a pidfd, by kqueue or by a
+waiting thread.
+
+    handle      a process of another's: its end, and signals to it
+    child       a process of ours: started, its tree signalled and ended, its exit status
+    detached    programs that outlive this process
+    streams     what a child inherits: the ends of its link, the pipes of its output
+    group       the tree of this process
+    facts       what the system tells of a process: its start, its program, whether it is stopped
+    users       who this process runs as, and the names of users
+    binding     local sockets that only this user can connect to
+    peer        who is at the other end of a local socket
+    trusted_path  files and directories that no other user can change
+    limits      what can be limited here
+    signals     the signals that end a program
+
+`interface` has the types that both families share. Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .interface import (
+        BINARY_FORMATS,
+        CPU_GRACE,
+        Child,
+        Credentials,
+        ExitStatus,
+        ListenError,
+        ProcessHandle,
+        Program,
+        ResourceLimits,
+        TrustedFile,
+        UntrustedPath,
+        UserId,
+    )
+
+    if sys.platform == "win32":
+        from .windows.binding import bind_abstract, bind_at, remove_socket
+        from .windows.child import start_child
+        from .windows.detached import kill_detached, start_detached
+        from .windows.facts import executable, is_stopped, start_time, tells_start_time
+        from .windows.group import end_children, kill_own_tree
+        from .windows.handle import open_process
+        from .windows.limits import descriptor_limit, unsupported_limits
+        from .windows.peer import credentials
+        from .windows.signals import ENDING, TERMINATION, handle_signals
+        from .windows.streams import LinkEnds, claim_link, close_stream, link_ends, open_null, output_pipe
+        from .windows.trusted_path import check_directory, open_trusted_file
+        from .windows.users import current_user, describe_user, find_user, is_superuser
+    else:
+        from .posix.binding import bind_abstract, bind_at, remove_socket
+        from .posix.child import start_child
+        from .posix.detached import kill_detached, start_detached
+        from .posix.facts import executable, is_stopped, start_time, tells_start_time
+        from .posix.group import end_children, kill_own_tree
+        from .posix.handle import open_process
+        from .posix.limits import descriptor_limit, unsupported_limits
+        from .posix.peer import credentials
+        from .posix.signals import ENDING, TERMINATION, handle_signals
+        from .posix.streams import LinkEnds, claim_link, close_stream, link_ends, open_null, output_pipe
+        from .posix.trusted_path import check_directory, open_trusted_file
+        from .posix.users import current_user, describe_user, find_user, is_superuser
+
+__all__ = [
+    "ABSTRACT_SOCKETS",
+    "BINARY_FORMATS",
+    "CPU_GRACE",
+    "ENDING",
+    "FAMILY",
+    "MAX_SOCKET_PATH",
+    "TERMINATION",
+    "Child",
+    "Credentials",
+    "ExitStatus",
+    "LinkEnds",
+    "ListenError",
+    "ProcessHandle",
+    "Program",
+    "ResourceLimits",
+    "TrustedFile",
+    "UntrustedPath",
+    "UserId",
+    "bind_abstract",
+    "bind_at",
+    "check_directory",
+    "claim_link",
+    "close_stream",
+    "credentials",
+    "current_user",
+    "describe_user",
+    "descriptor_limit",
+    "end_children",
+    "executable",
+    "find_user",
+    "handle_signals",
+    "is_stopped",
+    "is_superuser",
+    "kill_detached",
+    "kill_own_tree",
+    "link_ends",
+    "open_null",
+    "open_process",
+    "open_trusted_file",
+    "output_pipe",
+    "remove_socket",
+    "start_child",
+    "start_detached",
+    "start_time",
+    "tells_start_time",
+    "unsupported_limits",
+]
+
+FAMILY: Final = "windows" if sys.platform == "win32" else "posix"
+ABSTRACT_SOCKETS: Final = sys.platform.startswith("linux")
+"""Whether local sockets can have names that are no paths."""
+
+MAX_SOCKET_PATH: Final = 107 if sys.platform.startswith("linux") else 103
+"""The most bytes of a local socket's name, without the terminating zero."""
+
+MODULES: Final = {
+    "binding": ("bind_abstract", "bind_at", "remove_socket"),
+    "child": ("start_child",),
+    "detached": ("kill_detached", "start_detached"),
+    "facts": ("executable", "is_stopped", "start_time", "tells_start_time"),
+    "group": ("end_children", "kill_own_tree"),
+    "handle": ("open_process",),
+    "limits": ("descriptor_limit", "unsupported_limits"),
+    "peer": ("credentials",),
+    "signals": ("ENDING", "TERMINATION", "handle_signals"),
+    "streams": ("LinkEnds", "claim_link", "close_stream", "link_ends", "open_null", "output_pipe"),
+    "trusted_path": ("check_directory", "open_trusted_file"),
+    "users": ("current_user", "describe_user", "find_user", "is_superuser"),
+}
+"""The modules of each family, and what each has."""
+
+_SHARED = """
+    BINARY_FORMATS CPU_GRACE Child Credentials ExitStatus ListenError ProcessHandle Program ResourceLimits TrustedFile
+    UntrustedPath UserId
+""".split()
+_HOME = {name: f"{FAMILY}.{module}" for module, names in MODULES.items() for name in names}
+_HOME |= dict.fromkeys(_SHARED, "interface")
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,1 @@
+"""The platform on Linux, macOS and other systems of the Unix family."""
