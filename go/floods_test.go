@@ -29,6 +29,18 @@ func floodedLink(t *testing.T, limits Limits) (*link, net.Conn) {
 	return l, far
 }
 
+func TestARuntimeThatOpensAStreamOfThePluginsEndsTheLink(t *testing.T) {
+	for _, id := range []uint32{0, 1, 9001} {
+		l, peer := floodedLink(t, Limits{})
+		_, _ = peer.Write(frameOf(frameWindowUpdate, flagSYN, id, nil))
+		select {
+		case <-l.session.CloseChan():
+		case <-testContext(t).Done():
+			t.Error(id)
+		}
+	}
+}
+
 func TestAPeerThatFloodsALinkEndsIt(t *testing.T) {
 	stream := func(count int) uint32 { return uint32(2*count + 2) }
 	floods := map[string]func(count int) []byte{

@@ -18,6 +18,7 @@ const (
 	firstRedial       = 200 * time.Millisecond
 	maxRedial         = 10 * time.Second
 	maxDetachedRedial = time.Second // to the runtime after the one that launched a detached plugin
+	drainTimeout      = 10 * time.Second
 	closeTimeout      = 2 * time.Second
 
 	acceptBacklog      = 256
@@ -49,8 +50,11 @@ type Limits struct {
 	// streams that have ended; 2,000 by default. The runtime may use up to ten seconds' worth at once. Exceeding it ends the
 	// link.
 	MaxIdleFrames int
-	// CloseTimeout is how long an ending plugin waits for the calls it is serving, then for [Config.Background], and then for
-	// handlers that outlive the link; 2 s by default, for each of the three.
+	// DrainTimeout is how long an ending plugin waits for the calls it is serving, streams included, unless the runtime closes
+	// the link before; 10 s by default.
+	DrainTimeout time.Duration
+	// CloseTimeout is how long an ending plugin waits for [Config.Background], and then for handlers that outlive the link; 2 s
+	// by default, for each of the two.
 	CloseTimeout time.Duration
 }
 
@@ -62,6 +66,7 @@ func (l Limits) orDefault() Limits {
 		MaxStreams:      cmp.Or(l.MaxStreams, maxStreams),
 		MaxResets:       cmp.Or(l.MaxResets, maxResets),
 		MaxIdleFrames:   cmp.Or(l.MaxIdleFrames, maxIdleFrames),
+		DrainTimeout:    cmp.Or(l.DrainTimeout, drainTimeout),
 		CloseTimeout:    cmp.Or(l.CloseTimeout, closeTimeout),
 	}
 }

@@ -57,6 +57,7 @@ type link struct {
 	gate       gate
 	served     chan error
 	calls      atomic.Int64    // unary calls that the plugin is serving
+	drained    time.Time       // when the calls that the plugin is serving must have ended
 	closing    chan struct{}   // closed when the plugin has cleaned up and the link is about to be closed
 	ctx        context.Context // of everything that is served on the link
 	cancel     context.CancelFunc
@@ -109,9 +110,10 @@ func (l *link) countCalls(next http.Handler) http.Handler {
 	})
 }
 
-// drain waits for the counted calls to end, for [Limits.CloseTimeout] at most, so that clean-up code runs after them.
+// drain waits for the counted calls to end, for [Limits.DrainTimeout] at most, so that clean-up code runs after them.
 func (l *link) drain() {
-	deadline, cancel := context.WithTimeout(context.Background(), l.limits.CloseTimeout)
+	l.drained = time.Now().Add(l.limits.DrainTimeout)
+	deadline, cancel := context.WithDeadline(context.Background(), l.drained)
 	defer cancel()
 	for l.calls.Load() > 0 && deadline.Err() == nil && !l.session.IsClosed() {
 		pause(deadline, time.Millisecond)
@@ -200,7 +202,11 @@ func (l *link) closeWithProcess(pid int) func() {
 // close sends go-away, waits for open streams to end, and closes the connection. yamux's own Close sends no go-away, so the
 // peer could not tell an orderly end from a crash.
 func (l *link) close() {
-	deadline, cancel := context.WithTimeout(context.Background(), l.limits.CloseTimeout)
+	last := time.Now().Add(l.limits.CloseTimeout)
+	if l.drained.After(last) {
+		last = l.drained
+	}
+	deadline, cancel := context.WithDeadline(context.Background(), last)
 	defer cancel()
 	goAwaySent := make(chan error, 1)
 	go func() { goAwaySent <- l.session.GoAway() }()

@@ -84,6 +84,9 @@ func (m *linkMemory) receive(id uint32, flags uint16, payload, length int64) (fr
 	if payload > streamWindowBytes { // It would have to be read until its end, which the peer need not send.
 		return passFrame, fmt.Errorf("the peer sent a frame of %d bytes; a stream's window has %d at most", payload, streamWindowBytes)
 	}
+	if flags&flagSYN != 0 && (id == 0 || id%2 == 1) { // yamux would take the stream for one of the plugin's own
+		return passFrame, fmt.Errorf("the runtime opened a stream with the id %d; the ids of its streams are even", id)
+	}
 	m.lock.Lock()
 	defer m.lock.Unlock()
 	return m.decide(id, flags, payload, length), m.floods.err

@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect"
 )
@@ -20,6 +23,8 @@ const (
 	prefixBytes        = 5 // of an envelope: flags and length
 	envelopeCompressed = 1
 	compression        = "gzip"
+
+	maxTimeoutMilliseconds = 9_999_999_999 // the ten digits that the Connect protocol allows
 )
 
 // limitMessages limits the size of the messages that a service receives, before and after decompression. connect-go has no
@@ -37,6 +42,7 @@ func limitMessages(next http.Handler) http.Handler {
 		}
 		r.URL.RawQuery = query
 		body := limit.body(r.Header, r.Body, r.ContentLength)
+		body.expire(r)
 		defer body.release()
 		r.Body, r.ContentLength = body, -1
 		next.ServeHTTP(w, r)
@@ -119,6 +125,23 @@ type messageBody struct {
 	limit messageLimit
 	read  func([]byte) (int, error)
 	held  atomic.Int64 // bytes that have been read of the incomplete message
+
+	stream *linkStream // its reads time out at the deadline of the call; nil if the call has none
+}
+
+var errBodyLate = connect.NewError(connect.CodeDeadlineExceeded,
+	errors.New("the request has not arrived as a whole before the deadline of the call"))
+
+// expire lets reads fail at the deadline of a unary call: net/http and connect-go wait for its body as long as the link lasts.
+func (b *messageBody) expire(r *http.Request) {
+	milliseconds, err := strconv.ParseInt(r.Header.Get("Connect-Timeout-Ms"), 10, 64)
+	if err != nil || milliseconds < 0 || milliseconds > maxTimeoutMilliseconds || r.ContentLength == 0 || strings.HasPrefix(r.Header.Get("Content-Type"), connectStreams) {
+		return
+	}
+	if stream, ok := r.Context().Value(streamKey{}).(*linkStream); ok {
+		b.stream = stream
+		_ = stream.SetReadDeadline(time.Now().Add(time.Duration(milliseconds) * time.Millisecond)) // never fails
+	}
 }
 
 func (b *messageBody) Read(data []byte) (int, error) { return b.read(data) }
@@ -126,6 +149,12 @@ func (b *messageBody) Read(data []byte) (int, error) { return b.read(data) }
 // take reads a part of a message. It waits while incomplete messages use up the memory of the link.
 func (b *messageBody) take(data []byte) (int, error) {
 	n, err := b.ReadCloser.Read(data)
+	if b.stream != nil && err != nil {
+		_ = b.stream.SetReadDeadline(time.Time{}) // never fails
+		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+			return n, errBodyLate
+		}
+	}
 	if b.limit.memory != nil && n > 0 {
 		if refusal := b.limit.memory.reserve(b, n, b.held.Add(int64(n))); refusal != nil {
 			return 0, refusal

@@ -102,6 +102,32 @@ func TestAMessageOverTheLimitIsResourceExhausted(t *testing.T) {
 	}
 }
 
+func TestAUnaryCallWhoseBodyDoesNotComeEndsAtItsDeadline(t *testing.T) {
+	host, _ := run(t, plugmuxtest.Options{}, Config{}, kv{get: func(ctx context.Context) ([]byte, error) { return nil, ctx.Err() }}.servable())
+	registered(t, host)
+	for name, header := range map[string]http.Header{
+		"plain": {"Content-Type": {"application/proto"}},
+		"gzip":  {"Content-Type": {"application/proto"}, "Content-Encoding": {"gzip"}},
+	} {
+		body, rest := io.Pipe()
+		request := must(http.NewRequestWithContext(testContext(t), http.MethodPost, plugmuxtest.BaseURL+kvv1connect.KeyValueServiceGetProcedure, body))
+		request.Header = header
+		request.Header.Set("Connect-Timeout-Ms", "50")
+		response, err := host.Client().Do(request)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		answer := must(io.ReadAll(response.Body))
+		_ = rest.Close()
+		if response.StatusCode != http.StatusGatewayTimeout || !bytes.Contains(answer, []byte("deadline_exceeded")) {
+			t.Errorf("%s: %d %s", name, response.StatusCode, answer)
+		}
+	}
+	if _, err := kvClient(host).Get(testContext(t), &kvv1.GetRequest{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAnAnswerOverTheLimitIsResourceExhausted(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle(kvv1connect.NewKeyValueServiceHandler(kv{get: func(context.Context) ([]byte, error) { return make([]byte, 2000), nil }}))

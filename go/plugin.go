@@ -76,7 +76,7 @@ type Config struct {
 }
 
 // Run serves a runtime until the context ends, the runtime asks the plugin to end, or the link of a launched plugin ends; it
-// returns nil then. Calls that the plugin is serving have [Limits.CloseTimeout] to end, 2 s by default. A plugin that started
+// returns nil then. Calls that the plugin is serving have [Limits.DrainTimeout] to end, 10 s by default. A plugin that started
 // by itself reconnects when its runtime goes away, after 0.2 s at first and 10 s at most.
 //
 // Run returns [ErrNoRuntime] if the process has no runtime, and another error if the first connection or registration fails.

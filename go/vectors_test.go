@@ -314,6 +314,7 @@ func TestTheConstantsAreThoseOfAllLanguages(t *testing.T) {
 			"first_redial_seconds":         firstRedial.Seconds(),
 			"max_redial_seconds":           maxRedial.Seconds(),
 			"max_detached_redial_seconds":  maxDetachedRedial.Seconds(),
+			"plugin_drain_timeout_seconds": drainTimeout.Seconds(),
 			"link_close_timeout_seconds":   closeTimeout.Seconds(),
 		},
 		"log": {

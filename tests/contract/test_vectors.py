@@ -147,6 +147,7 @@ def test_the_constants_are_those_of_all_languages() -> None:
         "first_redial_seconds": connection.FIRST_REDIAL,
         "max_redial_seconds": connection.MAX_REDIAL,
         "max_detached_redial_seconds": connection.DETACHED_REDIAL,
+        "plugin_drain_timeout_seconds": connection.PLUGIN_DRAIN_TIME,
         "link_close_timeout_seconds": link.CLOSE_TIMEOUT,
         "log": {
             "max_queued_records": logging.CAPACITY,

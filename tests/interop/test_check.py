@@ -22,12 +22,7 @@ NOT_OURS = {
 }
 """What is recommended, and no part of the wire that Docker's plugins speak."""
 
-KNOWN = {
-    "python": {"gate.shutdown", "calls.reflection"},
-    "go": {"load.deadline", "yamux.wrong-side"},
-    "ts": {"load.deadline", "calls.bad-message-code"},
-    "docker": NOT_OURS,
-}
+KNOWN: dict[str, set[str]] = {"python": set(), "go": set(), "ts": set(), "docker": NOT_OURS}
 """The recommended checks that a plugin need not pass."""
 
 
@@ -50,13 +45,9 @@ async def test_an_example_passes_every_check_but_those_known(plugin: str) -> Non
     assert skipped.isdisjoint({"launch.socket", "calls.unary", "secrets.get"})
 
 
-@pytest.mark.parametrize("plugin", KNOWN)
-async def test_what_an_example_need_not_pass_is_recommended(plugin: str) -> None:
-    assert not any(result.breaks for result in await results(plugin, SHORT, known=True))
-
-
 async def test_what_is_ours_alone_fails_for_a_plugin_of_another_sdk_and_is_no_fault_of_it() -> None:
     found = await results("docker", SHORT, known=True)
+    assert not any(result.breaks for result in found)
     assert {result.check.id for result in found if result.outcome is Outcome.FAILED} == NOT_OURS
 
 

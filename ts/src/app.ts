@@ -5,6 +5,7 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { errorMessage } from "./errorMessage.js";
 import { HandlerFaults } from "./handlerFaults.js";
 import { MAX_MESSAGE } from "./limits.js";
+import { blameCaller, blameCallers, endAtDeadline } from "./requestBody.js";
 
 /** Serves one raw stream, which is half-closed when the promise resolves and reset when it rejects. */
 export type StreamHandler = (stream: Duplex) => Promise<void>;
@@ -47,8 +48,9 @@ export class App {
       routes(router) {
         servable.routes(router);
         for (const handler of router.handlers) services.add(handler.service.typeName);
+        blameCallers(router);
       },
-      interceptors: [this.#faults.interceptor, ...(options.interceptors ?? [])],
+      interceptors: [blameCaller, this.#faults.interceptor, ...(options.interceptors ?? [])],
       readMaxBytes: options.maxMessageBytes ?? MAX_MESSAGE,
       ...(values && { contextValues: (request) => values(request as IncomingMessage) }),
     });
@@ -65,6 +67,7 @@ export class App {
   }
 
   #call(request: IncomingMessage, response: ServerResponse): void {
+    endAtDeadline(request);
     try {
       this.#rpc(asDuplex(request), response);
     } catch (error) {

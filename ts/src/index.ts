@@ -9,4 +9,5 @@ export { Plugin, type PluginOptions } from "./plugin.js";
 export { plugin } from "./program.js";
 export type { Lent } from "./references.js";
 export type { Remote } from "./remote.js";
+export type { Config as MuxConfig } from "./yamux/config.js";
 export { fromEnvelope, type Secret, type SecretsProvider } from "./secrets.js";

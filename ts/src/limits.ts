@@ -27,6 +27,8 @@ export const FIRST_REDIAL = 200;
 export const MAX_REDIAL = 10_000;
 /** Between two tries to reach the runtime after the one that launched a detached plugin. */
 export const MAX_DETACHED_REDIAL = 1_000;
+/** For the calls that an ending plugin serves. */
+export const PLUGIN_DRAIN_TIMEOUT = 10_000;
 export const LINK_CLOSE_TIMEOUT = 2_000;
 
 /** Log records that wait to be sent; when there are more, the oldest are lost. */

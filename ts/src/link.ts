@@ -97,12 +97,12 @@ export class Link {
   }
 
   /**
-   * Refuses new streams, lets the open ones end for `timeout` milliseconds at most, and closes. Then it waits as long
-   * for the clean-up of what was lent.
+   * Refuses new streams, lets the open ones end for `drainTimeout` milliseconds at most, and closes. Then it waits for the
+   * clean-up of what was lent, for `timeout` milliseconds at most.
    */
-  async close(timeout = LINK_CLOSE_TIMEOUT): Promise<void> {
+  async close(timeout = LINK_CLOSE_TIMEOUT, drainTimeout = timeout): Promise<void> {
     this.mux.goAway();
-    await withTimeout(timeout, this.mux.idle());
+    await withTimeout(drainTimeout, this.mux.idle());
     await this.mux.close();
     await withTimeout(timeout, this.#released);
   }

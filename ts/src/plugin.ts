@@ -23,7 +23,14 @@ import { Health } from "./health.js";
 import type { Host } from "./host.js";
 import type { Instances } from "./instances.js";
 import type { LaunchConfig } from "./launch.js";
-import { FIRST_REDIAL, LINK_CLOSE_TIMEOUT, MAX_REDIAL, MAX_DETACHED_REDIAL, REGISTRATION_TIMEOUT } from "./limits.js";
+import {
+  FIRST_REDIAL,
+  LINK_CLOSE_TIMEOUT,
+  MAX_DETACHED_REDIAL,
+  MAX_REDIAL,
+  PLUGIN_DRAIN_TIMEOUT,
+  REGISTRATION_TIMEOUT,
+} from "./limits.js";
 import { type Ends, inherit, Link } from "./link.js";
 import { LogQueue } from "./log.js";
 import { errorMessage } from "./errorMessage.js";
@@ -36,7 +43,7 @@ import { LinkApp } from "./linkApp.js";
 import { watchProcess } from "./runtimeWatch.js";
 import { createTransport } from "./transport.js";
 import { withTimeout } from "./withTimeout.js";
-import type { MuxStream } from "./yamux/index.js";
+import { type Config, configure, type MuxStream } from "./yamux/index.js";
 
 /** Services that the kind of the plugin announces, or that every plugin serves. */
 const UNANNOUNCED = new Set([
@@ -72,10 +79,14 @@ export interface PluginOptions {
   /** The size of the largest message that is accepted; 4 MiB by default. A larger one ends its call. */
   readonly maxMessageBytes?: number;
   /**
-   * How long an ending plugin waits for the calls that it serves, and then again for the clean-up of the objects that it has
-   * lent; 2,000 by default. A runtime terminates a plugin that takes longer than its own limit.
+   * How long an ending plugin waits for the calls that it serves, unless the runtime closes the link before; 10,000 by
+   * default. A runtime terminates a plugin that takes longer than its own limit.
    */
+  readonly drainTimeout?: number;
+  /** How long an ending plugin then waits for the clean-up of the objects that it has lent; 2,000 by default. */
   readonly closeTimeout?: number;
+  /** Settings of the mux of each link, in place of those for a peer on the same machine. */
+  readonly mux?: Partial<Config>;
   /** The address that the plugin dials if it was not launched; the value of `PLUGMUX_SOCKET` by default. */
   readonly socket?: string;
   /** Users whose runtime may be dialled, by name or id, in addition to the own user, root and `PLUGMUX_PEER_USERS`. */
@@ -113,6 +124,8 @@ export class Plugin {
   #protocolVersion = 0;
   readonly #settings: Settings<unknown> | undefined;
   readonly #closeTimeout: number;
+  readonly #drainTimeout: number;
+  readonly #mux: Partial<Config>;
   /** Whose runtime may be dialled. */
   readonly #trustedUsers: () => Promise<TrustedUsers>;
 
@@ -123,6 +136,9 @@ export class Plugin {
     this.host = this.#makeHost();
     this.#settings = rest.configuration;
     this.#closeTimeout = rest.closeTimeout ?? LINK_CLOSE_TIMEOUT;
+    this.#drainTimeout = rest.drainTimeout ?? PLUGIN_DRAIN_TIMEOUT;
+    this.#mux = rest.mux ?? {};
+    configure(this.#mux); // A wrong setting is told now.
     this.#trustedUsers = () => trustedUsers(rest.peerUsers);
     this.#app = new LinkApp({
       routes: (router) => {
@@ -234,7 +250,7 @@ export class Plugin {
     const gate = new Gate(timeout);
     this.#app.gate = gate;
     const onError = (error: unknown): void => this.#log.error("the clean-up of a lent object has failed", { error });
-    const link = new Link({ role: "client", app: this.#app, ...ends, onError });
+    const link = new Link({ role: "client", app: this.#app, ...ends, config: this.#mux, onError });
     this.#link = link;
     link.mux.isRegistered = false;
     const died = new SessionClosedError(`the process of the runtime (${runtimePid}) has ended`);
@@ -248,7 +264,7 @@ export class Plugin {
       await this.#log.flush();
     } finally {
       this.#log.detach();
-      await link.close(this.#closeTimeout);
+      await link.close(this.#closeTimeout, this.#drainTimeout);
       unwatch();
     }
   }

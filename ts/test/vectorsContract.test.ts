@@ -195,6 +195,7 @@ test("limits and times are those of all languages", () => {
       first_redial_seconds: limits.FIRST_REDIAL / 1000,
       max_redial_seconds: limits.MAX_REDIAL / 1000,
       max_detached_redial_seconds: limits.MAX_DETACHED_REDIAL / 1000,
+      plugin_drain_timeout_seconds: limits.PLUGIN_DRAIN_TIMEOUT / 1000,
       link_close_timeout_seconds: limits.LINK_CLOSE_TIMEOUT / 1000,
     },
     constants,

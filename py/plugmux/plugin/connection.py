@@ -19,6 +19,7 @@ from plugmux_proto.plugins.v1.plugins_connect import PluginService
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, ShutdownRequest, ShutdownResponse
 
 from ..aio.local_peer import PeerUsers
+from ..aio.race import race
 from ..contract.address import Address
 from ..contract.launch import LaunchConfig
 from ..contract.registration import REGISTRATION_TIMEOUT, Registration
@@ -40,7 +41,10 @@ __all__ = ["OnLink", "RuntimeConnection"]
 FIRST_REDIAL = 0.2
 MAX_REDIAL = 10.0
 PLUGIN_DRAIN_TIME = 10.0
-"""Seconds that calls under way are given when the plugin ends, unless the runtime closes the link before."""
+"""Seconds that calls under way are given when the plugin ends, unless the runtime closes the link before.
+
+It is longer than a runtime waits by itself, so that the host decides: how long its calls may take is its own to know.
+"""
 DETACHED_REDIAL = 1.0
 """The longest delay, in seconds, between two attempts of a detached plugin to reach its next runtime."""
 
@@ -195,16 +199,20 @@ class RuntimeConnection:
                     for enter in self._on_link:
                         await entered.enter_async_context(enter(link, gate))
                     await entered.enter_async_context(self._lifespan())
-                    response = await register(link, request, timeout)
-                    self.configuration_json = response.configuration_json
-                    self.protocol_version = response.protocol_version
-                    if self._configured is not None:
-                        self._take_configuration(self._configured, link)
-                    gate.open()
-                    await self._until_over(link)
+                    await race(self._register(link, request, timeout), self._stopping.wait())
+                    if not self._stopping.is_set():
+                        gate.open()
+                        await self._until_over(link)
                     await link.drain(PLUGIN_DRAIN_TIME, but=self._shutting_down)
             finally:
                 self._left.set()
+
+    async def _register(self, link: Link, request: RegisterPluginRequest, timeout: float) -> None:
+        response = await register(link, request, timeout)
+        self.configuration_json = response.configuration_json
+        self.protocol_version = response.protocol_version
+        if self._configured is not None:
+            self._take_configuration(self._configured, link)
 
     def _take_configuration(self, configured: Configured[Any], link: Link) -> None:
         try:
