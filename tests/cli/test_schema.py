@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
-from plugmux.cli.schema import check_requests, find_service, method_of
+from plugmux.dynamic.schema import check_requests, find_service, method_of
 from plugmux.errors import ConfigError
 from plugmux.exchange import Headers, Request, Response, StreamingResponse
 

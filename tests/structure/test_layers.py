@@ -29,9 +29,11 @@ BELOW = {
     "secrets": GROUND | {"connect", "runtime", "plugin"},
     "sync": GROUND | {"connect", "link", "runtime", "discovery", "secrets"},
     "check": GROUND | {"connect", "services", "link", "yamux", "runtime"},
-    "testing": GROUND | {"connect", "link", "plugin", "runtime"},
+    "testing": GROUND | {"connect", "link", "plugin", "runtime", "dynamic"},
+    "dynamic": GROUND | {"connect"},
     "new": {"errors"},
-    "cli": GROUND | {"check", "http", "connect", "runtime", "discovery", "runners", "secrets", "plugin", "new"},
+    "cli": GROUND
+    | {"check", "http", "connect", "runtime", "discovery", "runners", "secrets", "plugin", "new", "dynamic"},
 }
 """What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and
 `plugin`."""

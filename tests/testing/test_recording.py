@@ -13,9 +13,9 @@ from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
 from plugmux import Plugin, Runtime
 from plugmux.connect import Code, RpcError
+from plugmux.dynamic.masking import mask_message
 from plugmux.secrets import Provider, Resolver, Secret
 from plugmux.testing import RecordingError, Replay, plugin_host
-from plugmux.testing.masking import mask_message
 from support.kv_store import Audit, kv_plugin
 
 HEAD = '{"plugmux_recording": 1, "plugin": "kv"}\n'

@@ -46,7 +46,7 @@ async def _plugins(target: Target, typed: str) -> list[str]:
 
 async def _methods(target: Target, typed: str) -> list[str]:
     """Every service with a slash behind it; behind the slash, its methods."""
-    from .schema import find_service
+    from ..dynamic.schema import find_service
 
     service, slash, _ = typed.partition("/")
     serving = {each: plugin.name for plugin in await target.plugins() for each in plugin.services if not plugin.idle}

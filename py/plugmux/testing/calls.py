@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..connect import Code, Interceptor, RpcError
+from ..dynamic.masking import mask_message, masked_text, message_to_json
 from .faults import Direction, direction_of
-from .masking import mask_message, masked_text, message_to_json
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf import json_format
 
 from ..connect import Code, RpcError, Service
+from ..dynamic.masking import mask_message, message_to_json
 from .faults import Direction
-from .masking import mask_message, message_to_json
 from .recording import RecordingError, read_recording
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...contract.nesting import TooDeep, check_depth
+from ...dynamic.suggest import did_you_mean
 from ...errors import ConfigError, PlugmuxError
 from ..output import write_error, write_json_line
-from ..suggest import did_you_mean
 from ..target import Listed, add_target_options, open_target
 from ..wording import worded
 
@@ -137,8 +137,8 @@ async def _call(
         ConfigError: the requests are not what the method takes, or not as many.
         RpcError: the call failed.
     """
-    from ..json_call import WrongKind, call_stream, call_unary
-    from ..schema import check_requests, find_service, method_of, wrong_number
+    from ...dynamic.calls import WrongKind, call_stream, call_unary
+    from ...dynamic.schema import check_requests, find_service, method_of, wrong_number
 
     schema = await find_service(transport, service) if reflects else None
     described = None if schema is None else method_of(schema, method)

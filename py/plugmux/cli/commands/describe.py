@@ -48,8 +48,8 @@ async def run(options: argparse.Namespace) -> int:
         plugin = choose(plugins, service, options.chosen)
         if plugin is None:
             raise PlugmuxError(f"no plugin serves {service}{meant_service(plugins, service)}")
+        from ...dynamic.schema import find_service, method_of
         from ..proto_text import method_as_json, method_as_proto, service_as_proto
-        from ..schema import find_service, method_of
 
         described = await find_service(target.transport(plugin), service)
         if described is None:

@@ -17,7 +17,7 @@ from ..connect import RpcError
 from ..contract.registration import REFLECTION_SERVICE
 from ..errors import ConfigError
 from ..exchange import ClientTransport
-from .json_call import call_stream
+from .calls import call_stream
 from .suggest import did_you_mean
 
 __all__ = ["check_requests", "find_service", "method_of", "wrong_number"]
