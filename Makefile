@@ -97,9 +97,8 @@ protos: $(BIN)/.ready node_modules/.ready | has-go ## generate, type-check and c
 soak: $(TOOLS) ## 20 plugins in three languages under kills, stops and floods (MINUTES=10)
 	$(BIN)/python tests/faults/soak.py $(or $(MINUTES),10)
 
-docs: $(BIN)/.ready ## pages of the public interface, in build/docs, made from its docstrings
-	$(BIN)/pdoc -o build/docs plugmux plugmux.connect plugmux.services plugmux.secrets plugmux.runtime plugmux.sync plugmux.http plugmux.yamux plugmux.testing
-	@echo "see build/docs/index.html; the guides are in docs/"
+docs: .venv-docs/bin/.ready ## the documentation site, in build/docs, from docs/ and the docstrings; every link is checked (VERSION=v0.1.0)
+	@.venv-docs/bin/python docs/site/build.py $(if $(VERSION),--version $(VERSION))
 
 baseline: $(BIN)/.ready ## take the protos as they stand for what later ones must not break
 	$(BIN)/buf build proto -o proto/baseline.binpb
@@ -110,7 +109,7 @@ wheel: $(BIN)/.ready ## build the wheel, and run it in an environment that has n
 	cd build/empty && bin/plugmux --version && bin/plugmux get python/greeting --plugin "bin/python $(CURDIR)/examples/python-plugin/python-plugin"
 
 clean: ## remove everything that make has made
-	rm -rf .venv .venv-bench .tox bin build node_modules ts/dist examples/*/dist
+	rm -rf .venv .venv-bench .venv-docs .tox bin build node_modules ts/dist examples/*/dist
 
 # -- what the targets above need -------------------------------------------------------------------------------------
 
@@ -134,6 +133,12 @@ $(BENCH)/.ready: pyproject.toml | $(BIN)/.ready
 	@test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
 	@$(BIN)/python -m pip --python $(BENCH)/python install --quiet --group bench --editable '.[uvloop]'
 	@$(BENCH)/python -m compileall -q py gen/python bench
+	@touch $@
+
+.venv-docs/bin/.ready: pyproject.toml | $(BIN)/.ready
+	@echo "setting up .venv-docs"
+	@test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	@$(BIN)/uv pip install --quiet --python .venv-docs/bin/python --group docs --editable '.[opentelemetry]' || .venv-docs/bin/python -m pip install --quiet --group docs --editable '.[opentelemetry]'
 	@touch $@
 
 # `go list` asks Go to hold itself, or the newer one that it has fetched, against go.mod.

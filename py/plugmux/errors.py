@@ -42,6 +42,8 @@ import signal
 from enum import Enum
 
 __all__ = [
+    "DOCUMENTATION",
+    "TROUBLESHOOTING",
     "BadConfiguration",
     "BodyTooLarge",
     "ConfigError",
@@ -59,6 +61,13 @@ __all__ = [
     "StreamReset",
     "describe_exit",
 ]
+
+
+DOCUMENTATION = "https://plugmux.dev/docs"
+"""Where the documentation site is. No other address of it stands in the code."""
+
+TROUBLESHOOTING = f"{DOCUMENTATION}/troubleshooting.html"
+"""The page that says what errors mean and what helps, with an anchor for each."""
 
 
 class PlugmuxError(Exception):
@@ -168,6 +177,11 @@ class PluginCause(Enum):
         """What a person can do about it."""
         return _HINTS[self]
 
+    @property
+    def address(self) -> str:
+        """Where the documentation says more about it."""
+        return f"{TROUBLESHOOTING}#{self.value.replace('_', '-')}"
+
 
 _HINTS = {
     PluginCause.NOT_FOUND: "check the path, or that the program is on PATH",
@@ -231,7 +245,7 @@ class PluginError(PlugmuxError):
 
     def _message(self) -> str:
         subject = f"plugin {self.plugin!r}: " if self.plugin else ""
-        message = f"{subject}{self.detail}; {self.cause.hint}"
+        message = f"{subject}{self.detail}; {self.cause.hint} ({self.cause.address})"
         if self.stderr:
             message += "\nthe end of its stderr:\n" + self.stderr
         return message

@@ -70,6 +70,11 @@ class Ran:
     stderr: str
 
     @property
+    def told(self) -> str:
+        """What it said on stderr, without the address of the page that says more."""
+        return self.stderr.partition("\nsee https://")[0].rstrip("\n")
+
+    @property
     def lines(self) -> list[str]:
         return self.stdout.decode().splitlines()
 

@@ -75,7 +75,7 @@ def test_a_wrong_number_of_messages_is_wrong_usage(
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     ran = plugmux("call", "--plugin", plugin("store"), GET, request_json)
     assert (ran.status, ran.stdout) == (2, b"")
-    assert ran.stderr == f"plugmux: {GET} takes exactly one message, and {given}\n"
+    assert ran.told == f"plugmux: {GET} takes exactly one message, and {given}"
 
 
 DEEP = "[" * 100_000
@@ -240,13 +240,13 @@ def test_a_plugin_that_is_disabled_is_not_chosen(start: Any, plugmux: Any, plugi
         (("--name", "such"), f"plugin 'such' does not run: there is no program './such': no file {Path.cwd()}/such"),
     ]:
         ran = plugmux("call", GET, "--connect", address, *options)
-        assert (ran.status, ran.stdout, ran.stderr) == (1, b"", f"plugmux: {told}\n")
+        assert (ran.status, ran.stdout, ran.told) == (1, b"", f"plugmux: {told}")
 
 
 def test_one_of_several_plugins_is_chosen_by_name(plugmux: Any, plugin: Any) -> None:
     plugins = ["--plugin", plugin("one"), "--plugin", plugin("two")]
     ran = plugmux("call", *plugins, GET, '{"key": "a"}')
     assert (ran.status, ran.stdout) == (2, b"")
-    assert ran.stderr == "plugmux: one, two all serve kv.v1.KeyValueService; choose one with --name\n"
+    assert ran.told == "plugmux: one, two all serve kv.v1.KeyValueService; choose one with --name"
     assert plugmux("call", *plugins, "--name", "two", GET, '{"key": "a"}').lines == [value("a of two")]
     assert plugmux("call", *plugins, "--name", "three", GET, '{"key": "a"}').status == 1

@@ -113,4 +113,4 @@ def test_without_argcomplete_it_is_said_what_to_install(plugmux: Any, monkeypatc
     monkeypatch.setitem(sys.modules, "argcomplete.shell_integration", None)
     ran = plugmux("completion", "bash")
     assert (ran.status, ran.stdout) == (1, b"")
-    assert ran.stderr == "plugmux: completion needs argcomplete: pip install 'plugmux[completion]'\n"
+    assert ran.told == "plugmux: completion needs argcomplete: pip install 'plugmux[completion]'"

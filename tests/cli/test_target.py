@@ -49,8 +49,8 @@ def test_a_runtime_that_does_not_answer_is_told(
         silent.listen()
         ran = plugmux(*command, "--connect", f"unix:{tmp_path}/s")
     assert (ran.status, ran.stdout) == (1, b"")
-    assert ran.stderr == (
-        f"plugmux: the runtime at unix:{tmp_path}/s took the connection, but did not answer within 0.1 s\n"
+    assert ran.told == (
+        f"plugmux: the runtime at unix:{tmp_path}/s took the connection, but did not answer within 0.1 s"
     )
 
 

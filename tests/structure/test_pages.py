@@ -18,6 +18,7 @@ PAGES = sorted(
 FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+ANCHOR = re.compile(r'^<a id="([\w.-]+)"></a>$', re.MULTILINE)
 FILE = re.compile(r"`([\w./-]+/[\w.-]*\.(?:py|go|ts|proto|json|md)|(?:tests|py|docs|proto)/[\w./-]+)`")
 MAPS = ["docs/architecture.md", "docs/life-of-a-call.md"]
 """Pages that say which file does what."""
@@ -28,9 +29,10 @@ def name_of(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """What a link to a heading of the page may say behind its `#`, by the rule of the places that show Markdown."""
-    plain = (re.sub(r"[^\w\- ]", "", title.lower()) for title in HEADING.findall(FENCED.sub("", page.read_text())))
-    return {title.strip().replace(" ", "-") for title in plain}
+    """What a link to a place of the page may say behind its `#`: headings by the rule of those who show Markdown."""
+    text = FENCED.sub("", page.read_text())
+    plain = (re.sub(r"[^\w\- ]", "", title.lower()) for title in HEADING.findall(text))
+    return {title.strip().replace(" ", "-") for title in plain} | set(ANCHOR.findall(text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -17,6 +17,8 @@ _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 _HEAD = """\
 # The checks of `plugmux check`
 
+*For authors of plugins, and of SDKs: what is checked in CI, and why each check matters.*
+
 ```
 plugmux check "./my-plugin --its-option"
 ```

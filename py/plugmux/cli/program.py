@@ -13,6 +13,7 @@ from ..contract.version import VERSION
 from ..errors import ConfigError, PlugmuxError
 from .commands import call, check, completion, describe, dev, events, get, logs, new, plugins, run
 from .output import write_error, write_text
+from .terminal.troubleshooting import address_of
 from .wording import worded
 
 __all__ = ["main"]
@@ -53,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # Whoever read the output has had enough.
         return FAILED
     except (PlugmuxError, OSError) as error:
-        write_error(f"plugmux: {worded(error)}")
+        message = worded(error)
+        address = address_of(message)
+        write_error(f"plugmux: {message}" + (f"\nsee {address}" if address else ""))
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
     return status
 
