@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ...contract.address import Address
 from ...contract.nesting import check_depth
 from ...errors import ConfigError
-from ...platform import ENDING, handle_signals
 from ..address import default_addresses
 from ..output import write_error
 from ..source import parse_plugins
@@ -175,6 +174,7 @@ async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] 
     """
     import asyncio
 
+    from ...platform import ENDING, handle_signals
     from ...secrets import Resolver, secrets_services
 
     for service in secrets_services(runtime, Resolver(runtime)):
