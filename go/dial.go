@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"plugmux.dev/go/internal/remote"
 )
 
 const (
@@ -65,6 +67,9 @@ func socketPath(address string) (string, error) {
 type addressError struct{ address, rule string }
 
 func (e addressError) Error() string {
+	if e.address == "" || remote.IsNetwork(e.address) {
+		return e.rule // which names the address where there is one
+	}
 	return fmt.Sprintf("the address %.140q is not valid: %s", e.address, e.rule)
 }
 

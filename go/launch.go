@@ -7,7 +7,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
+
+	"plugmux.dev/go/internal/remote"
 )
 
 const (
@@ -26,6 +29,11 @@ type launchConfig struct {
 	R       *uintptr      `json:"r"`
 	W       *uintptr      `json:"w"`
 	Socket  string        `json:"socket"`
+	// Address is the place in the network that a plugin on another machine connects to. Token lets it get a certificate there,
+	// once; CA is the fingerprint of the CA that signs it.
+	Address string `json:"address"`
+	Token   string `json:"token"`
+	CA      string `json:"ca"`
 	// PID is the process id of the runtime; 0 if it has no meaning for the plugin, as in a container.
 	PID processID `json:"pid"`
 	// Terminal is true if the plugin shares the runtime's terminal, where Ctrl-C reaches both.
@@ -93,6 +101,12 @@ func (c *launchConfig) check() error {
 	}
 	if c.Timeout <= 0 {
 		return fmt.Errorf("its timeout is %v; it must be above 0", c.Timeout)
+	}
+	if c.Address != "" {
+		if !remote.IsNetwork(c.Address) || c.Token == "" || !strings.HasPrefix(c.CA, fingerprintPrefix) {
+			return errors.New(`"address" needs tls://host:port, a "token" and the fingerprint of a "ca"`)
+		}
+		return nil
 	}
 	if c.Socket == "" && c.FD == nil && (c.R == nil || c.W == nil) {
 		return errors.New(`it needs "fd", or "r" and "w"`)

@@ -21,6 +21,8 @@ const (
 	drainTimeout      = 10 * time.Second
 	closeTimeout      = 2 * time.Second
 
+	remoteKeepAlive = 10 * time.Second // both between two pings and for the answer to one
+
 	acceptBacklog      = 256
 	maxStreams         = 16_384
 	streamCloseTimeout = 5 * time.Minute

@@ -66,8 +66,17 @@ type link struct {
 // newLink serves a handler on a connection, which then belongs to the link. Handlers see the values of the context, but not
 // its end: their context ends when the link has been closed.
 func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler, limits Limits) *link {
+	return startLink(ctx, conn, handler, limits, muxConfig())
+}
+
+// newRemoteLink is [newLink] for a peer on another machine.
+func newRemoteLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler, limits Limits) *link {
+	return startLink(ctx, conn, handler, limits, remoteMuxConfig())
+}
+
+func startLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler, limits Limits, config *yamux.Config) *link {
 	counted := newLinkConn(conn, limits)
-	session, err := yamux.Client(counted, muxConfig())
+	session, err := yamux.Client(counted, config)
 	if err != nil {
 		panic(err) // the configuration is wrong, nothing else fails
 	}
@@ -155,6 +164,15 @@ func muxConfig() *yamux.Config {
 	config.EnableKeepAlive = false
 	config.StreamOpenTimeout = 0
 	config.ConnectionWriteTimeout = noTimeLimit
+	return config
+}
+
+// remoteMuxConfig is the configuration for a peer on another machine, which a network may cut off without a word.
+func remoteMuxConfig() *yamux.Config {
+	config := muxConfig()
+	config.EnableKeepAlive = true
+	config.KeepAliveInterval = remoteKeepAlive
+	config.ConnectionWriteTimeout = remoteKeepAlive
 	return config
 }
 

@@ -20,6 +20,7 @@ It serves: %[3]s.
 
   plugmux plugins --plugin %[4]s     launch it and show it
   PLUGMUX_SOCKET=unix:/path %[4]s    connect it to the runtime that listens there
+  %[4]s --listen tls://0.0.0.0:7444  let runtimes on other machines connect
 `
 
 // Main runs a plugin as a whole program: see [Run]. SIGTERM and Ctrl-C end the plugin in order; a second one ends the
@@ -39,6 +40,9 @@ func Main(config Config, servables ...Servable) {
 	// The plugin survives the reader of its output: by default Go ends a program that writes to a closed standard output.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
+	if config.Listen == "" && len(os.Args) == 3 && os.Args[1] == "--listen" {
+		config.Socket, config.Listen = "", os.Args[2]
+	}
 	p := newPlugin(config, servables)
 	if err == nil {
 		err = p.run(ctx, launch)

@@ -30,6 +30,7 @@ import (
 	"plugmux.dev/gen/go/plugins/v1/pluginsv1connect"
 	"plugmux.dev/gen/go/plugmux/v1/plugmuxv1connect"
 	"plugmux.dev/go/internal/contract"
+	"plugmux.dev/go/internal/remote"
 )
 
 // Config describes a plugin and says where it finds its runtime. The zero value is usable.
@@ -39,9 +40,15 @@ type Config struct {
 	Name string
 	// Version is the plugin's version, such as "v1.2.3", "v1.2" or "v1"; "v0.0.0" by default.
 	Version string
-	// Socket is the address that the plugin dials if it was not launched, "unix:/path" or "unix:@abstract"; the value of
-	// PLUGMUX_SOCKET by default.
+	// Socket is the address that the plugin dials if it was not launched: "unix:/path" or "unix:@abstract"; "tls://host:port"
+	// for a runtime on another machine; "tls+dns://name:port" or "tls+srv://_service._tcp.name" for every runtime of a name;
+	// or several addresses separated by commas, with a link to each. It is the value of PLUGMUX_SOCKET by default.
 	Socket string
+	// Listen is the address at which the plugin lets runtimes connect, "tls://host:port"; the value of PLUGMUX_LISTEN by
+	// default. A plugin listens or dials.
+	Listen string
+	// TLS is how the plugin shows who it is on a network.
+	TLS TLS
 	// PeerUsers lists names or ids of users whose runtime the plugin may dial, in addition to the plugin's own user, root and
 	// the users in PLUGMUX_PEER_USERS, which are separated by commas.
 	PeerUsers []string
@@ -77,10 +84,10 @@ type Config struct {
 
 // Run serves a runtime until the context ends, the runtime asks the plugin to end, or the link of a launched plugin ends; it
 // returns nil then. Calls that the plugin is serving have [Limits.DrainTimeout] to end, 10 s by default. A plugin that started
-// by itself reconnects when its runtime goes away, after 0.2 s at first and 10 s at most.
+// by itself reconnects when its runtime goes away, after 0.2 s at first and 10 s at most, or 30 s over a network.
 //
-// Run returns [ErrNoRuntime] if the process has no runtime, and another error if the first connection or registration fails.
-// Later failures are retried.
+// Run returns [ErrNoRuntime] if the process has no runtime, and another error if the first connection to a unix socket or the
+// registration there fails. Later failures are retried, and over a network all of them.
 func Run(ctx context.Context, config Config, servables ...Servable) error {
 	launch, err := takeLaunchConfig()
 	if err != nil {
@@ -96,6 +103,7 @@ type plugin struct {
 	handler      http.Handler
 	configure    func(string) error
 	stop         context.CancelFunc
+	runtimes     runtimeLinks
 }
 
 func newPlugin(config Config, servables []Servable) *plugin {
@@ -140,17 +148,25 @@ func (p *plugin) run(ctx context.Context, launch *launchConfig) error {
 	if launch != nil {
 		return p.serveLaunched(ctx, launch)
 	}
-	socket := p.config.Socket
-	if socket == "" {
-		socket = os.Getenv(socketVariable)
+	socket, listen := p.config.Socket, p.config.Listen
+	if socket == "" && listen == "" {
+		socket, listen = os.Getenv(socketVariable), os.Getenv(listenVariable)
 	}
-	if socket == "" {
-		return ErrNoRuntime
+	switch {
+	case socket != "" && listen != "":
+		return errListensAndDials
+	case listen != "":
+		return p.serveListening(ctx, listen)
+	case socket != "":
+		return p.serveAddresses(ctx, socket)
 	}
-	return p.serveDialling(ctx, socket)
+	return ErrNoRuntime
 }
 
 func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error {
+	if launch.Address != "" {
+		return p.serveJoined(ctx, launch)
+	}
 	if launch.Detached {
 		peers := p.peers() // later runtimes at the socket may be other users' processes
 		connect := func() (io.ReadWriteCloser, error) { return launch.open(&peers) }
@@ -163,6 +179,23 @@ func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error 
 	link := newLink(ctx, conn, p.handler, p.config.Limits)
 	defer link.closeWithProcess(int(launch.PID))()
 	return p.serveOnce(ctx, link, launch.Timeout)
+}
+
+// serveJoined serves the runtime that has started the plugin on another machine.
+func (p *plugin) serveJoined(ctx context.Context, launch *launchConfig) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	n, renew, err := join(ctx, launch)
+	if err != nil {
+		return err
+	}
+	go renew(ctx)
+	p.announcement.ProcessId = newProcessID()
+	address, err := remote.ParseAddress(launch.Address)
+	if err == nil {
+		p.serveRemote(ctx, n, place{address, address.Host})
+	}
+	return err
 }
 
 func (p *plugin) peers() peerPolicy { return newPeerPolicy(p.config.PeerUsers) }
@@ -206,6 +239,7 @@ func (p *plugin) serveOnce(ctx context.Context, link *link, timeout time.Duratio
 		}
 		return err
 	}
+	p.runtimes.enter(link)
 	backgroundContext, endBackground := context.WithCancel(withLink(context.WithoutCancel(ctx), link))
 	background := make(chan struct{})
 	go func() {
@@ -258,7 +292,7 @@ func (s shutdownService) Shutdown(ctx context.Context, _ *pluginsv1.ShutdownRequ
 	return &pluginsv1.ShutdownResponse{}, nil
 }
 
-// ErrNoRuntime means that the process has no runtime to serve: it was neither launched nor given a socket, or the launch
+// ErrNoRuntime means that the process has no runtime to serve: it was neither launched nor given an address, or the launch
 // configuration or the address cannot be used.
 var ErrNoRuntime = errors.New("no runtime has launched this plugin, and neither " + socketVariable + " nor Config.Socket names one")
 

@@ -1,0 +1,132 @@
+package plugmux
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"plugmux.dev/go/internal/remote"
+)
+
+const (
+	hijackAccepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: " + hijackScheme + "\r\n\r\n"
+	listenIdle     = time.Minute
+	maxRemoteLinks = 256
+)
+
+// serveListening lets runtimes connect, one link each, until the context ends.
+func (p *plugin) serveListening(ctx context.Context, text string) error {
+	address, err := remote.ParseAddress(text)
+	if err != nil {
+		return addressError{text, err.Error()}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	n, err := p.openNetwork(ctx)
+	if err != nil {
+		return err
+	}
+	listener, err := remote.Listen(address, n.credentials)
+	if err != nil {
+		return err
+	}
+	entrance := &entrance{plugin: p, ctx: ctx, runtimes: n.runtimes, places: make(chan struct{}, maxRemoteLinks)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+hijackPath, entrance.hijack)
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: remoteDialTimeout,
+		WriteTimeout:      remoteDialTimeout,
+		IdleTimeout:       listenIdle,
+		MaxHeaderBytes:    maxRequestHeaderBytes,
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, remoteConnKey{}, conn)
+		},
+		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	slog.Info("listening for runtimes", "address", listener.Address().String())
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+	}
+	cancel()
+	_ = server.Close()
+	_ = listener.Close()
+	entrance.links.Wait()
+	return err
+}
+
+type remoteConnKey struct{}
+
+// entrance admits the runtimes that connect.
+type entrance struct {
+	plugin   *plugin
+	ctx      context.Context
+	runtimes remote.Runtimes
+	places   chan struct{}
+	links    sync.WaitGroup
+	told     remote.Repeats
+}
+
+func (e *entrance) hijack(w http.ResponseWriter, r *http.Request) {
+	if err := e.check(r); err != nil {
+		err = fmt.Errorf("%s: %w", r.RemoteAddr, err)
+		e.told.Warn("a runtime was refused", err)
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
+	if !strings.EqualFold(r.Header.Get("Upgrade"), hijackScheme) {
+		w.Header().Set("Upgrade", hijackScheme)
+		http.Error(w, "a link begins with Upgrade: "+hijackScheme, http.StatusUpgradeRequired)
+		return
+	}
+	select {
+	case e.places <- struct{}{}:
+		defer func() { <-e.places }()
+	default:
+		http.Error(w, fmt.Sprintf("this plugin has %d links already", maxRemoteLinks), http.StatusServiceUnavailable)
+		return
+	}
+	e.links.Add(1)
+	defer e.links.Done()
+	conn, err := takeOverLink(w)
+	if err != nil {
+		return // the runtime has closed the connection
+	}
+	link := newRemoteLink(e.ctx, conn, e.plugin.handler, e.plugin.config.Limits)
+	if err := e.plugin.serveOnce(e.ctx, link, registrationTimeout); err != nil {
+		e.told.Warn("a runtime has connected and did not register the plugin", err)
+	}
+}
+
+// check fails if the other end is no runtime that the plugin accepts.
+func (e *entrance) check(r *http.Request) error {
+	conn, secure := r.Context().Value(remoteConnKey{}).(remote.Conn)
+	if !secure {
+		return nil // tcp://, which is for this machine alone, or for tests
+	}
+	_, err := e.runtimes.Check(conn.Certificate, "")
+	return err
+}
+
+func takeOverLink(w http.ResponseWriter) (net.Conn, error) {
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.SetDeadline(time.Time{})
+	if _, err := io.WriteString(conn, hijackAccepted); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return withBuffered(conn, buffered.Reader), nil
+}
