@@ -127,13 +127,12 @@ def test_list_tells_of_all_checks_and_runs_none(capsys: pytest.CaptureFixture[st
     ("arguments", "message"),
     [
         ([], "check takes the command of a plugin"),
-        (["no-such-program"], "there is no program 'no-such-program'"),
+        (["no-such-program"], "there is no plugin 'no-such-program': no entry point"),
         (["true", "--only", "nothing"], "there is no check and no group 'nothing'"),
         (["true", "--env", "A"], "--env 'A' is not of the form NAME=VALUE"),
         (["true", "--request", "a.B/C={"], "--request a.B/C: it is not JSON"),
-        (["true", "--timeout", "0"], "--startup-timeout and --timeout are seconds above 0"),
         (["true", "--config", "/no/such"], "--config /no/such: "),
-        (["'"], "cannot be split into words"),
+        (["'"], "cannot be split: No closing quotation"),
     ],
 )
 def test_wrong_usage_is_told_with_the_status_2(

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from plugmux.cli.source import parse_command, parse_plugins
+from plugmux.cli.launch.source import parse_command, parse_plugins
 from plugmux.discovery import Installed
 from plugmux.errors import ConfigError
+from plugmux.runtime import Launch
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,7 @@ def test_what_stands_before_the_first_equals_sign_is_a_name_if_it_can_be_one(
             parse_command(text)
     else:
         launch = parse_command(text)
+        assert isinstance(launch, Launch)
         assert (launch.name, launch.command) == (name, command)
 
 

@@ -11,7 +11,7 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, PluginCause, PluginError, Runtime
-from plugmux.cli.source import parse_command
+from plugmux.cli.launch.source import parse_one
 from plugmux.runtime.process.local import find_program
 from support.programs import script
 
@@ -76,4 +76,4 @@ def test_the_hosts_own_path_does_not_count_where_a_launch_sets_another(
 @pytest.mark.parametrize("file", ["my plugin", "bad\nplugin", "_x"])
 async def test_a_name_that_a_launch_gives_is_the_plugins_own(here: Path, file: str) -> None:
     script(here, file, TELLING)
-    assert await told(parse_command(f"chosen='./{file}'"), "name") == ["chosen"]
+    assert await told(parse_one(f"chosen='./{file}'"), "name") == ["chosen"]

@@ -12,7 +12,7 @@ from ..aio.local_peer import PeerUsers
 from ..contract.address import Address
 from ..errors import PlugmuxError
 from .address import default_addresses, find_runtime
-from .source import parse_plugins
+from .launch.options import add_launch_options, add_plugin_option, check_launch_options, launch_runtime
 from .terminal.progress import ending, progress, starting
 
 if TYPE_CHECKING:
@@ -149,14 +149,8 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     add_peer_users_option(parser)
     group = parser.add_mutually_exclusive_group()
     add_connect_option(group)
-    group.add_argument(
-        "--plugin",
-        metavar="CMD",
-        action="append",
-        default=[],
-        help="launch this plugin, in place of asking a runtime: a command, NAME=CMD to name it, or NAME@VERSIONS; may "
-        "be given several times",
-    )
+    add_plugin_option(group, "launch this plugin, in place of asking a runtime")
+    add_launch_options(parser, timeout="seconds for an answer; by default no limit but those of a runtime")
 
 
 @asynccontextmanager
@@ -167,13 +161,12 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
         ConfigError: an address or a command line is not valid, or two plugins have the same name.
         NoRuntime: no plugins are to be launched, and no runtime was found.
     """
+    check_launch_options(options)
     if not options.plugin:
         address = _address(options)
         yield _Listening(_client(options, address), str(address))
         return
-    from ..runtime import Runtime
-
-    runtime = Runtime(parse_plugins(options.plugin))
+    runtime = launch_runtime(options)
     async with progress(starting(runtime)):
         await runtime.start()
     try:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["worded"]
 
 ADVICE = {
-    "give it more time (timeout=...), or see what": "see what",
+    "give it more time (Launch(timeout=...), or Timeouts.registration for all plugins)": "give it more time "
+    "(--startup-timeout)",
+    "start it again (runtime.enable), or make a new runtime where this one is closed": "start it again "
+    "(plugmux plugins enable NAME)",
+    "enable it first (runtime.enable)": "enable it first (plugmux plugins enable NAME)",
+    "runtime.plugins() tells the names and services that there are": "see plugmux plugins for the names and services "
+    "that there are",
     "name the plugin that is meant (plugin=...)": "choose one with --name",
     "the server's log says why": "the server's log says why (on stderr with --plugin, else see plugmux logs)",
 }
 """The library's words, and ours."""
+
+CONFIGURATION = re.compile(r"Runtime\(configuration=\{[^}]*\}\)")
 
 
 def worded(text: object) -> str:
@@ -17,4 +27,4 @@ def worded(text: object) -> str:
     message = str(text)
     for theirs, ours in ADVICE.items():
         message = message.replace(theirs, ours)
-    return message
+    return CONFIGURATION.sub("give it one with --config", message)

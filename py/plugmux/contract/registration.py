@@ -80,6 +80,10 @@ class RegistrationRefused(PlugmuxError):
     """A registration cannot be accepted; the message names the value at fault, and what it must be."""
 
 
+class ConfigurationRefused(RegistrationRefused):
+    """The configuration that the host has for a plugin is not what the plugin takes: the host's mistake, as a rule."""
+
+
 class BadPattern(RegistrationRefused):
     """The pattern in a registration is not well formed."""
 

@@ -16,7 +16,13 @@ from plugmux_proto.plugins.v1.plugins_connect import RegisterService
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest, RegisterPluginResponse
 
 from ..connect import Code, RpcError
-from ..contract.registration import BadPattern, Registration, RegistrationRefused, common_protocol_version
+from ..contract.registration import (
+    BadPattern,
+    ConfigurationRefused,
+    Registration,
+    RegistrationRefused,
+    common_protocol_version,
+)
 from ..errors import BadConfiguration, PluginCause, PluginError
 from ..exchange import ASGIApp
 from ..link.app import HEALTH, Gate, LinkApp, StreamHandler
@@ -155,7 +161,7 @@ class Registrar:
         try:
             self._check_configuration(name, registration.configuration)
         except BadConfiguration as error:
-            raise RegistrationRefused(str(error)) from None
+            raise ConfigurationRefused(str(error)) from None
         response = RegisterPluginResponse(
             engine_name=self.host.name,
             engine_version=self.host.version,

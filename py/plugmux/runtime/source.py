@@ -351,7 +351,7 @@ def as_source(source: PluginSource) -> Launch | Source | Servable:
     )
 
 
-def read_words(words: Sequence[str], name: str = "", prefix: str = "") -> Launch | Source:
+def read_words(words: Sequence[str], name: str = "", prefix: str = "") -> Launch | Named:
     """Read the words of a command line, of which the first may name a plugin in place of a program.
 
     Args:

@@ -17,7 +17,7 @@ from plugmux_proto.plugins.v1.plugins_connect import PluginClient
 from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
 
 from ..aio.race import race
-from ..contract.registration import Registration, RegistrationRefused
+from ..contract.registration import ConfigurationRefused, Registration, RegistrationRefused
 from ..errors import PluginCause, PluginError, PlugmuxError, ProtocolViolation, describe_exit
 from ..link.link import Link, Peer
 from .logs.log import LogSource, PluginLog
@@ -35,6 +35,7 @@ __all__ = ["Supervisor"]
 
 logger = logging.getLogger("plugmux.runtime")
 
+RUNS = "plugin.run() in Python, plugmux.Main in Go, await plugin(...) in TypeScript"
 STILL_STARTING = (5.0, 15.0, 30.0)
 """Seconds after which the log says that a plugin has not registered yet."""
 
@@ -230,6 +231,8 @@ class Supervisor:
         if registered.done():
             try:
                 self.record.registration = registered.result()
+            except ConfigurationRefused as error:
+                return self._failure(process, PluginCause.BAD_CONFIGURATION, str(error))
             except RegistrationRefused as error:
                 return self._failure(process, PluginCause.REFUSED, f"its registration was refused: {error}")
             return None
@@ -268,6 +271,10 @@ class Supervisor:
 
     def _ended(self, process: Run, when: str) -> PluginError:
         said = f"it {describe_exit(process.exit_code, process.signal_number)} {when}"
+        if process.exit_code == 0 and self.record.registration is None:
+            said += f": its program came to its end without running a plugin ({RUNS})"
+        if not process.stderr_tail:
+            said += ", and wrote nothing on stderr"
         if process.over_limit is not None:
             return self._failure(process, PluginCause.OVER_LIMIT, f"{said}: {process.over_limit}")
         return self._failure(process, PluginCause.EXITED, said)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ...contract.nesting import TooDeep, check_depth
 from ...dynamic.suggest import did_you_mean
 from ...errors import ConfigError, PlugmuxError
+from ..launch.options import in_time
 from ..output import write_error, write_json_line
 from ..target import Listed, add_target_options, open_target
 from ..wording import worded
@@ -61,7 +62,7 @@ async def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"{options.method!r} is not of the form SERVICE/METHOD, as kv.v1.KeyValueService/Get is")
     service, method = named["service"], named["method"]
     requests = _messages(_stdin() if options.json == "-" else options.json)
-    async with open_target(options) as target:
+    async with open_target(options) as target, in_time(options.timeout):
         plugins = await target.plugins()
         name = choose(plugins, service, options.name)
         try:

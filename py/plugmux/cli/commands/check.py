@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...contract.nesting import check_depth
 from ...errors import ConfigError
+from ..launch.options import add_launch_options, configurations, variables
+from ..launch.source import parse_one
+from ..launch.words import words_of
 from ..output import write_error, write_json, write_table
 from ..terminal.progress import Step, progress
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "run"]
 
+TIMEOUT = 30.0
 HEAD = ("RESULT", "CHECK", "LEVEL", "MESSAGE")
 
 
@@ -32,7 +34,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "else tab-separated lines. What each check is about stands in docs/check.md.",
         allow_abbrev=False,
     )
-    parser.add_argument("command", metavar="CMD", nargs="?", help='the plugin\'s command, as one word: "./plugin -v"')
+    parser.add_argument(
+        "command",
+        metavar="CMD",
+        nargs="?",
+        help='the plugin, as one word: a command ("./plugin -v"), a script, MODULE:OBJECT or a name',
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the results as one JSON object")
     form.add_argument("--list", action="store_true", help="list the checks, and run none")
@@ -48,10 +55,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--only", metavar="ID", action="append", default=[], help="run this check or group alone")
     parser.add_argument("--skip", metavar="ID", action="append", default=[], help="do not run this check or group")
     parser.add_argument("--strict", action="store_true", help="fail where a recommended check fails as well")
-    parser.add_argument("--env", metavar="NAME=VALUE", action="append", default=[], help="set a variable of the plugin")
-    parser.add_argument("--config", metavar="FILE", help="give the plugin the configuration in a JSON file")
-    parser.add_argument("--startup-timeout", metavar="S", type=float, default=60.0, help="seconds for a start; 60")
-    parser.add_argument("--timeout", metavar="S", type=float, default=30.0, help="seconds for anything else; 30")
+    add_launch_options(parser, config="FILE", timeout=f"seconds for anything but a start; {TIMEOUT:g}")
     return parser
 
 
@@ -64,13 +68,21 @@ async def run(options: argparse.Namespace) -> int:
     if options.list:
         write_table(("CHECK", "LEVEL", "STATEMENT"), [(c.id, _level(c), c.statement) for c in checks])
         return 0
+    if not options.command:
+        raise ConfigError('check takes the command of a plugin: plugmux check "./plugin"')
+    launch = parse_one(options.command, on_path=options.on_path)
     subject = Subject(
-        _words(options.command),
+        await words_of(launch),
         Options(
             startup_timeout=options.startup_timeout,
-            timeout=options.timeout,
-            environ=dict(_pair(text, "--env", "NAME=VALUE") for text in options.env),
-            configuration=_configuration(options.config) if options.config else "",
+            timeout=options.timeout or TIMEOUT,
+            environ={
+                **{name: value for name, value in launch.env.items() if value is not None},
+                **variables(options.env),
+            },
+            configuration=json.dumps(given[launch.name])
+            if (given := configurations(options.config, [launch.name]))
+            else "",
             services=options.service,
             requests=_requests(options.request),
         ),
@@ -98,17 +110,6 @@ async def run(options: argparse.Namespace) -> int:
     return 1 if any(result.breaks or options.strict for result in failed) else 0
 
 
-def _configuration(path: str) -> str:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        check_depth(text)
-        if isinstance(json.loads(text), dict):
-            return text
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--config {path}: {error}") from None
-    raise ConfigError(f"--config {path}: the file holds no JSON object")
-
-
 def _write_file(path: str, text: str) -> None:
     Path(path).write_text(text, encoding="utf-8")
 
@@ -126,16 +127,6 @@ def _chosen(checks: Sequence[Check], only: Sequence[str], skip: Sequence[str]) -
 
 def _named(check: Check, names: Sequence[str]) -> bool:
     return any(name in (check.id, check.id.partition(".")[0]) for name in names)
-
-
-def _words(command: str | None) -> list[str]:
-    try:
-        words = shlex.split(command or "")
-    except ValueError as error:
-        raise ConfigError(f"the command {command!r} cannot be split into words: {error}") from None
-    if not words:
-        raise ConfigError('check takes the command of a plugin: plugmux check "./plugin"')
-    return words
 
 
 def _requests(texts: Sequence[str]) -> dict[str, list[object]]:

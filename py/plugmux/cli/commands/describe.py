@@ -9,6 +9,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError, PlugmuxError
+from ..launch.options import in_time
 from ..output import write_json, write_text
 from ..target import add_target_options, open_target
 from .call import choose, meant_service
@@ -43,7 +44,7 @@ async def run(options: argparse.Namespace) -> int:
     if named is None:
         raise ConfigError(f"{options.name!r} is not of the form SERVICE or SERVICE/METHOD, as kv.v1.KeyValueService is")
     service = named["service"]
-    async with open_target(options) as target:
+    async with open_target(options) as target, in_time(options.timeout):
         plugins = await target.plugins()
         plugin = choose(plugins, service, options.chosen)
         if plugin is None:

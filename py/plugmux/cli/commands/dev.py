@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...contract.address import Address
-from ...errors import PlugmuxError
+from ...errors import ConfigError, PlugmuxError
 from ..address import default_addresses
+from ..launch.imports import program_files
+from ..launch.options import add_launch_options, configurations, policies_of, with_variables
+from ..launch.source import parse_one
+from ..launch.words import words_of
 from ..output import write_error
-from ..source import parse_command
 from ..terminal.progress import Step, progress
 from .run import listen_option, serve
 
@@ -42,9 +43,14 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "one stays, and stderr says why. What the plugin prints goes to stderr.",
         allow_abbrev=False,
     )
-    parser.add_argument("command", metavar="CMD", help="the plugin, a command or NAME=CMD")
+    parser.add_argument(
+        "command", metavar="CMD", help="the plugin: a command, a script, MODULE:OBJECT, a name, or NAME=CMD"
+    )
     parser.add_argument(
         "--watch", metavar="PATH", action="append", default=[], help="watch this file, or all files in this directory"
+    )
+    add_launch_options(
+        parser, config="FILE", timeout="seconds that any call to the plugin may take; by default no limit"
     )
     listen_option(parser)
     parser.set_defaults(verbose=True)
@@ -54,13 +60,28 @@ def add(commands: Any) -> argparse.ArgumentParser:
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
-    from ...runtime import Runtime
+    from ...runtime import Launch, Runtime
 
-    launch = parse_command(options.command)
-    files = Files([*_files_of(launch), *options.watch])
-    runtime = Runtime([launch], listen=addresses)
+    _check_paths(options.watch)
+    (launch,) = with_variables([parse_one(options.command, on_path=options.on_path)], options)
+    assert isinstance(launch, Launch)
+    words = await words_of(launch)
+    env = {**os.environ, **launch.env}
+    files = Files(lambda: [*program_files(words, env), *options.watch])
+    runtime = Runtime(
+        [launch],
+        listen=addresses,
+        configuration=configurations(options.config, [launch.name]),
+        policies=policies_of(options, request=options.timeout),
+    )
     await serve(runtime, lambda: _replace_at_every_change(runtime, launch, files))
     return 0
+
+
+def _check_paths(paths: Sequence[str]) -> None:
+    for path in paths:
+        if not os.path.exists(path):
+            raise ConfigError(f"--watch {path}: there is no such file or directory")
 
 
 async def _replace_at_every_change(runtime: Runtime, launch: Launch, files: Files) -> None:
@@ -82,11 +103,12 @@ class Files:
     """Files and directories that are watched by looking at them again and again.
 
     Args:
-        paths: what to watch; directories with all that is in them, but for what is hidden or made by tools.
+        paths: gives what to watch; directories with all that is in them, but for what is hidden or made by tools.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._paths = paths
+    def __init__(self, paths: Callable[[], Sequence[str]]) -> None:
+        self._find = paths
+        self._paths = paths()
         self._seen = self._look()
 
     async def changed(self) -> None:
@@ -98,7 +120,8 @@ class Files:
             await asyncio.sleep(INTERVAL)
             now = self._look()
             if now == before != self._seen:
-                self._seen = now
+                self._paths = self._find()  # A change may have brought an import.
+                self._seen = self._look()
                 return
             before = now
 
@@ -120,10 +143,3 @@ def _walk(path: str) -> Iterator[str]:
     for directory, directories, files in os.walk(path):
         directories[:] = [name for name in directories if not name.startswith(".") and name not in UNWATCHED]
         yield from (os.path.join(directory, name) for name in files if not name.startswith("."))
-
-
-def _files_of(launch: Launch) -> list[str]:
-    """The program's own file, and those that its arguments name: a script behind its interpreter."""
-    program, *arguments = launch.command
-    found = program if os.sep in program else shutil.which(program)
-    return [str(Path(file)) for file in (found, *arguments) if file is not None and os.path.isfile(file)]

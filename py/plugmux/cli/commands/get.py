@@ -7,6 +7,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError
+from ..launch.options import in_time
 from ..output import write_error, write_json, write_text, write_values
 from ..target import add_target_options, open_target
 from ..times import as_rfc3339
@@ -46,7 +47,7 @@ async def run(options: argparse.Namespace) -> int:
         pattern = Pattern(options.pattern)
     except InvalidPattern as error:
         raise ConfigError(str(error)) from None
-    async with open_target(options) as target:
+    async with open_target(options) as target, in_time(options.timeout):
         if options.explain:
             return _print_explanation(await target.explain(pattern), options.json)
         secrets = await target.secrets(pattern)

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ...errors import ConfigError
+from ..launch.options import in_time
 from ..output import write_json, write_table
 from ..target import Listed, add_target_options, open_target
 
@@ -29,21 +30,45 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("action", metavar="enable|disable|restart", nargs="?", choices=ACTIONS)
     parser.add_argument("name", metavar="NAME", nargs="?", help="the plugin to switch")
     add_target_options(parser)
+    parser.add_argument(
+        "--available", action="store_true", help="list what could be run by its name and from where, and run nothing"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON array of objects")
     return parser
 
 
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status: 1 where a plugin that it was to launch does not run."""
+    if options.available:
+        return _list_available(options)
     if options.action is not None:
         return await _switch(options)
-    async with open_target(options) as target:
+    async with open_target(options) as target, in_time(options.timeout):
         plugins = await target.plugins()
     if options.json:
         write_json([_as_json(plugin) for plugin in plugins])
     else:
         write_table(HEAD, [(plugin.name, plugin.version or "-", plugin.status, _serves(plugin)) for plugin in plugins])
     return 1 if options.plugin and any(plugin.status != RUNNING for plugin in plugins) else 0
+
+
+def _list_available(options: argparse.Namespace) -> int:
+    if options.action is not None or options.plugin or options.connect:
+        raise ConfigError("plugins --available lists what could be run: it takes --json alone")
+    from dataclasses import asdict
+
+    from ..launch.available import available
+
+    found = available()
+    if options.json:
+        write_json([asdict(plugin) for plugin in found])
+    else:
+        rows = [
+            (each.name, each.version or "-", each.kind, each.where + (each.error and f": {each.error}"))
+            for each in found
+        ]
+        write_table(("NAME", "VERSION", "FOUND AS", "WHERE"), rows)
+    return 0
 
 
 async def _switch(options: argparse.Namespace) -> int:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...contract.address import Address
-from ...contract.nesting import check_depth
 from ...errors import ConfigError
 from ..address import default_addresses
+from ..launch.options import add_launch_options, add_plugin_option, configurations, policies_of, with_variables
+from ..launch.source import parse_plugins
 from ..output import write_error
-from ..source import parse_plugins
+from ..suggest import did_you_mean
 from ..terminal.progress import ending, progress, starting
 
 if TYPE_CHECKING:
@@ -32,13 +33,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         description="Run a runtime until a signal ends it. When it is ready it says so on stderr: listening on ADDR.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--plugin",
-        metavar="CMD",
-        action="append",
-        default=[],
-        help="launch this plugin: a command, NAME=CMD to name it, or NAME@VERSIONS",
-    )
+    add_plugin_option(parser, "launch this plugin")
     parser.add_argument("--plugin-dir", metavar="DIR", help="launch every plugin in this directory")
     parser.add_argument(
         "--plugin-path",
@@ -54,13 +49,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
         default=0.0,
         help="look at these directories so often, for plugins that are added, removed or replaced",
     )
-    parser.add_argument(
-        "--config",
-        metavar="NAME=FILE",
-        action="append",
-        default=[],
-        help="give the plugin of this name the configuration in a JSON file",
-    )
+    add_launch_options(parser, timeout="seconds that any call to a plugin may take; by default no limit")
     listen_option(parser)
     parser.add_argument(
         "--wait",
@@ -109,10 +98,12 @@ async def run(options: argparse.Namespace) -> int:
     from ...runtime import Runtime
     from ...runtime.settings import ALL_USES, Permissions
 
+    sources = _sources(options)
     runtime = Runtime(
-        _sources(options),
-        configuration=dict(map(_read_configuration, options.config)),
+        with_variables(sources, options),
+        configuration=_configurations(options, sources),
         listen=addresses,
+        policies=policies_of(options, request=options.timeout),
         permissions=Permissions(
             access_control=options.access_control,
             overlapping=options.overlapping,
@@ -127,12 +118,15 @@ def _sources(options: argparse.Namespace) -> Sequence[Launch | Source]:
     """What the options name to be run."""
     path = options.plugin_path
     sources: list[Launch | Source] = []
+    for option, folder in [("--plugin-dir", options.plugin_dir), *(("--plugin-path", each) for each in path or ())]:
+        if folder is not None and not os.path.isdir(os.path.expanduser(folder)) and not set("*?[{") & set(folder):
+            raise ConfigError(f"{option} {folder}: there is no such directory")
     if options.plugin_dir is not None:
         from ...discovery import Directory, default_path
 
         path = [options.plugin_dir, *(default_path() if path is None else path)]
         sources.append(Directory(options.plugin_dir, watch=options.watch))
-    sources += parse_plugins(options.plugin, path=path, watch=options.watch)
+    sources += parse_plugins(options.plugin, on_path=options.on_path, path=path, watch=options.watch)
     if not options.wait:
         return sources
     from ...runners.manual import by_hand
@@ -150,19 +144,24 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _read_configuration(text: str) -> tuple[str, Any]:
-    import json
+def _configurations(options: argparse.Namespace, sources: Sequence[Launch | Source]) -> dict[str, Any]:
+    """What `--config` gives; a name of no plugin that is launched may be that of one that connects by itself."""
+    if not options.config:
+        return {}
+    from ...runtime import Launch
 
-    name, equals, file = text.partition("=")
-    told = f"--config {text}: write NAME=FILE, where FILE holds a JSON object"
-    if not (name and equals):
-        raise ConfigError(told)
-    try:
-        configuration = Path(file).read_text()
-        check_depth(configuration)
-        return name, json.loads(configuration)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{told}: {error}") from None
+    names = [
+        name
+        for source in sources
+        for name in ([source.name] if isinstance(source, Launch) else [plugin.name for plugin in source.find()])
+    ]
+    found = configurations(options.config, names, others=True)
+    for name in found.keys() - set(names):
+        write_error(
+            f"plugmux: --config: no plugin {name!r} is launched{did_you_mean(name, names)}; the configuration is kept "
+            "for a plugin of that name that connects by itself"
+        )
+    return found
 
 
 async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
