@@ -9,12 +9,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...contract.address import Address
+from ...dynamic.suggest import did_you_mean
 from ...errors import ConfigError
 from ..address import default_addresses
 from ..launch.options import add_launch_options, add_plugin_option, configurations, policies_of, with_variables
 from ..launch.source import parse_plugins
 from ..output import write_error
-from ..suggest import did_you_mean
 from ..terminal.progress import ending, progress, starting
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...contract.nesting import check_depth
+from ...dynamic.suggest import did_you_mean
 from ...errors import ConfigError, PlugmuxError
-from ..suggest import did_you_mean
 from .source import parse_plugins
 
 if TYPE_CHECKING:
