@@ -49,6 +49,7 @@ lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## format, lint a
 	$(BIN)/buf breaking proto --against proto/baseline.binpb
 	test -z "$$(gofmt -l go examples tests bench/peers | tee /dev/stderr)"
 	$(foreach module,$(GO_MODULES),go -C $(module) vet ./... &&) true
+	GOOS=windows go vet ./... && GOOS=windows go -C tests/interop/go vet ./...
 	npm run --silent check
 
 generate: $(BIN)/.ready bin/protoc-gen-go bin/protoc-gen-connect-go node_modules/.ready ## generate the stubs from the protos

@@ -4,6 +4,8 @@ package plugmux
 
 import (
 	"errors"
+	"io"
+	"os"
 	"syscall"
 )
 
@@ -20,4 +22,9 @@ func adoptDescriptor(descriptor uintptr) error {
 	}
 	syscall.CloseOnExec(int(descriptor))
 	return syscall.SetNonblock(int(descriptor), true)
+}
+
+// openPipe makes an end of a pipe of its descriptor.
+func openPipe(descriptor uintptr, name string) io.ReadWriteCloser {
+	return os.NewFile(descriptor, name)
 }

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"unicode/utf16"
 
 	"plugmux.dev/go/internal/remote"
 )
@@ -15,6 +16,11 @@ const (
 	hijackPath   = "/hijack"
 	hijackHost   = "secrets-engine.localhost"
 	hijackScheme = "tcp"
+
+	// pipePrefix begins the path of each named pipe of this machine.
+	pipePrefix = `\\.\pipe\`
+	// maxPipeName is the length that the name of a pipe may have on Windows: the path may have 256 characters.
+	maxPipeName = 256 - len(pipePrefix)
 )
 
 // maxSocketName is the length in bytes that the path of a unix socket may have on this system.
@@ -29,7 +35,7 @@ func dial(ctx context.Context, socket string, peers peerPolicy) (net.Conn, error
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, dialTimeout, fmt.Errorf("no answer within %v", dialTimeout))
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(limited, "unix", path)
+	conn, err := dialLocal(limited, path)
 	if err == nil {
 		if err := peers.check(conn); err != nil {
 			_ = conn.Close()
@@ -43,11 +49,14 @@ func dial(ctx context.Context, socket string, peers peerPolicy) (net.Conn, error
 	return conn, nil
 }
 
-// socketPath parses an address: "unix:/path", "unix:@abstract", or the path alone.
+// socketPath parses an address: "unix:/path", "unix:@abstract", or the path alone; on Windows also "pipe:NAME".
 func socketPath(address string) (string, error) {
 	scheme, path, found := strings.Cut(address, ":")
 	if !found {
 		scheme, path = "unix", address
+	}
+	if scheme == "pipe" {
+		return pipePath(address, path)
 	}
 	path = strings.TrimPrefix(path, "//")
 	switch {
@@ -61,6 +70,18 @@ func socketPath(address string) (string, error) {
 		return "", addressError{address, fmt.Sprintf("a socket's name may have %d bytes here: choose a shorter path", maxSocketName)}
 	}
 	return path, nil
+}
+
+func pipePath(address, name string) (string, error) {
+	switch size := len(utf16.Encode([]rune(name))); {
+	case name == "" || strings.ContainsAny(name, "\\/\x00"):
+		return "", addressError{address, `write pipe:NAME, without a slash or a backslash in the name`}
+	case size > maxPipeName:
+		return "", addressError{address, fmt.Sprintf("a pipe's name may have %d characters: choose a shorter name", maxPipeName)}
+	case runtime.GOOS != "windows":
+		return "", addressError{address, "only Windows has named pipes: write unix:/path"}
+	}
+	return pipePrefix + name, nil
 }
 
 // addressError says what is wrong with an address; it is an [ErrNoRuntime].

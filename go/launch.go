@@ -1,6 +1,7 @@
 package plugmux
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +22,8 @@ const (
 )
 
 // launchConfig is what a runtime tells a plugin that it launches. The link is an inherited socket (FD), or a pair of one-way
-// pipes (R and W), or a connection to the unix socket at a path (Socket), as in a container. Other keys are ignored.
+// pipes (R and W), or a connection to the unix socket at a path (Socket), as in a container; on Windows R and W are handles, and
+// Socket is the path of a named pipe. Other keys are ignored.
 type launchConfig struct {
 	Name    string        `json:"name"`
 	Timeout time.Duration `json:"timeout"`
@@ -146,7 +148,7 @@ func (c *launchConfig) open(peers *peerPolicy) (io.ReadWriteCloser, error) {
 	}
 	descriptors := c.descriptors()
 	if len(descriptors) == 2 {
-		return pipePair{os.NewFile(*c.R, "link (read)"), os.NewFile(*c.W, "link (write)")}, nil
+		return pipePair{openPipe(*c.R, "link (read)"), openPipe(*c.W, "link (write)")}, nil
 	}
 	file := os.NewFile(descriptors[0], "link")
 	defer file.Close() // FileConn uses a duplicate
@@ -158,7 +160,9 @@ func (c *launchConfig) open(peers *peerPolicy) (io.ReadWriteCloser, error) {
 }
 
 func (c *launchConfig) dial(peers *peerPolicy) (net.Conn, error) {
-	conn, err := net.DialTimeout("unix", c.Socket, c.Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
+	defer cancel()
+	conn, err := dialLocal(ctx, c.Socket)
 	if err != nil {
 		return nil, launchError{fmt.Errorf("no runtime listens at its socket: %w", err)}
 	}
@@ -171,7 +175,7 @@ func (c *launchConfig) dial(peers *peerPolicy) (net.Conn, error) {
 	return conn, nil
 }
 
-// pipePair makes a connection of two one-way pipes.
+// pipePair makes a connection of two one-way pipes, which end together.
 type pipePair struct {
 	io.ReadCloser
 	w io.WriteCloser

@@ -6,51 +6,52 @@ import (
 	"os"
 	"os/user"
 	"slices"
-	"strconv"
 	"strings"
 )
 
 // peerUsersVariable is the environment variable that names further users whose runtime the plugin may dial.
 const peerUsersVariable = "PLUGMUX_PEER_USERS"
 
-const rootUser = 0
+// anyUser in the place of a user allows every user.
+const anyUser = "*"
 
-// peerPolicy decides whose runtime the plugin may dial. Any user may listen at a path or an abstract name, and the plugin
-// gives its secrets to the runtime that it registers with.
+const unknownUser = "unknown"
+
+// peerPolicy decides whose runtime the plugin may dial. Any user may listen at a path, an abstract name or the name of a pipe,
+// and the plugin gives its secrets to the runtime that it registers with. The id of a user is a number, and on Windows a SID.
 type peerPolicy struct {
-	own     int      // the id of the plugin's user; negative if the system has no user ids
+	own     string   // the id of the plugin's user
 	allowed []string // names or ids of further users
 }
 
 func newPeerPolicy(allowed []string) peerPolicy {
-	return peerPolicy{os.Geteuid(), slices.Concat(allowed, strings.Split(os.Getenv(peerUsersVariable), ","))}
+	return peerPolicy{ownUser(), slices.Concat(allowed, strings.Split(os.Getenv(peerUsersVariable), ","))}
 }
 
-// check fails if the other end of a connection belongs to a user that the policy does not allow. On systems that do not
-// report the user of a peer, it allows every user.
+// check fails if the other end of a connection belongs to a user that the policy does not allow, or to one that the system does
+// not tell.
 func (p peerPolicy) check(conn net.Conn) error {
-	socket, ok := conn.(*net.UnixConn)
-	if !ok || p.own < 0 {
-		return nil
-	}
-	id, known, err := peerUser(socket)
+	id, known, err := peerUser(conn)
 	if err != nil {
 		return fmt.Errorf("the system does not tell which user listens there: %w", err)
 	}
 	if !known {
-		return nil
+		id = unknownUser
 	}
 	return p.checkUser(id)
 }
 
-func (p peerPolicy) checkUser(id int) error {
+func (p peerPolicy) checkUser(id string) error {
 	if id == p.own || id == rootUser {
 		return nil
 	}
 	for _, text := range p.allowed {
 		text = strings.TrimSpace(text)
-		if text == "" {
+		switch text {
+		case "":
 			continue
+		case anyUser:
+			return nil
 		}
 		allowed, err := userID(text)
 		if err != nil {
@@ -60,24 +61,24 @@ func (p peerPolicy) checkUser(id int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("it belongs to %s, which is neither root nor the user of this plugin (uid %d); "+
-		"set %s or Config.PeerUsers to allow that user", describeUser(id), p.own, peerUsersVariable)
+	return fmt.Errorf("it belongs to %s, which is neither %s nor the user of this plugin (%s); "+
+		"set %s or Config.PeerUsers to allow that user", describeUser(id), rootName, p.own, peerUsersVariable)
 }
 
-func userID(text string) (int, error) {
-	if id, err := strconv.Atoi(text); err == nil {
-		return id, nil
+func userID(text string) (string, error) {
+	if isUserID(text) {
+		return text, nil
 	}
 	found, err := user.Lookup(text)
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	return strconv.Atoi(found.Uid)
+	return found.Uid, nil
 }
 
-func describeUser(id int) string {
-	if found, err := user.LookupId(strconv.Itoa(id)); err == nil {
-		return fmt.Sprintf("user %q (uid %d)", found.Username, id)
+func describeUser(id string) string {
+	if found, err := user.LookupId(id); err == nil {
+		return fmt.Sprintf("user %q (%s)", found.Username, id)
 	}
-	return fmt.Sprintf("uid %d", id)
+	return "user " + id
 }

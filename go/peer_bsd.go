@@ -4,6 +4,7 @@ package plugmux
 
 import (
 	"net"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,10 +12,14 @@ import (
 const solLocal = 0 // the level of a unix socket's own options
 
 // peerUser returns the id of the user who listened when the socket was connected.
-func peerUser(conn *net.UnixConn) (id int, known bool, err error) {
-	raw, err := conn.SyscallConn()
+func peerUser(conn net.Conn) (id string, known bool, err error) {
+	socket, ok := conn.(*net.UnixConn)
+	if !ok {
+		return "", false, nil
+	}
+	raw, err := socket.SyscallConn()
 	if err != nil {
-		return 0, false, err
+		return "", false, err
 	}
 	var credentials *unix.Xucred
 	var failure error
@@ -25,7 +30,7 @@ func peerUser(conn *net.UnixConn) (id int, known bool, err error) {
 		err = failure
 	}
 	if err != nil {
-		return 0, false, err
+		return "", false, err
 	}
-	return int(credentials.Uid), true, nil
+	return strconv.Itoa(int(credentials.Uid)), true, nil
 }

@@ -2,15 +2,20 @@ package plugmux
 
 import (
 	"net"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
 // peerUser returns the id of the user who listened when the socket was connected.
-func peerUser(conn *net.UnixConn) (id int, known bool, err error) {
-	raw, err := conn.SyscallConn()
+func peerUser(conn net.Conn) (id string, known bool, err error) {
+	socket, ok := conn.(*net.UnixConn)
+	if !ok {
+		return "", false, nil
+	}
+	raw, err := socket.SyscallConn()
 	if err != nil {
-		return 0, false, err
+		return "", false, err
 	}
 	var credentials *unix.Ucred
 	var failure error
@@ -21,7 +26,7 @@ func peerUser(conn *net.UnixConn) (id int, known bool, err error) {
 		err = failure
 	}
 	if err != nil {
-		return 0, false, err
+		return "", false, err
 	}
-	return int(credentials.Uid), true, nil
+	return strconv.Itoa(int(credentials.Uid)), true, nil
 }

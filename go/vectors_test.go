@@ -164,8 +164,9 @@ func TestVectorsOfNamesAndVersions(t *testing.T) {
 
 func TestVectorsOfAddresses(t *testing.T) {
 	var vectors struct {
-		Valid, Abstract [][2]text
-		Invalid         []text
+		Valid, Abstract, Pipes [][2]text
+		Invalid                []text
+		InvalidPipes           []text `json:"invalid_pipes"`
 	}
 	readVectors(t, "tests/vectors/addresses.json", &vectors)
 	if len(vectors.Valid) == 0 {
@@ -182,7 +183,16 @@ func TestVectorsOfAddresses(t *testing.T) {
 			t.Error(c, path, err)
 		}
 	}
-	accepts(t, "addresses", vectors.Invalid, false, func(address string) bool {
+	if len(vectors.Pipes) == 0 {
+		t.Error("no names of pipes")
+	}
+	for _, c := range vectors.Pipes {
+		path, err := socketPath(string(c[0]))
+		if windows := runtime.GOOS == "windows"; (err == nil) != windows || windows && path != string(c[1]) {
+			t.Error(c, path, err)
+		}
+	}
+	accepts(t, "addresses", append(vectors.Invalid, vectors.InvalidPipes...), false, func(address string) bool {
 		_, err := socketPath(address)
 		if err != nil && !errors.Is(err, ErrNoRuntime) {
 			t.Error(err)

@@ -3,19 +3,14 @@
 package plugmuxtest
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"time"
 )
-
-// LaunchVariable is the environment variable with the launch configuration, which every runtime of this wire sets.
-const LaunchVariable = "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"
 
 // Launch starts a plugin process whose link is a socket pair. The plugin registers under the file name of its program, and has
 // the timeout for it. Launch fails if the process cannot be started. The caller calls Wait on the command.
@@ -59,10 +54,8 @@ func LaunchWithPipes(command *exec.Cmd, timeout time.Duration, options Options) 
 }
 
 func start(command *exec.Cmd, ends map[string]any, timeout time.Duration, options Options, conn io.ReadWriteCloser, theirs ...*os.File) (*Link, error) {
-	ends["name"], ends["timeout"] = filepath.Base(command.Path), timeout.Nanoseconds()
-	text, err := json.Marshal(ends)
+	err := configure(command, ends, timeout)
 	if err == nil {
-		command.Env = append(command.Environ(), LaunchVariable+"="+string(text))
 		command.ExtraFiles = theirs
 		err = command.Start()
 	}
@@ -74,12 +67,3 @@ func start(command *exec.Cmd, ends map[string]any, timeout time.Duration, option
 	}
 	return NewLink(conn, options), nil
 }
-
-type pipes struct {
-	io.ReadCloser
-	w io.WriteCloser
-}
-
-func (p pipes) Write(data []byte) (int, error) { return p.w.Write(data) }
-
-func (p pipes) Close() error { return errors.Join(p.ReadCloser.Close(), p.w.Close()) }

@@ -54,7 +54,27 @@ def test_what_is_not_a_version_is_refused(version: str) -> None:
 
 @pytest.mark.parametrize(("text", "name"), ADDRESSES["valid"], ids=shown)
 def test_an_address_of_a_file_is_read(text: str, name: str) -> None:
-    assert Address.parse(text).sockaddr == name
+    if sys.platform != "win32":
+        assert Address.parse(text).sockaddr == name
+    else:
+        with pytest.raises(ConfigError, match="write pipe:NAME"):
+            Address.parse(text)
+
+
+@pytest.mark.parametrize(("text", "path"), ADDRESSES["pipes"], ids=shown)
+def test_an_address_of_a_named_pipe_is_read_on_windows_alone(text: str, path: str) -> None:
+    if sys.platform == "win32":
+        address = Address.parse(text)
+        assert (address.sockaddr, address.path, str(address)) == (path, None, text)
+    else:
+        with pytest.raises(ConfigError, match="only Windows"):
+            Address.parse(text)
+
+
+@pytest.mark.parametrize("text", ADDRESSES["invalid_pipes"], ids=shown)
+def test_what_no_named_pipe_may_be_called_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"pipe:NAME|shorter name"):
+        Address.parse(text)
 
 
 @pytest.mark.parametrize(("text", "name"), ADDRESSES["abstract"], ids=shown)

@@ -12,16 +12,32 @@ import { upgrade } from "./upgrade.js";
 /** Bytes that the name of a socket may have on this system. */
 const MAX_SOCKET_NAME = process.platform === "linux" ? 107 : 103;
 
+const IS_WINDOWS = process.platform === "win32";
+const FORMS = IS_WINDOWS ? "pipe:NAME" : "unix:/path or unix:@name";
+
+/** How the path of each named pipe of this machine begins. */
+const PIPE_PREFIX = "\\\\.\\pipe\\";
+
+/** Characters that the name of a pipe may have: its path may have 256. */
+const MAX_PIPE_NAME = 256 - PIPE_PREFIX.length;
+
 /**
- * Reads the address of a runtime, `unix:/path` or `unix:@abstract`, and gives the name of the socket.
+ * Reads the address of a runtime, `unix:/path` or `unix:@abstract` and on Windows `pipe:NAME`, and gives the name of the
+ * socket, or the path of the pipe.
  *
- * @throws ConfigError when it is of another form, or longer than the name of a socket may be.
+ * @throws ConfigError when it is of another form, longer than the name of a socket may be, or not of this system.
  */
 export function parseAddress(text: string): string {
+  if (text.startsWith("pipe:")) return pipePath(text, text.slice("pipe:".length));
   const [, scheme = "unix", name = ""] = /^(?:([^:]*):(?:\/\/)?)?(.*)$/s.exec(text) ?? [];
   const isKnown = scheme === "unix" && (name.includes("/") || name.startsWith("@")); // A path without a slash is a slip.
   if (!isKnown || name === "@" || name.includes("\0")) {
-    throw new ConfigError(`the address ${shown(text)} is not valid: write unix:/path or unix:@name`);
+    throw new ConfigError(`the address ${shown(text)} is not valid: write ${FORMS}`);
+  }
+  if (IS_WINDOWS) {
+    throw new ConfigError(
+      `the address ${shown(text)} is of a unix socket, which Node.js has not on Windows: write pipe:NAME`,
+    );
   }
   if (name.startsWith("@") && process.platform !== "linux") {
     throw new ConfigError(`the address ${shown(text)} is abstract, which only Linux has: write unix:/path`);
@@ -33,6 +49,25 @@ export function parseAddress(text: string): string {
     );
   }
   return name;
+}
+
+function pipePath(text: string, name: string): string {
+  if (name === "" || /[\\/\0]/.test(name)) {
+    throw new ConfigError(
+      `the address ${shown(text)} is not valid: write pipe:NAME, without a slash or a backslash in the name`,
+    );
+  }
+  if (name.length > MAX_PIPE_NAME) {
+    throw new ConfigError(
+      `the address ${shown(text)} is too long: the name has ${name.length} characters, and Windows allows ${MAX_PIPE_NAME}`,
+    );
+  }
+  if (!IS_WINDOWS) {
+    throw new ConfigError(
+      `the address ${shown(text)} is of a named pipe, and only Windows has those: write unix:/path`,
+    );
+  }
+  return PIPE_PREFIX + name;
 }
 
 /**

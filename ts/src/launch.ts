@@ -31,7 +31,10 @@ export interface InheritedLink {
   readonly writeFd: number;
 }
 
-/** The path of a unix socket; a connection to it is the link. It stands where nothing can be inherited: in a container. */
+/**
+ * The path of a unix socket or a named pipe; a connection to it is the link. It stands where nothing can be inherited: in a
+ * container, and on Windows, where Node.js takes no inherited handles.
+ */
 export interface SocketLink {
   readonly socket: string;
 }

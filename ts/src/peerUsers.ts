@@ -14,6 +14,9 @@
  *   holds it, and that process must be a trusted user's. It must be the same inode before the connection was made and
  *   behind it: then it was this socket that was connected to.
  *
+ * - Of a named pipe (Windows) nothing tells Node.js whose it is. One is connected to only if `*`, which is every user, is
+ *   among the users that are named.
+ *
  * What cannot be found out is refused.
  */
 
@@ -33,23 +36,27 @@ const MAX_LINKS = 40;
 /** The flag of a socket that listens, in /proc/net/unix. */
 const LISTENING = 0x10000;
 
-/** The ids of the users that are trusted. */
-export type TrustedUsers = ReadonlySet<number>;
+/** In the place of a user: every user is trusted. */
+const ANYBODY = "*";
+
+/** The ids of the users that are trusted; `*` if every user is. */
+export type TrustedUsers = ReadonlySet<number | typeof ANYBODY>;
 
 /**
  * The ids of this process' user, of root, and of the users that are named.
  *
- * @param named names or ids of further users; those in `PLUGMUX_PEER_USERS` count as well.
+ * @param named names or ids of further users, or `*` for every user; those in `PLUGMUX_PEER_USERS` count as well.
  * @throws ConfigError when a name is not known on this system.
  */
 export async function trustedUsers(
   named: readonly (string | number)[] = [],
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<TrustedUsers> {
-  const users = new Set([ROOT]);
+  const users = new Set<number | typeof ANYBODY>([ROOT]);
   if (process.geteuid) users.add(process.geteuid());
   for (const user of [...named.map(String), ...(env[PEER_USERS_VARIABLE] ?? "").split(",")]) {
-    if (user.trim()) users.add(await userId(user.trim()));
+    if (user.trim() === ANYBODY) users.add(ANYBODY);
+    else if (user.trim()) users.add(await userId(user.trim()));
   }
   return users;
 }
@@ -69,11 +76,15 @@ async function userId(user: string): Promise<number> {
 /**
  * Checks a socket that is about to be connected to.
  *
- * @param name the path of the socket, or its abstract name behind `@`.
+ * @param name the path of the socket or the named pipe, or its abstract name behind `@`.
  * @returns what is to be called when the connection has been made, before anything is sent.
  * @throws UntrustedPeerError when it is not a trusted user's, or cannot be told to be.
  */
 export async function checkListener(name: string, users: TrustedUsers): Promise<() => Promise<void>> {
+  if (users.has(ANYBODY)) return async () => {};
+  if (process.platform === "win32") {
+    throw untrusted(name, "Node.js cannot tell whose named pipe it is", `set ${PEER_USERS_VARIABLE}=*`);
+  }
   if (!name.startsWith("@")) {
     await checkPath(name, users);
     return async () => {}; // No other user can have changed anything meanwhile.
@@ -85,10 +96,13 @@ export async function checkListener(name: string, users: TrustedUsers): Promise<
   };
 }
 
-function untrusted(name: string, what: string): UntrustedPeerError {
+function untrusted(
+  name: string,
+  what: string,
+  help = `name it in ${PEER_USERS_VARIABLE} or in the option peerUsers`,
+): UntrustedPeerError {
   return new UntrustedPeerError(
-    `${name} may be another user's, and nothing was sent there: ${what}; if that user is trusted, name it in ` +
-      `${PEER_USERS_VARIABLE} or in the option peerUsers`,
+    `${name} may be another user's, and nothing was sent there: ${what}; if that user is trusted, ${help}`,
   );
 }
 

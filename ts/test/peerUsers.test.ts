@@ -217,6 +217,8 @@ sys.stdin.read()`;
 describe("trusted users", () => {
   test("are this user, root, and those that are named", async () => {
     assert.deepEqual(await trustedUsers([], {}), new Set([ROOT, SELF]));
+    assert.ok((await trustedUsers(["*"], {})).has("*"));
+    assert.ok((await trustedUsers([], { PLUGMUX_PEER_USERS: "5,*" })).has("*"));
     const users = await trustedUsers(["root", 5], { PLUGMUX_PEER_USERS: " 1234, root,," });
     assert.deepEqual(users, new Set([ROOT, SELF, 5, 1234]));
   });

@@ -96,12 +96,21 @@ describe("patterns", () => {
 });
 
 describe("addresses", () => {
-  const { valid, abstract, invalid } = load<{
+  const { valid, abstract, pipes, invalid, invalid_pipes } = load<{
     valid: [string, string][];
     abstract: [string, string][];
+    pipes: [Text, Text][];
     invalid: Text[];
+    invalid_pipes: Text[];
   }>("addresses");
   for (const [text, name] of valid) test(`${text} is ${name}`, () => assert.equal(parseAddress(text), name));
+  for (const [text, path] of pipes.map((pair) => pair.map(textOf) as [string, string])) {
+    test(`${text.slice(0, 40)} is ${path.slice(0, 40)}, on Windows`, () => {
+      if (process.platform === "win32") assert.equal(parseAddress(text), path);
+      else assert.throws(() => parseAddress(text), /only Windows/);
+    });
+  }
+  test("texts that are no pipes", () => all(invalid_pipes, false, (text) => isAccepted(() => parseAddress(text))));
   for (const [text, name] of abstract) {
     test(`${text} is ${name}, on Linux`, () => {
       if (process.platform === "linux") assert.equal(parseAddress(text), name);

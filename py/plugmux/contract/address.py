@@ -1,6 +1,7 @@
 """The addresses at which runtimes and plugins listen: a unix socket, or a place in the network.
 
 unix:/path  unix:@abstract     a socket of this machine
+pipe:NAME                      a named pipe of this machine, on Windows
 tls://host:port                TLS with certificates at both ends
 tcp://127.0.0.1:port           no TLS, and so loopback alone
 tls+dns://name:port            every address of a name; to be dialled alone
@@ -14,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ..errors import ConfigError
-from ..platform import ABSTRACT_SOCKETS, MAX_SOCKET_PATH
+from ..platform import ABSTRACT_SOCKETS, MAX_SOCKET_PATH, NAMED_PIPES
 
 if TYPE_CHECKING:
     import ipaddress
@@ -25,19 +26,27 @@ __all__ = ["INSECURE_VARIABLE", "Address", "NetworkAddress", "is_network", "pars
 INSECURE_VARIABLE = "PLUGMUX_INSECURE_TCP"
 """Set to 1, it lets `tcp://` leave this machine: for tests."""
 
-
 NETWORK_SCHEMES = ("tls", "tcp", "tls+dns", "tls+srv")
 HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
 SRV_NAME = re.compile(r"_[a-z0-9-]{1,62}\._(?:tcp|udp)\.(.+)")
 PORT = re.compile(r"[0-9]{1,5}")
 MAX_PORT = 65_535
 
+FORMS = "pipe:NAME" if NAMED_PIPES else "unix:/path or unix:@name"
+
+PIPE_PREFIX = "\\\\.\\pipe\\"
+"""How the path of each named pipe of this machine begins."""
+
+MAX_PIPE_NAME = 256 - len(PIPE_PREFIX)
+"""The most characters (UTF-16 units) of a pipe's name: its path may have 256."""
+
 
 class Address(NamedTuple):
-    """The address of a unix socket.
+    """The address of a unix socket or a named pipe.
 
     Args:
-        name: a path in the file system, or a name in Linux' abstract name space with a leading `@`.
+        name: a path in the file system, a name in Linux' abstract name space with a leading `@`, or the path of a named
+            pipe (`\\\\.\\pipe\\NAME`).
     """
 
     name: str
@@ -47,17 +56,23 @@ class Address(NamedTuple):
         """Parse an address as a person writes it.
 
         Raises:
-            ConfigError: the form is not known, or the name is longer than the system allows.
+            ConfigError: the form is not known, the system has no such sockets, or the name is longer than it allows.
         """
         scheme, separator, name = text.partition(":")
         if not separator:
             scheme, name = "unix", text
+        if scheme == "pipe":
+            return cls(_pipe(text, name))
         name = name.removeprefix("//")
         known = scheme == "unix" and (
             "/" in name or name.startswith("@")
         )  # A name without a slash is probably a mistake.
         if not known or name == "@" or "\0" in name:
-            raise ConfigError(f"the address {text!r} is not valid: write unix:/path or unix:@name")
+            raise ConfigError(f"the address {text!r} is not valid: write {FORMS}")
+        if NAMED_PIPES:
+            raise ConfigError(
+                f"the address {text!r} is of a unix socket, and this system has named pipes: write pipe:NAME"
+            )
         if name.startswith("@") and not ABSTRACT_SOCKETS:
             raise ConfigError(
                 f"the address {text!r} is abstract, and only Linux has abstract sockets: write unix:/path"
@@ -76,19 +91,43 @@ class Address(NamedTuple):
         return self.name.startswith("@")
 
     @property
+    def is_pipe(self) -> bool:
+        """Whether this is a named pipe."""
+        return self.name.startswith(PIPE_PREFIX)
+
+    @property
     def sockaddr(self) -> str:
-        """The address in the form of the socket module."""
+        """The address in the form of the socket module; of a named pipe, its path."""
         return "\0" + self.name[1:] if self.is_abstract else self.name
 
     @property
     def path(self) -> Path | None:
-        """The path of the socket's file; `None` for an abstract name."""
+        """The path of the socket's file; `None` for an abstract name and for a named pipe."""
         from pathlib import Path  # few programs need it, and a plugin must start fast
 
-        return None if self.is_abstract else Path(self.name)
+        return None if self.is_abstract or self.is_pipe else Path(self.name)
 
     def __str__(self) -> str:
-        return f"unix:{self.name}"
+        return f"pipe:{self.name.removeprefix(PIPE_PREFIX)}" if self.is_pipe else f"unix:{self.name}"
+
+
+def _pipe(text: str, name: str) -> str:
+    """The path of a named pipe.
+
+    Raises:
+        ConfigError: no pipe may have this name, or this is not Windows.
+    """
+    if not name or set(name) & set("\\/\0"):
+        raise ConfigError(
+            f"the address {text!r} is not valid: write pipe:NAME, without a slash or a backslash in the name"
+        )
+    if (size := len(name.encode("utf-16-le", "surrogatepass")) // 2) > MAX_PIPE_NAME:
+        raise ConfigError(
+            f"the pipe name {name!r} has {size} characters, and Windows allows {MAX_PIPE_NAME}: choose a shorter name"
+        )
+    if not NAMED_PIPES:
+        raise ConfigError(f"the address {text!r} is of a named pipe, and only Windows has those: write unix:/path")
+    return PIPE_PREFIX + name
 
 
 class NetworkAddress(NamedTuple):

@@ -76,6 +76,7 @@ __all__ = [
     "ENDING",
     "FAMILY",
     "MAX_SOCKET_PATH",
+    "NAMED_PIPES",
     "TERMINATION",
     "Child",
     "Credentials",
@@ -121,6 +122,9 @@ __all__ = [
 FAMILY: Final = "windows" if sys.platform == "win32" else "posix"
 ABSTRACT_SOCKETS: Final = sys.platform.startswith("linux")
 """Whether local sockets can have names that are no paths."""
+
+NAMED_PIPES: Final = sys.platform == "win32"
+"""Whether local sockets are named pipes."""
 
 MAX_SOCKET_PATH: Final = 107 if sys.platform.startswith("linux") else 103
 """The most bytes of a local socket's name, without the terminating zero."""

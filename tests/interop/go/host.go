@@ -72,10 +72,10 @@ func (h *host) callEarly(ctx context.Context, link *plugmuxtest.Link, _ *plugins
 }
 
 // examine calls everything that an example plugin serves, and ends it.
-func (h *host) examine(ctx context.Context, link *plugmuxtest.Link) *report {
+func (h *host) examine(ctx context.Context, link *plugmuxtest.Link, timeout time.Duration) *report {
 	report := &report{Services: []string{}, Secrets: []string{}}
 	report.check("register", func() error {
-		limited, cancel := context.WithTimeout(ctx, registrationTimeout)
+		limited, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		said, err := link.Registration(limited)
 		if err != nil {

@@ -1,10 +1,11 @@
 // Command go is a host for the cross-language matrix: it runs a plugin as a runtime does, calls everything that the
 // example plugins serve, ends the plugin, and prints what it found as one JSON object per plugin.
 //
-//	go launch [-pipes] COMMAND [ARGUMENT]...
+//	go launch [-pipes | -socket] [-timeout 5s] COMMAND [ARGUMENT]...
 //	go listen [-count N] SOCKET
 //
-// launch starts the plugin; listen waits for plugins that start by themselves and dial the socket, a path or "@name". It
+// launch starts the plugin, on Windows always with pipes or, with -socket, a named pipe for those that inherit no handles; listen
+// waits for plugins that start by themselves and dial the socket: a path or "@name", on Windows the path of a named pipe. It
 // exits with 0 when every check has passed, with 1 when one has not, with 2 for wrong usage.
 package main
 
@@ -14,7 +15,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -26,7 +26,7 @@ import (
 const (
 	registrationTimeout = 5 * time.Second
 	exitTimeout         = 5 * time.Second
-	overallTimeout      = time.Minute
+	overallTimeout      = 2 * time.Minute
 )
 
 func main() {
@@ -39,12 +39,21 @@ func main() {
 	var err error
 	switch flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError); os.Args[1] {
 	case "launch":
+		timeout := flags.Duration("timeout", registrationTimeout, "how long the plugin may take to register")
 		pipes := flags.Bool("pipes", false, "link over a pair of pipes in place of a socket")
+		socket := flags.Bool("socket", false, "let the plugin connect to a socket of its own (Windows)")
 		_ = flags.Parse(os.Args[2:])
 		if flags.NArg() == 0 {
 			usage()
 		}
-		ok, err = launch(ctx, flags.Args(), *pipes)
+		start := plugmuxtest.Launch
+		switch {
+		case *pipes:
+			start = plugmuxtest.LaunchWithPipes
+		case *socket:
+			start = launchWithSocket
+		}
+		ok, err = launch(ctx, flags.Args(), start, *timeout)
 	case "listen":
 		count := flags.Int("count", 1, "how many plugins to serve before it ends")
 		_ = flags.Parse(os.Args[2:])
@@ -64,25 +73,24 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: go launch [-pipes] COMMAND [ARGUMENT]... | go listen [-count N] SOCKET")
+	fmt.Fprintln(os.Stderr, "usage: go launch [-pipes | -socket] [-timeout 5s] COMMAND [ARGUMENT]... | go listen [-count N] SOCKET")
 	os.Exit(2)
 }
 
+// starter starts a plugin, as [plugmuxtest.Launch] does.
+type starter func(*exec.Cmd, time.Duration, plugmuxtest.Options) (*plugmuxtest.Link, error)
+
 // launch checks one plugin from its start to its exit.
-func launch(ctx context.Context, command []string, pipes bool) (bool, error) {
+func launch(ctx context.Context, command []string, start starter, timeout time.Duration) (bool, error) {
 	process := exec.CommandContext(ctx, command[0], command[1:]...)
 	process.Stdout, process.Stderr = os.Stderr, os.Stderr // what a plugin prints is no part of the protocol
-	start := plugmuxtest.Launch
-	if pipes {
-		start = plugmuxtest.LaunchWithPipes
-	}
 	host := newHost()
-	link, err := start(process, registrationTimeout, host.options())
+	link, err := start(process, timeout, host.options())
 	if err != nil {
 		return false, err
 	}
 	defer link.Session.Close()
-	report := host.examine(ctx, link)
+	report := host.examine(ctx, link, timeout)
 	report.check("exit", func() error {
 		limit := time.AfterFunc(exitTimeout, func() { _ = process.Process.Kill() })
 		defer limit.Stop()
@@ -93,14 +101,14 @@ func launch(ctx context.Context, command []string, pipes bool) (bool, error) {
 
 // listen checks plugins that dial, one after another, in the order in which they come.
 func listen(ctx context.Context, socket string, count int) (bool, error) {
-	listener, err := net.Listen("unix", socket)
+	listener, err := listenLocal(socket)
 	if err != nil {
 		return false, err
 	}
 	reports := make(chan *report)
 	host := newHost()
 	server := &http.Server{Handler: plugmuxtest.Hijack(host.options(), func(link *plugmuxtest.Link) {
-		reports <- host.examine(ctx, link)
+		reports <- host.examine(ctx, link, registrationTimeout)
 	})}
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
