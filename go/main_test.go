@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asPlugin) == "" {
 		os.Exit(m.Run())
 	}
-	Main(Config{Version: "v1.2.3"},
+	Main(Config{Version: "v1.2.3", Limits: Limits{DrainTimeout: 50 * time.Millisecond, CloseTimeout: 50 * time.Millisecond}},
 		Handler("/child", http.HandlerFunc(serveChild)),
 		Handler("/print", http.HandlerFunc(servePrint)),
 		Handler("/wait", http.HandlerFunc(serveWait)),

@@ -1,9 +1,9 @@
 """Plugins that outlive the runtime that started them, and are found again by the next.
 
-A detached plugin has a session of its own, a log file in place of pipes, and a socket of its own in a directory that
-both runtimes know. It connects there again whenever its link has ended. A note beside the socket says which process it
-is, so that the next runtime knows whom to wait for. A process is signalled on the strength of a note only where it
-hangs and the policy is to end it.
+A detached plugin has a session of its own, a process that writes what it prints to a log file (`log_writer`), and a
+socket of its own in a directory that both runtimes know. It connects there again whenever its link has ended. A note
+beside the socket says which process it is, so that the next runtime knows whom to wait for. A process is signalled on
+the strength of a note only where it hangs and the policy is to end it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,13 @@ if TYPE_CHECKING:
 __all__ = ["DetachedRunner"]
 
 MAX_LOG = 8 << 20
-"""Bytes of a log file; what it has beyond is moved into a second one, `.log.1`, of which the last as many are kept."""
-LOG_INTERVAL = 0.5
+"""Bytes of a log file, and of the one before it, `.log.1`."""
+LOG_WRITER = Path(__file__).with_name("log_writer.py")
+LAST_WORDS_TIME = 1.0
+"""Seconds that the end of a plugin waits for the last that it has printed to be written."""
+
+INTERPRETERS = ("python", "pypy")
+"""How the names of interpreters begin."""
 
 LAST_WORDS = 2000
 """Bytes of the log file's end that an error shows."""
@@ -72,7 +78,7 @@ class DetachedRunner(Runner):
                 "DetachedRunner cannot be used here: this system does not tell when a process was started, without "
                 "which no plugin is found again; leave the runner out, and plugins end with their runtime"
             )
-        self._directory = Path(directory)
+        self._directory = Path(os.path.abspath(directory))
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> DetachedRun:
         """Wait for the plugin's process where one lives, start it where none does. (See `Runner`.)"""
@@ -86,15 +92,15 @@ class DetachedRunner(Runner):
             raise PluginError(launch.name, PluginCause.NOT_STARTED, f"it cannot be waited for: {error}") from error
         note, output = (self._directory / f"{launch.name}{suffix}" for suffix in (".json", ".log"))
         try:
-            pid = living(note)
-            if pid is None:
+            found = living(note)
+            if found is None:
                 config = LaunchConfig(launch.name, timeout, socket=str(link_socket.path), detached=True)
-                pid = await _spawn(launch, words, config, output)
-                note.write_text(json.dumps({"pid": pid, "started": start_time(pid)}))
+                found = pid, writer = await _spawn(launch, words, config, output)
+                note.write_text(json.dumps({"pid": pid, "started": start_time(pid), "writer": writer}))
         except BaseException:
             await link_socket.close()
             raise
-        return DetachedRun(pid, link_socket, output)
+        return DetachedRun(*found, link_socket, output)
 
 
 class DetachedRun:
@@ -102,6 +108,7 @@ class DetachedRun:
 
     Args:
         pid: the process.
+        writer: the process that writes its log.
         link_socket: the socket that it connects to.
         output: its log file.
     """
@@ -110,8 +117,9 @@ class DetachedRun:
     signal_number = None
     over_limit = None
 
-    def __init__(self, pid: int, link_socket: LinkSocket, output: Path) -> None:
+    def __init__(self, pid: int, writer: int, link_socket: LinkSocket, output: Path) -> None:
         self.pid = pid
+        self._writer = writer
         self._link_socket = link_socket
         self._output = output
         self._given_up = asyncio.Event()
@@ -138,20 +146,10 @@ class DetachedRun:
 
     async def wait(self) -> None:
         """Wait for the end of the process, or until it is given up: the next start is to find no process that ends."""
-        await race(self._given_up.wait(), self._until_gone(), _keep_short(self._output))
+        await race(self._given_up.wait(), _gone(self.pid))
+        if not self._given_up.is_set():
+            await race(_gone(self._writer), LAST_WORDS_TIME)
         await self._link_socket.close()
-
-    async def _until_gone(self) -> None:
-        try:
-            process = open_process(self.pid)
-        except ProcessLookupError:
-            return
-        gone = asyncio.Event()
-        process.on_exit(gone.set)
-        try:
-            await gone.wait()
-        finally:
-            process.close()
 
     def terminate(self) -> None:
         """Wait for it no longer: a plugin that does not end when it is asked to is not ours to end by force."""
@@ -168,44 +166,64 @@ class DetachedRun:
         """Nothing: its output is not read by this runtime."""
 
 
-async def _keep_short(log: Path) -> None:
-    """Shorten a log file whenever it has become too long, for ever. The plugin writes it itself, by appending."""
-    while True:
-        with suppress(OSError):
-            if os.stat(log).st_size > MAX_LOG:
-                await asyncio.to_thread(_rotate, log)
-        await asyncio.sleep(LOG_INTERVAL)
+async def _gone(pid: int) -> None:
+    """Wait until a process has ended."""
+    try:
+        process = open_process(pid)
+    except ProcessLookupError:
+        return
+    gone = asyncio.Event()
+    process.on_exit(gone.set)
+    try:
+        await gone.wait()
+    finally:
+        process.close()
 
 
-def _rotate(log: Path) -> None:
-    """Move the end of a log file into a second one, in the place of what that had, and empty the file."""
-    descriptor = os.open(log, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "r+b") as file:
-        file.seek(max(os.fstat(descriptor).st_size - MAX_LOG, 0))
-        kept = file.read(MAX_LOG)
-        file.truncate(0)
-    before = log.with_name(f"{log.name}.1")
-    before.unlink(missing_ok=True)
-    with os.fdopen(os.open(before, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(kept)
+def living(note: Path) -> tuple[int, int] | None:
+    """The process that a note names, and that which writes its log.
 
-
-def living(note: Path) -> int | None:
-    """The process that a note names, `None` where it has ended, or its number has passed to another since."""
+    Returns:
+        `None` where it has ended, or its number has passed to another since.
+    """
     try:
         said = json.loads(note.read_text())
-        pid, started = int(said["pid"]), said["started"]
+        pid, started, writer = int(said["pid"]), said["started"], int(said["writer"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return pid if started is not None and start_time(pid) == started else None
+    return (pid, writer) if started is not None and start_time(pid) == started else None
 
 
-async def _spawn(launch: Launch, words: Sequence[str], config: LaunchConfig, output: Path) -> int:
+async def _spawn(launch: Launch, words: Sequence[str], config: LaunchConfig, output: Path) -> tuple[int, int]:
+    """Start a plugin, and before it what writes its log; return their process ids."""
     environ = plugin_environment(os.environ, launch.env, launch.name) | config.to_environ()
     cwd = None if launch.cwd is None else os.fspath(launch.cwd)
+    writer = Program(_interpreter(launch), ["-I", "-S", str(LOG_WRITER), str(output), str(MAX_LOG)], {})
     try:
-        return await start_detached(Program(words[0], words[1:], environ, cwd, launch.limits), str(output))
+        os.close(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        reading, writing = os.pipe()
+        try:
+            writer_pid = await start_detached(writer, asyncio.subprocess.DEVNULL, reading)
+            return await start_detached(Program(words[0], words[1:], environ, cwd, launch.limits), writing), writer_pid
+        finally:
+            os.close(reading)
+            os.close(writing)
     except OSError as error:
         raise PluginError(
             launch.name, PluginCause.NOT_STARTED, f"{words[0]!r} could not be started: {error}"
         ) from error
+
+
+def _interpreter(launch: Launch) -> str:
+    """What runs the log writer: this process' own interpreter, where it is one and no program that holds it."""
+    if not getattr(sys, "frozen", False) and Path(sys.executable).name.startswith(INTERPRETERS):
+        return sys.executable
+    found = shutil.which("python3")
+    if found is None:
+        raise PluginError(
+            launch.name,
+            PluginCause.NOT_STARTED,
+            f"its log cannot be written: that takes a Python interpreter, which {sys.executable!r} is not, and there "
+            "is no python3 on PATH",
+        )
+    return found

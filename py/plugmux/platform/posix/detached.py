@@ -14,16 +14,17 @@ from .limits import limit_commands
 
 __all__ = ["kill_detached", "start_detached"]
 
-SHELL = 'exec 3>&1 1>&2; "$@" 3>&- & printf %s "$!" >&3'
-"""Starts a program that writes to the log alone, and tells its process id."""
+SHELL = 'exec 3>&1 4<&0 1>&2; "$@" <&4 3>&- 4<&- & printf %s "$!" >&3'
+"""Starts a program that reads and writes what it was given alone, and tells its process id."""
 
 
-async def start_detached(program: Program, output: str) -> int:
+async def start_detached(program: Program, output: int, source: int = asyncio.subprocess.DEVNULL) -> int:
     """Start a program that is no child of this process: a shell starts it, prints its process id, and ends.
 
     Args:
         program: what to start.
-        output: the file that whatever it prints is appended to; where it is missing it is made, for this user alone.
+        output: the descriptor that whatever it prints goes to.
+        source: the descriptor that it reads its input from; by default it has none.
 
     Returns:
         Its process id; it leads a session with the shell's id.
@@ -31,25 +32,21 @@ async def start_detached(program: Program, output: str) -> int:
     Raises:
         OSError: it could not be started.
     """
-    log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        shell = await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            " && ".join([*(limit_commands(program.limits) if program.limits is not None else ()), SHELL]),
-            "sh",
-            program.path,
-            *program.arguments,
-            env=program.environ,
-            cwd=program.cwd,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-        told, _ = await shell.communicate()
-    finally:
-        os.close(log)
+    shell = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-c",
+        " && ".join([*(limit_commands(program.limits) if program.limits is not None else ()), SHELL]),
+        "sh",
+        program.path,
+        *program.arguments,
+        env=program.environ,
+        cwd=program.cwd,
+        stdin=source,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=output,
+        start_new_session=True,
+    )
+    told, _ = await shell.communicate()
     return int(told)
 
 
