@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .connect import Code, RpcError
     from .discovery import Directory, Installed
     from .errors import ConfigError, PluginCause, PluginError, PlugmuxError
+    from .network.tls import TLS
     from .plugin import Plugin
     from .runtime import (
         BreakerPolicy,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         Runtime,
         Timeouts,
     )
+    from .runtime.remote.source import Remote
 
 __all__ = [
     "BreakerPolicy",
@@ -44,10 +46,12 @@ __all__ = [
     "PluginError",
     "PlugmuxError",
     "Policies",
+    "Remote",
     "RestartPolicy",
     "RetryPolicy",
     "RpcError",
     "Runtime",
+    "TLS",
     "Timeouts",
 ]
 
@@ -55,6 +59,7 @@ _HOMES = {
     "connect": ("Code", "RpcError"),
     "discovery": ("Directory", "Installed"),
     "errors": ("ConfigError", "PluginCause", "PluginError", "PlugmuxError"),
+    "network.tls": ("TLS",),
     "plugin": ("Plugin",),
     "runtime": (
         "BreakerPolicy",
@@ -69,6 +74,7 @@ _HOMES = {
         "Runtime",
         "Timeouts",
     ),
+    "runtime.remote.source": ("Remote",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

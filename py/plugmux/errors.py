@@ -17,6 +17,10 @@
     │   └── BodyTooLarge            the response's body passed the limit of the call
     ├── RequestTimeout              a call took longer than the runtime allows (also a TimeoutError)
     ├── RpcError                    a call ended with a code other than ok
+    ├── ConnectFailed               nothing listens at an address in the network, or another than who was expected
+    ├── HandshakeFailed             a TLS connection could not be agreed on; the message says which end refused what
+    ├── UntrustedIdentity           a certificate names no identity, or not the one that is expected
+    ├── LookupFailed                a name in the network could not be looked up
     ├── DialError                   a plugin that starts by itself found no runtime
     ├── UntrustedPeer               a unix socket belongs to another user; nothing was sent to it
     ├── RegistrationFailed          the runtime refused a plugin, or went away before it had answered
@@ -162,6 +166,7 @@ class PluginCause(Enum):
     REFUSED = "refused"
     NOT_A_PLUGIN = "not_a_plugin"
     LINK_LOST = "link_lost"
+    UNREACHABLE = "unreachable"
     HUNG = "hung"
     FAILING = "failing"
     UNFIT = "unfit"
@@ -202,6 +207,7 @@ _HINTS = {
     PluginCause.REFUSED: "correct what the plugin says of itself when it registers",
     PluginCause.NOT_A_PLUGIN: "start a program that serves plugmux; this one writes something else on the link",
     PluginCause.LINK_LOST: "see the plugin's log for why it closed the link",
+    PluginCause.UNREACHABLE: "see that it runs, and that it can be reached there; it is dialled again and again",
     PluginCause.HUNG: "see its stacks in its log for what it waits for",
     PluginCause.FAILING: "see its log for why it fails; calls are let through again after a while",
     PluginCause.UNFIT: "correct the new version, and replace the plugin again",

@@ -18,12 +18,12 @@ BELOW = {
     "contract": {"errors", "platform"},
     "network": {"errors", "platform", "aio", "contract"},
     "yamux": {"errors", "platform", "aio"},
-    "http": GROUND,
+    "http": GROUND | {"network"},
     "connect": GROUND,
     "services": {"connect"},
-    "link": GROUND | {"connect", "yamux", "http"},
-    "plugin": GROUND | {"connect", "services", "http", "yamux", "link"},
-    "runtime": GROUND | {"connect", "services", "http", "yamux", "link"},
+    "link": GROUND | {"connect", "yamux", "http", "network"},
+    "plugin": GROUND | {"connect", "services", "http", "yamux", "network", "link"},
+    "runtime": GROUND | {"connect", "services", "http", "yamux", "network", "link"},
     "discovery": GROUND | {"runtime"},
     "runners": GROUND | {"link", "runtime"},
     "secrets": GROUND | {"connect", "runtime", "plugin"},
@@ -33,7 +33,7 @@ BELOW = {
     "dynamic": GROUND | {"connect"},
     "new": {"errors"},
     "cli": GROUND
-    | {"check", "http", "connect", "runtime", "discovery", "runners", "secrets", "plugin", "new", "dynamic"},
+    | {"check", "http", "connect", "network", "runtime", "discovery", "runners", "secrets", "plugin", "new", "dynamic"},
 }
 """What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and
 `plugin`."""

@@ -29,12 +29,14 @@ MAX_CORE_MODULES = 22
 
 TOP_LEVEL = """
     BreakerPolicy Code ConfigError Directory HealthPolicy Host Installed Interceptors Launch Permissions Plugin
-    PluginCause PluginError PlugmuxError Policies RestartPolicy RetryPolicy RpcError Runtime Timeouts
+    PluginCause PluginError PlugmuxError Policies Remote RestartPolicy RetryPolicy RpcError Runtime TLS Timeouts
 """.split()
 
 OPTIONAL = (
     "plugmux.discovery",
+    "plugmux.network",
     "plugmux.runners",
+    "plugmux.runtime.remote",
     "plugmux.runtime.socket",
     "plugmux.contract.schema",
     "plugmux.http.httpx",

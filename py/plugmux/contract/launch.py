@@ -16,7 +16,7 @@ from typing import TypeGuard
 from ..errors import ConfigError
 from .nesting import check_depth
 
-__all__ = ["COMPATIBLE_VARIABLE", "SOCKET_VARIABLE", "VARIABLE", "LaunchConfig"]
+__all__ = ["COMPATIBLE_VARIABLE", "LISTEN_VARIABLE", "SOCKET_VARIABLE", "VARIABLE", "LaunchConfig"]
 
 VARIABLE = "PLUGMUX_PLUGIN_LAUNCH_CFG"
 """The variable that our SDKs read first; its JSON may have further keys."""
@@ -26,6 +26,9 @@ COMPATIBLE_VARIABLE = "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"
 
 SOCKET_VARIABLE = "PLUGMUX_SOCKET"
 """The variable that names the runtime's socket, for plugins that start by themselves and for the command line."""
+
+LISTEN_VARIABLE = "PLUGMUX_LISTEN"
+"""The variable that names the address at which a plugin listens for runtimes on other machines."""
 
 NANOSECONDS = 1_000_000_000
 FIRST_FREE_FD = 3

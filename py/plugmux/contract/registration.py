@@ -45,6 +45,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]{0,127}", re.ASCII)
 """The name of a plugin that the runtime finds or launches: a file name without white space or slashes, at most 128
 characters. Use with `fullmatch`."""
 
+MAX_PROCESS_ID = 64
 MAX_NAME = 256
 SAID_NAME = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{1,{MAX_NAME}}}")
 """The name that a plugin registers under: any text of at most 256 characters without control characters. Use with
@@ -133,6 +134,7 @@ class Registration:
         protocol_version: the protocol version that the runtime has chosen; 0 before.
         prints_stacks: whether it prints the stacks of its threads on stderr at SIGQUIT, and continues.
         instances: the kind of its instances, `None` if it has none.
+        process_id: tells its process from others of its name; empty where it does not say.
     """
 
     name: str
@@ -149,6 +151,7 @@ class Registration:
     protocol_version: int = 0
     prints_stacks: bool = False
     instances: InstanceKind | None = None
+    process_id: str = ""
 
     def __post_init__(self) -> None:
         if not SAID_NAME.fullmatch(self.name):
@@ -232,6 +235,7 @@ class Registration:
             instances=InstanceKind(tuple(sorted(set(request.instances.services))), _configuration(request.instances))
             if request.HasField("instances")
             else None,
+            process_id=request.process_id[:MAX_PROCESS_ID],
         )
 
 

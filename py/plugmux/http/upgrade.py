@@ -105,7 +105,7 @@ class _UpgradeRequest(asyncio.Protocol, Generic[AnyProtocol]):
         if self._body is not None:
             self._refuse()
         else:
-            self._fail("the stream ended before the answer" + (f": {exc}" if exc else ""))
+            self._fail("the stream ended before the answer" + (f": {exc}" if exc else ""), exc)
 
     def _read_head(self, data: bytes) -> None:
         head = self._reader.feed(data)
@@ -132,6 +132,8 @@ class _UpgradeRequest(asyncio.Protocol, Generic[AnyProtocol]):
         shown = "".join(character if character.isprintable() else " " for character in reason).strip()
         self._fail(f"the peer answered {self._status}" + (f": {shown}" if shown else ""))
 
-    def _fail(self, what: str) -> None:
+    def _fail(self, what: str, cause: Exception | None = None) -> None:
         if not self.taken.done():
-            self.taken.set_exception(ExchangeError(f"upgrade of {self._path} failed: {what}", sent=True))
+            error = ExchangeError(f"upgrade of {self._path} failed: {what}", sent=True)
+            error.__cause__ = cause
+            self.taken.set_exception(error)

@@ -20,8 +20,12 @@ from .references import PREFIX, reference_service, resolve
 if TYPE_CHECKING:
     from ..connect import Interceptor, Service
 
-__all__ = ["STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "LinkApp", "StreamHandler"]
+__all__ = ["HIJACK", "HIJACK_HEADERS", "STREAM_PREFIX", "STREAM_PROTOCOL", "Gate", "LinkApp", "StreamHandler"]
 
+
+HIJACK = "/hijack"
+HIJACK_HEADERS = [(b"host", b"secrets-engine.localhost"), (b"upgrade", b"tcp")]
+"""What who dials asks for, to make a connection a link. (wire.md section 3)"""
 
 STREAM_PREFIX = "/stream/"
 MAX_STREAM_NAME = 256

@@ -58,11 +58,15 @@ class Peer(NamedTuple):
         name: the name of the peer in messages; for a plugin its name, once it is known.
         pid: its process id, if it is a process on this machine and the kernel or the launch has told it.
         uid: its user id, likewise.
+        identity: who it is by its certificate, if it is on another machine: a SPIFFE id or a DNS name.
+        address: its address in the network, likewise.
     """
 
     name: str
     pid: int | None = None
     uid: UserId | None = None
+    identity: str = ""
+    address: str = ""
 
 
 class Link:

@@ -9,9 +9,11 @@ socket, and dials again with a growing delay when the runtime goes away.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -56,7 +58,8 @@ class RuntimeConnection:
 
     Args:
         announcement: what the plugin registers with.
-        make_app: makes the app that a link serves; requests wait at its gate until the plugin has registered.
+        make_app: makes the app that a link of a connection serves; requests wait at its gate until the plugin has
+            registered.
         lifespan: gives the context manager that is entered before each registration and left before the link closes.
         configured: takes the configuration that comes with the registration; `None` where the plugin takes it as JSON.
         mux: the settings of each link's mux.
@@ -66,6 +69,7 @@ class RuntimeConnection:
         registration: what the plugin registers with, checked; under the name that its runtime has given it.
         configuration_json: the configuration that came with the last registration.
         protocol_version: the version of the application's protocol that the runtime has chosen; 0 before.
+        process_id: tells this process from others of the plugin's name.
         prints_stacks: whether SIGQUIT prints the stacks of this process, which the registration tells.
         watch: tells when the runtime's process has ended; `None` where nothing watches it.
         link: the present link, or the last; `None` before the first.
@@ -75,7 +79,7 @@ class RuntimeConnection:
     def __init__(
         self,
         announcement: RegisterPluginRequest,
-        make_app: Callable[[Gate], LinkApp],
+        make_app: Callable[[Gate, RuntimeConnection], LinkApp],
         lifespan: Callable[[], AbstractAsyncContextManager[object]],
         *,
         configured: Configured[Any] | None = None,
@@ -89,12 +93,14 @@ class RuntimeConnection:
         self._mux = mux
         self._peer_users = peer_users
         self._on_link: list[OnLink] = []
+        self._origin = self
         self._stopping = asyncio.Event()
         self._left = asyncio.Event()
         self._shutting_down: asyncio.Task[Any] | None = None
         self.registration = Registration.from_request(announcement)
         self.configuration_json = ""
         self.protocol_version = 0
+        self.process_id = os.urandom(8).hex()
         self.prints_stacks = False
         self.watch: RuntimeWatch | None = None
         self.link: Link | None = None
@@ -108,9 +114,25 @@ class RuntimeConnection:
         """
         self._on_link.append(enter)
 
+    def another(self) -> RuntimeConnection:
+        """One more connection of the same plugin; what it learns, this one knows as well."""
+        other = copy(self)
+        other._origin = self
+        other._stopping, other._left, other._shutting_down = asyncio.Event(), asyncio.Event(), None
+        return other
+
     def stop(self) -> None:
         """Close the present link in order, and open no other."""
         self._stopping.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it has been asked to stop."""
+        return self._stopping.is_set()
+
+    async def wait_stopping(self) -> None:
+        """Wait until it is asked to stop."""
+        await self._stopping.wait()
 
     async def shutdown(self) -> None:
         """Stop, and wait until all context managers of the link have been left; a handler of the link calls it."""
@@ -130,14 +152,14 @@ class RuntimeConnection:
         if config.detached:
             await self._reconnect_loop(lambda link: self._connect(link, config), config.timeout, DETACHED_REDIAL)
             return
-        link, gate = self._new_link(config.timeout)
+        link, gate = self.new_link(config.timeout)
         if config.socket:
             await self._connect(link, config)
         elif config.is_pipe_pair:
             await link.over_pipes(config.read_fd, config.write_fd)
         else:
             await link.over_socket(socket.socket(fileno=config.read_fd))
-        await self._serve_once(link, gate, config.timeout)
+        await self.serve_once(link, gate, config.timeout)
 
     async def serve_dialed(self, address: Address) -> None:
         """Serve the runtime that listens at an address, and reconnect whenever it has gone away, until `stop`.
@@ -155,9 +177,9 @@ class RuntimeConnection:
         self._stopping, self._left, self._shutting_down = asyncio.Event(), asyncio.Event(), None
         self._announcement.name = name
         self.registration = replace(self.registration, name=name)
-        link, gate = self._new_link(timeout)
+        link, gate = self.new_link(timeout)
         await connect(link)
-        await self._serve_once(link, gate, timeout)
+        await self.serve_once(link, gate, timeout)
 
     async def _connect(self, link: Link, config: LaunchConfig) -> None:
         await link.over_socket(await connect(config.socket, config.timeout, self._peer_users))
@@ -167,10 +189,10 @@ class RuntimeConnection:
     ) -> None:
         delay, served = FIRST_REDIAL, False
         while not self._stopping.is_set():
-            link, gate = self._new_link(timeout)
+            link, gate = self.new_link(timeout)
             try:
                 await connect(link)
-                await self._serve_once(link, gate, timeout)
+                await self.serve_once(link, gate, timeout)
                 delay, served = FIRST_REDIAL, True
             except (DialError, RegistrationFailed):
                 if not served:
@@ -180,15 +202,33 @@ class RuntimeConnection:
             await self._pause(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
             delay = min(delay * 2, longest_delay)
 
-    def _new_link(self, timeout: float) -> tuple[Link, Gate]:
-        gate = Gate(timeout)
-        return Link(self._make_app(gate), initiator=True, peer=Peer("the runtime"), config=self._mux), gate
+    def new_link(self, timeout: float, address: str = "") -> tuple[Link, Gate]:
+        """A link to a runtime, not connected yet, and the gate of its app.
 
-    async def _serve_once(self, link: Link, gate: Gate, timeout: float) -> None:
+        Args:
+            timeout: seconds that a request waits at most for the registration.
+            address: the runtime's address in the network; empty on this machine.
+        """
+        gate, config = Gate(timeout), self._mux
+        if address:
+            from ..link.hijack import network_config
+
+            config = network_config(config)
+        peer = Peer("the runtime", address=address)
+        return Link(self._make_app(gate, self), initiator=True, peer=peer, config=config), gate
+
+    async def serve_once(self, link: Link, gate: Gate, timeout: float) -> None:
+        """Register over a link that is connected, and serve until either end stops.
+
+        Raises:
+            RegistrationFailed: the runtime refused the plugin, or went away.
+            ConfigError: the plugin cannot take the configuration that the runtime has for it.
+        """
         request = RegisterPluginRequest()
         request.CopyFrom(self._announcement)
         request.prints_stacks = self.prints_stacks
-        self.link = link
+        request.process_id = self.process_id
+        self.link = self._origin.link = link
         self._left.clear()
         async with link:
             if self.watch is not None:
@@ -209,8 +249,8 @@ class RuntimeConnection:
 
     async def _register(self, link: Link, request: RegisterPluginRequest, timeout: float) -> None:
         response = await register(link, request, timeout)
-        self.configuration_json = response.configuration_json
-        self.protocol_version = response.protocol_version
+        self._origin.configuration_json = self.configuration_json = response.configuration_json
+        self._origin.protocol_version = self.protocol_version = response.protocol_version
         if self._configured is not None:
             self._take_configuration(self._configured, link)
 

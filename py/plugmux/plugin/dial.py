@@ -13,12 +13,11 @@ from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_unix
 from ..contract.address import Address
 from ..errors import PlugmuxError
 from ..http import upgrade
+from ..link.app import HIJACK, HIJACK_HEADERS
 
 __all__ = ["DIAL_TIMEOUT", "DialError", "connect", "dial"]
 
 DIAL_TIMEOUT = 2.0
-HIJACK_PATH = "/hijack"
-HIJACK_HEADERS = [(b"host", b"secrets-engine.localhost"), (b"upgrade", b"tcp")]
 
 
 class DialError(PlugmuxError):
@@ -48,7 +47,7 @@ async def dial(
         async with asyncio.timeout(timeout):
             sock = await connect_unix(address.sockaddr, users or PeerUsers(), address)
             transport, _ = await asyncio.get_running_loop().create_unix_connection(asyncio.Protocol, sock=sock)
-            await upgrade(transport, HIJACK_PATH, HIJACK_HEADERS, factory, timeout)
+            await upgrade(transport, HIJACK, HIJACK_HEADERS, factory, timeout)
     except TimeoutError:
         _close(sock)
         raise DialError(f"the runtime at {address} did not answer within {timeout:g} s") from None

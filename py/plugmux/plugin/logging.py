@@ -75,6 +75,7 @@ class LogHandler(logging.Handler):
         self._waiting: deque[LogRecord] = deque()
         self._dropped = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._links = 0
         self._work = asyncio.Event()
         self._to_stderr = False
         plugin.on_link(self._sending_over)
@@ -106,11 +107,14 @@ class LogHandler(logging.Handler):
     async def _sending_over(self, link: Link, gate: Gate) -> AsyncIterator[None]:
         """Send records over a link, from the registration until the block ends."""
         self._loop, leaving = asyncio.get_running_loop(), asyncio.Event()
+        self._links += 1
         task = asyncio.create_task(self._keep_sending(link, gate, leaving), name="plugmux: send log records")
         try:
             yield
         finally:
-            self._loop = None
+            self._links -= 1
+            if not self._links:
+                self._loop = None
             leaving.set()
             self._work.set()
             await asyncio.wait([task], timeout=FLUSH_TIME if gate.is_open else 0)

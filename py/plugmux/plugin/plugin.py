@@ -30,6 +30,7 @@ from .orphan import ORPHAN_CLEAN_UP_TIME
 if TYPE_CHECKING:
     from ..connect import Interceptor, Service
     from ..link.link import Link
+    from ..network.tls import TLS
     from ..services.health import HealthService
     from ..yamux import Config
     from .configuration import Configured
@@ -140,9 +141,9 @@ class Plugin:
         self._services.append(PluginConfigurationService(configuration))
         return configuration
 
-    def _make_app(self, gate: Gate) -> LinkApp:
+    def _make_app(self, gate: Gate, connection: RuntimeConnection) -> LinkApp:
         return LinkApp(
-            [*self._services, PluginControl(self._connection)],
+            [*self._services, PluginControl(connection)],
             app=self._app,
             streams=self._streams,
             gate=gate,
@@ -211,13 +212,21 @@ class Plugin:
         *,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
         clean_up_time: float = ORPHAN_CLEAN_UP_TIME,
+        listen: str = "",
+        tls: TLS | None = None,
     ) -> None:
         """Serve until the runtime or a signal ends the plugin; as a rule this is the last line of a plugin program.
 
         Started by hand, without a runtime, it prints on stderr what the plugin is, and exits with status 2. Code that
         follows this call runs when the plugin has ended in order.
 
+        A plugin that is not launched dials the runtime that `PLUGMUX_SOCKET` names, or listens for runtimes on other
+        machines (docs/remote.md).
+
         Args:
+            listen: the address in the network to listen at, such as `tls://0.0.0.0:7444`; by default that of
+                `PLUGMUX_LISTEN`, or of the arguments `--listen ADDRESS` of the program.
+            tls: the certificate for links over a network; by default that of `PLUGMUX_TLS_DIR` and its like.
             loop_factory: makes the event loop, for example `uvloop.new_event_loop`.
             clean_up_time: seconds that a launched plugin has to end, including the code that follows this call, when
                 its runtime has died (10 by default); then it is killed. Its output is discarded meanwhile.
@@ -228,7 +237,7 @@ class Plugin:
         """
         from .program import run
 
-        run(self._connection, loop_factory, clean_up_time)
+        run(self._connection, loop_factory, clean_up_time, listen, tls)
 
     async def serve_link(self, connect: Callable[[Link], Awaitable[None]], name: str, timeout: float) -> None:
         """Serve one runtime over a link that the caller connects, such as one in memory, until either end stops.

@@ -13,15 +13,17 @@ from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Never
 
-from ..contract.address import Address
-from ..contract.launch import SOCKET_VARIABLE, LaunchConfig
+from ..contract.address import Address, is_network
+from ..contract.launch import LISTEN_VARIABLE, SOCKET_VARIABLE, LaunchConfig
 from ..errors import ConfigError, PlugmuxError
 from ..platform import TERMINATION, claim_link, end_children, handle_signals
 from .logging import DefaultLogHandler
 from .orphan import ORPHAN_CLEAN_UP_TIME, RuntimeWatch
 
 if TYPE_CHECKING:
+    from ..network.tls import TLS
     from .connection import RuntimeConnection
+    from .network import NetworkLinks
 
 __all__ = ["run"]
 
@@ -37,18 +39,23 @@ It serves: {services}.
 
   plugmux plugins --plugin {command}     launch it and show it
   PLUGMUX_SOCKET=unix:/path {command}    connect it to the runtime that listens there
+  PLUGMUX_SOCKET=tls://host:port ...     the same, on another machine; PLUGMUX_TLS_DIR names its certificate
+  {command} --listen tls://0.0.0.0:port  listen for runtimes on other machines
 """
+LISTEN_ARGUMENTS = 3
 
 
 def run(
     connection: RuntimeConnection,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
     clean_up_time: float = ORPHAN_CLEAN_UP_TIME,
+    listen: str = "",
+    tls: TLS | None = None,
 ) -> None:
     """Run the plugin until it ends. (See `Plugin.run`.)"""
     try:
         config = LaunchConfig.take_from(os.environ)
-        address = None if config else _address()
+        address = None if config else _address(listen, tls)
         if config is not None:
             _claim(config)
     except ConfigError as error:
@@ -95,7 +102,7 @@ def _run_to_the_end(
 
 
 async def _serve(
-    connection: RuntimeConnection, config: LaunchConfig | None, address: Address | None
+    connection: RuntimeConnection, config: LaunchConfig | None, address: Address | NetworkLinks | None
 ) -> PlugmuxError | None:
     handle_signals(TERMINATION, connection.stop)
     # At a shared terminal Ctrl-C reaches the runtime as well, which then ends its plugins in order.
@@ -104,8 +111,10 @@ async def _serve(
     try:
         if config is not None:
             await connection.serve_launched(config)
-        elif address is not None:
+        elif isinstance(address, Address):
             await connection.serve_dialed(address)
+        elif address is not None:
+            await address.serve(connection)
     except PlugmuxError as error:
         return error
     return None
@@ -114,9 +123,22 @@ async def _serve(
 def _leave_to_the_runtime() -> None: ...
 
 
-def _address() -> Address | None:
-    text = os.environ.get(SOCKET_VARIABLE)
-    return Address.parse(text) if text else None
+def _address(listen: str, tls: TLS | None) -> Address | NetworkLinks | None:
+    """Where the runtime is, or where the plugin listens for runtimes.
+
+    Raises:
+        ConfigError: an address is not valid, or there is no certificate for it.
+    """
+    if not listen:
+        listen = os.environ.get(LISTEN_VARIABLE, "")
+    if sys.argv[1:2] == ["--listen"] and len(sys.argv) == LISTEN_ARGUMENTS:
+        listen = sys.argv[2]
+    text = os.environ.get(SOCKET_VARIABLE, "")
+    if not listen and not is_network(text):
+        return Address.parse(text) if text else None
+    from .network import NetworkLinks  # a launched plugin needs none of it
+
+    return NetworkLinks.parse(listen, text, tls)
 
 
 def _claim(config: LaunchConfig) -> None:

@@ -46,7 +46,7 @@ class Admission:
 
     _registry: Registry
     _permissions: Permissions
-    _unregistered: Counter[UserId | None] = field(default_factory=Counter)
+    _unregistered: Counter[UserId | str | None] = field(default_factory=Counter)
     _settled: WeakKeyDictionary[PluginRecord, Registration] = field(default_factory=WeakKeyDictionary)
 
     def begin(self, peer: Peer) -> Callable[[], None]:
@@ -58,10 +58,11 @@ class Admission:
         Raises:
             TooManyLinks: the user of the plugin has as many as it may.
         """
-        uid = peer.uid
+        uid = peer.identity or peer.uid
         if self._unregistered[uid] >= MAX_UNREGISTERED:
+            who = peer.identity or f"user {uid}"
             raise TooManyLinks(
-                f"{MAX_UNREGISTERED} links of user {uid} have not registered yet, and there may be no more; try again"
+                f"{MAX_UNREGISTERED} links of {who} have not registered yet, and there may be no more; try again"
             )
         self._unregistered[uid] += 1
         ended = False
@@ -76,13 +77,17 @@ class Admission:
 
         return end
 
-    def check(self, said: Registration) -> None:
+    def check(self, said: Registration, replaced: PluginRecord | None = None) -> None:
         """Check that a plugin that has started by itself claims only what it may.
+
+        Args:
+            said: what it claims.
+            replaced: the plugin whose place it takes, if it does.
 
         Raises:
             RegistrationRefused: its name is taken, or it claims what it may not.
         """
-        self._registry.check(said)
+        self._registry.check(said, replaced)
         if said.access_control and not self._may_decide(said.name):
             raise RegistrationRefused(
                 f"plugin {said.name!r} started by itself and decides on access, which the host does not grant: "

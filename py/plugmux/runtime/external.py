@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Coroutine, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -105,10 +105,19 @@ class SelfStartedPlugin:
             self.record.link = link
             self.record.pid = link.peer.pid
             self.record.move(State.RUNNING)
-            await race(link.wait_closed(), hung())
+            await self.until_over(link, hung())
         finally:
             handler.close()
             self._forget(why)
+
+    async def until_over(self, link: Link, hung: Coroutine[Any, Any, None]) -> None:
+        """Wait until the plugin's stay is over.
+
+        Args:
+            link: its link.
+            hung: returns when it hangs.
+        """
+        await race(link.wait_closed(), hung)
 
     def _tell_of_failure(self, link: Link, handler: RegistrationHandler, timeout: float) -> None:
         """Log that a plugin has not registered: nothing else shows it."""

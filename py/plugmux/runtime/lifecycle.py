@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .changes.configuration import Configurable
     from .registrar import Registrar
     from .registry import Registry
+    from .remote.group import RemoteGroup
     from .source import Found
 
 __all__ = ["Lifecycle"]
@@ -48,12 +49,15 @@ class Lifecycle:
         self._closed = False
         self._errands: set[asyncio.Task[Any]] = set()
         self._watching: list[asyncio.Task[None]] = []
+        self._groups: list[RemoteGroup] = []
 
     async def close(self) -> None:
         """End all plugins in parallel; from now on none is started."""
         self._closed = True
         if self._watching and await end_within(0, self._watching):
             logger.error("the plugin directories are still being looked through, although that was cancelled")
+        for group in self._groups:
+            await group.close()
         ends = (plugin.owner.leave() for plugin in self._registry.all())
         for error in await asyncio.gather(*ends, return_exceptions=True):
             if error is not None:
@@ -140,6 +144,9 @@ class Lifecycle:
         return self._registry.named(prepared.name)[0]
 
     async def _begin_launch(self, launch: Launch) -> None:
+        if getattr(launch.runner, "follows", False):
+            await self._begin_group(launch)
+            return
         replicas = self._add(launch)
         for plugin in replicas:
             await plugin.started()
@@ -148,10 +155,24 @@ class Lifecycle:
                 if not plugin.record.ready and not self._closed:
                     raise plugin.record.not_running()
 
-    def _add(self, launch: Launch) -> list[Supervisor]:
+    async def _begin_group(self, launch: Launch) -> None:
+        """Begin a plugin that has as many replicas as a name in the network has addresses."""
+        from .remote.group import RemoteGroup
+
+        self._check_name(launch.name)
+        group = RemoteGroup(launch, self._registry, launch.policies or self._policies, self._replicas)
+        self._groups.append(group)
+        await group.start()
+        if launch.required and not self._closed:
+            group.check_running()
+
+    def _check_name(self, name: str) -> None:
         self.check_open()
-        if launch.name in self._registry:
-            raise ConfigError(f"there is a plugin named {launch.name!r} already: give this one another name")
+        if name in self._registry:
+            raise ConfigError(f"there is a plugin named {name!r} already: give this one another name")
+
+    def _add(self, launch: Launch) -> list[Supervisor]:
+        self._check_name(launch.name)
         replicas = self._replicas(launch)
         for plugin in replicas:
             self._registry.add(plugin.record)
@@ -180,6 +201,10 @@ class Lifecycle:
         policies, starts = launch.policies or self._policies, self._starts
         if launch.runner is not None and launch.runner.untimed:
             policies, starts = policies.untimed(), asyncio.Semaphore(launch.replicas)
+        if getattr(launch.runner, "elsewhere", False):
+            from .remote.supervisor import RemoteSupervisor
+
+            return [RemoteSupervisor(launch, self._registrar, policies)]
         return [Supervisor(launch, self._registrar, policies, starts) for _ in range(launch.replicas)]
 
     async def _begin_in_process(self, servable: Servable, name: str | None = None) -> PluginRecord:

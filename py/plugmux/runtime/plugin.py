@@ -21,7 +21,7 @@ from .state import NEXT, ON_THE_WAY, State
 if TYPE_CHECKING:
     from ..contract.grant import Grant
     from ..contract.registration import Configuration, Registration
-    from ..link.link import Link
+    from ..link.link import Link, Peer
     from .settings import Policies
 
 __all__ = ["Control", "Owner", "PluginHandle", "PluginRecord"]
@@ -72,6 +72,7 @@ class PluginRecord:
         answered: calls that it has answered.
         health: how it does while it runs.
         since: when it came into its state (seconds since the epoch).
+        peer: who it is in the network; `None` on this machine, and before it has linked.
         handle: shows it to the host; made when it is first asked for.
         observer: called at each change with the state before it; the registry sets it when it takes the record in.
     """
@@ -108,6 +109,7 @@ class PluginRecord:
         self.answered = 0
         self.health = Health.UNKNOWN
         self.since = time.time()
+        self.peer: Peer | None = None
         self.handle: PluginHandle | None = None
         self.observer: Callable[[PluginRecord, State], None] | None = None
         self._idle: asyncio.Event | None = None
@@ -340,6 +342,11 @@ class PluginHandle:
     def pid(self) -> int | None:
         """The process id, `None` where there is no process or it is not known."""
         return self._record.pid
+
+    @property
+    def peer(self) -> Peer | None:
+        """Who it is in the network, by its certificate; `None` on this machine, and before it has linked."""
+        return self._record.peer
 
     @property
     def external(self) -> bool:

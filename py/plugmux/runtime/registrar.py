@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -64,6 +65,7 @@ class Registrar:
         logs: takes what plugins say over the log service.
         links: the links that have been opened.
         on_link: called with each link that is opened.
+        runtime_id: tells plugins which of their links lead to this runtime.
     """
 
     host: Host = field(default_factory=Host)
@@ -77,6 +79,7 @@ class Registrar:
     logs: LogBook = field(default_factory=LogBook)
     links: WeakSet[Link] = field(default_factory=WeakSet)
     on_link: set[Callable[[Link], None]] = field(default_factory=set)
+    runtime_id: str = field(default_factory=lambda: os.urandom(8).hex())
     pool: MemoryPool = field(init=False)
     """The memory that all links share."""
 
@@ -107,6 +110,10 @@ class Registrar:
             lazy={LOG_SERVICE: handler.log_service},
         )
         config = policies.link_config
+        if peer.address:
+            from ..link.hijack import network_config
+
+            config = network_config(policies.mux)
         link = handler.link = Link(app, initiator=False, peer=peer, config=config, pool=self.pool, registered=False)
         self.links.add(link)
         for told in self.on_link:
@@ -167,6 +174,7 @@ class Registrar:
             engine_version=self.host.version,
             protocol_version=version,
             configuration_json=self.configurations.get(name, ""),
+            runtime_id=self.runtime_id,
         )
         response.request_timeout.FromMicroseconds(int(self.policies.timeouts.request * 1_000_000))
         return response

@@ -79,14 +79,18 @@ class Registry:
         """All plugins, with those on standby."""
         return [*self.sorted(), *self._standby]
 
-    def check(self, registration: Registration) -> None:
+    def check(self, registration: Registration, replaced: PluginRecord | None = None) -> None:
         """Check that a plugin may be taken in under its name.
+
+        Args:
+            registration: what it says.
+            replaced: the plugin whose place it takes, if it does.
 
         Raises:
             RegistrationRefused: another plugin has the name, and they are no replicas.
         """
         name = registration.name
-        if name not in self._plugins:
+        if all(plugin is replaced for plugin in self._plugins.get(name, ())):
             return
         if not registration.replica:
             raise RegistrationRefused(f"there is a plugin named {name!r} already: give this one another name")

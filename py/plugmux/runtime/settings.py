@@ -20,6 +20,7 @@ from .health.policy import HealthPolicy
 
 if TYPE_CHECKING:
     from ..connect import Interceptor
+    from ..network.tls import TLS
 
 __all__ = [
     "ALL_USES",
@@ -44,6 +45,7 @@ class Host:
         name: the runtime's name.
         version: the host's version; that of plugmux by default.
         protocol_versions: the versions of the application's own protocol that the host speaks, at least one.
+        tls: the certificate that it shows on links over a network, and the CAs that it trusts (docs/remote.md).
 
     Raises:
         ConfigError: there is no protocol version.
@@ -52,6 +54,7 @@ class Host:
     name: str = "plugmux"
     version: str = VERSION
     protocol_versions: Collection[int] = (1,)
+    tls: TLS | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "protocol_versions", tuple(self.protocol_versions))
@@ -87,6 +90,7 @@ class Timeouts:
         terminate: for a process to end after SIGTERM.
         kill: for the kernel to end a process after SIGKILL. One that it cannot end is left behind.
         post_mortem: for a process whose link has ended to end as well, so that its exit can be told.
+        away: for a plugin of another machine whose link was lost to link again, before it is forgotten.
 
     Raises:
         ConfigError: a limit is not above 0 (`request`: not 0 or above), or is not finite.
@@ -102,6 +106,7 @@ class Timeouts:
     terminate: float = 2.0
     kill: float = 5.0
     post_mortem: float = 1.0
+    away: float = 60.0
 
     def __post_init__(self) -> None:
         for limit in fields(self):
@@ -207,9 +212,15 @@ class Permissions:
         socket: what the runtime's sockets serve: `"plugins"` lets plugins connect that start by themselves, `"calls"`
             carries calls to plugins, `"secrets"` gives secrets, `"manage"` enables, disables and restarts plugins,
             `"observe"` lists plugins and tells their events and logs. `/health` and the version are always served.
+        identities: patterns of the identities that may register a name, by the name. Where it is given, it alone
+            decides; by default a plugin on another machine registers under the name of its certificate.
+        allow: what who calls over a network may have, by patterns of identities: services (`"kv.v1.KeyValueService"`,
+            `"kv.v1.*"`, `"*"`), methods (`"/kv.v1.KeyValueService/Get"`), secrets (`"secrets:team/**"`), `"manage"` and
+            `"observe"`. By default nobody may call anything.
+        insecure_tcp: whether `tcp://` may leave this machine: for tests.
 
     Raises:
-        ConfigError: a setting is not a list, or a use is not known.
+        ConfigError: a setting is not a list, a use is not known, or a pattern is not one.
     """
 
     replicated: Collection[str] = ()
@@ -217,8 +228,16 @@ class Permissions:
     overlapping: Collection[str] = ()
     overlaps: bool = False
     socket: Collection[SocketUse] = ALL_USES
+    identities: Mapping[str, str | Collection[str]] | None = None
+    allow: Mapping[str, Collection[str]] = field(default_factory=dict)
+    insecure_tcp: bool = False
 
     def __post_init__(self) -> None:
+        if self.identities is not None or self.allow:
+            from ..network.identity import check_pattern, patterns_of
+
+            object.__setattr__(self, "identities", patterns_of(self.identities))
+            object.__setattr__(self, "allow", {check_pattern(who): tuple(what) for who, what in self.allow.items()})
         for setting in ("replicated", "access_control", "overlapping", "socket"):
             if isinstance(getattr(self, setting), str):
                 raise ConfigError(f"Permissions.{setting} is one string; give a list of strings")

@@ -6,6 +6,9 @@
        │            │  └──> gave up          (no tries left, or nothing that a retry could mend)
        └── backing off
 
+A plugin on another machine is `unreachable` while there is no link to it: it is dialled again without end, or waited
+for.
+
 Any state may become `disabled`, which only an explicit enable leaves. A plugin that starts by itself, or lives in the
 host's own process, begins at registering and is never backing off.
 """
@@ -31,6 +34,7 @@ class State(Enum):
     BACKING_OFF = "backing off"
     GAVE_UP = "gave up"
     DISABLED = "disabled"
+    UNREACHABLE = "unreachable"
 
     @property
     def run_status(self) -> RunStatus:
@@ -40,9 +44,10 @@ class State(Enum):
 
 _ENDINGS = frozenset({State.STOPPING, State.STOPPED, State.DISABLED})
 NEXT: dict[State, frozenset[State]] = {
-    State.STARTING: _ENDINGS | {State.REGISTERING, State.CRASHED},
-    State.REGISTERING: _ENDINGS | {State.RUNNING, State.CRASHED},
-    State.RUNNING: _ENDINGS | {State.CRASHED},
+    State.STARTING: _ENDINGS | {State.REGISTERING, State.CRASHED, State.UNREACHABLE},
+    State.REGISTERING: _ENDINGS | {State.RUNNING, State.CRASHED, State.UNREACHABLE},
+    State.RUNNING: _ENDINGS | {State.CRASHED, State.UNREACHABLE},
+    State.UNREACHABLE: _ENDINGS | {State.STARTING, State.REGISTERING},
     State.STOPPING: frozenset({State.STOPPED, State.DISABLED}),
     State.STOPPED: frozenset({State.STARTING, State.DISABLED}),
     State.CRASHED: _ENDINGS | {State.BACKING_OFF, State.GAVE_UP},
@@ -52,7 +57,9 @@ NEXT: dict[State, frozenset[State]] = {
 }
 """The states that may follow each."""
 
-ON_THE_WAY = frozenset({State.STARTING, State.REGISTERING, State.RUNNING, State.CRASHED, State.BACKING_OFF})
+ON_THE_WAY = frozenset(
+    {State.STARTING, State.REGISTERING, State.RUNNING, State.CRASHED, State.BACKING_OFF, State.UNREACHABLE}
+)
 """The states in which a call waits for the plugin: it runs, or is about to."""
 
 _RUN_STATUS = {
@@ -65,4 +72,5 @@ _RUN_STATUS = {
     State.BACKING_OFF: RunStatus.RUN_STATUS_CRASHED,
     State.GAVE_UP: RunStatus.RUN_STATUS_RETRIES_EXCEEDED,
     State.DISABLED: RunStatus.RUN_STATUS_STOPPED,
+    State.UNREACHABLE: RunStatus.RUN_STATUS_CRASHED,
 }

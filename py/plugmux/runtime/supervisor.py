@@ -145,11 +145,27 @@ class Supervisor:
             if not self._worth_a_try(error, failures, loop.time() - failing_since):
                 self.record.move(State.GAVE_UP, error.detail, error)
                 return
-            self.record.move(State.BACKING_OFF, f"{error.detail}; starts again in {delay:.1f} s", error)
-            if await self._stopped_within(_jittered(delay, policy)):
+            pause = _jittered(delay, policy)
+            self._back_off(error, failures, pause)
+            if await self._stopped_within(pause):
                 return
             delay = min(delay * 2, policy.longest_delay)
+
+    def _begin(self) -> None:
+        """Note that a run begins."""
+        if self.record.state is State.BACKING_OFF:
             self.record.restarts += 1
+        self.record.move(State.STARTING)
+
+    def _back_off(self, error: PluginError, failures: int, pause: float) -> None:
+        """Note that it is started again after a while.
+
+        Args:
+            error: how the last run has ended.
+            failures: how many have failed in a row.
+            pause: seconds until the next.
+        """
+        self.record.move(State.BACKING_OFF, f"{error.detail}; starts again in {pause:.1f} s", error)
 
     def _worth_a_try(self, error: PluginError, failures: int, failing_for: float) -> bool:
         """Whether a restart can mend it: only a plugin that has once registered is started again, or waited for."""
@@ -165,7 +181,7 @@ class Supervisor:
 
     async def _run_once(self) -> PluginError | None:
         """One run, from start to end; `None` when it ended because it was asked to."""
-        self.record.move(State.STARTING)
+        self._begin()
         async with AsyncExitStack() as running:
             await running.enter_async_context(_slot(self._starts))
             if self._stop.is_set():

@@ -55,10 +55,8 @@ class Mux(asyncio.BufferedProtocol):
         client: whether this side opens odd stream ids; the two sides must differ.
         config: the settings of this side; the defaults are those of the wire.
         pool: what the mux shares with others of its event loop: a limit of memory, and the read buffer.
-        registered: whether the peer has registered, or need not. Until `mark_registered`, a peer that has not gets
-            little memory and few streams.
-        clock: the time in seconds, to the microsecond, to measure round trips; the time of uvloop's event loop has
-            steps of 1 ms.
+        registered: whether the peer has registered, or need not; one that has not gets little memory and few streams.
+        clock: the time in seconds, to the microsecond; the time of uvloop's event loop has steps of 1 ms.
     """
 
     def __init__(
@@ -156,6 +154,11 @@ class Mux(asyncio.BufferedProtocol):
         return self._reason
 
     @property
+    def peer_left(self) -> bool:
+        """Whether the peer has said that it takes no new streams, as it does before it closes in order."""
+        return self._session.remote_go_away
+
+    @property
     def last_received(self) -> float:
         """The loop's time at which the peer last sent anything."""
         return self._keepalive.last_received
@@ -170,8 +173,6 @@ class Mux(asyncio.BufferedProtocol):
         Raises:
             LinkTimeout: the peer did not answer within the connection write timeout.
             SessionClosed: the session has ended.
-
-        When it is cancelled, the answer is ignored.
         """
         self._check_running()
         self._session.now = self._clock()
@@ -334,8 +335,6 @@ class Mux(asyncio.BufferedProtocol):
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         self._closers.wake()
-
-    # Events.
 
     def handle_session_event(self, event: Event) -> None:
         """Act on an event that is about no stream (called by the dispatcher)."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, MutableMapping
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...connect import Service
-from ...contract.address import Address
+from ...contract.address import Address, NetworkAddress, parse_address
 from ...http import Server
 from ..admission import Admission
 from ..calls.router import Router
@@ -21,6 +21,9 @@ from .events import EventsService, Observed
 from .inspect import Inspect, Replacing
 from .listener import Listener
 from .management import Managed, Management, Version
+
+if TYPE_CHECKING:
+    from .network import NetworkSocket
 
 __all__ = ["Sockets"]
 
@@ -70,10 +73,31 @@ class Sockets:
         for service in (Version(registrar.host.version), management, EventsService(runtime), self._inspect):
             self._app.mount(service)
         self._server = Server(self._app, lifespan=False)
-        self._listeners = [Listener(Address.parse(text), self._server) for text in addresses]
+        self._listeners: list[Listener | NetworkSocket] = []
+        self._servers = [self._server]
+        for text in addresses:
+            address = parse_address(text, insecure_tcp=permissions.insecure_tcp or None)
+            if isinstance(address, Address):
+                self._listeners.append(Listener(address, self._server))
+            else:
+                self._listen_in_network(address)
+
+    def _listen_in_network(self, address: NetworkAddress) -> None:
+        from .network import NetworkSocket  # a runtime on one machine needs none of it
+
+        registrar = self._registrar
+        listener = NetworkSocket(address, self._app, registrar.permissions, registrar.host.tls)
+        self._listeners.append(listener)
+        self._servers.append(listener.server)
 
     async def _arrive(self, scope: MutableMapping[str, Any]) -> None:
         """Make a connection to a socket a link, and keep it until it ends."""
+        peer = scope["extensions"]["plugmux.connection"].get("peer")
+        if peer is not None and peer.address:
+            from ..remote.arrival import RemoteArrival
+
+            await RemoteArrival(self._registry, self._registrar, self._admission, peer).arrive(scope)
+            return
         await SelfStartedPlugin(self._registry, self._registrar, self._admission).arrive(scope)
 
     def mount(self, service: Service) -> None:
@@ -88,7 +112,7 @@ class Sockets:
     @property
     def tasks(self) -> Collection[asyncio.Task[Any] | None]:
         """The tasks that serve connections."""
-        return self._server.tasks
+        return [task for server in self._servers for task in server.tasks]
 
     async def start(self) -> None:
         """Begin to listen.
@@ -108,4 +132,4 @@ class Sockets:
     async def close(self) -> None:
         """End the connections; requests under way are given a moment."""
         self._inspect.close()
-        await self._server.shutdown(REQUEST_TIME)
+        await asyncio.gather(*(server.shutdown(REQUEST_TIME) for server in self._servers))

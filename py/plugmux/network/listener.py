@@ -1,0 +1,256 @@
+"""Listens in the network: a connection is served when its handshake is done, and until then costs little.
+
+    accepted ──> silent ──> handshaking ──> served
+                   │             │
+                   └─────────────┴──> closed, with its reason told
+
+A connection that has said nothing has no TLS state and no buffers. Of those that are silent, and of those that
+handshake, there are only so many: one more ends the oldest. So a port scan, or connections that are opened and left,
+keep nobody out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ..aio.closing import end_within
+from ..aio.forks import lose_in_children
+from ..contract.address import NetworkAddress
+from ..errors import ConfigError
+from .refusal import HandshakeFailed, refusal
+from .remote_end import RemoteEnd, shown_address, tune
+
+if TYPE_CHECKING:
+    import ssl
+
+    from .tls import TLS
+
+__all__ = ["NetworkListener"]
+
+BACKLOG = 1024
+ACCEPTED_AT_ONCE = 32
+NO_DESCRIPTOR_PAUSE = 0.1
+MAX_SILENT = 256
+"""Connections that may be open and have said nothing."""
+
+MAX_HANDSHAKES = 128
+"""Handshakes that may go on at the same time."""
+
+FIRST_BYTE_TIME = 5.0
+HANDSHAKE_TIME = 5.0
+"""Seconds for a connection's first byte, and for its handshake."""
+
+TLS_HANDSHAKE = 0x16
+"""The first byte of a TLS connection."""
+
+PLAIN_ANSWER = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 20\r\n\r\nthis port wants TLS\n"
+
+
+class NetworkListener:
+    """Listens at an address in the network.
+
+    Args:
+        address: where; port 0 has the system choose one.
+        tls: the certificate of this end; not needed for `tcp://`.
+        serve: makes the protocol of a connection whose handshake is done. It decides what a peer without an identity
+            is told.
+        report: is told of a connection that was refused: a word for its kind, and a line.
+        context: gives the context of a handshake, where it is not that of `tls`.
+
+    Raises:
+        ConfigError: the address cannot be listened at, or there is no certificate.
+
+    Attributes:
+        address: where it listens; with the port once it does.
+    """
+
+    def __init__(
+        self,
+        address: NetworkAddress,
+        tls: TLS | None,
+        serve: Callable[[RemoteEnd], asyncio.Protocol],
+        report: Callable[[str, str], None],
+        *,
+        context: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
+        if address.is_looked_up:
+            raise ConfigError(f"{address} is to be dialled: listen at tls://0.0.0.0:port, or tls://[::]:port")
+        if address.is_secure and tls is None:
+            raise ConfigError(
+                f"{address} needs a certificate: set PLUGMUX_TLS_DIR, or PLUGMUX_TLS_CERT, PLUGMUX_TLS_KEY and "
+                "PLUGMUX_TLS_CA, or give TLS(...), or Host(tls=TLS(...))"
+            )
+        self.address = address
+        self._tls = tls
+        self._serve = serve
+        self._report = report
+        self._context = context or (tls.server_context if tls is not None else None)
+        self._sockets: list[socket.socket] = []
+        self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._handshakes: dict[asyncio.Task[None], None] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to listen.
+
+        Raises:
+            OSError: it cannot.
+        """
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(
+            self.address.host, self.address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        port = self.address.port
+        try:
+            for family, _, _, _, where in dict.fromkeys(found):
+                sock = _bind(family, (where[0], port, *where[2:]))
+                self._sockets.append(sock)
+                port = port or sock.getsockname()[1]
+        except BaseException:
+            self._close_sockets()
+            raise
+        self.address = self.address._replace(port=port)
+        lose_in_children(self)
+        self._tasks = [
+            asyncio.create_task(self._accept(sock), name=f"plugmux: listen at {self.address}") for sock in self._sockets
+        ]
+        if self._tls is not None:
+            self._tasks.append(asyncio.create_task(self._tls.watch(), name="plugmux: watch certificates"))
+
+    def descriptors(self) -> list[int]:
+        """The descriptors of the listening sockets."""
+        return [sock.fileno() for sock in self._sockets]
+
+    async def close(self) -> None:
+        """Stop listening, and end what has not been served; harmless where it does not listen."""
+        tasks, self._tasks = self._tasks, []
+        try:
+            await end_within(0, [*tasks, *self._handshakes])
+        finally:
+            for sock in tuple(self._silent):
+                self._drop(sock)
+            self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+        self._sockets = []
+
+    async def _accept(self, sock: socket.socket) -> None:
+        while True:
+            await _readable(sock)
+            try:
+                for _ in range(ACCEPTED_AT_ONCE):
+                    self._take(*sock.accept())
+            except BlockingIOError:
+                pass  # Nobody else waits.
+            except OSError as error:
+                # Out of descriptors, as a rule: the connection waits in the backlog until some are free.
+                self._report("accept", f"cannot accept at {self.address}: {error}")
+                await asyncio.sleep(NO_DESCRIPTOR_PAUSE)
+
+    def _take(self, connection: socket.socket, peername: object) -> None:
+        """Wait for the first byte of a connection."""
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        self._silent[connection] = loop.call_later(FIRST_BYTE_TIME, self._drop, connection)
+        loop.add_reader(connection, self._speaks, connection, shown_address(peername))
+        if len(self._silent) > MAX_SILENT:
+            self._drop(next(iter(self._silent)))
+
+    def _drop(self, connection: socket.socket) -> None:
+        self._forget(connection)
+        connection.close()
+
+    def _forget(self, connection: socket.socket) -> None:
+        self._silent.pop(connection).cancel()
+        asyncio.get_running_loop().remove_reader(connection)
+
+    def _speaks(self, connection: socket.socket, where: str) -> None:
+        """Begin the handshake of a connection that has said something."""
+        try:
+            first = connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            first = b""
+        if not first:
+            self._drop(connection)  # A look whether somebody listens.
+            return
+        self._forget(connection)
+        if self._context is not None and first[0] != TLS_HANDSHAKE:
+            self._report("no TLS", f"refused a connection of {where} at {self.address}: it does not speak TLS")
+            with suppress(OSError):
+                connection.send(PLAIN_ANSWER)
+            connection.close()
+            return
+        task = asyncio.create_task(self._shake_hands(connection, where), name=f"plugmux: handshake with {where}")
+        self._handshakes[task] = None
+        task.add_done_callback(self._handshakes.pop)
+        if len(self._handshakes) > MAX_HANDSHAKES:
+            next(iter(self._handshakes)).cancel()
+
+    async def _shake_hands(self, connection: socket.socket, where: str) -> None:
+        context = self._context() if self._context is not None else None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: _Handshaken(self._serve),
+                connection,
+                ssl=context,
+                ssl_handshake_timeout=HANDSHAKE_TIME if context is not None else None,
+            )
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        except (OSError, TimeoutError) as error:  # `ssl.SSLError` is one.
+            connection.close()
+            told: HandshakeFailed = refusal(where, error, self._tls, by_server=False)
+            self._report(str(told).partition(": ")[2], f"refused a connection at {self.address}: {told}")
+        except BaseException:
+            connection.close()
+            raise
+
+
+class _Handshaken(asyncio.Protocol):
+    """The protocol of a connection until its handshake is done and the other end is known."""
+
+    def __init__(self, serve: Callable[[RemoteEnd], asyncio.Protocol]) -> None:
+        self._serve = serve
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        tune(transport)
+        protocol = self._serve(RemoteEnd.of(transport))
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+
+def _bind(family: int, where: Sequence[object]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            both = where[0] == "::"  # It takes IPv4 connections as well.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+        sock.bind(tuple(where))
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _readable(sock: socket.socket) -> None:
+    """Wait until there is a connection to accept."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(sock, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(sock)

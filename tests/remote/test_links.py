@@ -1,0 +1,145 @@
+"""A plugin on another machine, both ways of dialling: it registers, it is called, it calls back, and it is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kv.v1.kv_connect import KeyValueClient, KeyValueService
+from kv.v1.kv_pb2 import GetRequest, GetResponse
+
+from plugmux import Host, Permissions, Plugin, Remote, Runtime
+from plugmux.connect import Context
+from plugmux.contract.address import NetworkAddress
+from plugmux.link.link import Link
+from plugmux.plugin.network import NetworkLinks
+from plugmux.runtime import State
+from support.pki import Pki
+from support.remote import in_state, serving, until
+
+
+class Store(KeyValueService):
+    """Tells who asks, by the link that the call came over."""
+
+    async def get(self, request: GetRequest, context: Context) -> GetResponse:
+        return GetResponse(value=Link.of(context).peer.identity.encode())
+
+
+def new_plugin(**options: Any) -> Plugin:
+    return Plugin(Store(), name="kv", version="v1.2.3", **options)
+
+
+def dialling(pki: Pki, runtime: Runtime) -> NetworkLinks:
+    return NetworkLinks.parse("", runtime.addresses[0], pki.tls("kv"))
+
+
+def new_runtime(pki: Pki, *plugins: Any, **permissions: Any) -> Runtime:
+    listen = () if plugins else ["tls://127.0.0.1:0"]
+    return Runtime(plugins, listen=listen, host=Host(tls=pki.tls("runtime")), permissions=Permissions(**permissions))
+
+
+async def test_a_plugin_dials_and_is_called(pki: Pki) -> None:
+    async with new_runtime(pki) as runtime, serving(new_plugin(), dialling(pki, runtime)):
+        await in_state(runtime, "kv")
+        (plugin,) = runtime.plugins()
+        assert (await runtime.client(KeyValueClient).get(GetRequest(key="x"))).value == b"spiffe://test/runtime"
+        assert plugin.external
+        assert plugin.version == "v1.2.3"
+        assert plugin.peer is not None
+        assert plugin.peer.identity == "spiffe://test/kv"
+        assert plugin.peer.address.startswith("127.0.0.1:")
+
+
+async def test_a_plugin_that_ends_in_order_is_forgotten(pki: Pki) -> None:
+    async with new_runtime(pki) as runtime:
+        async with serving(new_plugin(), dialling(pki, runtime)):
+            await in_state(runtime, "kv")
+        await until(lambda: not runtime.plugins())
+
+
+async def test_a_plugin_listens_and_the_runtime_dials(pki: Pki, unused_tcp_port: int) -> None:
+    address = f"tls://127.0.0.1:{unused_tcp_port}"
+    async with serving(new_plugin(), NetworkLinks.parse(address, "", pki.tls("kv"))):
+        async with new_runtime(pki, Remote(address, name="kv")) as runtime:
+            await in_state(runtime, "kv")
+            assert (await runtime.client(KeyValueClient).get(GetRequest(key="x"))).value == b"spiffe://test/runtime"
+            plugin = runtime.plugin("kv")
+            assert plugin.peer is not None
+            assert plugin.peer.identity == "spiffe://test/kv"
+        async with new_runtime(pki, Remote(address, name="kv")) as runtime:  # It serves the next runtime as well.
+            await in_state(runtime, "kv")
+
+
+async def test_a_runtime_dials_until_there_is_a_plugin(pki: Pki, unused_tcp_port: int) -> None:
+    address = f"tls://127.0.0.1:{unused_tcp_port}"
+    async with new_runtime(pki, Remote(address, name="kv")) as runtime:
+        plugin = runtime.plugin("kv")
+        await until(lambda: plugin.status.startswith("tried 2 times, next in "))
+        assert plugin.state is State.UNREACHABLE
+        assert "connection refused" in plugin.status
+        async with serving(new_plugin(), NetworkLinks.parse(address, "", pki.tls("kv"))):
+            # The call waits within its time.
+            await runtime.client(KeyValueClient, plugin="kv").get(GetRequest(key="x"), timeout=50)
+            assert plugin.ready
+        await in_state(runtime, "kv", State.UNREACHABLE)
+
+
+async def test_a_plugin_dials_until_there_is_a_runtime(pki: Pki, unused_tcp_port: int) -> None:
+    address = f"tls://127.0.0.1:{unused_tcp_port}"
+    plugin = new_plugin()
+    async with serving(plugin, NetworkLinks.parse("", address, pki.tls("kv"))):
+        for _ in range(2):  # It comes back to the next one.
+            runtime = Runtime(listen=[address], host=Host(tls=pki.tls("runtime")))
+            async with runtime:
+                await in_state(runtime, "kv")
+
+
+async def test_one_plugin_serves_several_runtimes(pki: Pki) -> None:
+    async with new_runtime(pki) as first, new_runtime(pki) as second:
+        both = ",".join(first.addresses + second.addresses)
+        async with serving(new_plugin(), NetworkLinks.parse("", both, pki.tls("kv"))):
+            for runtime in (first, second):
+                await in_state(runtime, "kv")
+                await runtime.client(KeyValueClient).get(GetRequest(key="x"))
+
+
+async def test_without_tls_on_loopback(pki: Pki) -> None:
+    runtime = Runtime(listen=["tcp://127.0.0.1:0"])
+    async with runtime, serving(new_plugin(), NetworkLinks.parse("", runtime.addresses[0], None)):
+        await in_state(runtime, "kv")
+        assert (await runtime.client(KeyValueClient).get(GetRequest(key="x"))).value == b""
+
+
+async def test_a_newer_link_of_the_same_process_wins_and_the_older_drains(pki: Pki) -> None:
+    plugin = new_plugin()
+    async with new_runtime(pki) as runtime, serving(plugin, dialling(pki, runtime)):
+        await in_state(runtime, "kv")
+        first = runtime.plugin("kv").link
+        async with serving_again(plugin, dialling(pki, runtime)):
+            await until(lambda: len(runtime.plugins()) == 1 and runtime.plugin("kv").link not in (None, first))
+            assert first is not None
+            await first.wait_closed()
+            assert first.mux.reason is None
+
+
+def serving_again(plugin: Plugin, links: NetworkLinks) -> Any:
+    return serving(plugin, links)
+
+
+async def test_a_name_that_the_certificate_does_not_grant_is_refused(pki: Pki) -> None:
+    async with new_runtime(pki, identities={"kv": "spiffe://test/*/store"}) as runtime:
+        events = runtime.events()
+        async with serving(new_plugin(), dialling(pki, runtime)):
+            event = await anext(events)
+            assert event.plugin == "kv"
+            assert (
+                "its certificate is spiffe://test/kv, and the name 'kv' is granted to spiffe://test/*/store"
+                in event.status
+            )
+        await events.aclose()
+
+
+def test_an_address_that_is_looked_up_is_not_listened_at() -> None:
+    assert NetworkAddress.parse("tls+dns://kv.example:1").is_looked_up
+    with pytest.raises(ValueError, match="is to be dialled"):
+        Runtime(listen=["tls+dns://kv.example:1"])
