@@ -23,7 +23,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house diagram bench profile demo test tools lint generate conformance interop kit faults soak attacks fuzz docs baseline wheel clean
+.PHONY: help house diagram bench profile demo test tools lint generate conformance interop kit faults metrics soak attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -94,6 +94,10 @@ fuzz: $(BIN)/.fuzz ## the fuzzers, guided by what each input reaches (SECONDS=60
 
 protos: $(BIN)/.ready node_modules/.ready | has-go ## generate, type-check and call what public packages have of services (ARGS=--all for the largest too)
 	$(BIN)/python tests/protos/check.py $(ARGS)
+
+metrics: $(TOOLS) build/prometheus/usr/bin/promtool ## scrape a runtime with plugins in three languages, and let promtool check what it gives
+	@$(BIN)/python tests/runtime/scrape.py | build/prometheus/usr/bin/promtool check metrics
+	@echo "promtool has no complaint"
 
 soak: $(TOOLS) ## 20 plugins in three languages under kills, stops and floods (MINUTES=10)
 	$(BIN)/python tests/faults/soak.py $(or $(MINUTES),10)
@@ -199,6 +203,12 @@ build/yamux-rust/release/peer: $(wildcard tests/interop/yamux/rust/*.* tests/int
 	@command -v cargo >/dev/null || apt-get install --quiet --yes cargo || { echo "this needs Rust 1.63 or newer, and there is no 'cargo' on PATH" >&2; exit 1; }
 	@echo "building $@"
 	@cd tests/interop/yamux/rust && cargo build --quiet --release --locked --target-dir $(CURDIR)/build/yamux-rust
+	@touch $@
+
+# The program alone, out of Debian's package: no server is installed.
+build/prometheus/usr/bin/promtool:
+	@mkdir -p build/prometheus
+	@cd build/prometheus && { apt-get download --quiet prometheus || { apt-get update --quiet && apt-get download --quiet prometheus; } && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb; } >/dev/null || { echo "this needs apt-get, or promtool as $@" >&2; exit 1; }
 	@touch $@
 
 tests/interop/yamux/libp2p/node_modules/.ready: tests/interop/yamux/libp2p/package-lock.json | has-node

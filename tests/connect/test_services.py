@@ -125,10 +125,9 @@ async def test_a_call_is_traced_on_both_ends_and_the_spans_are_joined() -> None:
         assert (server.kind.name, caller.kind.name) == ("SERVER", "CLIENT")
     assert spans[0].name == "echo.v1.EchoService/Say"
     assert dict(spans[0].attributes or {}) == {
-        "rpc.system": "connect_rpc",
-        "rpc.service": "echo.v1.EchoService",
-        "rpc.method": "Say",
+        "rpc.system.name": "connectrpc",
+        "rpc.method": "echo.v1.EchoService/Say",
     }
-    assert (spans[5].attributes or {})["rpc.connect_rpc.error_code"] == "not_found"
+    assert (spans[5].attributes or {})["rpc.response.status_code"] == "not_found"
     assert (spans[6].attributes or {})["error.type"] == "RuntimeError"
     assert "private" not in "".join(span.to_json() for span in spans)

@@ -46,6 +46,7 @@ VERSIONED_PLUGIN = f"{examples('docs/versions.md')[0]}\nplugin.run()\n"
             "lifecycle",
             "health",
             "logs",
+            "metrics",
             "runtime",
             "security",
             "streams",

@@ -33,7 +33,7 @@ class _Tracing(Interceptor):
             method.path[1:],
             context=self._parent(context),
             kind=self.kind,
-            attributes={"rpc.system": "connect_rpc", "rpc.service": method.service, "rpc.method": method.name},
+            attributes={"rpc.system.name": "connectrpc", "rpc.method": method.path[1:]},
         )
 
     async def unary(self, request: Any, context: Context, next: UnaryNext) -> Any:
@@ -69,7 +69,8 @@ def _ending(span: Span) -> Iterator[None]:
     try:
         yield
     except RpcError as error:
-        span.set_attribute("rpc.connect_rpc.error_code", error.code.value)
+        span.set_attribute("rpc.response.status_code", error.code.value)
+        span.set_attribute("error.type", error.code.value)
         span.set_status(Status(StatusCode.ERROR))
         raise
     except Exception as error:

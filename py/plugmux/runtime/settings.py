@@ -211,7 +211,8 @@ class Permissions:
             Docker's engine.
         socket: what the runtime's sockets serve: `"plugins"` lets plugins connect that start by themselves, `"calls"`
             carries calls to plugins, `"secrets"` gives secrets, `"manage"` enables, disables and restarts plugins,
-            `"observe"` lists plugins and tells their events and logs. `/health` and the version are always served.
+            `"observe"` lists plugins, tells their events and logs, and gives metrics. `/health` and the version are
+            always served.
         identities: patterns of the identities that may register a name, by the name. Where it is given, it alone
             decides; by default a plugin on another machine registers under the name of its certificate.
         allow: what who calls over a network may have, by patterns of identities: services (`"kv.v1.KeyValueService"`,

@@ -2,6 +2,7 @@
 
 GET /hijack                       a plugin that starts by itself turns the connection into a link
 GET /health                       200 ok
+GET /metrics                      what the runtime counts, for Prometheus
 /<service>/<method>               the runtime's own services, then those of its plugins; 503 while none serves it
 
 `Permissions.socket` says which of these the host has opened; the others answer 403, `permission_denied`.
@@ -15,11 +16,12 @@ from typing import Any, TypeAlias
 
 from ...connect import App, Code, RpcError, Service
 from ...errors import ExchangeError
-from ...exchange import FastPathCall, RequestHead
-from ...link.app import HEALTH, answer, refuse
+from ...exchange import FastPathCall, RequestHead, Response
+from ...link.app import HEALTH, answer, refuse, respond
 from ...link.forward import forward
 from ..admission import TooManyLinks
 from ..calls.router import Router
+from ..inspect.exposition import CONTENT_TYPE
 from ..settings import Permissions
 
 __all__ = ["SocketApp"]
@@ -29,6 +31,7 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 HIJACK = "/hijack"
+METRICS = "/metrics"
 PLUGIN_HEADER = b"plugmux-plugin"
 OWN = "own"
 USES: dict[str, str] = {
@@ -50,11 +53,19 @@ class SocketApp:
         hijack: takes over the connection of a plugin that starts by itself: called with the scope, it returns when
             the link has ended.
         permissions: what the sockets serve.
+        scrape: gives the runtime's metrics.
     """
 
-    def __init__(self, router: Router, hijack: Callable[[Scope], Awaitable[None]], permissions: Permissions) -> None:
+    def __init__(
+        self,
+        router: Router,
+        hijack: Callable[[Scope], Awaitable[None]],
+        permissions: Permissions,
+        scrape: Callable[[], bytes],
+    ) -> None:
         self._router = router
         self._hijack = hijack
+        self._scrape = scrape
         self._open = {OWN, *permissions.socket}
         self._services: list[Service] = []
         self._rpc = App(())
@@ -77,16 +88,26 @@ class SocketApp:
         service, _, method = path[1:].partition("/")
         if path == HEALTH:
             await answer(send, 200, b"ok")
+        elif path == METRICS:
+            await self._give_metrics(scope, send)
         elif path == HIJACK:
             await self._take_over(scope, send)
         elif not method:
-            await answer(send, 404, b"there is /health, /hijack, and /<service>/<method>")
+            await answer(send, 404, b"there is /health, /metrics, /hijack, and /<service>/<method>")
         elif service in {own.spec.name for own in self._services}:
             await self._rpc(scope, receive, send)
         elif (use := USES.get(service, "calls")) not in self._open:
             await refuse(scope, send, RpcError(Code.PERMISSION_DENIED, CLOSED.format(use)))
         else:
             await self._forward(scope, receive, send)
+
+    async def _give_metrics(self, scope: Scope, send: Send) -> None:
+        if "observe" not in self._open:
+            await answer(send, 403, CLOSED.format("observe").encode())
+        elif scope["method"] not in ("GET", "HEAD"):
+            await answer(send, 405, b"/metrics takes GET")
+        else:
+            await respond(send, Response(200, [(b"content-type", CONTENT_TYPE)], self._scrape()))
 
     async def _take_over(self, scope: Scope, send: Send) -> None:
         if "plugins" not in self._open:

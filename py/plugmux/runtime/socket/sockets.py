@@ -13,6 +13,7 @@ from ...http import Server
 from ..admission import Admission
 from ..calls.router import Router
 from ..external import SelfStartedPlugin
+from ..inspect.metrics import RuntimeMetrics
 from ..inspect.observer import CallObserver
 from ..registrar import Registrar
 from ..registry import Registry
@@ -66,8 +67,9 @@ class Sockets:
         self._registry = registry
         self._admission = admission
         permissions = registrar.permissions
-        self._app = SocketApp(router, self._arrive, permissions)
         self.call_observer = CallObserver(registry, registrar)
+        self._metrics = RuntimeMetrics(registry, registrar.host, self.call_observer)
+        self._app = SocketApp(router, self._arrive, permissions, self._metrics.scrape)
         self._inspect = Inspect(runtime, registry, registrar, self.call_observer)
         management = Management(runtime, permissions)
         for service in (Version(registrar.host.version), management, EventsService(runtime), self._inspect):
@@ -132,4 +134,5 @@ class Sockets:
     async def close(self) -> None:
         """End the connections; requests under way are given a moment."""
         self._inspect.close()
+        self._metrics.close()
         await asyncio.gather(*(server.shutdown(REQUEST_TIME) for server in self._servers))
