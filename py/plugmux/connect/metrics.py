@@ -59,6 +59,9 @@ class _Metrics(Interceptor):
     def _is_error(self, code: Code) -> bool:
         return True
 
+    def _failed(self, code: Code) -> dict[str, str]:
+        return {"rpc.response.status_code": code.value} | ({"error.type": code.value} if self._is_error(code) else {})
+
     @contextmanager
     def _measured(self, context: Context) -> Iterator[None]:
         told = {"rpc.system.name": "connectrpc", "rpc.method": context.method.path[1:]}
@@ -68,15 +71,13 @@ class _Metrics(Interceptor):
         try:
             yield
         except RpcError as error:
-            outcome["rpc.response.status_code"] = error.code.value
-            if self._is_error(error.code):
-                outcome["error.type"] = error.code.value
+            outcome = self._failed(error.code)
             raise
         except (GeneratorExit, asyncio.CancelledError):
-            outcome["rpc.response.status_code"] = Code.CANCELED.value
+            outcome = self._failed(Code.CANCELED)
             raise
         except BaseException as error:
-            outcome["error.type"] = type(error).__qualname__
+            outcome = {"error.type": type(error).__qualname__}
             raise
         finally:
             self._active.add(-1, told)

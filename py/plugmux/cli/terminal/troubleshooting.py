@@ -21,7 +21,7 @@ TOPICS = {
     "is not of the form": "wrong-form",
     "plugins are named": "same-name",
     "cannot be a plugin's name": "bad-name",
-    "cannot be split into words": "bad-command",
+    "cannot be split": "bad-command",
     "command is empty": "bad-command",
     "takes the command of a plugin": "bad-command",
     "takes the NAME of a plugin": "bad-switch",
@@ -43,6 +43,11 @@ TOPICS = {
     "failed with status": "tool-failed",
     "is there already, and not empty": "folder-in-use",
     "is no checkout of plugmux": "no-checkout",
+    "there is no such file or directory": "no-such-file",
+    "there is no such directory": "no-such-file",
+    "is for plugins that the command launches": "for-launched-plugins",
+    "it takes --json alone": "wrong-form",
+    "there was no answer within": "no-answer",
     "stdout is closed": "stdout-closed",
 }
 """Words of errors, most of them ours, and the anchors of the sections that say more. The first that fits counts."""
