@@ -17,6 +17,7 @@ from plugmux.exchange import Request
 from plugmux.http import SocketClient
 from plugmux.runtime.inspect.exposition import Family, exposition
 from plugmux.runtime.inspect.metrics import BOUNDS, MAX_SERIES
+from plugmux.runtime.socket.policy import Policy
 from support.programs import KV_PLUGIN, script
 
 KV = {"caller": "", "callee": "kv", "method": "kv.v1.KeyValueService/Put"}
@@ -128,3 +129,9 @@ def test_label_values_cannot_break_out_of_their_line() -> None:
     assert sample.labels == {"name": hostile}
     family.add((("name", "x" * 5000),), 2.5)
     assert len(exposition([family])) < 1000
+
+
+def test_over_a_network_only_who_may_observe_may_read_them() -> None:
+    policy = Policy({"calls.example": ["*"], "prometheus.example": ["observe"]})
+    assert policy.of("prometheus.example").may_call("/metrics")
+    assert not policy.of("calls.example").may_call("/metrics")
