@@ -48,10 +48,11 @@ class TimeoutQueue(Generic[T]):
         """Start the time of a member that is not in the queue."""
         if self._seconds is None:
             return
-        loop = self._loop = self._loop or asyncio.get_running_loop()
-        due = self._due[member] = loop.time() + self._seconds
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        due = self._due[member] = self._loop.time() + self._seconds
         if self._timer is None:
-            self._timer = loop.call_at(due, self._run)
+            self._timer = self._loop.call_at(due, self._run)
 
     def discard(self, member: T) -> None:
         """Stop the time of a member, if it runs."""

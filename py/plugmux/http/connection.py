@@ -170,7 +170,8 @@ class ServerConnection(asyncio.Protocol):
             self.hold(self.kept + len(data))
             return
         self._reader = None
-        self._start_timeout(None)
+        if self._timeout is not None:
+            self._start_timeout(None)
         if self.kept:
             self.hold(0)
         self._begin(reader, head)
@@ -219,7 +220,8 @@ class ServerConnection(asyncio.Protocol):
             if body.rest:
                 self._rest += body.rest
                 self.hold(self.kept)
-            self._start_timeout(None)
+            if self._timeout is not None:
+                self._start_timeout(None)
             exchange.end()
         else:
             exchange.wait()
@@ -247,10 +249,11 @@ class ServerConnection(asyncio.Protocol):
 
     def _start_timeout(self, queue: TimeoutQueue[ServerConnection] | None) -> None:
         """Start a timeout in place of the one that runs: there is one at a time, or none."""
-        if self._writable is not None and self._timeout is self._timeouts.writes and self._phase is not LINGER:
+        current = self._timeout
+        if self._writable is not None and current is self._timeouts.writes and self._phase is not LINGER:
             return  # the one of writing stays, whatever else begins or ends meanwhile
-        if self._timeout is not None:
-            self._timeout.discard(self)
+        if current is not None:
+            current.discard(self)
         self._timeout = queue
         if queue is not None:
             queue.add(self)
@@ -273,7 +276,8 @@ class ServerConnection(asyncio.Protocol):
             assert self._exchange is not None
             self._exchange.disconnect()
             abort_with_rst(self.transport)
-        self.resume_writing()
+        if self._writable is not None:
+            self.resume_writing()
 
     # What an exchange calls (`serving.Connection`)
 
@@ -378,5 +382,6 @@ class ServerConnection(asyncio.Protocol):
         self._exchange = None
         server = self.server
         server.connections.discard(self)
-        self._start_timeout(None)
+        if self._timeout is not None:
+            self._start_timeout(None)
         server.connection_ended()

@@ -170,10 +170,12 @@ class RoundTrip(asyncio.Protocol, ABC):
             self.fail(error)
 
     def eof_received(self) -> None:
-        self._stream_ended(None)
+        if not self.over:
+            self._stream_ended(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stream_ended(exc)
+        if not self.over:
+            self._stream_ended(exc)
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -215,8 +217,6 @@ class RoundTrip(asyncio.Protocol, ABC):
         report_held(self.transport, size)
 
     def _stream_ended(self, cause: Exception | None) -> None:
-        if self.over:
-            return
         if self._body is None:
             what = "the stream ended before the response had begun"
         elif cause is not None:

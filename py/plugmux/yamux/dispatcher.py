@@ -16,6 +16,7 @@ from .output import Output
 from .session import Session
 from .state import (
     ENDED,
+    SYN_RECEIVED,
     DataReceived,
     Event,
     GoAwayReceived,
@@ -170,12 +171,10 @@ class Dispatcher:
 
     def consume(self, stream: Stream, size: int) -> None:
         """Report what a protocol has read."""
-        if self._output.flush_scheduled:
-            self._session.consume(stream, size)
-        else:
+        if not self._output.flush_scheduled:
             self._session.now = self._clock()
-            self._session.consume(stream, size)
             self._output.flush_soon()
+        self._session.consume(stream, size)
 
     def hold(self, stream: Stream, change: int) -> LinkError | None:
         """Count bytes of a stream that are kept, or no longer kept; gives the reason where it has to be reset."""
@@ -221,7 +220,8 @@ class Dispatcher:
 
     def _accept(self, transport: StreamTransport, factory: Callable[[], asyncio.BaseProtocol]) -> None:
         stream = transport.stream
-        self._session.accept(stream)
+        if stream.handshake is SYN_RECEIVED:
+            self._session.accept(stream)
         try:
             transport.start(factory())
         except Exception as error:
@@ -236,7 +236,8 @@ class Dispatcher:
         stream = event.stream
         if stream.owner is not None:
             stream.owner.eof_received()
-        self._stop_timeouts(stream)
+        if stream.ended:
+            self._stop_timeouts(stream)
 
     def _on_drained(self, event: StreamDrained) -> None:
         if event.stream.owner is not None:
@@ -246,7 +247,8 @@ class Dispatcher:
         stream = event.stream
         if stream.owner is not None:
             stream.owner.finished()
-        self._stop_timeouts(stream)
+        if stream.ended:
+            self._stop_timeouts(stream)
 
     def _on_reset(self, event: StreamWasReset) -> None:
         transport = event.stream.owner
@@ -261,9 +263,8 @@ class Dispatcher:
     # Timeouts.
 
     def _stop_timeouts(self, stream: Stream) -> None:
-        if stream.ended:
-            self._opening.discard(stream)
-            self._closing.discard(stream)
+        self._opening.discard(stream)
+        self._closing.discard(stream)
 
     def _open_expired(self, stream: Stream) -> None:
         timeout = self._session.config.stream_open_timeout

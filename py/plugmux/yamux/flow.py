@@ -136,7 +136,9 @@ class LinkMemory:
     def release(self, stream: Stream) -> None:
         """Count nothing for a stream any longer. The owner of a stream calls it at the stream's end."""
         if stream.held:
-            self.hold(stream, -stream.held)
+            self.held -= stream.held
+            self._pool.remove(stream.held)
+            stream.held = 0
 
     @property
     def tight(self) -> bool:

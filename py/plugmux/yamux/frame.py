@@ -155,10 +155,11 @@ class FrameReader:
         position = 0
         size = len(view)
         while position < size and self.work > 0:
-            if self._left:
-                end = min(position + self._left, size)
-                self._left -= end - position
-                self._payload(view[position:end], not self._left)
+            left = self._left
+            if left:
+                end = min(position + left, size)
+                self._left = left = left - (end - position)
+                self._payload(view[position:end], not left)
                 position = end
             elif self._header or size - position < HEADER_SIZE:
                 end = min(position + HEADER_SIZE - len(self._header), size)
@@ -176,14 +177,17 @@ class FrameReader:
     def _begin(self, data: bytes | memoryview, position: int) -> None:
         self.work -= 1
         version, kind, flags, stream_id, length = unpack_header(data, position)
-        if version != VERSION or flags > FLAGS or (kind > WINDOW_UPDATE and (stream_id or kind > GO_AWAY)):
+        if version != VERSION or flags > FLAGS:
             raise _violation(version, kind, flags, stream_id, length)
-        if kind <= WINDOW_UPDATE:
+        if kind == DATA:
             self._stream_frame(kind, flags, stream_id, length)
-            if kind == DATA:
-                self._left = length
-        else:
+            self._left = length
+        elif kind == WINDOW_UPDATE:
+            self._stream_frame(kind, flags, stream_id, length)
+        elif kind <= GO_AWAY and not stream_id:
             self._session_frame(kind, flags, length)
+        else:
+            raise _violation(version, kind, flags, stream_id, length)
 
 
 def _violation(version: int, kind: int, flags: int, stream_id: int, length: int) -> Violation:

@@ -270,16 +270,16 @@ class Mux(asyncio.BufferedProtocol):
         now = self._clock()
         self._keepalive.last_received = self._loop.time()
         self._poll.received(now)
-        output = self._output
+        session, output = self._session, self._output
         flush_scheduled, output.flush_scheduled = output.flush_scheduled, True
         try:
-            events = self._session.receive_data(data, now, MAX_FRAMES_PER_TURN)
-            if self._session.taken < len(data):
-                self._postpone(data[self._session.taken :])
+            events = session.receive_data(data, now, MAX_FRAMES_PER_TURN)
+            if session.taken < len(data):
+                self._postpone(data[session.taken :])
             self._dispatcher.dispatch(events)
         finally:
             output.flush_scheduled = flush_scheduled
-        if self._session.has_output:
+        if session.has_output:
             output.flush()
         elif events:
             output.flush_soon()  # after the tasks that were woken, so that their replies go out in the same turn
@@ -349,8 +349,7 @@ class Mux(asyncio.BufferedProtocol):
             self._end(event.error, event.error)
 
     def _after_flush(self) -> None:
-        events = self._session.take_events()
-        if events:
+        if events := self._session.take_events():
             self._dispatcher.dispatch(events)
         if self._idle.queue and not self._session.streams:
             self._idle.wake()

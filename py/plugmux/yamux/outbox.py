@@ -199,6 +199,10 @@ def _take_payload(stream: Stream, size: int, chunks: list[bytes | memoryview]) -
     assert pending is not None
     stream.pending_size -= size
     stream.send_window -= size
+    if not stream.pending_size:
+        chunks.extend(pending)
+        stream.pending = None
+        return
     while size:
         chunk = pending[0]
         if len(chunk) <= size:
@@ -209,8 +213,6 @@ def _take_payload(stream: Stream, size: int, chunks: list[bytes | memoryview]) -
             chunks.append(rest[:size])
             pending[0] = rest[size:]
             break
-    if not pending:
-        stream.pending = None
 
 
 class Backlog:

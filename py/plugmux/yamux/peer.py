@@ -28,14 +28,17 @@ class PeerIds:
 
     Args:
         first: the first id, 1 or 2.
+
+    Attributes:
+        next: the id behind the highest that has been used.
     """
 
-    __slots__ = ("_highest", "_late", "_parity")
+    __slots__ = ("_late", "_parity", "next")
 
     def __init__(self, first: int) -> None:
         self._parity = first % 2
-        self._highest = first - 2
         self._late: dict[int, None] = {}
+        self.next = first
 
     def owns(self, stream_id: int) -> bool:
         """Whether an id is one of these at all."""
@@ -43,17 +46,16 @@ class PeerIds:
 
     def used(self, stream_id: int) -> bool:
         """Whether an id has been used."""
-        return stream_id <= self._highest and stream_id not in self._late
+        return stream_id < self.next and stream_id not in self._late
 
     def use(self, stream_id: int) -> None:
         """Note that an id is used now."""
-        expected = self._highest + 2
-        if stream_id < expected:
+        if stream_id < self.next:
             del self._late[stream_id]
             return
-        if stream_id > expected:
-            self._pass_over(range(max(expected, stream_id - 2 * MAX_LATE), stream_id, 2))
-        self._highest = stream_id
+        if stream_id > self.next:
+            self._pass_over(range(max(self.next, stream_id - 2 * MAX_LATE), stream_id, 2))
+        self.next = stream_id + 2
 
     def _pass_over(self, ids: range) -> None:
         self._late.update(dict.fromkeys(ids))
@@ -71,15 +73,17 @@ class PeerStreams:
 
     Attributes:
         ids: the peer's ids, and which it has used.
+        parity: what is left of each of them by 2.
         limit: streams that it may have open at once.
         count: streams that it has open.
         unaccepted: streams among them that have not been accepted.
     """
 
-    __slots__ = ("_backlog", "_memory", "count", "ids", "limit", "unaccepted")
+    __slots__ = ("_backlog", "_memory", "count", "ids", "limit", "parity", "unaccepted")
 
     def __init__(self, first_id: int, config: Config, memory: LinkMemory) -> None:
         self.ids = PeerIds(first_id)
+        self.parity = first_id % 2
         self.limit = config.max_streams
         self.count = 0
         self.unaccepted = 0
@@ -92,11 +96,13 @@ class PeerStreams:
         Raises:
             Violation: its id cannot be used, or the frame is longer than the window of a new stream.
         """
-        if not self.ids.owns(stream_id):
-            raise Violation(f"{describe(kind, flags, stream_id, length)}: the id is not one of the peer's")
-        if self.ids.used(stream_id):
-            raise Violation(f"{describe(kind, flags, stream_id, length)}: the id has been used before")
-        self.ids.use(stream_id)
+        ids = self.ids
+        if stream_id != ids.next:
+            if not ids.owns(stream_id):
+                raise Violation(f"{describe(kind, flags, stream_id, length)}: the id is not one of the peer's")
+            if ids.used(stream_id):
+                raise Violation(f"{describe(kind, flags, stream_id, length)}: the id has been used before")
+        ids.use(stream_id)
         if kind == DATA and length > INITIAL_WINDOW:
             raise Violation(f"{describe(kind, flags, stream_id, length)}: a new window has {INITIAL_WINDOW} bytes")
 

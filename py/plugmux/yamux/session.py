@@ -184,17 +184,14 @@ class Session(SessionStreams):
         stream = self.streams.get(stream_id)
         if flags & SYN:
             stream = self._receive_syn(kind, flags, stream_id, length)
-        elif stream is None and not self._was_opened(stream_id):
-            raise Violation(f"{describe(kind, flags, stream_id, length)}: the stream was never opened")
+        if stream is None:
+            self._receive_stray_frame(kind, flags, stream_id, length)
+            return
         if kind == DATA:
-            allowed = self.config.max_stream_window_size if stream is None else stream.receive_window
-            if length > allowed:
-                raise Violation(f"{describe(kind, flags, stream_id, length)}: the window has {allowed} bytes left")
+            if length > stream.receive_window:
+                raise _over_window(kind, flags, stream_id, length, stream.receive_window)
             self._payload_stream = stream
             self._payload_ends = flags & FIN
-        if stream is None:
-            self._rates.idle_frame(self.now)
-            return
         if flags & ACK:
             self._receive_ack(stream)
         if flags & RST:
@@ -212,10 +209,21 @@ class Session(SessionStreams):
                 stream.receive_window -= length
             elif length:
                 self._receive_credit(stream, flags, length)
-            if not length and not flags:
+            if flags & FIN:
+                if kind != DATA or not length:
+                    self._receive_fin(stream)
+            elif not length and not flags:
                 self._rates.idle_frame(self.now)
-            if flags & FIN and (kind != DATA or not length):
-                self._receive_fin(stream)
+
+    def _receive_stray_frame(self, kind: int, flags: int, stream_id: int, length: int) -> None:
+        """Take a frame of a stream that has ended here, or that was refused."""
+        if not flags & SYN and not self._was_opened(stream_id):
+            raise Violation(f"{describe(kind, flags, stream_id, length)}: the stream was never opened")
+        if kind == DATA:
+            if length > self.config.max_stream_window_size:
+                raise _over_window(kind, flags, stream_id, length, self.config.max_stream_window_size)
+            self._payload_stream = None
+        self._rates.idle_frame(self.now)
 
     def _was_opened(self, stream_id: int) -> bool:
         if self._peer.ids.owns(stream_id):
@@ -259,7 +267,7 @@ class Session(SessionStreams):
     def _receive_fin(self, stream: Stream) -> None:
         stream.receiving = ENDED
         self._events.append(StreamEnded(stream))
-        if stream.receive_window == stream.window and self._peer.ids.owns(stream.id):
+        if stream.receive_window == stream.window and stream.id % 2 == self._peer.parity:
             self._rates.useless_stream(self.now)  # opened and ended without a byte
         if stream.sending is ENDED:
             self._forget(stream)
@@ -330,3 +338,7 @@ class Session(SessionStreams):
         if send_go_away:
             self._go_away_frame = pack_header(GO_AWAY, 0, 0, GoAwayCode.PROTOCOL_ERROR)
         self._events.append(SessionEnded(error))
+
+
+def _over_window(kind: int, flags: int, stream_id: int, length: int, window: int) -> Violation:
+    return Violation(f"{describe(kind, flags, stream_id, length)}: the window has {window} bytes left")

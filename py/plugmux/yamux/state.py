@@ -80,11 +80,13 @@ class Stream:
         held: bytes of memory that count for the stream: received bytes that are kept, and the stream's own size.
         credited_at: the time of the last credit, for growing the window.
         queued: whether the stream stands in the session's round robin.
+        ended: whether both halves are over, so that the session has forgotten the stream.
     """
 
     __slots__ = (
         "consumed",
         "credited_at",
+        "ended",
         "handshake",
         "held",
         "id",
@@ -116,6 +118,7 @@ class Stream:
         self.held = 0
         self.credited_at = now
         self.queued = False
+        self.ended = False
 
     def queue(self, data: bytes) -> None:
         """Put bytes behind those that are queued for sending."""
@@ -123,11 +126,6 @@ class Stream:
             self.pending = deque()
         self.pending.append(data)
         self.pending_size += len(data)
-
-    @property
-    def ended(self) -> bool:
-        """Whether both halves are over, so that the session has forgotten the stream."""
-        return self.sending is ENDED and self.receiving is ENDED
 
     def __repr__(self) -> str:
         return (

@@ -248,7 +248,10 @@ class StreamTransport(asyncio.Transport):
                 self._receive(data)  # type: ignore[misc]
             except Exception as error:
                 self._fail("data_received", error)
-            self._consumed(len(data))
+            if self._reading:
+                self._port.consume(self.stream, len(data))
+            else:
+                self._consumed(len(data))
         elif self.is_closing():
             self._port.discard(self.stream, len(data))
         else:
@@ -286,7 +289,8 @@ class StreamTransport(asyncio.Transport):
             return
         self._state = _LOST
         self._unread = None
-        self._port.release(self.stream)
+        if self.stream.held:
+            self._port.release(self.stream)
         protocol, self._protocol, self._receive = self._protocol, None, None
         self.stream.owner = None
         if protocol is not None:

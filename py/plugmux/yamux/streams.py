@@ -7,7 +7,7 @@ from typing import Final
 from ..errors import LinkError, SessionClosed, StreamClosed
 from .config import Config
 from .flow import LinkMemory, WindowGrowth
-from .frame import MAX_STREAM_ID, SYN
+from .frame import INITIAL_WINDOW, MAX_STREAM_ID, SYN
 from .outbox import Backlog, Outbox
 from .peer import PeerRates, PeerStreams, Pings
 from .state import (
@@ -189,14 +189,21 @@ class SessionStreams:
         """End what is left of a stream and take back all that it held."""
         del self.streams[stream.id]
         stream.sending = stream.receiving = ENDED
+        stream.ended = True
         stream.pending = None
         stream.pending_size = 0
-        self._growth.end(stream)
-        self.memory.stalled.pop(stream, None)
+        if stream.window != INITIAL_WINDOW:
+            self._growth.end(stream)
+        if self.memory.stalled:
+            self.memory.stalled.pop(stream, None)
         if stream.owner is None:
             self.memory.release(stream)
-        if self._peer.ids.owns(stream.id):
+        if stream.id % 2 == self._peer.parity:
             self._peer.count -= 1
+        if stream.handshake is not ESTABLISHED:
+            self._abandon_handshake(stream)
+
+    def _abandon_handshake(self, stream: Stream) -> None:
         if stream.handshake in _IN_BACKLOG:
             self._leave_backlog()
         elif stream.handshake is SYN_RECEIVED:
