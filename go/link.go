@@ -57,6 +57,7 @@ type link struct {
 	gate       gate
 	served     chan error
 	calls      atomic.Int64    // unary calls that the plugin is serving
+	debug      atomic.Bool     // whether errors of the plugin's handlers tell their stack to the runtime
 	drained    time.Time       // when the calls that the plugin is serving must have ended
 	closing    chan struct{}   // closed when the plugin has cleaned up and the link is about to be closed
 	ctx        context.Context // of everything that is served on the link
@@ -95,7 +96,7 @@ func startLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handle
 		DisableCompression: true,
 	}
 	l.server = &http.Server{
-		Handler:     markHeaderRead(l.gate.guard(l.countCalls(duplex(recoverPanics(handler))))),
+		Handler:     markHeaderRead(l.gate.guard(l.countCalls(duplex(recoverPanics(handler, &l.debug))))),
 		BaseContext: func(net.Listener) context.Context { return l.ctx },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, streamKey{}, conn)
@@ -191,6 +192,7 @@ func (l *link) register(ctx context.Context, announcement *pluginsv1.RegisterPlu
 		}
 	}
 	if err == nil {
+		l.debug.Store(response.GetDebug())
 		l.memory.register()
 	}
 	l.gate.resolve(response, err)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 
 	"connectrpc.com/connect"
 )
@@ -46,14 +47,21 @@ func runIsolated(call func()) *failure {
 	return <-ended
 }
 
+// reason tells what the function did in place of returning.
+func (f *failure) reason() string {
+	if f.value == nil {
+		return "it has called runtime.Goexit"
+	}
+	return fmt.Sprint(f.value)
+}
+
+func (f *failure) shortStack() string { return string(f.stack[:min(len(f.stack), maxStackBytes)]) }
+
+func (f *failure) String() string { return f.reason() + "\n" + f.shortStack() }
+
 // log logs the failure as one record.
 func (f *failure) log(what string, attributes ...any) {
-	reason := "it has called runtime.Goexit"
-	if f.value != nil {
-		reason = fmt.Sprint(f.value)
-	}
-	stack := string(f.stack[:min(len(f.stack), maxStackBytes)])
-	slog.Error(what+" has panicked", append(attributes, "panic", reason, "stack", stack)...)
+	slog.Error(what+" has panicked", append(attributes, "panic", f.reason(), "stack", f.shortStack())...)
 }
 
 // runLogged calls a function, and logs a panic that no caller could be told of.
@@ -64,8 +72,8 @@ func runLogged(what string, call func()) {
 }
 
 // recoverPanics ends a call whose handler panics with the code internal. net/http would close the stream, and the caller
-// would conclude that the plugin has died.
-func recoverPanics(next http.Handler) http.Handler {
+// would conclude that the plugin has died. The caller is told the stack only where the runtime has asked for it.
+func recoverPanics(next http.Handler, tellsStack *atomic.Bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response := &watchedResponse{ResponseWriter: w}
 		failed := runIsolated(func() { next.ServeHTTP(response, r) })
@@ -76,7 +84,11 @@ func recoverPanics(next http.Handler) http.Handler {
 			panic(http.ErrAbortHandler)
 		}
 		failed.log("a handler", "path", r.URL.Path)
-		response.fail(r)
+		err := errHandlerFailed
+		if tellsStack.Load() {
+			err = fmt.Errorf("the handler has panicked: %s", failed)
+		}
+		response.fail(r, err)
 	})
 }
 
@@ -86,8 +98,8 @@ type watchedResponse struct {
 	started, hijacked bool
 }
 
-func (w *watchedResponse) fail(r *http.Request) {
-	err := connect.NewError(connect.CodeInternal, errHandlerFailed)
+func (w *watchedResponse) fail(r *http.Request, reason error) {
+	err := connect.NewError(connect.CodeInternal, reason)
 	switch {
 	case w.hijacked:
 	case !w.started:

@@ -16,6 +16,7 @@ import (
 
 	"connectrpc.com/connect"
 	kvv1 "plugmux.dev/examples/gen/go/kv/v1"
+	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
 	plugmuxv1 "plugmux.dev/gen/go/plugmux/v1"
 	"plugmux.dev/gen/go/plugmux/v1/plugmuxv1connect"
 	resolverv1 "plugmux.dev/gen/go/resolver/v1"
@@ -247,5 +248,20 @@ func TestAnObjectThatPanicsWhenItIsReleasedDoesNotEndThePlugin(t *testing.T) {
 	}
 	if told := records.errors(t); len(told) != 2 {
 		t.Error(told)
+	}
+}
+
+func TestAHandlerThatPanicsTellsItsStackWhereTheRuntimeAsksForIt(t *testing.T) {
+	collectLogs(t)
+	for _, debug := range []bool{false, true} {
+		end := func() { panic("no shelf") }
+		link, _ := run(t, plugmuxtest.Options{Response: &pluginsv1.RegisterPluginResponse{Debug: debug}}, Config{},
+			panicking(end, false).servable())
+		registered(t, link)
+		_, err := kvClient(link).Get(testContext(t), &kvv1.GetRequest{})
+		told := strings.Contains(err.Error(), "no shelf") && strings.Contains(err.Error(), "recover_test.go")
+		if connect.CodeOf(err) != connect.CodeInternal || told != debug {
+			t.Errorf("with debug %v it told %v", debug, err)
+		}
 	}
 }

@@ -59,7 +59,7 @@ def test_every_state_in_which_a_plugin_will_not_run_is_known() -> None:
 
 
 def listening(*services: Any) -> _Listening:
-    return _Listening(Direct(App(services)), "unix:/s")
+    return _Listening(lambda plugin: Direct(App(services)), "unix:/s")
 
 
 async def test_a_runtime_without_finer_states_is_shown_by_its_run_status() -> None:

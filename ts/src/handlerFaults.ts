@@ -1,10 +1,14 @@
 /**
  * Faults of handlers are answers: whatever a handler throws, other than a `ConnectError`, ends its call with `internal`
- * and is logged once with its stack. The caller is not told the text, which may hold anything.
+ * and is logged once with its stack. The caller is not told the text, which may hold anything, unless its runtime has
+ * asked for it.
  */
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+
+/** Characters of a stack that a caller is told. */
+const longestStack = 16 * 1024;
 
 /** Told of each fault: what failed, as `service/method` or the name of a raw stream, and what was thrown. */
 export type FaultListener = (what: string, error: unknown) => void;
@@ -36,6 +40,8 @@ class ExitRequested extends Error {
 }
 
 export class HandlerFaults {
+  /** Whether callers are told the stack: the runtime has asked for it. */
+  debug = false;
   readonly #listener: FaultListener;
   #run: Run = (_call, run) => run();
 
@@ -124,11 +130,14 @@ export class HandlerFaults {
   #toAnswer(call: Call, signal: AbortSignal, error: unknown): unknown {
     if (error instanceof ConnectError || signal.aborted) return error;
     if (!(error instanceof ExitRequested)) this.#listener(call.name, error);
-    return failed(call, error);
+    return failed(call, error, this.debug);
   }
 }
 
-function failed({ name }: Call, cause?: unknown): ConnectError {
-  const text = `the handler of ${name} has failed; the log of the plugin tells why`;
+function failed({ name }: Call, cause?: unknown, debug = false): ConnectError {
+  const stack = cause instanceof Error ? (cause.stack ?? String(cause)) : String(cause);
+  const text = debug
+    ? `the handler of ${name} has failed:\n${stack.slice(0, longestStack)}`
+    : `the handler of ${name} has failed; the log of the plugin tells why`;
   return new ConnectError(text, Code.Internal, undefined, undefined, cause);
 }

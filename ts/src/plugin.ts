@@ -275,6 +275,7 @@ export class Plugin {
       const response = await link.client(RegisterService).registerPlugin(request, { timeoutMs: timeout });
       this.#configurationJson = response.configurationJson;
       this.#protocolVersion = response.protocolVersion;
+      this.#faults.debug = response.debug;
       this.#takeConfiguration(link);
     } catch (error) {
       const text = `the runtime did not register plugin ${JSON.stringify(name)}: ${errorMessage(error)}`;

@@ -162,3 +162,17 @@ test("a plugin logs a fault as one record of the level ERROR, with its stack", a
   assert.equal(records[0]?.level, LogLevel.ERROR);
   assert.match(records[0]?.fieldsJson ?? "", /RangeError: why\\n *at /);
 });
+
+test("a runtime that asks for it is told the stack", async () => {
+  const faults = new HandlerFaults(() => {});
+  faults.debug = true;
+  const routes = (router: ConnectRouter): void => {
+    router.service(AuthorizerService, { authorize: () => fail(new TypeError("no shelf")) });
+  };
+  using served = serve({ routes, faults });
+  await assert.rejects(served.link.client(AuthorizerService).authorize({}), (error: ConnectError) => {
+    assert.equal(error.code, Code.Internal);
+    assert.match(error.message, /TypeError: no shelf\n\s+at .*handlerFaults\.test/);
+    return true;
+  });
+});

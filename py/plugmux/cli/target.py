@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..aio.local_peer import PeerUsers
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
 
     from ..contract.registration import Registration
-    from ..exchange import ClientTransport, Request, Response, StreamingResponse
+    from ..exchange import ClientTransport
     from ..runtime import Runtime
     from ..secrets import Explanation, Pattern, Secret
 
@@ -138,10 +138,10 @@ def _address(options: argparse.Namespace) -> Address:
     return find_runtime(addresses, PeerUsers(options.peer_users))
 
 
-def _client(options: argparse.Namespace, address: Address) -> ClientTransport:
+def _client(options: argparse.Namespace, address: Address, plugin: str | None = None) -> ClientTransport:
     from ..http import SocketClient
 
-    return SocketClient(str(address), peer_users=options.peer_users)
+    return SocketClient(str(address), peer_users=options.peer_users, plugin=plugin)
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +164,7 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
     check_launch_options(options)
     if not options.plugin:
         address = _address(options)
-        yield _Listening(_client(options, address), str(address))
+        yield _Listening(lambda plugin: _client(options, address, plugin), str(address))
         return
     runtime = launch_runtime(options)
     async with progress(starting(runtime)):
@@ -233,12 +233,13 @@ class _Listening:
     """A runtime that listens on a socket.
 
     Args:
-        transport: the way to it.
+        client: gives the way to it, or to one of its plugins.
         address: the socket's address.
     """
 
-    def __init__(self, transport: ClientTransport, address: str) -> None:
-        self._transport = transport
+    def __init__(self, client: Callable[[str | None], ClientTransport], address: str) -> None:
+        self._client = client
+        self._transport = client(None)
         self._address = address
 
     async def secrets(self, pattern: Pattern) -> list[Secret]:
@@ -311,21 +312,4 @@ class _Listening:
             ) from None
 
     def transport(self, plugin: str | None) -> ClientTransport:
-        return self._transport if plugin is None else _Named(self._transport, plugin)
-
-
-class _Named:
-    """A transport to one plugin of a runtime that listens on a socket."""
-
-    def __init__(self, transport: ClientTransport, plugin: str) -> None:
-        self._transport = transport
-        self._header = (b"plugmux-plugin", plugin.encode())
-
-    async def fetch(self, request: Request, limit: int) -> Response:
-        return await self._transport.fetch(self._named(request), limit)
-
-    async def send(self, request: Request) -> StreamingResponse:
-        return await self._transport.send(self._named(request))
-
-    def _named(self, request: Request) -> Request:
-        return replace(request, headers=[*request.headers, self._header])
+        return self._transport if plugin is None else self._client(plugin)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_unix
 from ..contract.address import Address
+from ..contract.registration import SAID_NAME
 from ..errors import ConfigError, ExchangeError
 from ..exchange import Request, Response
 from .exchange import BufferedExchange, StreamingExchange
@@ -88,17 +89,28 @@ class SocketClient:
         ssl_context: for `https`; by default, the system's certificates and full verification.
         peer_users: names or numbers of users whose unix sockets are trusted, beside this process' own and root; those
             that `PLUGMUX_PEER_USERS` names count as well.
+        plugin: where a runtime listens: the plugin that is meant, by its name. It is needed where several serve the
+            service that is called; the header `plugmux-plugin` tells it.
 
     Raises:
-        ConfigError: the address is not of these forms, or there is no such user.
+        ConfigError: the address is not of these forms, or there is no such user, or `plugin` is no plugin's name.
     """
 
     def __init__(
-        self, address: str, *, ssl_context: ssl.SSLContext | None = None, peer_users: Iterable[str | int] = ()
+        self,
+        address: str,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        peer_users: Iterable[str | int] = (),
+        plugin: str | None = None,
     ) -> None:
         self._address = address
         self._cache = HeadCache()
         self._connect, self._host = _connector(address, ssl_context, PeerUsers(peer_users))
+        if plugin is not None:
+            if not SAID_NAME.fullmatch(plugin):
+                raise ConfigError(f"SocketClient: plugin is {plugin!r}, which cannot be a plugin's name")
+            self._host += b"plugmux-plugin: %s\r\n" % plugin.encode()
 
     async def fetch(self, request: Request, limit: int) -> Response:
         """Connect, send the request and return its whole response; as `StreamClient.fetch`.

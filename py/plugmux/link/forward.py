@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..connect import Code, RpcError, error_response
-from ..connect.negotiation import UNARY_TYPES
+from ..connect.negotiation import STREAM_TYPES, UNARY_TYPES
 from ..errors import ExchangeError, LinkError
 from ..exchange import ClientTransport, FastPathCall, Headers, Receive, Request, RequestHead, Scope, Send
 from .app import answer, respond
@@ -14,7 +14,7 @@ from .app import answer, respond
 if TYPE_CHECKING:
     from .remote import Remote
 
-__all__ = ["Relay", "forward"]
+__all__ = ["Relay", "forward", "unreachable"]
 
 
 HOP_BY_HOP = frozenset(
@@ -71,7 +71,7 @@ async def forward(
     try:
         response = await transport.send(request)
     except (ExchangeError, LinkError) as error:
-        await answer(send, 503, str(error).encode())
+        await unreachable(scope, send, error)
         return
     except TimeoutError:
         whose = " that the runtime allows (Timeouts.request)" if request.timeout == request_timeout else ""
@@ -86,6 +86,15 @@ async def forward(
         await send({"type": "http.response.body"})
     finally:
         await response.aclose()
+
+
+async def unreachable(scope: Scope, send: Send, error: Exception) -> None:
+    """Answer that a peer cannot be reached, and why: to an RPC by an error, else with a short text."""
+    media_type = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip()
+    if media_type in UNARY_TYPES or media_type in STREAM_TYPES:
+        await respond(send, error_response(RpcError(Code.UNAVAILABLE, str(error)), media_type))
+    else:
+        await answer(send, 503, str(error).encode())
 
 
 def end_to_end(headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -81,6 +81,9 @@ class Link:
         registered: whether the peer has registered, or need not. A peer that has not gets little memory and few
             streams until `mark_registered`.
 
+    Attributes:
+        debug: whether errors of the handlers of this end carry their traceback to the peer.
+
     A link may be closed from any task, and more than once. As an asynchronous context manager it closes at the end of
     the block.
     """
@@ -99,6 +102,7 @@ class Link:
         self.mux = Mux(client=initiator, config=config, pool=pool, registered=registered)
         self.transport: ClientTransport = StreamClient(self.mux.open)
         self.references = References()
+        self.debug = False
         self._interceptors = app.interceptors if isinstance(app, LinkApp) else ()
         self._server = Server(app)
         self.mux.listen(self._accept)

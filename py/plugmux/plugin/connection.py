@@ -251,6 +251,7 @@ class RuntimeConnection:
         response = await register(link, request, timeout)
         self._origin.configuration_json = self.configuration_json = response.configuration_json
         self._origin.protocol_version = self.protocol_version = response.protocol_version
+        link.debug = response.debug
         if self._configured is not None:
             self._take_configuration(self._configured, link)
 

@@ -115,6 +115,7 @@ class Registrar:
 
             config = network_config(policies.mux)
         link = handler.link = Link(app, initiator=False, peer=peer, config=config, pool=self.pool, registered=False)
+        link.debug = self.host.debug
         self.links.add(link)
         for told in self.on_link:
             told(link)
@@ -175,6 +176,7 @@ class Registrar:
             protocol_version=version,
             configuration_json=self.configurations.get(name, ""),
             runtime_id=self.runtime_id,
+            debug=self.host.debug,
         )
         response.request_timeout.FromMicroseconds(int(self.policies.timeouts.request * 1_000_000))
         return response

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..aio.broadcast import Broadcast
 from ..contract.registration import Registration, RegistrationRefused
-from ..errors import PluginCause, PluginError
+from ..errors import PluginCause, PluginError, StateError
 from .events import Event
 from .plugin import PluginRecord
 from .settings import Permissions
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from .inspect.observer import CallObserver
 
 __all__ = ["Registry"]
+
+
+NOT_STARTED = "the runtime has not been started: use it in `async with Runtime(...) as runtime`, or await start()"
 
 
 class Registry:
@@ -32,6 +35,7 @@ class Registry:
         events: what becomes of the plugins.
         on_shared: called with each plugin that begins to run and may share what it serves with another.
         call_observer: counts the calls while somebody watches; `None` while nobody does.
+        started: whether the runtime has been started.
     """
 
     def __init__(self, permissions: Permissions = Permissions()) -> None:  # noqa: B008 -- it is frozen
@@ -42,6 +46,7 @@ class Registry:
         self.events: Broadcast[Event] = Broadcast()
         self.on_shared: Callable[[PluginRecord], None] | None = None
         self.call_observer: CallObserver | None = None
+        self.started = False
 
     def _observe(self, plugin: PluginRecord, before: State) -> None:
         """Note a change of a plugin, and publish the event."""
@@ -159,6 +164,8 @@ class Registry:
         try:
             return self._plugins[name]
         except KeyError:
+            if not self.started and not self._plugins:
+                raise StateError(NOT_STARTED) from None
             known = ", ".join(sorted(self._plugins)) or "none"
             raise PluginError(name, PluginCause.UNKNOWN, f"there is no plugin of that name (known: {known})") from None
 
@@ -197,7 +204,9 @@ class Registry:
         said = self._said(name)
         return said.priority if said else 0
 
-    def _unserved(self, service: str) -> PluginError:
+    def _unserved(self, service: str) -> PluginError | StateError:
+        if not self.started and not self._plugins:
+            return StateError(NOT_STARTED)
         failed = [plugin.error for plugin in self.sorted() if plugin.error is not None]
         known = ", ".join(sorted(self._serving)) or "none"
         detail = f"no plugin serves {service} (served: {known})"

@@ -137,7 +137,7 @@ class Runtime:
         self._lifecycle.check_open()
         if self._started:
             raise StateError("the runtime has been started already")
-        self._started = True
+        self._started = self._registry.started = True
         self._loop = asyncio.get_running_loop()
         try:
             if self._app is not None:

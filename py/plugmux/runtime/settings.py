@@ -46,6 +46,8 @@ class Host:
         version: the host's version; that of plugmux by default.
         protocol_versions: the versions of the application's own protocol that the host speaks, at least one.
         tls: the certificate that it shows on links over a network, and the CAs that it trusts (docs/remote.md).
+        debug: whether what a handler raises is sent to its caller with the traceback, from plugins and to them. It is
+            logged in any event. A traceback may tell what the caller should not know.
 
     Raises:
         ConfigError: there is no protocol version.
@@ -55,6 +57,7 @@ class Host:
     version: str = VERSION
     protocol_versions: Collection[int] = (1,)
     tls: TLS | None = None
+    debug: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "protocol_versions", tuple(self.protocol_versions))

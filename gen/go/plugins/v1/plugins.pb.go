@@ -502,6 +502,9 @@ type RegisterPluginResponse struct {
 	ProtocolVersion uint32 `protobuf:"varint,100,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
 	// The plugin's configuration, as a JSON object; empty if there is none.
 	ConfigurationJson string `protobuf:"bytes,101,opt,name=configuration_json,json=configurationJson,proto3" json:"configuration_json,omitempty"`
+	// Whether errors of the plugin's handlers carry their traceback to the
+	// caller, for developers.
+	Debug bool `protobuf:"varint,102,opt,name=debug,proto3" json:"debug,omitempty"`
 	// Identifies the runtime among others: random text. A plugin that has
 	// reached one runtime by two addresses keeps one link.
 	RuntimeId     string `protobuf:"bytes,130,opt,name=runtime_id,json=runtimeId,proto3" json:"runtime_id,omitempty"`
@@ -572,6 +575,13 @@ func (x *RegisterPluginResponse) GetConfigurationJson() string {
 		return x.ConfigurationJson
 	}
 	return ""
+}
+
+func (x *RegisterPluginResponse) GetDebug() bool {
+	if x != nil {
+		return x.Debug
+	}
+	return false
 }
 
 func (x *RegisterPluginResponse) GetRuntimeId() string {
@@ -1267,14 +1277,15 @@ const file_plugins_v1_plugins_proto_rawDesc = "" +
 	"\bmetadata\"q\n" +
 	"\fInstanceKind\x12\x1a\n" +
 	"\bservices\x18\x01 \x03(\tR\bservices\x12E\n" +
-	"\rconfiguration\x18\x02 \x01(\v2\x1f.plugins.v1.ConfigurationSchemaR\rconfiguration\"\xa3\x02\n" +
+	"\rconfiguration\x18\x02 \x01(\v2\x1f.plugins.v1.ConfigurationSchemaR\rconfiguration\"\xb9\x02\n" +
 	"\x16RegisterPluginResponse\x12\x1f\n" +
 	"\vengine_name\x18\x01 \x01(\tR\n" +
 	"engineName\x12%\n" +
 	"\x0eengine_version\x18\x02 \x01(\tR\rengineVersion\x12B\n" +
 	"\x0frequest_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0erequestTimeout\x12)\n" +
 	"\x10protocol_version\x18d \x01(\rR\x0fprotocolVersion\x122\n" +
-	"\x12configuration_json\x18e \x01(\tB\x03\x80\x01\x01R\x11configurationJson\x12\x1e\n" +
+	"\x12configuration_json\x18e \x01(\tB\x03\x80\x01\x01R\x11configurationJson\x12\x14\n" +
+	"\x05debug\x18f \x01(\bR\x05debug\x12\x1e\n" +
 	"\n" +
 	"runtime_id\x18\x82\x01 \x01(\tR\truntimeId\"\x11\n" +
 	"\x0fShutdownRequest\"\x12\n" +

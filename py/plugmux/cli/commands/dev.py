@@ -60,7 +60,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
-    from ...runtime import Launch, Runtime
+    from ...runtime import Host, Launch, Runtime
 
     _check_paths(options.watch)
     (launch,) = with_variables([parse_one(options.command, on_path=options.on_path)], options)
@@ -73,6 +73,7 @@ async def run(options: argparse.Namespace) -> int:
         listen=addresses,
         configuration=configurations(options.config, [launch.name]),
         policies=policies_of(options, request=options.timeout),
+        host=Host(debug=True),
     )
     await serve(runtime, lambda: _replace_at_every_change(runtime, launch, files))
     return 0

@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ...contract.address import Address
@@ -174,12 +175,21 @@ async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] 
     import asyncio
 
     from ...platform import ENDING, handle_signals
+    from ...runtime import State
     from ...secrets import Resolver, secrets_services
 
     for service in secrets_services(runtime, Resolver(runtime)):
         runtime.mount(service)
     signalled = asyncio.Event()
-    handle_signals(ENDING, signalled.set)
+
+    def end() -> None:
+        if signalled.is_set():
+            _kill(runtime)
+        elif any(plugin.state in (State.RUNNING, State.REGISTERING) for plugin in runtime.plugins()):
+            write_error("ending the plugins; once more (Ctrl-C) kills them")
+        signalled.set()
+
+    handle_signals(ENDING, end)
     tasks = [asyncio.create_task(_start(runtime, work)), asyncio.create_task(_until(signalled))]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -191,6 +201,20 @@ async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] 
         await asyncio.gather(*tasks, return_exceptions=True)
         async with progress(ending(runtime)):
             await runtime.close()
+
+
+def _kill(runtime: Runtime) -> None:
+    """Kill the plugins that do not end in order."""
+    import signal
+
+    from ...platform import FAMILY, open_process
+
+    for plugin in runtime.plugins():
+        if plugin.pid is not None and not plugin.external:
+            with suppress(OSError):
+                process = open_process(plugin.pid)
+                process.send_signal(signal.SIGKILL if FAMILY == "posix" else signal.SIGTERM)
+                process.close()
 
 
 async def _start(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] | None) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestStream", "Service", "stream_handler", "unary_handler", "unimplemented"]
 
+ALIKE = 0.75
+"""The share of two names that must agree for one to be taken for the other, as `difflib` counts it."""
+
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -42,6 +45,32 @@ class Service:
     spec: ClassVar[ServiceSpec]
     limits: RpcLimits | None = None
     """Limits for this service's messages and threads, in place of the app's."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if hasattr(cls, "spec") and "spec" not in vars(cls):
+            _check_spelling(cls)
+
+
+def _check_spelling(service: type[Service]) -> None:
+    """Check that no method of an author's class looks like a handler whose name is misspelt.
+
+    Raises:
+        TypeError: one takes what a handler takes, is named almost as a method of the service, and that has no handler.
+    """
+    generated = next(base for base in service.__mro__ if "spec" in base.__dict__)
+    known = {method.attribute for method in service.spec.methods}
+    missing = [name for name in known if getattr(service, name, None) is getattr(generated, name, None)]
+    for name, value in vars(service).items():
+        if name.startswith("_") or name in known or not inspect.isfunction(value) or value.__code__.co_argcount != 3:
+            continue
+        from difflib import get_close_matches  # A class whose methods are all handlers needs none.
+
+        if near := get_close_matches(name.lower(), missing, n=1, cutoff=ALIKE):
+            raise TypeError(
+                f"{service.__name__}.{name} is no method of {service.spec.name} and would never be called; "
+                f"did you mean {near[0]}?"
+            )
 
 
 def unimplemented(method: MethodSpec[Any, Any]) -> NoReturn:

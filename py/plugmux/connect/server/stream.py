@@ -197,7 +197,7 @@ class StreamCall:
                 return expired(self._headers)
             if error is self._unsent or not (is_failure(error) or isinstance(error, SystemExit)):
                 raise
-            return failure(error, self._route.method)
+            return failure(error, self._route.method, self._context)
         finally:
             if deadline is not None:
                 deadline.cancel()

@@ -23,6 +23,8 @@ __all__ = ["Route", "UnaryCall", "expired", "failure", "refusal"]
 
 logger = logging.getLogger("plugmux.connect")
 
+MAX_TRACEBACK = 16 * 1024
+"""Characters of a traceback that are sent: its end, where the error stands."""
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _HEADERS = {codec: ((b"content-type", name),) for name, codec in UNARY_TYPES.items()}
 
@@ -110,7 +112,7 @@ class UnaryCall:
                 return refusal(expired(call_headers), context)
             if not is_failure(error) and not isinstance(error, SystemExit):
                 raise
-            return refusal(failure(error, route.method), context)
+            return refusal(failure(error, route.method, context), context)
         finally:
             if deadline is not None:
                 deadline.cancel()
@@ -126,8 +128,11 @@ class UnaryCall:
         return Response(200, [*headers, *fields] if fields else headers, data)
 
 
-def failure(error: BaseException, method: MethodSpec[Any, Any]) -> RpcError:
-    """The error to send for what a handler has raised. Other errors than `RpcError` are logged, and not sent."""
+def failure(error: BaseException, method: MethodSpec[Any, Any], context: Context | None = None) -> RpcError:
+    """The error to send for what a handler has raised. Other errors than `RpcError` are logged.
+
+    They are sent only over a link whose host has asked for it (`Host(debug=True)`).
+    """
     if isinstance(error, RpcError):
         return error
     if isinstance(error, SystemExit):
@@ -138,6 +143,11 @@ def failure(error: BaseException, method: MethodSpec[Any, Any]) -> RpcError:
         return RpcError(Code.RESOURCE_EXHAUSTED, "the handler ran out of memory")
     if isinstance(error, OSError) and error.errno in OUT_OF_FILES:
         return RpcError(Code.RESOURCE_EXHAUSTED, "the handler could open no more files")
+    if context is not None and getattr(context.connection.get("link"), "debug", False):
+        import traceback
+
+        text = "".join(traceback.format_exception(error)).rstrip()
+        return RpcError(Code.INTERNAL, f"the handler failed:\n{text[-MAX_TRACEBACK:]}")
     return RpcError(Code.INTERNAL, "the handler failed; the server's log says why")
 
 

@@ -18,7 +18,7 @@ from ...connect import App, Code, RpcError, Service
 from ...errors import ExchangeError
 from ...exchange import FastPathCall, RequestHead, Response
 from ...link.app import HEALTH, answer, refuse, respond
-from ...link.forward import forward
+from ...link.forward import forward, unreachable
 from ..admission import TooManyLinks
 from ..calls.router import Router
 from ..inspect.exposition import CONTENT_TYPE
@@ -126,6 +126,6 @@ class SocketApp:
         try:
             router = self._router.to(name, scope["path"][1:].partition("/")[0])
         except ExchangeError as error:
-            await answer(send, 503, str(error).encode())
+            await unreachable(scope, send, error)
         else:
             await forward(router, scope, receive, send, request_timeout=router.request_timeout)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from plugmux_proto.google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x18plugins/v1/plugins.proto\x12\nplugins.v1\x1a\x1egoogle/protobuf/duration.proto\"+\n\x0fSecretsProvider\x12\x18\n\x07pattern\x18\x01 \x01(\tR\x07pattern\"\x15\n\x13\x41\x63\x63\x65ssControlModule\"y\n\x13\x43onfigurationSchema\x12\x1f\n\x0bjson_schema\x18\x01 \x01(\tR\njsonSchema\x12!\n\x0cmessage_type\x18\x02 \x01(\tR\x0bmessageType\x12\x1e\n\nreloadable\x18\x03 \x01(\x08R\nreloadable\"\xdb\x05\n\x15RegisterPluginRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12H\n\x10secrets_provider\x18\x03 \x01(\x0b\x32\x1b.plugins.v1.SecretsProviderH\x00R\x0fsecretsProvider\x12U\n\x15\x61\x63\x63\x65ss_control_module\x18\x04 \x01(\x0b\x32\x1f.plugins.v1.AccessControlModuleH\x00R\x13\x61\x63\x63\x65ssControlModule\x12\x1a\n\x08services\x18\x64 \x03(\tR\x08services\x12+\n\x11protocol_versions\x18\x65 \x03(\rR\x10protocolVersions\x12\x45\n\rconfiguration\x18\x66 \x01(\x0b\x32\x1f.plugins.v1.ConfigurationSchemaR\rconfiguration\x12\x1a\n\x08priority\x18g \x01(\x05R\x08priority\x12\x18\n\x07replica\x18h \x01(\x08R\x07replica\x12\"\n\x0c\x63\x61pabilities\x18i \x03(\tR\x0c\x63\x61pabilities\x12\x45\n\x06labels\x18j \x03(\x0b\x32-.plugins.v1.RegisterPluginRequest.LabelsEntryR\x06labels\x12\x36\n\tinstances\x18k \x01(\x0b\x32\x18.plugins.v1.InstanceKindR\tinstances\x12#\n\rprints_stacks\x18x \x01(\x08R\x0cprintsStacks\x12\x1e\n\nprocess_id\x18\x82\x01 \x01(\tR\tprocessId\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\n\n\x08metadata\"q\n\x0cInstanceKind\x12\x1a\n\x08services\x18\x01 \x03(\tR\x08services\x12\x45\n\rconfiguration\x18\x02 \x01(\x0b\x32\x1f.plugins.v1.ConfigurationSchemaR\rconfiguration\"\xa3\x02\n\x16RegisterPluginResponse\x12\x1f\n\x0b\x65ngine_name\x18\x01 \x01(\tR\nengineName\x12%\n\x0e\x65ngine_version\x18\x02 \x01(\tR\rengineVersion\x12\x42\n\x0frequest_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0erequestTimeout\x12)\n\x10protocol_version\x18\x64 \x01(\rR\x0fprotocolVersion\x12\x32\n\x12\x63onfiguration_json\x18\x65 \x01(\tB\x03\x80\x01\x01R\x11\x63onfigurationJson\x12\x1e\n\nruntime_id\x18\x82\x01 \x01(\tR\truntimeId\"\x11\n\x0fShutdownRequest\"\x12\n\x10ShutdownResponse\"\x8e\x06\n\x06Plugin\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12\x1a\n\x08\x64isabled\x18\x03 \x01(\x08R\x08\x64isabled\x12\x1a\n\x08\x65xternal\x18\x04 \x01(\x08R\x08\x65xternal\x12\"\n\x0c\x63onfigurable\x18\x05 \x01(\x08R\x0c\x63onfigurable\x12\x34\n\nrun_status\x18\x06 \x01(\x0e\x32\x15.plugins.v1.RunStatusR\trunStatus\x12%\n\x0estatus_message\x18\x07 \x01(\tR\rstatusMessage\x12H\n\x10secrets_provider\x18\x08 \x01(\x0b\x32\x1b.plugins.v1.SecretsProviderH\x00R\x0fsecretsProvider\x12U\n\x15\x61\x63\x63\x65ss_control_module\x18\t \x01(\x0b\x32\x1f.plugins.v1.AccessControlModuleH\x00R\x13\x61\x63\x63\x65ssControlModule\x12\x1a\n\x08services\x18\x64 \x03(\tR\x08services\x12\x14\n\x05state\x18\x65 \x01(\tR\x05state\x12\x10\n\x03pid\x18\x66 \x01(\x05R\x03pid\x12\x1a\n\x08restarts\x18g \x01(\rR\x08restarts\x12\"\n\x0c\x63\x61pabilities\x18h \x03(\tR\x0c\x63\x61pabilities\x12\x36\n\x06labels\x18i \x03(\x0b\x32\x1e.plugins.v1.Plugin.LabelsEntryR\x06labels\x12)\n\x10protocol_version\x18j \x01(\rR\x0fprotocolVersion\x12\x16\n\x06health\x18x \x01(\tR\x06health\x12\x1b\n\x08identity\x18\x82\x01 \x01(\tR\x08identity\x12\x19\n\x07\x61\x64\x64ress\x18\x83\x01 \x01(\tR\x07\x61\x64\x64ress\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\n\n\x08metadata\"\x14\n\x12ListPluginsRequest\"C\n\x13ListPluginsResponse\x12,\n\x07plugins\x18\x01 \x03(\x0b\x32\x12.plugins.v1.PluginR\x07plugins\")\n\x13\x45nablePluginRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x16\n\x14\x45nablePluginResponse\"*\n\x14\x44isablePluginRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x17\n\x15\x44isablePluginResponse\"*\n\x14RestartPluginRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x17\n\x15RestartPluginResponse*\x90\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x01\x12\x16\n\x12RUN_STATUS_STOPPED\x10\x02\x12\x16\n\x12RUN_STATUS_CRASHED\x10\x03\x12\x1f\n\x1bRUN_STATUS_RETRIES_EXCEEDED\x10\x04\x32l\n\x0fRegisterService\x12Y\n\x0eRegisterPlugin\x12!.plugins.v1.RegisterPluginRequest\x1a\".plugins.v1.RegisterPluginResponse\"\x00\x32X\n\rPluginService\x12G\n\x08Shutdown\x12\x1b.plugins.v1.ShutdownRequest\x1a\x1c.plugins.v1.ShutdownResponse\"\x00\x32\xf3\x02\n\x17PluginManagementService\x12S\n\x0bListPlugins\x12\x1e.plugins.v1.ListPluginsRequest\x1a\x1f.plugins.v1.ListPluginsResponse\"\x03\x90\x02\x01\x12S\n\x0c\x45nablePlugin\x12\x1f.plugins.v1.EnablePluginRequest\x1a .plugins.v1.EnablePluginResponse\"\x00\x12V\n\rDisablePlugin\x12 .plugins.v1.DisablePluginRequest\x1a!.plugins.v1.DisablePluginResponse\"\x00\x12V\n\rRestartPlugin\x12 .plugins.v1.RestartPluginRequest\x1a!.plugins.v1.RestartPluginResponse\"\x00\x42)Z\'plugmux.dev/gen/go/plugins/v1;pluginsv1b\x06proto3')
+DESCRIPTOR = _pool.POOL.AddSerializedFile(b'\n\x18plugins/v1/plugins.proto\x12\nplugins.v1\x1a\x1egoogle/protobuf/duration.proto\"+\n\x0fSecretsProvider\x12\x18\n\x07pattern\x18\x01 \x01(\tR\x07pattern\"\x15\n\x13\x41\x63\x63\x65ssControlModule\"y\n\x13\x43onfigurationSchema\x12\x1f\n\x0bjson_schema\x18\x01 \x01(\tR\njsonSchema\x12!\n\x0cmessage_type\x18\x02 \x01(\tR\x0bmessageType\x12\x1e\n\nreloadable\x18\x03 \x01(\x08R\nreloadable\"\xdb\x05\n\x15RegisterPluginRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12H\n\x10secrets_provider\x18\x03 \x01(\x0b\x32\x1b.plugins.v1.SecretsProviderH\x00R\x0fsecretsProvider\x12U\n\x15\x61\x63\x63\x65ss_control_module\x18\x04 \x01(\x0b\x32\x1f.plugins.v1.AccessControlModuleH\x00R\x13\x61\x63\x63\x65ssControlModule\x12\x1a\n\x08services\x18\x64 \x03(\tR\x08services\x12+\n\x11protocol_versions\x18\x65 \x03(\rR\x10protocolVersions\x12\x45\n\rconfiguration\x18\x66 \x01(\x0b\x32\x1f.plugins.v1.ConfigurationSchemaR\rconfiguration\x12\x1a\n\x08priority\x18g \x01(\x05R\x08priority\x12\x18\n\x07replica\x18h \x01(\x08R\x07replica\x12\"\n\x0c\x63\x61pabilities\x18i \x03(\tR\x0c\x63\x61pabilities\x12\x45\n\x06labels\x18j \x03(\x0b\x32-.plugins.v1.RegisterPluginRequest.LabelsEntryR\x06labels\x12\x36\n\tinstances\x18k \x01(\x0b\x32\x18.plugins.v1.InstanceKindR\tinstances\x12#\n\rprints_stacks\x18x \x01(\x08R\x0cprintsStacks\x12\x1e\n\nprocess_id\x18\x82\x01 \x01(\tR\tprocessId\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\n\n\x08metadata\"q\n\x0cInstanceKind\x12\x1a\n\x08services\x18\x01 \x03(\tR\x08services\x12\x45\n\rconfiguration\x18\x02 \x01(\x0b\x32\x1f.plugins.v1.ConfigurationSchemaR\rconfiguration\"\xb9\x02\n\x16RegisterPluginResponse\x12\x1f\n\x0b\x65ngine_name\x18\x01 \x01(\tR\nengineName\x12%\n\x0e\x65ngine_version\x18\x02 \x01(\tR\rengineVersion\x12\x42\n\x0frequest_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0erequestTimeout\x12)\n\x10protocol_version\x18\x64 \x01(\rR\x0fprotocolVersion\x12\x32\n\x12\x63onfiguration_json\x18\x65 \x01(\tB\x03\x80\x01\x01R\x11\x63onfigurationJson\x12\x14\n\x05\x64\x65\x62ug\x18\x66 \x01(\x08R\x05\x64\x65\x62ug\x12\x1e\n\nruntime_id\x18\x82\x01 \x01(\tR\truntimeId\"\x11\n\x0fShutdownRequest\"\x12\n\x10ShutdownResponse\"\x8e\x06\n\x06Plugin\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12\x1a\n\x08\x64isabled\x18\x03 \x01(\x08R\x08\x64isabled\x12\x1a\n\x08\x65xternal\x18\x04 \x01(\x08R\x08\x65xternal\x12\"\n\x0c\x63onfigurable\x18\x05 \x01(\x08R\x0c\x63onfigurable\x12\x34\n\nrun_status\x18\x06 \x01(\x0e\x32\x15.plugins.v1.RunStatusR\trunStatus\x12%\n\x0estatus_message\x18\x07 \x01(\tR\rstatusMessage\x12H\n\x10secrets_provider\x18\x08 \x01(\x0b\x32\x1b.plugins.v1.SecretsProviderH\x00R\x0fsecretsProvider\x12U\n\x15\x61\x63\x63\x65ss_control_module\x18\t \x01(\x0b\x32\x1f.plugins.v1.AccessControlModuleH\x00R\x13\x61\x63\x63\x65ssControlModule\x12\x1a\n\x08services\x18\x64 \x03(\tR\x08services\x12\x14\n\x05state\x18\x65 \x01(\tR\x05state\x12\x10\n\x03pid\x18\x66 \x01(\x05R\x03pid\x12\x1a\n\x08restarts\x18g \x01(\rR\x08restarts\x12\"\n\x0c\x63\x61pabilities\x18h \x03(\tR\x0c\x63\x61pabilities\x12\x36\n\x06labels\x18i \x03(\x0b\x32\x1e.plugins.v1.Plugin.LabelsEntryR\x06labels\x12)\n\x10protocol_version\x18j \x01(\rR\x0fprotocolVersion\x12\x16\n\x06health\x18x \x01(\tR\x06health\x12\x1b\n\x08identity\x18\x82\x01 \x01(\tR\x08identity\x12\x19\n\x07\x61\x64\x64ress\x18\x83\x01 \x01(\tR\x07\x61\x64\x64ress\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x42\n\n\x08metadata\"\x14\n\x12ListPluginsRequest\"C\n\x13ListPluginsResponse\x12,\n\x07plugins\x18\x01 \x03(\x0b\x32\x12.plugins.v1.PluginR\x07plugins\")\n\x13\x45nablePluginRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x16\n\x14\x45nablePluginResponse\"*\n\x14\x44isablePluginRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x17\n\x15\x44isablePluginResponse\"*\n\x14RestartPluginRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"\x17\n\x15RestartPluginResponse*\x90\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x01\x12\x16\n\x12RUN_STATUS_STOPPED\x10\x02\x12\x16\n\x12RUN_STATUS_CRASHED\x10\x03\x12\x1f\n\x1bRUN_STATUS_RETRIES_EXCEEDED\x10\x04\x32l\n\x0fRegisterService\x12Y\n\x0eRegisterPlugin\x12!.plugins.v1.RegisterPluginRequest\x1a\".plugins.v1.RegisterPluginResponse\"\x00\x32X\n\rPluginService\x12G\n\x08Shutdown\x12\x1b.plugins.v1.ShutdownRequest\x1a\x1c.plugins.v1.ShutdownResponse\"\x00\x32\xf3\x02\n\x17PluginManagementService\x12S\n\x0bListPlugins\x12\x1e.plugins.v1.ListPluginsRequest\x1a\x1f.plugins.v1.ListPluginsResponse\"\x03\x90\x02\x01\x12S\n\x0c\x45nablePlugin\x12\x1f.plugins.v1.EnablePluginRequest\x1a .plugins.v1.EnablePluginResponse\"\x00\x12V\n\rDisablePlugin\x12 .plugins.v1.DisablePluginRequest\x1a!.plugins.v1.DisablePluginResponse\"\x00\x12V\n\rRestartPlugin\x12 .plugins.v1.RestartPluginRequest\x1a!.plugins.v1.RestartPluginResponse\"\x00\x42)Z\'plugmux.dev/gen/go/plugins/v1;pluginsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,8 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLUGIN_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_PLUGINMANAGEMENTSERVICE'].methods_by_name['ListPlugins']._loaded_options = None
   _globals['_PLUGINMANAGEMENTSERVICE'].methods_by_name['ListPlugins']._serialized_options = b'\220\002\001'
-  _globals['_RUNSTATUS']._serialized_start=2527
-  _globals['_RUNSTATUS']._serialized_end=2671
+  _globals['_RUNSTATUS']._serialized_start=2549
+  _globals['_RUNSTATUS']._serialized_end=2693
   _globals['_SECRETSPROVIDER']._serialized_start=72
   _globals['_SECRETSPROVIDER']._serialized_end=115
   _globals['_ACCESSCONTROLMODULE']._serialized_start=117
@@ -56,35 +56,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCEKIND']._serialized_start=997
   _globals['_INSTANCEKIND']._serialized_end=1110
   _globals['_REGISTERPLUGINRESPONSE']._serialized_start=1113
-  _globals['_REGISTERPLUGINRESPONSE']._serialized_end=1404
-  _globals['_SHUTDOWNREQUEST']._serialized_start=1406
-  _globals['_SHUTDOWNREQUEST']._serialized_end=1423
-  _globals['_SHUTDOWNRESPONSE']._serialized_start=1425
-  _globals['_SHUTDOWNRESPONSE']._serialized_end=1443
-  _globals['_PLUGIN']._serialized_start=1446
-  _globals['_PLUGIN']._serialized_end=2228
+  _globals['_REGISTERPLUGINRESPONSE']._serialized_end=1426
+  _globals['_SHUTDOWNREQUEST']._serialized_start=1428
+  _globals['_SHUTDOWNREQUEST']._serialized_end=1445
+  _globals['_SHUTDOWNRESPONSE']._serialized_start=1447
+  _globals['_SHUTDOWNRESPONSE']._serialized_end=1465
+  _globals['_PLUGIN']._serialized_start=1468
+  _globals['_PLUGIN']._serialized_end=2250
   _globals['_PLUGIN_LABELSENTRY']._serialized_start=926
   _globals['_PLUGIN_LABELSENTRY']._serialized_end=983
-  _globals['_LISTPLUGINSREQUEST']._serialized_start=2230
-  _globals['_LISTPLUGINSREQUEST']._serialized_end=2250
-  _globals['_LISTPLUGINSRESPONSE']._serialized_start=2252
-  _globals['_LISTPLUGINSRESPONSE']._serialized_end=2319
-  _globals['_ENABLEPLUGINREQUEST']._serialized_start=2321
-  _globals['_ENABLEPLUGINREQUEST']._serialized_end=2362
-  _globals['_ENABLEPLUGINRESPONSE']._serialized_start=2364
-  _globals['_ENABLEPLUGINRESPONSE']._serialized_end=2386
-  _globals['_DISABLEPLUGINREQUEST']._serialized_start=2388
-  _globals['_DISABLEPLUGINREQUEST']._serialized_end=2430
-  _globals['_DISABLEPLUGINRESPONSE']._serialized_start=2432
-  _globals['_DISABLEPLUGINRESPONSE']._serialized_end=2455
-  _globals['_RESTARTPLUGINREQUEST']._serialized_start=2457
-  _globals['_RESTARTPLUGINREQUEST']._serialized_end=2499
-  _globals['_RESTARTPLUGINRESPONSE']._serialized_start=2501
-  _globals['_RESTARTPLUGINRESPONSE']._serialized_end=2524
-  _globals['_REGISTERSERVICE']._serialized_start=2673
-  _globals['_REGISTERSERVICE']._serialized_end=2781
-  _globals['_PLUGINSERVICE']._serialized_start=2783
-  _globals['_PLUGINSERVICE']._serialized_end=2871
-  _globals['_PLUGINMANAGEMENTSERVICE']._serialized_start=2874
-  _globals['_PLUGINMANAGEMENTSERVICE']._serialized_end=3245
+  _globals['_LISTPLUGINSREQUEST']._serialized_start=2252
+  _globals['_LISTPLUGINSREQUEST']._serialized_end=2272
+  _globals['_LISTPLUGINSRESPONSE']._serialized_start=2274
+  _globals['_LISTPLUGINSRESPONSE']._serialized_end=2341
+  _globals['_ENABLEPLUGINREQUEST']._serialized_start=2343
+  _globals['_ENABLEPLUGINREQUEST']._serialized_end=2384
+  _globals['_ENABLEPLUGINRESPONSE']._serialized_start=2386
+  _globals['_ENABLEPLUGINRESPONSE']._serialized_end=2408
+  _globals['_DISABLEPLUGINREQUEST']._serialized_start=2410
+  _globals['_DISABLEPLUGINREQUEST']._serialized_end=2452
+  _globals['_DISABLEPLUGINRESPONSE']._serialized_start=2454
+  _globals['_DISABLEPLUGINRESPONSE']._serialized_end=2477
+  _globals['_RESTARTPLUGINREQUEST']._serialized_start=2479
+  _globals['_RESTARTPLUGINREQUEST']._serialized_end=2521
+  _globals['_RESTARTPLUGINRESPONSE']._serialized_start=2523
+  _globals['_RESTARTPLUGINRESPONSE']._serialized_end=2546
+  _globals['_REGISTERSERVICE']._serialized_start=2695
+  _globals['_REGISTERSERVICE']._serialized_end=2803
+  _globals['_PLUGINSERVICE']._serialized_start=2805
+  _globals['_PLUGINSERVICE']._serialized_end=2893
+  _globals['_PLUGINMANAGEMENTSERVICE']._serialized_start=2896
+  _globals['_PLUGINMANAGEMENTSERVICE']._serialized_end=3267
 # @@protoc_insertion_point(module_scope)

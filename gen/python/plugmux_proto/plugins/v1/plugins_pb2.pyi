@@ -89,20 +89,22 @@ class InstanceKind(_message.Message):
     def __init__(self, services: _Optional[_Iterable[str]] = ..., configuration: _Optional[_Union[ConfigurationSchema, _Mapping]] = ...) -> None: ...
 
 class RegisterPluginResponse(_message.Message):
-    __slots__ = ("engine_name", "engine_version", "request_timeout", "protocol_version", "configuration_json", "runtime_id")
+    __slots__ = ("engine_name", "engine_version", "request_timeout", "protocol_version", "configuration_json", "debug", "runtime_id")
     ENGINE_NAME_FIELD_NUMBER: _ClassVar[int]
     ENGINE_VERSION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     CONFIGURATION_JSON_FIELD_NUMBER: _ClassVar[int]
+    DEBUG_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_ID_FIELD_NUMBER: _ClassVar[int]
     engine_name: str
     engine_version: str
     request_timeout: _duration_pb2.Duration
     protocol_version: int
     configuration_json: str
+    debug: bool
     runtime_id: str
-    def __init__(self, engine_name: _Optional[str] = ..., engine_version: _Optional[str] = ..., request_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., protocol_version: _Optional[int] = ..., configuration_json: _Optional[str] = ..., runtime_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, engine_name: _Optional[str] = ..., engine_version: _Optional[str] = ..., request_timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., protocol_version: _Optional[int] = ..., configuration_json: _Optional[str] = ..., debug: bool = ..., runtime_id: _Optional[str] = ...) -> None: ...
 
 class ShutdownRequest(_message.Message):
     __slots__ = ()
