@@ -250,3 +250,38 @@ def test_one_of_several_plugins_is_chosen_by_name(plugmux: Any, plugin: Any) -> 
     assert ran.told == "plugmux: one, two all serve kv.v1.KeyValueService; choose one with --name"
     assert plugmux("call", *plugins, "--name", "two", GET, '{"key": "a"}').lines == [value("a of two")]
     assert plugmux("call", *plugins, "--name", "three", GET, '{"key": "a"}').status == 1
+
+
+DETAILED = """\
+from google.protobuf.wrappers_pb2 import StringValue
+from kv.v1.kv_connect import KeyValueService
+from kv.v1.kv_pb2 import GetResponse, WatchRequest
+from plugmux import Plugin
+from plugmux.connect import Code, RpcError
+from plugmux.connect.error import ErrorDetail
+
+class Store(KeyValueService):
+    async def get(self, request, context):
+        if request.key == "time":
+            return GetResponse(value=b"%.1f" % context.time_left)
+        details = [StringValue(value="why"), WatchRequest(key="k"), ErrorDetail("no.such.Type", b"1")]
+        raise RpcError(Code.NOT_FOUND, "no such key", details=details)
+
+Plugin(Store(), version="v1.0.0").run()
+"""
+
+
+def test_the_details_of_an_error_are_printed(plugmux: Any, program: Any) -> None:
+    ran = plugmux("call", GET, "--plugin", program("detailed", DETAILED))
+    assert (ran.status, ran.stdout) == (1, b"")
+    assert ran.stderr.splitlines()[:4] == [
+        f"plugmux: {GET}: not_found: no such key",
+        '  google.protobuf.StringValue: "why"',
+        '  kv.v1.WatchRequest: {"key": "k"}',
+        "  no.such.Type: MQ==",
+    ]
+
+
+def test_the_plugin_is_told_the_time_that_the_caller_waits(plugmux: Any, program: Any) -> None:
+    ran = plugmux("call", GET, '{"key": "time"}', "--timeout", "50", "--plugin", program("detailed", DETAILED))
+    assert 0 < float(base64.b64decode(json.loads(ran.stdout)["value"])) <= 50

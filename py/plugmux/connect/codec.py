@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..contract.nesting import TooDeep, check_depth
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["CODECS", "JSON", "PROTO", "Codec", "codec_named", "compress_if_worthwhile", "decompress"]
 
 M = TypeVar("M", bound="Message")
+
+LINE = re.compile(r"line \d+ column \d+")
 
 
 class Codec(Protocol):
@@ -72,7 +75,17 @@ class _Json:
         except TooDeep as error:
             raise RpcError(fault, f"the message cannot be read: {error}") from None
         except (ParseError, ValueError, RecursionError) as error:
-            raise RpcError(fault, f"the message is not the JSON of a {name}") from error
+            raise RpcError(fault, f"the message is not the JSON of a {name}{_place(str(error))}") from error
+
+
+def _place(message: str) -> str:
+    """Where JSON is wrong, by the message of protobuf's parser. The value stays out: it may be a secret."""
+    from ..contract.redact import field_path
+
+    if path := field_path(message):
+        return f": the field {path} does not have a value of its type"
+    found = LINE.search(message)
+    return f": it is not valid at {found[0]}" if found else ""
 
 
 PROTO: Codec = _Proto()

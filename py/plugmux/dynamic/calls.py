@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from ..connect import Code, RpcError
 from ..connect.envelope import END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
 from ..connect.error import error_from_json
+from ..connect.negotiation import timeout_field
 from ..contract.nesting import TooDeep, parse_json
 from ..exchange import ClientTransport, Request
 
@@ -27,13 +28,21 @@ class WrongKind(RpcError):
     """The method is not of the kind that it was called as, and so has not been called."""
 
 
-async def call_unary(transport: ClientTransport, path: str, request: object) -> tuple[object] | None:
+async def call_unary(
+    transport: ClientTransport, path: str, request: object, timeout: float | None = None
+) -> tuple[object] | None:
     """The answer of a unary method; `None` where the method is not one, and so has not been called.
+
+    Args:
+        transport: the way to the server.
+        path: of the method.
+        request: as JSON.
+        timeout: seconds that the server is told to have.
 
     Raises:
         RpcError: the call failed.
     """
-    headers = [(b"content-type", b"application/json"), PROTOCOL]
+    headers = [(b"content-type", b"application/json"), PROTOCOL, *_timeout(timeout)]
     response = await transport.fetch(Request(path, headers, _encoded(request)), LIMIT)
     if response.status in (UNSUPPORTED_MEDIA_TYPE, HTTP_VERSION_NOT_SUPPORTED):
         return None
@@ -42,14 +51,16 @@ async def call_unary(transport: ClientTransport, path: str, request: object) -> 
     return (_parsed(response.body),)
 
 
-async def call_stream(transport: ClientTransport, path: str, requests: Iterable[object]) -> AsyncIterator[object]:
+async def call_stream(
+    transport: ClientTransport, path: str, requests: Iterable[object], timeout: float | None = None
+) -> AsyncIterator[object]:
     """The answers of a method that takes or gives a stream, as they come; all requests are sent first.
 
     Raises:
         WrongKind: the method is unary.
         RpcError: the call failed.
     """
-    headers = [(b"content-type", b"application/connect+json"), PROTOCOL]
+    headers = [(b"content-type", b"application/connect+json"), PROTOCOL, *_timeout(timeout)]
     body = b"".join(envelope(_encoded(request)) for request in requests)
     response = await transport.send(Request(path, headers, body))
     try:
@@ -71,6 +82,10 @@ async def call_stream(transport: ClientTransport, path: str, requests: Iterable[
     finally:
         await response.aclose()
     raise RpcError(Code.INTERNAL, "the stream broke off before its end")
+
+
+def _timeout(seconds: float | None) -> list[tuple[bytes, bytes]]:
+    return [] if seconds is None else [timeout_field(seconds)]
 
 
 def _encoded(request: object) -> bytes:

@@ -24,6 +24,7 @@ from ..target import Listed, add_target_options, open_target
 from ..wording import worded
 
 if TYPE_CHECKING:
+    from ...connect import RpcError
     from ...exchange import ClientTransport
 
 __all__ = ["add", "choose", "meant_service", "run"]
@@ -66,16 +67,30 @@ async def run(options: argparse.Namespace) -> int:
         plugins = await target.plugins()
         name = choose(plugins, service, options.name)
         try:
-            async for message in _call(target.transport(name), service, method, requests, reflects=name is not None):
+            async for message in _call(
+                target.transport(name), service, method, requests, reflects=name is not None, timeout=options.timeout
+            ):
                 write_json_line(message, compact=True)
         except RpcError as error:
-            write_error(f"plugmux: {service}/{method}: {worded(error)}{meant_service(plugins, service)}")
+            details = await _details(error, target.transport(name), service)
+            write_error(f"plugmux: {service}/{method}: {worded(error)}{meant_service(plugins, service)}{details}")
             return 1
         except ConfigError:
             raise
         except PlugmuxError as error:  # No plugin serves it, for one.
             raise PlugmuxError(f"{worded(error)}{meant_service(plugins, service)}") from error
     return 0
+
+
+async def _details(error: RpcError, transport: ClientTransport, service: str) -> str:
+    """The lines of an error's details."""
+    if not error.details:
+        return ""
+    from ...dynamic.schema import find_service
+    from ..details import details_of
+
+    schema = await find_service(transport, service)
+    return details_of(error, () if schema is None else (schema.file.pool,))
 
 
 def _stdin() -> str:
@@ -130,7 +145,13 @@ def meant_service(plugins: Iterable[Listed], service: str) -> str:
 
 
 async def _call(
-    transport: ClientTransport, service: str, method: str, requests: Sequence[object], *, reflects: bool
+    transport: ClientTransport,
+    service: str,
+    method: str,
+    requests: Sequence[object],
+    *,
+    reflects: bool,
+    timeout: float | None = None,
 ) -> AsyncIterator[object]:
     """The messages of the answer, as they come.
 
@@ -147,11 +168,15 @@ async def _call(
         check_requests(described, requests)
     streams = described is not None and (described.client_streaming or described.server_streaming)
     path = f"/{service}/{method}"
-    if len(requests) == 1 and not streams and (answer := await call_unary(transport, path, requests[0])) is not None:
+    if (
+        len(requests) == 1
+        and not streams
+        and (answer := await call_unary(transport, path, requests[0], timeout)) is not None
+    ):
         yield answer[0]
         return
     try:
-        async for message in call_stream(transport, path, requests):
+        async for message in call_stream(transport, path, requests, timeout):
             yield message
     except WrongKind:
         if len(requests) == 1:  # It was called as both.
