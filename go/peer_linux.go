@@ -1,7 +1,9 @@
 package plugmux
 
 import (
+	"io"
 	"net"
+	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -9,13 +11,35 @@ import (
 
 // peerUser returns the id of the user who listened when the socket was connected.
 func peerUser(conn net.Conn) (id string, known bool, err error) {
+	credentials, err := peerCredentials(conn)
+	if err != nil || credentials == nil {
+		return "", false, err
+	}
+	return strconv.Itoa(int(credentials.Uid)), true, nil
+}
+
+// peerProcess returns the id of the process that listened when the connection was made; 0 if it is not known, as in another
+// name space, if it has ended already, or if it is this one.
+func peerProcess(conn io.ReadWriteCloser) int {
+	if buffered, ok := conn.(bufferedConn); ok {
+		conn = buffered.Conn
+	}
+	credentials, err := peerCredentials(conn)
+	if err != nil || credentials == nil || int(credentials.Pid) == os.Getpid() || unix.Kill(int(credentials.Pid), 0) == unix.ESRCH {
+		return 0
+	}
+	return int(credentials.Pid)
+}
+
+// peerCredentials returns what the kernel knows of the process at the other end of a unix socket; nil for other connections.
+func peerCredentials(conn io.ReadWriteCloser) (*unix.Ucred, error) {
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {
-		return "", false, nil
+		return nil, nil
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return "", false, err
+		return nil, err
 	}
 	var credentials *unix.Ucred
 	var failure error
@@ -25,8 +49,5 @@ func peerUser(conn net.Conn) (id string, known bool, err error) {
 	if err == nil {
 		err = failure
 	}
-	if err != nil {
-		return "", false, err
-	}
-	return strconv.Itoa(int(credentials.Uid)), true, nil
+	return credentials, err
 }

@@ -211,7 +211,10 @@ func (p *plugin) reconnectLoop(ctx context.Context, connect func() (io.ReadWrite
 	for ctx.Err() == nil {
 		conn, err := connect()
 		if err == nil {
-			err = p.serveOnce(ctx, newLink(ctx, conn, p.handler, p.config.Limits), timeout)
+			link := newLink(ctx, conn, p.handler, p.config.Limits)
+			endWatch := link.closeWithProcess(peerProcess(conn))
+			err = p.serveOnce(ctx, link, timeout)
+			endWatch()
 		}
 		switch {
 		case err == nil:

@@ -5,7 +5,7 @@ import { ConfigError, DialError, UntrustedPeerError } from "./errors.js";
 import { DIAL_TIMEOUT } from "./limits.js";
 import type { Ends } from "./link.js";
 import { errorMessage } from "./errorMessage.js";
-import { checkListener, type TrustedUsers } from "./peerUsers.js";
+import { checkListener, listenerProcess, type TrustedUsers } from "./peerUsers.js";
 import { shown } from "./registration.js";
 import { upgrade } from "./upgrade.js";
 
@@ -104,7 +104,7 @@ export async function dial(address: string, users: TrustedUsers): Promise<Duplex
 export async function connectTo(path: string, timeout: number, users?: TrustedUsers): Promise<Ends> {
   try {
     const connection = await (users ? connectTrusted(path, timeout, users) : open(path, timeout));
-    return { input: connection, output: connection, isLocal: true };
+    return { input: connection, output: connection, isLocal: true, ...(users && { pid: await listenerProcess(path) }) };
   } catch (error) {
     if (error instanceof UntrustedPeerError) throw error;
     throw new DialError(`the runtime that launched this plugin cannot be reached at ${path}`, { cause: error });

@@ -30,6 +30,8 @@ export interface Ends {
   readonly output: Writable;
   /** Whether the peer is on the same machine, where it may be slow for any time and is not taken for dead. */
   readonly isLocal?: boolean;
+  /** The process at the other end, if it is known. */
+  readonly pid?: number;
 }
 
 export interface LinkOptions extends Ends {

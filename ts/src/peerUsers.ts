@@ -168,6 +168,25 @@ async function listenerInode(name: string): Promise<string> {
   return inode;
 }
 
+/**
+ * The process that listens at a name, for a plugin that is to end its link when the process ends; 0 where it is not known, or
+ * where several hold the socket.
+ */
+export async function listenerProcess(name: string): Promise<number> {
+  if (process.platform !== "linux") return 0;
+  try {
+    const inode = await listenerInode(name);
+    const holders: number[] = [];
+    for (const pid of await readdir("/proc")) {
+      if (/^\d+$/.test(pid) && (await holds(pid, `socket:[${inode}]`))) holders.push(Number(pid));
+    }
+    const [holder = 0, other] = holders;
+    return other === undefined && holder !== process.pid ? holder : 0;
+  } catch {
+    return 0; // The check of its user has told what is wrong with it, if something is.
+  }
+}
+
 /** Every process that holds the socket, as far as it can be seen, must be a trusted user's; and one must be seen. */
 async function checkHolders(inode: string, name: string, users: TrustedUsers): Promise<void> {
   let isHeld = false;

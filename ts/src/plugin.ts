@@ -15,7 +15,7 @@ import { ReferenceService } from "../../gen/ts/plugmux/v1/reference_pb.js";
 import type { StreamHandler } from "./app.js";
 import type { Settings } from "./configuration.js";
 import { serveDiagnostics } from "./diagnostics.js";
-import { connectTo, dial } from "./dial.js";
+import { connectTo, dial, parseAddress } from "./dial.js";
 import { DialError, RegistrationError, SessionClosedError } from "./errors.js";
 import { Gate } from "./gate.js";
 import { HandlerFaults } from "./handlerFaults.js";
@@ -34,7 +34,7 @@ import {
 import { type Ends, inherit, Link } from "./link.js";
 import { LogQueue } from "./log.js";
 import { errorMessage } from "./errorMessage.js";
-import { type TrustedUsers, trustedUsers } from "./peerUsers.js";
+import { listenerProcess, type TrustedUsers, trustedUsers } from "./peerUsers.js";
 import { REFLECTION, serveReflection } from "./reflection.js";
 import { checkRegistration } from "./registration.js";
 import { openStream, Remote } from "./remote.js";
@@ -194,7 +194,8 @@ export class Plugin {
   async serveDialling(address: string): Promise<void> {
     const reach = async (): Promise<Ends> => {
       const connection = await dial(address, await this.#trustedUsers());
-      return { input: connection, output: connection, isLocal: true };
+      const pid = await listenerProcess(parseAddress(address));
+      return { input: connection, output: connection, isLocal: true, pid };
     };
     return this.#reconnectLoop(reach, this.registration.name, REGISTRATION_TIMEOUT, MAX_REDIAL);
   }
@@ -243,10 +244,10 @@ export class Plugin {
    * @param ends the connection, which belongs to the plugin from here on.
    * @param name the name to register under.
    * @param timeout milliseconds that the runtime has to answer the registration.
-   * @param runtimePid process id of the runtime; the link also ends when that process does. 0 if it is not known.
+   * @param runtimePid process id of the runtime; the link also ends when that process does. By default that of `ends`.
    * @throws RegistrationError when the runtime refuses the plugin or closes the link.
    */
-  async serveOnce(ends: Ends, name: string, timeout = REGISTRATION_TIMEOUT, runtimePid = 0): Promise<void> {
+  async serveOnce(ends: Ends, name: string, timeout = REGISTRATION_TIMEOUT, runtimePid = ends.pid ?? 0): Promise<void> {
     const gate = new Gate(timeout);
     this.#app.gate = gate;
     const onError = (error: unknown): void => this.#log.error("the clean-up of a lent object has failed", { error });

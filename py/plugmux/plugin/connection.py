@@ -29,6 +29,7 @@ from ..errors import ConfigError, SessionClosed
 from ..exchange import ClientTransport, Request, Response, StreamingResponse
 from ..link.app import Gate, LinkApp
 from ..link.link import Link, Peer
+from ..link.peer_process import ends_with_process, peer_pid
 from .dial import DialError, connect, dial
 from .orphan import RuntimeWatch
 from .register import RegistrationFailed, register
@@ -155,7 +156,10 @@ class RuntimeConnection:
         link, gate = self.new_link(config.timeout)
         if config.socket:
             await self._connect(link, config)
-        elif config.is_pipe_pair:
+            with ends_with_process(link, peer_pid(link)):
+                await self.serve_once(link, gate, config.timeout)
+            return
+        if config.is_pipe_pair:
             await link.over_pipes(config.read_fd, config.write_fd)
         else:
             await link.over_socket(socket.socket(fileno=config.read_fd))
@@ -192,7 +196,8 @@ class RuntimeConnection:
             link, gate = self.new_link(timeout)
             try:
                 await connect(link)
-                await self.serve_once(link, gate, timeout)
+                with ends_with_process(link, peer_pid(link)):
+                    await self.serve_once(link, gate, timeout)
                 delay, served = FIRST_REDIAL, True
             except (DialError, RegistrationFailed):
                 if not served:

@@ -20,6 +20,7 @@ from ..contract.registration import Registration, RegistrationRefused
 from ..errors import StateError
 from ..link.app import LinkApp
 from ..link.link import Link, Peer
+from ..link.peer_process import ends_with_process
 from ..link.servable import Servable, announce, services_of
 from .admission import Admission
 from .plugin import PluginRecord
@@ -74,7 +75,8 @@ class SelfStartedPlugin:
         handler.registered.add_done_callback(lambda _: registered())
         try:
             await scope["extensions"]["plugmux.upgrade"](lambda: link.mux, headers=[(b"upgrade", b"tcp")])
-            await self.stay(link, handler)
+            with ends_with_process(link, peer.pid):
+                await self.stay(link, handler)
         finally:
             registered()
             link.abort()
