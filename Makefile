@@ -42,6 +42,7 @@ lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## format, lint a
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 $(shell find py/plugmux/platform/windows -name '*.py')
 	$(BIN)/mypy --config-file gen/mypy.ini $(STUBS)
 	pyright --project gen/pyrightconfig.json --pythonpath $(BIN)/python
 	$(BIN)/buf lint

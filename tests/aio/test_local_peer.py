@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from plugmux.aio import local_peer
-from plugmux.aio.local_peer import PeerUsers, UntrustedPeer, connect_unix
+from plugmux.aio.local_peer import PeerUsers, UntrustedPeer, connect_trusted
 from plugmux.cli.address import NoRuntime, find_runtime
 from plugmux.contract.address import Address
 from plugmux.errors import ConfigError, ExchangeError
@@ -131,8 +131,8 @@ async def test_a_full_queue_of_connections_is_waited_for(tmp_path: Path) -> None
         sock.bind(str(tmp_path / "s"))
         sock.listen(0)
         sock.setblocking(False)
-        first = await connect_unix(str(tmp_path / "s"), PeerUsers())
-        second = asyncio.create_task(connect_unix(str(tmp_path / "s"), PeerUsers()))
+        first = await connect_trusted(str(tmp_path / "s"), PeerUsers())
+        second = asyncio.create_task(connect_trusted(str(tmp_path / "s"), PeerUsers()))
         await asyncio.sleep(0)
         assert not second.done()
         accepted, _ = sock.accept()

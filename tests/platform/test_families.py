@@ -67,9 +67,7 @@ def test_no_other_part_asks_which_system_this_is(module: Path) -> None:
 
 
 ASKS = {
-    "contract/handles.py": "belongs to Windows alone",
     "cli/address.py": "the cache directory of macOS has another name",
-    "aio/pipes.py": "reads what is left in a pipe, by a descriptor",
     "check/groups/launch.py": "looks at descriptors of another process",
 }
 """Modules that still ask, and why."""

@@ -20,7 +20,8 @@ from kv.v1.kv_pb2 import GetRequest
 from plugmux import Launch, Runtime
 from plugmux.contract.address import Address
 from plugmux.http import Server
-from plugmux.platform import Credentials, bind_at
+from plugmux.platform import Credentials
+from plugmux.platform.posix.binding import bind_at
 from plugmux.runtime import ListenError, State
 from plugmux.runtime.logs.flood import FloodLog
 from plugmux.runtime.socket import listener as listening

@@ -1,7 +1,7 @@
-"""Who is at the other end of a unix socket, and connections to sockets of trusted users alone.
+"""Who is at the other end of a socket of this machine, and connections to sockets of trusted users alone.
 
-Any user's process may listen at a path or an abstract name; the kernel tells whose it is. Only processes of this
-process' user, of root, and of named users are trusted; nothing is sent to any other.
+Any user's process may listen at a path, an abstract name or the name of a pipe; the kernel tells whose it is. Only
+processes of this process' user, of root, and of named users are trusted; nothing is sent to any other.
 
 A peer whose user the system does not tell is not trusted either.
 """
@@ -9,31 +9,39 @@ A peer whose user the system does not tell is not trusted either.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterable, Mapping
 
 from ..errors import ConfigError, PlugmuxError
-from ..platform import UserId, credentials, current_user, describe_user, find_user, is_superuser
+from ..platform import (
+    LocalStream,
+    UserId,
+    connect_stream,
+    credentials,
+    current_user,
+    describe_user,
+    find_user,
+    is_superuser,
+)
 
-__all__ = ["PEER_USERS_VARIABLE", "PeerUsers", "UntrustedPeer", "connect_unix"]
+__all__ = ["PEER_USERS_VARIABLE", "PeerUsers", "UntrustedPeer", "connect_trusted"]
 
 PEER_USERS_VARIABLE = "PLUGMUX_PEER_USERS"
 """Users, by name or number and separated by commas, whose runtimes are trusted beside the user's own and root's."""
 
-MAX_WAIT = 0.05
-"""Seconds between two attempts to connect while the listener's backlog is full."""
+ANYBODY = "*"
+"""In the place of a user: every user is trusted, and those whom the system does not tell as well."""
 
 
 class UntrustedPeer(PlugmuxError):
-    """The process at the other end of a unix socket runs as a user that is not trusted; nothing was sent to it."""
+    """The process at the other end of a socket runs as a user that is not trusted; nothing was sent to it."""
 
 
 class PeerUsers:
     """The users whose processes may be connected to: one's own, root, and those that are named.
 
     Args:
-        named: names or numbers of further users, or a text of them with commas in between; those that
-            `PLUGMUX_PEER_USERS` names count as well.
+        named: names or numbers of further users, or a text of them with commas in between; `*` is every user. Those
+            that `PLUGMUX_PEER_USERS` names count as well.
         environ: the environment.
 
     Raises:
@@ -41,10 +49,12 @@ class PeerUsers:
     """
 
     def __init__(self, named: Iterable[str | int] = (), environ: Mapping[str, str] = os.environ) -> None:
-        self._named = frozenset(map(_uid, _listed(named) if isinstance(named, str) else named))
+        listed = _listed(named) if isinstance(named, str) else list(named)
+        self._named = frozenset(_uid(user) for user in listed if user != ANYBODY)
+        self._anybody = ANYBODY in listed
         self._environ = environ
 
-    def check(self, sock: socket.socket, where: object) -> None:
+    def check(self, sock: LocalStream, where: object) -> None:
         """Check that a connection leads to a process of a trusted user.
 
         Args:
@@ -55,6 +65,9 @@ class PeerUsers:
             ConfigError: `PLUGMUX_PEER_USERS` names what is no user of this system.
             UntrustedPeer: the process is another user's, or the system does not tell whose it is.
         """
+        further = _listed(self._environ.get(PEER_USERS_VARIABLE, ""))
+        if self._anybody or ANYBODY in further:
+            return
         peer = credentials(sock)
         if peer is None:
             raise UntrustedPeer(
@@ -63,7 +76,7 @@ class PeerUsers:
             )
         if peer.uid == current_user() or is_superuser(peer.uid) or peer.uid in self._named:
             return
-        if peer.uid not in set(map(_uid, _listed(self._environ.get(PEER_USERS_VARIABLE, "")))):
+        if peer.uid not in set(map(_uid, further)):
             raise UntrustedPeer(
                 f"the process that listens at {where} is one of {describe_user(peer.uid)}, neither of this user "
                 f"({current_user()}) nor of root, and nothing was sent to it; if that user is trusted, name it in "
@@ -71,11 +84,11 @@ class PeerUsers:
             )
 
 
-async def connect_unix(name: str, users: PeerUsers, where: object = None) -> socket.socket:
-    """Connect to a unix socket of a trusted user.
+async def connect_trusted(name: str, users: PeerUsers, where: object = None) -> LocalStream:
+    """Connect to a socket of this machine at which a trusted user listens.
 
     Args:
-        name: the socket's path, or its abstract name behind a zero byte.
+        name: the socket's path, its abstract name behind a zero byte, or the path of a named pipe.
         users: who is trusted.
         where: the address as a person writes it, for errors.
 
@@ -86,24 +99,13 @@ async def connect_unix(name: str, users: PeerUsers, where: object = None) -> soc
 
     When the listener's backlog is full, this waits without limit: the caller sets a timeout.
     """
-    import asyncio  # the command line's start is measured
-
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    stream = await connect_stream(name)
     try:
-        sock.setblocking(False)
-        wait = 0.001
-        while True:
-            try:  # Such a connect is done at once or not at all; `loop.sock_connect` takes a full queue for success.
-                sock.connect(name)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, MAX_WAIT)
-        users.check(sock, name if where is None else where)
+        users.check(stream, name if where is None else where)
     except BaseException:
-        sock.close()
+        stream.close()
         raise
-    return sock
+    return stream
 
 
 def _listed(text: str) -> list[str]:

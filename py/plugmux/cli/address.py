@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from ..aio.local_peer import PeerUsers, UntrustedPeer
 from ..contract.address import Address
 from ..contract.launch import SOCKET_VARIABLE
 from ..errors import PlugmuxError
+from ..platform import NAMED_PIPES, current_user, probe_stream
 
 __all__ = ["NoRuntime", "default_addresses", "find_runtime"]
 
 SOCKET_NAME = "runtime.sock"
+PIPE_NAME = "plugmux-runtime"
 CONNECT_TIMEOUT = 2.0
 
 
@@ -26,14 +28,16 @@ class NoRuntime(PlugmuxError):
 def default_addresses(environ: Mapping[str, str] = os.environ) -> list[Address]:
     """Where a runtime is looked for when no option says where; it listens at the first.
 
-    `PLUGMUX_SOCKET` alone where it is set; else `plugmux/runtime.sock` in `$XDG_RUNTIME_DIR` where that is set, and in
-    the user's cache directory.
+    `PLUGMUX_SOCKET` alone where it is set; else on Windows a pipe that has the user's name, and elsewhere
+    `plugmux/runtime.sock` in `$XDG_RUNTIME_DIR` where that is set, and in the user's cache directory.
 
     Raises:
         ConfigError: an address is not valid, or its path is longer than a socket's may be.
     """
     if text := environ.get(SOCKET_VARIABLE):
         return [Address.parse(text)]
+    if NAMED_PIPES:
+        return [Address.parse(f"pipe:{PIPE_NAME}-{current_user()}")]
     directories = [_cache_directory(environ)]
     if runtime_directory := environ.get("XDG_RUNTIME_DIR"):
         directories.insert(0, Path(runtime_directory))
@@ -60,17 +64,15 @@ def find_runtime(addresses: Iterable[Address], users: PeerUsers | None = None) -
     """
     users, tried = users or PeerUsers(), []
     for address in addresses:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.settimeout(CONNECT_TIMEOUT)
-            try:
-                probe.connect(address.sockaddr)
+        try:
+            with closing(probe_stream(address.sockaddr, CONNECT_TIMEOUT)) as probe:
                 users.check(probe, address)
-            except OSError as error:
-                tried.append(f"  {address}: {error.strerror or error}")
-            except UntrustedPeer as error:
-                tried.append(f"  {address}: {error}")
-            else:
-                return address
+        except OSError as error:
+            tried.append(f"  {address}: {error.strerror or error}")
+        except UntrustedPeer as error:
+            tried.append(f"  {address}: {error}")
+        else:
+            return address
     raise NoRuntime(
         "no runtime found; tried\n"
         + "\n".join(tried)

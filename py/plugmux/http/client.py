@@ -7,11 +7,12 @@ import ssl
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
-from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_unix
+from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_trusted
 from ..contract.address import Address
 from ..contract.registration import SAID_NAME
 from ..errors import ConfigError, ExchangeError
 from ..exchange import Request, Response
+from ..platform import attach_stream
 from .exchange import BufferedExchange, StreamingExchange
 from .fields import CHUNKED, CLOSE, content_length, encode_fields, request_line
 from .heads import HeadCache
@@ -176,16 +177,12 @@ class _Connect(Protocol):
 def _connector(address: str, ssl_context: ssl.SSLContext | None, users: PeerUsers) -> tuple[_Connect, bytes]:
     """A function that connects to an address, and the Host field for it."""
     scheme = address.partition(":")[0]
-    if scheme == "unix":
+    if scheme in ("unix", "pipe"):
         name = Address.parse(address).sockaddr
 
         async def connect_local(protocol: asyncio.BaseProtocol) -> asyncio.Transport:
-            sock = await connect_unix(name, users, address)
-            try:
-                transport, _ = await asyncio.get_running_loop().create_unix_connection(lambda: protocol, sock=sock)
-            except BaseException:
-                sock.close()
-                raise
+            sock = await connect_trusted(name, users, address)
+            transport, _ = await attach_stream(sock, lambda: protocol)
             return transport
 
         return connect_local, b"host: localhost\r\n"
@@ -212,7 +209,7 @@ def _split(address: str) -> SplitResult:
     whole = f"{url.scheme}://{url.netloc}"
     if url.scheme not in DEFAULT_PORTS or not url.hostname or port == 0 or address not in (whole, f"{whole}/"):
         raise ConfigError(
-            f"the address {address!r} is not valid: write unix:/path, unix:@name, http://host:port or https://host:port"
+            f"the address {address!r} is not valid: write unix:/path, unix:@name, pipe:NAME, http://host:port or https://host:port"
         )
     if "@" in url.netloc or not url.netloc.isascii():
         raise ConfigError("an address holds no user, and its host is written in ASCII")

@@ -11,8 +11,6 @@ is on this machine or has a process id: what is known of the peer is in its `Pee
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
@@ -20,11 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
 from ..aio.closing import end_within, shielded
 from ..aio.forks import lose_in_children
-from ..aio.pipes import open_pipe_pair
+from ..aio.pipes import open_pipes
 from ..errors import SessionClosed, StateError
 from ..exchange import ASGIApp, ClientTransport
 from ..http import Server, StreamClient, upgrade
-from ..platform import UserId
+from ..platform import LocalStream, UserId, attach_stream
 from ..yamux import Config, MemoryPool, Mux
 from .app import STREAM_PREFIX, STREAM_PROTOCOL, LinkApp
 from .raw import RawStreamReader
@@ -111,36 +109,17 @@ class Link:
     def _accept(self) -> asyncio.BaseProtocol:
         return self._server.protocol(link=self, peer=self.peer, references=self.references)
 
-    async def over_socket(self, sock: socket.socket) -> Self:
-        """Run the link over a connected stream socket. The link closes the socket, also if this fails."""
-        loop = asyncio.get_running_loop()
-        try:
-            sock.setblocking(False)
-            if sock.family == getattr(socket, "AF_UNIX", None):
-                await loop.create_unix_connection(lambda: self.mux, sock=sock)
-            else:
-                await loop.create_connection(lambda: self.mux, sock=sock)
-        except BaseException:
-            sock.close()
-            raise
+    async def over_socket(self, sock: LocalStream) -> Self:
+        """Run the link over a connected stream socket or named pipe. The link closes it, also if this fails."""
+        await attach_stream(sock, lambda: self.mux)
         return self
 
     async def over_pipes(self, read_fd: int, write_fd: int) -> Self:
-        """Run the link over two one-way pipes. The link closes both, also if this fails.
+        """Run the link over two one-way pipes (on Windows handles), which the link closes, also if this fails.
 
         When the peer closes either pipe, the link ends.
         """
-        try:
-            reading = os.fdopen(read_fd, "rb", 0)
-        except BaseException:
-            os.close(write_fd)
-            raise
-        try:
-            writing = os.fdopen(write_fd, "wb", 0)
-        except BaseException:
-            reading.close()
-            raise
-        await open_pipe_pair(lambda: self.mux, reading, writing)
+        await open_pipes(lambda: self.mux, read_fd, write_fd)
         return self
 
     def mark_registered(self) -> None:

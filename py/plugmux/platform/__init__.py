@@ -12,8 +12,8 @@ waiting thread.
     group       the tree of this process
     facts       what the system tells of a process: its start, its program, whether it is stopped
     users       who this process runs as, and the names of users
-    binding     local sockets that only this user can connect to
-    peer        who is at the other end of a local socket
+    sockets     connections within this machine: unix sockets, named pipes; who is at their other ends
+    listening   listens for them, for this user alone
     trusted_path  files and directories that no other user can change
     limits      what can be limited here
     signals     the signals that end a program
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .interface import (
         BINARY_FORMATS,
         CPU_GRACE,
+        BlockingPipes,
         Child,
         Credentials,
         ExitStatus,
@@ -43,35 +44,36 @@ if TYPE_CHECKING:
     )
 
     if sys.platform == "win32":
-        from .windows.binding import bind_abstract, bind_at, remove_socket
         from .windows.child import start_child
         from .windows.detached import kill_detached, start_detached
         from .windows.facts import executable, is_stopped, start_time, tells_start_time
         from .windows.group import end_children, kill_own_tree
         from .windows.handle import open_process
         from .windows.limits import descriptor_limit, unsupported_limits
-        from .windows.peer import credentials
+        from .windows.listening import LocalListener, private_name
         from .windows.signals import ENDING, TERMINATION, handle_signals
-        from .windows.streams import LinkEnds, claim_link, close_stream, link_ends, open_null, output_pipe
+        from .windows.sockets import LocalStream, attach_stream, connect_stream, credentials, probe_stream
+        from .windows.streams import LinkEnds, adopt_pipes, claim_link, close_stream, link_ends, open_null, output_pipe
         from .windows.trusted_path import check_directory, open_trusted_file
         from .windows.users import current_user, describe_user, find_user, is_superuser
     else:
-        from .posix.binding import bind_abstract, bind_at, remove_socket
         from .posix.child import start_child
         from .posix.detached import kill_detached, start_detached
         from .posix.facts import executable, is_stopped, start_time, tells_start_time
         from .posix.group import end_children, kill_own_tree
         from .posix.handle import open_process
         from .posix.limits import descriptor_limit, unsupported_limits
-        from .posix.peer import credentials
+        from .posix.listening import LocalListener, private_name
         from .posix.signals import ENDING, TERMINATION, handle_signals
-        from .posix.streams import LinkEnds, claim_link, close_stream, link_ends, open_null, output_pipe
+        from .posix.sockets import LocalStream, attach_stream, connect_stream, credentials, probe_stream
+        from .posix.streams import LinkEnds, adopt_pipes, claim_link, close_stream, link_ends, open_null, output_pipe
         from .posix.trusted_path import check_directory, open_trusted_file
         from .posix.users import current_user, describe_user, find_user, is_superuser
 
 __all__ = [
     "ABSTRACT_SOCKETS",
     "BINARY_FORMATS",
+    "BlockingPipes",
     "CPU_GRACE",
     "ENDING",
     "FAMILY",
@@ -82,6 +84,8 @@ __all__ = [
     "Credentials",
     "ExitStatus",
     "LinkEnds",
+    "LocalListener",
+    "LocalStream",
     "ListenError",
     "ProcessHandle",
     "Program",
@@ -89,11 +93,12 @@ __all__ = [
     "TrustedFile",
     "UntrustedPath",
     "UserId",
-    "bind_abstract",
-    "bind_at",
+    "adopt_pipes",
+    "attach_stream",
     "check_directory",
     "claim_link",
     "close_stream",
+    "connect_stream",
     "credentials",
     "current_user",
     "describe_user",
@@ -111,7 +116,8 @@ __all__ = [
     "open_process",
     "open_trusted_file",
     "output_pipe",
-    "remove_socket",
+    "private_name",
+    "probe_stream",
     "start_child",
     "start_detached",
     "start_time",
@@ -130,24 +136,24 @@ MAX_SOCKET_PATH: Final = 107 if sys.platform.startswith("linux") else 103
 """The most bytes of a local socket's name, without the terminating zero."""
 
 MODULES: Final = {
-    "binding": ("bind_abstract", "bind_at", "remove_socket"),
     "child": ("start_child",),
     "detached": ("kill_detached", "start_detached"),
     "facts": ("executable", "is_stopped", "start_time", "tells_start_time"),
     "group": ("end_children", "kill_own_tree"),
     "handle": ("open_process",),
+    "listening": ("LocalListener", "private_name"),
     "limits": ("descriptor_limit", "unsupported_limits"),
-    "peer": ("credentials",),
     "signals": ("ENDING", "TERMINATION", "handle_signals"),
-    "streams": ("LinkEnds", "claim_link", "close_stream", "link_ends", "open_null", "output_pipe"),
+    "sockets": ("LocalStream", "attach_stream", "connect_stream", "credentials", "probe_stream"),
+    "streams": ("LinkEnds", "adopt_pipes", "claim_link", "close_stream", "link_ends", "open_null", "output_pipe"),
     "trusted_path": ("check_directory", "open_trusted_file"),
     "users": ("current_user", "describe_user", "find_user", "is_superuser"),
 }
 """The modules of each family, and what each has."""
 
 _SHARED = """
-    BINARY_FORMATS CPU_GRACE Child Credentials ExitStatus ListenError ProcessHandle Program ResourceLimits TrustedFile
-    UntrustedPath UserId
+    BINARY_FORMATS BlockingPipes CPU_GRACE Child Credentials ExitStatus ListenError ProcessHandle Program ResourceLimits
+    TrustedFile UntrustedPath UserId
 """.split()
 _HOME = {name: f"{FAMILY}.{module}" for module, names in MODULES.items() for name in names}
 _HOME |= dict.fromkeys(_SHARED, "interface")

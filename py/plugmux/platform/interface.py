@@ -11,6 +11,7 @@ from ..errors import PlugmuxError
 __all__ = [
     "BINARY_FORMATS",
     "CPU_GRACE",
+    "BlockingPipes",
     "Child",
     "Credentials",
     "ExitStatus",
@@ -113,6 +114,27 @@ class Program:
     environ: Mapping[str, str] = field(repr=False)
     cwd: str | None = None
     limits: ResourceLimits | None = None
+
+
+class BlockingPipes(Protocol):
+    """Two one-way pipes that no event loop can wait for. Each method may be called in any thread."""
+
+    def read(self, size: int) -> bytes:
+        """Wait for bytes, at most `size`; nothing is the end.
+
+        Raises:
+            OSError: the pipe broke, or has been closed.
+        """
+
+    def write(self, data: bytes) -> None:
+        """Write all of it.
+
+        Raises:
+            OSError: the pipe broke, or has been closed.
+        """
+
+    def close(self) -> None:
+        """Close both pipes soon, and end what waits for them. It may be repeated, and waits for nothing."""
 
 
 class ProcessHandle(Protocol):

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 
-from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_unix
+from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_trusted
 from ..contract.address import Address
 from ..errors import PlugmuxError
 from ..http import upgrade
 from ..link.app import HIJACK, HIJACK_HEADERS
+from ..platform import LocalStream, attach_stream
 
 __all__ = ["DIAL_TIMEOUT", "DialError", "connect", "dial"]
 
@@ -42,23 +42,20 @@ async def dial(
     Raises:
         DialError: nothing listens there, another user or another program does, or it did not answer in time.
     """
-    sock = None
     try:
         async with asyncio.timeout(timeout):
-            sock = await connect_unix(address.sockaddr, users or PeerUsers(), address)
-            transport, _ = await asyncio.get_running_loop().create_unix_connection(asyncio.Protocol, sock=sock)
+            stream = await connect_trusted(address.sockaddr, users or PeerUsers(), address)
+            transport, _ = await attach_stream(stream, asyncio.Protocol)
             await upgrade(transport, HIJACK, HIJACK_HEADERS, factory, timeout)
     except TimeoutError:
-        _close(sock)
         raise DialError(f"the runtime at {address} did not answer within {timeout:g} s") from None
     except UntrustedPeer as error:
         raise DialError(f"the runtime at {address} is not trusted: {error}") from error
     except (OSError, PlugmuxError) as error:
-        _close(sock)
         raise DialError(f"no runtime at {address}: {error}; start one there, or set PLUGMUX_SOCKET") from error
 
 
-async def connect(path: str, timeout: float, users: PeerUsers | None = None) -> socket.socket:
+async def connect(path: str, timeout: float, users: PeerUsers | None = None) -> LocalStream:
     """Connect to the socket that a launch configuration names; the connection carries the link without an upgrade.
 
     Args:
@@ -72,14 +69,9 @@ async def connect(path: str, timeout: float, users: PeerUsers | None = None) -> 
     """
     try:
         async with asyncio.timeout(timeout):
-            return await connect_unix(path, users or PeerUsers())
+            return await connect_trusted(path, users or PeerUsers())
     except TimeoutError:
         why = f"it has accepted no connection within {timeout:g} s"
     except (OSError, PlugmuxError) as error:
         why = str(error)
     raise DialError(f"the runtime that launched this plugin cannot be reached at {path!r}: {why}")
-
-
-def _close(sock: socket.socket | None) -> None:
-    if sock is not None:
-        sock.close()

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import BinaryIO, Literal
 
-__all__ = ["LinkEnds", "claim_link", "close_stream", "link_ends", "open_null", "output_pipe"]
+from ..interface import BlockingPipes
+
+__all__ = ["LinkEnds", "adopt_pipes", "claim_link", "close_stream", "link_ends", "open_null", "output_pipe"]
 
 FIRST_LINK_FD = 3
 
@@ -82,6 +84,24 @@ def claim_link(read: int, write: int) -> None:
         if not (stat.S_ISSOCK(mode) or (read != write and stat.S_ISFIFO(mode))):
             kind = "neither a socket nor a pipe" if read != write else "not a socket"
             raise ValueError(f"descriptor {descriptor}, which is {kind}")
+
+
+def adopt_pipes(read: int, write: int) -> tuple[BinaryIO, BinaryIO] | BlockingPipes:
+    """Two pipes as files, for the event loop; both are closed where this fails.
+
+    Raises:
+        OSError: one of them is not open.
+    """
+    try:
+        reading = os.fdopen(read, "rb", 0)
+    except BaseException:
+        os.close(write)
+        raise
+    try:
+        return reading, os.fdopen(write, "wb", 0)
+    except BaseException:
+        reading.close()
+        raise
 
 
 def output_pipe() -> tuple[BinaryIO, int]:

@@ -1,12 +1,10 @@
-"""The runtime's listening sockets: private to the user, and every caller known by what the kernel says of it."""
+"""The runtime's local sockets: private to the user, and every caller known by what the kernel says of it."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import logging
-import os
-import socket
 from collections import defaultdict
 
 from ...aio.forks import lose_in_children
@@ -15,14 +13,14 @@ from ...http import Server
 from ...link.link import Peer
 from ...platform import (
     ListenError,
+    LocalListener,
+    LocalStream,
     UserId,
-    bind_abstract,
-    bind_at,
+    attach_stream,
     credentials,
     current_user,
     descriptor_limit,
     is_superuser,
-    remove_socket,
 )
 from ..logs.flood import FloodLog
 
@@ -44,7 +42,7 @@ NO_DESCRIPTOR_PAUSE = 0.1
 
 
 class Listener:
-    """One listening unix socket.
+    """One listening unix socket or named pipe.
 
     Args:
         address: where to listen.
@@ -56,10 +54,9 @@ class Listener:
         self.address = address
         self._server = server
         self._most = _most_connections() if most_connections is None else most_connections
-        self._open: defaultdict[UserId | None, list[socket.socket]] = defaultdict(list)
+        self._open: defaultdict[UserId | None, list[LocalStream]] = defaultdict(list)
         self._floods = FloodLog(logger)
-        self._socket: socket.socket | None = None
-        self._file: os.stat_result | None = None
+        self._listener: LocalListener | None = None
         self._closed = False
         self._task: asyncio.Task[None] | None = None
 
@@ -71,50 +68,40 @@ class Listener:
                 in its place.
         """
         try:
-            if (path := self.address.path) is not None:
-                sock = await bind_at(path, BACKLOG)
-                self._file = path.lstat()
-                if self._closed:  # It waited for another runtime meanwhile.
-                    remove_socket(path, self._file)
-                    sock.close()
-                    raise ListenError(f"the listener at {self.address} has been closed")
-            else:
-                sock = bind_abstract(self.address.sockaddr, BACKLOG)
+            listener = await LocalListener.open(self.address.sockaddr, BACKLOG)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise ListenError(
                     f"a runtime listens at {self.address} already; stop it or choose another address"
                 ) from None
             raise ListenError(f"cannot listen at {self.address}: {error.strerror}") from None
-        self._socket = sock
+        if self._closed:  # It waited for another runtime meanwhile.
+            listener.close()
+            raise ListenError(f"the listener at {self.address} has been closed")
+        self._listener = listener
         lose_in_children(self)
-        self._task = asyncio.create_task(self._accept(sock), name=f"plugmux: listen at {self.address}")
+        self._task = asyncio.create_task(self._accept(listener), name=f"plugmux: listen at {self.address}")
 
-    async def _accept(self, sock: socket.socket) -> None:
+    async def _accept(self, listener: LocalListener) -> None:
         while True:
-            await _readable(sock)  # `loop.sock_accept` loses a connection where it is cancelled.
             try:
                 for _ in range(ACCEPTED_AT_ONCE):
-                    await self._take(sock.accept()[0])
-            except BlockingIOError:
-                pass  # Nobody else waits.
+                    await self._take(await listener.accept())
+                await asyncio.sleep(0)
             except OSError as error:
                 # Out of descriptors, as a rule: the connection waits in the backlog until some are free.
                 self._floods.warn("accept", f"cannot accept at {self.address}: {error}")
                 await asyncio.sleep(NO_DESCRIPTOR_PAUSE)
 
-    async def _take(self, connection: socket.socket) -> None:
+    async def _take(self, connection: LocalStream) -> None:
         """Serve a connection of a user who may connect, and close that of another."""
         try:
-            connection.setblocking(False)
             peer = _peer(connection)
             if not self._admits(peer):
                 connection.close()
                 return
             self._open[peer.uid].append(connection)
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: self._server.protocol(peer=peer), connection
-            )
+            await attach_stream(connection, lambda: self._server.protocol(peer=peer))
         except OSError:
             connection.close()  # It has ended meanwhile.
         except BaseException:
@@ -143,7 +130,7 @@ class Listener:
 
     def descriptors(self) -> list[int]:
         """The descriptor of the listening socket."""
-        return [] if self._socket is None else [self._socket.fileno()]
+        return [] if self._listener is None else self._listener.descriptors()
 
     async def close(self) -> None:
         """Stop listening and remove the socket's file, unless another runtime's stands in its place."""
@@ -156,22 +143,9 @@ class Listener:
         finally:
             self._floods.close()
             self._open.clear()
-            if self._socket is not None:
-                if self.address.path is not None and self._file is not None:
-                    remove_socket(self.address.path, self._file)
-                self._socket.close()
-                self._socket = None
-
-
-async def _readable(sock: socket.socket) -> None:
-    """Wait until there is something to read, or a connection to accept."""
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(sock, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(sock)
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
 
 
 def _most_connections() -> int:
@@ -179,7 +153,7 @@ def _most_connections() -> int:
     return MAX_CONNECTIONS if descriptors is None else min(MAX_CONNECTIONS, max(descriptors // 2, 1))
 
 
-def _peer(connection: socket.socket) -> Peer:
+def _peer(connection: LocalStream) -> Peer:
     """Who connected, as the kernel knows it."""
     known = credentials(connection)
     if known is None or known.pid is None:

@@ -1,7 +1,7 @@
-"""Two one-way pipes as one asyncio transport.
+"""Two one-way pipes that the event loop serves, as one transport.
 
-This is the second form of a launched plugin's link (wire.md section 2), and the only one on Windows. asyncio gives each
-pipe a transport of its own; a `PipePair` joins them into one connection, which is lost once, when either pipe is.
+asyncio gives each pipe a transport of its own; a `PipePair` joins them into one connection, which is lost once, when
+either pipe is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from .transports import feed, pieces
+from ..transports import feed, pieces
 
 __all__ = ["PipePair", "open_pipe_pair"]
 
@@ -97,7 +97,7 @@ class PipePair(asyncio.Transport):
 
     def _peer_stopped_reading(self, error: Exception | None) -> None:
         """Read what the peer wrote before it closed its ends, and lose the pair."""
-        if not self._closing and not self._lost and os.name == "posix":
+        if not self._closing and not self._lost and hasattr(os, "set_blocking"):
             if self._reading is not None:
                 self._reading.pause_reading()
             for data in () if self._ended else self._rest():

@@ -1,0 +1,1 @@
+"""The system's part on Windows: handles, jobs, named pipes, access control lists."""

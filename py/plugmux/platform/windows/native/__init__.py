@@ -1,0 +1,1 @@
+"""What has no counterpart on other systems: handles, command lines, pipes for threads."""

@@ -1,0 +1,25 @@
+"""What only asyncio's own event loop on Windows can: wait for pipes and handles, by a completion port."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ....errors import ConfigError
+
+__all__ = ["pipe_loop"]
+
+
+def pipe_loop() -> Any:
+    """The running event loop, which can wait for pipes.
+
+    Raises:
+        ConfigError: it is another one, which cannot.
+    """
+    loop = asyncio.get_running_loop()
+    if not hasattr(loop, "_proactor"):
+        raise ConfigError(
+            f"the event loop {type(loop).__name__} cannot wait for pipes on Windows: run plugmux in asyncio's "
+            "ProactorEventLoop, which asyncio.run takes by default"
+        )
+    return loop
