@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..aio.local_peer import PeerUsers
-from ..contract.address import Address
+from ..contract.address import Address, NetworkAddress, is_network
+from ..contract.launch import SOCKET_VARIABLE
 from ..errors import PlugmuxError
 from .address import default_addresses, find_runtime
+from .launch.network import add_network_options, network_address, tls_of
 from .launch.options import add_launch_options, add_plugin_option, check_launch_options, launch_runtime
 from .terminal.progress import ending, progress, starting
 
@@ -59,6 +62,8 @@ class Listed:
         labels: free metadata that it registered with.
         protocol_version: the version of the application's protocol that was chosen; 0 before.
         configurable: whether it takes a configuration.
+        identity: who it is by its certificate, where it is on another machine.
+        address: its address in the network, likewise.
     """
 
     name: str
@@ -72,6 +77,8 @@ class Listed:
     labels: Mapping[str, str] = field(default_factory=dict)
     protocol_version: int = 0
     configurable: bool = False
+    identity: str = ""
+    address: str = ""
 
     @property
     def idle(self) -> bool:
@@ -107,7 +114,9 @@ class Target(Protocol):
 def add_connect_option(parser: argparse._ActionsContainer) -> None:
     """Add `--connect` alone, for what only a runtime that runs can do."""
     parser.add_argument(
-        "--connect", metavar="ADDR", help="the runtime to ask, unix:/path or unix:@name; by default the user's own"
+        "--connect",
+        metavar="ADDR",
+        help="the runtime to ask, unix:/path, unix:@name or tls://host:port; by default the user's own",
     )
 
 
@@ -133,14 +142,23 @@ def open_runtime(options: argparse.Namespace) -> ClientTransport:
     return _client(options, _address(options))
 
 
-def _address(options: argparse.Namespace) -> Address:
+def _address(options: argparse.Namespace) -> Address | NetworkAddress:
+    text = options.connect or os.environ.get(SOCKET_VARIABLE, "")
+    if is_network(text):
+        return network_address(text, options)
     addresses = [Address.parse(options.connect)] if options.connect else default_addresses()
     return find_runtime(addresses, PeerUsers(options.peer_users))
 
 
-def _client(options: argparse.Namespace, address: Address, plugin: str | None = None) -> ClientTransport:
+def _client(
+    options: argparse.Namespace, address: Address | NetworkAddress, plugin: str | None = None
+) -> ClientTransport:
     from ..http import SocketClient
 
+    if isinstance(address, NetworkAddress):
+        from ..http.network import NetworkClient
+
+        return NetworkClient(address, tls_of(options), plugin=plugin)
     return SocketClient(str(address), peer_users=options.peer_users, plugin=plugin)
 
 
@@ -151,6 +169,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     add_connect_option(group)
     add_plugin_option(group, "launch this plugin, in place of asking a runtime")
     add_launch_options(parser, timeout="seconds for an answer; by default no limit but those of a runtime")
+    add_network_options(parser)
 
 
 @asynccontextmanager
@@ -204,6 +223,8 @@ class _Launched:
                 services=plugin.registration.services if plugin.registration else (),
                 health="" if plugin.health is Health.UNKNOWN else plugin.health.value,
                 **_said(plugin.registration),
+                identity=plugin.peer.identity if plugin.peer else "",
+                address=plugin.peer.address if plugin.peer else "",
             )
             for plugin in self._runtime.plugins()
         ]
@@ -294,6 +315,8 @@ class _Listening:
                 labels=dict(plugin.labels),
                 protocol_version=plugin.protocol_version,
                 configurable=plugin.configurable,
+                identity=plugin.identity,
+                address=plugin.address,
             )
             for plugin in response.plugins
         ]

@@ -108,6 +108,14 @@ class SocketClient:
         self._address = address
         self._cache = HeadCache()
         self._connect, self._host = _connector(address, ssl_context, PeerUsers(peer_users))
+        self._name_plugin(plugin)
+
+    def _name_plugin(self, plugin: str | None) -> None:
+        """Have every request name the plugin that is meant.
+
+        Raises:
+            ConfigError: it is no plugin's name.
+        """
         if plugin is not None:
             if not SAID_NAME.fullmatch(plugin):
                 raise ConfigError(f"SocketClient: plugin is {plugin!r}, which cannot be a plugin's name")

@@ -193,6 +193,10 @@ class Authority:
             raise ConfigError("the signing request is not signed by an ECDSA P-256 or Ed25519 key")
         return Issued(_certificate_pem(self._sign(key, name, (), lifetime, ("servers", "clients"))))
 
+    def names_of(self, name: str, hosts: Iterable[str]) -> list[Any]:
+        """The subject alternative names of a certificate: its SPIFFE id, and the hosts."""
+        return [_x509().UniformResourceIdentifier(f"spiffe://{self.trust_domain}/{name}"), *map(_host, hosts)]
+
     def _sign(
         self,
         public_key: Any,
@@ -206,7 +210,7 @@ class Authority:
             raise ConfigError(f"{name!r} cannot be a name: it has letters, digits, dots, dashes and underscores")
         x509 = _x509()
         oids = {"servers": x509.ExtendedKeyUsageOID.SERVER_AUTH, "clients": x509.ExtendedKeyUsageOID.CLIENT_AUTH}
-        names = [x509.UniformResourceIdentifier(f"spiffe://{self.trust_domain}/{name}"), *map(_host, hosts)]
+        names = self.names_of(name, hosts)
         builder = (
             _builder(
                 x509,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..contract.address import NetworkAddress
 from ..errors import ConfigError, PlugmuxError
+from .alerts import alerts_by
 from .identity import UntrustedIdentity
 from .refusal import refusal
 from .remote_end import RemoteEnd, tune
@@ -67,14 +68,7 @@ async def connect(
         context = tls.client_context()
     try:
         async with asyncio.timeout(timeout):
-            transport, protocol = await asyncio.get_running_loop().create_connection(
-                factory,
-                address.host,
-                address.port,
-                ssl=context,
-                server_hostname=(host_name or address.host) if context is not None else None,
-                happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY,
-            )
+            transport, protocol = await _connect(address, factory, context, host_name or address.host)
     except TimeoutError as error:
         raise ConnectFailed(f"{address}: it did not answer within {timeout:g} s") from error
     except ssl.SSLError as error:
@@ -92,6 +86,27 @@ async def connect(
         transport.abort()
         raise ConnectFailed(f"{address}: {error}") from error
     return transport, protocol, end
+
+
+async def _connect(
+    address: NetworkAddress, factory: Callable[[], AnyProtocol], context: ssl.SSLContext | None, host_name: str
+) -> tuple[asyncio.Transport, AnyProtocol]:
+    """A connection whose handshake is done, and whose protocol has begun."""
+    loop = asyncio.get_running_loop()
+    where: dict[str, Any] = {"host": address.host, "port": address.port, "happy_eyeballs_delay": HAPPY_EYEBALLS_DELAY}
+    if context is None:
+        return await loop.create_connection(factory, **where)
+    below, _ = await loop.create_connection(asyncio.Protocol, **where)
+    protocol = factory()
+    try:
+        with alerts_by(below.write):
+            transport = await loop.start_tls(below, protocol, context, server_hostname=host_name)
+    except BaseException:
+        below.abort()
+        raise
+    assert transport is not None
+    protocol.connection_made(transport)
+    return transport, protocol
 
 
 def _reason(error: OSError) -> str:

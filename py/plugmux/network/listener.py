@@ -21,6 +21,7 @@ from ..aio.closing import end_within
 from ..aio.forks import lose_in_children
 from ..contract.address import NetworkAddress
 from ..errors import ConfigError
+from .alerts import alerts_by
 from .refusal import HandshakeFailed, refusal
 from .remote_end import RemoteEnd, shown_address, tune
 
@@ -92,6 +93,7 @@ class NetworkListener:
         self._sockets: list[socket.socket] = []
         self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
         self._handshakes: dict[asyncio.Task[None], None] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -129,7 +131,7 @@ class NetworkListener:
         """Stop listening, and end what has not been served; harmless where it does not listen."""
         tasks, self._tasks = self._tasks, []
         try:
-            await end_within(0, [*tasks, *self._handshakes])
+            await end_within(0, [*tasks, *self._handshakes, *self._ending])
         finally:
             for sock in tuple(self._silent):
                 self._drop(sock)
@@ -190,19 +192,27 @@ class NetworkListener:
             return
         task = asyncio.create_task(self._shake_hands(connection, where), name=f"plugmux: handshake with {where}")
         self._handshakes[task] = None
-        task.add_done_callback(self._handshakes.pop)
+        task.add_done_callback(self._handshake_ended)
         if len(self._handshakes) > MAX_HANDSHAKES:
-            next(iter(self._handshakes)).cancel()
+            oldest = next(iter(self._handshakes))
+            del self._handshakes[oldest]
+            self._ending.add(oldest)
+            oldest.cancel()
+
+    def _handshake_ended(self, task: asyncio.Task[None]) -> None:
+        self._handshakes.pop(task, None)
+        self._ending.discard(task)
 
     async def _shake_hands(self, connection: socket.socket, where: str) -> None:
         context = self._context() if self._context is not None else None
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: _Handshaken(self._serve),
-                connection,
-                ssl=context,
-                ssl_handshake_timeout=HANDSHAKE_TIME if context is not None else None,
-            )
+            with alerts_by(connection.send):
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: _Handshaken(self._serve),
+                    connection,
+                    ssl=context,
+                    ssl_handshake_timeout=HANDSHAKE_TIME if context is not None else None,
+                )
         except asyncio.CancelledError:
             connection.close()
             raise

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import ConfigError
+from .alerts import AlertingContext
 from .identity import UntrustedIdentity, check_pattern, identity_of
 
 __all__ = ["ALPN", "TLS", "OwnCertificate"]
@@ -229,7 +230,7 @@ def date(seconds: float) -> str:
 
 
 def _new_context(protocol: Any) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+    context = AlertingContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False  # The identity is checked, of which a host name is one kind.
     context.verify_mode = ssl.CERT_REQUIRED

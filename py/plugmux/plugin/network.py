@@ -7,7 +7,7 @@ plugin stops. (docs/remote.md)
 from __future__ import annotations
 
 import asyncio
-import logging
+import sys
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, Self
@@ -30,8 +30,6 @@ from ..network.tls import TLS
 from .connection import RuntimeConnection
 
 __all__ = ["NetworkLinks"]
-
-logger = logging.getLogger("plugmux.plugin")
 
 MAX_RUNTIMES = 64
 """Runtimes that a listening plugin serves at the same time."""
@@ -165,7 +163,7 @@ class _Listening:
             await self._listener.start()
         except OSError as error:
             raise ConfigError(f"cannot listen at {self._listener.address}: {error.strerror}") from None
-        logger.warning("plugin %s listens at %s", self._origin.registration.name, self._listener.address)
+        say(f"listens at {self._listener.address}")
         try:
             await self._origin.wait_stopping()
         finally:
@@ -217,8 +215,13 @@ class _Listening:
             await link.close(0)
 
 
+def say(text: str) -> None:
+    """Print what a plugin without a runtime has to tell: there is nobody yet who takes its log."""
+    print(f"plugmux: {text}", file=sys.stderr, flush=True)
+
+
 class _Told:
-    """Logs failures that come again and again: each when it is new, and then once a minute."""
+    """Tells of failures that come again and again: of each when it is new, and then once a minute."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[str, float]] = {}
@@ -231,7 +234,7 @@ class _Told:
             last, when = self._last.get(where, ("", 0.0))
             if text != last or now - when >= REMIND:
                 self._last[where] = (text, now)
-                logger.warning("%s", text)
+                say(text)
 
         return tell
 

@@ -37,6 +37,7 @@ class Event:
         health: how it does.
         time: when, in seconds since the epoch.
         kind: what it tells.
+        identity: who the plugin is by its certificate, if it is on another machine.
     """
 
     plugin: str
@@ -47,3 +48,4 @@ class Event:
     health: Health = Health.UNKNOWN
     time: float = field(default_factory=time.time)
     kind: EventKind = EventKind.CHANGE
+    identity: str = ""

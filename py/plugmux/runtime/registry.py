@@ -71,7 +71,16 @@ class Registry:
             plugin: the plugin.
             before: the state that it has left; by default it has left none.
         """
-        return Event(plugin.name, before or plugin.state, plugin.state, plugin.status, plugin.error, plugin.health)
+        identity = plugin.peer.identity if plugin.peer is not None else ""
+        return Event(
+            plugin.name,
+            before or plugin.state,
+            plugin.state,
+            plugin.status,
+            plugin.error,
+            plugin.health,
+            identity=identity,
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self._plugins

@@ -162,12 +162,15 @@ class AccessControl:
         return verdict if verdict.allowed else _refused(plugin, "it refused")
 
 
-def requester(pid: int | None) -> Requester | None:
-    """What this machine knows of the process that makes a request; `None` without a process id.
+def requester(pid: int | None, identity: str = "") -> Requester | None:
+    """What this machine knows of who makes a request; `None` where it knows nothing.
 
     Args:
         pid: the process id that the kernel reports for the connection.
+        identity: who it is by its certificate, if it is on another machine.
     """
+    if identity:
+        return Requester(identity=identity)
     if pid is None:
         return None
     path = executable(pid)

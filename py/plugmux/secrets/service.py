@@ -9,6 +9,7 @@ Access control does not apply to the host, which holds the links and calls its `
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from plugmux_proto.resolver.v1.resolver_connect import AuthorizerService, ResolverService
@@ -63,6 +64,7 @@ class ResolverEndpoint(ResolverService):
 
     async def get_secrets(self, request: GetSecretsRequest, context: Context) -> GetSecretsResponse:
         asked = _pattern(request.pattern)
+        _check_granted(context, [asked])
         verdict = await self._access.check(asked, _caller(context))
         if not verdict.allowed:
             raise RpcError(Code.PERMISSION_DENIED, f"access to {asked} is denied; {verdict.reason}")
@@ -94,7 +96,9 @@ class AuthorizerEndpoint(AuthorizerService):
             )
         if not request.patterns:
             raise RpcError(Code.INVALID_ARGUMENT, "there is no pattern: name the patterns that will be requested")
-        verdict = await self._access.authorize([_pattern(text) for text in request.patterns], _caller(context))
+        asked = [_pattern(text) for text in request.patterns]
+        _check_granted(context, asked)
+        verdict = await self._access.authorize(asked, _caller(context))
         if not verdict.allowed:
             return AuthorizeResponse(decision=Decision.DECISION_DENY)
         response = AuthorizeResponse(decision=Decision.DECISION_ALLOW)
@@ -104,7 +108,18 @@ class AuthorizerEndpoint(AuthorizerService):
 
 
 def _caller(context: Context) -> Requester | None:
-    return requester(getattr(context.peer, "pid", None))
+    return requester(getattr(context.peer, "pid", None), getattr(context.peer, "identity", ""))
+
+
+def _check_granted(context: Context, patterns: Iterable[Pattern]) -> None:
+    """Check that a caller from another machine asks for nothing but what the host has granted to it."""
+    granted = context.connection.get("secrets")
+    if not isinstance(granted, tuple):
+        return  # It is on this machine.
+    for pattern in patterns:
+        if not any(Pattern(text).includes(pattern) for text in granted):
+            told = f"the host has not granted {pattern} to who asks (Permissions.allow: secrets:...)"
+            raise RpcError(Code.PERMISSION_DENIED, told)
 
 
 def _pattern(text: str) -> Pattern:

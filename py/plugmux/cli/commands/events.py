@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..launch.network import add_network_options
 from ..output import write_json_line, write_line
 from ..target import add_connect_option, add_peer_users_option, open_runtime
 from ..times import wire_time
@@ -24,6 +25,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print a JSON object a line")
     add_connect_option(parser)
     add_peer_users_option(parser)
+    add_network_options(parser)
     return parser
 
 
@@ -44,6 +46,7 @@ async def run(options: argparse.Namespace) -> int:
             }
             is_change = event.kind in ("", "change")
             if options.json:
+                told |= {"identity": event.identity} if event.identity else {}
                 write_json_line(told | {"before": event.before} | ({} if is_change else {"kind": event.kind}))
             else:
                 write_line(*(told if is_change else told | {"state": event.kind}).values())

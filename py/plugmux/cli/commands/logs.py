@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ...contract.nesting import parse_json
+from ..launch.network import add_network_options
 from ..output import write_json_line, write_line
 from ..target import add_connect_option, add_peer_users_option, open_runtime
 from ..times import wire_time
@@ -31,6 +32,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print a JSON object a line")
     add_connect_option(parser)
     add_peer_users_option(parser)
+    add_network_options(parser)
     return parser
 
 

@@ -106,4 +106,6 @@ def _as_json(plugin: Listed) -> dict[str, object]:
         "labels": dict(plugin.labels),
         "protocol_version": plugin.protocol_version or None,
         "configurable": plugin.configurable,
+        "identity": plugin.identity or None,
+        "address": plugin.address or None,
     }

@@ -9,10 +9,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ...contract.address import Address
+from ...contract.address import is_network, parse_address
 from ...dynamic.suggest import did_you_mean
 from ...errors import ConfigError
 from ..address import default_addresses
+from ..launch.network import add_network_options, insecure, tls_of
 from ..launch.options import add_launch_options, add_plugin_option, configurations, policies_of, with_variables
 from ..launch.source import parse_plugins
 from ..output import write_error
@@ -79,7 +80,46 @@ def add(commands: Any) -> argparse.ArgumentParser:
         action="append",
         help="serve this use on the socket and no other that is not named: plugins, calls, secrets, manage, observe",
     )
+    add_network_options(parser)
+    parser.add_argument(
+        "--allow",
+        metavar="ID=WHAT",
+        action="append",
+        default=[],
+        help="let who has this identity call WHAT from another machine: a service, package.*, /service/method, *, "
+        "secrets:PATTERN, manage or observe; by default nobody may call anything",
+    )
+    parser.add_argument(
+        "--identity",
+        metavar="NAME=ID",
+        action="append",
+        default=[],
+        help="let who has this identity register as plugin NAME, and nobody register a name that is not given; by "
+        "default a plugin registers under the name of its identity",
+    )
     return parser
+
+
+def _allowed(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Read what `--allow` says; an identity has no `=`."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        who, equals, what = text.partition("=")
+        if not (who and equals and what):
+            raise ConfigError(f"--allow {text!r} is not of the form ID=WHAT")
+        found.setdefault(who, []).append(what)
+    return found
+
+
+def _identities(texts: Sequence[str]) -> dict[str, list[str]] | None:
+    """Read what `--identity` says; `None` where it says nothing."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, who = text.partition("=")
+        if not (name and equals and who):
+            raise ConfigError(f"--identity {text!r} is not of the form NAME=ID")
+        found.setdefault(name, []).append(who)
+    return found or None
 
 
 def listen_option(parser: argparse.ArgumentParser) -> None:
@@ -89,14 +129,17 @@ def listen_option(parser: argparse.ArgumentParser) -> None:
         metavar="ADDR",
         action="append",
         default=[],
-        help="listen at unix:/path or unix:@name; by default at a socket of the user's own",
+        help="listen at unix:/path, unix:@name or tls://host:port; by default at a socket of the user's own",
     )
 
 
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    addresses = [str(Address.parse(text)) for text in options.listen] or [str(default_addresses()[0])]
-    from ...runtime import Runtime
+    listen = [parse_address(text, insecure_tcp=insecure(options)) for text in options.listen]
+    addresses = list(map(str, listen)) or [str(default_addresses()[0])]
+    in_network = [*options.listen, *(text.rpartition("=")[2] for text in options.plugin)]
+    tls = tls_of(options) if any(map(is_network, in_network)) else None
+    from ...runtime import Host, Runtime
     from ...runtime.settings import ALL_USES, Permissions
 
     sources = _sources(options)
@@ -109,7 +152,11 @@ async def run(options: argparse.Namespace) -> int:
             access_control=options.access_control,
             overlapping=options.overlapping,
             socket=ALL_USES if options.socket_use is None else options.socket_use,
+            allow=_allowed(options.allow),
+            identities=_identities(options.identity),
+            insecure_tcp=insecure(options),
         ),
+        host=Host(tls=tls),
     )
     await serve(runtime)
     return 0

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...contract.address import is_network
 from ...contract.nesting import check_depth
 from ...dynamic.suggest import did_you_mean
 from ...errors import ConfigError, PlugmuxError
+from .network import tls_of
 from .source import parse_plugins
 
 if TYPE_CHECKING:
@@ -223,11 +225,13 @@ def launch_runtime(options: argparse.Namespace) -> Runtime:
     Raises:
         ConfigError: an option is not of its form.
     """
-    from ...runtime import Runtime
+    from ...runtime import Host, Runtime
 
     plugins = parse_plugins(options.plugin, on_path=options.on_path)
+    tls = tls_of(options) if any(is_network(text.rpartition("=")[2]) for text in options.plugin) else None
     return Runtime(
         with_variables(plugins, options),
+        host=Host(tls=tls),
         configuration=configurations(options.config, [plugin.name for plugin in plugins]),
         policies=policies_of(options),
     )

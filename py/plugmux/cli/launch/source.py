@@ -1,6 +1,6 @@
 """What `--plugin` and `CMD` name: a plugin by name, by name and versions, or a command; each may be given a name.
 
-kv, kv@^1.2, kv.plugin:plugin, ./kv -v, kv.py, second=./kv
+kv, kv@^1.2, kv.plugin:plugin, ./kv -v, kv.py, second=./kv, tls://kv.example:7444
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...contract.address import is_network
 from ...contract.registration import NAME
 from ...errors import ConfigError
 
 if TYPE_CHECKING:
     from ...discovery import Installed
     from ...runtime import Launch
+    from ...runtime.remote.source import Remote
     from ...runtime.source import Named
 
 __all__ = ["parse_command", "parse_one", "parse_plugins"]
@@ -25,7 +27,9 @@ PREFIX = "plugmux-"
 """What the programs on PATH begin with that `--on-path` finds."""
 
 
-def parse_plugins(texts: Sequence[str], *, on_path: bool = False, **options: Any) -> list[Launch | Named | Installed]:
+def parse_plugins(
+    texts: Sequence[str], *, on_path: bool = False, **options: Any
+) -> list[Launch | Named | Installed | Remote]:
     """Read what all the `--plugin` options of a command say.
 
     Args:
@@ -56,7 +60,14 @@ def parse_one(text: str, *, on_path: bool = False) -> Launch:
     return plugin if isinstance(plugin, Launch) else the_one(plugin)
 
 
-def _parse(text: str, on_path: bool, options: Mapping[str, Any]) -> Launch | Named | Installed:
+def _parse(text: str, on_path: bool, options: Mapping[str, Any]) -> Launch | Named | Installed | Remote:
+    name, equals, address = text.strip().partition("=")
+    if not (equals and NAME.fullmatch(name)):
+        name, address = "", text.strip()
+    if is_network(address):
+        from ...runtime.remote.source import Remote
+
+        return Remote(address, name)
     name, at, versions = text.strip().rpartition("@")
     if at and NAME.fullmatch(name) and os.sep not in versions and not os.path.exists(text):
         from ...discovery import Installed

@@ -64,6 +64,7 @@ def _event(event: Event) -> pb.EventsResponse:
         health=event.health.value,
         status=event.status,
         kind=event.kind.value,
+        identity=event.identity,
     )
     response.time.FromNanoseconds(int(event.time * 1e9))
     return response

@@ -110,6 +110,8 @@ def describe(plugin: PluginHandle) -> pb.Plugin:
         restarts=plugin.restarts,
         health="" if plugin.health is Health.UNKNOWN else plugin.health.value,
     )
+    if plugin.peer is not None:
+        listed.identity, listed.address = plugin.peer.identity, plugin.peer.address
     if said is None:
         return listed
     listed.protocol_version = said.protocol_version

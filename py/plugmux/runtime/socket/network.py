@@ -105,7 +105,8 @@ class NetworkSocket:
         peer = Peer(end.identity or end.address, identity=end.identity, address=end.address)
         if end.why and end.shown:
             self._floods.warn("identity", f"refused a connection of {end.address} at {self.address}: {end.why}")
-        return self.server.protocol(peer=peer, end=end, allowed=self._app.policy.of(end.identity))
+        allowed = self._app.policy.of(end.identity)
+        return self.server.protocol(peer=peer, end=end, allowed=allowed, secrets=allowed.secrets)
 
     async def start(self) -> None:
         """Begin to listen.

@@ -1,0 +1,50 @@
+"""A client transport over TLS with certificates at both ends: a connection of its own for each request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from ..contract.address import NetworkAddress
+from ..errors import ExchangeError, PlugmuxError
+from ..network.connect import connect
+from ..network.remote_end import RemoteEnd, accept_runtime
+from .client import SocketClient
+from .heads import HeadCache
+
+if TYPE_CHECKING:
+    from ..network.tls import TLS
+
+__all__ = ["NetworkClient"]
+
+AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
+
+
+class NetworkClient(SocketClient):
+    """Sends each request to a runtime on another machine (an `exchange.ClientTransport`).
+
+    Args:
+        address: where the runtime listens.
+        tls: the certificate of this end, and whose runtime it accepts.
+        plugin: as in `SocketClient`.
+
+    Raises:
+        ConfigError: `plugin` is no plugin's name.
+    """
+
+    def __init__(self, address: NetworkAddress, tls: TLS | None, *, plugin: str | None = None) -> None:
+        self._where = address
+        self._tls = tls
+        self._cache = HeadCache()
+        self._host = b"host: localhost\r\n"
+        self._name_plugin(plugin)
+
+    async def _opened(self, protocol: AnyProtocol) -> tuple[asyncio.Transport, AnyProtocol]:
+        def expect(end: RemoteEnd) -> None:
+            accept_runtime(end, self._tls.peers if self._tls is not None else (), self._where.host)
+
+        try:
+            transport, made, _ = await connect(self._where, lambda: protocol, self._tls, expect)
+        except PlugmuxError as error:
+            raise ExchangeError(str(error), sent=False) from error
+        return transport, made
