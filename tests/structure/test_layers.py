@@ -18,7 +18,7 @@ BELOW = {
     "contract": {"errors", "platform"},
     "network": {"errors", "platform", "aio", "contract"},
     "yamux": {"errors", "platform", "aio"},
-    "http": GROUND | {"network"},
+    "http": GROUND,
     "connect": GROUND,
     "services": {"connect"},
     "link": GROUND | {"connect", "yamux", "http", "network"},
@@ -33,7 +33,20 @@ BELOW = {
     "dynamic": GROUND | {"connect"},
     "new": {"errors"},
     "cli": GROUND
-    | {"check", "http", "connect", "network", "runtime", "discovery", "runners", "secrets", "plugin", "new", "dynamic"},
+    | {
+        "check",
+        "http",
+        "connect",
+        "network",
+        "link",
+        "runtime",
+        "discovery",
+        "runners",
+        "secrets",
+        "plugin",
+        "new",
+        "dynamic",
+    },
 }
 """What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and
 `plugin`."""

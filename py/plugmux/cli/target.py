@@ -156,7 +156,7 @@ def _client(
     from ..http import SocketClient
 
     if isinstance(address, NetworkAddress):
-        from ..http.network import NetworkClient
+        from ..link.client import NetworkClient
 
         return NetworkClient(address, tls_of(options), plugin=plugin)
     return SocketClient(str(address), peer_users=options.peer_users, plugin=plugin)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..contract.address import NetworkAddress
 from ..errors import ExchangeError, PlugmuxError
+from ..http.client import AnyProtocol, SocketClient
+from ..http.heads import HeadCache
 from ..network.connect import connect
 from ..network.remote_end import RemoteEnd, accept_runtime
-from .client import SocketClient
-from .heads import HeadCache
 
 if TYPE_CHECKING:
     from ..network.tls import TLS
 
 __all__ = ["NetworkClient"]
-
-AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
 
 
 class NetworkClient(SocketClient):
