@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ConfigError
-from .identity import identity_of
+from .description import fingerprint, x509_module
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-__all__ = ["Authority", "Issued", "describe", "fingerprint", "save"]
+__all__ = ["Authority", "Issued", "save"]
 
 PRIVATE = 0o600
 PUBLIC = 0o644
@@ -71,7 +71,7 @@ class Authority:
         Raises:
             ConfigError: a value is out of its range, or `cryptography` is not installed.
         """
-        x509 = _x509()
+        x509 = x509_module()
         if not TRUST_DOMAIN.fullmatch(trust_domain):
             raise ConfigError(
                 f"{trust_domain!r} is no trust domain: it has lower-case letters, digits, dots and dashes"
@@ -98,7 +98,7 @@ class Authority:
         Raises:
             ConfigError: there is none, or its files cannot be read.
         """
-        x509 = _x509()
+        x509 = x509_module()
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         try:
@@ -134,7 +134,7 @@ class Authority:
     @property
     def trust_domain(self) -> str:
         """The trust domain of its SPIFFE ids."""
-        x509 = _x509()
+        x509 = x509_module()
         names = self._certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
         return str(uri).removeprefix("spiffe://")
@@ -177,7 +177,7 @@ class Authority:
         Raises:
             ConfigError: it is not a signing request of an ECDSA P-256 or Ed25519 key, or its signature does not fit.
         """
-        x509 = _x509()
+        x509 = x509_module()
         from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
         if len(request) > MAX_CSR:
@@ -195,7 +195,7 @@ class Authority:
 
     def names_of(self, name: str, hosts: Iterable[str]) -> list[Any]:
         """The subject alternative names of a certificate: its SPIFFE id, and the hosts."""
-        return [_x509().UniformResourceIdentifier(f"spiffe://{self.trust_domain}/{name}"), *map(_host, hosts)]
+        return [x509_module().UniformResourceIdentifier(f"spiffe://{self.trust_domain}/{name}"), *map(_host, hosts)]
 
     def _sign(
         self,
@@ -208,7 +208,7 @@ class Authority:
     ) -> Certificate:
         if not NAME.fullmatch(name) or name in (".", ".."):
             raise ConfigError(f"{name!r} cannot be a name: it has letters, digits, dots, dashes and underscores")
-        x509 = _x509()
+        x509 = x509_module()
         oids = {"servers": x509.ExtendedKeyUsageOID.SERVER_AUTH, "clients": x509.ExtendedKeyUsageOID.CLIENT_AUTH}
         names = self.names_of(name, hosts)
         builder = (
@@ -244,77 +244,6 @@ def save(issued: Issued, ca: bytes, directory: str | os.PathLike[str]) -> None:
     ):
         _write(folder / f".{name}.new", content, mode, replacing=True)
         os.replace(folder / f".{name}.new", folder / name)
-
-
-def fingerprint(pem: bytes) -> str:
-    """The SHA-256 of a certificate in PEM: `sha256:` and 64 hexadecimal digits.
-
-    Raises:
-        ValueError: it is none.
-    """
-    import hashlib
-    import ssl
-
-    return "sha256:" + hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))).hexdigest()
-
-
-def describe(path: str | os.PathLike[str]) -> list[dict[str, object]]:
-    """What the certificates of a PEM file say.
-
-    Raises:
-        ConfigError: it holds none, or `cryptography` is not installed.
-    """
-    x509 = _x509()
-    try:
-        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{os.fspath(path)!r} holds no PEM certificates: {error}") from None
-    return [_described(x509, certificate) for certificate in found]
-
-
-def _described(x509: Any, certificate: Certificate) -> dict[str, object]:
-    from ..errors import PlugmuxError
-
-    def extension(kind: Any) -> Any:
-        try:
-            return certificate.extensions.get_extension_for_class(kind).value
-        except x509.ExtensionNotFound:
-            return ()
-
-    names = [
-        (kind, str(name.value))
-        for name in extension(x509.SubjectAlternativeName)
-        for kind in [_KINDS.get(type(name).__name__, type(name).__name__)]
-    ]
-    constraints = extension(x509.BasicConstraints)
-    is_ca = bool(constraints) and constraints.ca if constraints != () else False
-    try:
-        identity = "" if is_ca else identity_of(names)
-    except PlugmuxError as error:
-        identity = f"none: {error}"
-    usages = [usage._name for usage in extension(x509.ExtendedKeyUsage)]
-    return {
-        "identity": identity,
-        "names": [f"{kind}:{name}" for kind, name in names],
-        "subject": certificate.subject.rfc4514_string(),
-        "issuer": certificate.issuer.rfc4514_string(),
-        "valid_from": certificate.not_valid_before_utc.isoformat(),
-        "valid_until": certificate.not_valid_after_utc.isoformat(),
-        "usages": usages,
-        "ca": is_ca,
-        "fingerprint": fingerprint(_certificate_pem(certificate)),
-    }
-
-
-_KINDS = {"UniformResourceIdentifier": "URI", "DNSName": "DNS", "IPAddress": "IP Address", "RFC822Name": "email"}
-
-
-def _x509() -> Any:
-    try:
-        from cryptography import x509
-    except ImportError:
-        raise ConfigError("certificates are made with the package cryptography: pip install 'plugmux[pki]'") from None
-    return x509
 
 
 def _new_key(algorithm: str) -> Any:
@@ -367,7 +296,7 @@ def _key_usage(x509: Any, **given: bool) -> Any:
 
 
 def _host(host: str) -> Any:
-    x509 = _x509()
+    x509 = x509_module()
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:

@@ -61,7 +61,8 @@ def _days(text: str) -> float:
 
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    from ...network.authority import Authority, describe, save
+    from ...network.authority import Authority, save
+    from ...network.description import describe
 
     match options.action:
         case "init":
