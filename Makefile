@@ -23,11 +23,11 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house diagram bench profile demo test tools lint generate conformance interop kit faults metrics soak attacks fuzz docs baseline wheel clean
+.PHONY: help house diagram bench profile demo test tools lint generate conformance interop kit faults metrics soak macos-like attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
 
 demo: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin ## launch a plugin in each language, and call them
 	@$(BIN)/python examples/host/host.py
@@ -49,7 +49,7 @@ lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## format, lint a
 	$(BIN)/buf format -d --exit-code
 	$(BIN)/buf breaking proto --against proto/baseline.binpb
 	test -z "$$(gofmt -l go examples tests bench/peers | tee /dev/stderr)"
-	$(foreach module,$(GO_MODULES),go -C $(module) vet ./... &&) true
+	$(foreach module,$(GO_MODULES),go -C $(module) vet ./... && GOOS=darwin go -C $(module) vet ./... &&) true
 	GOOS=windows go vet ./... && GOOS=windows go -C tests/interop/go vet ./...
 	npm run --silent check
 
@@ -86,6 +86,10 @@ kit: $(TOOLS) ## make a project with plugmux new in each language; test, develop
 
 faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
 	$(PYTEST) -q tests/faults $(ARGS)
+
+# A Python that finds tests/macos/site on its path looks like macOS to plugmux, and so do the plugins that it launches.
+macos-like: $(TOOLS) ## run what starts and watches processes where Linux looks like macOS, and say what that leaves out
+	PYTHONPATH=$(CURDIR)/tests/macos/site:$(CURDIR)/tests/macos:$(PYTHONPATH) $(PYTEST) -q -p macos_like $(or $(ARGS),tests/platform tests/plugin tests/link tests/runtime tests/faults)
 
 attacks: $(TOOLS) ## attack a host in every known way, and print what each attack achieves (as root also as another user)
 	@$(BIN)/python tests/attacks/run.py $(ARGS)

@@ -121,3 +121,12 @@ func TestRootAndThePluginsOwnUserAreAllowed(t *testing.T) {
 		}
 	}
 }
+
+func TestAPeerWhoseUserTheSystemDoesNotTellIsRefused(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	if newPeerPolicy([]string{"0"}).check(ours) == nil {
+		t.Error("it is trusted")
+	}
+}

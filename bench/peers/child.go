@@ -17,7 +17,7 @@ type child struct {
 }
 
 func startChild(system string) (*child, error) {
-	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	pair, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
@@ -48,4 +48,17 @@ func (c *child) end() error { return errors.Join(c.Close(), c.process.Wait()) }
 // inheritedConn is the child's end of the socket pair.
 func inheritedConn() (net.Conn, error) {
 	return net.FileConn(os.NewFile(inheritedDescriptor, "inherited"))
+}
+
+// socketPair makes two connected sockets that a program started meanwhile does not inherit. Linux alone can ask for that in
+// one call.
+func socketPair() ([2]int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(pair[0])
+		syscall.CloseOnExec(pair[1])
+	}
+	return pair, err
 }

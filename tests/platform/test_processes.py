@@ -16,16 +16,17 @@ import pytest
 from plugmux.platform import ExitStatus, Program, open_process, start_child
 from plugmux.platform.posix import handle
 from plugmux.platform.posix.child import PosixChild
-from plugmux.platform.posix.handle import PidfdHandle, ThreadHandle
+from plugmux.platform.posix.handle import ThreadHandle
 from support.census import Census, alive, gone
 
-WAYS = [PidfdHandle, ThreadHandle]
+WAYS = list(dict.fromkeys([handle.best_handle(), *([ThreadHandle] if hasattr(os, "waitid") else [])]))
+"""The best of this system, and the one of every system that has waitid: Python has it on macOS since 3.13."""
 
 
 @pytest.fixture(autouse=True, params=WAYS, ids=lambda way: str(way.__name__))
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[PidfdHandle | ThreadHandle]:
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[handle.PosixHandle]:
     """The way in which every process of the test is watched."""
-    chosen: type[PidfdHandle | ThreadHandle] = request.param
+    chosen: type[handle.PosixHandle] = request.param
     monkeypatch.setattr(handle, "best_handle", lambda: chosen)
     return chosen
 
@@ -42,7 +43,7 @@ async def end_of(child: PosixChild) -> ExitStatus | None:
         return child.collect()
 
 
-def test_each_way_is_taken(way: type[PidfdHandle | ThreadHandle]) -> None:
+def test_each_way_is_taken(way: type[handle.PosixHandle]) -> None:
     with closing(open_process(os.getpid())) as process:
         assert type(process) is way
 

@@ -69,11 +69,13 @@ class Runner(Protocol):
         outlives_runtime: whether what it starts lives on when the runtime closes.
         single_instance: whether it runs one process of each plugin name, and so no replicas.
         untimed: whether what it starts may stop for any time, as in a debugger: no time limit holds.
+        limited_by_system: whether it is this system that holds what it starts to its limits.
     """
 
     outlives_runtime: bool = False
     single_instance: bool = False
     untimed: bool = False
+    limited_by_system: bool = True
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> Run:
         """Start a plugin.
@@ -154,8 +156,20 @@ class Launch:
             )
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigError(f"the timeout of plugin {self.name!r} is {self.timeout} s; it must be above 0")
+        if self.limits is not None and (self.runner is None or self.runner.limited_by_system):
+            self._check_limits(self.limits)
         if self.runner is not None:
             self._check_runner(self.runner)
+
+    def _check_limits(self, limits: Limits) -> None:
+        from ..platform import unsupported_limits
+
+        for name, why in unsupported_limits().items():
+            if getattr(limits, name) is not None:
+                raise ConfigError(
+                    f"plugin {self.name!r} cannot be held to its limit {name} on this system: {why}; leave the limit "
+                    "out here, or run the plugin in a container (ContainerRunner)"
+                )
 
     def _check_runner(self, runner: Runner) -> None:
         if runner.single_instance and self.replicas > 1:

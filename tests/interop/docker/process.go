@@ -20,7 +20,7 @@ type process struct {
 // launch starts a plugin with one end of a socket pair as descriptor 3, and
 // returns when it has registered or cannot any more.
 func (e *engine) launch(file string) (*process, error) {
-	ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	ends, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
@@ -62,4 +62,17 @@ func (p *process) end() string {
 		}
 	}
 	return "does not end"
+}
+
+// socketPair makes two connected sockets that a program started meanwhile does not inherit. Linux alone can ask for that in
+// one call.
+func socketPair() ([2]int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(pair[0])
+		syscall.CloseOnExec(pair[1])
+	}
+	return pair, err
 }

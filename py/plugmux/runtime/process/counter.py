@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ...platform import open_process
+
 __all__ = ["ProcessCounter", "ProcessLimit"]
 
 INTERVAL = 0.2
@@ -62,13 +64,13 @@ class ProcessCounter:
         """End all of them; a process that has taken the id of one of them meanwhile is not hit."""
         for pid, entry in self._members.items():
             with suppress(ProcessLookupError, PermissionError):
-                pidfd = os.pidfd_open(pid)
+                process = open_process(pid)
                 try:
                     now = _entry(str(pid))
                     if now is not None and now.began == entry.began:
-                        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                        process.send_signal(signal.SIGKILL)
                 finally:
-                    os.close(pidfd)
+                    process.close()
 
 
 class ProcessLimit:
