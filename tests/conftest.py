@@ -1,9 +1,12 @@
 """What every test, and every program that a test launches, finds: the stubs of the example services, and signals."""
 
 import os
+import select
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
@@ -17,3 +20,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.fixture(params=["best", *(["threads"] if hasattr(os, "waitid") else [])])
+def watching(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Learn of the end of processes in the best way of this system, and by threads alone: in what is launched, too."""
+    from plugmux.platform.posix.handle import best_handle
+
+    if request.param == "threads":
+        monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests/support/threads_alone"), prepend=os.pathsep)
+        for module, name in ((os, "pidfd_open"), (select, "kqueue")):
+            monkeypatch.delattr(module, name, raising=False)
+    best_handle.cache_clear()
+    yield
+    best_handle.cache_clear()

@@ -17,6 +17,8 @@ from support.census import alive, gone
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES, Ward, ward
 
+pytestmark = pytest.mark.usefixtures("watching")
+
 
 async def kill(test: Ward) -> None:
     call = await test.asking("hang")

@@ -14,6 +14,8 @@ import pytest
 from support.programs import script
 from support.tools import go_plugin, ts_plugin
 
+pytestmark = pytest.mark.usefixtures("watching")
+
 PLUGINS = 20
 PATIENCE = 20.0
 """Seconds after which a process that is still there is an orphan; on an idle machine all are gone within two."""

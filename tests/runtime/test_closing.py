@@ -16,6 +16,8 @@ from plugmux.errors import StateError
 from plugmux.runtime import State
 from support.programs import KV_PLUGIN, script
 
+pytestmark = pytest.mark.usefixtures("watching")
+
 
 def alive(pid: int | None) -> bool:
     return Path(f"/proc/{pid}").exists()

@@ -13,6 +13,8 @@ from plugmux.connect import Code, RpcError
 from plugmux.runtime import Launch
 from support.programs import script
 
+pytestmark = pytest.mark.usefixtures("watching")
+
 DYING = """
     import asyncio, os
     from kv.v1.kv_connect import KeyValueService

@@ -16,6 +16,8 @@ from plugmux.connect import Code, RpcError
 from plugmux.runtime import Limits, State
 from support.programs import KV_PLUGIN, script
 
+pytestmark = pytest.mark.usefixtures("watching")
+
 
 async def error_of(source: str | Launch, **options: Policies) -> PluginError:
     """Run one plugin that fails, and return why."""

@@ -17,6 +17,8 @@ from plugmux.contract.registration import REGISTRATION_TIMEOUT
 from plugmux.runtime import LogEntry, State, Timeouts, supervisor
 from support.programs import KV_PLUGIN, script
 
+pytestmark = pytest.mark.usefixtures("watching")
+
 SLEEP = Launch(["sleep", "3600"], name="slow")
 
 

@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.programs import KV_PLUGIN, script
+
+pytestmark = pytest.mark.usefixtures("watching")
 
 HOST = """
     import asyncio, fcntl, sys, termios

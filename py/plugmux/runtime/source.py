@@ -157,19 +157,9 @@ class Launch:
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigError(f"the timeout of plugin {self.name!r} is {self.timeout} s; it must be above 0")
         if self.limits is not None and (self.runner is None or self.runner.limited_by_system):
-            self._check_limits(self.limits)
+            self.limits.check_supported(self.name)
         if self.runner is not None:
             self._check_runner(self.runner)
-
-    def _check_limits(self, limits: Limits) -> None:
-        from ..platform import unsupported_limits
-
-        for name, why in unsupported_limits().items():
-            if getattr(limits, name) is not None:
-                raise ConfigError(
-                    f"plugin {self.name!r} cannot be held to its limit {name} on this system: {why}; leave the limit "
-                    "out here, or run the plugin in a container (ContainerRunner)"
-                )
 
     def _check_runner(self, runner: Runner) -> None:
         if runner.single_instance and self.replicas > 1:

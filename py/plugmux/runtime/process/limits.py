@@ -32,9 +32,10 @@ NO_FILES = re.compile(r"too many open files|EMFILE", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that a plugin may use: `Launch(command, limits=Limits(memory=512 * 2**20))`. It needs Linux.
+    """The most that a plugin may use: `Launch(command, limits=Limits(memory=512 * 2**20))`.
 
-    The first three hold for each process of the plugin by itself.
+    Linux knows all limits; elsewhere a `Launch` refuses those that its system has not. The first three hold for each
+    process of the plugin by itself.
 
     Args:
         memory: bytes of memory of its own that a process may have (RLIMIT_DATA: heap, stacks of threads, private
@@ -58,6 +59,21 @@ class Limits:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
                 raise ConfigError(f"the limit {name}={value!r} is not valid: it must be a whole number from {least}")
+
+    def check_supported(self, plugin: str) -> None:
+        """Check that this system can hold a plugin to all of these limits.
+
+        Raises:
+            ConfigError: it cannot; the message names the limit, and says why.
+        """
+        from ...platform import unsupported_limits
+
+        for name, why in unsupported_limits().items():
+            if getattr(self, name) is not None:
+                raise ConfigError(
+                    f"plugin {plugin!r} cannot be held to its limit {name} on this system: {why}; leave the limit out "
+                    "here, or run the plugin in a container (ContainerRunner)"
+                )
 
     def explain(self, status: ExitStatus, stderr_tail: str) -> str | None:
         """Which limit ended a process, in words; `None` where none seems to have.
