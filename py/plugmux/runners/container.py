@@ -62,8 +62,6 @@ class ContainerRunner(Runner):
         ConfigError: the image's name is not one.
     """
 
-    limited_by_system = False
-
     def __init__(self, image: str, *, engine: str = "docker", options: Sequence[str] = ()) -> None:
         if not image or image.startswith("-"):
             raise ConfigError(f"{image!r} is not the name of an image")

@@ -45,7 +45,6 @@ class ManualRunner(Runner):
     """
 
     untimed = True
-    limited_by_system = False
 
     def __init__(self, socket: str | os.PathLike[str] | None = None) -> None:
         self._path = None if socket is None else Path(socket)

@@ -69,13 +69,11 @@ class Runner(Protocol):
         outlives_runtime: whether what it starts lives on when the runtime closes.
         single_instance: whether it runs one process of each plugin name, and so no replicas.
         untimed: whether what it starts may stop for any time, as in a debugger: no time limit holds.
-        limited_by_system: whether it is this system that holds what it starts to its limits.
     """
 
     outlives_runtime: bool = False
     single_instance: bool = False
     untimed: bool = False
-    limited_by_system: bool = True
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> Run:
         """Start a plugin.
@@ -156,7 +154,7 @@ class Launch:
             )
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigError(f"the timeout of plugin {self.name!r} is {self.timeout} s; it must be above 0")
-        if self.limits is not None and (self.runner is None or self.runner.limited_by_system):
+        if self.limits is not None and (self.runner is None or self.runner.outlives_runtime):
             self.limits.check_supported(self.name)
         if self.runner is not None:
             self._check_runner(self.runner)

@@ -34,7 +34,6 @@ class MemoryRunner:
     outlives_runtime = False
     single_instance = False
     untimed = False
-    limited_by_system = False
 
     def __init__(self, plugin: Plugin | Callable[[], Plugin], faults: LinkFaults | None = None) -> None:
         self._plugin = plugin
