@@ -23,7 +23,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house diagram bench profile demo test tools lint generate conformance interop kit faults metrics soak macos-like attacks fuzz docs baseline wheel clean
+.PHONY: help house ui diagram bench profile demo test tools lint generate conformance interop kit faults metrics soak macos-like attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -97,6 +97,11 @@ attacks: $(TOOLS) ## attack a host in every known way, and print what each attac
 fuzz: $(BIN)/.fuzz ## the fuzzers, guided by what each input reaches (SECONDS=60 in all, TARGETS="http_server launch")
 	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(TARGETS)
 
+ui: $(TOOLS) ui/node_modules/.ready | has-chromium ## build the inspector's page, and drive it in headless Chromium (FILTER="keyboard", SCREENSHOTS=1)
+	npm run --silent --prefix ui check
+	npm run --silent --prefix ui build
+	node --test --test-timeout=240000 $(if $(FILTER),--test-name-pattern="$(FILTER)") ui/test/*.test.js
+
 protos: $(BIN)/.ready node_modules/.ready | has-go ## generate, type-check and call what public packages have of services (ARGS=--all for the largest too)
 	$(BIN)/python tests/protos/check.py $(ARGS)
 
@@ -119,7 +124,7 @@ wheel: $(BIN)/.ready ## build the wheel, and run it in an environment that has n
 	cd build/empty && bin/plugmux --version && bin/plugmux get python/greeting --plugin "bin/python $(CURDIR)/examples/python-plugin/python-plugin"
 
 clean: ## remove everything that make has made
-	rm -rf .venv .venv-bench .venv-docs .tox bin build node_modules ts/dist examples/*/dist
+	rm -rf .venv .venv-bench .venv-docs .tox bin build node_modules ui/node_modules ts/dist examples/*/dist
 
 # -- what the targets above need -------------------------------------------------------------------------------------
 
@@ -153,7 +158,7 @@ $(BENCH)/.ready: pyproject.toml | $(BIN)/.ready
 
 # `go list` asks Go to hold itself, or the newer one that it has fetched, against go.mod.
 needs = @$(2) >/dev/null 2>&1 || { echo "this needs $(1) or newer, and $(3)" >&2; exit 1; }
-.PHONY: has-go has-node
+.PHONY: has-go has-node has-chromium
 has-go:
 	$(call needs,Go 1.26,command -v go,there is no 'go' on PATH)
 	$(call needs,Go 1.26,go list -m,'go' is $$(cd / && go env GOVERSION))
@@ -220,6 +225,15 @@ tests/interop/yamux/libp2p/node_modules/.ready: tests/interop/yamux/libp2p/packa
 	@echo "setting up tests/interop/yamux/libp2p"
 	@npm ci --silent --prefix tests/interop/yamux/libp2p
 	@touch $@
+
+ui/node_modules/.ready: ui/package-lock.json ui/package.json | has-node
+	@echo "setting up ui"
+	@npm ci --silent --prefix ui
+	@touch $@
+
+# A browser that npm would download is none of a registry's.
+has-chromium:
+	@command -v chromium >/dev/null || { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes chromium fonts-inter fonts-jetbrains-mono >/dev/null; } || { echo "this needs Chromium, and there is no 'chromium' on PATH" >&2; exit 1; }
 
 node_modules/.ready: package-lock.json package.json | has-node
 	@echo "setting up node_modules"

@@ -31,6 +31,7 @@ BELOW = {
     "check": GROUND | {"connect", "services", "link", "yamux", "runtime"},
     "testing": GROUND | {"connect", "link", "plugin", "runtime", "dynamic"},
     "dynamic": GROUND | {"connect"},
+    "inspector": GROUND | {"connect", "http", "link", "dynamic"},
     "new": {"errors"},
     "cli": GROUND
     | {
@@ -46,6 +47,7 @@ BELOW = {
         "plugin",
         "new",
         "dynamic",
+        "inspector",
     },
 }
 """What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and

@@ -34,6 +34,7 @@ __all__ = [
     "add_target_options",
     "open_runtime",
     "open_target",
+    "runtime_address",
 ]
 
 MAX_LISTING = 64 * 1024 * 1024
@@ -139,10 +140,16 @@ def open_runtime(options: argparse.Namespace) -> ClientTransport:
         ConfigError: the address is not valid.
         NoRuntime: no runtime was found.
     """
-    return _client(options, _address(options))
+    return _client(options, runtimeruntime_address(options))
 
 
-def _address(options: argparse.Namespace) -> Address | NetworkAddress:
+def runtime_address(options: argparse.Namespace) -> Address | NetworkAddress:
+    """Where the runtime is that the option of `add_connect_option` names.
+
+    Raises:
+        ConfigError: the address is not valid.
+        NoRuntime: no runtime was found.
+    """
     text = options.connect or os.environ.get(SOCKET_VARIABLE, "")
     if is_network(text):
         return network_address(text, options)
@@ -182,7 +189,7 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
     """
     check_launch_options(options)
     if not options.plugin:
-        address = _address(options)
+        address = runtimeruntime_address(options)
         yield _Listening(lambda plugin: _client(options, address, plugin), str(address))
         return
     runtime = launch_runtime(options)

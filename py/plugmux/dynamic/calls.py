@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 
 from ..connect import Code, RpcError
 from ..connect.envelope import END_STREAM, EnvelopeReader, EnvelopeTooLarge, envelope
@@ -52,16 +52,29 @@ async def call_unary(
 
 
 async def call_stream(
-    transport: ClientTransport, path: str, requests: Iterable[object], timeout: float | None = None
+    transport: ClientTransport,
+    path: str,
+    requests: Iterable[object] | AsyncIterable[object],
+    timeout: float | None = None,
 ) -> AsyncIterator[object]:
-    """The answers of a method that takes or gives a stream, as they come; all requests are sent first.
+    """The answers of a method that takes or gives a stream, as they come.
+
+    Args:
+        transport: the way to the server.
+        path: of the method.
+        requests: what to send: all of it first, or each as an asynchronous iterable gives it.
+        timeout: seconds that the server is told the call may take.
 
     Raises:
         WrongKind: the method is unary.
         RpcError: the call failed.
     """
     headers = [(b"content-type", b"application/connect+json"), PROTOCOL, *_timeout(timeout)]
-    body = b"".join(envelope(_encoded(request)) for request in requests)
+    body: bytes | AsyncIterator[bytes]
+    if isinstance(requests, AsyncIterable):
+        body = _envelopes(requests)
+    else:
+        body = b"".join(envelope(_encoded(request)) for request in requests)
     response = await transport.send(Request(path, headers, body))
     try:
         if response.status == UNSUPPORTED_MEDIA_TYPE:
@@ -86,6 +99,11 @@ async def call_stream(
 
 def _timeout(seconds: float | None) -> list[tuple[bytes, bytes]]:
     return [] if seconds is None else [timeout_field(seconds)]
+
+
+async def _envelopes(requests: AsyncIterable[object]) -> AsyncIterator[bytes]:
+    async for request in requests:
+        yield envelope(_encoded(request))
 
 
 def _encoded(request: object) -> bytes:

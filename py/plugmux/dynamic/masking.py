@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-__all__ = ["MASK", "mask_message", "masked_text", "message_to_json"]
+__all__ = ["MASK", "is_secret", "mask_message", "masked_text", "message_to_json"]
 
 MASK = "****"
 SHORTEST_SECRET = 4
@@ -38,7 +38,7 @@ def _mask(message: Any, names: Collection[str]) -> Iterator[str]:
         message.ClearField("value")
         return
     for field, value in message.ListFields():
-        if _is_secret(field, names):
+        if is_secret(field, names):
             yield from _texts(value)
             _hide(message, field)
         elif field.type in (FieldDescriptor.TYPE_MESSAGE, FieldDescriptor.TYPE_GROUP):
@@ -46,7 +46,8 @@ def _mask(message: Any, names: Collection[str]) -> Iterator[str]:
                 yield from _mask(each, names)
 
 
-def _is_secret(field: FieldDescriptor, names: Collection[str]) -> bool:
+def is_secret(field: FieldDescriptor, names: Collection[str] = ()) -> bool:
+    """Whether a field holds a secret: by its proto, or by one of the names."""
     if field.full_name in SECRET_FIELDS or field.name in names or field.full_name in names:
         return True
     return field.has_options and bool(field.GetOptions().debug_redact)

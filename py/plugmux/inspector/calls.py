@@ -1,0 +1,194 @@
+"""The service of the page itself: schemas, and calls of every kind, with secrets masked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from plugmux_proto.plugmux.v1 import inspector_pb2 as pb
+from plugmux_proto.plugmux.v1.inspector_connect import InspectorService
+
+from ..connect import Code, RpcError
+from ..contract.nesting import parse_json
+from ..dynamic.calls import call_stream, call_unary
+from ..dynamic.schema import find_service
+from ..errors import PlugmuxError
+from ..exchange import ClientTransport, Request, Response, StreamingResponse
+from .masking import Masker
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import FileDescriptor
+
+    from ..connect import Context
+
+__all__ = ["Inspector"]
+
+MAX_CALLS = 64
+"""Calls that may be under way for the page."""
+
+MAX_WAITING = 1000
+"""Messages that may wait to be sent on one call."""
+
+
+class Inspector(InspectorService):
+    """Calls plugins for the page.
+
+    Args:
+        transport: the way to the runtime.
+        address: where the runtime listens, for commands that a person copies; empty if it is the page's own.
+        commands: the plugins that were launched for the page.
+    """
+
+    def __init__(self, transport: ClientTransport, address: str, commands: Sequence[str]) -> None:
+        self._transport = transport
+        self._about = pb.AboutResponse(address=address, commands=commands)
+        self._requests: dict[str, asyncio.Queue[object | None]] = {}
+
+    async def about(self, request: pb.AboutRequest, context: Context) -> pb.AboutResponse:
+        return self._about
+
+    async def get_schema(self, request: pb.GetSchemaRequest, context: Context) -> pb.GetSchemaResponse:
+        found = await find_service(ToPlugin(self._transport, request.plugin), request.service)
+        if found is None:
+            raise RpcError(Code.UNIMPLEMENTED, f"plugin {request.plugin!r} does not tell what {request.service} is")
+        return pb.GetSchemaResponse(file_descriptor_set=_files_of(found.file).SerializeToString())
+
+    async def call(self, request: pb.CallRequest, context: Context) -> AsyncIterator[pb.CallResponse]:
+        service, _, name = request.method.partition("/")
+        if len(self._requests) >= MAX_CALLS:
+            raise RpcError(Code.RESOURCE_EXHAUSTED, f"{MAX_CALLS} calls are under way; end one first")
+        transport = ToPlugin(self._transport, request.plugin)
+        described = await find_service(transport, service)
+        method = None if described is None else described.methods_by_name.get(name)
+        masker = Masker(service, None if described is None else described.file.pool)
+        call, waiting = secrets.token_urlsafe(16), asyncio.Queue[object | None](MAX_WAITING)
+        for message in request.requests_json:
+            waiting.put_nowait(self._request(message, method, masker))
+        if not request.more:
+            waiting.put_nowait(None)
+        self._requests[call] = waiting
+        began = time.perf_counter()
+        ended = pb.CallResponse.Ended()
+        try:
+            yield pb.CallResponse(begun=pb.CallResponse.Begun(call=call))
+            async with asyncio.timeout(request.timeout or None):
+                async with aclosing(_answers(transport, request.method, method, waiting)) as answers:
+                    async for answer in answers:
+                        shown = masker.message(answer, None if method is None else method.output_type)
+                        yield pb.CallResponse(message_json=json.dumps(shown, ensure_ascii=False))
+        except TimeoutError:
+            ended.code = Code.DEADLINE_EXCEEDED.value
+            ended.message = f"it was not over within {request.timeout:g} s"
+        except RpcError as error:
+            ended.code, ended.message = error.code.value, masker.text(error.message)
+            for detail in error.details:
+                ended.details.add(type=detail.type_name, json=masker.detail(detail), bytes=len(detail.value))
+        except PlugmuxError as error:
+            ended.code, ended.message = Code.UNAVAILABLE.value, masker.text(str(error))
+        finally:
+            del self._requests[call]
+        ended.duration_us = int((time.perf_counter() - began) * 1e6)
+        yield pb.CallResponse(ended=ended)
+
+    async def send(self, request: pb.SendRequest, context: Context) -> pb.SendResponse:
+        self._put(request.call, _parsed(request.message_json))
+        return pb.SendResponse()
+
+    async def end_requests(self, request: pb.EndRequestsRequest, context: Context) -> pb.EndRequestsResponse:
+        self._put(request.call, None)
+        return pb.EndRequestsResponse()
+
+    def _request(self, text: str, method: MethodDescriptor | None, masker: Masker) -> object:
+        """A message to send; what is secret in it is known to the masker from now on."""
+        message = _parsed(text)
+        masker.message(message, None if method is None else method.input_type)
+        return message
+
+    def _put(self, call: str, message: object | None) -> None:
+        waiting = self._requests.get(call)
+        if waiting is None:
+            raise RpcError(Code.NOT_FOUND, "the call has ended")
+        try:
+            waiting.put_nowait(message)
+        except asyncio.QueueFull:
+            raise RpcError(Code.RESOURCE_EXHAUSTED, f"{MAX_WAITING} messages wait to be sent already") from None
+
+
+async def _answers(
+    transport: ClientTransport, name: str, method: MethodDescriptor | None, waiting: asyncio.Queue[object | None]
+) -> AsyncGenerator[object, None]:
+    """The messages of the answer, as they come.
+
+    Raises:
+        RpcError: the call failed.
+    """
+    streams = method is not None and (method.client_streaming or method.server_streaming)
+    if not streams:
+        request = await waiting.get()
+        answer = await call_unary(transport, f"/{name}", {} if request is None else request)
+        if answer is None:
+            raise RpcError(Code.UNIMPLEMENTED, "the method takes or gives a stream, and its plugin does not tell which")
+        yield answer[0]
+        return
+    async for message in call_stream(transport, f"/{name}", _until_none(waiting)):
+        yield message
+
+
+async def _until_none(waiting: asyncio.Queue[object | None]) -> AsyncIterator[object]:
+    while (message := await waiting.get()) is not None:
+        yield message
+
+
+def _parsed(text: str) -> object:
+    try:
+        message = parse_json(text or "{}")
+    except ValueError as error:
+        raise RpcError(Code.INVALID_ARGUMENT, f"the message is not JSON: {error}") from None
+    if message is None:
+        raise RpcError(Code.INVALID_ARGUMENT, "the message is null; it must be a JSON object")
+    return message
+
+
+def _files_of(file: FileDescriptor) -> FileDescriptorSet:
+    """A file and all that it imports, each behind what it imports itself."""
+    ordered: dict[str, FileDescriptorProto] = {}
+
+    def add(each: FileDescriptor) -> None:
+        if each.name not in ordered:
+            for imported in each.dependencies:
+                add(imported)
+            proto = ordered[each.name] = FileDescriptorProto()
+            each.CopyToProto(proto)
+
+    add(file)
+    return FileDescriptorSet(file=ordered.values())
+
+
+class ToPlugin:
+    """The transport to one plugin of a runtime that listens on a socket.
+
+    Args:
+        transport: the way to the runtime.
+        plugin: the plugin's name.
+    """
+
+    def __init__(self, transport: ClientTransport, plugin: str) -> None:
+        self._transport = transport
+        self._header = (b"plugmux-plugin", plugin.encode())
+
+    async def fetch(self, request: Request, limit: int) -> Response:
+        return await self._transport.fetch(self._named(request), limit)
+
+    async def send(self, request: Request) -> StreamingResponse:
+        return await self._transport.send(self._named(request))
+
+    def _named(self, request: Request) -> Request:
+        return replace(request, headers=[*request.headers, self._header])

@@ -1,0 +1,68 @@
+"""Serves the page on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from ..connect import Service
+from ..errors import PlugmuxError
+from ..exchange import ClientTransport
+from ..http import Server
+from .access import Access
+from .page import Page
+
+__all__ = ["PageServer"]
+
+HOST = "127.0.0.1"
+END_TIME = 0.5
+"""Seconds that requests under way are given when the server closes: what the page watches would never end."""
+
+
+class PageServer:
+    """Serves the page until it is closed.
+
+    Args:
+        transport: the way to the runtime.
+        services: services of the inspector itself.
+    """
+
+    def __init__(self, transport: ClientTransport, services: list[Service]) -> None:
+        self._transport = transport
+        self._services = services
+        self._server: Server | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def start(self, port: int = 0) -> str:
+        """Begin to serve.
+
+        Args:
+            port: the TCP port on loopback; 0 for any that is free.
+
+        Returns:
+            The address to open, which is good once.
+
+        Raises:
+            PlugmuxError: the port cannot be listened at.
+        """
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, port))
+        except OSError as error:
+            sock.close()
+            raise PlugmuxError(
+                f"the page cannot be served at {HOST}:{port}: {error.strerror}; give another --port, or none"
+            ) from None
+        bound: int = sock.getsockname()[1]
+        access = Access(bound)
+        self._server = server = Server(Page(access, self._transport, self._services), lifespan=False)
+        self._listener = await asyncio.get_running_loop().create_server(server.protocol, sock=sock)
+        return f"http://{HOST}:{bound}/{access.query}"
+
+    async def close(self) -> None:
+        """Serve no more; requests under way are given a moment."""
+        if self._listener is not None:
+            self._listener.close()
+        if self._server is not None:
+            await self._server.shutdown(END_TIME)

@@ -1,0 +1,143 @@
+// Lines over time on a canvas. They are drawn when a report comes, and not in between.
+
+import { useEffect, useRef } from "preact/hooks";
+import { POINTS } from "./series";
+import { INTERVAL_MS, tick } from "./store";
+import { theme } from "./theme";
+
+export interface Curve {
+  name: string;
+  color: "accent" | "bad" | "second";
+  values: (number | undefined)[];
+  fill?: boolean;
+}
+
+const SMALL_POINTS = 60;
+
+interface Drawn {
+  curves: Curve[];
+  format?: (value: number) => string;
+  height?: number;
+  small?: boolean;
+  label: string;
+}
+
+export function Plot({ curves, format = String, height = 120, small = false, label }: Drawn) {
+  const ref = useRef<HTMLCanvasElement>(null);
+  const drawnAt = tick.value;
+  const shade = theme.value;
+  useEffect(() => {
+    const canvas = ref.current;
+    if (canvas) draw(canvas, curves, format, small);
+  }, [drawnAt, shade, curves]);
+  useEffect(() => {
+    const canvas = ref.current;
+    if (!canvas || small) return;
+    const resized = new ResizeObserver(() => draw(canvas, curves, format, small));
+    resized.observe(canvas);
+    return () => resized.disconnect();
+  }, []);
+  const last = curves.map((curve) => `${curve.name} ${format(curve.values.at(-1) ?? 0)}`).join(", ");
+  return (
+    <canvas ref={ref} class={small ? "spark" : "plot"} height={height} role="img" aria-label={`${label}: ${last}`} />
+  );
+}
+
+function draw(canvas: HTMLCanvasElement, curves: Curve[], format: (value: number) => string, small: boolean): void {
+  const ratio = devicePixelRatio || 1;
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  if (!width || !height) return;
+  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
+  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
+  const context = canvas.getContext("2d");
+  if (!context) return;
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  const style = getComputedStyle(canvas);
+  const shown = curves
+    .flatMap((curve) => curve.values.slice(small ? -SMALL_POINTS : 0))
+    .filter((value) => value !== undefined);
+  const top = ceiling(Math.max(0, ...shown));
+  const [above, below] = small ? [2, 2] : [10, 18];
+  const points = small
+    ? SMALL_POINTS
+    : Math.min(POINTS, Math.max(SMALL_POINTS, ...curves.map((curve) => curve.values.length)));
+  const x = (index: number, length: number) => width - ((length - 1 - index) / (points - 1)) * width;
+  const y = (value: number) => above + (1 - value / top) * (height - above - below);
+  if (!small)
+    grid(
+      context,
+      style,
+      width,
+      [0, 0.5, 1].map((share) => [y(share * top), format(share * top)] as const),
+    );
+  for (const curve of curves)
+    line(context, style.getPropertyValue(`--${curve.color}`), curve, x, y, height - below, small);
+  if (!small) {
+    context.fillStyle = style.getPropertyValue("--muted");
+    context.textBaseline = "bottom";
+    context.textAlign = "left";
+    context.fillText(`${Math.round((points * INTERVAL_MS) / 1000)} s ago`, 0, height);
+    context.textAlign = "right";
+    context.fillText("now", width, height);
+  }
+}
+
+function grid(
+  context: CanvasRenderingContext2D,
+  style: CSSStyleDeclaration,
+  width: number,
+  at: readonly (readonly [number, string])[],
+): void {
+  context.font = `11px ${style.fontFamily}`;
+  context.lineWidth = 1;
+  context.textAlign = "left";
+  context.textBaseline = "bottom";
+  for (const [height] of at) {
+    context.strokeStyle = style.getPropertyValue("--line");
+    context.beginPath();
+    context.moveTo(0, Math.round(height) + 0.5);
+    context.lineTo(width, Math.round(height) + 0.5);
+    context.stroke();
+  }
+  context.fillStyle = style.getPropertyValue("--muted");
+  context.textBaseline = "top";
+  for (const [height, text] of at.slice(1)) context.fillText(text, 0, Math.round(height) + 3);
+}
+
+function line(
+  context: CanvasRenderingContext2D,
+  color: string,
+  curve: Curve,
+  x: (index: number, length: number) => number,
+  y: (value: number) => number,
+  bottom: number,
+  small: boolean,
+): void {
+  const from = small ? Math.max(0, curve.values.length - SMALL_POINTS) : 0;
+  const points = curve.values.flatMap((value, index) =>
+    value === undefined || index < from ? [] : [[x(index, curve.values.length), y(value)] as const],
+  );
+  if (points.length < 1) return;
+  context.beginPath();
+  points.forEach(([across, down], index) => (index ? context.lineTo(across, down) : context.moveTo(across, down)));
+  context.strokeStyle = color;
+  context.lineWidth = small ? 1.25 : 1.6;
+  context.lineJoin = "round";
+  context.stroke();
+  if (curve.fill) {
+    context.lineTo(points.at(-1)![0], bottom);
+    context.lineTo(points[0]![0], bottom);
+    context.globalAlpha = 0.1;
+    context.fillStyle = color;
+    context.fill();
+    context.globalAlpha = 1;
+  }
+}
+
+/** The next number above that is easy to read. */
+function ceiling(value: number): number {
+  if (value <= 0) return 1;
+  const scale = 10 ** Math.floor(Math.log10(value));
+  return ([1, 2, 5, 10].find((step) => value <= step * scale) ?? 10) * scale;
+}
