@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError
 from ...platform import ENDING, handle_signals
+from ..launch.source import parse_plugins
 from ..output import write_error, write_text
-from ..source import parse_plugins
 from ..target import add_connect_option, add_peer_users_option, open_runtime, runtime_address
 
 if TYPE_CHECKING:
