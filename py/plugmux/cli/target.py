@@ -140,7 +140,7 @@ def open_runtime(options: argparse.Namespace) -> ClientTransport:
         ConfigError: the address is not valid.
         NoRuntime: no runtime was found.
     """
-    return _client(options, runtimeruntime_address(options))
+    return _client(options, runtime_address(options))
 
 
 def runtime_address(options: argparse.Namespace) -> Address | NetworkAddress:
@@ -189,7 +189,7 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
     """
     check_launch_options(options)
     if not options.plugin:
-        address = runtimeruntime_address(options)
+        address = runtime_address(options)
         yield _Listening(lambda plugin: _client(options, address, plugin), str(address))
         return
     runtime = launch_runtime(options)
