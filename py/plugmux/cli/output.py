@@ -15,18 +15,20 @@ from typing import TextIO
 __all__ = [
     "printable",
     "shows_status",
+    "terminal_size",
     "write_error",
     "write_json",
     "write_json_line",
     "write_line",
+    "write_screen",
     "write_status",
     "write_table",
     "write_text",
     "write_values",
 ]
 
-COLUMNS = 80
-"""Of a terminal that does not tell its width."""
+SIZE = 80, 24
+"""Columns and lines of a terminal that does not tell them."""
 
 CLEAR_LINE = "\r\x1b[K"
 
@@ -101,12 +103,35 @@ def write_status(text: str) -> None:
         sys.stderr.flush()
 
 
+def terminal_size(stream: TextIO) -> tuple[int, int]:
+    """The columns and lines of the terminal that a stream is."""
+    try:
+        columns, lines = os.get_terminal_size(stream.fileno())
+    except OSError:
+        return SIZE
+    return columns or SIZE[0], lines or SIZE[1]
+
+
+def write_screen(lines: Sequence[str], *, enter: bool = False, leave: bool = False) -> None:
+    """Draw the whole terminal that stdout is, at once.
+
+    Args:
+        lines: what it is to show, from the top; each shorter than the terminal is wide.
+        enter: first put away what it shows, and hide the cursor.
+        leave: show what was put away again, in place of the lines.
+    """
+    if leave:
+        text = "\x1b[?25h\x1b[?1049l"
+    else:
+        drawn = "\n".join(_word(line) + "\x1b[K" for line in lines)
+        text = ("\x1b[?1049h\x1b[?25l" if enter else "") + "\x1b[H" + drawn + "\x1b[J"
+    _write(text, sys.stdout)
+    sys.stdout.flush()
+
+
 def _fitted(line: str) -> str:
     """What of a line leaves the last column of the terminal free, so that it does not wrap."""
-    try:
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
-    except OSError:
-        columns = COLUMNS
+    columns, _ = terminal_size(sys.stderr)
     return line if len(line) < columns else line[: max(columns - 4, 0)] + "..."
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from ..contract.version import VERSION
 from ..errors import ConfigError, PlugmuxError
 from .commands import call, check, completion, describe, dev, events, get, logs, new, pki, plugins, run, ui
+from .observe import graph, top
 from .output import write_error, write_text
 from .terminal.troubleshooting import address_of
 from .wording import worded
@@ -22,7 +23,7 @@ FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
 """What a shell gives for a program that Ctrl-C has ended: 128, and the number of SIGINT."""
-COMMANDS = (run, dev, get, plugins, logs, events, call, describe, ui, new, check, pki, completion)
+COMMANDS = (run, dev, get, plugins, logs, events, top, graph, call, describe, ui, new, check, pki, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
