@@ -66,7 +66,7 @@ def test_wrong_usage_exits_with_2_and_says_why_on_stderr(plugmux: Any, arguments
 @pytest.mark.parametrize("text", ["x", "=x"])
 def test_a_configuration_without_a_name_is_told_as_such(plugmux: Any, text: str) -> None:
     ran = plugmux("run", "--config", text)
-    assert ran.told == f"plugmux: --config {text}: write NAME=FILE, where FILE holds a JSON object"
+    assert ran.told == f"plugmux: --config {text}: write NAME=FILE, where NAME is one of a plugin"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["get", "--help"], ["run", "-h"], ["call", "-h"], ["plugins", "-h"]])

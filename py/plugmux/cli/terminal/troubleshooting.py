@@ -21,6 +21,7 @@ TOPICS = {
     "is not of the form": "wrong-form",
     "plugins are named": "same-name",
     "cannot be a plugin's name": "bad-name",
+    "cannot be a name: the CA has it": "name-of-the-ca",
     "cannot be split": "bad-command",
     "command is empty": "bad-command",
     "takes the command of a plugin": "bad-command",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..interface import Credentials
+
+if TYPE_CHECKING:
+    import asyncio  # Whoever only probes needs none of it.
 
 __all__ = ["LocalStream", "attach_stream", "connect_stream", "credentials", "probe_stream"]
 
@@ -40,6 +43,8 @@ async def connect_stream(name: str) -> LocalStream:
 
     When the listener's backlog is full, this waits without limit: the caller sets a timeout.
     """
+    import asyncio
+
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
@@ -80,6 +85,8 @@ async def attach_stream(
     stream: LocalStream, factory: Callable[[], asyncio.BaseProtocol]
 ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
     """Run a protocol on a connection, which then belongs to the transport; where this fails it is closed."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     try:
         stream.setblocking(False)
