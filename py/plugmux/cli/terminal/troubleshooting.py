@@ -48,6 +48,7 @@ TOPICS = {
     "there is no such directory": "no-such-file",
     "is for plugins that the command launches": "for-launched-plugins",
     "it takes --json alone": "wrong-form",
+    "or --connect, not both": "wrong-form",
     "there was no answer within": "no-answer",
     "stdout is closed": "stdout-closed",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections.abc import Callable, Iterable
 
@@ -17,6 +16,8 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def handle_signals(numbers: Iterable[int], act: Callable[[], object]) -> None:
     """Call a function in the running event loop at each of some signals, in place of what they did before."""
+    import asyncio  # here, since help texts of the command line name the signals
+
     loop = asyncio.get_running_loop()
     for number in numbers:
         loop.add_signal_handler(number, act)
