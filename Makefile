@@ -23,7 +23,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house ui diagram bench profile demo test tools lint generate conformance interop kit faults metrics soak macos-like attacks fuzz docs baseline wheel clean
+.PHONY: help house ui diagram bench profile demo test tools lint generate conformance interop kit dist publish-check faults metrics soak macos-like attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -83,6 +83,12 @@ interop: $(TOOLS) build/yamux-rust/release/peer tests/interop/yamux/libp2p/node_
 
 kit: $(TOOLS) ## make a project with plugmux new in each language; test, develop on, package and install it
 	$(PYTEST) -q tests/new/kit.py $(ARGS)
+
+dist: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## build what a release publishes: wheel, sdist, npm package, Go module
+	@$(BIN)/python tests/publish/dist.py
+
+publish-check: dist ## install what make dist has built into empty projects, and run the first tutorial (LANGUAGES="python go ts")
+	@$(BIN)/python tests/publish/publish_check.py $(LANGUAGES)
 
 faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
 	$(PYTEST) -q tests/faults $(ARGS)

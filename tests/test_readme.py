@@ -21,9 +21,8 @@ KV_PLUGIN, KV_HOST, VAULT_PLUGIN, VAULT_HOST = examples("README.md")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A directory with the two plugins of the page."""
-    for name, source in (("kv-plugin", KV_PLUGIN), ("vault-plugin", VAULT_PLUGIN)):
+    for name, source in (("kv_plugin.py", KV_PLUGIN), ("vault_plugin.py", VAULT_PLUGIN)):
         (tmp_path / name).write_text(source)
-        (tmp_path / name).chmod(0o755)
     (tmp_path / "host.py").write_text(KV_HOST)
     return tmp_path
 
@@ -77,8 +76,8 @@ def test_stubs_are_generated_as_shown(page: str, protos: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("command", "shown"),
     [
-        ("plugmux get vault/db/* --plugin ./vault-plugin", "..."),
-        ('plugmux call kv.v1.KeyValueService/Get {"key":"a"} --plugin ./kv-plugin', '"value"'),
+        ("plugmux get vault/db/* --plugin vault_plugin.py", "..."),
+        ('plugmux call kv.v1.KeyValueService/Get {"key":"a"} --plugin kv_plugin.py', '"value"'),
     ],
 )
 def test_the_command_line_works_as_shown(folder: Path, command: str, shown: str) -> None:

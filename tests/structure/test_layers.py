@@ -32,7 +32,7 @@ BELOW = {
     "testing": GROUND | {"connect", "link", "plugin", "runtime", "dynamic"},
     "dynamic": GROUND | {"connect"},
     "inspector": GROUND | {"connect", "http", "link", "dynamic"},
-    "new": {"errors"},
+    "new": {"errors", "contract"},
     "cli": GROUND
     | {
         "check",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from ..contract.version import VERSION
 from ..errors import ConfigError
 
 __all__ = ["KINDS", "LANGUAGES", "LICENSES", "Project", "installed"]
@@ -86,6 +87,7 @@ class Project:
             "language": self.language,
             "kind": self.kind,
             "license": self.license,
+            "plugmux": VERSION,
             "sdk": "" if self.sdk is None else str(self.sdk),
             "service": self.service,
             "client": f"{self.service.removesuffix('Service')}Client",
