@@ -132,7 +132,7 @@ func TestNoTimeLimitEndsALink(t *testing.T) {
 func TestAStreamClosesAlthoughThePeerDoesNotRead(t *testing.T) {
 	ours, theirs := net.Pipe() // which holds nothing: all that is written waits for the peer
 	defer theirs.Close()
-	link := newLink(t.Context(), ours, http.NotFoundHandler(), Limits{}.orDefault())
+	link := newLink(t.Context(), ours, http.NotFoundHandler(), Limits{CloseTimeout: 50 * time.Millisecond}.orDefault())
 	head := make([]byte, headerBytes)
 	opened := make(chan net.Conn, 1)
 	go func() { opened <- must(link.open()) }()
@@ -151,4 +151,11 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+func TestALinkHasNoTimeLimits(t *testing.T) {
+	config := muxConfig()
+	if config.EnableKeepAlive || config.StreamOpenTimeout != 0 || config.ConnectionWriteTimeout < noTimeLimit {
+		t.Error("a runtime that stands still would be taken for dead", config)
+	}
 }

@@ -141,7 +141,7 @@ func TestShutdownIsAnsweredAfterTheBackgroundHasCleanedUp(t *testing.T) {
 func TestABackgroundThatDoesNotEndDoesNotKeepThePluginAlive(t *testing.T) {
 	noTimeLimit := make(chan struct{})
 	defer close(noTimeLimit)
-	link, ended := run(t, plugmuxtest.Options{}, Config{Background: func(context.Context) { <-noTimeLimit }})
+	link, ended := run(t, plugmuxtest.Options{}, Config{Limits: Limits{CloseTimeout: 50 * time.Millisecond}, Background: func(context.Context) { <-noTimeLimit }})
 	registered(t, link)
 	if err := link.Shutdown(testContext(t)); err != nil {
 		t.Error(err)

@@ -23,7 +23,7 @@ while True: os.write(1, data * 30)""",
 FLOOD = """
 import os, threading, time
 def flood():
-    time.sleep(1)
+    time.sleep(1)  # It registers first.
     exec(LOOP)
 threading.Thread(target=flood, daemon=True).start()
 """

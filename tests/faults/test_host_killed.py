@@ -55,7 +55,7 @@ BLOCKED = """
         time.sleep(1000)
 
     async def main(plugin):
-        asyncio.get_running_loop().call_later(0.2, block)
+        asyncio.get_running_loop().call_later(0.2, block)  # It registers first.
 
     from contextlib import asynccontextmanager
 

@@ -72,6 +72,6 @@ async def share_of_a_core(runtime: Runtime) -> float:
     shares = [1.0]
     while len(shares) <= WINDOWS and min(shares) >= IDLE_SHARE:
         before = sum(map(cpu_seconds, pids))
-        await asyncio.sleep(WINDOW)
+        await asyncio.sleep(WINDOW)  # the time that is measured
         shares.append((sum(map(cpu_seconds, pids)) - before) / WINDOW)
     return min(shares)

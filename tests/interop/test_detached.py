@@ -73,7 +73,7 @@ LINGERING_PLUGIN = (
     KV_PLUGIN
     + """
     import time
-    time.sleep(0.2)
+    time.sleep(0.2)  # the end that nobody may find it in
 """
 )
 """Its process lives on for a while when its link has ended."""

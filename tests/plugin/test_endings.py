@@ -39,7 +39,7 @@ PLUGIN = """
                 sys.exit(5)
             note("call begun")
             await plugin._connection._stopping.wait()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # What must wait for this call would come now.
             note("call ended")
             return GetResponse(value=b"whole")
 
@@ -74,7 +74,7 @@ PLUGIN = """
     program.LAST_GRACE = 0.05
     plugin = Plugin(Store(), name="kv", version="v1.0.0", lifespan=lifespan, app=app)
     plugin.run(**OPTIONS.get("run", {}))
-    time.sleep(0.3)
+    time.sleep(0.3)  # longer than LAST_GRACE, which must end nothing any more
     note("behind run")
 """
 

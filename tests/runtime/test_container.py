@@ -131,11 +131,11 @@ async def test_an_engine_that_is_missing_is_told() -> None:
 
 
 STUBBORN = """
-    import signal, time
+    import signal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     open(OPTIONS["up"], "w").close()
     while True:
-        time.sleep(1)
+        signal.pause()
 """
 
 

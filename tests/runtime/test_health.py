@@ -142,7 +142,7 @@ async def test_a_plugin_whose_handlers_are_slow_is_busy_and_never_hangs(tmp_path
         plugin = runtime.plugin("kv")
         await health_is(plugin, Health.BUSY)
         pid = plugin.pid
-        await asyncio.sleep(3 * ENDING.hung_after)
+        await asyncio.sleep(3 * ENDING.hung_after)  # It would be ended within this time.
         assert (plugin.health, plugin.state, plugin.pid) == (Health.BUSY, State.RUNNING, pid)
         assert (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value == str(pid).encode()
 

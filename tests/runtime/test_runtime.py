@@ -115,7 +115,7 @@ async def test_a_call_waits_for_a_plugin_that_starts_again(tmp_path: Path) -> No
         plugin = runtime.plugin("kv")
         while plugin.state is State.RUNNING:
             await plugin.changed()
-        assert (await kv.get(GetRequest(key="pid"), timeout=10)).value != before
+        assert (await kv.get(GetRequest(key="pid"))).value != before
         assert plugin.restarts == 1
 
 
@@ -133,11 +133,10 @@ async def test_a_call_to_a_plugin_that_starts_again_waits_no_longer_than_its_dea
 async def test_a_plugin_that_ends_too_often_is_given_up(tmp_path: Path) -> None:
     launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=RestartPolicy(tries=1, delay=0.01))
     async with Runtime([launch]) as runtime:
-        kv = runtime.client(KeyValueClient)
+        kv, plugin = runtime.client(KeyValueClient), runtime.plugin("kv")
         for _ in range(2):
             with pytest.raises(RpcError):
-                await kv.get(GetRequest(key="exit"), timeout=10)
-        plugin = runtime.plugin("kv")
+                await kv.get(GetRequest(key="exit"))
         while plugin.state is not State.GAVE_UP:
             await plugin.changed()
         with pytest.raises(RpcError, match="exited with status 7"):

@@ -37,7 +37,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
 def test_a_client_calls_and_waits(runtime: Runtime) -> None:
     kv = runtime.client(KeyValueSyncClient)
     kv.put(PutRequest(key="a", value=b"1"))
-    assert kv.get(GetRequest(key="a"), timeout=10).value == b"1"
+    assert kv.get(GetRequest(key="a"), timeout=60).value == b"1"
     with pytest.raises(RpcError) as caught:
         kv.get(GetRequest(key="absent"))
     assert caught.value.code is Code.NOT_FOUND

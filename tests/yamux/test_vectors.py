@@ -75,6 +75,10 @@ def normal_form(data: bytes) -> tuple[dict[int, Any], list[int], list[int]]:
     return streams, pings, go_aways
 
 
+CUT_BYTES = 8192
+"""At each end of what is fed, that many bytes are cut into pieces."""
+
+
 class Driver:
     """Runs the steps of a trace on a session."""
 
@@ -111,9 +115,13 @@ class Driver:
                     self.told.append({"session_ended": "violation" if broken else "closed"})
 
     def feed(self, data: bytes) -> None:
+        """Feed bytes in pieces; of a payload that takes long so, the middle as a whole."""
         size = self.cut or len(data)
-        for start in range(0, len(data), size):
-            self.note(self.session.receive_data(data[start : start + size]))
+        start = 0
+        while start < len(data):
+            end = max(start + size, len(data) - CUT_BYTES) if start >= CUT_BYTES else start + size
+            self.note(self.session.receive_data(data[start:end]))
+            start = end
 
     def receive(self, frames: list[dict[str, Any]], _: object) -> None:
         self.feed(b"".join(map(encode, frames)))
