@@ -15,6 +15,7 @@ from support.tools import LANGUAGES, example_plugin
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_change_replaces_the_plugin(language: str, tmp_path: Path) -> None:
     watched = tmp_path / "watched"
+    watched.touch()
     options = ["--listen", f"unix:{tmp_path}/s", "--watch", str(watched)]
     command = [sys.executable, "-m", "plugmux.cli", "dev", *options, shlex.join(example_plugin(language))]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

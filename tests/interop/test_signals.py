@@ -9,7 +9,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import PutRequest
 
-from plugmux import Launch, RestartPolicy, Runtime
+from plugmux import Launch, Policies, RestartPolicy, Runtime, Timeouts
 from plugmux.runtime import State
 from support.tools import LANGUAGES, example_plugin
 
@@ -30,8 +30,8 @@ async def test_a_plugin_on_the_hosts_terminal_leaves_an_interrupt_to_the_host(la
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_plugin_with_a_group_of_its_own_is_not_reached_and_ends_when_it_is(language: str) -> None:
-    launch = Launch(example_plugin(language), name="kv", timeout=30, restart=RestartPolicy(tries=0))
-    async with Runtime([launch]) as runtime:
+    launch = Launch(example_plugin(language), name="kv", restart=RestartPolicy(tries=0))
+    async with Runtime([launch], policies=Policies(timeouts=Timeouts(post_mortem=60))) as runtime:
         plugin = runtime.plugin("kv")
         assert plugin.pid is not None
         assert os.getpgid(plugin.pid) == plugin.pid

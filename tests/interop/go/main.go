@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	registrationTimeout = 5 * time.Second
-	exitTimeout         = 5 * time.Second
+	registrationTimeout = time.Minute
+	exitTimeout         = time.Minute
 	overallTimeout      = 2 * time.Minute
 )
 

@@ -16,7 +16,7 @@ import { ResolverService } from "plugmux/gen/resolver/v1/resolver_pb.js";
 import { Link, LinkApp } from "plugmux/link";
 import { AuditService, KeyValueService } from "../../../../examples/gen/ts/kv/v1/kv_pb.js";
 
-const REGISTRATION_TIMEOUT = 5_000;
+const REGISTRATION_TIMEOUT = 60_000;
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 
 interface Launched {
