@@ -29,7 +29,7 @@ async def joined(app: Any) -> AsyncIterator[Mux]:
     loop = asyncio.get_running_loop()
     for mux, sock in zip((near, far), socket.socketpair(), strict=True):
         sock.setblocking(False)
-        await loop.create_unix_connection(lambda mux=mux: mux, sock=sock)  # type: ignore[misc]
+        await loop.create_connection(lambda mux=mux: mux, sock=sock)  # type: ignore[misc]
     try:
         yield near
     finally:

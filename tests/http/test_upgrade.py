@@ -296,8 +296,8 @@ async def test_both_sides_upgrade_a_connection_that_was_open_before(harness: Har
     ours, theirs = socket.socketpair()
     loop = asyncio.get_running_loop()
     server = harness.server(upgrading(Loud))
-    await loop.create_unix_connection(server.protocol, sock=theirs)
-    transport, _ = await loop.create_unix_connection(asyncio.Protocol, sock=ours)
+    await loop.create_connection(server.protocol, sock=theirs)
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
     _, protocol = await upgrade(transport, "/up", [(b"upgrade", b"raw")], factory, 5)
     while b"HI!" not in protocol.received:  # what we sent first came back in upper case
         await asyncio.sleep(0)

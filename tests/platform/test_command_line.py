@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugmux.platform.windows.native.command_line import MAX_COMMAND_LINE, command_line, is_batch_file
+from plugmux.platform.windows.native.search import search, split_line
 
 CMD = r"C:\Windows\System32\cmd.exe"
 
@@ -26,37 +27,10 @@ def test_each_argument_is_one_word_of_the_line(words: list[str], line: str) -> N
     assert command_line(words[0], words[1:], CMD) == line
 
 
-def divided(line: str) -> list[str]:
-    """The words of a line by the rules of CommandLineToArgvW, written from their description."""
-    words, word, quoted, begun, slashes = [], "", False, False, 0
-    for character in line:
-        if character == "\\":
-            slashes, begun = slashes + 1, True
-            continue
-        if character == '"':
-            word += "\\" * (slashes // 2)
-            if slashes % 2:
-                word += '"'
-            else:
-                quoted = not quoted
-            begun = True
-        else:
-            word += "\\" * slashes
-            if character == " " and not quoted:
-                if begun:
-                    words.append(word)
-                word, begun, slashes = "", False, 0
-                continue
-            word, begun = word + character, True
-        slashes = 0
-    word += "\\" * slashes
-    return [*words, word] if begun else words
-
-
 @pytest.mark.parametrize("argument", ["a", "", "a b", '"', '\\"', "\\", "\\\\ ", 'a\\\\"b c\\', '--x="y z"\\\\'])
 def test_a_program_gets_back_what_it_was_given(argument: str) -> None:
     words = ["p", argument, "end"]
-    assert divided(command_line(words[0], words[1:], CMD)) == words
+    assert split_line(command_line(words[0], words[1:], CMD)) == words
 
 
 @pytest.mark.parametrize("path", ["a.cmd", "A.BAT", "x\\y.Cmd", "a.bat. ", "a.cmd..."])
@@ -82,3 +56,53 @@ def test_a_zero_character_and_a_line_that_is_too_long_are_refused() -> None:
     command_line("p", ["x" * (MAX_COMMAND_LINE - 3)], CMD)
     with pytest.raises(ValueError, match=str(MAX_COMMAND_LINE - 1)):
         command_line("p", ["x" * (MAX_COMMAND_LINE - 2)], CMD)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", []),
+        ("  a  b\tc ", ["a", "b", "c"]),
+        ("C:\\Program\\p.exe x", ["C:\\Program\\p.exe", "x"]),
+        ("\"C:\\Program Files\\p.exe\" 'x y'", ["C:\\Program Files\\p.exe", "'x", "y'"]),
+        ('a"b c"d', ["ab cd"]),
+        ('\\\\server\\share \\\\"x y\\\\"', ["\\\\server\\share", "\\x y\\"]),
+        ('""', [""]),
+        ('\\"', ['"']),
+    ],
+)
+def test_a_line_is_divided_as_programs_divide_it(line: str, words: list[str]) -> None:
+    assert split_line(line) == words
+
+
+def test_quotes_that_are_not_closed_are_refused() -> None:
+    with pytest.raises(ValueError, match="closing"):
+        split_line('"C:\\Program Files\\p.exe')
+
+
+FILES = {
+    "C:\\bin\\kv.exe",
+    "C:\\bin\\kv.cmd",
+    "C:\\tools\\kv.exe",
+    "D:\\my tools\\x.cmd",
+    "C:\\bin\\kv",
+    "C:\\bin\\a.py",
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "extensions", "found"),
+    [
+        ("kv", "C:\\bin;C:\\tools", ".COM;.EXE;.BAT;.CMD", "C:\\bin\\kv.exe"),
+        ("kv", "C:\\bin;C:\\tools", ".CMD;.EXE", "C:\\bin\\kv.cmd"),
+        ("kv", "C:\\tools;C:\\bin", "", "C:\\tools\\kv.exe"),
+        ("kv.cmd", "C:\\tools;C:\\bin", ".EXE", "C:\\bin\\kv.cmd"),
+        ("x", 'C:\\bin;"D:\\my tools"', ".EXE;.CMD", "D:\\my tools\\x.cmd"),
+        ("a", "C:\\bin", ".PY;.EXE", None),
+        ("nothing", ";;C:\\bin;", ".EXE", None),
+    ],
+)
+def test_a_program_is_found_by_the_suffixes_that_the_system_runs(
+    command: str, path: str, extensions: str, found: str | None
+) -> None:
+    assert search(command, path, extensions, FILES.__contains__) == found

@@ -30,7 +30,7 @@ WITHOUT_AN_SDK = """
         config = json.loads(os.environ["DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"])
         mux = Mux(client=True)
         sock = socket.socket(fileno=config["fd"])
-        await asyncio.get_running_loop().create_unix_connection(lambda: mux, sock=sock)
+        await asyncio.get_running_loop().create_connection(lambda: mux, sock=sock)
         mux.listen(Server(App([Store()])).protocol)
         request = RegisterPluginRequest(name=config["name"], version="v1.0.0", services=["kv.v1.KeyValueService"])
         await RegisterClient(StreamClient(mux.open)).register_plugin(request)

@@ -279,6 +279,6 @@ async def connect(one: asyncio.BaseProtocol, other: asyncio.BaseProtocol) -> asy
     """Join two protocols by a pair of sockets, and return the first one's transport."""
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
-    await loop.create_unix_connection(lambda: other, sock=theirs)
-    transport, _ = await loop.create_unix_connection(lambda: one, sock=ours)
+    await loop.create_connection(lambda: other, sock=theirs)
+    transport, _ = await loop.create_connection(lambda: one, sock=ours)
     return transport

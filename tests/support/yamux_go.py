@@ -61,7 +61,7 @@ async def start_peer(program: Path, *options: str, client: bool, config: Config 
             stdout=asyncio.subprocess.PIPE,
             env=os.environ,
         )
-    connection, _ = await asyncio.get_running_loop().create_unix_connection(lambda: mux, sock=ours)
+    connection, _ = await asyncio.get_running_loop().create_connection(lambda: mux, sock=ours)
     try:
         yield Peer(mux, connection, process)
         await mux.close()

@@ -107,8 +107,8 @@ async def mux_pair(
     a, b = Mux(client=True, config=client), Mux(client=False, config=server)
     if listen is not None:
         b.listen(listen)
-    await loop.create_unix_connection(lambda: a, sock=left)
-    await loop.create_unix_connection(lambda: b, sock=right)
+    await loop.create_connection(lambda: a, sock=left)
+    await loop.create_connection(lambda: b, sock=right)
     try:
         yield a, b
     finally:
@@ -135,8 +135,8 @@ async def bare_peer(
     mux = Mux(client=client, config=config)
     if listen is not None:
         mux.listen(listen)
-    await asyncio.get_running_loop().create_unix_connection(lambda: mux, sock=left)
-    reader, writer = await asyncio.open_unix_connection(sock=right)
+    await asyncio.get_running_loop().create_connection(lambda: mux, sock=left)
+    reader, writer = await asyncio.open_connection(sock=right)
     try:
         yield mux, reader, writer
     finally:

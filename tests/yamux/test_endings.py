@@ -62,7 +62,7 @@ async def test_the_last_bytes_of_a_socket_come_before_the_error_of_our_own_write
     theirs.sendall(parting())
     theirs.close()
     recorder = await received(
-        lambda link: asyncio.get_running_loop().create_unix_connection(lambda: link, sock=ours),
+        lambda link: asyncio.get_running_loop().create_connection(lambda: link, sock=ours),
     )
     assert len(recorder.data) == LAST
     assert recorder.told[-2:] == ["eof", "lost"]

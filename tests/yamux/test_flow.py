@@ -326,8 +326,8 @@ async def test_before_a_peer_has_registered_it_has_few_streams_and_little_memory
 
 async def _connected(link: Mux) -> asyncio.StreamWriter:
     left, right = socket.socketpair()
-    await asyncio.get_running_loop().create_unix_connection(lambda: link, sock=left)
-    _, writer = await asyncio.open_unix_connection(sock=right)
+    await asyncio.get_running_loop().create_connection(lambda: link, sock=left)
+    _, writer = await asyncio.open_connection(sock=right)
     return writer
 
 

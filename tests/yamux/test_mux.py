@@ -172,7 +172,7 @@ async def test_only_over_a_network_is_a_silent_peer_taken_for_dead(
             theirs = (listener.accept()[0],)
     else:
         ours, other = socket.socketpair()
-        await loop.create_unix_connection(lambda: mux, sock=ours)
+        await loop.create_connection(lambda: mux, sock=ours)
         theirs = (other,)
     timers: list[float] = []
     for name in ("call_at", "call_later"):

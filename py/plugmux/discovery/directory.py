@@ -26,7 +26,7 @@ from ..contract.claims import ManifestClaims
 from ..contract.registration import NAME
 from ..contract.semver import Version
 from ..errors import ConfigError, PluginCause, PluginError
-from ..platform import UntrustedPath
+from ..platform import UntrustedPath, can_be_executed
 from ..runtime.source import Launch, name_of_command
 from .manifest import SUFFIX, WHOLE_NAME, BadManifest, Manifest
 from .permissions import FailedRunner, FileCheck, GuardedRunner
@@ -186,7 +186,7 @@ def _in_entry(top: Path, entry: Path) -> Iterator[Found]:
             yield _from_manifest(top, entry / WHOLE_NAME, entry.name)
         else:
             yield from _versions(top, entry)
-    elif entry.is_file() and os.access(entry, os.X_OK):
+    elif entry.is_file() and can_be_executed(entry):
         yield from _from_file(top, entry, None)
 
 
@@ -199,7 +199,7 @@ def _versions(top: Path, folder: Path) -> Iterator[Found]:
         manifests = [inner / WHOLE_NAME, inner / f"{folder.name}{SUFFIX}"]
         if manifest := next((path for path in manifests if path.is_file()), None):
             yield _from_manifest(top, manifest, folder.name, version)
-        elif (program := inner / folder.name).is_file() and os.access(program, os.X_OK):
+        elif (program := inner / folder.name).is_file() and can_be_executed(program):
             yield from _from_file(top, program, version)
 
 

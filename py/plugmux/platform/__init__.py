@@ -9,14 +9,14 @@ waiting thread.
     child       a process of ours: started, its tree signalled and ended, its exit status
     detached    programs that outlive this process
     streams     what a child inherits: the ends of its link, the pipes of its output
-    group       the tree of this process
     facts       what the system tells of a process: its start, its program, whether it is stopped
     users       who this process runs as, and the names of users
     sockets     connections within this machine: unix sockets, named pipes; who is at their other ends
     listening   listens for them, for this user alone
     trusted_path  files and directories that no other user can change
     limits      what can be limited here
-    signals     the signals that end a program
+    programs    what can be executed, where it is found, command lines
+    signals     the signals that end a program; the tree of this process
 
 `interface` has the types that both families share. Names are imported when they are first used.
 """
@@ -47,11 +47,19 @@ if TYPE_CHECKING:
         from .windows.child import start_child
         from .windows.detached import kill_detached, start_detached
         from .windows.facts import executable, is_stopped, start_time, tells_start_time
-        from .windows.group import end_children, kill_own_tree
         from .windows.handle import open_process
         from .windows.limits import descriptor_limit, unsupported_limits
         from .windows.listening import LocalListener, private_name
-        from .windows.signals import ENDING, TERMINATION, handle_signals
+        from .windows.programs import (
+            can_be_executed,
+            find_on_path,
+            has_directory,
+            inherits_streams,
+            join_words,
+            split_words,
+            variable_name,
+        )
+        from .windows.signals import ENDING, TERMINATION, end_children, handle_signals, kill_own_tree
         from .windows.sockets import LocalStream, attach_stream, connect_stream, credentials, probe_stream
         from .windows.streams import LinkEnds, adopt_pipes, claim_link, close_stream, link_ends, open_null, output_pipe
         from .windows.trusted_path import check_directory, open_trusted_file
@@ -60,11 +68,19 @@ if TYPE_CHECKING:
         from .posix.child import start_child
         from .posix.detached import kill_detached, start_detached
         from .posix.facts import executable, is_stopped, start_time, tells_start_time
-        from .posix.group import end_children, kill_own_tree
         from .posix.handle import open_process
         from .posix.limits import descriptor_limit, unsupported_limits
         from .posix.listening import LocalListener, private_name
-        from .posix.signals import ENDING, TERMINATION, handle_signals
+        from .posix.programs import (
+            can_be_executed,
+            find_on_path,
+            has_directory,
+            inherits_streams,
+            join_words,
+            split_words,
+            variable_name,
+        )
+        from .posix.signals import ENDING, TERMINATION, end_children, handle_signals, kill_own_tree
         from .posix.sockets import LocalStream, attach_stream, connect_stream, credentials, probe_stream
         from .posix.streams import LinkEnds, adopt_pipes, claim_link, close_stream, link_ends, open_null, output_pipe
         from .posix.trusted_path import check_directory, open_trusted_file
@@ -73,20 +89,20 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSTRACT_SOCKETS",
     "BINARY_FORMATS",
-    "BlockingPipes",
     "CPU_GRACE",
     "ENDING",
     "FAMILY",
     "MAX_SOCKET_PATH",
     "NAMED_PIPES",
     "TERMINATION",
+    "BlockingPipes",
     "Child",
     "Credentials",
     "ExitStatus",
     "LinkEnds",
+    "ListenError",
     "LocalListener",
     "LocalStream",
-    "ListenError",
     "ProcessHandle",
     "Program",
     "ResourceLimits",
@@ -95,6 +111,7 @@ __all__ = [
     "UserId",
     "adopt_pipes",
     "attach_stream",
+    "can_be_executed",
     "check_directory",
     "claim_link",
     "close_stream",
@@ -105,10 +122,14 @@ __all__ = [
     "descriptor_limit",
     "end_children",
     "executable",
+    "find_on_path",
     "find_user",
     "handle_signals",
+    "has_directory",
+    "inherits_streams",
     "is_stopped",
     "is_superuser",
+    "join_words",
     "kill_detached",
     "kill_own_tree",
     "link_ends",
@@ -118,11 +139,13 @@ __all__ = [
     "output_pipe",
     "private_name",
     "probe_stream",
+    "split_words",
     "start_child",
     "start_detached",
     "start_time",
     "tells_start_time",
     "unsupported_limits",
+    "variable_name",
 ]
 
 FAMILY: Final = "windows" if sys.platform == "win32" else "posix"
@@ -139,11 +162,19 @@ MODULES: Final = {
     "child": ("start_child",),
     "detached": ("kill_detached", "start_detached"),
     "facts": ("executable", "is_stopped", "start_time", "tells_start_time"),
-    "group": ("end_children", "kill_own_tree"),
     "handle": ("open_process",),
     "listening": ("LocalListener", "private_name"),
     "limits": ("descriptor_limit", "unsupported_limits"),
-    "signals": ("ENDING", "TERMINATION", "handle_signals"),
+    "programs": (
+        "can_be_executed",
+        "find_on_path",
+        "has_directory",
+        "inherits_streams",
+        "join_words",
+        "split_words",
+        "variable_name",
+    ),
+    "signals": ("ENDING", "TERMINATION", "end_children", "handle_signals", "kill_own_tree"),
     "sockets": ("LocalStream", "attach_stream", "connect_stream", "credentials", "probe_stream"),
     "streams": ("LinkEnds", "adopt_pipes", "claim_link", "close_stream", "link_ends", "open_null", "output_pipe"),
     "trusted_path": ("check_directory", "open_trusted_file"),

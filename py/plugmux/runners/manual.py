@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..contract.claims import ManifestClaims
 from ..contract.launch import VARIABLE, LaunchConfig
 from ..errors import PluginCause, PluginError
-from ..platform import ListenError
+from ..platform import ListenError, join_words
 from ..runtime.settings import DAY, RestartPolicy
 from ..runtime.socket.linksocket import LinkSocket
 from ..runtime.source import Launch, Runner
@@ -56,7 +56,7 @@ class ManualRunner(Runner):
         except (OSError, ListenError) as error:
             raise PluginError(launch.name, PluginCause.NOT_STARTED, f"it cannot be waited for: {error}") from error
         config = LaunchConfig(launch.name, timeout, socket=str(link_socket.path))
-        command = shlex.join(launch.command) if launch.command else "COMMAND"
+        command = join_words(launch.command) if launch.command else "COMMAND"
         logger.warning(
             "waiting for plugin %s: start it by hand, also under a debugger, with%s\n  %s=%s %s",
             launch.name,

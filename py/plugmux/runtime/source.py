@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -27,6 +26,7 @@ from ..contract.grant import Grant
 from ..contract.registration import NAME
 from ..errors import ConfigError
 from ..link.servable import Servable, ServiceSource
+from ..platform import has_directory, split_words
 
 if TYPE_CHECKING:
     from .logs.log import PluginLog
@@ -210,7 +210,7 @@ class Launch:
 
     @classmethod
     def parse(cls, command_line: str, name: str = "") -> Launch:
-        """Split a command line as a shell splits words; nothing is expanded.
+        """Split a command line as a shell splits words, and on Windows as programs do; nothing is expanded.
 
         Args:
             command_line: the program and its arguments.
@@ -220,7 +220,7 @@ class Launch:
             ConfigError: the quotes are not closed, or there are no words.
         """
         try:
-            words = shlex.split(command_line)
+            words = split_words(command_line)
         except ValueError as error:
             raise ConfigError(f"the command line {command_line!r} cannot be split: {error}") from None
         return cls(words, name)
@@ -376,7 +376,7 @@ def read_words(words: Sequence[str], name: str = "", prefix: str = "") -> Launch
 def _installed(text: str) -> Source | None:
     """The source for `NAME@VERSIONS`; `None` if the text has another form."""
     name, at, versions = text.strip().rpartition("@")
-    if not at or not NAME.fullmatch(name) or os.sep in versions or os.path.exists(text):
+    if not at or not NAME.fullmatch(name) or has_directory(versions) or os.path.exists(text):
         return None
     found: Source = import_module("plugmux.discovery").Installed(text)
     return found

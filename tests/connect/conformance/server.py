@@ -46,8 +46,8 @@ async def over_link(app: Any) -> Any:
     far.listen(server.protocol)
     loop = asyncio.get_running_loop()
     ends = socket.socketpair()
-    await loop.create_unix_connection(lambda: near, sock=ends[0])
-    await loop.create_unix_connection(lambda: far, sock=ends[1])
+    await loop.create_connection(lambda: near, sock=ends[0])
+    await loop.create_connection(lambda: far, sock=ends[1])
     return lambda: Bridge(near.open)
 
 

@@ -6,7 +6,6 @@ kv, kv@^1.2, kv.plugin:plugin, ./kv -v, kv.py, second=./kv, tls://kv.example:744
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...contract.address import is_network
 from ...contract.registration import NAME
 from ...errors import ConfigError
+from ...platform import has_directory, split_words
 
 if TYPE_CHECKING:
     from ...discovery import Installed
@@ -69,7 +69,7 @@ def _parse(text: str, on_path: bool, options: Mapping[str, Any]) -> Launch | Nam
 
         return Remote(address, name)
     name, at, versions = text.strip().rpartition("@")
-    if at and NAME.fullmatch(name) and os.sep not in versions and not os.path.exists(text):
+    if at and NAME.fullmatch(name) and not has_directory(versions) and not os.path.exists(text):
         from ...discovery import Installed
 
         return Installed(text, **options)
@@ -99,6 +99,6 @@ def parse_command(text: str, *, on_path: bool = False) -> Launch | Named:
 
 def _words(command_line: str) -> list[str]:
     try:
-        return shlex.split(command_line)
+        return split_words(command_line)
     except ValueError as error:
         raise ConfigError(f"the command line {command_line!r} cannot be split: {error}") from None

@@ -1,11 +1,12 @@
-"""The signals that end a program."""
+"""The signals that end a program, and its tree: the group that it leads, where it leads one."""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterable
 
-__all__ = ["ENDING", "TERMINATION", "handle_signals"]
+__all__ = ["ENDING", "TERMINATION", "end_children", "handle_signals", "kill_own_tree"]
 
 TERMINATION = (signal.SIGTERM,)
 """By these a program is asked to end."""
@@ -21,3 +22,22 @@ def handle_signals(numbers: Iterable[int], act: Callable[[], object]) -> None:
     loop = asyncio.get_running_loop()
     for number in numbers:
         loop.add_signal_handler(number, act)
+
+
+def end_children() -> None:
+    """Ask the other processes of the group of this process to end, if it leads one."""
+    if _leads_its_group():
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(os.getpid(), signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)
+
+
+def kill_own_tree() -> None:
+    """End this process at once, and its group if it leads one. Any thread may call it."""
+    if _leads_its_group():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _leads_its_group() -> bool:
+    return os.getpgrp() == os.getpid()

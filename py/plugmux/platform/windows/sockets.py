@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import socket
 import time
 from asyncio import windows_utils
 from collections.abc import Callable
 from ctypes import wintypes
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..interface import Credentials
 from .native.kernel import kernel32, open_handle
 from .native.loop import pipe_loop
 from .users import user_of_process
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["LocalStream", "PipeStream", "attach_stream", "connect_stream", "credentials", "probe_stream"]
 
@@ -60,6 +62,8 @@ async def connect_stream(name: str) -> LocalStream:
 
     While all its instances are taken, this waits without limit: the caller sets a timeout.
     """
+    import asyncio  # here, since the command line looks for a runtime without an event loop
+
     while True:
         try:
             return _open(name)
@@ -100,6 +104,8 @@ async def attach_stream(
     stream: LocalStream, factory: Callable[[], asyncio.BaseProtocol]
 ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
     """Run a protocol on a connection, which then belongs to the transport; where this fails it is closed."""
+    import asyncio
+
     try:
         if isinstance(stream, socket.socket):
             stream.setblocking(False)

@@ -11,18 +11,28 @@ import errno
 import logging
 import os
 import shlex
-import shutil
 import socket
 import stat
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from ...contract.launch import LaunchConfig
 from ...errors import PluginCause, PluginError
 from ...link.link import Link
-from ...platform import BINARY_FORMATS, LinkEnds, link_ends
+from ...platform import (
+    BINARY_FORMATS,
+    LinkEnds,
+    can_be_executed,
+    find_on_path,
+    has_directory,
+    inherits_streams,
+    link_ends,
+    variable_name,
+)
 from ..logs.log import PluginLog
+from ..socket.linksocket import LinkSocket
 from ..source import SCRIPTS, Launch, Runner
 from .process import Process
 
@@ -61,23 +71,29 @@ class LocalRunner(Runner):
         command = await program_words(launch, program)
         environ = plugin_environment(os.environ, launch.env, launch.name)
         try:
-            with ExitStack() as unused:
-                ends = link_ends(launch.link)
-                unused.callback(ends.close)
-                config = LaunchConfig(
-                    launch.name, timeout, *ends.numbers, terminal=launch.stdio == "inherit", runtime_pid=os.getpid()
-                )
+            async with AsyncExitStack() as unused:
+                ends: LinkEnds | LinkSocket
+                if inherits_streams(command[0]):
+                    ends = link_ends(launch.link)
+                    unused.callback(ends.close)
+                    config, streams = LaunchConfig(launch.name, timeout, *ends.numbers), ends.streams
+                else:
+                    ends = await LinkSocket.open()
+                    unused.push_async_callback(ends.close)
+                    config, streams = LaunchConfig(launch.name, timeout, socket=str(ends.path)), {}
+                config = replace(config, terminal=launch.stdio == "inherit", runtime_pid=os.getpid())
                 run = await LocalRun.spawn(
                     command,
                     {**environ, **config.to_environ()},
                     log if launch.stdio == "capture" else None,
-                    streams=ends.streams,
+                    streams=streams,
                     cwd=None if launch.cwd is None else os.fspath(launch.cwd),
                     limits=launch.limits,
                 )
                 run.ends = ends
-                ends.close_theirs()
                 unused.pop_all()
+                if isinstance(ends, LinkEnds):
+                    ends.close_theirs()
         except OSError as error:
             raise _not_started(launch, command[0], error) from None
         return run
@@ -87,13 +103,16 @@ class LocalRun(Process):
     """One run of a plugin on this machine.
 
     Attributes:
-        ends: of the link; the runtime's are the run's until the link has them.
+        ends: of the link; the runtime's are the run's until the link has them. A socket where the plugin inherits none.
     """
 
-    ends: LinkEnds
+    ends: LinkEnds | LinkSocket
 
     async def connect(self, link: Link) -> None:
         """Connect the runtime's end of the link."""
+        if isinstance(self.ends, LinkSocket):
+            self.ends.accept(link)
+            return
         read, write = self.ends.take()
         if read != write:
             await link.over_pipes(read, write)
@@ -108,7 +127,10 @@ class LocalRun(Process):
     async def wait(self) -> None:
         """Wait for the process to end and for the last of its output; a link that never was is closed then."""
         await super().wait()
-        self.ends.close()
+        if isinstance(self.ends, LinkSocket):
+            await self.ends.close()
+        else:
+            self.ends.close()
 
 
 def plugin_environment(host: Mapping[str, str], explicit: Mapping[str, str | None], plugin: str) -> dict[str, str]:
@@ -123,7 +145,8 @@ def plugin_environment(host: Mapping[str, str], explicit: Mapping[str, str | Non
     dropped = sorted(host.keys() - passed.keys() - explicit.keys())
     if dropped and logger.isEnabledFor(logging.DEBUG):
         logger.debug("plugin %s: not passed on to it: %s", plugin, ", ".join(dropped))
-    for name, value in explicit.items():
+    for written, value in explicit.items():
+        name = variable_name(written)
         if value is None:
             passed.pop(name, None)
         else:
@@ -147,7 +170,7 @@ def find_program(launch: Launch) -> str:
     if launch.cwd is not None and not os.path.isdir(launch.cwd):
         raise PluginError(launch.name, PluginCause.NOT_FOUND, f"its directory {base!r} does not exist")
     here = str(Path(base, command))
-    if os.sep in command or (command.endswith(SCRIPTS) and os.path.isfile(here)):
+    if has_directory(command) or (command.endswith(SCRIPTS) and os.path.isfile(here)):
         path: str | None = here
         missing = f"there is no program {command!r}: no file {here}"
     else:
@@ -159,7 +182,7 @@ def find_program(launch: Launch) -> str:
         raise PluginError(launch.name, PluginCause.NOT_FOUND, missing)
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise PluginError(launch.name, PluginCause.NOT_FOUND, f"{path!r} is not a file")
-    if not os.access(path, os.R_OK if path.endswith(SCRIPTS) else os.X_OK):
+    if not (os.access(path, os.R_OK) if path.endswith(SCRIPTS) else can_be_executed(path)):
         raise PluginError(launch.name, PluginCause.NOT_EXECUTABLE, f"{path!r} is not an executable file")
     return path
 
@@ -199,7 +222,7 @@ def _base(launch: Launch) -> str:
 def _on_path(command: str, base: str, env: Mapping[str, str | None]) -> str | None:
     """The first executable file of a name on the PATH that a launch sets, by default the host's."""
     path = os.pathsep.join(os.path.join(base, folder) for folder in _path(env).split(os.pathsep))
-    return shutil.which(command, path=path)
+    return find_on_path(command, path)
 
 
 def _path(env: Mapping[str, str | None]) -> str:
