@@ -60,8 +60,11 @@ def test_the_plugins_in_other_languages_are_the_examples(language: str, source: 
     assert (ROOT / source).read_text() in examples("README.md", language)
 
 
-@pytest.mark.parametrize(("page", "protos"), [("README.md", "."), ("docs/install.md", "proto")])
-def test_stubs_are_generated_as_shown(page: str, protos: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "protos", "out"),
+    [("README.md", ".", "gen"), ("docs/install.md", "proto", "gen"), ("docs/codegen.md", "proto", "src")],
+)
+def test_stubs_are_generated_as_shown(page: str, protos: str, out: str, tmp_path: Path) -> None:
     (template,) = examples(page, "yaml")
     (tmp_path / "buf.gen.yaml").write_text(template)
     if protos != ".":
@@ -69,7 +72,7 @@ def test_stubs_are_generated_as_shown(page: str, protos: str, tmp_path: Path) ->
     (tmp_path / protos / "kv" / "v1").mkdir(parents=True)
     shutil.copy(ROOT / "examples" / "proto" / "kv" / "v1" / "kv.proto", tmp_path / protos / "kv" / "v1")
     run(tmp_path, "buf", "generate")
-    generated = {path.name for path in (tmp_path / "gen" / "kv" / "v1").iterdir()}
+    generated = {path.name for path in (tmp_path / out / "kv" / "v1").iterdir()}
     assert generated == {"kv_pb2.py", "kv_pb2.pyi", "kv_connect.py"}
 
 

@@ -157,3 +157,33 @@ async def test_a_failure_is_internal_and_logged_once(
     (record,) = caplog.records
     assert (record.levelno, record.name) == (logging.ERROR, "plugmux.connect")
     assert record.exc_info
+
+
+class Inner(EchoService):
+    async def say(self, request: SayRequest, context: Context) -> SayResponse:
+        raise RpcError(Code.NOT_FOUND, "nothing of that name", metadata={"reason": "typo"})
+
+
+class Relaying(EchoService):
+    """Lets the errors of the calls that it makes be those of its own."""
+
+    def __init__(self, inner: EchoClient) -> None:
+        self.inner = inner
+
+    async def say(self, request: SayRequest, context: Context) -> SayResponse:
+        return await self.inner.say(request)
+
+    async def count(self, request: CountRequest, context: Context) -> AsyncIterator[Any]:
+        await self.inner.say(SayRequest())
+        yield
+
+
+async def test_a_handler_may_raise_the_error_of_a_call_that_it_has_made() -> None:
+    async with linked(App([Inner()])) as inner, linked(App([Relaying(EchoClient(inner))])) as outer:
+        client = EchoClient(outer)
+        with pytest.raises(RpcError) as caught:
+            await client.say(SayRequest())
+        with pytest.raises(RpcError) as streamed:
+            await anext(aiter(client.count(CountRequest())))
+    for error in (caught.value, streamed.value):
+        assert (error.code, error.message, error.metadata["reason"]) == (Code.NOT_FOUND, "nothing of that name", "typo")

@@ -5,9 +5,54 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from .tools import ROOT
+
+PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))] + [
+    f"{folder}/README.md" for folder in ("bench", "go", "ts")
+]
+FENCE = re.compile(
+    r"(?:^<!-- not run: (?P<reason>.+) -->\n)?(?:^<!-- with: .+ -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example of a page.
+
+    Args:
+        page: the page's path in the repository.
+        language: what stands behind the opening fence; empty where nothing does.
+        number: its number among those of its language on the page, from 0.
+        text: what it shows.
+        reason: why it does not run; empty where it does.
+    """
+
+    page: str
+    language: str
+    number: int
+    text: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.page} {self.language} {self.number}"
+
+
+def all_examples(*languages: str) -> list[Example]:
+    """The examples in these languages, or in all."""
+    return [example for page in PAGES for example in _of(page) if not languages or example.language in languages]
+
+
+def _of(page: str) -> Iterator[Example]:
+    counts: dict[str, int] = {}
+    for match in FENCE.finditer((ROOT / page).read_text()):
+        language = match["language"]
+        number = counts[language] = counts.get(language, -1) + 1
+        yield Example(page, language, number, match["text"], match["reason"] or "")
 
 
 def examples(page: str, language: str = "python") -> list[str]:

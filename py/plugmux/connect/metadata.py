@@ -38,6 +38,9 @@ _RESERVED = frozenset(
 )
 
 
+_OF_A_MESSAGE = frozenset(name.encode() for name in _RESERVED)
+
+
 class Metadata(MutableMapping[str, Value]):
     """Fields by name, where a name may have several values.
 
@@ -65,6 +68,13 @@ class Metadata(MutableMapping[str, Value]):
         metadata = cls()
         metadata.raw.extend(fields)
         return metadata
+
+    def sendable(self) -> list[tuple[bytes, bytes]]:
+        """The fields as they are on the wire, without those of the HTTP message that a peer sent them in.
+
+        A handler may raise the error of a call that it has made: the length of that message is not this one's.
+        """
+        return [field for field in self.raw if field[0].lower() not in _OF_A_MESSAGE]
 
     def add(self, name: str, value: Value) -> None:
         """Append a value to those of a name."""

@@ -170,7 +170,7 @@ def error_response(error: RpcError, content_type: bytes) -> Response:
     """
     if content_type not in STREAM_TYPES:
         return refusal(error)
-    body = envelope(end_of_stream(error, error.metadata.raw), END_STREAM)
+    body = envelope(end_of_stream(error, error.metadata.sendable()), END_STREAM)
     return Response(200, [(b"content-type", content_type)], body)
 
 

@@ -216,7 +216,7 @@ class StreamCall:
 
     async def _end(self, error: RpcError | None) -> None:
         """Send the end of the stream: the error, if any, and the trailers."""
-        trailers = self._context.response_trailers.raw + (error.metadata.raw if error is not None else [])
+        trailers = self._context.response_trailers.raw + (error.metadata.sendable() if error is not None else [])
         body = envelope(end_of_stream(error, trailers), END_STREAM)
         if not self._started:
             await self._start()

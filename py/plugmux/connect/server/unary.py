@@ -167,7 +167,7 @@ def refusal(error: RpcError, context: Context | None = None) -> Response:
     headers = [(b"content-type", b"application/json")]
     if context is not None:
         _add_fields(headers, context)
-    headers += error.metadata.raw
+    headers += error.metadata.sendable()
     return Response(error.code.http_status, headers, json.dumps(error_to_json(error)).encode())
 
 
