@@ -7,12 +7,13 @@ import importlib.util
 import json
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from grpc_tools import protoc
 
 from plugmux.cli.program import _parser
 from support.pages import Example, all_examples, examples
@@ -92,7 +93,8 @@ def test_the_templates_of_buf_are_run() -> None:
 def test_protos_compile(example: Example, tmp_path: Path) -> None:
     whole = example.text if "syntax" in example.text else f'syntax = "proto3";\n{example.text}'
     (tmp_path / "shown.proto").write_text(whole)
-    assert protoc.main(["protoc", f"-I{tmp_path}", f"--descriptor_set_out={tmp_path}/out", "shown.proto"]) == 0
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{tmp_path}", f"--descriptor_set_out={tmp_path}/out"]
+    subprocess.run([*command, "shown.proto"], check=True)
 
 
 def commands(example: Example) -> Iterator[list[str]]:

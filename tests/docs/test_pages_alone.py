@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient, KeyValueService
@@ -50,7 +51,7 @@ async def test_the_page_on_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     plugin = Plugin(Store(), name="kv", version="v1.0.0")
     async with plugin_host(plugin) as host:
-        names = {
+        names: dict[str, Any] = {
             "plugin": plugin,
             "pytest": pytest,
             "host": host,
