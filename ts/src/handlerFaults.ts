@@ -20,7 +20,10 @@ class Call {
   /** Ends the step that is waited for. */
   reject: ((error: ConnectError) => void) | undefined;
 
-  constructor(readonly name: string) {}
+  constructor(
+    readonly name: string,
+    readonly listener: FaultListener,
+  ) {}
 
   /** Ends the call with `internal`, if it has not ended. */
   fail(): void {
@@ -52,7 +55,7 @@ export class HandlerFaults {
   /** Answers for what handlers throw. It belongs outermost, so that it answers for other interceptors too. */
   readonly interceptor: Interceptor = (next) => async (request) => {
     const { signal } = request;
-    const call = new Call(`${request.service.typeName}/${request.method.name}`);
+    const call = new Call(`${request.service.typeName}/${request.method.name}`, this.#listener);
     try {
       const response = await this.#step(call, () => next(request));
       return response.stream ? { ...response, message: this.#messages(call, signal, response.message) } : response;
@@ -84,7 +87,7 @@ export class HandlerFaults {
     const onRejection = (error: unknown): void => {
       const call = calls.getStore();
       if (!call) throw error; // It becomes an uncaught exception.
-      if (!(error instanceof ExitRequested)) this.#listener(`${call.name}, in a promise that nobody awaits,`, error);
+      if (!(error instanceof ExitRequested)) call.listener(`${call.name}, in a promise that nobody awaits,`, error);
       call.fail();
     };
     this.#run = (call, run) => calls.run(call, run);
@@ -99,6 +102,11 @@ export class HandlerFaults {
       process.off("unhandledRejection", onRejection);
       process.exit = exitProcess;
     };
+  }
+
+  /** Has another one of this process, on which `trackProcess` is called, answer for the whole process. */
+  leaveProcessTo(other: HandlerFaults): void {
+    this.#run = (call, run) => other.#run(call, run);
   }
 
   /** One step of a call: the response of a handler, or the next message of it. */

@@ -6,6 +6,7 @@ export type { Host } from "./host.js";
 export { Instances, type InstancesOptions } from "./instances.js";
 export type { Fields, Logger } from "./log.js";
 export { Plugin, type PluginOptions } from "./plugin.js";
+export type { TlsOptions } from "./network/credentials.js";
 export { plugin } from "./program.js";
 export type { Lent } from "./references.js";
 export type { Remote } from "./remote.js";

@@ -1,11 +1,16 @@
 import { ConfigError } from "./errors.js";
 import { MAX_LAUNCH_CONFIG } from "./limits.js";
+import { parseNetworkAddress } from "./network/address.js";
+import type { Invitation } from "./network/join.js";
 
 /** The variable that our SDKs read first, and the one that plugins of Docker's secrets engine read. */
 const VARIABLES = ["PLUGMUX_PLUGIN_LAUNCH_CFG", "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG"] as const;
 
-/** The variable that names the socket of the runtime, for plugins that start by themselves. */
+/** The variable that names the address of the runtime, for plugins that start by themselves. */
 export const SOCKET_VARIABLE = "PLUGMUX_SOCKET";
+
+/** The variable that names the address at which a plugin lets runtimes connect. */
+export const LISTEN_VARIABLE = "PLUGMUX_LISTEN";
 
 const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 
@@ -16,7 +21,7 @@ export interface LaunchConfig {
   /** Milliseconds that the plugin has for its registration. */
   readonly timeout: number;
   /** Where the link is. */
-  readonly link: InheritedLink | SocketLink;
+  readonly link: InheritedLink | SocketLink | Invitation;
   /** Whether the plugin shares its runtime's terminal, whose Ctrl-C then reaches both of them. */
   readonly terminal: boolean;
   /** Whether the plugin is to connect to the socket again and again, as runtimes come and go. */
@@ -62,7 +67,9 @@ export function parseLaunchConfig(text: string): LaunchConfig {
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
     throw new ConfigError("the launch configuration is not a JSON object");
   }
-  const { name, timeout, fd, r, w, socket, terminal, detached, pid } = values as Readonly<Record<string, unknown>>;
+  const { name, timeout, fd, r, w, socket, address, token, ca, terminal, detached, pid } = values as Readonly<
+    Record<string, unknown>
+  >;
   if (typeof name !== "string" || name === "") throw new ConfigError("the launch configuration has no plugin name");
   if (!isWhole(timeout) || timeout <= 0) {
     throw new ConfigError('the launch configuration needs "timeout", in nanoseconds and above 0');
@@ -73,12 +80,22 @@ export function parseLaunchConfig(text: string): LaunchConfig {
     terminal: terminal === true,
     detached: detached === true,
     runtimePid: isWhole(pid) && pid > 0 ? pid : 0,
-    link:
-      typeof socket === "string" && socket !== ""
+    link: isText(address)
+      ? invitation(address, token, ca)
+      : isText(socket)
         ? { socket }
         : { readFd: descriptor(fd ?? r), writeFd: descriptor(fd ?? w) },
   };
 }
+
+function invitation(address: string, token: unknown, ca: unknown): Invitation {
+  if (isText(token) && isText(ca) && ca.startsWith("sha256:")) {
+    return { address: parseNetworkAddress(address), token, fingerprint: ca };
+  }
+  throw new ConfigError('the launch configuration\'s "address" needs a "token" and the fingerprint of a "ca"');
+}
+
+const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
 
 function descriptor(value: unknown): number {
   if (!isWhole(value)) throw new ConfigError('the launch configuration needs "fd", or "r" and "w", as whole numbers');

@@ -16,7 +16,7 @@ import { LINK_CLOSE_TIMEOUT } from "./limits.js";
 import type { LinkApp } from "./linkApp.js";
 import { createTransport } from "./transport.js";
 import { withTimeout } from "./withTimeout.js";
-import { type Config, localConfig, Mux, type MuxStream, type Role } from "./yamux/index.js";
+import { type Config, localConfig, Mux, type MuxStream, remoteConfig, type Role } from "./yamux/index.js";
 
 export { type LaunchConfig, parseLaunchConfig } from "./launch.js";
 export type { Servable, StreamHandler } from "./app.js";
@@ -52,7 +52,7 @@ export class Link {
   readonly #released: Promise<void>;
 
   constructor({ role, app, input, output, isLocal = false, config, onError = console.error }: LinkOptions) {
-    this.mux = new Mux({ role, input, output, config: { ...(isLocal && localConfig), ...config } });
+    this.mux = new Mux({ role, input, output, config: { ...(isLocal ? localConfig : remoteConfig), ...config } });
     this.transport = createTransport(this.#open);
     this.#lent = new References(app.options);
     this.#released = this.mux.closed.then(() => this.#lent.end(onError));

@@ -16,7 +16,7 @@ import type { StreamHandler } from "./app.js";
 import type { Settings } from "./configuration.js";
 import { serveDiagnostics } from "./diagnostics.js";
 import { connectTo, dial, parseAddress } from "./dial.js";
-import { DialError, RegistrationError, SessionClosedError } from "./errors.js";
+import { ConfigError, DialError, RegistrationError, SessionClosedError } from "./errors.js";
 import { Gate } from "./gate.js";
 import { HandlerFaults } from "./handlerFaults.js";
 import { Health } from "./health.js";
@@ -38,6 +38,7 @@ import { listenerProcess, type TrustedUsers, trustedUsers } from "./peerUsers.js
 import { REFLECTION, serveReflection } from "./reflection.js";
 import { checkRegistration } from "./registration.js";
 import { openStream, Remote } from "./remote.js";
+import type { TlsOptions } from "./network/credentials.js";
 import { type SecretsProvider, serveSecrets } from "./secrets.js";
 import { LinkApp } from "./linkApp.js";
 import { watchProcess } from "./runtimeWatch.js";
@@ -87,8 +88,16 @@ export interface PluginOptions {
   readonly closeTimeout?: number;
   /** Settings of the mux of each link, in place of those for a peer on the same machine. */
   readonly mux?: Partial<Config>;
-  /** The address that the plugin dials if it was not launched; the value of `PLUGMUX_SOCKET` by default. */
+  /**
+   * The address that the plugin dials if it was not launched: `unix:/path`, `unix:@abstract`, `tls://host:port`;
+   * `tls+dns://name:port` or `tls+srv://_service._tcp.name` for every runtime of a name; or several network addresses
+   * separated by commas. `services` and the like are then called once for each link. The value of `PLUGMUX_SOCKET` by default.
+   */
   readonly socket?: string;
+  /** The address at which the plugin lets runtimes connect, `tls://host:port`; the value of `PLUGMUX_LISTEN` by default. */
+  readonly listen?: string;
+  /** How the plugin shows who it is on a network, and whom it trusts. */
+  readonly tls?: TlsOptions;
   /** Users whose runtime may be dialled, by name or id, in addition to the own user, root and `PLUGMUX_PEER_USERS`. */
   readonly peerUsers?: readonly (string | number)[];
   /** Further fields of the registration message. */
@@ -129,7 +138,12 @@ export class Plugin {
   /** Whose runtime may be dialled. */
   readonly #trustedUsers: () => Promise<TrustedUsers>;
 
-  constructor({ version, name, services, secrets, streams = {}, interceptors = [], ...rest }: PluginOptions) {
+  /** @param same another plugin of this process, on which `trackProcess` is called. */
+  constructor(
+    { version, name, services, secrets, streams = {}, interceptors = [], ...rest }: PluginOptions,
+    same?: Plugin,
+  ) {
+    if (same) this.#faults.leaveProcessTo(same.#faults);
     this.#stopped = new Promise((resolve) => {
       this.#stop = resolve;
     });
@@ -178,6 +192,7 @@ export class Plugin {
    * @throws RegistrationError when the runtime refuses the plugin or closes the link.
    */
   async serveLaunched({ name, timeout, link, detached, runtimePid }: LaunchConfig): Promise<void> {
+    if ("token" in link) throw new ConfigError("a plugin on another machine is served by RemoteLinks");
     const reach = async (): Promise<Ends> =>
       "socket" in link
         ? connectTo(link.socket, timeout, detached ? await this.#trustedUsers() : undefined)
@@ -216,6 +231,11 @@ export class Plugin {
     }
   }
 
+  /** Whether `stop` or a runtime's Shutdown has ended the plugin. */
+  get isStopping(): boolean {
+    return this.#isStopping;
+  }
+
   /** Ends the present link in order, and does not reconnect. */
   stop(): void {
     this.#isStopping = true;
@@ -245,9 +265,16 @@ export class Plugin {
    * @param name the name to register under.
    * @param timeout milliseconds that the runtime has to answer the registration.
    * @param runtimePid process id of the runtime; the link also ends when that process does. By default that of `ends`.
+   * @param onRegistered is given the id of the runtime once the plugin has registered; empty where the runtime has none.
    * @throws RegistrationError when the runtime refuses the plugin or closes the link.
    */
-  async serveOnce(ends: Ends, name: string, timeout = REGISTRATION_TIMEOUT, runtimePid = ends.pid ?? 0): Promise<void> {
+  async serveOnce(
+    ends: Ends,
+    name: string,
+    timeout = REGISTRATION_TIMEOUT,
+    runtimePid = ends.pid ?? 0,
+    onRegistered?: (runtimeId: string) => void,
+  ): Promise<void> {
     const gate = new Gate(timeout);
     this.#app.gate = gate;
     const onError = (error: unknown): void => this.#log.error("the clean-up of a lent object has failed", { error });
@@ -257,7 +284,8 @@ export class Plugin {
     const died = new SessionClosedError(`the process of the runtime (${runtimePid}) has ended`);
     const unwatch = watchProcess(runtimePid, () => link.mux.abort(died));
     try {
-      await this.#register(link, name, timeout);
+      const runtimeId = await this.#register(link, name, timeout);
+      onRegistered?.(runtimeId);
       link.mux.isRegistered = true;
       gate.open();
       this.#log.attach(link.client(LogService));
@@ -270,7 +298,8 @@ export class Plugin {
     }
   }
 
-  async #register(link: Link, name: string, timeout: number): Promise<void> {
+  /** Registers; gives the id of the runtime. */
+  async #register(link: Link, name: string, timeout: number): Promise<string> {
     try {
       const request = { ...this.registration, name };
       const response = await link.client(RegisterService).registerPlugin(request, { timeoutMs: timeout });
@@ -278,6 +307,7 @@ export class Plugin {
       this.#protocolVersion = response.protocolVersion;
       this.#faults.debug = response.debug;
       this.#takeConfiguration(link);
+      return response.runtimeId;
     } catch (error) {
       const text = `the runtime did not register plugin ${JSON.stringify(name)}: ${errorMessage(error)}`;
       throw new RegistrationError(text, { cause: error });

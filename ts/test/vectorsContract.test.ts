@@ -134,7 +134,7 @@ describe("launch configurations", () => {
   for (const { json, launch } of valid) {
     test(json, () => {
       const { link, timeout, ...config } = parseLaunchConfig(json);
-      const inherited = "socket" in link ? { read: -1, write: -1 } : { read: link.readFd, write: link.writeFd };
+      const inherited = "readFd" in link ? { read: link.readFd, write: link.writeFd } : { read: -1, write: -1 };
       assert.deepEqual(
         {
           name: config.name,

@@ -75,6 +75,9 @@ export const defaultConfig: Config = {
  */
 export const localConfig: Partial<Config> = { enableKeepAlive: false, connectionWriteTimeout: 0 };
 
+/** What differs for a peer on another machine, which a network may cut off without a word: it is missed within 20 s. */
+export const remoteConfig: Partial<Config> = { keepAliveInterval: 10_000 };
+
 /** The longest time that node's timers can wait, in milliseconds. */
 const MAX_TIMER = 0x7fff_ffff;
 

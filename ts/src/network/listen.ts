@@ -1,0 +1,139 @@
+/** Lets runtimes connect: the door of a plugin that listens. */
+
+import { createServer, type IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { createServer as createTcpServer, type Server as TcpServer, type Socket } from "node:net";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { once } from "node:events";
+import { answer, refuse } from "../app.js";
+import { ConfigError } from "../errors.js";
+import { errorMessage } from "../errorMessage.js";
+import { isLookedUp, isSecure, type NetworkAddress, written } from "./address.js";
+import { ALPN, CONNECT_TIMEOUT, noCertificate } from "./connect.js";
+import type { Credentials } from "./credentials.js";
+import { checkRuntime, UntrustedIdentity } from "./identity.js";
+import { refusal, verified } from "./refusal.js";
+
+const ACCEPTED = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n";
+/** Connections that are not links yet; further ones are closed. */
+const MAX_WAITING = 4096;
+export const MAX_LINKS = 256;
+
+export interface ListenOptions {
+  readonly address: NetworkAddress;
+  readonly credentials: Credentials | undefined;
+  /** Given each connection that has become a link. */
+  readonly serve: (connection: Duplex) => void;
+  /** Whether one more link may be served. */
+  readonly hasRoom: () => boolean;
+  /** Told why a peer was refused. */
+  readonly tell: (why: string) => void;
+}
+
+/** What listens; it has been closed when `close` has returned. */
+export interface Listener {
+  readonly address: NetworkAddress;
+  close(): Promise<void>;
+}
+
+/** @throws ConfigError when nobody can listen at the address. */
+export async function listen({ address, serve, hasRoom, tell, ...rest }: ListenOptions): Promise<Listener> {
+  const credentials = isSecure(address) ? rest.credentials : undefined;
+  if (isLookedUp(address)) {
+    throw new ConfigError(`a plugin cannot listen at ${written(address)}: write tls://host:port`);
+  }
+  if (isSecure(address) && !credentials) throw noCertificate(address);
+  const refused = new WeakMap<Socket, string>();
+  const http = createServer(
+    { requestTimeout: CONNECT_TIMEOUT, headersTimeout: CONNECT_TIMEOUT, connectionsCheckingInterval: CONNECT_TIMEOUT },
+    (request, response) => {
+      const why = refused.get(request.socket);
+      if (why !== undefined) answer(response, 403, why);
+      else if (request.url === "/health") answer(response, 200, "ok");
+      else answer(response, 404, "this is a plugin: a runtime begins a link with GET /hijack");
+    },
+  );
+  http.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+    const why = refused.get(request.socket);
+    if (why !== undefined) return refuse(stream, "403 Forbidden", why);
+    if (request.url !== "/hijack") return refuse(stream, "404 Not Found", "a runtime begins a link with GET /hijack");
+    if (!hasRoom()) return refuse(stream, "503 Service Unavailable", `this plugin has ${MAX_LINKS} links already`);
+    stream.write(ACCEPTED);
+    if (head.length > 0) stream.unshift(head);
+    serve(stream);
+  });
+  const admit = (socket: Socket): void => {
+    const why = credentials && fault(socket as TLSSocket, credentials);
+    if (why !== undefined) {
+      const text = `${peerOf(socket)}: ${why}`;
+      refused.set(socket, text); // It is told when it asks for anything.
+      tell(text);
+    }
+    socket.on("error", () => {}); // Whoever reads it is told.
+    http.emit("connection", socket);
+  };
+  const server = accept(admit, credentials, tell);
+  server.listen({ host: address.host, port: address.port });
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    throw new ConfigError(`cannot listen at ${written(address)}: ${errorMessage(error)}`, { cause: error });
+  }
+  const bound = server.address();
+  return {
+    address: { ...address, port: typeof bound === "object" && bound ? bound.port : address.port },
+    async close() {
+      const closed = once(server, "close");
+      server.close();
+      http.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** The server that gives connections on when their handshakes are done. */
+function accept(
+  give: (socket: Socket) => void,
+  credentials: Credentials | undefined,
+  tell: (why: string) => void,
+): TcpServer {
+  if (!credentials) return limited(createTcpServer({ noDelay: true }, give));
+  const server = createTlsServer(
+    {
+      ...credentials.options,
+      minVersion: "TLSv1.3",
+      ALPNProtocols: ALPN,
+      requestCert: true,
+      rejectUnauthorized: false, // It is refused with the reason.
+      handshakeTimeout: CONNECT_TIMEOUT,
+      noDelay: true,
+    },
+    give,
+  );
+  credentials.onChange = () => server.setSecureContext({ ...credentials.options, minVersion: "TLSv1.3" });
+  server.on("tlsClientError", (error: Error, socket: TLSSocket) =>
+    tell(`${peerOf(socket)}: ${refusal(error, credentials)}`),
+  );
+  return limited(server);
+}
+
+function limited(server: TcpServer): TcpServer {
+  server.maxConnections = MAX_WAITING + MAX_LINKS;
+  return server;
+}
+
+/** Why a peer is refused; undefined where it is not. */
+function fault(socket: TLSSocket, credentials: Credentials): string | undefined {
+  try {
+    checkRuntime(verified(socket, credentials, "a client"), credentials.peers, "");
+    return undefined;
+  } catch (error) {
+    if (error instanceof UntrustedIdentity) return error.message;
+    throw error;
+  }
+}
+
+function peerOf({ remoteAddress = "an unknown address", remotePort = 0 }: Socket): string {
+  const host = remoteAddress.replace(/^::ffff:/, "");
+  return `${host.includes(":") ? `[${host}]` : host}:${remotePort}`;
+}
