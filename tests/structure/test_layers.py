@@ -53,10 +53,19 @@ BELOW = {
 """What each module or layer may import of the others. `connect` and `http` do not know each other, nor do `runtime` and
 `plugin`."""
 
-IMPORTS = {name: to for name, to in read_imports(PACKAGE).items() if name}
+
+@pytest.fixture(scope="module")
+def imports() -> dict[str, set[str]]:
+    return {name: to for name, to in read_imports(PACKAGE).items() if name}
 
 
-@pytest.mark.parametrize("name", IMPORTS)
-def test_a_module_imports_only_from_below(name: str) -> None:
-    layer = name.split(".")[0]
-    assert {to.split(".")[0] for to in IMPORTS[name]} - {layer} <= BELOW[layer]
+def test_every_layer_has_its_row(imports: dict[str, set[str]]) -> None:
+    assert {name.split(".")[0] for name in imports} - {"__main__"} <= BELOW.keys()
+
+
+@pytest.mark.parametrize("layer", BELOW)
+def test_a_layer_imports_only_from_below(layer: str, imports: dict[str, set[str]]) -> None:
+    modules = {name: to for name, to in imports.items() if name.split(".")[0] == layer}
+    assert modules
+    found = {name: {other.split(".")[0] for other in to} - {layer} - BELOW[layer] for name, to in modules.items()}
+    assert {name: layers for name, layers in found.items() if layers} == {}
