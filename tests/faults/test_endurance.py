@@ -19,7 +19,8 @@ from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES, ward
 
 MEBIBYTE = 1 << 20
-CRASHES = 100
+CRASHES = {"go": 100, "python": 30, "ts": 20}
+"""What is left behind would be the host's: most are of the language that starts fastest."""
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -81,19 +82,19 @@ async def test_a_gibibyte_on_stderr_blocks_nobody_and_is_not_kept(language: str,
         assert test.events == []
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-async def test_a_hundred_crashes_in_a_row_leave_nothing_behind(language: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("language", "crashes"), CRASHES.items())
+async def test_crashes_in_a_row_leave_nothing_behind(language: str, crashes: int, tmp_path: Path) -> None:
     left = tmp_path / "left"
     left.write_text("0")
     launch = Launch(faulty_plugin(language, "crash-loop", str(left)), restart=AT_ONCE, timeout=20)
     async with ward(launch) as test:
-        left.write_text(str(CRASHES - 1))
+        left.write_text(str(crashes - 1))
         with pytest.raises(RpcError, match="exited with status 7"):
             await test.ask("exit")
-        while test.plugin.restarts < CRASHES / 10:
+        while test.plugin.restarts < crashes / 10:
             await test.plugin.changed()
         before = resident_bytes()
         assert await test.ask("pid") == str(test.plugin.pid)
-        assert (test.plugin.state, test.plugin.restarts, test.plugin.error) == (State.RUNNING, CRASHES, None)
+        assert (test.plugin.state, test.plugin.restarts, test.plugin.error) == (State.RUNNING, crashes, None)
         assert resident_bytes() - before < 4 * MEBIBYTE
-        assert test.states.count(State.CRASHED) == CRASHES
+        assert test.states.count(State.CRASHED) == crashes
