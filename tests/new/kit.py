@@ -156,3 +156,9 @@ def test_the_wheel_has_every_template(tmp_path: Path) -> None:
     assert there == {
         str(path.relative_to(tmp_path / "wheel")) for path in (tmp_path / "wheel" / folder).rglob("*") if path.is_file()
     }
+
+
+def test_a_host_is_tested_with_its_plugin_in_every_language(tmp_path: Path) -> None:
+    project = new(tmp_path / "hello", "--lang=all")
+    make(project, "test")
+    assert make(project, "demo").splitlines()[-3:] == [f"{name}: Hello, world!" for name in ("go", "python", "ts")]

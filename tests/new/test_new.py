@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from plugmux.cli import main
+from plugmux.contract.version import VERSION
 from plugmux.errors import ConfigError, PlugmuxError
 from plugmux.new.project import KINDS, LANGUAGES, LICENSES, Project
 from plugmux.new.render import render
@@ -211,3 +212,18 @@ def test_a_tool_that_fails_leaves_the_files_and_says_what_to_do(tmp_path: Path, 
         "no network\n"
     )
     assert (tmp_path / "p/main.go").is_file()
+
+
+def test_a_project_of_all_languages_has_an_environment_for_each_plugin_and_version() -> None:
+    files = render(Project("key-value", "all"))
+    assert "env_list = {python,go,ts}-{oldest,newest}" in files["tox.ini"]
+    assert f"oldest: plugmux=={VERSION.removeprefix('v')}" in files["tox.ini"]
+    recipes = tomllib.loads(files["pyproject.toml"])["tool"]["plugmux"]["plugins"]
+    assert set(recipes) == {"python", "go", "ts"}
+    compile(files["host.py"], "host.py", "exec")
+    compile(files["tests/test_host.py"], "test_host.py", "exec")
+
+
+def test_a_project_of_all_languages_serves_rpcs() -> None:
+    with pytest.raises(ConfigError, match="--lang all makes a project whose plugins serve RPCs"):
+        Project("hello", "all", "secrets")

@@ -12,9 +12,12 @@ from pathlib import Path
 from ..contract.version import VERSION
 from ..errors import ConfigError
 
-__all__ = ["KINDS", "LANGUAGES", "LICENSES", "Project", "installed"]
+__all__ = ["ALL", "KINDS", "LANGUAGES", "LICENSES", "Project", "installed"]
 
 LANGUAGES = ("python", "go", "ts")
+ALL = "all"
+"""In place of a language: a host in Python with the plugin in every language."""
+
 KINDS = ("service", "secrets", "app")
 LICENSES = ("Apache-2.0", "MIT", "none")
 
@@ -32,7 +35,7 @@ class Project:
 
     Args:
         name: lower-case words with hyphens between them.
-        language: one of `LANGUAGES`.
+        language: one of `LANGUAGES`, or `ALL`.
         kind: what the plugin serves, one of `KINDS`: an RPC service, secrets, or plain HTTP.
         license: one of `LICENSES`.
         sdk: a checkout of plugmux that the project uses in place of the released packages.
@@ -57,9 +60,11 @@ class Project:
             )
         if self.module in TAKEN or keyword.iskeyword(self.module):
             raise ConfigError(f"{self.name!r} cannot be a project's name: it is that of a Python module or keyword")
-        for value, known in ((self.language, LANGUAGES), (self.kind, KINDS), (self.license, LICENSES)):
+        for value, known in ((self.language, (*LANGUAGES, ALL)), (self.kind, KINDS), (self.license, LICENSES)):
             if value not in known:
                 raise ConfigError(f"{value!r} is none of {', '.join(known)}")
+        if self.kind != "service" and self.language == ALL:
+            raise ConfigError("--lang all makes a project whose plugins serve RPCs: leave --kind out")
         if self.kind == "app" and self.language == "ts":
             raise ConfigError("the TypeScript SDK serves RPCs and secrets, and no plain HTTP: choose another --kind")
         if UNQUOTED.search(str(self.sdk or "")):

@@ -1,8 +1,8 @@
 """From templates to the text of files.
 
 A project's files are those of the folders `common`, KIND, LANGUAGE and LANGUAGE-KIND in `templates`, each without its
-`.j2`. In their paths NAME stands for the project's name, and MODULE for that of its Python module. A template that
-renders to nothing makes no file.
+`.j2`; a project of all languages has those of `all`. In their paths NAME stands for the project's name, and MODULE for
+that of its Python module. A template that renders to nothing makes no file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from ..errors import PlugmuxError
-from .project import Project
+from .project import ALL, Project
 
 __all__ = ["render"]
 
@@ -38,7 +38,8 @@ def render(project: Project) -> dict[str, str]:
         lstrip_blocks=True,
     )
     rendered = {}
-    for folder in ("common", project.kind, project.language, f"{project.language}-{project.kind}"):
+    one = ("common", project.kind, project.language, f"{project.language}-{project.kind}")
+    for folder in (ALL,) if project.language == ALL else one:
         for path in _templates(templates / folder, ""):
             text = environment.get_template(f"{folder}/{path}").render(project.variables)
             if text.strip():

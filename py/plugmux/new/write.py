@@ -7,10 +7,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ConfigError, PlugmuxError
-from .project import Project, installed
+from .project import ALL, LANGUAGES, Project, installed
 from .render import render
 
 __all__ = ["create"]
@@ -36,10 +37,14 @@ def create(project: Project, directory: Path) -> list[str]:
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"{directory} is there already, and not empty: choose another with --dir")
-    if project.language == "python" and project.kind == "service" and not installed("grpcio-tools"):
+    if project.language in ("python", ALL) and project.kind == "service" and not installed("grpcio-tools"):
         raise PlugmuxError("the stubs of a Python project need grpcio-tools: pip install 'plugmux[new]'")
     texts = render(project)
+    plugins = [replace(project, language=each) for each in LANGUAGES] if project.language == ALL else []
     commands = [_found(command) for command in _finishing(project)]
+    for plugin in plugins:  # A tool that is missing is told before anything is written.
+        for command in _finishing(plugin):
+            _found(command)
     for path, text in texts.items():
         file = directory / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -48,12 +53,14 @@ def create(project: Project, directory: Path) -> list[str]:
             file.chmod(0o755)
     for command in commands:
         _run(command, directory)
+    for plugin in plugins:
+        create(plugin, directory / "plugins" / plugin.language)
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
 
 
 def _finishing(project: Project) -> list[list[str]]:
     """What is to be run in the project, in order: it needs these programs."""
-    generate = [["buf", "generate"]] if project.kind == "service" else []
+    generate = [["buf", "generate"]] if project.kind == "service" and project.language != ALL else []
     return generate + ([["go", "mod", "tidy"]] if project.language == "go" else [])
 
 

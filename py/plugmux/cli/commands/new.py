@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).parents[4]
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
-    from ...new.project import KINDS, LANGUAGES, LICENSES
+    from ...new.project import ALL, KINDS, LANGUAGES, LICENSES
 
     parser: argparse.ArgumentParser = commands.add_parser(
         "new",
@@ -28,7 +28,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("name", metavar="NAME", help="what to call it: lower-case words with hyphens between them")
-    parser.add_argument("--lang", required=True, choices=LANGUAGES, help="the language to write it in")
+    parser.add_argument(
+        "--lang",
+        required=True,
+        choices=(*LANGUAGES, ALL),
+        help="the language to write it in; all makes a host in Python with the plugin in each language",
+    )
     parser.add_argument(
         "--kind", choices=KINDS, default="service", help="what it serves: RPCs (the default), secrets or plain HTTP"
     )
