@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import PutRequest
 
@@ -153,6 +155,9 @@ async def test_the_schema_of_a_service_is_given_with_all_that_it_imports(browser
         "plugmux.v1.InspectorService/GetSchema", json={"plugin": "kv", "service": "kv.v1.KeyValueService"}
     )
     assert response.status_code == 200
-    assert response.json()["fileDescriptorSet"]
+    files = FileDescriptorSet.FromString(b64decode(response.json()["fileDescriptorSet"]))
+    fields = [field for file in files.file for message in file.message_type for field in message.field]
+    assert {field.json_name for field in fields} >= {"key", "value"}
+    assert all(field.json_name for field in fields)
     missing = await browser.post("plugmux.v1.InspectorService/GetSchema", json={"plugin": "kv", "service": "no.Such"})
     assert missing.json()["code"] == Code.UNIMPLEMENTED.value

@@ -49,7 +49,8 @@ export function Console({ plugin, schema, method }: { plugin: string; schema: Sc
   const history = histories.get(key) ?? [];
   const takesStream = method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming";
 
-  useEffect(() => () => running?.abort.abort(), [running]);
+  const latest = useRef<AbortController>();
+  useEffect(() => () => latest.current?.abort(), []);
 
   const parsed = (): JsonValue | undefined => {
     try {
@@ -72,7 +73,7 @@ export function Console({ plugin, schema, method }: { plugin: string; schema: Sc
   const begin = async () => {
     const message = takesStream ? {} : parsed();
     if (message === undefined || running) return;
-    const abort = new AbortController();
+    const abort = (latest.current = new AbortController());
     collected.current = [];
     setAnswers([]);
     setEnded(undefined);

@@ -9,8 +9,14 @@ import {
   type JsonValue,
   ScalarType,
 } from "@bufbuild/protobuf";
-import { useId, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { isSecret } from "./schema";
+
+let ids = 0;
+
+function useId(): string {
+  return useState(() => `field-${++ids}`)[0];
+}
 
 type Set = (value: JsonValue | undefined) => void;
 

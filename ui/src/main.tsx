@@ -26,9 +26,6 @@ function Page() {
   }, [part, words[0], words[1]]);
   return (
     <>
-      <a class="skip" href={to()} onClick={(event) => (event.preventDefault(), main.current?.focus())}>
-        Skip to the content
-      </a>
       <Side part={part} chosen={part === "plugin" ? words[0] : undefined} />
       <main ref={main} tabIndex={-1}>
         <Banner />
@@ -43,6 +40,11 @@ function Page() {
       <Help />
     </>
   );
+}
+
+function skip(event: Event): void {
+  event.preventDefault();
+  document.querySelector("main")?.focus();
 }
 
 function Banner() {
@@ -69,6 +71,9 @@ function Side({ part, chosen }: { part: string; chosen?: string }) {
   ] as const;
   return (
     <aside>
+      <a class="skip" href={to()} onClick={skip}>
+        Skip to the content
+      </a>
       <div class="brand">
         <img src="./icon.svg" alt="" width="24" height="24" />
         <strong>plugmux</strong>

@@ -121,7 +121,9 @@ function Table() {
                 <th>Version</th>
                 <th class="number">Uptime</th>
                 {head("rate", "Calls/s")}
-                <th aria-label="Calls per second over time" />
+                <th>
+                  <span class="unseen">Calls per second over time</span>
+                </th>
                 {head("errors", "Errors/s")}
                 <th class="number">Median</th>
                 {head("latency", "99 %")}

@@ -35,7 +35,7 @@ export function Tile({ name, value, hint, bad }: { name: string; value: string; 
     <div class="tile">
       <dt>{name}</dt>
       <dd class={bad ? "bad" : ""}>{value}</dd>
-      {hint && <small>{hint}</small>}
+      {hint && <dd class="hint">{hint}</dd>}
     </div>
   );
 }

@@ -197,8 +197,12 @@ function MethodTable({ plugin }: { plugin: string }) {
                 <th>To</th>
                 <th class="number">Calls</th>
                 <th class="number">Calls/s</th>
-                <th aria-label="Calls per second over time" />
-                <th aria-label="Latency over time" />
+                <th>
+                  <span class="unseen">Calls per second over time</span>
+                </th>
+                <th>
+                  <span class="unseen">Latency over time</span>
+                </th>
                 <th class="number">Median</th>
                 <th class="number">99 %</th>
                 <th class="number">In flight</th>

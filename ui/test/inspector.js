@@ -60,10 +60,10 @@ export async function startInspector(...options) {
   return { url: await program.line(), end: () => program.end() };
 }
 
-export async function startBrowser() {
+export async function startBrowser(...more) {
   const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
   return await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [...args, "--disable-component-update", "--disable-sync"],
+    args: [...args, "--disable-component-update", "--disable-sync", ...more],
   });
 }

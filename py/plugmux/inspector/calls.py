@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 from plugmux_proto.plugmux.v1 import inspector_pb2 as pb
 from plugmux_proto.plugmux.v1.inspector_connect import InspectorService
 
@@ -167,9 +167,21 @@ def _files_of(file: FileDescriptor) -> FileDescriptorSet:
                 add(imported)
             proto = ordered[each.name] = FileDescriptorProto()
             each.CopyToProto(proto)
+            for message in proto.message_type:
+                _name_fields(message)
 
     add(file)
     return FileDescriptorSet(file=ordered.values())
+
+
+def _name_fields(message: DescriptorProto) -> None:
+    """Give every field its name in JSON. Generated code leaves it out where it follows from the field's name."""
+    for field in message.field:
+        if not field.json_name:
+            first, *words = field.name.split("_")
+            field.json_name = first + "".join(word[:1].upper() + word[1:] for word in words)
+    for inner in message.nested_type:
+        _name_fields(inner)
 
 
 class ToPlugin:
