@@ -1,7 +1,7 @@
 """The client transport of a runtime: each request goes to the plugin that serves it.
 
-This is the one place that every call of the host passes on its way to a plugin. Of several replicas it chooses the one
-with the fewest calls in flight; it waits for a plugin that is starting again, keeps calls from one whose circuit is
+This is the one place that every call of the host passes on its way to a plugin. Of several replicas it chooses one
+(`balance`); it waits for a plugin that is starting again, keeps calls from one whose circuit is
 open, and makes a call again where that is allowed (`retry`).
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ...connect import Code
 from ...contract.registration import ON_EVERY_PLUGIN
-from ...errors import BodyTooLarge, ExchangeError, LinkError, PluginCause, PluginError, RequestTimeout
+from ...errors import BodyTooLarge, ExchangeError, LinkError, PluginError, RequestTimeout
 from ...exchange import Request, Response, StreamingResponse
 from ...link.link import Link
 from ..plugin import PluginRecord
@@ -24,9 +24,11 @@ from ..registry import Registry
 from ..settings import Policies
 from .response import RoutedResponse, is_stream
 from .retry import RetryPolicy
+from .waiting import any_changed, unreachable
 
 if TYPE_CHECKING:
     from ..inspect.call import ObservedCall
+    from .balance import Balancer
 
 __all__ = ["Router"]
 
@@ -43,7 +45,7 @@ class Router:
     Args:
         registry: the plugins.
         policies: those of the runtime: the budget of retries, and the time limit of a unary call.
-        chance: gives numbers from 0 up to 1, for the delays between attempts.
+        chance: gives numbers from 0 up to 1, for the delays between attempts and the choice of replicas.
 
     Attributes:
         registry: the plugins.
@@ -57,6 +59,16 @@ class Router:
         self.budget = Budget(policies.retry)
         self.request_timeout = policies.timeouts.request
         self.chance = chance
+        self._balancer: list[Balancer] = []  # one, which all routers of a runtime share, where it is needed
+
+    @property
+    def balancer(self) -> Balancer:
+        """Chooses among replicas."""
+        if not self._balancer:
+            from .balance import Balancer  # many hosts have no replicas
+
+            self._balancer.append(Balancer(self.chance))
+        return self._balancer[0]
 
     def named(self, plugin: str) -> Router:
         """The same transport for one plugin only."""
@@ -209,13 +221,14 @@ class Budget:
 class _Attempts:
     """One call, which may be made several times."""
 
-    __slots__ = ("_before", "_count", "_ends", "_failed", "_loop", "_replicas", "_router", "call", "request")
+    __slots__ = ("_before", "_began", "_count", "_ends", "_failed", "_loop", "_replicas", "_router", "call", "request")
 
     def __init__(self, router: Router, request: Request) -> None:
         self._router = router
         self._loop = asyncio.get_running_loop()
         self._ends = None if request.timeout is None else self._loop.time() + request.timeout
         self._count = 1
+        self._began = 0.0
         self._before = 0  # calls that the plugin had answered when this attempt began
         self._failed: PluginRecord | None = None
         self._replicas: Sequence[PluginRecord] = ()
@@ -225,17 +238,21 @@ class _Attempts:
 
     def at_once(self) -> tuple[PluginRecord, Link] | None:
         """The plugin to call now, `None` when none can be called yet."""
-        best: PluginRecord | None = None
         self._replicas = self._router.replicas(self.request.path)
-        for plugin in self._replicas:
-            if not plugin.ready or (
-                plugin.breaker is not None and not plugin.breaker.admits(self._loop.time(), self._identity())
-            ):
-                continue
-            if best is None or self._rank(plugin) < self._rank(best):
-                best = plugin
-        if best is None or best.link is None:
+        able = [
+            plugin
+            for plugin in self._replicas
+            if plugin.ready and (plugin.breaker is None or plugin.breaker.admits(self._loop.time(), self._identity()))
+        ]
+        if not able:
             return None
+        best = able[0]
+        if len(able) > 1:
+            best = self._router.balancer.choose(able, self._failed, self._loop.time())
+        if best.link is None:
+            return None
+        if best.peer is not None:
+            self._began = self._loop.time()
         if best.breaker is not None:
             best.breaker.begin()
         self._before = best.answered
@@ -246,9 +263,6 @@ class _Attempts:
     def _identity(self) -> Hashable:
         body = self.request.body
         return hash((self.request.path, body if isinstance(body, bytes) else None))
-
-    def _rank(self, plugin: PluginRecord) -> tuple[bool, bool, int]:
-        return plugin is self._failed, not plugin.health.takes_calls, plugin.in_flight
 
     async def wait(self) -> tuple[PluginRecord, Link]:
         """The plugin to call, as soon as there is one.
@@ -261,8 +275,8 @@ class _Attempts:
             while (found := self.at_once()) is None:
                 coming = [plugin for plugin in self._replicas if plugin.will_run and not plugin.ready]
                 if not coming:
-                    raise _unreachable(self._replicas)
-                await _any_changed(coming)
+                    raise unreachable(self._replicas)
+                await any_changed(coming, timed=self._ends is not None)
         if self._ends is not None:
             self._renew(self._ends - self._loop.time())
         return found
@@ -279,6 +293,8 @@ class _Attempts:
             self._ran_out(plugin)
         else:
             plugin.answered += 1
+            if plugin.peer is not None:
+                self._router.balancer.answered(plugin, self._loop.time() - self._began)
             if plugin.breaker is not None:
                 plugin.breaker.succeeded()
         return True
@@ -308,7 +324,7 @@ class _Attempts:
             if left <= (EARLY if self.request.grace else 0.0):
                 code = Code.DEADLINE_EXCEEDED
         if code is Code.UNAVAILABLE:
-            plugin.call_failed(self._loop.time(), self._identity())
+            self._note_failure(plugin)
         elif code is Code.DEADLINE_EXCEEDED and self._ends is not None:
             self._ran_out(plugin)
         elif code is Code.CANCELED:
@@ -316,10 +332,16 @@ class _Attempts:
         else:
             self.answered(plugin, OK)
 
+    def _note_failure(self, plugin: PluginRecord) -> None:
+        now = self._loop.time()
+        plugin.call_failed(now, self._identity())
+        if plugin.peer is not None:
+            self._router.balancer.failed(plugin, now)
+
     def _ran_out(self, plugin: PluginRecord) -> None:
         """Note that the call's time is over: a failure of the plugin, unless it has answered others meanwhile."""
         if plugin.answered == self._before:
-            plugin.call_failed(self._loop.time(), self._identity())
+            self._note_failure(plugin)
         else:
             _abandoned(plugin)
 
@@ -333,7 +355,7 @@ class _Attempts:
             plugin: the plugin that was called.
             error: what broke the exchange; `None` when the plugin answered that it is unavailable.
         """
-        plugin.call_failed(self._loop.time(), self._identity())
+        self._note_failure(plugin)
         self._failed = plugin
         policy = self._policy(plugin)
         never_sent = isinstance(error, LinkError) or (error is not None and not error.sent)
@@ -374,27 +396,3 @@ async def _explain(plugin: PluginRecord, link: Link, error: BaseException) -> No
     """Raise what the caller is told in place of an error that the plugin or its link is the reason of."""
     if isinstance(error, ExchangeError | LinkError) and not isinstance(error, BodyTooLarge):
         raise await plugin.explain(link, error) from error
-
-
-def _unreachable(replicas: Sequence[PluginRecord]) -> ExchangeError:
-    plugin = next((plugin for plugin in replicas if plugin.ready), replicas[0])
-    if plugin.ready:
-        error = PluginError(plugin.name, PluginCause.FAILING, "its circuit is open: it failed the last calls")
-    else:
-        error = plugin.not_running()
-    broken = ExchangeError(str(error), sent=False)
-    broken.__cause__ = error
-    return broken
-
-
-async def _any_changed(plugins: Sequence[PluginRecord]) -> None:
-    if len(plugins) == 1:
-        await plugins[0].changed()
-        return
-    tasks = [asyncio.ensure_future(plugin.changed()) for plugin in plugins]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
