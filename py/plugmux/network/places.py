@@ -167,10 +167,16 @@ async def _look_up_services(resolver: Any, address: NetworkAddress) -> tuple[Col
 
 
 async def _addresses(resolver: Any, host: str) -> tuple[list[str], float]:
-    """All addresses of a host, of both kinds."""
-    answers = await resolver.resolve_name(host, search=True)
-    ttls = [answer.rrset.ttl for answer in answers.values() if answer.rrset is not None]
-    return sorted(set(answers.addresses())), float(min(ttls, default=MAX_INTERVAL))
+    """All addresses of a host; those of one kind where a server refuses to tell the other."""
+    kinds = [resolver.resolve(host, kind, search=True, raise_on_no_answer=False) for kind in ("A", "AAAA")]
+    answers = await asyncio.gather(*kinds, return_exceptions=True)
+    sets = [answer.rrset for answer in answers if not isinstance(answer, BaseException)]
+    known = [records for records in sets if records is not None]
+    failed = next((answer for answer in answers if isinstance(answer, BaseException)), None)
+    if not known and failed is not None:
+        raise failed
+    hosts = sorted({record.address for records in known for record in records})
+    return hosts, float(min((records.ttl for records in known), default=MAX_INTERVAL))
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,7 @@
 """The client transport of a runtime: each request goes to the plugin that serves it.
 
-This is the one place that every call of the host passes on its way to a plugin. Of several replicas it chooses one
-(`balance`); it waits for a plugin that is starting again, keeps calls from one whose circuit is
-open, and makes a call again where that is allowed (`retry`).
+Every call of the host passes here on its way to a plugin: it goes to one of several replicas (`balance`), waits for one
+that is starting again, is kept from one whose circuit is open, and is made again where that is allowed (`retry`).
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -59,13 +59,13 @@ class Router:
         self.budget = Budget(policies.retry)
         self.request_timeout = policies.timeouts.request
         self.chance = chance
-        self._balancer: list[Balancer] = []  # one, which all routers of a runtime share, where it is needed
+        self._balancer: list[Balancer] = []  # one, which all routers of a runtime share
 
     @property
     def balancer(self) -> Balancer:
         """Chooses among replicas."""
         if not self._balancer:
-            from .balance import Balancer  # many hosts have no replicas
+            from .balance import Balancer
 
             self._balancer.append(Balancer(self.chance))
         return self._balancer[0]
@@ -370,6 +370,8 @@ class _Attempts:
         return plugin.policies.methods.get(self.request.path, plugin.policies.retry)
 
     def _somebody_is_left(self) -> bool:
+        with suppress(ExchangeError):  # Others may have come since the call began.
+            self._replicas = self._router.replicas(self.request.path)
         return any(plugin.ready for plugin in self._replicas)
 
     async def pause(self) -> None:
