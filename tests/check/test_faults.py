@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from plugmux.check import CHECKS, GROUPS, Check, Group, Options, Outcome, Result, Subject, run_checks
+from plugmux.check import CHECKS, GROUPS, Check, CheckOutcome, Group, Options, Result, Subject, run_checks
 from support.faulty import FAULTY_PLUGIN
 
 AT_ONCE = 4
@@ -27,7 +27,7 @@ async def broken(check: Check, places: asyncio.Semaphore) -> Result:
 async def test_a_check_fails_for_the_plugin_that_has_its_fault(group: Group) -> None:
     places = asyncio.Semaphore(AT_ONCE)
     results = await asyncio.gather(*(broken(check, places) for check in group.checks))
-    assert {result.check.id: result.message for result in results if result.outcome is not Outcome.FAILED} == {}
+    assert {result.check.id: result.message for result in results if result.outcome is not CheckOutcome.FAILED} == {}
     assert all(result.message for result in results)
 
 
@@ -36,5 +36,5 @@ async def test_the_plugin_without_a_fault_passes_every_check() -> None:
     results = [
         result async for result in run_checks(Subject(FAULTY_PLUGIN, Options(configuration=CONFIGURATION)), CHECKS)
     ]
-    assert {result.check.id: result.message for result in results if result.outcome is not Outcome.PASSED} == {}
+    assert {result.check.id: result.message for result in results if result.outcome is not CheckOutcome.PASSED} == {}
     assert len(results) == len(CHECKS)

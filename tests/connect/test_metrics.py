@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from memory import MemoryTransport
 from plugmux import Code, RpcError, Runtime
 from plugmux.connect import App
-from plugmux.connect.metrics import BOUNDS, ClientMetrics, ServerMetrics
+from plugmux.connect.metrics import BUCKET_BOUNDS, ClientMetrics, ServerMetrics
 from plugmux.runtime import Interceptors
 from plugmux.runtime.inspect.telemetry import observe_plugins
 from support.programs import KV_PLUGIN, script
@@ -76,7 +76,7 @@ async def test_calls_are_counted_and_timed_on_both_ends() -> None:
         points = read.points(f"rpc.{end}.call.duration", **{"rpc.method": SAY})
         assert {point.count for point in points} == {1}
         assert {point.sum for point in points} == {seconds}
-        assert points[0].explicit_bounds == BOUNDS
+        assert points[0].explicit_bounds == BUCKET_BOUNDS
         assert dict(points[0].attributes) == said
         outcomes = [{**point.attributes} for point in points[1:]]
         if end == "client":

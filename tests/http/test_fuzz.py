@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from plugmux.errors import BodyTooLarge, ExchangeError
 from plugmux.exchange import Request
-from plugmux.http import Limits, Server, StreamClient, upgrade
+from plugmux.http import HttpLimits, Server, StreamClient, upgrade
 from support.http_peers import EchoCall, FastPathEcho, Wire, echo, join
 
 FRAGMENTS = [
@@ -67,7 +67,7 @@ def end(wire: Wire, how: str) -> None:
 @few
 def test_a_server_survives_any_bytes(app: Any, data: list[bytes], how: str) -> None:
     async def scenario() -> None:
-        server = Server(app, limits=Limits(buffer_bytes=100), lifespan=False)
+        server = Server(app, limits=HttpLimits(buffer_bytes=100), lifespan=False)
         wire = Wire()
         transport = join(wire, server.protocol())
         for piece in data:

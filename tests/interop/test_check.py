@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plugmux.check import CHECKS, Options, Outcome, Result, Subject, run_checks
+from plugmux.check import CHECKS, CheckOutcome, Options, Result, Subject, run_checks
 from support.probe import probe_command
 from support.tools import LANGUAGES, docker_peer, example_plugin
 
@@ -39,16 +39,16 @@ async def results(plugin: str, options: Options, *, known: bool) -> list[Result]
 @pytest.mark.parametrize("plugin", KNOWN)
 async def test_an_example_passes_every_check_but_those_known(plugin: str) -> None:
     found = await results(plugin, Options(timeout=120.0), known=False)
-    failed = {result.check.id: result.message for result in found if result.outcome is Outcome.FAILED}
+    failed = {result.check.id: result.message for result in found if result.outcome is CheckOutcome.FAILED}
     assert failed == {}
-    skipped = {result.check.id for result in found if result.outcome is Outcome.SKIPPED}
+    skipped = {result.check.id for result in found if result.outcome is CheckOutcome.SKIPPED}
     assert skipped.isdisjoint({"launch.socket", "calls.unary", "secrets.get"})
 
 
 async def test_what_is_ours_alone_fails_for_a_plugin_of_another_sdk_and_is_no_fault_of_it() -> None:
     found = await results("docker", SHORT, known=True)
     assert not any(result.breaks for result in found)
-    assert {result.check.id for result in found if result.outcome is Outcome.FAILED} == NOT_OURS
+    assert {result.check.id for result in found if result.outcome is CheckOutcome.FAILED} == NOT_OURS
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from plugmux.exchange import RequestHead, Response
-from plugmux.http import Limits, Server, StreamClient
+from plugmux.http import HttpLimits, Server, StreamClient
 from plugmux.yamux import Mux
 
 
@@ -236,7 +236,7 @@ class Harness:
     muxes: list[Mux] = field(default_factory=list)
 
     def server(self, app: Any, *, lifespan: bool = False, **limits: Any) -> Server:
-        server = Server(app, limits=Limits(**limits), lifespan=lifespan)
+        server = Server(app, limits=HttpLimits(**limits), lifespan=lifespan)
         self.servers.append(server)
         return server
 

@@ -7,6 +7,6 @@ does, and yields a `Result` for each check.
 from .check import Check, Group
 from .groups import CHECKS, GROUPS
 from .subject import Options, Subject
-from .suite import Outcome, Result, run_checks
+from .suite import CheckOutcome, Result, run_checks
 
-__all__ = ["CHECKS", "GROUPS", "Check", "Group", "Options", "Outcome", "Result", "Subject", "run_checks"]
+__all__ = ["CHECKS", "GROUPS", "Check", "Group", "Options", "CheckOutcome", "Result", "Subject", "run_checks"]

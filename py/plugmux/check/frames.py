@@ -31,7 +31,7 @@ from .program import Program
 
 __all__ = ["FrameLink", "RawStream"]
 
-LONGEST_FRAME = 16 * 1024 * 1024
+MAX_DATA = 16 * 1024 * 1024
 LOOK_AGAIN = 0.001
 T = TypeVar("T")
 
@@ -203,7 +203,7 @@ class FrameLink:
             if kind != DATA:
                 await self._take(kind, flags, stream, length, b"")
                 return
-            if length > LONGEST_FRAME:
+            if length > MAX_DATA:
                 raise Failed(f"it sent a data frame of {length} bytes")
             await self._take(kind, flags, stream, length, await self._reader.readexactly(length))
         except (asyncio.IncompleteReadError, OSError):

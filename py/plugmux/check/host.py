@@ -23,9 +23,9 @@ from .program import Program
 if TYPE_CHECKING:
     from ..connect import Context
 
-__all__ = ["LONGEST_ANSWER", "PROTO", "SHUTDOWN", "Host", "RegistrationHandler", "accepted", "pieces"]
+__all__ = ["MAX_REPLY", "PROTO", "SHUTDOWN", "Host", "RegistrationHandler", "accepted", "pieces"]
 
-LONGEST_ANSWER = 64 * 1024 * 1024
+MAX_REPLY = 64 * 1024 * 1024
 SHUTDOWN = "/plugins.v1.PluginService/Shutdown"
 PROTO = "application/proto"
 
@@ -135,7 +135,7 @@ class Host:
             fields += [(b"content-type", content_type.encode()), (b"connect-protocol-version", b"1")]
         with self.told(f"{method} {path}"):
             async with asyncio.timeout(self.timeout):
-                response = await self.link.transport.fetch(Request(path, fields, body, method), LONGEST_ANSWER)
+                response = await self.link.transport.fetch(Request(path, fields, body, method), MAX_REPLY)
         return Answer(response.status, dict(response.headers), response.body)
 
     async def stream(
@@ -159,13 +159,13 @@ class Host:
             async with asyncio.timeout(self.timeout):
                 response = await self.link.transport.send(Request(path, headers, body))
                 try:
-                    reader, envelopes = EnvelopeReader(LONGEST_ANSWER), list[tuple[int, bytes]]()
+                    reader, envelopes = EnvelopeReader(MAX_REPLY), list[tuple[int, bytes]]()
                     plain = bytearray()
                     async for chunk in response:
                         if response.status == 200:
                             envelopes += reader.feed(chunk)
                         else:
-                            plain += chunk[: LONGEST_ANSWER - len(plain)]
+                            plain += chunk[: MAX_REPLY - len(plain)]
                 finally:
                     await response.aclose()
         return StreamAnswer(response.status, dict(response.headers), bytes(plain), tuple(envelopes), reader.pending)

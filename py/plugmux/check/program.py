@@ -19,7 +19,7 @@ from ..platform import open_process
 
 __all__ = ["Program"]
 
-LONGEST_OUTPUT = 4 * 1024 * 1024
+MAX_OUTPUT = 4 * 1024 * 1024
 """Bytes of what a program prints that are looked at."""
 
 MOVED = 64
@@ -170,4 +170,4 @@ class Program:
 def _text(file: IO[bytes] | None) -> str:
     if file is None:
         return ""
-    return os.pread(file.fileno(), LONGEST_OUTPUT, 0).decode("utf-8", "replace")
+    return os.pread(file.fileno(), MAX_OUTPUT, 0).decode("utf-8", "replace")

@@ -16,8 +16,8 @@ from .program import Program
 
 __all__ = ["RawLink", "head_of"]
 
-LONGEST_BODY = 64 * 1024 * 1024
-LONGEST_HEAD = 64 * 1024
+MAX_BODY = 64 * 1024 * 1024
+MAX_HEAD = 64 * 1024
 NOTHING = "/plugmux.check.v1.NothingService/Nothing"
 """A method that no plugin has."""
 
@@ -48,7 +48,7 @@ class RawLink(FrameLink):
         """
         await self.until(lambda: self.opened, "the registration")
         stream = self.opened[0]
-        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=LONGEST_HEAD)
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         head, body = await self._receive(connection, stream, h11.Request)
         assert isinstance(head, h11.Request)
         self.request = head, body
@@ -108,7 +108,7 @@ class RawLink(FrameLink):
         Raises:
             Failed: it is none, or did not come.
         """
-        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
+        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         connection.send(h11.Request(method="POST", target="/", headers=[("host", "unix"), ("content-length", "0")]))
         connection.send(h11.EndOfMessage())
         head, body = await self._receive(connection, stream, h11.Response)
@@ -142,8 +142,8 @@ class RawLink(FrameLink):
                 head = event
             elif isinstance(event, h11.Data):
                 body += event.data
-                if len(body) > LONGEST_BODY:
-                    raise Failed(f"a message on stream {stream} is over {LONGEST_BODY} bytes long")
+                if len(body) > MAX_BODY:
+                    raise Failed(f"a message on stream {stream} is over {MAX_BODY} bytes long")
             elif isinstance(event, h11.EndOfMessage) and head is not None:
                 return head, bytes(body)
             elif isinstance(event, h11.ConnectionClosed):

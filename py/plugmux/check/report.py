@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
 from .check import Check, Group
-from .suite import Outcome, Result
+from .suite import CheckOutcome, Result
 
 __all__ = ["PAGE", "explain", "summarize", "to_json", "to_junit", "to_page"]
 
@@ -42,10 +42,10 @@ def summarize(results: Iterable[Result]) -> str:
     """How many checks ended how, in one line."""
     counts = Counter(result.outcome for result in results)
     required = sum(result.breaks for result in results)
-    failed = f"{counts[Outcome.FAILED]} failed"
-    if counts[Outcome.FAILED]:
-        failed += f" ({required} required, {counts[Outcome.FAILED] - required} recommended)"
-    return f"{counts[Outcome.PASSED]} passed, {failed}, {counts[Outcome.SKIPPED]} skipped"
+    failed = f"{counts[CheckOutcome.FAILED]} failed"
+    if counts[CheckOutcome.FAILED]:
+        failed += f" ({required} required, {counts[CheckOutcome.FAILED] - required} recommended)"
+    return f"{counts[CheckOutcome.PASSED]} passed, {failed}, {counts[CheckOutcome.SKIPPED]} skipped"
 
 
 def explain(result: Result) -> str:
@@ -96,12 +96,14 @@ def to_junit(results: Sequence[Result], *, strict: bool = False) -> str:
         case = ElementTree.SubElement(
             suites[group], "testcase", classname=f"plugmux.{group}", name=name, time=f"{result.seconds:.3f}"
         )
-        if result.outcome is Outcome.PASSED:
+        if result.outcome is CheckOutcome.PASSED:
             continue
-        fails = result.outcome is Outcome.FAILED and (strict or result.check.required)
-        message = result.message if fails or result.outcome is Outcome.SKIPPED else f"recommended: {result.message}"
+        fails = result.outcome is CheckOutcome.FAILED and (strict or result.check.required)
+        message = (
+            result.message if fails or result.outcome is CheckOutcome.SKIPPED else f"recommended: {result.message}"
+        )
         told = ElementTree.SubElement(case, "failure" if fails else "skipped", message=_NOT_IN_XML.sub("?", message))
-        told.text = _NOT_IN_XML.sub("?", explain(result)) if result.outcome is Outcome.FAILED else None
+        told.text = _NOT_IN_XML.sub("?", explain(result)) if result.outcome is CheckOutcome.FAILED else None
     for suite in suites.values():
         suite.set("tests", str(len(suite)))
         suite.set("failures", str(len(suite.findall("testcase/failure"))))

@@ -12,10 +12,10 @@ from .check import Check
 from .outcome import NotApplicable
 from .subject import Subject
 
-__all__ = ["Outcome", "Result", "run_checks"]
+__all__ = ["CheckOutcome", "Result", "run_checks"]
 
 
-class Outcome(Enum):
+class CheckOutcome(Enum):
     """How a check ended."""
 
     PASSED = "passed"
@@ -35,14 +35,14 @@ class Result:
     """
 
     check: Check
-    outcome: Outcome
+    outcome: CheckOutcome
     message: str = ""
     seconds: float = 0.0
 
     @property
     def breaks(self) -> bool:
         """Whether the plugin does not speak the wire."""
-        return self.outcome is Outcome.FAILED and self.check.required
+        return self.outcome is CheckOutcome.FAILED and self.check.required
 
 
 async def run_checks(subject: Subject, checks: Iterable[Check]) -> AsyncIterator[Result]:
@@ -54,7 +54,7 @@ async def run_checks(subject: Subject, checks: Iterable[Check]) -> AsyncIterator
     try:
         for check in checks:
             if subject.silent:
-                yield Result(check, Outcome.SKIPPED, "the plugin runs, but does not register")
+                yield Result(check, CheckOutcome.SKIPPED, "the plugin runs, but does not register")
             else:
                 yield await _run(subject, check)
     finally:
@@ -62,13 +62,13 @@ async def run_checks(subject: Subject, checks: Iterable[Check]) -> AsyncIterator
 
 
 async def _run(subject: Subject, check: Check) -> Result:
-    begun, outcome, message = time.monotonic(), Outcome.PASSED, ""
+    begun, outcome, message = time.monotonic(), CheckOutcome.PASSED, ""
     try:
         await check.test(subject)
     except NotApplicable as reason:
-        outcome, message = Outcome.SKIPPED, str(reason)
+        outcome, message = CheckOutcome.SKIPPED, str(reason)
     except ConfigError:
         raise
     except (PlugmuxError, OSError, TimeoutError) as error:
-        outcome, message = Outcome.FAILED, str(error) or type(error).__name__
+        outcome, message = CheckOutcome.FAILED, str(error) or type(error).__name__
     return Result(check, outcome, message, time.monotonic() - begun)

@@ -24,7 +24,7 @@ from .server.service import close
 
 __all__ = ["ClientMetrics", "ServerMetrics"]
 
-BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BUCKET_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds: those that the conventions advise, and shorter ones, since a call to a plugin takes about 0.1 ms."""
 
 FAULTS_OF_SERVERS = frozenset(
@@ -50,7 +50,7 @@ class _Metrics(Interceptor):
             f"rpc.{self.end}.call.duration",
             unit="s",
             description=f"How long a call took, at its {self.end}.",
-            explicit_bucket_boundaries_advisory=BOUNDS,
+            explicit_bucket_boundaries_advisory=BUCKET_BOUNDS,
         )
         self._active = meter.create_up_down_counter(
             f"plugmux.{self.end}.active_calls", unit="{call}", description=f"Calls under way, at their {self.end}."

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from .client import SocketClient, StreamClient
 from .server import Server
-from .serving import Limits
+from .serving import HttpLimits
 from .upgrade import upgrade
 
 if TYPE_CHECKING:
     from .httpx import MuxTransport
 
-__all__ = ["Limits", "MuxTransport", "Server", "SocketClient", "StreamClient", "upgrade"]
+__all__ = ["HttpLimits", "MuxTransport", "Server", "SocketClient", "StreamClient", "upgrade"]
 
 
 def __getattr__(name: str) -> Any:

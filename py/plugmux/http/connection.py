@@ -32,7 +32,7 @@ from .body import Body, Buffer, RemoteProtocolError
 from .fast_path import FastPathExchange
 from .fields import CONTINUE, encode_response, plain_answer
 from .heads import Head, HeadReader
-from .serving import Exchange, Host, Timeouts
+from .serving import ConnectionTimeouts, Exchange, Host
 
 __all__ = ["ServerConnection"]
 
@@ -55,7 +55,7 @@ HEAD, REQUEST, RESPONSE, LINGER, OVER = Phase  # module-level names, which Pytho
 class ConnectionHost(Host, Protocol):
     """What a connection asks of its server, beside what exchanges do."""
 
-    timeouts: Timeouts[ServerConnection]
+    timeouts: ConnectionTimeouts[ServerConnection]
     connections: set[ServerConnection]
 
     def connection_ended(self) -> None:

@@ -19,13 +19,13 @@ from ..exchange import ASGIApp, FastPathApp, FastPathCall, RequestHead
 from .connection import ServerConnection
 from .heads import HeadCache
 from .lifespan import Lifespan
-from .serving import Limits, Timeouts
+from .serving import ConnectionTimeouts, HttpLimits
 
 __all__ = ["Server"]
 
 logger = logging.getLogger("plugmux.http")
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = HttpLimits()
 EAGERLY: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 SHUTDOWN_TIME = 30.0
 """Seconds that requests under way are given when a server shuts down."""
@@ -43,7 +43,9 @@ class Server:
     Failures of the app are logged with their traceback under `plugmux.http`; the caller learns only that it was 500.
     """
 
-    def __init__(self, app: ASGIApp | FastPathApp, *, limits: Limits = DEFAULT_LIMITS, lifespan: bool = True) -> None:
+    def __init__(
+        self, app: ASGIApp | FastPathApp, *, limits: HttpLimits = DEFAULT_LIMITS, lifespan: bool = True
+    ) -> None:
         self.app = app
         self.fast_path: Callable[[RequestHead], FastPathCall | None] | None = getattr(app, "fast_path", None)
         self.limits = limits
@@ -51,7 +53,7 @@ class Server:
         self.connections: set[ServerConnection] = set()
         self.tasks: set[asyncio.Task[None] | None] = set()
         self.cache = HeadCache()
-        self.timeouts = Timeouts(limits, ServerConnection.expired)
+        self.timeouts = ConnectionTimeouts(limits, ServerConnection.expired)
         self._with_lifespan = lifespan
         self._lifespan: Lifespan | None = None
         self._connection_ended: asyncio.Event | None = None

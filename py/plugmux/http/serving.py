@@ -12,13 +12,13 @@ from ..exchange import ASGIApp, FastPathApp, FastPathCall, RequestHead, Response
 from .body import Buffer
 from .heads import HeadCache
 
-__all__ = ["Connection", "Exchange", "Host", "Limits", "Timeouts"]
+__all__ = ["Connection", "Exchange", "Host", "HttpLimits", "ConnectionTimeouts"]
 
 C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class HttpLimits:
     """What an HTTP server allows each connection.
 
     Args:
@@ -45,7 +45,7 @@ class Limits:
     linger_seconds: float = 2.0
 
 
-class Timeouts(Generic[C]):
+class ConnectionTimeouts(Generic[C]):
     """The timeouts of all connections of a server: a connection is in one of the queues at a time, or in none.
 
     Args:
@@ -55,7 +55,7 @@ class Timeouts(Generic[C]):
 
     __slots__ = ("bodies", "heads", "idle", "lingering", "writes")
 
-    def __init__(self, limits: Limits, expired: Callable[[C], None]) -> None:
+    def __init__(self, limits: HttpLimits, expired: Callable[[C], None]) -> None:
         self.heads = TimeoutQueue(limits.head_seconds, expired)
         self.idle = TimeoutQueue(limits.idle_seconds, expired)
         self.bodies = TimeoutQueue(limits.body_seconds, expired)
@@ -82,7 +82,7 @@ class Host(Protocol):
 
     app: ASGIApp | FastPathApp
     fast_path: Callable[[RequestHead], FastPathCall | None] | None
-    limits: Limits
+    limits: HttpLimits
     closing: bool
     cache: HeadCache
     tasks: set[asyncio.Task[None] | None]

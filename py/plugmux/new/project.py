@@ -22,7 +22,7 @@ KINDS = ("service", "secrets", "app")
 LICENSES = ("Apache-2.0", "MIT", "none")
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-LONGEST_NAME = 50
+MAX_PROJECT_NAME = 50
 GO_MODULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(/[A-Za-z0-9_][A-Za-z0-9._~-]*)*")
 UNQUOTED = re.compile(r"""['"$#\\\n]""")
 TAKEN = sys.stdlib_module_names | {"plugmux", "google", "tests"}
@@ -53,10 +53,10 @@ class Project:
     go_module: str = ""
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name) or len(self.name) > LONGEST_NAME:
+        if not NAME.fullmatch(self.name) or len(self.name) > MAX_PROJECT_NAME:
             raise ConfigError(
                 f"{self.name!r} cannot be a project's name: take lower-case letters and digits, in words with hyphens "
-                f"between them, {LONGEST_NAME} characters at most, as in key-value"
+                f"between them, {MAX_PROJECT_NAME} characters at most, as in key-value"
             )
         if self.module in TAKEN or keyword.iskeyword(self.module):
             raise ConfigError(f"{self.name!r} cannot be a project's name: it is that of a Python module or keyword")

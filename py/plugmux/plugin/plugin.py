@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Plugin", "Traits"]
 
 AnyClient = TypeVar("AnyClient")
-Lifespan: TypeAlias = "Callable[[Plugin], AbstractAsyncContextManager[object]]"
+PluginLifespan: TypeAlias = "Callable[[Plugin], AbstractAsyncContextManager[object]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Plugin:
         streams: Mapping[str, StreamHandler] | None = None,
         interceptors: Iterable[Interceptor] = (),
         configuration: Configuration | Configured[Any] | None = None,
-        lifespan: Lifespan | None = None,
+        lifespan: PluginLifespan | None = None,
         traits: Traits = Traits(),
         mux: Config | None = None,
         peer_users: Iterable[str | int] = (),

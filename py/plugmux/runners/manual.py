@@ -20,7 +20,7 @@ from ..contract.claims import ManifestClaims
 from ..contract.launch import VARIABLE, LaunchConfig
 from ..errors import PluginCause, PluginError
 from ..platform import ListenError, join_words
-from ..runtime.settings import DAY, RestartPolicy
+from ..runtime.settings import UNTIMED, RestartPolicy
 from ..runtime.socket.linksocket import LinkSocket
 from ..runtime.source import Launch, Runner
 
@@ -126,7 +126,7 @@ def wait(
 ) -> Launch:
     """A launch that waits for a plugin whose author starts it. (`Launch.wait`)"""
     again = RestartPolicy(tries=sys.maxsize, delay=0.2, longest_delay=5.0, time_limit=math.inf)
-    return Launch(command, name, runner=ManualRunner(socket), timeout=DAY, restart=again, **options)
+    return Launch(command, name, runner=ManualRunner(socket), timeout=UNTIMED, restart=again, **options)
 
 
 def by_hand(sources: Iterable[Launch | Source], names: Collection[str]) -> list[Launch | Source]:

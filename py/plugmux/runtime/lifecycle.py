@@ -29,7 +29,7 @@ __all__ = ["Lifecycle"]
 
 logger = logging.getLogger("plugmux.runtime")
 
-Outcome = TypeVar("Outcome")
+Returned = TypeVar("Returned")
 
 
 class Lifecycle:
@@ -74,7 +74,7 @@ class Lifecycle:
         if self._closed:
             raise StateError("the runtime has been closed; make a new one")
 
-    async def _to_the_end(self, errand: Coroutine[Any, Any, Outcome]) -> Outcome:
+    async def _to_the_end(self, errand: Coroutine[Any, Any, Returned]) -> Returned:
         """Do what must not stop half-way, even if the caller is cancelled; `close` waits for it."""
         task = asyncio.create_task(errand)
         self._errands.add(task)

@@ -33,7 +33,7 @@ __all__ = [
     "Timeouts",
 ]
 
-DAY = 24 * 3600.0
+UNTIMED = 24 * 3600.0
 """Seconds that stand for no limit where a number is needed."""
 
 
@@ -178,7 +178,7 @@ class Policies:
     """The settings of a link's mux. Where health checks watch the peer, its silence does not end the link."""
 
     def __post_init__(self) -> None:
-        patient = replace(self.mux or Config(), enable_keep_alive=False, connection_write_timeout=DAY)
+        patient = replace(self.mux or Config(), enable_keep_alive=False, connection_write_timeout=UNTIMED)
         object.__setattr__(self, "link_config", patient if self.health.interval else self.mux)
         if self.parallel_starts is not None and self.parallel_starts < 1:
             raise ConfigError(f"Policies.parallel_starts is {self.parallel_starts}; it must be 1 or more")
@@ -188,7 +188,7 @@ class Policies:
         mux = replace(
             self.mux or Config(),
             enable_keep_alive=False,
-            connection_write_timeout=DAY,
+            connection_write_timeout=UNTIMED,
             stream_open_timeout=0,
             stream_close_timeout=0,
         )

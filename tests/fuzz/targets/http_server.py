@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from fuzz.loop import pieces, run
-from plugmux.http import Limits, Server
+from plugmux.http import HttpLimits, Server
 from support.http_peers import EchoCall, FastPathEcho, Wire, echo, join
 
 
@@ -17,7 +17,7 @@ def check(data: bytes) -> None:
 
 
 async def _serve(app: Any, data: list[bytes]) -> None:
-    server = Server(app, limits=Limits(buffer_bytes=256), lifespan=False)
+    server = Server(app, limits=HttpLimits(buffer_bytes=256), lifespan=False)
     wire = Wire()
     join(wire, server.protocol())
     for piece in data:

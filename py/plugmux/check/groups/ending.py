@@ -10,7 +10,7 @@ from ...errors import ExchangeError, SessionClosed
 from ...exchange import Request
 from ..check import Group
 from ..ended import end_in_order
-from ..host import LONGEST_ANSWER, SHUTDOWN, RegistrationHandler
+from ..host import MAX_REPLY, SHUTDOWN, RegistrationHandler
 from ..outcome import expect, timed_out
 from ..subject import Subject
 
@@ -52,7 +52,7 @@ async def shutdown_twice(subject: Subject) -> None:
     async with subject.registered() as host:
         await host.shut_down()
         with suppress(SessionClosed, ExchangeError):  # It takes no more calls, and so has heard the first.
-            answer = await host.link.transport.fetch(Request(SHUTDOWN, PROTO_FIELDS), LONGEST_ANSWER)
+            answer = await host.link.transport.fetch(Request(SHUTDOWN, PROTO_FIELDS), MAX_REPLY)
             expect(answer.status == 200, f"it was answered with HTTP status {answer.status}")
 
 

@@ -61,7 +61,7 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
-    from ...check import CHECKS, Options, Outcome, Subject, run_checks
+    from ...check import CHECKS, CheckOutcome, Options, Subject, run_checks
     from ...check.report import explain, summarize, to_json, to_junit
 
     checks = _chosen(CHECKS, options.only, options.skip)
@@ -102,7 +102,7 @@ async def run(options: argparse.Namespace) -> int:
         write_json(to_json(results))
     else:
         write_table(HEAD, [(r.outcome.value, r.check.id, _level(r.check), r.message) for r in results])
-    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    failed = [result for result in results if result.outcome is CheckOutcome.FAILED]
     if not options.json:
         for result in failed:
             write_error(explain(result))

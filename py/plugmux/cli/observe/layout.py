@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from .picture import Arrow, Box, Picture
 
-__all__ = ["Layout", "Place", "laid_out"]
+__all__ = ["Layout", "Placement", "laid_out"]
 
 CHARACTER = 7.2
 """Width of a character, of the font that the picture is drawn with."""
 
-LINE = 17.0
+LINE_HEIGHT = 17.0
 PADDING = 12.0
 GAP = 26.0
 """Between the boxes of a layer."""
@@ -27,7 +27,7 @@ SHORTEST_ARROW = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """Where a box is."""
 
     x: float
@@ -47,7 +47,7 @@ class Layout:
         height: of the whole picture.
     """
 
-    places: Mapping[str, Place]
+    places: Mapping[str, Placement]
     back: frozenset[int]
     width: float
     height: float
@@ -68,14 +68,14 @@ def laid_out(picture: Picture) -> Layout:
     sizes = {box.name: _size(box) for box in picture.boxes}
     heights = [sum(sizes[name][1] + GAP for name in layer) - GAP for layer in layers]
     tallest = max(heights, default=0.0)
-    places: dict[str, Place] = {}
+    places: dict[str, Placement] = {}
     x = MARGIN
     for index, layer in enumerate(layers):
         widest = max((sizes[name][0] for name in layer), default=0.0)
         y = MARGIN + (tallest - heights[index]) / 2
         for name in layer:
             height = sizes[name][1]
-            places[name] = Place(x, y, widest, height)
+            places[name] = Placement(x, y, widest, height)
             y += height + GAP
         labels = [len(arrow.label) for arrow in picture.arrows if index in _span(arrow, layer_of)]
         x += widest + max(SHORTEST_ARROW, max(labels, default=0) * CHARACTER + 3 * PADDING)
@@ -85,7 +85,7 @@ def laid_out(picture: Picture) -> Layout:
 
 def _size(box: Box) -> tuple[float, float]:
     lines = (box.title, *box.lines)
-    return max(map(len, lines)) * CHARACTER + 2 * PADDING, len(lines) * LINE + 2 * PADDING - 4
+    return max(map(len, lines)) * CHARACTER + 2 * PADDING, len(lines) * LINE_HEIGHT + 2 * PADDING - 4
 
 
 def _span(arrow: Arrow, layer_of: Mapping[str, int]) -> range:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Arrow", "Box", "Picture", "as_mermaid", "picture_of"]
 
-HOST = ""
-OWN = ("plugmux.v1.", "grpc.")
+HOST_NAME = ""
+OWN_PACKAGES = ("plugmux.v1.", "grpc.")
 """What services of plugmux' own begin with: calls of them are no news."""
 
 
@@ -63,11 +63,11 @@ def picture_of(reports: Iterable[WatchResponse]) -> Picture:
     for last in reports:
         for each in last.methods:
             service = each.method.partition("/")[0]
-            if each.caller == each.callee or service.startswith(OWN) or not each.calls:
+            if each.caller == each.callee or service.startswith(OWN_PACKAGES) or not each.calls:
                 continue
             calls.setdefault((each.caller, each.callee), {})[each.method] = each.calls
     assert last is not None
-    boxes = {HOST: Box(HOST, f"{last.host.name} {last.host.version}", (f"process {last.host.pid}",))}
+    boxes = {HOST_NAME: Box(HOST_NAME, f"{last.host.name} {last.host.version}", (f"process {last.host.pid}",))}
     for plugin in last.plugins:
         if plugin.name not in boxes:
             state = plugin.state if plugin.health in ("", "serving") else f"{plugin.state}, {plugin.health}"
@@ -75,7 +75,7 @@ def picture_of(reports: Iterable[WatchResponse]) -> Picture:
             boxes[plugin.name] = Box(plugin.name, title, (state, *plugin.services), plugin.state == "running")
     seen = {pair: methods for pair, methods in calls.items() if set(pair) <= boxes.keys()}
     arrows = [Arrow(start, end, _label(methods)) for (start, end), methods in sorted(seen.items())]
-    arrows += [Arrow(HOST, name) for name in boxes if name != HOST and (HOST, name) not in seen]
+    arrows += [Arrow(HOST_NAME, name) for name in boxes if name != HOST_NAME and (HOST_NAME, name) not in seen]
     return Picture(tuple(boxes.values()), tuple(arrows))
 
 

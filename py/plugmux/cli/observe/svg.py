@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
-from .layout import LINE, PADDING, Layout, Place, laid_out
+from .layout import LINE_HEIGHT, PADDING, Layout, Placement, laid_out
 from .picture import Arrow, Picture
 
 __all__ = ["as_svg"]
@@ -67,7 +67,7 @@ def _boxes(picture: Picture, layout: Layout) -> Iterator[str]:
         yield f'    <rect class="box" x="{place.x:.0f}" y="{place.y:.0f}" {size} rx="6"/>'
         for number, line in enumerate((box.title, *box.lines)):
             kind = ' class="title"' if number == 0 else ""
-            x, y = place.x + PADDING, place.y + PADDING + 9 + number * LINE
+            x, y = place.x + PADDING, place.y + PADDING + 9 + number * LINE_HEIGHT
             yield f'    <text{kind} x="{x:.0f}" y="{y:.0f}">{_text(line)}</text>'
         yield "  </g>"
 
@@ -103,11 +103,11 @@ def _curve(arrow: Arrow, layout: Layout, *, back: bool) -> tuple[str, float, flo
     return path, middle, near * 0.75 + far * 0.25 + (14 if back else -6)
 
 
-def _port(place: Place, share: float) -> float:
+def _port(place: Placement, share: float) -> float:
     return place.y + place.height * share
 
 
-def _spread(arrow: Arrow, layout: Layout, place: Place, share: float) -> float:
+def _spread(arrow: Arrow, layout: Layout, place: Placement, share: float) -> float:
     """Where an arrow meets the box that many arrows meet: each at a height of its own."""
     other = layout.places[arrow.end if place is layout.places[arrow.start] else arrow.start]
     whole = layout.height or 1.0

@@ -26,13 +26,13 @@ __all__ = ["observe_plugins"]
 CIRCUITS = {Circuit.CLOSED: 0, Circuit.HALF_OPEN: 1, Circuit.OPEN: 2}
 
 
-class Observed(Protocol):
+class Observing(Protocol):
     """The runtime whose plugins are observed."""
 
     def plugins(self) -> Sequence[PluginHandle]: ...
 
 
-def observe_plugins(runtime: Observed, meter: Meter | None = None) -> None:
+def observe_plugins(runtime: Observing, meter: Meter | None = None) -> None:
     """Let OpenTelemetry observe the plugins of a runtime, for as long as the process lives.
 
     Args:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Inspect", "Replacing"]
 
-SHORTEST_INTERVAL, DEFAULT_INTERVAL, LONGEST_INTERVAL = 0.1, 1.0, 60.0
+MIN_INTERVAL, DEFAULT_INTERVAL, MAX_INTERVAL = 0.1, 1.0, 60.0
 """Seconds between two reports."""
 
 MAX_CALLS = 500
@@ -78,7 +78,7 @@ class Inspect(InspectService):
         interval = DEFAULT_INTERVAL
         if request.HasField("interval"):
             interval = request.interval.seconds + request.interval.nanos / 1e9
-            interval = min(max(interval, SHORTEST_INTERVAL), LONGEST_INTERVAL)
+            interval = min(max(interval, MIN_INTERVAL), MAX_INTERVAL)
         watched = _Watched(self._observer, min(request.max_calls, MAX_CALLS))
         with self._observer.watch():
             while not self._closed.is_set():

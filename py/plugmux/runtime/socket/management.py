@@ -19,7 +19,7 @@ from ..settings import Permissions, SocketUse
 from ..state import State
 from .app import CLOSED
 
-__all__ = ["Managed", "Management", "Version", "as_rpc_errors"]
+__all__ = ["Managed", "Management", "RuntimeVersion", "as_rpc_errors"]
 
 
 class Managed(Control, Protocol):
@@ -29,7 +29,7 @@ class Managed(Control, Protocol):
     def plugin(self, name: str) -> PluginHandle: ...
 
 
-class Version(VersionService):
+class RuntimeVersion(VersionService):
     """Names the version of the runtime."""
 
     def __init__(self, version: str) -> None:

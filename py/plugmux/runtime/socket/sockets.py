@@ -21,7 +21,7 @@ from .app import SocketApp
 from .events import EventsService, Observed
 from .inspect import Inspect, Replacing
 from .listener import Listener
-from .management import Managed, Management, Version
+from .management import Managed, Management, RuntimeVersion
 
 if TYPE_CHECKING:
     from .network import NetworkSocket
@@ -72,7 +72,7 @@ class Sockets:
         self._app = SocketApp(router, self._arrive, permissions, self._metrics.scrape)
         self._inspect = Inspect(runtime, registry, registrar, self.call_observer)
         management = Management(runtime, permissions)
-        for service in (Version(registrar.host.version), management, EventsService(runtime), self._inspect):
+        for service in (RuntimeVersion(registrar.host.version), management, EventsService(runtime), self._inspect):
             self._app.mount(service)
         self._server = Server(self._app, lifespan=False)
         self._listeners: list[Listener | NetworkSocket] = []
