@@ -116,7 +116,8 @@ async def test_the_plugins_of_a_runtime_are_observed(tmp_path: Path) -> None:
             name: read.points(f"plugmux.plugin.{name}", **{"plugmux.plugin.name": "kv"})[0].value
             for name in ("up", "circuit", "restarts", "in_flight", "streams")
         }
-        assert told == {"up": 1, "circuit": 0, "restarts": 0, "in_flight": 0, "streams": 0}
+        assert told.pop("streams") in (0, 1)  # That of the call may just be ending.
+        assert told == {"up": 1, "circuit": 0, "restarts": 0, "in_flight": 0}
         (point,) = read.points("rpc.client.call.duration", **{"rpc.method": "kv.v1.KeyValueService/Put"})
         assert point.count == 1
         await runtime.disable("kv")
