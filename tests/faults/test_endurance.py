@@ -86,7 +86,7 @@ async def test_a_gibibyte_on_stderr_blocks_nobody_and_is_not_kept(language: str,
 async def test_crashes_in_a_row_leave_nothing_behind(language: str, crashes: int, tmp_path: Path) -> None:
     left = tmp_path / "left"
     left.write_text("0")
-    launch = Launch(faulty_plugin(language, "crash-loop", str(left)), restart=AT_ONCE, timeout=20)
+    launch = Launch(faulty_plugin(language, "crash-loop", str(left)), restart=AT_ONCE)
     async with ward(launch) as test:
         left.write_text(str(crashes - 1))
         with pytest.raises(RpcError, match="exited with status 7"):

@@ -90,10 +90,10 @@ class LocalRunner(Runner):
                     cwd=None if launch.cwd is None else os.fspath(launch.cwd),
                     limits=launch.limits,
                 )
-                run.ends = ends
-                unused.pop_all()
                 if isinstance(ends, LinkEnds):
                     ends.close_theirs()
+                run.ends = ends
+                unused.pop_all()  # What fails before this closes the link, which ends the plugin.
         except OSError as error:
             raise _not_started(launch, command[0], error) from None
         return run
@@ -191,12 +191,15 @@ async def program_words(launch: Launch, program: str) -> list[str]:
     """The program of a launch and its arguments, behind the interpreter of a script that needs one.
 
     Raises:
-        PluginError: there is no interpreter for it, or its first line ends as on Windows.
+        PluginError: there is no interpreter for it, its first line ends as on Windows, or it cannot be read.
     """
     words = [program, *launch.command[1:]]
     if not os.access(program, os.R_OK):
         return words  # It may be executed all the same.
-    first = _first_bytes(program)
+    try:
+        first = _first_bytes(program)
+    except OSError as error:
+        raise _not_started(launch, program, error) from None
     if first.startswith(b"#!") and first.partition(b"\n")[0].endswith(b"\r"):
         raise PluginError(
             launch.name,
