@@ -18,13 +18,13 @@ export interface Servable {
   readonly streams?: Readonly<Record<string, StreamHandler>>;
 }
 
-/** Options that hold for all that one end of a link serves. */
+/** Options that apply to everything that one end of a link serves. */
 export interface ServeOptions {
   /** Run around every RPC, the first outermost. */
   readonly interceptors?: readonly Interceptor[];
   /** The most bytes that a message may have; 4 MiB by default. */
   readonly maxMessageBytes?: number;
-  /** Answers for what handlers throw; by default it is printed on stderr. */
+  /** Handles what handlers throw; by default it is printed on stderr. */
   readonly faults?: HandlerFaults;
 }
 
@@ -71,7 +71,7 @@ export class App {
     try {
       this.#rpc(asDuplex(request), response);
     } catch (error) {
-      answer(response, 400, errorMessage(error)); // A path or a host that makes no URL.
+      answer(response, 400, errorMessage(error)); // The path or the host does not form a URL.
     }
   }
 
@@ -84,7 +84,7 @@ export class App {
     if (!handler) return refuse(stream, "404 Not Found", unknownStream(url));
     stream.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${STREAM_PROTOCOL}\r\n\r\n`);
     if (head.length > 0) stream.unshift(head);
-    stream.on("error", () => {}); // The handler hears of it, or has ended and does not care.
+    stream.on("error", () => {}); // The handler gets the error too, unless it has ended.
     this.#faults
       .stream(streamName(url), async () => handler(stream))
       .then(
@@ -95,8 +95,8 @@ export class App {
 }
 
 /**
- * HTTP/1.1 on a stream of the mux lets requests and responses pass at the same time. Connect believes it of HTTP/2 alone,
- * and refuses streams both ways over anything less.
+ * HTTP/1.1 on a mux stream is full duplex. Connect assumes that of HTTP/2 alone, and refuses bidirectional streams over
+ * anything older, so this claims HTTP/2.
  */
 function asDuplex(request: IncomingMessage): IncomingMessage {
   if (request.headers["content-type"]?.startsWith("application/connect+")) request.httpVersion = "2.0";
@@ -115,7 +115,7 @@ function unknownStream(url: string): string {
   return `no raw stream is served under the name ${JSON.stringify(streamName(url))}`;
 }
 
-/** Answers a request as a whole. */
+/** Sends a whole response. */
 export function answer(
   response: ServerResponse,
   status: number,
@@ -126,7 +126,7 @@ export function answer(
   response.end(body);
 }
 
-/** Answers a request that node's server has let go of, because it asked for an upgrade. */
+/** Sends a whole response to an upgrade request, whose socket the server of Node.js has released. */
 export function refuse(stream: Duplex, status: string, text: string): void {
   const length = Buffer.byteLength(text);
   stream.on("error", () => {});

@@ -1,23 +1,23 @@
 /**
- * Faults of handlers are answers: whatever a handler throws, other than a `ConnectError`, ends its call with `internal`
- * and is logged once with its stack. The caller is not told the text, which may hold anything, unless its runtime has
+ * Turns what a handler throws into the response of its call. Anything but a `ConnectError` ends the call with `internal`,
+ * and is logged once with its stack. The caller does not get the text, which may contain secrets, unless the runtime has
  * asked for it.
  */
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 
-/** Characters of a stack that a caller is told. */
+/** The most characters of a stack that a caller gets. */
 const longestStack = 16 * 1024;
 
-/** Told of each fault: what failed, as `service/method` or the name of a raw stream, and what was thrown. */
+/** Called for each fault with what failed, as `service/method` or the name of a raw stream, and with what was thrown. */
 export type FaultListener = (what: string, error: unknown) => void;
 
 /** A call under way. */
 class Call {
-  /** Set once the call has failed beside its handler. */
+  /** Set once the call has failed outside of its handler. */
   error: ConnectError | undefined;
-  /** Ends the step that is waited for. */
+  /** Rejects the step that is awaited. */
   reject: ((error: ConnectError) => void) | undefined;
 
   constructor(
@@ -32,10 +32,10 @@ class Call {
   }
 }
 
-/** Runs a call, and what it leads to, so that `Faults.trackProcess` can tell whose a rejection is. */
+/** Runs a call, and everything that it starts, so that `trackProcess` can attribute a rejection to it. */
 type Run = <Result>(call: Call, run: () => Result) => Result;
 
-/** What a handler has thrown by `process.exit`; the plugin ends in order. */
+/** Thrown by `process.exit` within a handler; the plugin then ends in order. */
 class ExitRequested extends Error {
   constructor(status: unknown) {
     super(`the handler has called process.exit(${String(status ?? "")})`);
@@ -43,7 +43,7 @@ class ExitRequested extends Error {
 }
 
 export class HandlerFaults {
-  /** Whether callers are told the stack: the runtime has asked for it. */
+  /** Whether callers get the stack, because the runtime has asked for it. */
   debug = false;
   readonly #listener: FaultListener;
   #run: Run = (_call, run) => run();
@@ -52,7 +52,7 @@ export class HandlerFaults {
     this.#listener = listener;
   }
 
-  /** Answers for what handlers throw. It belongs outermost, so that it answers for other interceptors too. */
+  /** Handles what handlers throw. Make it the outermost, so that it also handles what other interceptors throw. */
   readonly interceptor: Interceptor = (next) => async (request) => {
     const { signal } = request;
     const call = new Call(`${request.service.typeName}/${request.method.name}`, this.#listener);
@@ -64,7 +64,7 @@ export class HandlerFaults {
     }
   };
 
-  /** Serves a raw stream, which has no other way to fail than to be reset. */
+  /** Serves a raw stream. A fault is logged; the caller then resets the stream. */
   async stream(name: string, serve: () => Promise<void>): Promise<void> {
     try {
       await serve();
@@ -75,18 +75,18 @@ export class HandlerFaults {
   }
 
   /**
-   * From here on a rejection that nobody handles ends the call that it came from, and `process.exit` in a call ends the
-   * plugin in order. Other rejections end the process, as node has it.
+   * From now on, an unhandled rejection ends the call that caused it, and `process.exit` within a call ends the plugin in
+   * order. Other rejections end the process, as is the default of Node.js.
    *
    * @param exit ends the plugin in order, and the process with the status.
-   * @returns undoes it.
+   * @returns a function that restores the process.
    */
   trackProcess(exit: (status: number | string | null | undefined) => void): () => void {
     const calls = new AsyncLocalStorage<Call>();
     const exitProcess = process.exit;
     const onRejection = (error: unknown): void => {
       const call = calls.getStore();
-      if (!call) throw error; // It becomes an uncaught exception.
+      if (!call) throw error; // This makes it an uncaught exception.
       if (!(error instanceof ExitRequested)) call.listener(`${call.name}, in a promise that nobody awaits,`, error);
       call.fail();
     };
@@ -104,7 +104,7 @@ export class HandlerFaults {
     };
   }
 
-  /** Has another one of this process, on which `trackProcess` is called, answer for the whole process. */
+  /** Attributes rejections through another instance, on which `trackProcess` is called for the whole process. */
   leaveProcessTo(other: HandlerFaults): void {
     this.#run = (call, run) => other.#run(call, run);
   }
@@ -128,7 +128,7 @@ export class HandlerFaults {
           throw this.#toAnswer(call, signal, error);
         });
         if ((isOver = result.done === true)) return;
-        yield result.value as Message; // A caller who leaves ends the generator here, by a return or an error.
+        yield result.value as Message; // If the caller leaves, the generator ends here, by a return or an error.
       }
     } finally {
       if (!isOver) await this.#run(call, () => iterator.return?.());

@@ -14,17 +14,17 @@ const HEALTH = "/health";
 const UNGATED = new Set([HEALTH, "/plugins.v1.PluginService/Shutdown"]);
 
 /**
- * What one end of a link serves: health, raw streams, RPC services and what it has lent, on connections that are given
- * to `serve`.
+ * Serves what one end of a link offers, on each connection that is passed to `serve`: health, raw streams, RPC services,
+ * and lent objects.
  */
 export class LinkApp {
-  /** What holds for all that is served here. */
+  /** Options that apply to everything that is served here. */
   readonly options: ServeOptions;
-  /** Where requests wait until this end is ready; `/health` and `Shutdown` pass it always. */
+  /** Holds requests until this end is ready. `/health` and `Shutdown` are never held. */
   gate: Gate | undefined;
   readonly #server: Server;
   readonly #app: App;
-  /** What is lent to the peer, by the connections to it. */
+  /** The objects that are lent to the peer, by connection. */
   readonly #lent = new WeakMap<Duplex, References>();
 
   constructor(options: LinkAppOptions) {
@@ -48,14 +48,14 @@ export class LinkApp {
     return this.#app.services;
   }
 
-  /** Serves HTTP on a connection: a mux stream, or any other Duplex. Where it is a link's, `lent` is served there too. */
+  /** Serves HTTP on a connection: a mux stream, or any other Duplex. On a link, `lent` is served as well. */
   serve(connection: Duplex, lent?: References): void {
     if (lent) this.#lent.set(connection, lent);
     if (connection instanceof MuxStream) connection.keepTaken();
     this.#server.emit("connection", connection);
   }
 
-  /** Health has its handlers under a name of our own, unless the plugin serves gRPC's by itself. */
+  /** Maps gRPC's health service to our handlers, unless the plugin serves that service itself. */
   #translate(request: IncomingMessage): void {
     const url = request.url ?? "";
     if (url.startsWith(HEALTH_ALIAS.from) && !this.services.includes(HEALTH_ALIAS.from.slice(1, -1))) {
@@ -68,13 +68,13 @@ export class LinkApp {
     else this.gate.wait(go);
   }
 
-  /** The app that a request goes to: this one, or that of an object that is lent; undefined where it is not known. */
+  /** Returns the app for a request: this one, or that of a lent object; undefined if the reference is unknown. */
   #find(request: IncomingMessage): App | undefined {
     return isReferring(request) ? this.#lent.get(request.socket)?.find(request) : this.#app;
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {
-    // As in Go, a caller that ends its side has gone away: it would have to read the response before.
+    // As in Go, a caller that ends its side before it has the response counts as gone.
     request.socket.once("end", () => request.socket.destroy());
     this.#translate(request);
     countBody(request);

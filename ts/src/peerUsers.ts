@@ -1,23 +1,23 @@
 /**
- * Whose runtime may be dialled. Whoever listens at a path or at an abstract name may be anybody, and a plugin hands its
- * secrets to the runtime that it registers with. Trusted are the user of this process, root, and those that
- * `PLUGMUX_PEER_USERS` or the option `peerUsers` names.
+ * Decides whose runtime a plugin may dial. Any user may listen at a path or an abstract name, and a plugin gives its
+ * secrets to the runtime with which it registers. The user of this process and root are trusted, and so are the users
+ * that `PLUGMUX_PEER_USERS` or the option `peerUsers` names.
  *
- * Node has no call for the user of a peer (SO_PEERCRED), so the user is found out by what only a trusted user can have
- * brought about:
+ * Node.js cannot ask for the user of a peer (SO_PEERCRED). So this module checks what only a trusted user can have set
+ * up:
  *
  * - A socket in the file system belongs to the user who bound it. It and every directory and link on the way to it, from
  *   the root on, must belong to a trusted user, and no other user may write in those directories (where the sticky bit
  *   is set, an entry that belongs to a trusted user is safe). Then no other user can have put the socket there, or can
  *   put another one in its place.
- * - An abstract socket has no file. /proc/net/unix tells the inode of the one that listens, /proc/PID/fd which process
- *   holds it, and that process must be a trusted user's. It must be the same inode before the connection was made and
- *   behind it: then it was this socket that was connected to.
+ * - An abstract socket has no file. /proc/net/unix has the inode of the listening socket, and /proc/PID/fd says which
+ *   process holds it; that process must be a trusted user's. If the inode is the same before and after connecting, the
+ *   connection was made to that socket.
  *
- * - Of a named pipe (Windows) nothing tells Node.js whose it is. One is connected to only if `*`, which is every user, is
- *   among the users that are named.
+ * - On Windows Node.js cannot find out whose a named pipe is. It connects to one only if the named users include `*`,
+ *   which is every user.
  *
- * What cannot be found out is refused.
+ * A listener whose user cannot be determined is refused.
  */
 
 import { execFile } from "node:child_process";
@@ -36,7 +36,7 @@ const MAX_LINKS = 40;
 /** The flag of a socket that listens, in /proc/net/unix. */
 const LISTENING = 0x10000;
 
-/** In the place of a user: every user is trusted. */
+/** Stands for every user. */
 const ANYBODY = "*";
 
 /** The ids of the users that are trusted; `*` if every user is. */
@@ -77,8 +77,8 @@ async function userId(user: string): Promise<number> {
  * Checks a socket that is about to be connected to.
  *
  * @param name the path of the socket or the named pipe, or its abstract name behind `@`.
- * @returns what is to be called when the connection has been made, before anything is sent.
- * @throws UntrustedPeerError when it is not a trusted user's, or cannot be told to be.
+ * @returns a function to call once connected, before anything is sent.
+ * @throws UntrustedPeerError if the listener is not a trusted user's, or that cannot be determined.
  */
 export async function checkListener(name: string, users: TrustedUsers): Promise<() => Promise<void>> {
   if (users.has(ANYBODY)) return async () => {};
@@ -87,7 +87,7 @@ export async function checkListener(name: string, users: TrustedUsers): Promise<
   }
   if (!name.startsWith("@")) {
     await checkPath(name, users);
-    return async () => {}; // No other user can have changed anything meanwhile.
+    return async () => {}; // No other user can have changed anything since.
   }
   const inode = await listenerInode(name);
   await checkHolders(inode, name, users);
@@ -146,7 +146,7 @@ function checkOwner(entry: string, { uid }: Stats, users: TrustedUsers, path: st
   if (!users.has(uid)) throw untrusted(path, `${entry} belongs to the user with id ${uid}`);
 }
 
-/** An entry of a sticky directory can be replaced by its owner alone, who is checked. */
+/** Only its owner can replace an entry of a sticky directory, and that owner is checked. */
 function checkOnlyTrustedWrite(entry: string, { mode }: Stats, path: string): void {
   if (mode & WRITABLE_BY_OTHERS && !(mode & STICKY)) {
     throw untrusted(path, `${entry} can be written to by other users (mode ${(mode & 0o7777).toString(8)})`);
@@ -183,11 +183,11 @@ export async function listenerProcess(name: string): Promise<number> {
     const [holder = 0, other] = holders;
     return other === undefined && holder !== process.pid ? holder : 0;
   } catch {
-    return 0; // The check of its user has told what is wrong with it, if something is.
+    return 0; // The check of the user reports what is wrong, if anything.
   }
 }
 
-/** Every process that holds the socket, as far as it can be seen, must be a trusted user's; and one must be seen. */
+/** Checks that every visible process that holds the socket is a trusted user's, and that there is at least one. */
 async function checkHolders(inode: string, name: string, users: TrustedUsers): Promise<void> {
   let isHeld = false;
   for (const pid of await readdir("/proc")) {

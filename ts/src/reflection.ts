@@ -21,10 +21,10 @@ import type { ConnectRouter } from "@connectrpc/connect";
 
 export const REFLECTION = "grpc.reflection.v1.ServerReflection";
 
-/** The number of the code, which is what this protocol sends. */
+/** `not_found` by its number, which is what this protocol sends. */
 const NOT_FOUND = 5;
 
-/** The messages that are used here: per field `type name = number`; a type that is no scalar is a message. */
+/** The messages of the protocol that are used here. A field is `type name number`; a type that is not a scalar is a message. */
 const MESSAGES: Readonly<Record<string, { readonly oneof?: string; readonly fields: readonly string[] }>> = {
   ServerReflectionRequest: {
     oneof: "message_request",
@@ -99,7 +99,7 @@ const file = create(FileDescriptorProtoSchema, {
 /** The service, for `router.service` and clients. */
 export const ReflectionService = createFileRegistry(file, () => undefined).getService(REFLECTION) as DescService;
 
-/** A question, as it is in `ServerReflectionRequest`. */
+/** The question of a `ServerReflectionRequest`. */
 type Question =
   | {
       readonly case: "listServices" | "fileByFilename" | "fileContainingSymbol" | "allExtensionNumbersOfType";
@@ -116,7 +116,7 @@ interface Request extends MessageShape<DescService["methods"][number]["input"]> 
   readonly messageRequest: Question;
 }
 
-/** Serves the reflection of all that a router serves so far, and of itself. */
+/** Serves reflection for everything that a router serves so far, and for reflection itself. */
 export function serveReflection(router: ConnectRouter): void {
   const services = [...new Set(router.handlers.map(({ service }) => service)), ReflectionService];
   const types = new Types(services);
@@ -132,7 +132,7 @@ export function serveReflection(router: ConnectRouter): void {
   router.service(ReflectionService, { serverReflectionInfo: method as never });
 }
 
-/** What is known of some services: the files that they are in, and those that these import. */
+/** The proto files of some services, with everything that these import. */
 class Types {
   readonly #names: string[];
   readonly #files = new Map<string, DescFile>();
@@ -158,7 +158,7 @@ class Types {
     return { case: "errorResponse", value: { errorCode: NOT_FOUND, errorMessage } };
   }
 
-  /** The file that is asked for, and all that it imports, so that the caller need not ask again. */
+  /** Returns the requested file and everything that it imports, so that the caller need not ask again. */
   #find(question: Question): DescFile[] | undefined {
     const found = this.#findFile(question);
     return found && [...withImports(found)];
@@ -168,7 +168,7 @@ class Types {
     switch (question.case) {
       case "fileByFilename":
         return this.#files.get(question.value);
-      case "fileContainingSymbol": // A method or a field is found by what it belongs to.
+      case "fileContainingSymbol": // A method or a field is found through its service or message.
         return (this.#registry.get(question.value) ?? this.#registry.get(question.value.replace(/\.[^.]*$/, "")))?.file;
       case "fileContainingExtension": {
         const { containingType, extensionNumber } = question.value;

@@ -1,14 +1,14 @@
 import { performance } from "node:perf_hooks";
 
-/** The time and the timers of a mux, so that tests can put their own in place. */
+/** The clock and timers of a mux. Tests replace them. */
 export interface Clock {
-  /** Milliseconds on a clock that never goes back. */
+  /** Returns milliseconds of a monotonic clock. */
   now(): number;
-  /** Calls back after `delay` milliseconds, unless the function that it returns is called before. */
+  /** Calls back after `delay` milliseconds. The function that it returns cancels the timer. */
   after(delay: number, call: () => void): () => void;
 }
 
-/** The clock of the machine. Its timers do not keep the process alive. */
+/** The system clock. Its timers do not keep the process alive. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   after(delay, call) {

@@ -10,9 +10,9 @@ export interface Config {
   readonly acceptBacklog: number;
   /** Streams that the peer may have open at once; further ones are reset. */
   readonly maxStreams: number;
-  /** Whether a silent peer is pinged, and the session ended when it stays silent. */
+  /** Whether to ping a silent peer, and to end the session when it does not answer. */
   readonly enableKeepAlive: boolean;
-  /** Silence after which a ping goes out. */
+  /** How long the peer must be silent before a ping is sent. */
   readonly keepAliveInterval: number;
   /**
    * How long the connection may take no byte, and a ping may stay unanswered, before the session ends; 0 means no limit.
@@ -23,11 +23,11 @@ export interface Config {
   readonly streamOpenTimeout: number;
   /** How long the peer may take to end its side of a stream closed here, which is then reset; 0 means no limit. */
   readonly streamCloseTimeout: number;
-  /** What the peer may send on a stream before our reader has taken any; above 256 KiB it is announced. */
+  /** The initial receive window of a stream. One above 256 KiB is announced to the peer. */
   readonly streamWindowSize: number;
-  /** Up to where the window of a stream grows while its reader keeps up with it. */
+  /** The largest receive window of a stream; it grows while its reader keeps up. */
   readonly maxStreamWindowSize: number;
-  /** By how much all windows of a session together may have grown. */
+  /** The most bytes by which all windows of a session together may grow. */
   readonly maxSessionWindowGrowth: number;
   /**
    * Bytes that may be held of what has come and nobody has taken, over all streams: unfinished requests, what a program
@@ -35,9 +35,9 @@ export interface Config {
    * credit; at the limit, a stream that needs more is reset. It should be 16 times the largest message at least.
    */
   readonly maxLinkMemory: number;
-  /** The same until the plugin at either end of a link has registered. */
+  /** The same limit before the plugin at either end of a link has registered. */
   readonly maxUnregisteredMemory: number;
-  /** Streams that the peer may have open at once until then. */
+  /** The most streams that the peer may have open before then. */
   readonly maxUnregisteredStreams: number;
   /**
    * Streams a second that the peer may open for nothing before the session ends: that it resets within a second, ends
@@ -78,7 +78,7 @@ export const localConfig: Partial<Config> = { enableKeepAlive: false, connection
 /** What differs for a peer on another machine, which a network may cut off without a word: it is missed within 20 s. */
 export const remoteConfig: Partial<Config> = { keepAliveInterval: 10_000 };
 
-/** The longest time that node's timers can wait, in milliseconds. */
+/** The longest delay that timers of Node.js can have, in milliseconds. */
 const MAX_TIMER = 0x7fff_ffff;
 
 const RANGES: Readonly<Record<Exclude<keyof Config, "enableKeepAlive">, readonly [least: number, most: number]>> = {

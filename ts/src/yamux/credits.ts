@@ -5,22 +5,22 @@ import { SessionMemory } from "./memory.js";
 import type { StreamState } from "./state.js";
 
 /**
- * When the peer gets credit: for what the reader has taken, once it is worth a frame, and as far as there is memory for
- * what the credit brings.
+ * Decides when to send credit to the peer: when the reader has consumed enough to be worth a frame, and the session has
+ * memory for what the peer may send in return.
  */
 export class Credits {
   readonly memory: SessionMemory;
   readonly growth: WindowGrowth;
   readonly #give: (stream: StreamState) => void;
 
-  /** @param give is called with a stream that is due to get what `take` gives. */
+  /** @param give is called with a stream for which credit is due; `take` returns how much. */
   constructor(config: Config, give: (stream: StreamState) => void) {
     this.memory = new SessionMemory(config.maxLinkMemory);
     this.growth = new WindowGrowth(config);
     this.#give = give;
   }
 
-  /** The reader has taken bytes. */
+  /** Records that the reader has consumed bytes. */
   consume(stream: StreamState, size: number): void {
     this.memory.count(stream, -size);
     stream.consumed += size;
@@ -28,20 +28,20 @@ export class Credits {
     this.#giveStalled();
   }
 
-  /** More or fewer bytes are kept of what the reader has taken; false when they pass the limit. */
+  /** Records that more or fewer consumed bytes are still held; returns false if that exceeds the limit. */
   keep(stream: StreamState, change: number): boolean {
     const hasRoom = this.memory.count(stream, change);
     this.#giveStalled();
     return hasRoom;
   }
 
-  /** A stream that has not been accepted gets its credit when it is. */
+  /** A stream that has not been accepted gets its credit on acceptance. */
   giveWhenDue(stream: StreamState): void {
     if (stream.consumed * 2 < stream.window || stream.receiving !== "open" || stream.handshake === "offered") return;
     if (this.memory.mayCredit(stream)) this.#give(stream);
   }
 
-  /** The credit that a stream is due; its window is filled up with it. */
+  /** Returns the credit that is due for a stream, and refills its window by it. */
   take(stream: StreamState, now: number): number {
     return this.growth.credit(stream, now, !this.memory.isTight);
   }

@@ -1,4 +1,4 @@
-/** Limits of what a peer may do that costs us work and achieves nothing. */
+/** Limits on what a peer may do that costs work here and achieves nothing. */
 
 import { ProtocolViolation } from "../errors.js";
 import type { Config } from "./config.js";
@@ -42,13 +42,13 @@ class RateLimit {
     return this.#left >= 0;
   }
 
-  /** Excuses events that are not the peer's fault. */
+  /** Subtracts events that are not the peer's fault. */
   allow(events: number): void {
     this.#left = Math.min(this.#left + events, this.#burst);
   }
 }
 
-/** Counts what the peer of one session does for nothing. */
+/** Counts the useless events that the peer of one session causes. */
 export class FloodLimits {
   readonly #config: Config;
   readonly #ids: PeerIds;
@@ -63,12 +63,12 @@ export class FloodLimits {
     this.#idleFrames = new RateLimit(config.maxIdleFrames);
   }
 
-  /** Counts a stream that the peer has reset, where it opened it for nothing. */
+  /** Counts a stream that the peer has reset soon after it had opened it. */
   streamReset(stream: StreamState, now: number): void {
     if (this.#ids.owns(stream.id) && now - stream.creditedAt < YOUNG) this.uselessStream(now);
   }
 
-  /** Counts a stream whose half the peer has ended, where no byte came on it. */
+  /** Counts a stream that the peer has half-closed without having sent a byte. */
   streamEnded(stream: StreamState, now: number): void {
     if (this.#ids.owns(stream.id) && stream.receiveWindow === stream.window) this.uselessStream(now);
   }
@@ -97,7 +97,7 @@ export class FloodLimits {
     );
   }
 
-  /** Excuses the frames that may still come on a stream that was reset here. */
+  /** Subtracts the frames that may still arrive on a stream that was reset here. */
   resetHere(): void {
     this.#idleFrames.allow(LATE_FRAMES);
   }

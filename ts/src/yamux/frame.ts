@@ -1,4 +1,4 @@
-/** The twelve bytes before every frame, and the numbers in them (yamux spec, "Framing"). */
+/** The 12-byte header of a frame, and its constants (yamux spec, "Framing"). */
 
 import { ProtocolViolation } from "../errors.js";
 
@@ -27,12 +27,12 @@ const GO_AWAY_REASONS: Readonly<Record<number, string>> = {
   [GoAwayCode.internalError]: "an internal error",
 };
 
-/** What a go-away tells of, in words for an error; undefined for an orderly end. */
+/** Describes the code of a go-away for an error message; undefined for an orderly end. */
 export function goAwayReason(code: number): string | undefined {
   return code === GoAwayCode.normal ? undefined : (GO_AWAY_REASONS[code] ?? `the unknown code ${code}`);
 }
 
-/** A header as it stands on the wire. What `length` counts depends on the type. */
+/** The fields of a header. The meaning of `length` depends on the type. */
 export interface Header {
   readonly version: number;
   readonly type: number;
@@ -61,7 +61,7 @@ export function decodeHeader(bytes: Buffer, offset: number): Header {
   };
 }
 
-/** What is wrong with a header by itself, whatever went before; undefined when nothing is. */
+/** Describes what makes a header invalid regardless of the session's state; undefined if it is valid. */
 export function faultOf({ version, type, flags, streamId }: Header): string | undefined {
   if (version !== VERSION) return `version ${version} is not known`;
   if (flags & ~KNOWN_FLAGS) return `flags 0x${flags.toString(16)} are not known`;
@@ -74,7 +74,7 @@ export function faultOf({ version, type, flags, streamId }: Header): string | un
 const TYPE_NAMES = ["data", "window update", "ping", "go away"];
 const FLAG_NAMES = ["SYN", "ACK", "FIN", "RST"];
 
-/** The frame in words, for error messages: `data frame SYN|FIN on stream 3, length 17`. */
+/** Describes a frame for error messages: `data frame SYN|FIN on stream 3, length 17`. */
 export function describe(header: Header): string {
   const type = TYPE_NAMES[header.type] ?? `type ${header.type}`;
   const flags = FLAG_NAMES.filter((_, bit) => header.flags & (1 << bit)).join("|");

@@ -2,7 +2,7 @@ import type { Config } from "./config.js";
 import type { StreamState } from "./state.js";
 
 /**
- * How far the receive windows of a session grow.
+ * Decides how far the receive windows of a session grow.
  *
  * A sender that has used up its window waits a round trip for credit. Credit goes back each time half a window has been
  * read; where two such halves follow one another within two round trips it is the window that limits the stream, and
@@ -29,7 +29,7 @@ export class WindowGrowth {
   }
 
   /**
-   * Fills the window of a stream up, half of which has been read since it last was; gives the credit for the peer.
+   * Refills the window of a stream after half of it has been read, and returns the credit for the peer.
    *
    * @param mayGrow whether there is memory for a larger window.
    */
@@ -44,7 +44,7 @@ export class WindowGrowth {
     return credit;
   }
 
-  /** Grows a window from `size` towards `wanted`, as far as the bounds allow. */
+  /** Returns the size to which a window of `size` may grow, at most `wanted`. */
   take(size: number, wanted: number): number {
     const grown = Math.min(wanted, this.#largest, size + this.#left);
     if (grown <= size) return size;

@@ -1,19 +1,19 @@
 import { MAX_UINT32 } from "./frame.js";
 
-/** How many ids that one SYN passes over are remembered; peers have their backlog's worth of SYNs under way, 256. */
+/** How many ids that one SYN skips are remembered; peers have at most a backlog of SYNs under way, 256. */
 const MAX_PASSED_OVER = 1024;
 
-/** How many runs of ids that were passed over are remembered. */
+/** How many ranges of skipped ids are remembered. */
 const MAX_GAPS = 1024;
 
 /**
- * Which stream ids the peer has used. They rise, but peers that open streams from several threads put their SYNs out in
- * another order, so an id that was passed over may come a little late; any other id up to the highest cannot come again.
+ * Tracks the stream ids that the peer has used. Ids ascend, but a peer that opens streams from several threads may send
+ * its SYNs slightly out of order. So a skipped id may still arrive; every other id up to the highest is spent.
  */
 export class PeerIds {
   readonly #parity: number;
   #highest: number;
-  /** Runs of ids that were passed over, both ends included, the oldest first. */
+  /** Ranges of skipped ids, both ends included, oldest first. */
   readonly #gaps: [from: number, to: number][] = [];
 
   constructor(first: 1 | 2) {
@@ -21,7 +21,7 @@ export class PeerIds {
     this.#highest = first - 2;
   }
 
-  /** Whether an id is one of these at all. */
+  /** Whether an id belongs to the peer: whether it is odd or even as the peer's ids are. */
   owns(id: number): boolean {
     return id % 2 === this.#parity && id > 0 && id <= MAX_UINT32;
   }

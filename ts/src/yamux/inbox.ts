@@ -1,13 +1,13 @@
-/** Pieces below this size are joined: each object costs a hundred bytes or more. */
+/** Chunks below this size are joined, because each Buffer costs a hundred bytes or more. */
 const SMALL_PIECE = 2 * 1024;
 
-/** What small pieces are copied into. */
+/** The size of the buffers that small chunks are copied into. */
 const JOINED_SIZE = 8 * 1024;
 
-/** The bytes that came for a stream and that its reader has not asked for. */
+/** Bytes that have arrived on a stream before its reader has asked for them. */
 export class Inbox {
   readonly #pieces: Buffer[] = [];
-  /** The last piece, while small ones may be copied behind it, and how much of it is filled. */
+  /** The last buffer while small chunks may still be appended to it, and how much of it is filled. */
   #joined: Buffer | undefined;
   #filled = 0;
   #size = 0;
@@ -23,7 +23,7 @@ export class Inbox {
     this.#pieces.push(compact(data));
   }
 
-  /** Takes the first piece; undefined where there is none. */
+  /** Removes and returns the first chunk; undefined if there is none. */
   take(): Buffer | undefined {
     if (this.#pieces.length === 0) this.#closeJoined();
     const data = this.#pieces.shift();

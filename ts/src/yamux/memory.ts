@@ -1,5 +1,5 @@
 /**
- * What one session may hold of what has come from the peer and has not been taken.
+ * Bounds the bytes from the peer that one session holds.
  *
  * Credit bounds what one stream holds. It does not bound a session: each stream may send its first window unasked, and a
  * reader that collects a body gives credit for what it keeps. So every byte that is kept for later is counted here.
@@ -11,14 +11,14 @@
 
 import type { StreamState } from "./state.js";
 
-/** What a stream of the peer's is counted for by itself. */
+/** Bytes that each stream of the peer counts for. */
 export const STREAM_COST = 4096;
 
 /** Streams that get credit while memory is tight. */
 const LANES = 4;
 
 export class SessionMemory {
-  /** Bytes that may be held; it may be set anew at any time. */
+  /** The most bytes that may be held. It may be changed at any time. */
   limit: number;
   #held = 0;
   /** Streams from which credit is withheld, in the order in which they asked for it. */
@@ -37,7 +37,7 @@ export class SessionMemory {
     return this.#held * 4 > this.limit * 3;
   }
 
-  /** Why a stream is reset that does not fit, in words for an error. */
+  /** Describes why a stream that exceeds the limit is reset. */
   get rule(): string {
     return `the link holds ${this.#held} bytes that nobody has taken, and may hold ${this.limit}`;
   }
@@ -46,14 +46,14 @@ export class SessionMemory {
     return this.#stalled.size > 0;
   }
 
-  /** Counts bytes more, or fewer, for a stream; false when they pass the limit. */
+  /** Adds to, or subtracts from, the bytes of a stream; returns false if that exceeds the limit. */
   count(stream: StreamState, change: number): boolean {
     stream.held += change;
     this.#held += change;
     return change <= 0 || this.#held <= this.limit;
   }
 
-  /** Whether a stream gets credit now; one that does not is given by `nextForCredit` when it does. */
+  /** Whether a stream may get credit now. If not, `nextForCredit` returns it once it may. */
   mayCredit(stream: StreamState): boolean {
     if (!this.isTight || !needsRoom(stream) || this.#lanes.has(stream)) return true;
     this.#clearLanes();
@@ -65,7 +65,7 @@ export class SessionMemory {
     return false;
   }
 
-  /** Takes out the streams that get the credit that was withheld from them. */
+  /** Removes and returns the streams whose withheld credit may be sent. */
   nextForCredit(): StreamState[] {
     if (!this.isTight) this.#lanes.clear();
     else this.#clearLanes();
@@ -79,7 +79,7 @@ export class SessionMemory {
     return chosen;
   }
 
-  /** Counts nothing for a stream any more. */
+  /** Forgets the bytes of a stream. */
   forget(stream: StreamState): void {
     this.#held -= stream.held;
     stream.held = 0;

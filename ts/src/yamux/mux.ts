@@ -10,23 +10,23 @@ import { type Carrier, MuxStream } from "./stream.js";
 import { KeepAlive, StreamTimers } from "./timers.js";
 import { ConnectionWriter } from "./writer.js";
 
-/** What is written to the connection at a time. */
+/** Bytes that are written to the connection at a time. */
 const BATCH = 128 * 1024;
 
-/** Frames that are read before everything else has its turn. */
+/** Frames that are processed before other callbacks of the event loop run. */
 const FRAMES_PER_TURN = 2_000;
 
-/** How long a peer that reads nothing any more may be silent before the session ends. */
+/** Milliseconds of silence after which the session ends, once the peer no longer reads. */
 const BROKEN_LINGER = 1_000;
 
 /** Milliseconds that the answer to a ping may take where the settings have no limit. */
 const PING_TIMEOUT = 10_000;
 
-/** Frames that no one waits for are deferred for so many milliseconds, or until there are so many of them. */
+/** Frames that no one waits for are deferred for this many milliseconds, or until this many are deferred. */
 const DEFERRED_DELAY = 5;
 const MAX_DEFERRED = 64;
 
-/** How long a stream that was closed here, and to which data still comes, is kept from being reset. */
+/** How long data may still arrive on a stream that was closed here before the stream is reset. */
 const LINGER = 1_000;
 
 export interface MuxOptions {
@@ -50,7 +50,7 @@ export class Mux {
   readonly #input: Readable;
   readonly #output: Writable;
   readonly #streams = new Map<StreamState, MuxStream>();
-  /** Of our streams that the peer has not accepted, and of those closed here and not by the peer. */
+  /** Timers of our streams that the peer has not accepted, and of streams closed here but not by the peer. */
   readonly #timers: StreamTimers;
   readonly #keepAlive: KeepAlive;
   readonly #pings: PingWaiters;
@@ -62,7 +62,7 @@ export class Mux {
   #settle!: (reason: SessionClosedError | undefined) => void;
   #flushing: NodeJS.Immediate | undefined;
   readonly #writer: ConnectionWriter;
-  /** What is to be told when the connection has taken the last batch. */
+  /** Callbacks for when the connection has accepted the last batch. */
   #unwritten: Event[] = [];
   #stopBrokenTimer: (() => void) | undefined;
   #stopDeferredTimer: (() => void) | undefined;
@@ -78,7 +78,7 @@ export class Mux {
     this.#keepAlive = new KeepAlive(
       clock,
       this.#config,
-      () => void this.ping().catch(() => {}), // The silence is judged, not the answer.
+      () => void this.ping().catch(() => {}), // Only silence ends the session; the answer itself does not matter.
       (silence) => this.#finish(new SessionTimeout(`the peer has been silent for ${silence / 1000} s`)),
     );
     this.closed = new Promise((resolve) => {
@@ -124,7 +124,7 @@ export class Mux {
     return this.#adopt(state);
   }
 
-  /** Takes the streams that the peer opens; those that it opened before wait in the backlog. */
+  /** Accepts the streams that the peer opens, those in the backlog included. */
   listen(listener: (stream: MuxStream) => void): void {
     this.#listener = listener;
     this.#session.acceptsAtOnce = true;
@@ -152,7 +152,7 @@ export class Mux {
     if (this.streamCount > 0 && !this.isClosed) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
-  /** Says go-away, writes what is queued, and closes the connection. Streams that are open are cut off. */
+  /** Sends a go-away, writes what is queued, and closes the connection. Open streams are cut off. */
   async close(): Promise<void> {
     if (this.#phase === "running") {
       this.#phase = "closing";
@@ -182,7 +182,7 @@ export class Mux {
     return this.#session.credits.memory.held;
   }
 
-  /** Takes bytes that were read from the connection before the mux had it. */
+  /** Processes bytes that were read from the connection before the mux owned it. */
   feed(chunk: Buffer): void {
     this.#keepAlive.heard();
     this.#session.receive(chunk, this.#clock.now());
@@ -190,7 +190,7 @@ export class Mux {
     if (this.#session.wantsToSend || this.#session.deferred > 0) this.#schedule();
   }
 
-  // What a stream asks for.
+  // Calls of streams.
 
   readonly #carrier: Carrier = {
     write: (state, data) => {
@@ -310,7 +310,7 @@ export class Mux {
     setImmediate(() => this.#input.resume());
   }
 
-  /** The peer reads nothing any more. What it wrote before is read to its end, or until it is silent for a second. */
+  /** Handles a peer that no longer reads. What it has written is read to the end, or until it is silent for a second. */
   #broken(error: SessionClosedError): void {
     if (this.#phase === "over") return;
     if (this.#input.readableEnded || this.#input.destroyed) this.#finish(error);
@@ -324,7 +324,7 @@ export class Mux {
 
   // Outgoing.
 
-  /** Writes at the end of this turn of the loop, so that what is sent in one turn goes out together. */
+  /** Schedules a write at the end of this turn of the event loop, so that frames of one turn are written together. */
   #schedule(): void {
     if (this.#phase === "over") return;
     this.#flushing ??= setImmediate(() => {

@@ -5,7 +5,7 @@ import type { StreamState } from "./state.js";
 /** The most data in one frame, so that a bulk stream does not keep the others waiting. */
 export const MAX_FRAME = 64 * 1024;
 
-/** Answers (pongs, refusals) that may wait for a peer that does not read. */
+/** The most replies (pongs, refusals) that may be queued while the peer does not read. */
 const MAX_ANSWERS = 65_536;
 
 /**
@@ -21,12 +21,12 @@ export class Outbox {
   #isClosed = false;
   #deferredFrames: Buffer[] = [];
   readonly #deferredAcks = new Set<StreamState>();
-  /** The round robin: the first has the next turn. */
+  /** The streams with something to send, in round-robin order. */
   readonly #ready = new Set<StreamState>();
 
   /**
-   * @param tell takes the events that sending brings about.
-   * @param finish is called when the FIN of a stream has been put out.
+   * @param tell receives the events that sending causes.
+   * @param finish is called when the FIN of a stream has been sent.
    */
   constructor(tell: (event: Event) => void, finish: (stream: StreamState) => void) {
     this.#tell = tell;
@@ -45,7 +45,7 @@ export class Outbox {
     if (!this.#isClosed) this.#control.push(encodeHeader(type, flags, streamId, length));
   }
 
-  /** Queues what the peer asked for; false when it asks for more than it reads. */
+  /** Queues a reply; returns false if the peer requests more than it reads. */
   answer(type: number, flags: number, streamId: number, length: number): boolean {
     this.#answers += 1;
     this.control(type, flags, streamId, length);
@@ -72,7 +72,7 @@ export class Outbox {
     this.#deferredAcks.delete(stream);
   }
 
-  /** Drops what is queued, and takes nothing more; a go-away with `code`, if there is one, is the last frame. */
+  /** Drops what is queued and accepts nothing more. If `code` is given, a go-away with it is the last frame. */
   close(code?: number): void {
     this.#control = [];
     this.#deferredFrames = [];
@@ -88,7 +88,7 @@ export class Outbox {
     for (const stream of this.#deferredAcks) this.#ready.add(stream);
   }
 
-  /** Gives what is to be written to the connection; no frame is begun after `limit` bytes. */
+  /** Returns what to write to the connection. No frame is begun after `limit` bytes. */
   take(limit: number): Uint8Array[] {
     if (this.isEmpty) return [];
     const chunks: Uint8Array[] = [...this.#control, ...this.#deferredFrames];
@@ -104,7 +104,7 @@ export class Outbox {
     return chunks;
   }
 
-  /** Moves the handshake on for the next frame of a stream, and gives the flag that the frame carries for it. */
+  /** Advances the handshake for the next frame of a stream, and returns the flag for that frame. */
   takeHandshakeFlag(stream: StreamState): number {
     switch (stream.handshake) {
       case "synPending":
@@ -151,7 +151,7 @@ export class Outbox {
 
 const isCreditDue = ({ consumed }: StreamState): boolean => consumed * 2 >= INITIAL_WINDOW;
 
-/** What the peer is told with the handshake: what the window has beyond the wire's, and what has been read. */
+/** The credit that goes with the handshake: the window beyond the default one, and what has been read already. */
 function credit(stream: StreamState): number {
   const growth = stream.window - INITIAL_WINDOW;
   return growth > 0 || isCreditDue(stream) ? growth + stream.consumed : 0;

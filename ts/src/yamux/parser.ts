@@ -1,14 +1,14 @@
 import { decodeHeader, HEADER_SIZE, type Header } from "./frame.js";
 
-/** What takes the frames that a parser finds. */
+/** Receives the frames from a parser. */
 export interface FrameSink {
-  /** Takes a header and says how many bytes of payload follow it. */
+  /** Receives a header, and returns how many bytes of payload follow it. */
   header(header: Header): number;
-  /** Takes the next piece of the payload; `last` with the one that completes it. */
+  /** Receives the next chunk of the payload; `last` is true for the one that completes it. */
   payload(data: Buffer, last: boolean): void;
 }
 
-/** Cuts a byte stream into frames. It keeps a part of a header at most: payload goes on as it comes. */
+/** Splits a byte stream into frames. It buffers at most part of a header; payload is passed on as it arrives. */
 export class FrameParser {
   readonly #header = Buffer.alloc(HEADER_SIZE);
   #headerSize = 0;

@@ -21,7 +21,7 @@ export class PeerStreams {
     this.#memory = memory;
   }
 
-  /** Takes the id of a SYN, and throws where it breaks a rule. */
+  /** Records the id of a SYN. It throws if the id breaks a rule. */
   takeId(header: Header): void {
     const { type, streamId, length } = header;
     if (!this.ids.owns(streamId)) throw violation(header, "the id is not one of the peer's");
@@ -32,7 +32,7 @@ export class PeerStreams {
     }
   }
 
-  /** The stream of a SYN; undefined where there are as many as may be, or its frame resets it. */
+  /** Makes the stream of a SYN; undefined if there are too many, or if the same frame resets it. */
   add({ streamId, flags }: Header, now: number): StreamState | undefined {
     if (flags & Flag.rst || this.#unaccepted >= this.#backlog || this.#open >= this.limit) return undefined;
     const stream = new StreamState(streamId, "offered", now);

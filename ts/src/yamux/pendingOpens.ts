@@ -28,7 +28,7 @@ export class PendingOpens {
     }
   }
 
-  /** Takes note that a stream is not pending any more: it was accepted, or has ended. */
+  /** Removes a stream that was accepted or has ended. */
   remove(stream: StreamState): void {
     if (this.#held.delete(stream)) return;
     this.#free += 1;

@@ -6,7 +6,7 @@ import { MAX_UINT32 } from "./frame.js";
 export class Pings {
   #next = 0;
   readonly #asked = new Map<number, number>();
-  /** The one that was sent for the round trip alone. */
+  /** The ping that was sent only to measure the round trip. */
   #measuring: number | undefined;
 
   ask(now: number): number {
@@ -16,13 +16,13 @@ export class Pings {
     return value;
   }
 
-  /** A ping for the round trip alone, of which nobody is told; undefined while there is one under way. */
+  /** Makes a ping that only measures the round trip; undefined while another one is under way. */
   measure(now: number): number | undefined {
     if (this.#measuring !== undefined) return undefined;
     return (this.#measuring = this.ask(now));
   }
 
-  /** The round trip of a ping that is answered now, and whether somebody asked for it; undefined where it is not known. */
+  /** Returns the round trip of a ping that has just been answered, and whether a caller waits for it; undefined for an unknown ping. */
   answer(value: number, now: number): { readonly roundTrip: number; readonly isAskedFor: boolean } | undefined {
     const asked = this.#asked.get(value);
     if (asked === undefined) return undefined;
@@ -43,7 +43,7 @@ interface Waiter {
   readonly stop: () => void;
 }
 
-/** Those who wait for the answers to pings. */
+/** The callers that wait for answers to pings. */
 export class PingWaiters {
   readonly #clock: Clock;
   readonly #timeout: number;

@@ -47,7 +47,7 @@ export class Session {
   error: SessionClosedError | undefined;
   localGoAway = false;
   remoteGoAway = false;
-  /** Whether streams of the peer are accepted as their frames are read, so that they do not fill the backlog. */
+  /** Whether streams of the peer are accepted as their SYNs are read, so that they do not fill the backlog. */
   acceptsAtOnce = false;
   readonly credits: Credits;
   readonly peerStreams: PeerStreams;
@@ -144,7 +144,7 @@ export class Session {
     this.credits.consume(stream, size);
   }
 
-  /** Reports that so many bytes more, or fewer, are kept of what the reader has taken, as of an unfinished body. */
+  /** Reports that more or fewer consumed bytes are still held, such as those of an unfinished body. */
   keep(stream: StreamState, change: number): void {
     if (this.streams.get(stream.id) !== stream) return;
     if (!this.credits.keep(stream, change)) this.#refuse(stream, this.credits.memory.rule);
@@ -169,7 +169,7 @@ export class Session {
     this.#outbox.control(FrameType.goAway, 0, 0, code);
   }
 
-  /** Takes bytes from the connection, at the time `now`. */
+  /** Processes bytes from the connection, received at the time `now`. */
   receive(data: Buffer, now: number): void {
     if (this.error) return;
     this.#now = now;
@@ -181,7 +181,7 @@ export class Session {
     }
   }
 
-  /** Takes note that the connection has ended on the peer's side, with or without a go-away. */
+  /** Handles the end of the connection on the peer's side, with or without a go-away. */
   receiveEnd(): void {
     if (this.error) return;
     this.#end(
@@ -196,7 +196,7 @@ export class Session {
     this.#now = now;
   }
 
-  /** Gives the events since the last call. */
+  /** Returns the events since the last call. */
   events(): Event[] {
     const events = this.#events;
     this.#events = [];
@@ -212,17 +212,17 @@ export class Session {
     return this.#outbox.deferred;
   }
 
-  /** Lets `take` give what was deferred. */
+  /** Lets `take` return deferred frames. */
   flushDeferred(): void {
     this.#outbox.flushDeferred();
   }
 
-  /** Gives what is to be written to the connection; no frame is begun after `limit` bytes. */
+  /** Returns what to write to the connection. No frame is begun after `limit` bytes. */
   take(limit = MAX_FRAME): Uint8Array[] {
     return this.#outbox.take(limit);
   }
 
-  // Incoming. The two arrows are the sink of the parser; they throw what ends the session.
+  // Incoming. The parser calls the two arrow functions; what they throw ends the session.
 
   readonly #header = (header: Header): number => {
     this.frames += 1;

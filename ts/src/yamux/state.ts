@@ -30,23 +30,23 @@ export class StreamState {
   /** Chunks queued for sending, and how many bytes they are. */
   readonly pending: Uint8Array[] = [];
   pendingSize = 0;
-  /** `drained` is told once when `pendingSize` has sunk to this; -1 asks for nothing. */
+  /** A `drained` event is reported once when `pendingSize` has fallen to this; -1 for none. */
   notifyAt = -1;
-  /** What the peer lets us send now. */
+  /** The send window: bytes that the peer allows us to send. */
   sendWindow = INITIAL_WINDOW;
-  /** What the peer may send now. */
+  /** The receive window: bytes that the peer may send. */
   receiveWindow = INITIAL_WINDOW;
-  /** What the receive window is filled up to. */
+  /** The size to which the receive window is refilled. */
   window = INITIAL_WINDOW;
   /** Bytes that the stream is counted for in the memory of its session. */
   held = 0;
-  /** Bytes that the reader has taken and for which the peer has had no credit. */
+  /** Bytes that the reader has consumed and for which no credit has been sent. */
   consumed = 0;
 
   constructor(
     readonly id: number,
     public handshake: Handshake,
-    /** When credit was last given, for the growth of the window. */
+    /** When credit was last sent; window growth depends on it. */
     public creditedAt: number,
   ) {}
 }

@@ -9,14 +9,14 @@ const WRITE_BUFFER = 64 * 1024;
 /** Writes up to this size are copied, so that the writer need not wait until they are out. */
 const SMALL_WRITE = 16 * 1024;
 
-/** What a stream needs of the mux that carries it. */
+/** The part of the mux that a stream uses. */
 export interface Carrier {
   write(state: StreamState, data: Buffer): void;
   end(state: StreamState): void;
   consume(state: StreamState, size: number): void;
-  /** More or fewer bytes are kept of what was taken. */
+  /** Records that more or fewer consumed bytes are still held. */
   keep(state: StreamState, change: number): void;
-  /** The user is done with the stream; `reset` when it was cut off before both halves had ended. */
+  /** The stream is destroyed; `reset` is true if that was before both halves had ended. */
   release(stream: MuxStream, reset: boolean): void;
 }
 
@@ -26,7 +26,7 @@ type Callback = (error?: Error | null) => void;
  * One stream of a mux as a node Duplex. It half-closes with `end()`; `destroy()` before that resets it. The peer gets
  * credit for what has been read, never for what merely came in.
  *
- * It has what node's HTTP client and server ask of a socket beyond a Duplex.
+ * It also has the members of a socket that the HTTP client and server of Node.js use.
  */
 export class MuxStream extends Duplex {
   readonly #carrier: Carrier;
@@ -52,14 +52,14 @@ export class MuxStream extends Duplex {
     return this.state.id;
   }
 
-  /** A stream can be written to from the start, which HTTP clients ask for by this name. */
+  /** Always false: a stream can be written to at once. HTTP clients read this. */
   get readyState(): "open" | "readOnly" | "writeOnly" | "closed" {
     if (this.destroyed) return "closed";
     if (this.writable) return this.readable ? "open" : "writeOnly";
     return this.readable ? "readOnly" : "closed";
   }
 
-  /** Half-closes, and lets go of the stream when all that was written is out. */
+  /** Half-closes, and destroys the stream when everything has been sent. */
   destroySoon(): void {
     if (this.writable) this.end();
     if (this.writableFinished) this.destroy();
@@ -86,7 +86,7 @@ export class MuxStream extends Duplex {
     return this;
   }
 
-  // What the mux tells.
+  // Calls of the mux.
 
   received(data: Buffer): void {
     if (this.destroyed) return;
@@ -124,14 +124,14 @@ export class MuxStream extends Duplex {
     callback?.();
   }
 
-  /** The session is over. What came before can still be read. */
+  /** Handles the end of the session. Data that has arrived can still be read. */
   sessionClosed(error: SessionClosedError): void {
     if (this.state.receiving === "ended" && this.state.sending === "ended") return;
     this.#lost = error;
     if (this.#unread === 0 || this.#drained || this.#finished) this.destroy(error);
   }
 
-  // What a Duplex is made of.
+  // The implementation of Duplex.
 
   override read(size?: number): Buffer | null {
     const chunk = super.read(size) as Buffer | null;

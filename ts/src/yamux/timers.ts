@@ -11,7 +11,7 @@ export class StreamTimers {
     this.#clock = clock;
   }
 
-  /** Calls back after `delay` milliseconds, in place of what was set before; a delay of 0 never comes. */
+  /** Starts a timer in place of the previous one; with a delay of 0 there is none. */
   set(state: StreamState, delay: number, call: () => void): void {
     this.clear(state);
     if (delay === 0) return;
@@ -34,8 +34,8 @@ export class StreamTimers {
 }
 
 /**
- * Watches over a peer: one that has been silent is pinged, and lost when it stays silent. Any byte is life, also one that
- * came while this process was busy.
+ * The keepalive: it pings a silent peer, and reports it as lost if it stays silent. Any byte counts as a sign of life,
+ * also one that arrived while this process was busy.
  */
 export class KeepAlive {
   readonly #clock: Clock;
@@ -58,7 +58,7 @@ export class KeepAlive {
     this.#lastHeard = this.#clock.now();
   }
 
-  /** Calls back once the peer has not been heard for some time, unless the function that it returns is called before. */
+  /** Calls back once the peer has been silent for some time. The function that it returns cancels that. */
   onSilence(limit: number, call: () => void): () => void {
     let stop: () => void;
     const wait = (delay: number): void => {

@@ -5,13 +5,13 @@ import type { Clock } from "./clock.js";
 /** Batches up to this size are copied together and written as one. */
 const SMALL_BATCH = 16 * 1024;
 
-/** What a writer tells the mux. */
+/** The callbacks of a writer. */
 export interface WriterEvents {
   /** The connection has taken the last batch. */
   written(): void;
   /** The connection has not taken the last batch in time. */
   stuck(): void;
-  /** The connection takes nothing any more; what it still has to give can be read. */
+  /** The connection accepts no more data; it may still be readable. */
   broken(error: Error): void;
 }
 
@@ -60,7 +60,7 @@ export class ConnectionWriter {
     if (this.#timeout > 0) this.#stopTimer = this.#clock.after(this.#timeout, () => this.#events.stuck());
   }
 
-  /** Stops the time limit: the session is over. */
+  /** Stops the time limit, because the session has ended. */
   stop(): void {
     this.#stopTimer?.();
   }
