@@ -23,7 +23,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house ui diagram bench profile demo test tools lint generate conformance interop kit dist publish-check network partitions faults metrics soak macos-like attacks fuzz docs baseline wheel clean
+.PHONY: help house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check network partitions faults metrics soak macos-like attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -113,6 +113,9 @@ ui: $(TOOLS) ui/node_modules/.ready | has-chromium ## build the inspector's page
 	npm run --silent --prefix ui check
 	npm run --silent --prefix ui build
 	node --test --test-timeout=240000 $(if $(FILTER),--test-name-pattern="$(FILTER)") ui/test/*.test.js
+
+watching: $(TOOLS) ui/node_modules/.ready | has-chromium ## what it costs a host of 50 plugins and 5,000 calls/s that a page watches (ROUNDS=6 SECONDS=5)
+	@ROUNDS=$(ROUNDS) SECONDS=$(SECONDS) node ui/test/cost.js
 
 protos: $(BIN)/.ready node_modules/.ready | has-go ## generate, type-check and call what public packages have of services (ARGS=--all for the largest too)
 	$(BIN)/python tests/protos/check.py $(ARGS)

@@ -17,7 +17,6 @@ from kv.v1.kv_pb2 import PutRequest
 from plugmux import Code, Runtime
 from plugmux.http import SocketClient
 from plugmux.inspector import PageServer
-from plugmux.inspector.calls import Inspector
 from plugmux.secrets import Provider, Secret
 from support.programs import KV_PLUGIN, script
 
@@ -41,7 +40,7 @@ async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
 @pytest.fixture
 async def url(runtime: Runtime) -> AsyncIterator[str]:
     transport = SocketClient(runtime.addresses[0])
-    server = PageServer(transport, [Inspector(transport, "unix:/somewhere", [])])
+    server = PageServer(transport, "unix:/somewhere")
     yield await server.start()
     await server.close()
 

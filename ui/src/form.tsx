@@ -52,6 +52,8 @@ const FREE_JSON: Record<string, string> = {
   "google.protobuf.Any": '{"@type": "type.googleapis.com/"}',
 };
 
+const ONE_WORD = new Set(["google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask"]);
+
 /** The fields of a message. */
 export function Fields({
   message,
@@ -145,7 +147,7 @@ function Field({
   return (
     <div class="field">
       <div class="label">
-        <label for={id}>{field.name}</label>
+        {hasOneInput(field) ? <label for={id}>{field.name}</label> : <span class="name">{field.name}</span>}
         <span class="type">{typeOf(field)}</span>
       </div>
       <div class="control">
@@ -162,6 +164,15 @@ function Field({
     </div>
   );
 }
+
+/** Whether a field is one input, which its label names. A button is named by its own text. */
+function hasOneInput(field: DescField): boolean {
+  if (field.fieldKind === "list" || field.fieldKind === "map") return false;
+  return field.fieldKind !== "message" || isOneInput(field.message);
+}
+
+const isOneInput = ({ typeName }: DescMessage) =>
+  typeName in WRAPPED || typeName in FREE_JSON || ONE_WORD.has(typeName);
 
 type Simple = { scalar?: ScalarType; enum?: DescEnum };
 

@@ -188,6 +188,7 @@ function step(by: number): void {
 
 function pressed(event: KeyboardEvent): void {
   const target = event.target as HTMLElement;
+  if (event.key === "Escape") helping.value = false;
   if (event.key === "Escape" && target.matches("input, textarea, select")) target.blur();
   if (event.ctrlKey || event.metaKey || event.altKey || target.matches("input, textarea, select") || helping.value)
     return;

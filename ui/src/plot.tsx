@@ -64,17 +64,21 @@ function draw(canvas: HTMLCanvasElement, curves: Curve[], format: (value: number
     : Math.min(POINTS, Math.max(SMALL_POINTS, ...curves.map((curve) => curve.values.length)));
   const x = (index: number, length: number) => width - ((length - 1 - index) / (points - 1)) * width;
   const y = (value: number) => above + (1 - value / top) * (height - above - below);
-  if (!small)
-    grid(
-      context,
-      style,
-      width,
-      [0, 0.5, 1].map((share) => [y(share * top), format(share * top)] as const),
-    );
+  const marks = [0, 0.5, 1].map((share) => share * top);
+  if (!small) grid(context, style, width, marks.map(y));
   for (const curve of curves)
     line(context, style.getPropertyValue(`--${curve.color}`), curve, x, y, height - below, small);
   if (!small) {
+    context.font = `11px ${style.fontFamily}`;
     context.fillStyle = style.getPropertyValue("--muted");
+    context.strokeStyle = style.getPropertyValue("--panel");
+    context.lineWidth = 3;
+    context.textAlign = "left";
+    context.textBaseline = "top";
+    for (const mark of marks.slice(1)) {
+      context.strokeText(format(mark), 0, Math.round(y(mark)) + 3);
+      context.fillText(format(mark), 0, Math.round(y(mark)) + 3);
+    }
     context.textBaseline = "bottom";
     context.textAlign = "left";
     context.fillText(`${Math.round((points * INTERVAL_MS) / 1000)} s ago`, 0, height);
@@ -83,26 +87,15 @@ function draw(canvas: HTMLCanvasElement, curves: Curve[], format: (value: number
   }
 }
 
-function grid(
-  context: CanvasRenderingContext2D,
-  style: CSSStyleDeclaration,
-  width: number,
-  at: readonly (readonly [number, string])[],
-): void {
-  context.font = `11px ${style.fontFamily}`;
+function grid(context: CanvasRenderingContext2D, style: CSSStyleDeclaration, width: number, heights: number[]): void {
   context.lineWidth = 1;
-  context.textAlign = "left";
-  context.textBaseline = "bottom";
-  for (const [height] of at) {
+  for (const height of heights) {
     context.strokeStyle = style.getPropertyValue("--line");
     context.beginPath();
     context.moveTo(0, Math.round(height) + 0.5);
     context.lineTo(width, Math.round(height) + 0.5);
     context.stroke();
   }
-  context.fillStyle = style.getPropertyValue("--muted");
-  context.textBaseline = "top";
-  for (const [height, text] of at.slice(1)) context.fillText(text, 0, Math.round(height) + 3);
 }
 
 function line(
@@ -114,20 +107,28 @@ function line(
   bottom: number,
   small: boolean,
 ): void {
-  const from = small ? Math.max(0, curve.values.length - SMALL_POINTS) : 0;
-  const points = curve.values.flatMap((value, index) =>
-    value === undefined || index < from ? [] : [[x(index, curve.values.length), y(value)] as const],
-  );
-  if (points.length < 1) return;
+  const length = curve.values.length;
+  const from = small ? Math.max(0, length - SMALL_POINTS) : 0;
   context.beginPath();
-  points.forEach(([across, down], index) => (index ? context.lineTo(across, down) : context.moveTo(across, down)));
+  let drawing = false;
+  for (let index = from; index < length; index++) {
+    const value = curve.values[index];
+    if (value === undefined) {
+      drawing = false;
+      continue;
+    }
+    if (!drawing) context.moveTo(x(index, length) - 0.01, y(value));
+    context.lineTo(x(index, length), y(value));
+    drawing = true;
+  }
+  context.lineCap = "round";
   context.strokeStyle = color;
   context.lineWidth = small ? 1.25 : 1.6;
   context.lineJoin = "round";
   context.stroke();
-  if (curve.fill) {
-    context.lineTo(points.at(-1)![0], bottom);
-    context.lineTo(points[0]![0], bottom);
+  if (curve.fill && length > from) {
+    context.lineTo(x(length - 1, length), bottom);
+    context.lineTo(x(from, length), bottom);
     context.globalAlpha = 0.1;
     context.fillStyle = color;
     context.fill();

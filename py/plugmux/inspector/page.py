@@ -26,7 +26,6 @@ TYPES = {
 FORWARDED = frozenset(
     {
         "plugins.v1.PluginManagementService",
-        "plugmux.v1.InspectService",
         "plugmux.v1.RuntimeService",
     }
 )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 from ..connect import Service
 from ..errors import PlugmuxError
 from ..exchange import ClientTransport
 from ..http import Server
 from .access import Access
+from .calls import Inspector
 from .page import Page
+from .watch import Watched
 
 __all__ = ["PageServer"]
 
@@ -24,12 +27,13 @@ class PageServer:
 
     Args:
         transport: the way to the runtime.
-        services: services of the inspector itself.
+        address: where the runtime listens, for commands that a person copies; empty if it is the page's own.
+        commands: the plugins that were launched for the page.
     """
 
-    def __init__(self, transport: ClientTransport, services: list[Service]) -> None:
+    def __init__(self, transport: ClientTransport, address: str = "", commands: Sequence[str] = ()) -> None:
         self._transport = transport
-        self._services = services
+        self._services: list[Service] = [Inspector(transport, address, commands), Watched(transport)]
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
 

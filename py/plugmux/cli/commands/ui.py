@@ -47,14 +47,13 @@ async def run(options: argparse.Namespace) -> int:
     import asyncio
 
     from ...inspector import PageServer
-    from ...inspector.calls import Inspector
 
     if options.command and options.connect:
         raise ConfigError("give plugins to launch, or --connect, not both")
     signalled = asyncio.Event()
     handle_signals(ENDING, signalled.set)
     async with _runtime(options) as (transport, address):
-        server = PageServer(transport, [Inspector(transport, address, options.command)])
+        server = PageServer(transport, address, options.command)
         url = await server.start(options.port)
         try:
             write_text(url)

@@ -1,0 +1,76 @@
+// What it costs a host that somebody watches, and how smooth the page is: `make watching`.
+//
+// A host with 50 plugins calls them 5,000 times a second. In turns nobody watches and a page does. Compared is the
+// processor's time for each call, which other programs on the machine disturb least.
+
+import { startBrowser, startHost, startInspector } from "./inspector.js";
+
+const [plugins, perSecond, rounds, seconds] = [
+  50,
+  5000,
+  Number(process.env.ROUNDS || 6),
+  Number(process.env.SECONDS || 5),
+];
+
+const host = await startHost("--copies", String(plugins), "--calls", String(perSecond));
+const ui = await startInspector("--connect", host.address);
+const browser = await startBrowser();
+try {
+  const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+  page.setDefaultTimeout(120_000);
+  await page.goto(ui.url);
+  await page.waitForFunction((all) => document.querySelectorAll("main tbody tr").length === all, plugins);
+  const address = page.url();
+
+  const measured = async (work) => {
+    const [used, made] = await host.ask();
+    const began = performance.now();
+    const more = await work();
+    const [usedThen, madeThen] = await host.ask();
+    const calls = madeThen - made;
+    return {
+      microseconds: ((usedThen - used) * 1e6) / calls,
+      rate: (calls * 1000) / (performance.now() - began),
+      more,
+    };
+  };
+  const alone = [];
+  const watched = [];
+  for (let round = 0; round < rounds; round++) {
+    await page.goto("about:blank");
+    alone.push(await measured(() => page.waitForTimeout(seconds * 1000)));
+    await page.goto(address);
+    await page.waitForSelector("aside .dot.open");
+    await page.waitForFunction((all) => document.querySelectorAll("main tbody tr").length === all, plugins);
+    watched.push(await measured(() => page.evaluate(frames, seconds)));
+  }
+  const middle = (values) => values.sort((one, other) => one - other)[Math.floor(values.length / 2)];
+  const [without, withPage] = [alone, watched].map((all) => middle(all.map((each) => each.microseconds)));
+  const smooth = middle(watched.map((each) => each.more));
+  const done = middle([...alone, ...watched].map((each) => each.rate));
+  console.log(`${plugins} plugins, ${Math.round(done)} calls/s, medians of ${rounds} turns of ${seconds} s`);
+  console.log(
+    `host: ${without.toFixed(1)} µs of processor a call alone, ${withPage.toFixed(1)} µs with a page watching`,
+  );
+  console.log(
+    `that is ${((withPage / without - 1) * 100).toFixed(1)} % more; the page drew ${smooth.toFixed(0)} frames/s`,
+  );
+} finally {
+  await browser.close();
+  await ui.end();
+  await host.end();
+}
+
+/** Frames a second that the page draws. */
+function frames(seconds) {
+  return new Promise((done) => {
+    const began = performance.now();
+    let drawn = 0;
+    const frame = () => {
+      drawn++;
+      if (performance.now() - began < seconds * 1000) requestAnimationFrame(frame);
+      else done((drawn * 1000) / (performance.now() - began));
+    };
+    requestAnimationFrame(frame);
+  });
+}
