@@ -23,7 +23,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check network partitions faults metrics soak macos-like attacks fuzz docs baseline wheel clean
+.PHONY: help house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like attacks fuzz docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -95,6 +95,12 @@ network: $(BIN)/.network ## plugins on other hosts, in network namespaces: names
 
 partitions: $(BIN)/.network ## the same with partitions of 10 and 60 s and the real settings (SECONDS="10 60")
 	for seconds in $(or $(SECONDS),10 60); do PLUGMUX_PARTITION_SECONDS=$$seconds $(PYTEST) -q tests/network/links.py -k partition --timeout 400 $(ARGS) || exit 1; done
+
+stopwatch: dist ## from an empty folder to the first answered call, by the commands that one types (LANGUAGES="python go ts")
+	@$(BIN)/python tests/publish/stopwatch.py $(LANGUAGES)
+
+lines: $(BIN)/.ready | has-go ## run one job in several systems, and count the lines of its plugin and its host
+	@$(BIN)/python bench/lines/count_lines.py
 
 faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
 	$(PYTEST) -q tests/faults $(ARGS)

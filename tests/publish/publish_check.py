@@ -41,13 +41,16 @@ def environment(folder: Path, npm: str) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(OF_THE_CHECKOUT)}
     path = os.pathsep.join(part for part in own["PATH"].split(os.pathsep) if not part.startswith(str(ROOT)))
     proxy = run(folder, own, "go", "env", "GOPROXY").strip()
+    fetched = Path(run(folder, own, "go", "env", "GOMODCACHE").strip()) / "cache/download"
+    if fetched.is_dir():  # What others have published need not come again.
+        proxy = f"file://{fetched},{proxy}"
     return own | {
         "PATH": f"{folder}/tools/bin:{path}",
         "PIP_FIND_LINKS": str(DIST),
         "NPM_CONFIG_REGISTRY": npm,
         "GOPROXY": f"file://{DIST / 'go'},{proxy}",
         "GONOSUMDB": GO_MODULE,
-        "GOFLAGS": "-modcacherw",
+        "GOFLAGS": "-modcacherw -trimpath",
         "GOMODCACHE": os.path.join(folder, "gomod"),
     }
 
@@ -99,9 +102,6 @@ def main() -> None:
         (package,) = DIST.glob("*.tgz")
         upstream = run(folder, os.environ, "npm", "config", "get", "registry").strip()
         env = environment(folder, done.enter_context(registry(package, upstream)))
-        modules = run(folder, os.environ, "go", "env", "GOMODCACHE").strip()
-        if os.path.isdir(os.path.join(modules, "cache/download")):  # What others have published need not come again.
-            env["GOPROXY"] = env["GOPROXY"].replace(",", f",file://{modules}/cache/download,", 1)
         with timed("plugmux[new], from the wheel"):
             install_tools(folder, env)
         with timed("plugmux, from the source distribution"):
