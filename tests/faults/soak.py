@@ -85,7 +85,7 @@ class Soak:
 
     async def disturb(self) -> None:
         """Kill, stop and flood plugins at random until the time is over."""
-        faults = (self._kill, self._stop, self._flood, self._restart)
+        faults = (self._kill, self._stop, self.flood, self._restart)
         while self.goes_on:
             running = [plugin for plugin in self._runtime.plugins() if plugin.state is State.RUNNING and plugin.pid]
             if running:
@@ -106,7 +106,8 @@ class Soak:
         self.counts["restarts"] += 1
         await self._runtime.restart(plugin.name)
 
-    async def _flood(self, plugin: PluginHandle) -> None:
+    async def flood(self, plugin: PluginHandle) -> None:
+        """Let a plugin print as much as it can at once."""
         self.counts["floods"] += 1
         client = self._runtime.client(KeyValueClient, plugin=plugin.name)
         with suppress(RpcError):
@@ -131,6 +132,8 @@ async def soak(minutes: float) -> int:
     ]
     async with Runtime(plugins) as runtime:
         test = Soak(runtime, seconds, random.Random(seed))
+        for plugin in runtime.plugins():  # From then on what is kept of its output is full.
+            await test.flood(plugin)
         work = [asyncio.create_task(test.ask(plugin)) for plugin in runtime.plugins()]
         work.append(asyncio.create_task(test.disturb()))
         await asyncio.sleep(min(60.0, seconds / 2))

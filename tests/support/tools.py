@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,8 +30,27 @@ def go_build(module: str, package: str, output: str) -> str:
     path = ROOT / "bin" / output
     if output in MADE and "PLUGMUX_PREBUILT" in os.environ:
         return str(path)
-    subprocess.run([tool("go"), "build", "-o", str(path), package], cwd=ROOT / module, check=True, timeout=300)
+    with one_at_a_time():
+        subprocess.run([tool("go"), "build", "-o", str(path), package], cwd=ROOT / module, check=True, timeout=300)
     return str(path)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Keep other processes of a test run from building meanwhile: a program that runs cannot be written.
+
+    The second one finds it up to date, and writes nothing.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    path = ROOT / "bin/.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @functools.cache
