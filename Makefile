@@ -23,7 +23,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like attacks fuzz docs baseline wheel clean
+.PHONY: help house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like attacks fuzz windows docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -129,6 +129,9 @@ protos: $(BIN)/.ready node_modules/.ready | has-go ## generate, type-check and c
 metrics: $(TOOLS) build/prometheus/usr/bin/promtool ## scrape a runtime with plugins in three languages, and let promtool check what it gives
 	@$(BIN)/python tests/runtime/scrape.py | build/prometheus/usr/bin/promtool check metrics
 	@echo "promtool has no complaint"
+
+windows: $(BIN)/.ready node_modules/.ready examples/ts-plugin/dist/ts-plugin | has-go ## the tests in CPython for Windows under Wine, and hosts and plugins for Windows against each other (ARGS=--table)
+	@PYTHONPATH=$(CURDIR)/tests:$(PYTHONPATH) $(BIN)/python tests/windows/run.py $(ARGS)
 
 soak: $(TOOLS) ## 20 plugins in three languages under kills, stops and floods (MINUTES=10)
 	$(BIN)/python tests/faults/soak.py $(or $(MINUTES),10)

@@ -23,7 +23,7 @@ def language(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=("socket", "pipes"))
 def launch(request: pytest.FixtureRequest, language: str) -> Launch:
-    return Launch(example_plugin(language), name=f"{language}-plugin", link=request.param, timeout=20)
+    return Launch(example_plugin(language), name=f"{language}-plugin", link=request.param, timeout=60)
 
 
 async def test_a_python_host_resolves_a_secret_of_each(launch: Launch, language: str) -> None:
@@ -65,7 +65,7 @@ async def test_a_python_host_is_called_back_by_the_go_plugin() -> None:
 
 @pytest.mark.parametrize("host", ["go", "ts"])
 def test_a_host_in_another_language_uses_each_plugin(host: str, language: str) -> None:
-    command = [*(go_host() if host == "go" else ts_host()), *example_plugin(language)]
+    command = [*(go_host(language) if host == "go" else ts_host()), *example_plugin(language)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout.splitlines()[-1])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("python", "go", "ts")
+ON_WINDOWS = sys.platform == "win32"
 MADE = frozenset({"go-plugin", "go-host", "go-faulty", "docker-peer"})
 """The Go programs that `make` builds before the suites run side by side."""
 
@@ -27,7 +28,7 @@ def tool(name: str) -> str:
 @functools.cache
 def go_build(module: str, package: str, output: str) -> str:
     """Build a Go program of this repository, unless `make` has, and return its path."""
-    path = ROOT / "bin" / output
+    path = ROOT / "bin" / (f"windows/{output}.exe" if ON_WINDOWS else output)
     if output in MADE and "PLUGMUX_PREBUILT" in os.environ:
         return str(path)
     with one_at_a_time():
@@ -79,9 +80,12 @@ def example_plugin(language: str) -> list[str]:
     return go_plugin() if language == "go" else ts_plugin()
 
 
-def go_host() -> list[str]:
-    """The Go host; the plugin's command follows."""
-    return [go_build("tests/interop/go", ".", "go-host"), "launch"]
+def go_host(language: str = "go") -> list[str]:
+    """The Go host for a plugin in some language; the plugin's command follows."""
+    host = [go_build("tests/interop/go", ".", "go-host"), "launch"]
+    if not ON_WINDOWS:
+        return host
+    return [*host, "-timeout", "60s", *(["-socket"] if language == "ts" else [])]
 
 
 def docker_peer() -> str:
@@ -92,6 +96,8 @@ def docker_peer() -> str:
 def ts_plugin() -> list[str]:
     """The example plugin in TypeScript."""
     npm_build("ts", "examples/ts-plugin")
+    if ON_WINDOWS:  # It has no first line that names node, nor the links beside the compiled file.
+        return [os.environ["PLUGMUX_NODE"], str(ROOT / "examples/ts-plugin/dist/build/ts-plugin/ts-plugin.js")]
     return [str(ROOT / "examples/ts-plugin/dist/ts-plugin")]
 
 

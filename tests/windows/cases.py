@@ -1,0 +1,220 @@
+"""What is Windows' own: named pipes, jobs, batch files, programs by their suffixes. Run by `make windows` alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kv.v1.kv_connect import KeyValueClient
+from kv.v1.kv_pb2 import GetRequest
+
+from plugmux import Launch, PluginError, Runtime
+from plugmux.contract.address import Address
+from plugmux.errors import ConfigError, PlugmuxError
+from plugmux.platform import (
+    ListenError,
+    check_directory,
+    credentials,
+    current_user,
+    describe_user,
+    find_user,
+    open_process,
+    open_trusted_file,
+    probe_stream,
+    start_time,
+)
+from plugmux.runners import DetachedRunner
+from plugmux.runtime import Limits, State
+from support.programs import KV_PLUGIN, script
+from support.tools import ROOT, go_plugin
+
+PYTHON_PLUGIN = [sys.executable, str(ROOT / "examples/python-plugin/python-plugin")]
+
+
+def pipe_address(tmp_path: Path) -> str:
+    return f"pipe:plugmux-tests-{os.getpid()}-{tmp_path.name}"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("command", [go_plugin(), PYTHON_PLUGIN], ids=["go", "python"])
+async def test_a_plugin_that_starts_by_itself_comes_by_a_named_pipe(command: list[str], tmp_path: Path) -> None:
+    address = pipe_address(tmp_path)
+    async with Runtime([], listen=[address]) as runtime:
+        plugin = await asyncio.create_subprocess_exec(*command, env={**os.environ, "PLUGMUX_SOCKET": address})
+        await until(lambda: len(runtime.plugins()) == 1 and runtime.plugins()[0].state is State.RUNNING)
+        secrets = "go" if command == go_plugin() else "python"
+        assert runtime.plugins()[0].name == f"{secrets}-plugin"
+    plugin.kill()
+    await plugin.wait()
+
+
+async def test_the_command_line_reaches_a_runtime_by_its_pipe(tmp_path: Path) -> None:
+    address = pipe_address(tmp_path)
+    async with Runtime([Launch(PYTHON_PLUGIN, timeout=60)], listen=[address]):
+        asked = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "plugmux", "plugins", "--connect", address),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await asked.communicate()
+    assert asked.returncode == 0, said
+    assert b"python-plugin" in said
+
+
+async def test_a_pipe_has_one_runtime_and_its_server_is_known(tmp_path: Path) -> None:
+    address = pipe_address(tmp_path)
+    async with Runtime([], listen=[address]):
+        with pytest.raises(ListenError, match="already"):
+            async with Runtime([], listen=[address]):
+                pass
+        stream = probe_stream(Address.parse(address).sockaddr, 5)
+        peer = credentials(stream)
+        stream.close()
+    assert peer is not None
+    assert (peer.pid, peer.uid) == (os.getpid(), current_user())
+    with pytest.raises(OSError, match=r"not found|cannot find"):
+        probe_stream(Address.parse(address).sockaddr, 0)
+
+
+def test_this_user_has_a_name_and_is_found_by_it() -> None:
+    user = current_user()
+    assert str(user).startswith("S-1-")
+    assert find_user(str(user)) == user
+    assert str(user) in describe_user(user)
+    with pytest.raises(KeyError):
+        find_user("nobody of that name")
+
+
+HOST = """
+    import asyncio, sys
+    from plugmux import Launch, Runtime
+
+    async def main():
+        async with Runtime([Launch(sys.argv[1:], name="kv", timeout=60)]) as runtime:
+            print(runtime.plugins()[0].pid, flush=True)
+            await asyncio.sleep(600)
+
+    asyncio.run(main())
+"""
+PARENT = """
+    import subprocess, sys
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    open(sys.argv[1], "w").write(str(child.pid))
+"""
+
+
+async def test_a_host_that_is_killed_leaves_neither_the_plugin_nor_what_it_has_started(tmp_path: Path) -> None:
+    note = tmp_path / "child"
+    plugin = script(tmp_path, "kv.py", textwrap.dedent(PARENT) + textwrap.dedent(KV_PLUGIN))
+    (tmp_path / "host.py").write_text(textwrap.dedent(HOST))
+    host = await asyncio.create_subprocess_exec(
+        sys.executable, str(tmp_path / "host.py"), sys.executable, plugin, str(note), stdout=asyncio.subprocess.PIPE
+    )
+    assert host.stdout is not None
+    pids = [int(await host.stdout.readline()), int(note.read_text())]
+    handles = [open_process(pid) for pid in pids]
+    host.kill()
+    await host.wait()
+    for handle in handles:
+        await asyncio.to_thread(handle.wait)
+        handle.close()
+    assert [start_time(pid) for pid in pids] == [None, None]
+
+
+async def test_a_plugin_that_crashes_is_told_by_its_exit_status_and_started_again(tmp_path: Path) -> None:
+    launch = Launch([sys.executable, script(tmp_path, "kv.py", KV_PLUGIN)], name="kv", timeout=60)
+    async with Runtime([launch]) as runtime:
+        kv, first = runtime.client(KeyValueClient), runtime.plugins()[0].pid
+        with pytest.raises(PlugmuxError):
+            await kv.get(GetRequest(key="exit"))
+        await until(lambda: runtime.plugins()[0].pid not in (None, first))
+        await until(lambda: runtime.plugins()[0].state is State.RUNNING)
+        assert int((await kv.get(GetRequest(key="pid"))).value) == runtime.plugins()[0].pid
+
+
+@pytest.mark.parametrize("name", ["kv.py", "a name with spaces.py", "ünï-日本.py"])
+async def test_a_script_is_run_by_the_hosts_own_python(name: str, tmp_path: Path) -> None:
+    program = script(tmp_path, name, KV_PLUGIN)
+    async with Runtime([Launch([program], name="kv", timeout=60)]) as runtime:
+        assert int((await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value) > 0
+
+
+async def test_a_batch_file_is_found_by_its_name_alone_and_what_it_cannot_take_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "my tools"
+    folder.mkdir()
+    program = script(folder, "kv.py", KV_PLUGIN)
+    (folder / "starter.cmd").write_text(f'@"{sys.executable}" "{program}" %*\n')
+    path = f"{folder};{os.environ['PATH']}"
+    async with Runtime([Launch(["starter"], name="kv", env={"PATH": path}, timeout=60)]) as runtime:
+        assert int((await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value) > 0
+    refused = Launch(["starter", "%PATH%"], name="kv", env={"Path": path}, required=True)
+    with pytest.raises(PluginError, match="command prompt would interpret"):
+        async with Runtime([refused]):
+            pass
+
+
+async def test_a_path_over_260_characters_is_a_program(tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["a" * 60] * 5)
+    os.makedirs(f"\\\\?\\{folder}")
+    program = Path(f"\\\\?\\{folder}", "kv.py")
+    program.write_text(f"OPTIONS = {{}}\n{textwrap.dedent(KV_PLUGIN)}")
+    async with Runtime([Launch([sys.executable, str(program)], name="kv", timeout=60)]) as runtime:
+        assert int((await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value) > 0
+
+
+def test_another_event_loop_is_refused_by_name() -> None:
+    async def run() -> None:
+        async with Runtime([Launch(PYTHON_PLUGIN, required=True)]):
+            pass
+
+    with (
+        pytest.raises(PlugmuxError, match="ProactorEventLoop"),
+        asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner,
+    ):
+        runner.run(run())
+
+
+@pytest.mark.parametrize("limit", ["memory", "cpu", "files", "processes"])
+def test_limits_are_refused_before_anything_starts(limit: str) -> None:
+    with pytest.raises(ConfigError, match=limit):
+        Launch(PYTHON_PLUGIN, limits=Limits(**{limit: 2**30}))
+
+
+async def test_a_detached_plugin_is_refused_by_name(tmp_path: Path) -> None:
+    launch = Launch(PYTHON_PLUGIN, name="kv", runner=DetachedRunner(tmp_path), required=True)
+    with pytest.raises(PlugmuxError, match="detached plugins are not supported on Windows"):
+        async with Runtime([launch]):
+            pass
+
+
+def test_the_list_of_a_path_is_walked(tmp_path: Path) -> None:
+    check_directory(tmp_path)
+    file = tmp_path / "plugin.exe"
+    file.write_bytes(b"MZ")
+    found = open_trusted_file(file)
+    os.close(found.fd)
+    assert Path(found.path) == file
+    with pytest.raises(PlugmuxError, match="not on a drive"):
+        check_directory(r"\\server\share\plugins")
+    with pytest.raises(OSError, match="no directory"):
+        check_directory(file)
+
+
+def test_an_unknown_process_is_told_as_such() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait()
+    pid = ended.pid
+    del ended
+    assert start_time(pid) is None
+    with pytest.raises(ProcessLookupError):
+        open_process(0x7FFF_FFF0)

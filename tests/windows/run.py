@@ -1,0 +1,153 @@
+"""Runs the tests in CPython for Windows under Wine, and prints how many ran and how many were left out, and why.
+
+    python tests/windows/run.py [--table] [PATH]...
+
+Each part of the suite has a process of its own. What is left out, and why, stands in `left-out.txt`; the number is the
+difference between the tests that Linux has and those that ran. `--table` prints each row with its number of tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from windows.selection import RESULTS, rows
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = (
+    "tests/windows/cases.py",
+    "tests/interop/test_matrix.py",
+    "tests/platform/test_command_line.py",
+    "tests/contract",
+    "tests/yamux",
+    "tests/http",
+    "tests/connect",
+    "tests/plugin",
+    "tests/runtime",
+    "tests/faults",
+)
+TIME = 600
+"""Seconds that one part may take."""
+
+COLLECTED = re.compile(r"^(\d+) tests? collected", re.MULTILINE)
+
+
+def main() -> int:
+    """Set up, run, and tell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", action="store_true", help="print what each row leaves out")
+    parser.add_argument("paths", nargs="*", help="what to run; by default all parts")
+    options = parser.parse_args()
+    began = time.monotonic()
+    cache = Path(subprocess.check_output([ROOT / "tests/windows/setup.sh"], text=True).strip())
+    build_programs()
+    parts = options.paths or list(PARTS)
+    there_are = collected(parts)
+    total, left, used = Counter[str](), Counter[str](), set[str]()
+    skipped: dict[str, str] = {}
+    failed = []
+    for part in parts:
+        told = run(part, cache)
+        if told is None or told["failed"] or told["exit"] not in (0, 5):
+            failed.append(part)
+        if told is None:
+            continue
+        ran = told["passed"] + told["failed"]
+        print(f"{part}: {ran} of {there_are[part]} ran, {told['failed']} failed", flush=True)
+        total.update(ran=ran, there=there_are[part], failed=told["failed"])
+        left.update(told["left_out"])
+        used.update(told["used"])
+        skipped |= told["skipped"]
+    if options.table:
+        for pattern, reason in rows().items():
+            count = left[pattern] or ("the file" if pattern in used else 0)
+            print(f"  {count}\t{pattern}: {reason}")
+    for name, reason in skipped.items():
+        print(f"  skipped by itself: {name}: {reason}")
+    stale = sorted(rows().keys() - used) if not options.paths else []
+    for pattern in stale:
+        print(f"tests/windows/left-out.txt: no test answers to {pattern}")
+    print(
+        f"CPython for Windows under Wine: {total['ran']} tests ran, {total['there'] - total['ran']} were left out "
+        f"(tests/windows/left-out.txt), {total['failed']} failed, in {time.monotonic() - began:.0f} s"
+    )
+    if failed:
+        print("failed: " + ", ".join(failed))
+    return 1 if failed or stale else 0
+
+
+def build_programs() -> None:
+    """Build the Go programs of the matrix for Windows, and what Node.js runs."""
+    environ = {**os.environ, "GOOS": "windows", "GOARCH": "amd64"}
+    target = ROOT / "bin/windows"
+    target.mkdir(parents=True, exist_ok=True)
+    for module, package, name in ((".", "./examples/go-plugin", "go-plugin"), ("tests/interop/go", ".", "go-host")):
+        program = str(target / f"{name}.exe")
+        subprocess.run(["go", "-C", module, "build", "-o", program, package], cwd=ROOT, env=environ, check=True)
+
+
+def collected(parts: list[str]) -> dict[str, int]:
+    """How many tests each part has on this system; a part that is for Windows alone has as many as it runs."""
+    found = {}
+    for part in parts:
+        command = [sys.executable, "-m", "pytest", "-q", "--collect-only", part]
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+        number = COLLECTED.search(said)
+        if number is None:
+            raise SystemExit(f"no tests can be collected in {part}:\n{said[-2000:]}")
+        found[part] = int(number[1])
+    return found
+
+
+def run(part: str, cache: Path) -> dict[str, Any] | None:
+    """Run one part under Wine; `None` if it did not come to an end."""
+    drive = cache / "prefix/drive_c"
+    results, base = drive / "results.json", drive / "t"
+    results.unlink(missing_ok=True)
+    shutil.rmtree(base, ignore_errors=True)
+    here, there = windows_path(ROOT), windows_path(cache)
+    environ = {
+        **{name: os.environ[name] for name in ("HOME", "PATH", "USER", "LANG") if name in os.environ},
+        "WINEPREFIX": str(cache / "prefix"),
+        "WINEDEBUG": "-all",
+        "WINEDLLOVERRIDES": "mscoree,mshtml=",
+        "PYTHONUTF8": "1",
+        "PYTHONPATH": rf"{here}\py;{here}\gen\python;{here}\examples\gen\python;{there}\site",
+        "PLUGMUX_PREBUILT": "1",
+        "PLUGMUX_NODE": rf"{there}\node\node.exe",
+        RESULTS: r"C:\results.json",
+    }
+    command = ["wine", str(cache / "python/python.exe"), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += ["-p", "windows.selection", "--timeout=100", "--basetemp=C:\\t", "--tb=short", part]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:  # Through a pipe: Wine's console gives other programs than Windows' a terminal.
+            said, _ = process.communicate(timeout=TIME)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said, _ = process.communicate()
+            said += b"\nit has not ended in time"
+    told: dict[str, Any] | None = json.loads(results.read_text("utf-8")) if results.exists() else None
+    if told is None or told["failed"] or told["exit"] not in (0, 5):
+        print(said.decode("utf-8", "replace")[-12_000:], flush=True)
+        print(f"{part}: failed" if told else f"{part}: did not come to an end", flush=True)
+    return told
+
+
+def windows_path(path: Path) -> str:
+    """The path under which Wine shows a file of Linux."""
+    return "Z:" + str(path).replace("/", "\\")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
