@@ -62,7 +62,7 @@ async def test_the_command_line_reaches_a_runtime_by_its_pipe(tmp_path: Path) ->
     address = pipe_address(tmp_path)
     async with Runtime([Launch(PYTHON_PLUGIN, timeout=60)], listen=[address]):
         asked = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "plugmux", "plugins", "--connect", address),
+            *(sys.executable, "-m", "plugmux.cli", "plugins", "--connect", address),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -71,12 +71,17 @@ async def test_the_command_line_reaches_a_runtime_by_its_pipe(tmp_path: Path) ->
     assert b"python-plugin" in said
 
 
-async def test_a_pipe_has_one_runtime_and_its_server_is_known(tmp_path: Path) -> None:
+async def test_a_pipe_has_one_runtime(tmp_path: Path) -> None:
     address = pipe_address(tmp_path)
     async with Runtime([], listen=[address]):
         with pytest.raises(ListenError, match="already"):
             async with Runtime([], listen=[address]):
                 pass
+
+
+async def test_the_server_of_a_pipe_is_known(tmp_path: Path) -> None:
+    address = pipe_address(tmp_path)
+    async with Runtime([], listen=[address]):
         stream = probe_stream(Address.parse(address).sockaddr, 5)
         peer = credentials(stream)
         stream.close()

@@ -22,6 +22,7 @@ REJECT_REMOTE_CLIENTS = 0x8
 UNLIMITED_INSTANCES = 255
 BUFFER_SIZE = 64 * 1024
 ACCESS_DENIED = 5
+CLIENT_HAS_GONE = 232  # ERROR_NO_DATA
 SDDL_REVISION = 1
 
 
@@ -67,13 +68,25 @@ class LocalListener:
         Raises:
             OSError: the system gives none.
         """
-        if self._waiting is None:
-            self._waiting = _make_instance(self._name, first=False)
-        connection = self._waiting
-        await pipe_loop()._proactor.accept_pipe(connection)
+        while True:
+            if self._waiting is None:
+                self._waiting = _make_instance(self._name, first=False)
+            connection = self._waiting
+            try:
+                await pipe_loop()._proactor.accept_pipe(connection)
+            except OSError as error:
+                self._renew()
+                connection.close()
+                if error.winerror != CLIENT_HAS_GONE:
+                    raise
+            else:
+                self._renew()
+                return connection
+
+    def _renew(self) -> None:
+        """Make the instance for the next client; at once, so that the name is never free in between."""
         self._waiting = None
-        self._waiting = _make_instance(self._name, first=False)  # At once: the name is never free in between.
-        return connection
+        self._waiting = _make_instance(self._name, first=False)
 
     async def first_to_speak(self) -> LocalStream:
         """Wait for a connection: nobody who does not know the name of the pipe connects to it."""
