@@ -33,9 +33,12 @@ BELOW = {
     "dynamic": GROUND | {"connect"},
     "inspector": GROUND | {"connect", "http", "link", "dynamic"},
     "new": {"errors", "contract"},
+    "gateway": GROUND | {"connect", "network", "link", "runtime", "secrets"},
+    "asgi": {"errors", "gateway"},
     "cli": GROUND
     | {
         "check",
+        "gateway",
         "http",
         "connect",
         "network",

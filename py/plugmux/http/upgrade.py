@@ -56,11 +56,11 @@ async def upgrade(
     host = b"" if b"host" in given else b"host: unix\r\n"
     head = request_line("GET", path) + host + b"connection: upgrade\r\n" + encode_fields(headers) + b"\r\n"
     waiting = _UpgradeRequest(path, factory)
-    if isinstance(open, asyncio.BaseTransport):
+    if callable(open):
+        transport = open(waiting)
+    else:  # uvloop's transport of TLS is none of asyncio's classes.
         transport = open
         transport.set_protocol(waiting)
-    else:
-        transport = open(waiting)
     waiting.transport = transport
     transport.write(head)
     try:

@@ -93,7 +93,9 @@ async def _connect(
 ) -> tuple[asyncio.Transport, AnyProtocol]:
     """A connection whose handshake is done, and whose protocol has begun."""
     loop = asyncio.get_running_loop()
-    where: dict[str, Any] = {"host": address.host, "port": address.port, "happy_eyeballs_delay": HAPPY_EYEBALLS_DELAY}
+    where: dict[str, Any] = {"host": address.host, "port": address.port}
+    if isinstance(loop, asyncio.BaseEventLoop):  # uvloop tries one address after the other.
+        where["happy_eyeballs_delay"] = HAPPY_EYEBALLS_DELAY
     if context is None:
         return await loop.create_connection(factory, **where)
     below, _ = await loop.create_connection(asyncio.Protocol, **where)

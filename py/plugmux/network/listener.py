@@ -232,7 +232,6 @@ class _Handshaken(asyncio.Protocol):
         self._serve = serve
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         tune(transport)
         protocol = self._serve(RemoteEnd.of(transport))
         transport.set_protocol(protocol)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .changes.configuration import Configurable
     from .events import Event
     from .logs.log import LogEntry
-    from .socket.sockets import Sockets
+    from .socket.sockets import Sockets, SocketServer
 
 __all__ = ["Runtime"]
 
@@ -75,7 +75,7 @@ class Runtime:
         app: ASGIApp | None = None,
         streams: Mapping[str, StreamHandler] | None = None,
         interceptors: Iterable[Interceptor] | Interceptors = (),
-        listen: Iterable[str] = (),
+        listen: Iterable[str | SocketServer] = (),
         configuration: Mapping[str, Configurable] | None = None,
         policies: Policies = Policies(),  # noqa: B008 -- it is frozen
         permissions: Permissions = Permissions(),  # noqa: B008 -- it is frozen

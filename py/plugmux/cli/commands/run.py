@@ -82,6 +82,12 @@ def add(commands: Any) -> argparse.ArgumentParser:
     )
     add_network_options(parser)
     parser.add_argument(
+        "--config-file",
+        metavar="FILE",
+        help="read plugins, addresses, certificates and who may call what from a TOML file, as plugmux.asgi does "
+        "(docs/remote.md); options are added to what it says",
+    )
+    parser.add_argument(
         "--allow",
         metavar="ID=WHAT",
         action="append",
@@ -143,6 +149,13 @@ async def run(options: argparse.Namespace) -> int:
     from ...runtime.settings import ALL_USES, Permissions
 
     sources = _sources(options)
+    said = Permissions()
+    if options.config_file is not None:
+        from ...gateway.config import GatewayConfig
+
+        config = GatewayConfig.read(options.config_file)
+        sources, said, tls = [*sources, *config.plugins], config.permissions, tls or config.host.tls
+        addresses = [*map(str, listen), *config.listen] or addresses
     runtime = Runtime(
         with_variables(sources, options),
         configuration=_configurations(options, sources),
@@ -152,8 +165,9 @@ async def run(options: argparse.Namespace) -> int:
             access_control=options.access_control,
             overlapping=options.overlapping,
             socket=ALL_USES if options.socket_use is None else options.socket_use,
-            allow=_allowed(options.allow),
-            identities=_identities(options.identity),
+            allow={**said.allow, **_allowed(options.allow)},
+            identities=_identities(options.identity) or said.identities,
+            replicated=said.replicated,
             insecure_tcp=insecure(options),
         ),
         host=Host(tls=tls),

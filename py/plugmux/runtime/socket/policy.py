@@ -13,6 +13,7 @@ from ...network.identity import EVERYBODY, matches
 
 __all__ = ["Allowed", "Policy"]
 
+METRICS = "/metrics"
 SECRETS = "secrets:"
 ALWAYS = frozenset({"health.v1.VersionService"})
 SECRET_SERVICES = frozenset({"resolver.v1.ResolverService", "resolver.v1.AuthorizerService"})
@@ -40,6 +41,8 @@ class Allowed:
     def may_call(self, path: str) -> bool:
         """Whether it may call a method, by its path."""
         service, _, _ = path[1:].partition("/")
+        if path == METRICS:
+            return "observe" in self.entries
         if service in ALWAYS:
             return True
         if service in SECRET_SERVICES:

@@ -26,7 +26,7 @@ from .management import Managed, Management, RuntimeVersion
 if TYPE_CHECKING:
     from .network import NetworkSocket
 
-__all__ = ["Sockets"]
+__all__ = ["SocketServer", "Sockets"]
 
 REQUEST_TIME = 1.0
 """Seconds that requests under way are given when the runtime closes."""
@@ -36,11 +36,19 @@ class Shown(Managed, Observed, Replacing, Protocol):
     """The runtime whose plugins are managed and observed over the sockets."""
 
 
+class SocketServer(Protocol):
+    """Serves what the sockets serve in another way, such as `gateway.app`."""
+
+    def attach(self, app: SocketApp) -> None:
+        """Serve an app from now on, as long as the runtime lives."""
+        ...
+
+
 class Sockets:
     """All sockets of a runtime: plugins connect to them by themselves, and clients call plugins through them.
 
     Args:
-        addresses: where to listen.
+        addresses: where to listen, and what serves the same in another way.
         runtime: what the management and events services show.
         router: carries requests to plugins.
         registrar: what plugins are offered.
@@ -56,7 +64,7 @@ class Sockets:
 
     def __init__(
         self,
-        addresses: Iterable[str],
+        addresses: Iterable[str | SocketServer],
         runtime: Shown,
         router: Router,
         registrar: Registrar,
@@ -78,6 +86,9 @@ class Sockets:
         self._listeners: list[Listener | NetworkSocket] = []
         self._servers = [self._server]
         for text in addresses:
+            if not isinstance(text, str):
+                text.attach(self._app)
+                continue
             address = parse_address(text, insecure_tcp=permissions.insecure_tcp or None)
             if isinstance(address, Address):
                 self._listeners.append(Listener(address, self._server))

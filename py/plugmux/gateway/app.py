@@ -1,0 +1,193 @@
+"""A runtime as an ASGI app, for uvicorn, hypercorn or granian: each worker has a runtime and its own links.
+
+Who calls is known by a bearer token, or by the header of a proxy that ends TLS and is named; what it may call, by
+`Permissions.allow`. By default nobody may call anything. `/hijack` needs a listener of the runtime's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from ..connect import Code, RpcError
+from ..link.app import HEALTH, answer, refuse
+from ..link.link import Peer
+from ..network.identity import UntrustedIdentity, identity_of
+from ..runtime import Runtime
+from ..runtime.socket.policy import Policy
+from .config import GatewayConfig
+
+if TYPE_CHECKING:
+    from ..secrets.runtime import SecretsRuntime
+
+__all__ = ["Gateway"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+
+CLIENT_CERTIFICATE = b"x-forwarded-client-cert"
+MAX_HEADER = 8192
+ALLOWED_HEADERS = (
+    b"authorization, content-type, connect-protocol-version, connect-timeout-ms, connect-accept-encoding, "
+    b"connect-content-encoding, plugmux-plugin"
+)
+
+
+class App(Protocol):
+    """What a runtime serves on its sockets."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+class Gateway:
+    """An ASGI app over the plugins of a runtime, which lives as long as the app's lifespan.
+
+    Args:
+        config: what is run, and who may call what.
+    """
+
+    def __init__(self, config: GatewayConfig) -> None:
+        self._config = config
+        self._policy = Policy(config.permissions.allow)
+        self._app: App | None = None
+        self._running = AsyncExitStack()
+
+    def attach(self, app: App) -> None:
+        """Serve an app; the runtime calls this."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            origin = _field(scope["headers"], b"origin").decode("latin-1")
+            cors = self._cors(origin)
+            if scope["method"] == "OPTIONS" and origin:
+                await _preflight(send, cors)
+            else:
+                await self._serve(scope, receive, _with(send, cors))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Start the runtime, and end it at the end of the lifespan."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self._start()
+                except Exception as error:
+                    await self._running.aclose()
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self._running.aclose()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _start(self) -> None:
+        from ..secrets import Resolver, secrets_services
+
+        config = self._config
+        runtime = Runtime(config.plugins, listen=[self], host=config.host, permissions=config.permissions)
+        shown: SecretsRuntime = runtime
+        for service in secrets_services(shown, Resolver(shown)):
+            runtime.mount(service)
+        await self._running.enter_async_context(runtime)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == HEALTH:
+            await answer(send, 200, b"ok")
+            return
+        if self._app is None:
+            await answer(send, 503, b"the gateway has not started: the server must run the lifespan of the app")
+            return
+        try:
+            identity = self._identity(scope)
+        except UntrustedIdentity as error:
+            await refuse(scope, send, RpcError(Code.UNAUTHENTICATED, str(error)))
+            return
+        allowed = self._policy.of(identity)
+        if not allowed.may_call(scope["path"]):
+            who = identity or "who does not say who it is"
+            told = f"{who} may not call {scope['path']} here ([allow])"
+            await refuse(scope, send, RpcError(Code.PERMISSION_DENIED, told))
+            return
+        address = ":".join(map(str, scope.get("client") or ("unix",)))
+        peer = Peer(identity or address, identity=identity, address=address)
+        known = {"peer": peer, "allowed": allowed, "secrets": allowed.secrets}
+        scope["extensions"] = {**(scope.get("extensions") or {}), "plugmux.connection": known}
+        scope["headers"] = [
+            field for field in scope["headers"] if field[0] not in (CLIENT_CERTIFICATE, b"authorization")
+        ]
+        await self._app(scope, receive, send)
+
+    def _identity(self, scope: Scope) -> str:
+        """Who calls; empty where it does not say.
+
+        Raises:
+            UntrustedIdentity: it says what is not true.
+        """
+        kind, _, token = _field(scope["headers"], b"authorization").partition(b" ")
+        if kind.lower() == b"bearer":
+            identity = self._config.bearer.get(hashlib.sha256(token.strip()).digest())
+            if identity is None:
+                raise UntrustedIdentity("the bearer token is not known")
+            return identity
+        client = (scope.get("client") or ("unix",))[0]
+        told = _field(scope["headers"], CLIENT_CERTIFICATE)
+        if told and client in self._config.proxies:
+            return _forwarded(told.decode("latin-1"))
+        return ""
+
+    def _cors(self, origin: str) -> list[tuple[bytes, bytes]]:
+        if not origin or not {origin, "*"} & self._config.origins:
+            return []
+        return [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"origin")]
+
+
+def _field(headers: Headers, name: bytes) -> bytes:
+    return next((value for field, value in headers if field.lower() == name and len(value) <= MAX_HEADER), b"")
+
+
+def _forwarded(text: str) -> str:
+    """The identity that a proxy tells: of several certificates the one of the last hop.
+
+    Raises:
+        UntrustedIdentity: it tells none.
+    """
+    pairs = [pair.partition("=") for pair in text.rpartition(",")[2].split(";")]
+    kinds = {"uri": "URI", "dns": "DNS"}
+    names = [
+        (kinds[key.strip().lower()], value.strip().strip('"'))
+        for key, _, value in pairs
+        if key.strip().lower() in kinds
+    ]
+    return identity_of(names)
+
+
+async def _preflight(send: Send, cors: list[tuple[bytes, bytes]]) -> None:
+    more = [
+        (b"access-control-allow-methods", b"GET, POST"),
+        (b"access-control-allow-headers", ALLOWED_HEADERS),
+        (b"access-control-max-age", b"7200"),
+    ]
+    status = 204 if cors else 403
+    await send({"type": "http.response.start", "status": status, "headers": [*cors, *(more if cors else ())]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _with(send: Send, fields: list[tuple[bytes, bytes]]) -> Send:
+    """A `send` that adds header fields to the response."""
+    if not fields:
+        return send
+
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *fields]}
+        await send(message)
+
+    return sending
