@@ -55,6 +55,20 @@ __all__ = [
     "Timeouts",
 ]
 
+
+def _refuse_subinterpreters() -> None:
+    import _thread
+
+    is_main = getattr(_thread, "_is_main_interpreter", None)  # since Python 3.12, as are interpreters of their own lock
+    if is_main is not None and not is_main():
+        raise ImportError(
+            "plugmux cannot be imported in a subinterpreter: signals and protobuf need the main interpreter of the "
+            "process; import it there, or start another process"
+        )
+
+
+_refuse_subinterpreters()
+
 _HOMES = {
     "connect": ("Code", "RpcError"),
     "discovery": ("Directory", "Installed"),
