@@ -16,6 +16,8 @@ export UV_SYSTEM_CERTS := 1
 
 BENCH      := .venv-bench/bin
 STUBS      = $(shell find gen/python examples/gen bench/gen tests/interop/gen tests/connect/gen -name '*_connect.py')
+GO_VERSIONS := go1.26.0 go1.26.8
+
 GO_MODULES := . go/plugmuxotel tests/interop/go tests/interop/docker tests/faults/plugins/go tests/interop/yamux/peer tests/connect/go bench/peers
 TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/go-faulty bin/docker-peer examples/ts-plugin/dist/ts-plugin
 
@@ -23,7 +25,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like attacks fuzz windows docs baseline wheel clean
+.PHONY: help house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like portable pythons nodes gos attacks fuzz windows docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -38,7 +40,7 @@ test: ## the whole suite: unit tests, and every language against every other
 
 tools: $(TOOLS)
 
-lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## format, lint and types, in every language
+lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin bin/actionlint | has-go ## format, lint and types, in every language
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -52,6 +54,7 @@ lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## format, lint a
 	$(foreach module,$(GO_MODULES),go -C $(module) vet ./... && GOOS=darwin go -C $(module) vet ./... &&) true
 	GOOS=windows go vet ./... && GOOS=windows go -C tests/interop/go vet ./...
 	npm run --silent check
+	actionlint
 
 generate: $(BIN)/.ready bin/protoc-gen-go bin/protoc-gen-connect-go node_modules/.ready ## generate the stubs from the protos
 	$(BIN)/buf generate --template buf.gen.yaml
@@ -105,9 +108,21 @@ lines: $(BIN)/.ready | has-go ## run one job in several systems, and count the l
 faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
 	$(PYTEST) -q tests/faults $(ARGS)
 
+pythons: $(TOOLS) ## the suite on each Python that this machine has (ALL=1 fails where one is missing; ONLY=3.13,3.14 ARGS=tests/plugin)
+	$(BIN)/python tests/pythons/run.py $(if $(ALL),--all) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+portable: $(BIN)/.ready ## what needs nothing of Linux: the protocols, on any system
+	$(PYTEST) -q -n4 --dist=worksteal tests/yamux tests/http tests/connect tests/contract tests/aio --ignore=tests/connect/test_conformance.py $(ARGS)
+
+nodes: $(BIN)/.ready node_modules/.ready has-go bin/go-plugin ## the TypeScript SDK on Node 20, 22 and 24, which npm brings
+	$(foreach version,20 22 24,npx --yes --package node@$(version) -- node --version && npx --yes --package node@$(version) -- node --test --test-timeout=300000 ts/dist/ts/test/ &&) true
+
+gos: has-go ## the Go SDK with the two versions of Go that are supported
+	$(foreach version,$(GO_VERSIONS),GOTOOLCHAIN=$(version) go version && GOTOOLCHAIN=$(version) go test ./go/... &&) true
+
 # A Python that finds tests/macos/site on its path looks like macOS to plugmux, and so do the plugins that it launches.
 macos-like: $(TOOLS) ## run what starts and watches processes where Linux looks like macOS, and say what that leaves out
-	PYTHONPATH=$(CURDIR)/tests/macos/site:$(CURDIR)/tests/macos:$(PYTHONPATH) $(PYTEST) -q -p macos_like $(or $(ARGS),tests/platform tests/plugin tests/link tests/runtime tests/faults)
+	PYTHONPATH=$(CURDIR)/tests/macos/site:$(CURDIR)/tests/macos:$(PYTHONPATH) $(PYTEST) -q -p macos_like -n4 --dist=worksteal $(or $(ARGS),tests/platform tests/plugin tests/link tests/runtime tests/faults tests/macos)
 
 attacks: $(TOOLS) ## attack a host in every known way, and print what each attack achieves (as root also as another user)
 	@$(BIN)/python tests/attacks/run.py $(ARGS)
@@ -227,6 +242,9 @@ bin/docker-peer: $(wildcard tests/interop/docker/*.go tests/interop/docker/wire/
 bin/protoc-gen-go: go.mod | has-go
 	$(GO_BUILD) install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 	@touch $@
+
+bin/actionlint: | has-go
+	$(GO_BUILD) install github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 bin/protoc-gen-connect-go: go.mod | has-go
 	$(GO_BUILD) install connectrpc.com/connect/cmd/protoc-gen-connect-go@v1.21.1

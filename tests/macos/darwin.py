@@ -92,7 +92,8 @@ def _is_hidden(path: object) -> bool:
         name = frame.f_code.co_filename
         if any(seen in name for seen in SEEN):
             return True
-        if name != __file__ and not name.startswith((sys.base_prefix, "<frozen")):
+        simulated = name == __file__ and frame.f_code.co_name not in ("_hide_proc", "readlink")
+        if simulated or not (name == __file__ or name.startswith((sys.base_prefix, "<frozen"))):
             return False
         frame = frame.f_back
     return False

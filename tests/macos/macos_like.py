@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from left_out import LEFT_OUT
 
 left_out: Counter[str] = Counter()
+"""How many tests were left out, by the reason."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -35,8 +36,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         stale = [entry for entry in LEFT_OUT if entry.partition("::")[0] in collected and entry not in used]
         if stale:
             raise pytest.UsageError(f"tests/macos/left_out.py names no test: {', '.join(stale)}")
+    if hasattr(config, "workeroutput"):  # This is one of several processes, which all collect the same.
+        config.workeroutput["left out"] = dict(left_out)
     config.hook.pytest_deselected(items=dropped)
     items[:] = kept
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what one of several processes has left out."""
+    left_out.update({} if left_out else getattr(node, "workeroutput", {}).get("left out", {}))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
