@@ -35,6 +35,37 @@ def test_it_says_where_it_listens_and_ends_in_order_at_a_signal(
     assert not (tmp_path / "s").exists()
 
 
+STAYING = """
+import signal, time
+from contextlib import asynccontextmanager
+from plugmux import Plugin
+
+@asynccontextmanager
+async def lifespan(plugin):
+    yield
+    signal.signal(signal.SIGTERM, lambda *_: open({terminated!r}, "w").close())
+    open({fifo!r}, "w").close()
+    time.sleep(600)
+
+Plugin(version="v1.0.0", lifespan=lifespan).run()
+"""
+
+
+def test_a_second_signal_kills_the_plugins_that_do_not_end(start: Start, program: Any, tmp_path: Path) -> None:
+    ending = tmp_path / "ending"
+    os.mkfifo(ending)
+    terminated = tmp_path / "terminated"
+    staying = program("staying", STAYING.format(fifo=str(ending), terminated=str(terminated)))
+    process = start("--plugin", staying, "--listen", f"unix:{tmp_path}/s")
+    assert first_line(process) == f"listening on unix:{tmp_path}/s\n"
+    process.send_signal(signal.SIGINT)
+    ending.open().close()  # It has been asked to end, and does not.
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert not terminated.exists()  # Without the second signal it would have been asked to terminate first.
+
+
 def test_a_signal_while_a_plugin_starts_ends_it_at_once(start: Start, program: Any, tmp_path: Path) -> None:
     started = tmp_path / "started"
     os.mkfifo(started)

@@ -16,7 +16,7 @@ from ..address import default_addresses
 from ..launch.network import add_network_options, insecure, tls_of
 from ..launch.options import add_launch_options, add_plugin_option, configurations, policies_of, with_variables
 from ..launch.source import parse_plugins
-from ..output import write_error
+from ..output import shows_status, write_error
 from ..terminal.progress import ending, progress, starting
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] 
     def end() -> None:
         if signalled.is_set():
             _kill(runtime)
-        elif any(plugin.state in (State.RUNNING, State.REGISTERING) for plugin in runtime.plugins()):
+        elif shows_status() and any(plugin.state in (State.RUNNING, State.REGISTERING) for plugin in runtime.plugins()):
             write_error("ending the plugins; once more (Ctrl-C) kills them")
         signalled.set()
 
