@@ -26,6 +26,7 @@ PYTHON = {
     "docs/embedding.md": "tests/embedding/test_fastapi.py",
     "docs/launching.md": "tests/runtime/test_launching_docs.py",
     "docs/new.md": "tests/new/test_docs.py",
+    "docs/remote.md": "tests/remote/test_docs.py",
     "docs/secrets.md": "tests/secrets/test_docs.py",
     "docs/sync.md": "tests/sync/test_docs.py",
     "docs/install.md": "tests/docs/test_pages_alone.py",
