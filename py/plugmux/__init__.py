@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .connect import Code, RpcError
+    from .contract.version import COMPILED
     from .discovery import Directory, Installed
     from .errors import ConfigError, PluginCause, PluginError, PlugmuxError
     from .network.tls import TLS
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .runtime.remote.source import Remote
 
 __all__ = [
+    "COMPILED",
     "BreakerPolicy",
     "Code",
     "ConfigError",
@@ -71,6 +73,7 @@ _refuse_subinterpreters()
 
 _HOMES = {
     "connect": ("Code", "RpcError"),
+    "contract.version": ("COMPILED",),
     "discovery": ("Directory", "Installed"),
     "errors": ("ConfigError", "PluginCause", "PluginError", "PlugmuxError"),
     "network.tls": ("TLS",),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import platform
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ..contract.version import VERSION
+from ..contract.version import COMPILED, VERSION
 from ..errors import ConfigError, PlugmuxError
 from .commands import call, check, completion, describe, dev, events, get, logs, new, pki, plugins, run, ui
 from .observe import graph, top
@@ -42,12 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with _standard_streams():
-            parser = _parser()
+            given = sys.argv[1:] if arguments is None else arguments
+            parser = _parser(verbose="-v" in given or "--verbose" in given)
             if "_ARGCOMPLETE" in os.environ:  # A shell asks what could stand at the cursor.
                 from .completion import complete
 
                 complete(parser)
-            options = parser.parse_args(arguments)
+            options = parser.parse_args(given)
             with _logging_to_stderr(options.verbose):
                 status: int = asyncio.run(options.run(options))
     except KeyboardInterrupt:
@@ -62,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, verbose: bool) -> argparse.ArgumentParser:
+    build = f" ({'compiled' if COMPILED else 'pure'}, Python {platform.python_version()})" if verbose else ""
     parser = argparse.ArgumentParser(
         prog="plugmux",
         description="Run plugins, and use what they serve. Results go to stdout, everything else to stderr.",
@@ -70,7 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         "socket.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    parser.add_argument(
+        "--version",
+        action=_Version,
+        const=f"plugmux {VERSION.removeprefix('v')}{build}",
+        help="print the version and exit; with -v, which build it is",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         added = command.add(commands)
@@ -80,13 +88,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Prints the version on stdout."""
+    """Prints its constant on stdout."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
-        super().__init__(option_strings, dest, nargs=0, help=help)
+    def __init__(self, option_strings: Sequence[str], dest: str, const: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, const=const, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        write_text(f"plugmux {VERSION.removeprefix('v')}")
+        write_text(str(self.const))
         parser.exit()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_trusted
 from ..contract.address import Address
@@ -13,7 +13,7 @@ from ..contract.registration import SAID_NAME
 from ..errors import ConfigError, ExchangeError
 from ..exchange import Request, Response
 from ..platform import attach_stream
-from .exchange import BufferedExchange, StreamingExchange
+from .exchange import BufferedExchange, RoundTrip, StreamingExchange
 from .fields import CHUNKED, CLOSE, content_length, encode_fields, request_line
 from .heads import HeadCache
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Open", "SocketClient", "StreamClient"]
 
-Open: TypeAlias = Callable[[asyncio.Protocol], asyncio.Transport]
-"""Opens a stream for a protocol, at once: `mux.open`."""
+Open: TypeAlias = Callable[[Any], asyncio.Transport]
+"""Opens a stream, at once, for what has the methods of an `asyncio.Protocol`: `mux.open`."""
 
-AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
+AnyTrip = TypeVar("AnyTrip", bound=RoundTrip)
 
 STREAM_HOST = b"host: unix\r\n"
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -148,9 +148,9 @@ class SocketClient:
         trip.start(transport, head, rest)
         return await trip.begun()
 
-    async def _opened(self, protocol: AnyProtocol) -> tuple[asyncio.Transport, AnyProtocol]:
+    async def _opened(self, trip: AnyTrip) -> tuple[asyncio.Transport, AnyTrip]:
         try:
-            return await self._connect(protocol), protocol
+            return await self._connect(cast("asyncio.Protocol", trip)), trip
         except (OSError, UntrustedPeer) as error:
             raise ExchangeError(f"cannot connect to {self._address}: {error}", sent=False) from error
 

@@ -29,8 +29,10 @@ READ_AHEAD = 64 * 1024
 """Bytes of a streamed response that are read before its reader has asked for them."""
 
 
-class RoundTrip(asyncio.Protocol, ABC):
+class RoundTrip(ABC):
     """What both kinds of round trip share: the request, the framing of the response, and how it ends.
+
+    It is an `asyncio.Protocol` in all but its base class, as `ServerConnection` is.
 
     Args:
         request: the request.

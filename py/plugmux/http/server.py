@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from ..aio.closing import CLEAN_UP_TIME, end_within, shielded
 from ..aio.deadline import cancel_once
@@ -70,7 +70,7 @@ class Server:
             connection: what is known about the connection; apps find it in `RequestHead.connection` and in
                 `scope["extensions"]["plugmux.connection"]`.
         """
-        return ServerConnection(self, connection)
+        return cast("asyncio.Protocol", ServerConnection(self, connection))
 
     async def startup(self) -> None:
         """Run the startup of the app's lifespan, if it has one.

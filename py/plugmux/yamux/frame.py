@@ -67,13 +67,13 @@ class GoAwayCode(IntEnum):
     INTERNAL_ERROR = 2
 
 
-_HEADER = struct.Struct(">BBHII")
+_HEADER: Final = struct.Struct(">BBHII")
 HEADER_SIZE: Final = _HEADER.size
 
 pack_header: Final[Callable[[int, int, int, int], bytes]] = struct.Struct(">xBHII").pack
 """Write `(type, flags, stream id, length)` as a header of version 0."""
 
-unpack_header = _HEADER.unpack_from
+unpack_header: Final = _HEADER.unpack_from
 """Read `(version, type, flags, stream id, length)` from a buffer at an offset."""
 
 _TYPE_NAMES = {DATA: "data", WINDOW_UPDATE: "window update", PING: "ping", GO_AWAY: "go-away"}
