@@ -68,8 +68,10 @@ generate: $(BIN)/.ready bin/protoc-gen-go bin/protoc-gen-connect-go node_modules
 bench: $(BENCH)/.ready bin/bench-peers bin/bench-plugin ## plugmux beside its peers, in one run (ROUNDS=5 SECONDS=1 WORK=unary-serial,launch SYSTEMS=plugmux,go-pair)
 	@$(BENCH)/python bench/run.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORK),--works $(WORK)) $(if $(SYSTEMS),--systems $(SYSTEMS))
 
-profile: $(BENCH)/.ready ## where the time of a unary call goes, in the host and in the plugin
+profile: $(BENCH)/.ready ## where the time of a unary call goes: by functions, and by instructions of each layer beside its budget
 	@$(BENCH)/python bench/profiles.py
+	@command -v valgrind >/dev/null || apt-get install --quiet --yes valgrind || { echo "this needs 'valgrind' on PATH" >&2; exit 1; }
+	@$(BENCH)/python bench/instructions.py $(ARGS)
 
 house: $(BIN)/.ready ## the structure of the package in numbers, beside those of an earlier revision (BEFORE=db89d5e)
 	@$(BIN)/python tests/structure/structure.py --before $(or $(BEFORE),db89d5e)
@@ -161,6 +163,20 @@ wheel: $(BIN)/.ready ## build the wheel, and run it in an environment that has n
 	rm -rf build/wheel && $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
 	$(PYTHON) -m venv --clear build/empty && build/empty/bin/python -m pip install --quiet build/wheel/plugmux-*.whl
 	cd build/empty && bin/plugmux --version && bin/plugmux get python/greeting --plugin "bin/python $(CURDIR)/examples/python-plugin/python-plugin"
+
+# The parts of the suite that the compiled modules have a part in; ARGS=tests/yamux for some of them.
+COMPILED := .venv-compiled/bin
+.PHONY: compiled
+compiled: $(TOOLS) $(COMPILED)/.ready ## build the compiled wheel, and run the suite's tests of what is in it against it
+	cd tests && PYTHONPATH=$(CURDIR)/examples/gen/python $(CURDIR)/$(COMPILED)/python -c 'import plugmux; assert plugmux.COMPILED'
+	$(COMPILED)/python -m pytest -q $(or $(ARGS),tests/yamux tests/http tests/connect tests/link tests/plugin tests/runtime)
+
+$(COMPILED)/.ready: pyproject.toml hatch_build.py $(shell find py gen/python -name '*.py') | $(BIN)/.ready
+	@echo "compiling plugmux"
+	@test -x $(COMPILED)/python || $(PYTHON) -m venv .venv-compiled
+	@rm -rf build/compiled && PLUGMUX_COMPILE=1 $(BIN)/uv build --quiet --wheel --python $(COMPILED)/python --out-dir build/compiled .
+	@wheel=$$(echo build/compiled/plugmux-*.whl) && $(BIN)/uv pip install --quiet --python $(COMPILED)/python --group test --reinstall-package plugmux "plugmux[uvloop,httpx2,compression,opentelemetry] @ file://$(CURDIR)/$$wheel"
+	@touch $@
 
 clean: ## remove everything that make has made
 	rm -rf .venv .venv-bench .venv-docs .tox bin build node_modules ui/node_modules ts/dist examples/*/dist

@@ -1,7 +1,7 @@
 """Compiles the hot modules of the wheel with mypyc, where `PLUGMUX_COMPILE=1` asks for it.
 
-The wheel without is the same source: `py3-none-any`. The compiled one has the source too, which Python falls back to
-for all that is not compiled. The modules are those of `[tool.hatch.build.targets.wheel.hooks.custom]` in pyproject.toml.
+By default the wheel is `py3-none-any`. A compiled wheel has the same source beside what was compiled from it.
+pyproject.toml names the modules, under `[tool.hatch.build.targets.wheel.hooks.custom]`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from setuptools import setup
 
 modules = sys.argv[1:]
 sys.argv = ["setup.py", "--quiet", "build_ext", "--inplace"]
-options = ["--strict", "--explicit-package-bases", "--python-version=3.11", *modules]
+# `make lint` checks the types strictly; here they only serve to compile, and what they import need not be installed.
+options = ["--ignore-missing-imports", "--follow-imports=silent", "--explicit-package-bases", *modules]
 setup(name="plugmux", packages=[], ext_modules=mypycify(options, opt_level="3", debug_level="0", group_name="plugmux"))
 """
 
@@ -45,7 +46,7 @@ class CompileHook(BuildHookInterface[Any]):
         self._folder = folder
         shutil.copytree(Path(self.root, "py", "plugmux"), folder / "plugmux", ignore=shutil.ignore_patterns("*.so"))
         modules = [f"plugmux/{module}.py" for module in self.config["modules"]]
-        subprocess.run(
+        subprocess.run(  # noqa: S603 -- this interpreter, and names from pyproject.toml
             [sys.executable, "-c", SETUP, *modules],
             cwd=folder,
             env={**os.environ, "MYPYPATH": str(Path(self.root, "gen", "python"))},

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from plugmux.contract.version import VERSION
+from plugmux.contract.version import COMPILED, VERSION
 
 
 def test_the_version_is_the_only_thing_on_stdout(plugmux: Any) -> None:
     ran = plugmux("--version")
     assert (ran.status, ran.stdout.decode(), ran.stderr) == (0, f"plugmux {VERSION.removeprefix('v')}\n", "")
+
+
+@pytest.mark.parametrize("verbose", ["-v", "--verbose"])
+def test_the_version_tells_the_build_where_that_is_asked_for(plugmux: Any, verbose: str) -> None:
+    build = "compiled" if COMPILED else "pure"
+    ran = plugmux("--version", verbose)
+    told = f"plugmux {VERSION.removeprefix('v')} ({build}, Python {platform.python_version()})\n"
+    assert (ran.status, ran.stdout.decode(), ran.stderr) == (0, told, "")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ MAX_CORE_MODULES = 22
 """Modules of runtime/ that a runtime of commands loads."""
 
 TOP_LEVEL = """
-    BreakerPolicy Code ConfigError Directory HealthPolicy Host Installed Interceptors Launch Permissions Plugin
+    COMPILED BreakerPolicy Code ConfigError Directory HealthPolicy Host Installed Interceptors Launch Permissions Plugin
     PluginCause PluginError PlugmuxError Policies Remote RestartPolicy RetryPolicy RpcError Runtime TLS Timeouts
 """.split()
 

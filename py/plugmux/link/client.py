@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..contract.address import NetworkAddress
 from ..errors import ExchangeError, PlugmuxError
-from ..http.client import AnyProtocol, SocketClient
+from ..http.client import AnyTrip, SocketClient
 from ..http.heads import HeadCache
 from ..network.connect import connect
 from ..network.remote_end import RemoteEnd, accept_runtime
@@ -37,12 +37,13 @@ class NetworkClient(SocketClient):
         self._host = b"host: localhost\r\n"
         self._name_plugin(plugin)
 
-    async def _opened(self, protocol: AnyProtocol) -> tuple[asyncio.Transport, AnyProtocol]:
+    async def _opened(self, trip: AnyTrip) -> tuple[asyncio.Transport, AnyTrip]:
         def expect(end: RemoteEnd) -> None:
             accept_runtime(end, self._tls.peers if self._tls is not None else (), self._where.host)
 
         try:
-            transport, made, _ = await connect(self._where, lambda: protocol, self._tls, expect)
+            made = cast("asyncio.Protocol", trip)
+            transport, _, _ = await connect(self._where, lambda: made, self._tls, expect)
         except PlugmuxError as error:
             raise ExchangeError(str(error), sent=False) from error
-        return transport, made
+        return transport, trip

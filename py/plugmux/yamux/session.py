@@ -139,15 +139,16 @@ class Session(SessionStreams):
         """
         self.now = now
         self.taken = len(data)
-        if self.error is None:
+        if not self.ended:
+            taken = 0
             try:
-                self.taken = self._reader.feed(data, work)
+                taken = self._reader.feed(data, work)
                 if self._outbox.waiting_control > MAX_UNREAD_CONTROL:
                     raise Violation(f"more than {MAX_UNREAD_CONTROL} bytes of answers wait for the peer to read them")
             except Violation as violation:
                 self._fail(ProtocolViolation(str(violation)))
-            if self.error is not None:
-                self.taken = len(data)
+            if not self.ended:
+                self.taken = taken
         return self.take_events()
 
     def receive_eof(self) -> list[Event]:

@@ -147,6 +147,11 @@ class SessionStreams:
                 self._credit(stream)
 
     @property
+    def ended(self) -> bool:
+        """Whether the session has ended."""
+        return self.error is not None
+
+    @property
     def backlog_full(self) -> bool:
         """Whether a stream that is opened now would be held back."""
         return self.free_places <= 0

@@ -23,12 +23,15 @@ from ...errors import PluginCause, PluginError
 from ...link.link import Link
 from ...platform import (
     BINARY_FORMATS,
+    Child,
     LinkEnds,
+    Program,
     can_be_executed,
     find_on_path,
     has_directory,
     inherits_streams,
     link_ends,
+    start_child,
     variable_name,
 )
 from ..logs.log import PluginLog
@@ -89,6 +92,7 @@ class LocalRunner(Runner):
                     streams=streams,
                     cwd=None if launch.cwd is None else os.fspath(launch.cwd),
                     limits=launch.limits,
+                    start=self._start_child,
                 )
                 if isinstance(ends, LinkEnds):
                     ends.close_theirs()
@@ -97,6 +101,10 @@ class LocalRunner(Runner):
         except OSError as error:
             raise _not_started(launch, command[0], error) from None
         return run
+
+    def _start_child(self, program: Program, streams: Mapping[int, int], *, lead: bool = True) -> Child:
+        """Start the process; what forks it elsewhere overrides this."""
+        return start_child(program, streams, lead=lead)
 
 
 class LocalRun(Process):

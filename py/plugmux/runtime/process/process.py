@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from ...platform import Program, close_stream, open_null, output_pipe, start_child
 from ..logs.log import LogSource, PluginLog
@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from .counter import ProcessLimit
     from .limits import Limits
 
-__all__ = ["Process"]
+__all__ = ["Process", "StartChild"]
 
 logger = logging.getLogger("plugmux.runtime")
 
 DRAIN_TIME = 0.5
 """Seconds that output is still read after the process has ended, where a grandchild holds the pipes open."""
+
+
+class StartChild(Protocol):
+    """Starts a program with the streams that it inherits, as `start_child` does."""
+
+    def __call__(self, program: Program, streams: Mapping[int, int], *, lead: bool = True) -> Child: ...
 
 
 class Process:
@@ -66,6 +72,7 @@ class Process:
         streams: Mapping[int, int] | None = None,
         cwd: str | None = None,
         limits: Limits | None = None,
+        start: StartChild = start_child,
     ) -> Self:
         """Start a program.
 
@@ -76,6 +83,7 @@ class Process:
             streams: what it inherits beside, by the number that each has there. (See `start_child`.)
             cwd: its directory; by default that of this process.
             limits: see above.
+            start: starts the process; by default the system does (`start_child`).
 
         Raises:
             OSError: it could not be started.
@@ -98,7 +106,7 @@ class Process:
                         readers[-1].discard(pipe)
                         raise
             # From here on nothing is awaited: a start that is cancelled leaves no process.
-            child = start_child(Program(argv[0], argv[1:], environ, cwd, limits), wanted, lead=log is not None)
+            child = start(Program(argv[0], argv[1:], environ, cwd, limits), wanted, lead=log is not None)
             try:
                 return cls(child, readers, tail, limits)
             except BaseException:  # What cannot be watched is not left to run.

@@ -1,0 +1,113 @@
+"""Plugins that a zygote forks are plugins like others: what they print, how they end, what they may not inherit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from kv.v1.kv_connect import KeyValueClient
+from kv.v1.kv_pb2 import GetRequest
+
+from plugmux import Launch, PluginError, RestartPolicy, Runtime
+from plugmux.errors import StateError
+from plugmux.runners import ZygoteRunner
+from plugmux.runtime import State
+from plugmux.runtime.process.limits import Limits
+from support.census import alive, gone
+from support.programs import KV_PLUGIN
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a zygote forks")
+
+ONCE = RestartPolicy(tries=0)
+
+
+def program(folder: Path, text: str = KV_PLUGIN) -> list[str]:
+    """A plugin's program, as this interpreter runs it."""
+    path = folder / "program.py"
+    path.write_text("OPTIONS = {}\n" + textwrap.dedent(text))
+    return [sys.executable, str(path)]
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def test_forked_plugins_serve_and_are_the_zygotes_children(tmp_path: Path) -> None:
+    async with ZygoteRunner() as zygote:
+        launches = [Launch(program(tmp_path), name=f"kv{n}", runner=zygote) for n in range(3)]
+        async with Runtime(launches) as runtime:
+            for plugin in runtime.plugins():
+                assert plugin.pid is not None
+                assert parent(plugin.pid) != os.getpid()
+                await runtime.client(KeyValueClient, plugin=plugin.name).get(GetRequest(key="pid"))
+            pids = [plugin.pid for plugin in runtime.plugins()]
+        assert not any(alive(pid) for pid in pids if pid)
+
+
+async def test_how_a_forked_plugin_ends_is_told(tmp_path: Path) -> None:
+    text = "import sys\nprint('it will not do', file=sys.stderr)\nsys.exit(7)\n"
+    async with ZygoteRunner() as zygote, Runtime() as runtime:
+        with pytest.raises(PluginError, match="7") as raised:
+            await runtime.launch(Launch(program(tmp_path, text), name="kv", runner=zygote, restart=ONCE))
+        assert "it will not do" in str(raised.value)
+
+
+async def test_a_forked_plugin_that_is_killed_starts_again(tmp_path: Path) -> None:
+    async with ZygoteRunner() as zygote, Runtime() as runtime:
+        plugin = await runtime.launch(Launch(program(tmp_path), name="kv", runner=zygote))
+        before = plugin.pid
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        await gone(before)
+        await runtime.client(KeyValueClient).get(GetRequest(key="pid"))
+        assert plugin.pid != before
+        assert plugin.state is State.RUNNING
+
+
+async def test_a_forked_plugin_has_its_own_arguments_environment_and_directory(tmp_path: Path) -> None:
+    text = "import os, sys\nsys.exit(' '.join([*sys.argv[1:], os.environ['ITS_OWN'], os.getcwd(), __name__]))\n"
+    launch = Launch(
+        [*program(tmp_path, text), "one"],
+        name="kv",
+        env={"ITS_OWN": "two"},
+        cwd=tmp_path,
+        restart=ONCE,
+    )
+    async with ZygoteRunner() as zygote, Runtime() as runtime:
+        with pytest.raises(PluginError) as raised:
+            await runtime.launch(
+                Launch(launch.command, name="kv", env=launch.env, cwd=tmp_path, restart=ONCE, runner=zygote)
+            )
+    assert f"one two {tmp_path} __main__" in str(raised.value)
+
+
+@pytest.mark.parametrize("how", ["limits", "variable"])
+async def test_what_a_fork_cannot_give_starts_without_the_zygote(tmp_path: Path, how: str) -> None:
+    async with ZygoteRunner() as zygote, Runtime() as runtime:
+        plugin = await runtime.launch(
+            Launch(
+                program(tmp_path),
+                name="kv",
+                runner=zygote,
+                limits=Limits(files=512) if how == "limits" else None,
+                env={"PYTHONUTF8": "1"} if how == "variable" else {},
+            )
+        )
+        assert plugin.pid is not None
+        assert parent(plugin.pid) == os.getpid()
+
+
+async def test_a_zygote_that_does_not_run_says_how_it_is_used(tmp_path: Path) -> None:
+    async with Runtime() as runtime:
+        with pytest.raises((StateError, PluginError), match="async with"):
+            await runtime.launch(Launch(program(tmp_path), name="kv", runner=ZygoteRunner(), restart=ONCE))
+
+
+async def test_a_module_that_cannot_be_imported_is_told() -> None:
+    with pytest.raises(StateError, match="stderr"):
+        async with ZygoteRunner(["no_such_module"]):
+            pass
