@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser(*, verbose: bool) -> argparse.ArgumentParser:
+def _parser(*, verbose: bool = False) -> argparse.ArgumentParser:
     build = f" ({'compiled' if COMPILED else 'pure'}, Python {platform.python_version()})" if verbose else ""
     parser = argparse.ArgumentParser(
         prog="plugmux",
