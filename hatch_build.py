@@ -46,12 +46,16 @@ class CompileHook(BuildHookInterface[Any]):
         self._folder = folder
         shutil.copytree(Path(self.root, "py", "plugmux"), folder / "plugmux", ignore=shutil.ignore_patterns("*.so"))
         modules = [f"plugmux/{module}.py" for module in self.config["modules"]]
-        subprocess.run(  # noqa: S603 -- this interpreter, and names from pyproject.toml
-            [sys.executable, "-c", SETUP, *modules],
-            cwd=folder,
-            env={**os.environ, "MYPYPATH": str(Path(self.root, "gen", "python"))},
-            check=True,
-        )
+        try:
+            subprocess.run(  # noqa: S603 -- this interpreter, and names from pyproject.toml
+                [sys.executable, "-c", SETUP, *modules],
+                cwd=folder,
+                env={**os.environ, "MYPYPATH": str(Path(self.root, "gen", "python"))},
+                check=True,
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         built = [path for pattern in ("*.so", "*.pyd") for path in folder.rglob(pattern) if "build" not in path.parts]
         for path in built:
             build_data["force_include"][str(path)] = str(path.relative_to(folder))
