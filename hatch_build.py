@@ -27,7 +27,7 @@ modules = sys.argv[1:]
 sys.argv = ["setup.py", "--quiet", "build_ext", "--inplace"]
 # `make lint` checks the types strictly; here they only serve to compile, and what they import need not be installed.
 options = ["--ignore-missing-imports", "--follow-imports=silent", "--explicit-package-bases", *modules]
-setup(name="plugmux", packages=[], ext_modules=mypycify(options, opt_level="3", debug_level="0", group_name="plugmux"))
+setup(name="plugmux", packages=[], ext_modules=mypycify(options, opt_level="2", debug_level="0", group_name="plugmux"))
 """
 
 

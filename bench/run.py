@@ -31,12 +31,25 @@ SYSTEMS = HERE / "systems"
 CALLS = ("unary-serial", "unary-16", "unary-64k", "unary-1m")
 STREAMS = ("stream-100b", "stream-64k", "upload-64k")
 BULK = ("raw-bulk", "raw-bulk-grown")
-OWN = ("small-under-bulk", "launch", "import", "memory", "plugins-100", "idle-streams")
-WORKS = ("host-to-go-plugin", *CALLS, *STREAMS, *BULK, *OWN)  # what is compared, one close to the other
+OWN = ("small-under-bulk", "launch", "import", "memory", "plugins-100", "plugins-1000", "idle-streams", "start-50")
+# What is compared, one close to the other.
+WORKS = ("host-to-go-plugin", *CALLS, "cpu-16", "ts-unary-16", *STREAMS, *BULK, *OWN)
 
 COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
-    "plugmux": ([sys.executable, str(SYSTEMS / "python_pair.py")], WORKS),
+    "plugmux": (
+        [sys.executable, str(SYSTEMS / "python_pair.py")],
+        tuple(work for work in WORKS if work != "ts-unary-16"),
+    ),
     "plugmux-uvloop": ([sys.executable, str(SYSTEMS / "python_pair.py"), "-uvloop"], (*CALLS, *STREAMS, *BULK)),
+    "plugmux-compiled": (
+        [str(ROOT / ".venv-compiled" / "bin" / "python"), str(SYSTEMS / "python_pair.py"), "-compiled"],
+        (*CALLS, "cpu-16", *STREAMS, *BULK, "plugins-1000", "start-50"),
+    ),
+    "plugmux-go": (
+        [sys.executable, str(SYSTEMS / "python_pair.py"), "-go"],
+        ("unary-serial", "unary-16", "unary-64k", "cpu-16"),
+    ),
+    "plugmux-ts": ([sys.executable, str(SYSTEMS / "python_pair.py"), "-ts"], ("ts-unary-16",)),
     "go-pair": ([str(PEERS), "go-pair"], (*CALLS, *STREAMS)),
     "grpc-aio": ([sys.executable, str(SYSTEMS / "grpc_aio.py")], (*CALLS, *STREAMS)),
     "go-plugin": ([str(PEERS), "go-plugin"], (*CALLS, *STREAMS, "launch")),
@@ -66,8 +79,9 @@ def measure(system: str, work: str, seconds: float) -> dict[str, float]:
     command = [program, *script, *arguments, *flags]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIME_LIMIT)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        print(f"{system} failed at {work}: {error}\n{str(error.stderr or '')[-2000:]}", file=sys.stderr)
+    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        told = str(getattr(error, "stderr", None) or "")[-2000:]
+        print(f"{system} failed at {work}: {error}\n{told}", file=sys.stderr)
         return {}
     (row,) = (json.loads(line) for line in done.stdout.splitlines())
     return {name: figure for name, figure in row.items() if name not in {"work", "system"}}

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from bench.v1.bench_connect import BenchClient
 from bench.v1.bench_pb2 import Chunk, DownloadRequest, EchoRequest
+from host_works import cpu_16, plugins_1000, resident, start_50, ts_unary_16
 from mux_bulk import WINDOWS, moving
 
 from measure import KIB64, Bench, Call, achunks, alternate, arguments, percentiles
-from plugmux import Launch, Runtime
+from plugmux import COMPILED, Launch, Runtime
 
 HERE = Path(__file__).parents[1]
 PLUGIN = (sys.executable, str(HERE / "plugin.py"))
@@ -80,6 +81,7 @@ async def rpc(bench: Bench, plugin: Sequence[str]) -> None:
             assert response.bytes == count * size
 
         await bench.rpc(echo_of(runtime), download, upload)
+        await cpu_16(bench, runtime, echo_of(runtime))
 
 
 async def bulk(bench: Bench, plugin: Sequence[str]) -> None:
@@ -191,18 +193,15 @@ async def memory(bench: Bench, plugin: Sequence[str]) -> None:
             bare.communicate()
 
 
-def resident(pid: int) -> float:
-    """A process' resident memory, in MiB."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"process {pid} has no resident memory")
-
-
 async def measure(bench: Bench, plugin: Sequence[str]) -> None:
     await rpc(bench, plugin)
+    if plugin == GO_PLUGIN:
+        return
     await bulk(bench, plugin)
     await small_under_bulk(bench, plugin)
+    if bench.system in ("plugmux", "plugmux-compiled"):
+        await plugins_1000(bench)
+        await start_50(bench, plugin)
     if bench.system == "plugmux":
         await host_to_go(bench)
         await launch(bench, plugin)
@@ -213,15 +212,29 @@ async def measure(bench: Bench, plugin: Sequence[str]) -> None:
 
 
 def main() -> None:
-    bench, given = arguments("plugmux", uvloop="run host and plugin on uvloop")
-    if not given.uvloop:
-        asyncio.run(measure(bench, PLUGIN))
-        return
-    import uvloop
+    bench, given = arguments(
+        "plugmux",
+        uvloop="run host and plugin on uvloop",
+        compiled="insist on a compiled build of plugmux",
+        go="call a Go plugin",
+        ts="call a TypeScript plugin",
+    )
+    if given.ts:
+        asyncio.run(ts_unary_16(Bench("plugmux-ts", bench.works, bench.seconds)))
+    elif given.go:
+        asyncio.run(measure(Bench("plugmux-go", bench.works, bench.seconds), GO_PLUGIN))
+    elif given.compiled:
+        if not COMPILED:
+            raise SystemExit("this plugmux is pure: `make compiled` makes the environment of a compiled one")
+        asyncio.run(measure(Bench("plugmux-compiled", bench.works, bench.seconds), PLUGIN))
+    elif given.uvloop:
+        import uvloop
 
-    bench = Bench("plugmux-uvloop", bench.works, bench.seconds)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(measure(bench, [*PLUGIN, "uvloop"]))
+        bench = Bench("plugmux-uvloop", bench.works, bench.seconds)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(measure(bench, [*PLUGIN, "uvloop"]))
+    else:
+        asyncio.run(measure(bench, PLUGIN))
 
 
 if __name__ == "__main__":

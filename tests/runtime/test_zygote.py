@@ -37,7 +37,7 @@ def parent(pid: int) -> int:
 
 
 async def test_forked_plugins_serve_and_are_the_zygotes_children(tmp_path: Path) -> None:
-    async with ZygoteRunner() as zygote:
+    async with ZygoteRunner(timeout=100) as zygote:
         launches = [Launch(program(tmp_path), name=f"kv{n}", runner=zygote) for n in range(3)]
         async with Runtime(launches) as runtime:
             for plugin in runtime.plugins():
@@ -50,14 +50,14 @@ async def test_forked_plugins_serve_and_are_the_zygotes_children(tmp_path: Path)
 
 async def test_how_a_forked_plugin_ends_is_told(tmp_path: Path) -> None:
     text = "import sys\nprint('it will not do', file=sys.stderr)\nsys.exit(7)\n"
-    async with ZygoteRunner() as zygote, Runtime() as runtime:
+    async with ZygoteRunner(timeout=100) as zygote, Runtime() as runtime:
         with pytest.raises(PluginError, match="7") as raised:
             await runtime.launch(Launch(program(tmp_path, text), name="kv", runner=zygote, restart=ONCE))
         assert "it will not do" in str(raised.value)
 
 
 async def test_a_forked_plugin_that_is_killed_starts_again(tmp_path: Path) -> None:
-    async with ZygoteRunner() as zygote, Runtime() as runtime:
+    async with ZygoteRunner(timeout=100) as zygote, Runtime() as runtime:
         plugin = await runtime.launch(Launch(program(tmp_path), name="kv", runner=zygote))
         before = plugin.pid
         assert before is not None
@@ -77,7 +77,7 @@ async def test_a_forked_plugin_has_its_own_arguments_environment_and_directory(t
         cwd=tmp_path,
         restart=ONCE,
     )
-    async with ZygoteRunner() as zygote, Runtime() as runtime:
+    async with ZygoteRunner(timeout=100) as zygote, Runtime() as runtime:
         with pytest.raises(PluginError) as raised:
             await runtime.launch(
                 Launch(launch.command, name="kv", env=launch.env, cwd=tmp_path, restart=ONCE, runner=zygote)
@@ -87,7 +87,7 @@ async def test_a_forked_plugin_has_its_own_arguments_environment_and_directory(t
 
 @pytest.mark.parametrize("how", ["limits", "variable"])
 async def test_what_a_fork_cannot_give_starts_without_the_zygote(tmp_path: Path, how: str) -> None:
-    async with ZygoteRunner() as zygote, Runtime() as runtime:
+    async with ZygoteRunner(timeout=100) as zygote, Runtime() as runtime:
         plugin = await runtime.launch(
             Launch(
                 program(tmp_path),
@@ -104,10 +104,10 @@ async def test_what_a_fork_cannot_give_starts_without_the_zygote(tmp_path: Path,
 async def test_a_zygote_that_does_not_run_says_how_it_is_used(tmp_path: Path) -> None:
     async with Runtime() as runtime:
         with pytest.raises((StateError, PluginError), match="async with"):
-            await runtime.launch(Launch(program(tmp_path), name="kv", runner=ZygoteRunner(), restart=ONCE))
+            await runtime.launch(Launch(program(tmp_path), name="kv", runner=ZygoteRunner(timeout=100), restart=ONCE))
 
 
 async def test_a_module_that_cannot_be_imported_is_told() -> None:
     with pytest.raises(StateError, match="stderr"):
-        async with ZygoteRunner(["no_such_module"]):
+        async with ZygoteRunner(["no_such_module"], timeout=100):
             pass

@@ -39,9 +39,7 @@ PID: Final = struct.Struct("!q")
 STATUS: Final = struct.Struct("!ldq")
 """Exit status (negative for a signal), seconds of processor time, peak memory in bytes."""
 READY: Final = b"."
-START_TIME: Final = 30.0
-"""Seconds that the zygote may take to import what it is to share."""
-FORK_TIME: Final = 5.0
+FORK_TIME: Final = 30.0
 """Seconds that a fork may take."""
 END_TIME: Final = 2.0
 READ_AT_START: Final = ("PYTHON", "LD_", "DYLD_")
@@ -54,6 +52,7 @@ class ZygoteRunner(LocalRunner):
     Args:
         preload: modules to import before the first fork, beside those of every plugin. They must be safe to fork: no
             threads, no open connections, no event loop (docs/launching.md).
+        timeout: seconds that the zygote may take to import everything (60).
 
     Raises:
         ConfigError: this system cannot fork.
@@ -63,10 +62,11 @@ class ZygoteRunner(LocalRunner):
     When the block is left, the zygote ends; a plugin that still runs goes on until its link ends.
     """
 
-    def __init__(self, preload: Iterable[str] = ()) -> None:
+    def __init__(self, preload: Iterable[str] = (), *, timeout: float = 60.0) -> None:
         if not hasattr(os, "fork") or not hasattr(socket, "send_fds"):
             raise ConfigError("a zygote forks, which this system cannot: start plugins without it")
         self._preload = tuple(preload)
+        self._timeout = timeout
         self._process: Process | None = None
         self._control: socket.socket | None = None
 
@@ -74,7 +74,7 @@ class ZygoteRunner(LocalRunner):
         """Start the zygote and wait until it has imported everything.
 
         Raises:
-            StateError: it ended meanwhile, or took more than 30 s; its stderr has the reason.
+            StateError: it ended meanwhile, or took longer than `timeout`; its stderr has the reason.
         """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -83,12 +83,14 @@ class ZygoteRunner(LocalRunner):
         try:
             with theirs:
                 self._process = await Process.spawn(command, dict(os.environ), None, streams={3: theirs.fileno()})
-            async with asyncio.timeout(START_TIME):
+            async with asyncio.timeout(self._timeout):
                 ready = await asyncio.get_running_loop().sock_recv(ours, len(READY))
         except BaseException as error:
             await self.close()
             if isinstance(error, TimeoutError):
-                raise StateError(f"the zygote has not imported its modules within {START_TIME:g} s") from None
+                raise StateError(
+                    f"the zygote has not imported its modules within {self._timeout:g} s (timeout)"
+                ) from None
             raise
         if ready != READY:
             await self.close()

@@ -1,0 +1,128 @@
+"""Works of a host that no peer has: processor time, many plugins, many starts, a plugin in TypeScript."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.v1.bench_connect import BenchClient
+from bench.v1.bench_pb2 import EchoRequest
+
+from measure import Bench, Call, alternate, percentiles
+from plugin import Service
+from plugmux import Launch, Runtime
+from plugmux.runners import ZygoteRunner
+
+__all__ = ["cpu_16", "plugins_1000", "resident", "start_50", "ts_unary_16"]
+
+ROOT = Path(__file__).parents[2]
+TS_PLUGIN = ROOT / "examples" / "ts-plugin" / "dist" / "ts-plugin"
+IN_FLIGHT = 16
+MANY = 1_000
+STARTED = 50
+CPU_CALLS = 8_000
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def resident(pid: int) -> float:
+    """A process' resident memory, in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"process {pid} has no resident memory")
+
+
+def processor_time(pid: int) -> float:
+    """The seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK
+
+
+async def cpu_16(bench: Bench, runtime: Runtime, echo: Call) -> None:
+    """The processor time of a call at both ends together, 16 in flight."""
+    if not bench.wants("cpu-16"):
+        return
+    pid = runtime.plugin("bench").pid
+    assert pid is not None
+
+    async def calls(count: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(IN_FLIGHT):
+                group.create_task(caller(count // IN_FLIGHT))
+
+    async def caller(count: int) -> None:
+        for _ in range(count):
+            await echo(bytes(100))
+
+    await calls(CPU_CALLS // 4)
+    begin = time.process_time() + processor_time(pid)
+    await calls(CPU_CALLS)
+    used = time.process_time() + processor_time(pid) - begin
+    bench.row("cpu-16", cpu_us=used / CPU_CALLS * 1e6, n=CPU_CALLS)
+
+
+async def plugins_1000(bench: Bench) -> None:
+    """A call to one plugin of 1,000 in the host's process, beside one that is alone; the memory of an idle link."""
+    if not bench.wants("plugins-1000"):
+        return
+
+    def echo_of(runtime: Runtime, name: str) -> Call:
+        client = runtime.client(BenchClient, plugin=name)
+
+        async def echo(payload: bytes) -> None:
+            await client.echo(EchoRequest(payload=payload))
+
+        return echo
+
+    async with Runtime() as alone:
+        await alone.launch(Service(), name="bench")
+        before = resident(os.getpid())
+        async with Runtime() as crowd:
+            for number in range(MANY):
+                await crowd.launch(Service(), name=f"bench{number}")
+            per_link = (resident(os.getpid()) - before) / MANY
+            few, many = await alternate(2 * bench.seconds, echo_of(alone, "bench"), echo_of(crowd, f"bench{MANY // 2}"))
+    bench.row("plugins-1000", **percentiles(many), base_p50_us=percentiles(few)["p50_us"], mib=per_link, n=MANY)
+
+
+async def start_50(bench: Bench, plugin: Sequence[str]) -> None:
+    """The start of 50 Python plugins by a zygote, beside that of as many processes."""
+    if not bench.wants("start-50"):
+        return
+
+    async def started(runner: ZygoteRunner | None) -> float:
+        launches = [Launch(plugin, name=f"bench{n}", timeout=120, runner=runner) for n in range(STARTED)]
+        begin = time.perf_counter()
+        async with Runtime(launches) as runtime:
+            took = time.perf_counter() - begin
+            for hosted in runtime.plugins():
+                if hosted.error is not None:
+                    raise hosted.error
+        return took
+
+    begin = time.perf_counter()
+    async with ZygoteRunner(timeout=120) as zygote:
+        forked = time.perf_counter() - begin + await started(zygote)
+    bench.row("start-50", p50_us=forked * 1e6, base_p50_us=await started(None) * 1e6, n=STARTED)
+
+
+async def ts_unary_16(bench: Bench) -> None:
+    """Calls of a TypeScript plugin, 16 in flight; each gives back a value of 100 bytes."""
+    if not bench.wants("ts-unary-16"):
+        return
+    sys.path.append(str(ROOT / "examples" / "gen" / "python"))
+    from kv.v1.kv_connect import KeyValueClient
+    from kv.v1.kv_pb2 import GetRequest, PutRequest
+
+    async with Runtime([Launch([str(TS_PLUGIN)], name="ts", timeout=60)]) as runtime:
+        store = runtime.client(KeyValueClient, plugin="ts")
+        await store.put(PutRequest(key="a", value=bytes(100)))
+
+        async def get(payload: bytes) -> None:
+            assert len((await store.get(GetRequest(key="a"))).value) == len(payload)
+
+        await bench.calls("ts-unary-16", IN_FLIGHT, 100, get)
