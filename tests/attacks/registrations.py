@@ -158,7 +158,9 @@ async def ghost(host: Host) -> None:
     """It sends the last byte of its registration when its time is over, so as to hold a name for ever."""
     program = await claims(host, {"name": "slow"}, late=True)
     assert program.stdin is not None
-    await asyncio.sleep(1.2)  # It waits for the time limit of this host to be over, as an attacker would.
+    await asyncio.sleep(
+        2.0
+    )  # As an attacker would, it waits until the 1 s of this host are over, and its link is open.
     program.stdin.write(b"\n")
     await is_refused(program, "a late registration")
     assert [plugin.name for plugin in host.runtime.plugins()] == ["honest"], "a ghost has registered"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from plugmux import Plugin, Runtime
+from plugmux import Plugin, Policies, Runtime, Timeouts
 from plugmux.runtime import State
 from support.programs import KV_PLUGIN, script
 
@@ -56,7 +56,8 @@ async def ended(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    patient = Policies(timeouts=Timeouts(post_mortem=60))
+    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)], policies=patient) as runtime:
         (plugin,) = runtime.plugins()
         assert plugin.pid is not None
         os.kill(plugin.pid, number)
