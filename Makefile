@@ -135,7 +135,7 @@ fuzz: $(BIN)/.fuzz ## the fuzzers, guided by what each input reaches (SECONDS=60
 ui: $(TOOLS) ui/node_modules/.ready | has-chromium ## build the inspector's page, and drive it in headless Chromium (FILTER="keyboard", SCREENSHOTS=1)
 	npm run --silent --prefix ui check
 	npm run --silent --prefix ui build
-	node --test --test-timeout=240000 $(if $(FILTER),--test-name-pattern="$(FILTER)") ui/test/*.test.js
+	node --test --test-concurrency=1 --test-timeout=600000 $(if $(FILTER),--test-name-pattern="$(FILTER)") ui/test/*.test.js
 
 watching: $(TOOLS) ui/node_modules/.ready | has-chromium ## what it costs a host of 50 plugins and 5,000 calls/s that a page watches (ROUNDS=6 SECONDS=5)
 	@ROUNDS=$(ROUNDS) SECONDS=$(SECONDS) node ui/test/cost.js

@@ -70,16 +70,16 @@ export class Series {
     push(this.errors, seconds > 0 ? Math.max(0, now.errors - before.errors) / seconds : 0);
     push(this.median, quantile(delta, 0.5));
     push(this.slowest, quantile(delta, 0.99));
-    this.recent = [...this.recent.slice(-19), delta];
+    this.recent = [...this.recent.slice(-9), delta];
     this.before = this.now = now;
   }
 
   get perSecond(): number {
-    return mean(this.rate.slice(-4));
+    return mean(this.rate.slice(-2));
   }
 
   get errorsPerSecond(): number {
-    return mean(this.errors.slice(-4));
+    return mean(this.errors.slice(-2));
   }
 
   /** The latency within which a share of the last ten seconds' calls were. */

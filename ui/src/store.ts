@@ -8,7 +8,7 @@ import type { EventsResponse, LogsResponse } from "#gen/plugmux/v1/runtime_pb";
 import { inspect, inspector, runtime } from "./client";
 import { addTo, noCalls, push, Series, type Sums } from "./series";
 
-export const INTERVAL_MS = 500;
+export const INTERVAL_MS = 1000;
 const MAX_CALLS = 500;
 const MAX_LINES = 3000;
 const MAX_EVENTS = 1000;

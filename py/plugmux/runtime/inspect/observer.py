@@ -34,7 +34,7 @@ OTHER = "(other)"
 MAX_SAMPLES = 1000
 """Calls that are kept for the watchers."""
 
-SAMPLES_PER_SECOND = 250.0
+SAMPLES_PER_SECOND = 100.0
 """Calls that are kept of each second, once `BURST` calls have come without a pause."""
 
 BURST = 250.0
@@ -175,7 +175,9 @@ class CallObserver:
         if code:
             sums.errors += 1
             sums.codes[code] = sums.codes.get(code, 0) + 1
-        tokens = min(self._tokens + (now - self._refilled) * SAMPLES_PER_SECOND, BURST)
+        tokens = self._tokens + (now - self._refilled) * SAMPLES_PER_SECOND
+        if tokens > BURST:
+            tokens = BURST
         self._refilled = now
         if tokens >= 1 or (code and tokens > -BURST):
             tokens -= 1
