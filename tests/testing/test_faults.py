@@ -9,7 +9,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from plugmux import ConfigError
+from plugmux import ConfigError, Launch
 from plugmux.connect import Code, RpcError
 from plugmux.errors import StateError
 from plugmux.runtime import State
@@ -108,7 +108,37 @@ async def test_a_writer_is_paused_while_its_reader_has_stopped() -> None:
     assert isinstance(right.error, ConnectionResetError)
 
 
-async def test_faults_of_a_process_are_refused_and_not_ignored() -> None:
-    async with launch_plugin([sys.executable, str(ROOT / "examples/python-plugin/python-plugin")]) as host:
-        with pytest.raises(StateError, match="link in memory"):
+PROCESS = [sys.executable, str(ROOT / "examples/python-plugin/python-plugin")]
+
+
+async def test_the_link_of_a_process_can_be_slow_and_recovers() -> None:
+    async with launch_plugin(PROCESS) as host:
+        kv = host.client(KeyValueClient)
+        with host.faults.slow_reader("to_plugin"), pytest.raises(RpcError) as caught:
+            await kv.put(PutRequest(key="a", value=b"1"), timeout=0.2)
+        assert caught.value.code is Code.DEADLINE_EXCEEDED
+        with host.faults.delay(0.01):
+            await kv.put(PutRequest(key="b", value=bytes(300_000)), timeout=30.0)
+            assert len((await kv.get(GetRequest(key="b"), timeout=30.0)).value) == 300_000
+
+
+async def test_the_link_of_a_process_can_be_cut_and_its_process_ends() -> None:
+    async with launch_plugin(PROCESS) as host:
+        host.faults.cut()
+        while host.plugin.state is not State.GAVE_UP:
+            await host.plugin.changed()
+        assert host.plugin.pid is None
+
+
+async def test_what_a_process_is_sent_can_be_lost() -> None:
+    async with launch_plugin(PROCESS) as host:
+        host.faults.drop("to_plugin")
+        with pytest.raises(RpcError) as caught:
+            await host.client(KeyValueClient).get(GetRequest(key="a"), timeout=0.2)
+        assert caught.value.code is Code.DEADLINE_EXCEEDED
+
+
+async def test_faults_of_pipes_are_refused_and_not_ignored() -> None:
+    async with launch_plugin(Launch(PROCESS, link="pipes")) as host:
+        with pytest.raises(StateError, match="or a launch without runner= and link="):
             host.faults.cut()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from ..runtime import Event, Interceptors, Launch, LogEntry, PluginHandle, Resta
 from .calls import Call, CallLog, ExpectedCall, assert_calls
 from .clock import run_on_clock
 from .faults import Direction, LinkFaults
+from .process import FaultyProcessRunner
 from .recording import RecordingWriter
 from .runner import MemoryRunner
 
@@ -46,10 +48,13 @@ class PluginHost:
         """Injects faults into the plugin's link.
 
         Raises:
-            StateError: the plugin is a process of its own, whose link is not in memory.
+            StateError: the plugin has a runner of its own, or pipes for its link.
         """
         if self._faults is None:
-            raise StateError(f"plugin {self.name!r} is a process: faults need a link in memory, that of plugin_host")
+            raise StateError(
+                f"plugin {self.name!r} has a runner of its own, or pipes: faults need the link of plugin_host, "
+                "or a launch without runner= and link="
+            )
         return self._faults
 
     @property
@@ -169,8 +174,12 @@ async def launch_plugin(
     """
     if not isinstance(command, Launch):
         command = Launch([command] if isinstance(command, str) else command, restart=RestartPolicy(tries=0))
+    faults = None
+    if command.runner is None and command.link == "socket":
+        faults = LinkFaults()
+        command = replace(command, runner=FaultyProcessRunner(faults))
     with _call_log(command.name, record, mask) as log:
-        async with _host(command, None, log, configuration, services, options) as host:
+        async with _host(command, faults, log, configuration, services, options) as host:
             yield host
 
 
