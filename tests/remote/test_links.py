@@ -103,6 +103,19 @@ async def test_one_plugin_serves_several_runtimes(pki: Pki) -> None:
                 await runtime.client(KeyValueClient).get(GetRequest(key="x"))
 
 
+async def test_of_two_addresses_of_one_runtime_one_rests(pki: Pki) -> None:
+    async with new_runtime(pki) as runtime:
+        port = runtime.addresses[0].rpartition(":")[2]
+        links = NetworkLinks.parse("", f"tls://127.0.0.1:{port},tls://localhost:{port}", pki.tls("kv"))
+        async with serving(new_plugin(), links):
+            await until(lambda: links.resting == 1)
+            await in_state(runtime, "kv")
+            link = runtime.plugin("kv").link
+            assert link is not None
+            link.abort()  # Then the one that rests may dial as well.
+            await until(lambda: links.resting == 1 and runtime.plugin("kv").link not in (None, link))
+
+
 async def test_without_tls_on_loopback(pki: Pki) -> None:
     runtime = Runtime(listen=["tcp://127.0.0.1:0"])
     async with runtime, serving(new_plugin(), NetworkLinks.parse("", runtime.addresses[0], None)):

@@ -71,6 +71,7 @@ class RuntimeConnection:
         configuration_json: the configuration that came with the last registration.
         protocol_version: the version of the application's protocol that the runtime has chosen; 0 before.
         process_id: tells this process from others of the plugin's name.
+        runtime_id: tells the runtime that it registered with last from others; empty before.
         prints_stacks: whether SIGQUIT prints the stacks of this process, which the registration tells.
         watch: tells when the runtime's process has ended; `None` where nothing watches it.
         link: the present link, or the last; `None` before the first.
@@ -102,6 +103,7 @@ class RuntimeConnection:
         self.configuration_json = ""
         self.protocol_version = 0
         self.process_id = os.urandom(8).hex()
+        self.runtime_id = ""
         self.prints_stacks = False
         self.watch: RuntimeWatch | None = None
         self.link: Link | None = None
@@ -256,6 +258,7 @@ class RuntimeConnection:
         response = await register(link, request, timeout)
         self._origin.configuration_json = self.configuration_json = response.configuration_json
         self._origin.protocol_version = self.protocol_version = response.protocol_version
+        self.runtime_id = response.runtime_id
         link.debug = response.debug
         if self._configured is not None:
             self._take_configuration(self._configured, link)

@@ -21,6 +21,7 @@ from ..exchange import Receive, Send
 from ..http import Server
 from ..link.app import HEALTH, HIJACK, answer
 from ..link.hijack import dial_link
+from ..link.link import Link
 from ..network.backoff import Backoff
 from ..network.identity import UntrustedIdentity
 from ..network.listener import NetworkListener
@@ -48,6 +49,9 @@ class NetworkLinks:
         listen: the address to listen at; `None` to dial.
         addresses: the addresses to dial.
         tls: the certificate of this end; `None` for `tcp://` alone.
+
+    Attributes:
+        resting: addresses that are not dialled now, since another leads to the same runtime.
     """
 
     def __init__(self, listen: NetworkAddress | None, addresses: Sequence[NetworkAddress], tls: TLS | None) -> None:
@@ -55,6 +59,8 @@ class NetworkLinks:
         self._addresses = addresses
         self._tls = tls
         self._told = _Told()
+        self._connections: list[RuntimeConnection] = []
+        self.resting = 0
 
     @classmethod
     def parse(cls, listen: str, dial: str, tls: TLS | None) -> Self:
@@ -115,9 +121,11 @@ class NetworkLinks:
         backoff, tell = Backoff(), self._told.at(str(place.address))
         loop = asyncio.get_running_loop()
         connection = origin.another()
+        self._connections.append(connection)
         stopping = asyncio.create_task(_stop_at(leave, connection))
         try:
             while not connection.stopping:
+                await self._rest(connection)
                 began = loop.time()
                 try:
                     await self._serve_once(connection, place)
@@ -131,6 +139,23 @@ class NetworkLinks:
                             await connection.wait_stopping()
         finally:
             stopping.cancel()
+            self._connections.remove(connection)
+
+    async def _rest(self, connection: RuntimeConnection) -> None:
+        """Wait while another address has a link to the same runtime, which has taken the place of this one."""
+        while not connection.stopping and (link := self._link_beside(connection)) is not None:
+            self.resting += 1
+            try:
+                await race(link.wait_closed(), connection.wait_stopping())
+            finally:
+                self.resting -= 1
+
+    def _link_beside(self, connection: RuntimeConnection) -> Link | None:
+        for other in self._connections:
+            same = other is not connection and connection.runtime_id and other.runtime_id == connection.runtime_id
+            if same and other.link is not None and not other.link.closed:
+                return other.link
+        return None
 
     async def _serve_once(self, connection: RuntimeConnection, place: Place) -> None:
         link, gate = connection.new_link(REGISTRATION_TIMEOUT, str(place.address))
