@@ -14,7 +14,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import PluginError, Runtime
+from plugmux import PluginError, Policies, Runtime, Timeouts
 from plugmux.connect import Code, RpcError
 from plugmux.exchange import Request
 from plugmux.runtime import State
@@ -149,7 +149,7 @@ async def test_a_handler_that_exits_ends_the_plugin_in_order(
 ) -> None:
     from kv.v1.kv_pb2 import PutRequest
 
-    async with Runtime([plugin(tmp_path)]) as runtime:
+    async with Runtime([plugin(tmp_path)], policies=Policies(timeouts=Timeouts(post_mortem=60))) as runtime:
         kv, state = runtime.client(KeyValueClient), runtime.plugin("kv")
         with pytest.raises(RpcError) as caught:
             await (kv.get(GetRequest(key="exit")) if method == "get" else kv.put(PutRequest(key="exit")))
