@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := 1
 
 BENCH      := .venv-bench/bin
 STUBS      = $(shell find gen/python examples/gen bench/gen tests/interop/gen tests/connect/gen -name '*_connect.py')
-GO_VERSIONS := go1.26.0 go1.26.8
+GO_VERSIONS := go1.26.0 go1.27.0
 
 GO_MODULES := . go/plugmuxotel tests/interop/go tests/interop/docker tests/faults/plugins/go tests/interop/yamux/peer tests/connect/go bench/peers
 TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/go-faulty bin/docker-peer examples/ts-plugin/dist/ts-plugin
