@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -111,3 +112,34 @@ async def test_a_module_that_cannot_be_imported_is_told() -> None:
     with pytest.raises(StateError, match="stderr"):
         async with ZygoteRunner(["no_such_module"], timeout=100):
             pass
+
+
+@pytest.mark.parametrize("first", [4, 19, 20, 40])
+def test_descriptors_get_their_numbers_wherever_they_were(first: int) -> None:
+    program = """
+        import os, sys
+        from plugmux.runners.zygote_host import place
+        first = int(sys.argv[1])
+        ends = [os.pipe() for _ in range(4)]
+        for number, (read, write) in enumerate(ends):
+            os.dup2(write, 100 + number)
+            os.dup2(read, 200 + number)
+        os.closerange(3, 100)
+        for number in range(4):
+            os.dup2(100 + number, first + number)
+            os.close(100 + number)
+        place(list(range(first, first + 4)), [0, 3, 5, 20])
+        for target in (0, 3, 5, 20):
+            os.write(target, b"%d" % target)
+        told = [os.read(200 + number, 9).decode() for number in range(4)]
+        still = [fd for fd in range(first, first + 4) if fd not in (0, 3, 5, 20)]
+        for fd in still:
+            try:
+                os.fstat(fd)
+            except OSError:
+                continue
+            told.append(f"{fd} is open")
+        print(*told)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(first)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0 3 5 20\n"

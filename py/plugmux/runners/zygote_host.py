@@ -113,22 +113,32 @@ def collect(children: dict[int, int]) -> None:
         os.close(descriptor)
 
 
+def place(descriptors: list[int], targets: list[int]) -> None:
+    """Give descriptors their numbers; what had these numbers is closed, even one of the others."""
+    below = max(targets)
+    left: list[int] = []
+
+    def out_of_the_way(descriptor: int) -> int:
+        while descriptor <= below:
+            left.append(descriptor)
+            descriptor = os.dup(descriptor)
+        return descriptor
+
+    moved = [out_of_the_way(descriptor) for descriptor in descriptors]
+    for descriptor, target in zip(moved, targets, strict=True):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    for descriptor in set(left) - set(targets):
+        os.close(descriptor)
+
+
 def become(request: dict[str, Any], descriptors: list[int]) -> None:
     """Run a plugin's program in this process, which has just been forked."""
     if request["lead"]:
         with suppress(OSError):
             os.setpgid(0, 0)
     os.close(descriptors[0])
-    targets = request["streams"]
-    # First out of the way: the descriptor that one is to become may be another one's now.
-    moved = [
-        os.dup2(fd, MAX_STREAMS + max(targets) + number, inheritable=False) for number, fd in enumerate(descriptors[1:])
-    ]
-    for fd in descriptors[1:]:
-        os.close(fd)
-    for fd, target in zip(moved, targets, strict=True):
-        os.dup2(fd, target)
-        os.close(fd)
+    place(descriptors[1:], request["streams"])
     os.environ.clear()
     os.environ.update(request["environ"])
     if request["cwd"] is not None:
