@@ -52,7 +52,7 @@ export class MuxStream extends Duplex {
     return this.state.id;
   }
 
-  /** Always false: a stream can be written to at once. HTTP clients read this. */
+  /** The state as a socket has it. A stream can be written to at once, which HTTP clients check here. */
   get readyState(): "open" | "readOnly" | "writeOnly" | "closed" {
     if (this.destroyed) return "closed";
     if (this.writable) return this.readable ? "open" : "writeOnly";
