@@ -157,6 +157,12 @@ def test_every_command_and_option_exists(example: Example, command: list[str]) -
         assert importlib.util.find_spec(arguments[1]) is not None
 
 
+def test_the_first_page_of_the_site_leads_to_every_page() -> None:
+    index = (ROOT / "docs/index.md").read_text()
+    missing = [page.name for page in (ROOT / "docs").glob("*.md") if f"({page.name})" not in index]
+    assert missing == ["index.md"], "add it to docs/index.md, which is the navigation of the site"
+
+
 def test_the_first_lines_of_each_page_say_whom_it_is_for() -> None:
     for page in sorted((ROOT / "docs").glob("*.md")):
         lines = page.read_text().splitlines()
