@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -113,14 +114,22 @@ def staged(text: str, page: str, pages: dict[str, str]) -> str:
 
 
 def with_navigation(index: str) -> str:
-    """The first page, with a tree of contents for each section: the pages that it links to."""
-    trees = []
+    """The first page, with a tree of its sections; each becomes a page, with a tree of the pages that it links to."""
     _, *sections = SECTION.split(index)
+    slugs = []
     for title, body in zip(sections[::2], sections[1::2], strict=True):
         names = [f"api/{module}" for module in INTERFACES] if title == "Public interface" else []
         names += list(dict.fromkeys(name for _, _, name in LINK.findall(body) if name.endswith(".md")))
-        trees.append("\n".join(["```{toctree}", ":hidden:", f":caption: {title}", "", *names, "```", ""]))
-    return index + "\n" + "\n".join(trees)
+        slugs.append(title.lower().replace(" ", "-"))
+        (SOURCE / f"{slugs[-1]}.md").write_text(
+            f"# {title}\n{body}\n{_tree(names, shown=not LINK.search(body))}", "utf-8"
+        )
+    return f"{index}\n{_tree(slugs)}"
+
+
+def _tree(names: Sequence[str], *, shown: bool = False) -> str:
+    """A tree of contents, which only the navigation shows where the page has links of its own."""
+    return "\n".join(["```{toctree}", *([":maxdepth: 1"] if shown else [":hidden:"]), "", *names, "```", ""])
 
 
 def build(version: str) -> Path:
