@@ -137,7 +137,8 @@ def test_every_command_and_option_exists(example: Example, command: list[str]) -
     program, *arguments = command
     program = program.removeprefix(".venv/bin/")
     if program == "plugmux":
-        _parser().parse_args(arguments)  # It ends the program where it does not know an option.
+        if "--version" not in arguments:  # which ends the program
+            _parser().parse_args(arguments)  # So does an option that it does not know, with a status.
     elif program == "make":
         targets = {name for file in MAKEFILES for name in re.findall(r"^([a-z]+):", file.read_text(), re.MULTILINE)}
         assert {word for word in arguments if not assigns(word) and not word.startswith("-")} <= targets
