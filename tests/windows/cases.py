@@ -120,7 +120,7 @@ PARENT = """
 
 async def test_a_host_that_is_killed_leaves_neither_the_plugin_nor_what_it_has_started(tmp_path: Path) -> None:
     note = tmp_path / "child"
-    plugin = script(tmp_path, "kv.py", textwrap.dedent(PARENT) + textwrap.dedent(KV_PLUGIN))
+    plugin = script(tmp_path, "store.py", textwrap.dedent(PARENT) + textwrap.dedent(KV_PLUGIN))
     (tmp_path / "host.py").write_text(textwrap.dedent(HOST))
     host = await asyncio.create_subprocess_exec(
         sys.executable, str(tmp_path / "host.py"), sys.executable, plugin, str(note), stdout=asyncio.subprocess.PIPE
@@ -137,7 +137,7 @@ async def test_a_host_that_is_killed_leaves_neither_the_plugin_nor_what_it_has_s
 
 
 async def test_a_plugin_that_crashes_is_told_by_its_exit_status_and_started_again(tmp_path: Path) -> None:
-    launch = Launch([sys.executable, script(tmp_path, "kv.py", KV_PLUGIN)], name="kv", timeout=60)
+    launch = Launch([sys.executable, script(tmp_path, "store.py", KV_PLUGIN)], name="kv", timeout=60)
     async with Runtime([launch]) as runtime:
         kv, first = runtime.client(KeyValueClient), runtime.plugins()[0].pid
         with pytest.raises(PlugmuxError):
@@ -147,7 +147,7 @@ async def test_a_plugin_that_crashes_is_told_by_its_exit_status_and_started_agai
         assert int((await kv.get(GetRequest(key="pid"))).value) == runtime.plugins()[0].pid
 
 
-@pytest.mark.parametrize("name", ["kv.py", "a name with spaces.py", "ünï-日本.py"])
+@pytest.mark.parametrize("name", ["store.py", "a name with spaces.py", "ünï-日本.py"])
 async def test_a_script_is_run_by_the_hosts_own_python(name: str, tmp_path: Path) -> None:
     program = script(tmp_path, name, KV_PLUGIN)
     async with Runtime([Launch([program], name="kv", timeout=60)]) as runtime:
@@ -157,7 +157,7 @@ async def test_a_script_is_run_by_the_hosts_own_python(name: str, tmp_path: Path
 async def test_a_batch_file_is_found_by_its_name_alone_and_what_it_cannot_take_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "my tools"
     folder.mkdir()
-    program = script(folder, "kv.py", KV_PLUGIN)
+    program = script(folder, "store.py", KV_PLUGIN)
     (folder / "starter.cmd").write_text(f'@"{sys.executable}" "{program}" %*\n')
     path = f"{folder};{os.environ['PATH']}"
     async with Runtime([Launch(["starter"], name="kv", env={"PATH": path}, timeout=60)]) as runtime:
@@ -171,7 +171,7 @@ async def test_a_batch_file_is_found_by_its_name_alone_and_what_it_cannot_take_i
 async def test_a_path_over_260_characters_is_a_program(tmp_path: Path) -> None:
     folder = tmp_path.joinpath(*["a" * 60] * 5)
     os.makedirs(f"\\\\?\\{folder}")
-    program = Path(f"\\\\?\\{folder}", "kv.py")
+    program = Path(f"\\\\?\\{folder}", "store.py")
     program.write_text(f"OPTIONS = {{}}\n{textwrap.dedent(KV_PLUGIN)}")
     async with Runtime([Launch([sys.executable, str(program)], name="kv", timeout=60)]) as runtime:
         assert int((await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value) > 0

@@ -27,14 +27,15 @@ PARTS = (
     "tests/windows/cases.py",
     "tests/interop/test_matrix.py",
     "tests/platform/test_command_line.py",
-    "tests/contract",
-    "tests/yamux",
-    "tests/http",
-    "tests/connect",
-    "tests/plugin",
-    "tests/runtime",
-    "tests/faults",
+    "tests/yamux/test_session.py",
+    "tests/yamux/test_floods.py",
+    "tests/http/test_upgrade.py",
+    "tests/http/test_client.py",
+    "tests/http/test_over_mux.py",
+    "tests/plugin/test_configuration.py",
 )
+"""What has been run there. Of the other files nobody has looked at yet which tests Wine can show."""
+
 TIME = 600
 """Seconds that one part may take."""
 
@@ -127,7 +128,7 @@ def run(part: str, cache: Path) -> dict[str, Any] | None:
         RESULTS: r"C:\results.json",
     }
     command = ["wine", str(cache / "python/python.exe"), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["-p", "windows.selection", "--timeout=100", "--basetemp=C:\\t", "--tb=short", part]
+    command += ["-p", "windows.selection", "--timeout=300", "--basetemp=C:\\t", "--tb=short", part]
     with subprocess.Popen(
         command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
