@@ -29,7 +29,7 @@ from plugmux.platform import (
     probe_stream,
     start_time,
 )
-from plugmux.runners import DetachedRunner
+from plugmux.runners import ContainerRunner, DetachedRunner
 from plugmux.runtime import Limits, State
 from support.programs import KV_PLUGIN, script
 from support.tools import ROOT, go_plugin
@@ -195,11 +195,11 @@ def test_limits_are_refused_before_anything_starts(limit: str) -> None:
         Launch(PYTHON_PLUGIN, limits=Limits(**{limit: 2**30}))
 
 
-async def test_a_detached_plugin_is_refused_by_name(tmp_path: Path) -> None:
-    launch = Launch(PYTHON_PLUGIN, name="kv", runner=DetachedRunner(tmp_path), required=True)
-    with pytest.raises(PlugmuxError, match="detached plugins are not supported on Windows"):
-        async with Runtime([launch]):
-            pass
+def test_detached_plugins_and_containers_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="detached plugins are not supported on Windows"):
+        DetachedRunner(tmp_path)
+    with pytest.raises(ConfigError, match="ContainerRunner cannot be used here"):
+        ContainerRunner("image")
 
 
 def test_the_list_of_a_path_is_walked(tmp_path: Path) -> None:

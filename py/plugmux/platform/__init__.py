@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     if sys.platform == "win32":
         from .windows.child import start_child
-        from .windows.detached import kill_detached, start_detached
+        from .windows.detached import check_detached, kill_detached, start_detached
         from .windows.facts import executable, is_stopped, start_time, tells_start_time
         from .windows.handle import open_process
         from .windows.limits import descriptor_limit, unsupported_limits
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
         from .windows.users import current_user, describe_user, find_user, is_superuser
     else:
         from .posix.child import start_child
-        from .posix.detached import kill_detached, start_detached
+        from .posix.detached import check_detached, kill_detached, start_detached
         from .posix.facts import executable, is_stopped, start_time, tells_start_time
         from .posix.handle import open_process
         from .posix.limits import descriptor_limit, unsupported_limits
@@ -112,6 +112,7 @@ __all__ = [
     "adopt_pipes",
     "attach_stream",
     "can_be_executed",
+    "check_detached",
     "check_directory",
     "claim_link",
     "close_stream",
@@ -160,7 +161,7 @@ MAX_SOCKET_PATH: Final = 107 if sys.platform.startswith("linux") else 103
 
 MODULES: Final = {
     "child": ("start_child",),
-    "detached": ("kill_detached", "start_detached"),
+    "detached": ("check_detached", "kill_detached", "start_detached"),
     "facts": ("executable", "is_stopped", "start_time", "tells_start_time"),
     "handle": ("open_process",),
     "listening": ("LocalListener", "private_name"),

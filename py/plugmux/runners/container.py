@@ -23,7 +23,7 @@ from ..aio.local_peer import PEER_USERS_VARIABLE
 from ..contract.launch import LaunchConfig
 from ..errors import ConfigError, PluginCause, PluginError
 from ..link.link import Link
-from ..platform import CPU_GRACE, ExitStatus, ListenError, current_user
+from ..platform import CPU_GRACE, NAMED_PIPES, ExitStatus, ListenError, current_user
 from ..runtime.logs.log import PluginLog
 from ..runtime.process.limits import MIB, Limits
 from ..runtime.process.local import WITHHELD, plugin_environment
@@ -65,6 +65,11 @@ class ContainerRunner(Runner):
     def __init__(self, image: str, *, engine: str = "docker", options: Sequence[str] = ()) -> None:
         if not image or image.startswith("-"):
             raise ConfigError(f"{image!r} is not the name of an image")
+        if NAMED_PIPES:
+            raise ConfigError(
+                "ContainerRunner cannot be used here: its plugins connect to a unix socket, and this system "
+                "has named pipes, which no container reaches; leave the runner out"
+            )
         self.image = image
         self.engine = engine
         self.options = tuple(options)

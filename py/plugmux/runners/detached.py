@@ -24,6 +24,7 @@ from ..platform import (
     ListenError,
     Program,
     UntrustedPath,
+    check_detached,
     check_directory,
     kill_detached,
     open_process,
@@ -73,6 +74,7 @@ class DetachedRunner(Runner):
     single_instance = True
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
+        check_detached()
         if not tells_start_time():
             raise ConfigError(
                 "DetachedRunner cannot be used here: this system does not tell when a process was started, without "

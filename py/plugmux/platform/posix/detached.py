@@ -12,10 +12,18 @@ from .facts import start_time
 from .handle import open_process
 from .limits import limit_commands
 
-__all__ = ["kill_detached", "start_detached"]
+__all__ = ["check_detached", "kill_detached", "start_detached"]
 
 SHELL = 'exec 3>&1 4<&0 1>&2; "$@" <&4 3>&- 4<&- & printf %s "$!" >&3'
 """Starts a program that reads and writes what it was given alone, and tells its process id."""
+
+
+def check_detached() -> None:
+    """Check that programs can outlive this process here.
+
+    Raises:
+        ConfigError: they cannot.
+    """
 
 
 async def start_detached(program: Program, output: int, source: int = asyncio.subprocess.DEVNULL) -> int:

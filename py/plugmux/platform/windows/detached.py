@@ -5,7 +5,16 @@ from __future__ import annotations
 from ...errors import ConfigError
 from ..interface import Program
 
-__all__ = ["kill_detached", "start_detached"]
+__all__ = ["check_detached", "kill_detached", "start_detached"]
+
+
+def check_detached() -> None:
+    """Check that programs can outlive this process here.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    raise _refused()
 
 
 async def start_detached(program: Program, output: int, source: int = 0) -> int:

@@ -92,6 +92,7 @@ def check_directory(path: AnyPath, *, make: bool = False, shared: bool = False) 
         OSError: there is no such directory, or it cannot be read or made.
     """
     whole = os.path.abspath(path)
+    list(_parts(whole))
     if make:
         os.makedirs(whole, exist_ok=True)
     if not os.path.isdir(whole):

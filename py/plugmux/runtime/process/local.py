@@ -208,7 +208,7 @@ async def program_words(launch: Launch, program: str) -> list[str]:
         first = _first_bytes(program)
     except OSError as error:
         raise _not_started(launch, program, error) from None
-    if first.startswith(b"#!") and first.partition(b"\n")[0].endswith(b"\r"):
+    if can_be_executed(program) and first.startswith(b"#!") and first.partition(b"\n")[0].endswith(b"\r"):
         raise PluginError(
             launch.name,
             PluginCause.MISSING_INTERPRETER,
@@ -238,7 +238,8 @@ def _on_path(command: str, base: str, env: Mapping[str, str | None]) -> str | No
 
 def _path(env: Mapping[str, str | None]) -> str:
     """The PATH of a plugin."""
-    return (env["PATH"] if "PATH" in env else os.environ.get("PATH")) or os.defpath
+    named = {variable_name(name): value for name, value in env.items()}
+    return (named["PATH"] if "PATH" in named else os.environ.get("PATH")) or os.defpath
 
 
 def _not_started(launch: Launch, program: str, error: OSError) -> PluginError:

@@ -11,13 +11,13 @@ takes the first on PATH, which has the packages of the host only where its virtu
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ...errors import PluginCause, PluginError
+from ...platform import can_be_executed
 from ..source import Launch
 
 __all__ = ["interpreter_of", "strips_types"]
@@ -48,7 +48,7 @@ async def interpreter_of(launch: Launch, program: str, first: bytes, find: Looku
     Raises:
         PluginError: there is no interpreter for it.
     """
-    if first.startswith(b"#!") and not ANY_INTERPRETER.match(first) and os.access(program, os.X_OK):
+    if first.startswith(b"#!") and not ANY_INTERPRETER.match(first) and can_be_executed(program):
         return []
     if program.endswith(PYTHON):
         if not sys.executable:
