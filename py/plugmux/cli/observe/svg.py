@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from xml.sax.saxutils import escape
+from html import escape
 
 from .layout import LINE_HEIGHT, PADDING, Layout, Placement, laid_out
 from .picture import Arrow, Picture
@@ -117,4 +117,4 @@ def _spread(arrow: Arrow, layout: Layout, place: Placement, share: float) -> flo
 def _text(text: str) -> str:
     """A text as XML takes it; characters that XML does not have become a question mark."""
     allowed = "".join(char if char.isprintable() else "?" for char in text)
-    return escape(allowed.encode("utf-8", "replace").decode())
+    return escape(allowed.encode("utf-8", "replace").decode(), quote=False)
