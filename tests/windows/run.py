@@ -29,10 +29,14 @@ PARTS = (
     "tests/platform/test_command_line.py",
     "tests/yamux/test_session.py",
     "tests/yamux/test_floods.py",
+    "tests/yamux/test_vectors.py",
     "tests/http/test_upgrade.py",
     "tests/http/test_client.py",
     "tests/http/test_over_mux.py",
+    "tests/connect/test_calls.py",
     "tests/plugin/test_configuration.py",
+    "tests/runtime/test_state.py",
+    "tests/runtime/test_breaker.py",
 )
 """What has been run there. Of the other files nobody has looked at yet which tests Wine can show."""
 
