@@ -68,7 +68,7 @@ def test_no_other_part_asks_which_system_this_is(module: Path) -> None:
 
 ASKS = {
     "cli/address.py": "the cache directory of macOS has another name",
-    "runners/zygote_host.py": "forks, which only Linux is known to bear",
+    "runners/zygote_host.py": "imports as little as it can; the unit of memory at the peak is another on macOS",
     "check/groups/launch.py": "looks at descriptors of another process",
 }
 """Modules that still ask, and why."""
