@@ -19,6 +19,7 @@ from plugmux.link.raw import RawStreamReader
 from plugmux.yamux import Config, DataReceived, LinkMemory, MemoryPool, Mux, Session, Stream, StreamOpened
 from plugmux.yamux.flow import MAX_CREDITED, STREAM_COST
 from plugmux.yamux.frame import DATA, FIN, INITIAL_WINDOW, RST, SYN, WINDOW_UPDATE, pack_header, unpack_header
+from plugmux.yamux.state import ESTABLISHED
 from support.yamux_links import Accepted, Recorder, bare_peer, memory_below, mux_pair
 
 KIB = 1024
@@ -140,7 +141,7 @@ def test_room_that_one_link_gives_back_wakes_the_others() -> None:
     second.on_room = lambda: woken.append("second")
     first.add(4 * MIB)
     second.add(2 * MIB)
-    stream = Stream(1, None, 0.0)  # type: ignore[arg-type]
+    stream = Stream(1, ESTABLISHED, 0.0)
     stream.held = MIB
     assert not all(second.may_credit(_copy_of(stream)) for _ in range(MAX_CREDITED + 1))
     first.remove(4 * MIB)
