@@ -18,8 +18,9 @@ counts is that of the calls alone. Clocks stand still, addresses and hashes are 
 for the kernel, so a count is the same to a hundredth from run to run on one machine, whatever else the machine does.
 Instructions in the kernel do not count.
 
-`budget.json` has the budgets of layers, pure and compiled, each with all below it. They are printed beside the counts and
-decide nothing: other builds of Python need other numbers of instructions. `--write` makes what was counted the budget.
+`budget.json` has the budgets of layers, pure and compiled, each with all below it. They are printed beside the counts
+and decide nothing: other builds of Python need other numbers of instructions. `--write` makes what was counted the
+budget.
 """
 
 from __future__ import annotations
@@ -363,10 +364,8 @@ def main() -> None:
         for layer, all_below in counts.items():
             allowed = budget[build].get(layer)
             over = "" if allowed is None or all_below <= allowed else f"  {all_below / allowed - 1:+.1%}"
-            print(
             shown = "none" if allowed is None else f"{allowed:,}"
             print(f"{layer:8} {all_below - below:9,} {all_below:13,} {shown:>11}{over}")
-            )
             below = all_below
         if given.functions:
             print_functions(given.functions, profiles[given.functions])
