@@ -29,10 +29,8 @@ READ_AHEAD = 64 * 1024
 """Bytes of a streamed response that are read before its reader has asked for them."""
 
 
-class RoundTrip(ABC):
+class RoundTrip(ABC):  # an asyncio.Protocol in all but its base class, as ServerConnection is
     """What both kinds of round trip share: the request, the framing of the response, and how it ends.
-
-    It is an `asyncio.Protocol` in all but its base class, as `ServerConnection` is.
 
     Args:
         request: the request.
