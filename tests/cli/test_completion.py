@@ -60,7 +60,7 @@ def address(start: Any, plugin: Any, tmp_path: Path) -> str:
     ("line", "shown"),
     [
         ("plugmux ca", ["call"]),
-        ("plugmux new hello --lang ", ["python", "go", "ts"]),
+        ("plugmux new hello --lang ", ["python", "go", "ts", "all"]),
         ("plugmux get --expl", ["--explain"]),
         ("plugmux completion f", ["fish"]),
     ],

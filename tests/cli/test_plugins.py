@@ -42,6 +42,8 @@ def test_json_has_the_same_and_the_reason(plugmux: Any, plugin: Any) -> None:
         "labels": {},
         "protocol_version": 1,
         "configurable": False,
+        "identity": None,
+        "address": None,
     }
     assert (missing["name"], missing["version"], missing["pattern"], missing["services"]) == ("missing", "", None, [])
     assert missing["message"].startswith("there is no program './missing': no file /")

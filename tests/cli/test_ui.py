@@ -31,7 +31,7 @@ async def test_the_plugins_of_the_command_are_shown_and_end_with_it(tmp_path: Pa
     process = await start(script(tmp_path, "kv", KV_PLUGIN))
     assert process.stdout is not None
     url = (await process.stdout.readline()).decode().strip()
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=60) as browser:
         entered = await browser.get(url)
         origin = url.partition("/?")[0]
         path = entered.text.partition("url=")[2].partition('"')[0]

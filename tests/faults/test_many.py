@@ -22,7 +22,8 @@ PARALLEL = 4
 MEBIBYTE = 1 << 20
 WINDOW = 3.0
 WINDOWS = 6
-IDLE_SHARE = 0.01
+IDLE_SHARE = 0.02
+"""Of a core, for a host and 101 plugins; half of it was seen, beside other tests."""
 
 
 def test_there_are_a_hundred() -> None:

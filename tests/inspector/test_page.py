@@ -47,7 +47,7 @@ async def url(runtime: Runtime) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def browser(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=60) as browser:
         entered = await browser.get(url)
         assert entered.status_code == 200
         at = urlsplit(url)
@@ -82,7 +82,7 @@ async def test_the_services_of_plugins_are_not_reached_past_the_mask(browser: ht
 
 
 async def test_without_the_session_nothing_is_served(url: str, browser: httpx.AsyncClient) -> None:
-    async with httpx.AsyncClient(base_url=browser.base_url) as stranger:
+    async with httpx.AsyncClient(base_url=browser.base_url, timeout=60) as stranger:
         for path in (*STATIC, "plugmux.v1.InspectService/Watch"):
             assert (await stranger.get(path)).status_code == 403
         headers = {"origin": browser.headers["origin"], "content-type": "application/json"}

@@ -27,7 +27,7 @@ from cloud.v1.cloud_pb2 import (
 
 from plugmux import Launch, Runtime
 from plugmux.connect import Code, Context, RpcError
-from plugmux.link.remote import Remote
+from plugmux.link.remote import RemoteObject
 from plugmux.runtime import BadConfiguration
 from support.census import resident_bytes
 from support.cloud import cloud_command
@@ -52,7 +52,7 @@ def launch(language: str) -> Launch:
 
 
 @asynccontextmanager
-async def region(runtime: Runtime, language: str, name: str = "eu", **more: Any) -> AsyncIterator[Remote]:
+async def region(runtime: Runtime, language: str, name: str = "eu", **more: Any) -> AsyncIterator[RemoteObject]:
     async with await runtime.open_instance(language, {"region": name, **more}, timeout=60) as opened:
         yield opened
 
@@ -210,12 +210,12 @@ def _told(runtime: Runtime) -> list[int]:
 async def _use_and_release(runtime: Runtime, language: str) -> None:
     """Open instances, let each call back by a reference of its own, and release them all."""
     progress = Progress()
-    opened: list[Remote] = []
+    opened: list[RemoteObject] = []
 
     async def open_one() -> None:
         opened.append(await runtime.open_instance(language, {"region": "eu"}, timeout=60))
 
-    async def use(instance: Remote) -> None:
+    async def use(instance: RemoteObject) -> None:
         async with runtime.lend(progress, to=language) as reference:
             await instance.client(StorageClient).upload(
                 UploadRequest(name="a", content=CONTENT, progress=reference), timeout=60

@@ -35,7 +35,7 @@ from plugmux import ConfigError, Launch, PluginCause, PluginError, Runtime
 from plugmux.connect import Code, Context, Interceptor, RpcError, UnaryNext
 from plugmux.errors import StateError
 from plugmux.link.link import Link
-from plugmux.link.remote import Remote
+from plugmux.link.remote import RemoteObject
 from plugmux.plugin import Configured, Instances
 from plugmux.runtime import BadConfiguration
 from support.cloud import cloud_command
@@ -99,7 +99,7 @@ async def regions(*more: Any, **options: Any) -> AsyncIterator[Runtime]:
         yield runtime
 
 
-async def address(region: Remote) -> str:
+async def address(region: RemoteObject) -> str:
     return (await region.client(StorageClient).upload(UploadRequest(name="a"))).address
 
 

@@ -3,7 +3,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import type { Client, Transport } from "@connectrpc/connect";
 import type { Logger } from "./log.js";
 import type { Lent } from "./references.js";
-import type { Remote } from "./remote.js";
+import type { RemoteObject } from "./remote.js";
 
 /** The runtime, as its plugin sees it. The same object is valid after the plugin has reconnected. */
 export interface Host {
@@ -27,7 +27,7 @@ export interface Host {
   /** Stops serving an object, and waits for its `onRelease`. Calls that are being served continue. */
   withdraw(reference: string): Promise<void>;
   /** The object that the runtime has lent under a reference. Its calls fail with "not found" when it has ended. */
-  at(reference: string): Remote;
+  at(reference: string): RemoteObject;
   /** The configuration in the answer to the registration, as JSON; empty if there is none. */
   readonly configurationJson: string;
   /** The protocol version that the runtime chose at registration; 0 before. */

@@ -9,6 +9,6 @@ export { Plugin, type PluginOptions } from "./plugin.js";
 export type { TlsOptions } from "./network/credentials.js";
 export { plugin } from "./program.js";
 export type { Lent } from "./references.js";
-export type { Remote } from "./remote.js";
+export type { RemoteObject } from "./remote.js";
 export type { Config as MuxConfig } from "./yamux/config.js";
 export { fromEnvelope, type Secret, type SecretsProvider } from "./secrets.js";

@@ -11,7 +11,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { ConfigError } from "./errors.js";
 import { errorMessage } from "./errorMessage.js";
 import { type Lent, References } from "./references.js";
-import { openStream, Remote } from "./remote.js";
+import { openStream, RemoteObject } from "./remote.js";
 import { LINK_CLOSE_TIMEOUT } from "./limits.js";
 import type { LinkApp } from "./linkApp.js";
 import { createTransport } from "./transport.js";
@@ -21,7 +21,7 @@ import { type Config, localConfig, Mux, type MuxStream, remoteConfig, type Role 
 export { type LaunchConfig, parseLaunchConfig } from "./launch.js";
 export type { Servable, StreamHandler } from "./app.js";
 export type { Lent } from "./references.js";
-export type { Remote } from "./remote.js";
+export type { RemoteObject } from "./remote.js";
 export { LinkApp, type LinkAppOptions } from "./linkApp.js";
 
 /** A connection: one Duplex as both ends, or two one-way pipes. */
@@ -94,8 +94,8 @@ export class Link {
   }
 
   /** The object that the peer has lent; calls are "not found" when it is not, or not any more. */
-  at(reference: string): Remote {
-    return new Remote(reference, this.#open);
+  at(reference: string): RemoteObject {
+    return new RemoteObject(reference, this.#open);
   }
 
   /**

@@ -37,7 +37,7 @@ import { errorMessage } from "./errorMessage.js";
 import { listenerProcess, type TrustedUsers, trustedUsers } from "./peerUsers.js";
 import { REFLECTION, serveReflection } from "./reflection.js";
 import { checkRegistration } from "./registration.js";
-import { openStream, Remote } from "./remote.js";
+import { openStream, RemoteObject } from "./remote.js";
 import type { TlsOptions } from "./network/credentials.js";
 import { type SecretsProvider, serveSecrets } from "./secrets.js";
 import { LinkApp } from "./linkApp.js";
@@ -340,7 +340,7 @@ export class Plugin {
       openStream: (name) => openStream(open, name),
       lend: (object) => this.#currentLink().lend(object),
       withdraw: async (reference) => this.#link?.withdraw(reference),
-      at: (reference) => new Remote(reference, open),
+      at: (reference) => new RemoteObject(reference, open),
       get configurationJson() {
         return configurationJson();
       },

@@ -14,7 +14,7 @@ const OPEN_TIMEOUT = 10_000;
 const RELEASE_TIMEOUT = 10_000;
 
 /** An object that the peer has lent. */
-export class Remote {
+export class RemoteObject {
   /** The Connect transport to the services of the object. */
   readonly transport: Transport;
   readonly #reference: string;

@@ -36,7 +36,7 @@ import { connectionPair } from "./memoryConnection.js";
 import { Plugin, type PluginOptions } from "./plugin.js";
 import type { Lent } from "./references.js";
 import { checkRegistration } from "./registration.js";
-import type { Remote } from "./remote.js";
+import type { RemoteObject } from "./remote.js";
 import { fromEnvelope, type Secret } from "./secrets.js";
 
 /** Milliseconds that the plugin has for its answer to `Shutdown`, as under a runtime. */
@@ -124,7 +124,7 @@ export class PluginHost {
    * @param configuration the instance's configuration, as a JSON value.
    * @throws ConnectError when the plugin rejects the configuration.
    */
-  async openInstance(configuration: unknown): Promise<Remote> {
+  async openInstance(configuration: unknown): Promise<RemoteObject> {
     const { reference } = await this.client(InstanceService).open({ configurationJson: JSON.stringify(configuration) });
     return this.link.at(reference);
   }
@@ -156,7 +156,7 @@ export class PluginHost {
   }
 
   /** The object that the plugin has lent under a reference. */
-  at(reference: string): Remote {
+  at(reference: string): RemoteObject {
     return this.link.at(reference);
   }
 

@@ -12,7 +12,7 @@ from ..exchange import ClientTransport, FastPathCall, Headers, Receive, Request,
 from .app import answer, respond
 
 if TYPE_CHECKING:
-    from .remote import Remote
+    from .remote import RemoteObject
 
 __all__ = ["Relay", "forward", "unreachable"]
 
@@ -145,7 +145,7 @@ class Relay:
         remote: the object.
     """
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: RemoteObject) -> None:
         self._transport = remote.transport
 
     def fast_path(self, head: RequestHead) -> FastPathCall | None:

@@ -27,7 +27,7 @@ from ..yamux import Config, MemoryPool, Mux
 from .app import STREAM_PREFIX, STREAM_PROTOCOL, LinkApp
 from .raw import RawStreamReader
 from .references import CleanUp, Loan, References, new_reference
-from .remote import Remote
+from .remote import RemoteObject
 from .servable import Servable, services_of
 
 if TYPE_CHECKING:
@@ -155,13 +155,13 @@ class Link:
         self.references.lend(reference, LinkApp(services_of(servables), interceptors=self._interceptors), on_release)
         return Loan(reference, [self.references])
 
-    def borrow(self, reference: str) -> Remote:
+    def borrow(self, reference: str) -> RemoteObject:
         """An object that the peer has lent.
 
         Args:
             reference: the reference that the peer has sent in a message.
         """
-        return Remote(reference, self.transport)
+        return RemoteObject(reference, self.transport)
 
     @classmethod
     def of(cls, context: Context) -> Link:

@@ -12,7 +12,7 @@ from .references import PREFIX
 if TYPE_CHECKING:
     from ..exchange import ClientTransport, Request, Response, StreamingResponse
 
-__all__ = ["Remote"]
+__all__ = ["RemoteObject"]
 
 RELEASE_TIMEOUT = 10.0
 """Seconds that the peer has to clean up after an object."""
@@ -20,7 +20,7 @@ RELEASE_TIMEOUT = 10.0
 AnyClient = TypeVar("AnyClient")
 
 
-class Remote:
+class RemoteObject:
     """An object that the peer has lent. As an asynchronous context manager it is released at the end of the block.
 
     Args:
@@ -45,9 +45,9 @@ class Remote:
         """
         return client_class(self.transport, **options)
 
-    def borrow(self, reference: str) -> Remote:
+    def borrow(self, reference: str) -> RemoteObject:
         """Another object of the same peer, by the reference that this object has returned."""
-        return Remote(reference, self._peer)
+        return RemoteObject(reference, self._peer)
 
     async def release(self) -> None:
         """Release the object, and wait until the peer has cleaned up after it; no effect if it has ended before.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..http.lifespan import Lifespan
     from ..link.app import StreamHandler
     from ..link.references import Loan
-    from ..link.remote import Remote
+    from ..link.remote import RemoteObject
     from ..link.servable import Servable
     from .changes.configuration import Configurable
     from .events import Event
@@ -228,7 +228,9 @@ class Runtime:
         names = self._registry.names_serving(client_class.spec.name)
         return [(name, self.client(client_class, plugin=name, **options)) for name in names]
 
-    async def open_instance(self, plugin: str, configuration: Configurable, *, timeout: float = OPEN_TIME) -> Remote:
+    async def open_instance(
+        self, plugin: str, configuration: Configurable, *, timeout: float = OPEN_TIME
+    ) -> RemoteObject:
         """Ask a plugin for an instance: an object of its own configuration, in the plugin's one process.
 
         Args:
@@ -248,7 +250,7 @@ class Runtime:
 
         return await open_instance(self.transport, plugin, configuration, timeout)
 
-    def lend(self, *lent: Servable | Remote, to: str) -> Loan:
+    def lend(self, *lent: Servable | RemoteObject, to: str) -> Loan:
         """Let a plugin call an object of the host's: `async with runtime.lend(service, to="kv") as reference`.
 
         Args:
@@ -265,7 +267,7 @@ class Runtime:
 
         return lend(self._registry.named(to), lent, self._registrar.interceptors)
 
-    def borrow(self, reference: str, *, of: str) -> Remote:
+    def borrow(self, reference: str, *, of: str) -> RemoteObject:
         """An object that a plugin has lent to the host.
 
         `reference` stood in the message of the plugin `of`. (For one from an instance: `instance.borrow`.)

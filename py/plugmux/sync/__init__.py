@@ -7,8 +7,10 @@ with Runtime(["./kv-plugin"]) as runtime:
 
 from ..connect import Code, RpcError
 from ..contract.registration import Configuration, Registration
+from ..contract.version import COMPILED
 from ..discovery import Directory, Installed
 from ..errors import BadConfiguration, ConfigError, PluginCause, PluginError, PlugmuxError
+from ..network.tls import TLS
 from ..runtime import (
     BreakerPolicy,
     Event,
@@ -25,12 +27,14 @@ from ..runtime import (
     State,
     Timeouts,
 )
-from .objects import Loan, Remote
+from ..runtime.remote.source import Remote
+from .objects import Loan, RemoteObject
 from .resolver import Resolver
 from .runtime import Runtime
 from .thread import LoopThread
 
 __all__ = [
+    "COMPILED",
     "BadConfiguration",
     "BreakerPolicy",
     "Code",
@@ -54,11 +58,13 @@ __all__ = [
     "Policies",
     "Registration",
     "Remote",
+    "RemoteObject",
     "Resolver",
     "RestartPolicy",
     "RetryPolicy",
     "RpcError",
     "Runtime",
     "State",
+    "TLS",
     "Timeouts",
 ]

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from ..link import references, remote
     from .thread import LoopThread
 
-__all__ = ["Loan", "Remote"]
+__all__ = ["Loan", "RemoteObject"]
 
 AnyClient = TypeVar("AnyClient", bound=SyncClient)
 
 
-class Remote:
+class RemoteObject:
     """An object that a plugin has lent; at the end of a `with` block it is released.
 
     Args:
@@ -25,7 +25,7 @@ class Remote:
         thread: runs it.
     """
 
-    def __init__(self, asynchronous: remote.Remote, thread: LoopThread) -> None:
+    def __init__(self, asynchronous: remote.RemoteObject, thread: LoopThread) -> None:
         self.asynchronous = asynchronous
         self._thread = thread
 
@@ -43,9 +43,9 @@ class Remote:
         sync_class = client_class if issubclass(client_class, SyncClient) else client_class.sync_class
         return sync_class(self.asynchronous.transport, runner=self._thread, **options)
 
-    def borrow(self, reference: str) -> Remote:
+    def borrow(self, reference: str) -> RemoteObject:
         """Another object of the same plugin's, by the reference that this one has given."""
-        return Remote(self.asynchronous.borrow(reference), self._thread)
+        return RemoteObject(self.asynchronous.borrow(reference), self._thread)
 
     def release(self) -> None:
         """Give the object back; returns when the plugin has cleaned up behind it. Harmless where it has ended before.

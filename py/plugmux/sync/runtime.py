@@ -12,7 +12,7 @@ from ..link.servable import Servable
 from ..runtime import Event, LogEntry, PluginHandle, PluginSource
 from ..runtime import Runtime as AsyncRuntime
 from ..runtime.changes.configuration import Configurable
-from .objects import Loan, Remote
+from .objects import Loan, RemoteObject
 from .thread import LoopThread
 
 __all__ = ["Runtime"]
@@ -118,7 +118,7 @@ class Runtime:
         names = [name for name, _ in self._look(lambda: self.asynchronous.clients(found_by))]
         return [(name, self.client(client_class, plugin=name, **options)) for name in names]
 
-    def open_instance(self, plugin: str, configuration: Configurable, **options: Any) -> Remote:
+    def open_instance(self, plugin: str, configuration: Configurable, **options: Any) -> RemoteObject:
         """Ask a plugin for an instance: an object of its own configuration, in the plugin's one process.
 
         Args:
@@ -126,9 +126,9 @@ class Runtime:
             configuration: of the instance: a JSON object, a dataclass' object or a message.
             options: those of `plugmux.Runtime.open_instance`, which also says what is raised.
         """
-        return Remote(self.run(self.asynchronous.open_instance(plugin, configuration, **options)), self._thread)
+        return RemoteObject(self.run(self.asynchronous.open_instance(plugin, configuration, **options)), self._thread)
 
-    def lend(self, *lent: Servable | Remote, to: str) -> Loan:
+    def lend(self, *lent: Servable | RemoteObject, to: str) -> Loan:
         """Let a plugin call an object of the host's: `with runtime.lend(service, to="kv") as reference`.
 
         Args:
@@ -139,10 +139,10 @@ class Runtime:
             ConfigError: an object cannot be served.
             PluginError: there is no such plugin, or it does not run.
         """
-        objects = [object.asynchronous if isinstance(object, Remote) else object for object in lent]
+        objects = [object.asynchronous if isinstance(object, RemoteObject) else object for object in lent]
         return Loan(self._look(lambda: self.asynchronous.lend(*objects, to=to)), self._thread)
 
-    def borrow(self, reference: str, *, of: str) -> Remote:
+    def borrow(self, reference: str, *, of: str) -> RemoteObject:
         """An object that a plugin has lent to the host.
 
         Args:
@@ -152,7 +152,7 @@ class Runtime:
         Raises:
             PluginError: there is no such plugin, it does not run, or it has replicas.
         """
-        return Remote(self._look(lambda: self.asynchronous.borrow(reference, of=of)), self._thread)
+        return RemoteObject(self._look(lambda: self.asynchronous.borrow(reference, of=of)), self._thread)
 
     def plugins(self) -> list[PluginHandle]:
         """All plugins, sorted by name; what they show is the present state at any time."""

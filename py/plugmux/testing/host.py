@@ -21,7 +21,7 @@ from .runner import MemoryRunner
 
 if TYPE_CHECKING:
     from ..connect import Interceptor, Service
-    from ..link.remote import Remote
+    from ..link.remote import RemoteObject
 
 __all__ = ["PluginHost", "launch_plugin", "plugin_host"]
 
@@ -81,7 +81,7 @@ class PluginHost:
         """
         return self.runtime.client(client_class, plugin=self.name, **options)
 
-    async def open_instance(self, configuration: Any, **options: Any) -> Remote:
+    async def open_instance(self, configuration: Any, **options: Any) -> RemoteObject:
         """Ask the plugin for an instance. (See `Runtime.open_instance`.)
 
         Args:

@@ -15,7 +15,7 @@ from ...exchange import Request, Response, StreamingResponse
 from ...link.app import LinkApp
 from ...link.forward import Relay
 from ...link.references import Loan, new_reference
-from ...link.remote import Remote
+from ...link.remote import RemoteObject
 from ...link.servable import Servable, services_of
 from ..changes.configuration import Configurable, as_json, check
 from .response import RoutedResponse
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["borrow", "lend", "open_instance"]
 
 
-async def open_instance(router: Router, name: str, configuration: Configurable, timeout: float) -> Remote:
+async def open_instance(router: Router, name: str, configuration: Configurable, timeout: float) -> RemoteObject:
     """Ask a plugin, or the replica of it that has the least to do, for an instance.
 
     Args:
@@ -60,11 +60,11 @@ async def open_instance(router: Router, name: str, configuration: Configurable, 
         if error.code is not Code.INVALID_ARGUMENT:
             raise
         raise BadConfiguration(f"plugin {name!r} opened no instance: {redact(error.message, text)}") from None
-    return Remote(opened.reference, transport)
+    return RemoteObject(opened.reference, transport)
 
 
 def lend(
-    replicas: Sequence[PluginRecord], lent: Sequence[Servable | Remote], interceptors: Sequence[Interceptor]
+    replicas: Sequence[PluginRecord], lent: Sequence[Servable | RemoteObject], interceptors: Sequence[Interceptor]
 ) -> Loan:
     """Let a plugin, and its replicas as they run now, call an object of the host's or of another plugin's.
 
@@ -87,17 +87,17 @@ def lend(
     return Loan(reference, places)
 
 
-def _app(lent: Sequence[Servable | Remote], interceptors: Sequence[Interceptor]) -> Relay | LinkApp:
-    servables = [servable for servable in lent if not isinstance(servable, Remote)]
+def _app(lent: Sequence[Servable | RemoteObject], interceptors: Sequence[Interceptor]) -> Relay | LinkApp:
+    servables = [servable for servable in lent if not isinstance(servable, RemoteObject)]
     if len(servables) == len(lent):
         return LinkApp(services_of(servables), interceptors=interceptors)
     if len(lent) > 1:
         raise ConfigError("an object that a plugin has lent is lent on alone, not together with other services")
-    (remote,) = (remote for remote in lent if isinstance(remote, Remote))
+    (remote,) = (remote for remote in lent if isinstance(remote, RemoteObject))
     return Relay(remote)
 
 
-def borrow(registry: Registry, name: str, reference: str) -> Remote:
+def borrow(registry: Registry, name: str, reference: str) -> RemoteObject:
     """An object that a plugin has lent to the host.
 
     Args:
@@ -118,7 +118,7 @@ def borrow(registry: Registry, name: str, reference: str) -> Remote:
         )
     if plugin.link is None:
         raise plugin.not_running()
-    return Remote(reference, Pinned(plugin, plugin.link, registry))
+    return RemoteObject(reference, Pinned(plugin, plugin.link, registry))
 
 
 class Pinned:
