@@ -66,8 +66,9 @@ class RuntimeWatch:
 
     async def settle(self) -> None:
         """Wait briefly for the end of the runtime, which may follow that of the link, so that no output is written."""
-        if self._runtime is None or self._gone:
-            return
+        with self._lock:  # which the thread holds until the output is discarded
+            if self._runtime is None or self._gone:
+                return
         died = asyncio.Event()
         self._runtime.on_exit(died.set)
         try:
