@@ -105,7 +105,8 @@ func TestAPluginDialsARuntimeOnTheNetwork(t *testing.T) {
 		get: func(context.Context) ([]byte, error) { return []byte("v"), nil },
 	}.servable())
 	first := runtime.link(t)
-	if id := registered(t, first).GetProcessId(); len(id) != 32 {
+	id := registered(t, first).GetProcessId()
+	if len(id) != 32 {
 		t.Errorf("the process id is %q", id)
 	}
 	if fetch(t, first, "/health") != "ok" {
@@ -113,7 +114,7 @@ func TestAPluginDialsARuntimeOnTheNetwork(t *testing.T) {
 	}
 	_ = first.Session.Close()
 	second := runtime.link(t)
-	if registered(t, second).GetProcessId() != registered(t, first).GetProcessId() {
+	if registered(t, second).GetProcessId() != id {
 		t.Error("the process id has changed")
 	}
 }
