@@ -55,8 +55,9 @@ def printable(text: str) -> str:
 
 
 def write_text(text: str) -> None:
-    """Write a text of several lines on stdout."""
+    """Write a text of several lines on stdout, at once: a program that goes on may have a reader who waits for it."""
     _write(printable(text) + "\n", sys.stdout)
+    sys.stdout.flush()
 
 
 def write_error(text: str) -> None:
