@@ -27,7 +27,7 @@ BELOW = {
     "discovery": GROUND | {"runtime"},
     "runners": GROUND | {"link", "runtime"},
     "secrets": GROUND | {"connect", "runtime", "plugin"},
-    "sync": GROUND | {"connect", "link", "runtime", "discovery", "secrets"},
+    "sync": GROUND | {"connect", "network", "link", "runtime", "discovery", "secrets"},
     "check": GROUND | {"connect", "services", "link", "yamux", "runtime"},
     "testing": GROUND | {"connect", "link", "plugin", "runtime", "dynamic"},
     "dynamic": GROUND | {"connect"},

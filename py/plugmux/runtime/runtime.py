@@ -231,14 +231,12 @@ class Runtime:
     async def open_instance(
         self, plugin: str, configuration: Configurable, *, timeout: float = OPEN_TIME
     ) -> RemoteObject:
-        """Ask a plugin for an instance: an object of its own configuration, in the plugin's one process.
+        """Ask a plugin for an instance: an object of its own configuration, until it is released (`async with`).
 
         Args:
             plugin: the name of the plugin.
             configuration: of the instance, as in the constructor.
             timeout: seconds that this may take, with the wait for a plugin that is starting.
-
-        The instance ends when it is released (`async with`), or with the plugin's process.
 
         Raises:
             BadConfiguration: it is not what an instance of the plugin takes.
