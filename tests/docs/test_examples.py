@@ -154,7 +154,7 @@ def test_every_command_and_option_exists(example: Example, command: list[str]) -
         pass
     else:
         assert program in PROGRAMS, f"is there a program {program!r}?"
-    if program.startswith("python") and arguments[:1] == ["-m"] and arguments[1] != "pip":  # of the reader's environment
+    if program.startswith("python") and arguments[:1] == ["-m"] and arguments[1] != "pip":  # pip is the reader's own
         assert importlib.util.find_spec(arguments[1]) is not None
 
 
