@@ -38,7 +38,10 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-async def test_forked_plugins_serve_and_are_the_zygotes_children(tmp_path: Path) -> None:
+async def test_forked_plugins_serve_and_are_the_zygotes_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")  # which plugins are not given
     async with ZygoteRunner(timeout=100) as zygote:
         launches = [Launch(program(tmp_path), name=f"kv{n}", runner=zygote) for n in range(3)]
         async with Runtime(launches) as runtime:

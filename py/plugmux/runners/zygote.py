@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from ..errors import ConfigError, StateError
 from ..platform import ExitStatus, Program, start_child
-from ..runtime.process.local import LocalRunner
+from ..runtime.process.local import LocalRunner, plugin_environment
 from ..runtime.process.process import Process
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ class ZygoteRunner(LocalRunner):
         command = [sys.executable, "-P", "-m", f"{__package__}.zygote_host", "3", *self._preload]
         try:
             with theirs:
-                self._process = await Process.spawn(command, dict(os.environ), None, streams={3: theirs.fileno()})
+                self._process = await Process.spawn(
+                    command, plugin_environment(os.environ, {}, "zygote"), None, streams={3: theirs.fileno()}
+                )
             async with asyncio.timeout(self._timeout):
                 ready = await asyncio.get_running_loop().sock_recv(ours, len(READY))
         except BaseException as error:
@@ -132,8 +134,9 @@ def _can_be_forked(program: Program) -> bool:
         return False
     if words[0].startswith("-") and not (words[0] == "-m" and len(words) > 1):
         return False
-    names = {name for name in {*program.environ, *os.environ} if name.startswith(READ_AT_START)}
-    return all(program.environ.get(name) == os.environ.get(name) for name in names)
+    own = plugin_environment(os.environ, {}, "zygote")
+    names = {name for name in {*program.environ, *own} if name.startswith(READ_AT_START)}
+    return all(program.environ.get(name) == own.get(name) for name in names)
 
 
 def _fork(control: socket.socket, program: Program, streams: Mapping[int, int], lead: bool) -> _Forked:
