@@ -40,17 +40,14 @@ type joiner struct {
 }
 
 // join returns the credentials of the plugin, and how they are renewed until a context ends.
-func join(ctx context.Context, launch *launchConfig) (network, func(context.Context), error) {
-	address, err := remote.ParseAddress(launch.Address)
-	if err != nil {
-		return network{}, nil, launchError{err}
-	}
+func join(ctx context.Context, address remote.Address, launch *launchConfig) (network, func(context.Context), error) {
 	j := &joiner{address: address, fingerprint: launch.CA}
 	ctx, cancel := context.WithTimeoutCause(ctx, launch.Timeout, fmt.Errorf("no certificate within %v", launch.Timeout))
 	defer cancel()
 	if err := j.pinAuthority(ctx); err != nil {
 		return network{}, nil, err
 	}
+	var err error
 	if j.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return network{}, nil, err
 	}

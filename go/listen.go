@@ -98,7 +98,7 @@ func (e *entrance) hijack(w http.ResponseWriter, r *http.Request) {
 	}
 	e.links.Add(1)
 	defer e.links.Done()
-	conn, err := takeOverLink(w)
+	conn, err := takeOver(w, hijackAccepted)
 	if err != nil {
 		return // the runtime has closed the connection
 	}
@@ -116,17 +116,4 @@ func (e *entrance) check(r *http.Request) error {
 	}
 	_, err := e.runtimes.Check(conn.Certificate, "")
 	return err
-}
-
-func takeOverLink(w http.ResponseWriter) (net.Conn, error) {
-	conn, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return nil, err
-	}
-	_ = conn.SetDeadline(time.Time{})
-	if _, err := io.WriteString(conn, hijackAccepted); err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	return withBuffered(conn, buffered.Reader), nil
 }

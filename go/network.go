@@ -1,6 +1,7 @@
 package plugmux
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -25,7 +26,7 @@ const (
 	directoryVariable   = "PLUGMUX_TLS_DIR"
 	runtimesVariable    = "PLUGMUX_RUNTIME_IDENTITY"
 
-	remoteDialTimeout = 5 * time.Second
+	remoteDialTimeout = remote.ConnectTimeout
 	maxRemoteRedial   = 30 * time.Second
 	servedLong        = 10 * time.Second // a link that has served for so long has the next wait be the first again
 	lookUpInterval    = 30 * time.Second // package net does not tell how long a record holds
@@ -86,23 +87,14 @@ func (t TLS) network() (network, error) {
 
 func (t TLS) files() remote.Files {
 	files := remote.Files{}
-	if directory := first(t.Directory, os.Getenv(directoryVariable)); directory != "" {
+	if directory := cmp.Or(t.Directory, os.Getenv(directoryVariable)); directory != "" {
 		files = remote.Directory(directory)
 	}
 	return remote.Files{
-		Cert: first(t.Cert, os.Getenv(certificateVariable), files.Cert),
-		Key:  first(t.Key, os.Getenv(keyVariable), files.Key),
-		CA:   first(t.CA, os.Getenv(caVariable), files.CA),
+		Cert: cmp.Or(t.Cert, os.Getenv(certificateVariable), files.Cert),
+		Key:  cmp.Or(t.Key, os.Getenv(keyVariable), files.Key),
+		CA:   cmp.Or(t.CA, os.Getenv(caVariable), files.CA),
 	}
-}
-
-func first(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
 }
 
 // newProcessID returns random text: a link of the same process takes the place of the one before.
@@ -138,15 +130,10 @@ func (p *plugin) serveAddresses(ctx context.Context, text string) error {
 	}
 	for _, address := range addresses {
 		if address.IsSecure() && n.credentials == nil {
-			return noCertificate(address)
+			return remote.NoCertificate(address)
 		}
 	}
 	return p.serveAll(ctx, n, sockets, addresses)
-}
-
-func noCertificate(address remote.Address) error {
-	return fmt.Errorf("%s needs a certificate: set %s, or %s, %s and %s, or give Config.TLS",
-		address, directoryVariable, certificateVariable, keyVariable, caVariable)
 }
 
 // openNetwork prepares the plugin for links over networks, until the context ends.

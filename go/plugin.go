@@ -185,17 +185,18 @@ func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error 
 func (p *plugin) serveJoined(ctx context.Context, launch *launchConfig) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	n, renew, err := join(ctx, launch)
+	address, err := remote.ParseAddress(launch.Address)
+	if err != nil {
+		return launchError{err}
+	}
+	n, renew, err := join(ctx, address, launch)
 	if err != nil {
 		return err
 	}
 	go renew(ctx)
 	p.announcement.ProcessId = newProcessID()
-	address, err := remote.ParseAddress(launch.Address)
-	if err == nil {
-		p.serveRemote(ctx, n, place{address, address.Host})
-	}
-	return err
+	p.serveRemote(ctx, n, place{address, address.Host})
+	return nil
 }
 
 func (p *plugin) peers() peerPolicy { return newPeerPolicy(p.config.PeerUsers) }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 const (
@@ -70,10 +71,11 @@ func (s *linkApp) serveStream(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "a raw stream begins with Upgrade: "+streamProtocol, http.StatusUpgradeRequired)
 		return
 	}
-	stream, err := takeOver(w)
+	conn, err := takeOver(w, streamAccepted)
 	if err != nil {
 		return // the peer has closed the stream
 	}
+	stream := &Stream{conn}
 	defer stream.Close()
 	ctx := r.Context()
 	if link, err := linkOf(ctx); err == nil {
@@ -83,15 +85,16 @@ func (s *linkApp) serveStream(w http.ResponseWriter, r *http.Request) {
 }
 
 // takeOver takes the connection from the HTTP server before it answers, so that the server does not parse what the peer sends
-// after the answer.
-func takeOver(w http.ResponseWriter) (*Stream, error) {
+// after the answer. The server's time limits end with it.
+func takeOver(w http.ResponseWriter, accepted string) (net.Conn, error) {
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(conn, streamAccepted); err != nil {
+	_ = conn.SetDeadline(time.Time{})
+	if _, err := io.WriteString(conn, accepted); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
-	return &Stream{withBuffered(conn, buffered.Reader)}, nil
+	return withBuffered(conn, buffered.Reader), nil
 }

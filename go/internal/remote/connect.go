@@ -58,8 +58,7 @@ func Connect(ctx context.Context, address Address, credentials *Credentials, run
 		return nil, fmt.Errorf("%s cannot be dialled: port 0 is for listening alone", address)
 	}
 	if address.IsSecure() && credentials == nil {
-		return nil, fmt.Errorf("%s needs a certificate: set PLUGMUX_TLS_DIR, or PLUGMUX_TLS_CERT, PLUGMUX_TLS_KEY and PLUGMUX_TLS_CA, "+
-			"or give Config.TLS", address)
+		return nil, NoCertificate(address)
 	}
 	dialer := &net.Dialer{KeepAlive: -1, Control: tune} // yamux has keepalives of its own
 	conn, err := dialer.DialContext(limited, "tcp", address.Dialled())
@@ -82,6 +81,12 @@ func Connect(ctx context.Context, address Address, credentials *Credentials, run
 		return nil, fmt.Errorf("%s: %w", address, err)
 	}
 	return secure, nil
+}
+
+// NoCertificate is the error for an address that needs a certificate where there is none.
+func NoCertificate(address Address) error {
+	return fmt.Errorf("%s needs a certificate: set PLUGMUX_TLS_DIR, or PLUGMUX_TLS_CERT, PLUGMUX_TLS_KEY and PLUGMUX_TLS_CA, "+
+		"or give Config.TLS", address)
 }
 
 // reason is why, in few words: the errors of package net repeat the address.

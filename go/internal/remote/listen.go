@@ -38,8 +38,7 @@ func Listen(address Address, credentials *Credentials) (*Listener, error) {
 	case address.IsLookedUp():
 		return nil, fmt.Errorf("a plugin cannot listen at %s: write tls://host:port", address)
 	case address.IsSecure() && credentials == nil:
-		return nil, fmt.Errorf("%s needs a certificate: set PLUGMUX_TLS_DIR, or PLUGMUX_TLS_CERT, PLUGMUX_TLS_KEY and PLUGMUX_TLS_CA, "+
-			"or give Config.TLS", address)
+		return nil, NoCertificate(address)
 	}
 	configuration := net.ListenConfig{KeepAlive: -1, Control: tune}
 	inner, err := configuration.Listen(context.Background(), "tcp", address.Dialled())
