@@ -80,18 +80,27 @@ export async function dial(address: string, users: TrustedUsers): Promise<Duplex
   const name = parseAddress(address);
   try {
     const connection = await connectTrusted(name, DIAL_TIMEOUT, users);
-    return await upgrade({
-      connect: () => connection,
-      path: "/hijack",
-      headers: { Host: "secrets-engine.localhost", Connection: "upgrade", Upgrade: "tcp" },
-      timeout: DIAL_TIMEOUT,
-    });
+    return await hijack(connection, DIAL_TIMEOUT);
   } catch (error) {
     if (error instanceof DialError) throw error;
     throw new DialError(`no runtime at ${address}: ${errorMessage(error)}; start one there, or set PLUGMUX_SOCKET`, {
       cause: error,
     });
   }
+}
+
+/**
+ * Makes a connection to a runtime a link. Rejects as `upgrade` does.
+ *
+ * @param timeout milliseconds for the answer.
+ */
+export function hijack(connection: Duplex, timeout: number): Promise<Duplex> {
+  return upgrade({
+    connect: () => connection,
+    path: "/hijack",
+    headers: { Host: "secrets-engine.localhost", Connection: "upgrade", Upgrade: "tcp" },
+    timeout,
+  });
 }
 
 /**

@@ -67,6 +67,7 @@ class ZygoteRunner(LocalRunner):
             raise ConfigError("a zygote forks, which this system cannot: start plugins without it")
         self._preload = tuple(preload)
         self._timeout = timeout
+        self._environ = plugin_environment(os.environ, {}, "zygote")
         self._process: Process | None = None
         self._control: socket.socket | None = None
 
@@ -82,9 +83,7 @@ class ZygoteRunner(LocalRunner):
         command = [sys.executable, "-P", "-m", f"{__package__}.zygote_host", "3", *self._preload]
         try:
             with theirs:
-                self._process = await Process.spawn(
-                    command, plugin_environment(os.environ, {}, "zygote"), None, streams={3: theirs.fileno()}
-                )
+                self._process = await Process.spawn(command, self._environ, None, streams={3: theirs.fileno()})
             async with asyncio.timeout(self._timeout):
                 ready = await asyncio.get_running_loop().sock_recv(ours, len(READY))
         except BaseException as error:
@@ -120,23 +119,27 @@ class ZygoteRunner(LocalRunner):
                 await process.wait()
 
     def _start_child(self, program: Program, streams: Mapping[int, int], *, lead: bool = True) -> Child:
-        if not _can_be_forked(program):
+        if not _can_be_forked(program, self._environ):
             return start_child(program, streams, lead=lead)
         if self._control is None:
             raise StateError("the zygote does not run: use ZygoteRunner as `async with`, around the runtime")
         return _fork(self._control, program, streams, lead)
 
 
-def _can_be_forked(program: Program) -> bool:
-    """Whether a program is one that the zygote can become, since it differs in nothing that is read at the start."""
+def _can_be_forked(program: Program, environ: Mapping[str, str]) -> bool:
+    """Whether a program is one that a zygote can become, since it differs in nothing that is read at the start.
+
+    Args:
+        program: what is to run.
+        environ: what the zygote was started with.
+    """
     words = program.arguments
     if program.path != sys.executable or not words or program.limits is not None:
         return False
     if words[0].startswith("-") and not (words[0] == "-m" and len(words) > 1):
         return False
-    own = plugin_environment(os.environ, {}, "zygote")
-    names = {name for name in {*program.environ, *own} if name.startswith(READ_AT_START)}
-    return all(program.environ.get(name) == own.get(name) for name in names)
+    names = {name for name in {*program.environ, *environ} if name.startswith(READ_AT_START)}
+    return all(program.environ.get(name) == environ.get(name) for name in names)
 
 
 def _fork(control: socket.socket, program: Program, streams: Mapping[int, int], lead: bool) -> _Forked:

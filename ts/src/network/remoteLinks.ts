@@ -5,13 +5,13 @@
 
 import { randomBytes } from "node:crypto";
 import { lookup, resolveSrv } from "node:dns/promises";
-import { EventEmitter, once } from "node:events";
+import { once } from "node:events";
 import type { Duplex } from "node:stream";
+import { hijack } from "../dial.js";
 import { DialError, RegistrationError } from "../errors.js";
 import { errorMessage } from "../errorMessage.js";
 import { FIRST_REDIAL, REGISTRATION_TIMEOUT } from "../limits.js";
 import type { Plugin } from "../plugin.js";
-import { upgrade } from "../upgrade.js";
 import { withTimeout } from "../withTimeout.js";
 import { isLookedUp, type NetworkAddress, serverName, written } from "./address.js";
 import { CONNECT_TIMEOUT, connect } from "./connect.js";
@@ -46,10 +46,9 @@ export class RemoteLinks {
   readonly #plugins = new Set<Plugin>();
   /** The newest link to each runtime, by the id of the runtime: what awaits its end. */
   readonly #newest = new Map<string, Promise<void>>();
-  readonly #ending = new EventEmitter();
-  readonly #stopped: Promise<unknown>;
+  readonly #ending = new AbortController();
+  readonly #stopped = once(this.#ending.signal, "abort");
   readonly #told = new Map<string, number>();
-  #isStopping = false;
 
   /**
    * @param make makes the plugin of one link.
@@ -67,13 +66,11 @@ export class RemoteLinks {
     this.#name = name;
     this.#credentials = credentials;
     this.#warn = warn;
-    this.#stopped = once(this.#ending, "stop");
   }
 
   /** Ends all links in order. */
   stop(): void {
-    this.#isStopping = true;
-    this.#ending.emit("stop");
+    this.#ending.abort();
     for (const plugin of this.#plugins) plugin.stop();
   }
 
@@ -81,7 +78,7 @@ export class RemoteLinks {
   async dial(address: NetworkAddress): Promise<void> {
     if (!isLookedUp(address)) return this.#keep({ address, hostName: address.host }, new AbortController().signal);
     const running = new Map<string, { leave: AbortController; over: Promise<void> }>();
-    while (!this.#isStopping) {
+    while (!this.#ending.signal.aborted) {
       let interval = LOOK_UP_INTERVAL;
       try {
         this.#adjust(running, await lookUp(address));
@@ -114,7 +111,7 @@ export class RemoteLinks {
       address,
       credentials: this.#credentials,
       serve,
-      hasRoom: () => serving.size < MAX_LINKS && !this.#isStopping,
+      hasRoom: () => serving.size < MAX_LINKS && !this.#ending.signal.aborted,
       tell: (why) => this.#tell("a runtime was refused", why),
     });
     await this.#stopped;
@@ -140,7 +137,7 @@ export class RemoteLinks {
   async #keep(place: Place, leave: AbortSignal): Promise<void> {
     const hasLeft = leave.aborted ? Promise.resolve() : once(leave, "abort");
     let delay = FIRST_REDIAL;
-    while (!this.#isStopping && !leave.aborted) {
+    while (!this.#ending.signal.aborted && !leave.aborted) {
       const began = Date.now();
       try {
         await this.#awaitSuccessor(await this.#serve(await this.#reach(place), leave), hasLeft);
@@ -158,12 +155,7 @@ export class RemoteLinks {
   async #reach({ address, hostName }: Place): Promise<Duplex> {
     const connection = await connect(address, this.#credentials, hostName);
     try {
-      return await upgrade({
-        connect: () => connection,
-        path: "/hijack",
-        headers: { Host: "secrets-engine.localhost", Connection: "upgrade", Upgrade: "tcp" },
-        timeout: CONNECT_TIMEOUT,
-      });
+      return await hijack(connection, CONNECT_TIMEOUT);
     } catch (error) {
       const isRefusal = this.#credentials && alertOf(error) !== undefined;
       const why = isRefusal ? refusal(error, this.#credentials) : errorMessage(error);
