@@ -115,7 +115,7 @@ FLOOD = """
 """
 
 FLOOD_TIME = 5.0
-MOST_LINES = 5
+MAX_LINES = 5
 
 
 class _Lines(logging.Handler):
@@ -143,7 +143,7 @@ async def strangers_flood(host: Host) -> None:
     assert made > 1000, f"the attacking programs made {made} connections only"
     allowed = 1.0 * host.slowness
     assert worst < allowed, f"an honest client waited {worst:.2f} s for its answer; {allowed:.2g} s are allowed"
-    assert lines.count <= MOST_LINES, f"{made} connections wrote {lines.count} lines to the log"
+    assert lines.count <= MAX_LINES, f"{made} connections wrote {lines.count} lines to the log"
 
 
 HIJACK = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -13,8 +12,6 @@ __all__ = ["pieces", "run"]
 TIME_LIMIT = 60.0
 """Seconds: an input that waits for what never comes ends there, on the busiest machine as well."""
 
-logging.getLogger("plugmux").addHandler(logging.NullHandler())
-logging.getLogger("plugmux").propagate = False
 _runner = asyncio.Runner()
 atexit.register(_runner.close)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import re
 import subprocess
 import sys
@@ -18,7 +19,7 @@ ROOT = HERE.parents[1]
 FOUND = ROOT / "build/fuzz"
 NAMES = sorted(path.stem for path in (HERE / "targets").glob("*.py"))
 PATHS = [HERE.parent, *(ROOT / folder for folder in ("tests/connect", "tests/connect/gen", "examples/gen/python"))]
-LONGEST_INPUT = 4096
+MAX_INPUT = 4096
 START_TIME = 120
 """Seconds that a fuzzer may take beyond its time: to be instrumented, and for its corpus."""
 MEMORY = 2048
@@ -45,13 +46,16 @@ def fuzz(name: str, seconds: int) -> None:
     """Run one fuzzer in this process, which ends with it."""
     import atheris
 
+    logging.getLogger("plugmux").addHandler(logging.NullHandler())
+    logging.getLogger("plugmux").propagate = False
+    logging.getLogger("plugmux.plugin").setLevel(logging.CRITICAL + 1)  # what plugins print
     with atheris.instrument_imports(include=["plugmux", "h11"]):
         check = check_of(name)
     found = FOUND / name
     (found / "corpus").mkdir(parents=True, exist_ok=True)
     options = {
         "max_total_time": seconds,
-        "max_len": LONGEST_INPUT,
+        "max_len": MAX_INPUT,
         "timeout": INPUT_TIME,
         "rss_limit_mb": MEMORY,
         "print_final_stats": 1,

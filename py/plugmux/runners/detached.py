@@ -46,13 +46,13 @@ __all__ = ["DetachedRunner"]
 MAX_LOG = 8 << 20
 """Bytes of a log file, and of the one before it, `.log.1`."""
 LOG_WRITER = Path(__file__).with_name("log_writer.py")
-LAST_WORDS_TIME = 1.0
+OUTPUT_TAIL_TIME = 1.0
 """Seconds that the end of a plugin waits for the last that it has printed to be written."""
 
 INTERPRETERS = ("python", "pypy")
 """How the names of interpreters begin."""
 
-LAST_WORDS = 2000
+MAX_OUTPUT_TAIL = 2000
 """Bytes of the log file's end that an error shows."""
 
 
@@ -137,8 +137,8 @@ class DetachedRun:
         """The end of its log file."""
         try:
             with self._output.open("rb") as file:
-                file.seek(max(os.fstat(file.fileno()).st_size - LAST_WORDS, 0))
-                return file.read(LAST_WORDS).decode("utf-8", "replace").strip()
+                file.seek(max(os.fstat(file.fileno()).st_size - MAX_OUTPUT_TAIL, 0))
+                return file.read(MAX_OUTPUT_TAIL).decode("utf-8", "replace").strip()
         except OSError:
             return ""
 
@@ -150,7 +150,7 @@ class DetachedRun:
         """Wait for the end of the process, or until it is given up: the next start is to find no process that ends."""
         await race(self._given_up.wait(), _gone(self.pid))
         if not self._given_up.is_set():
-            await race(_gone(self._writer), LAST_WORDS_TIME)
+            await race(_gone(self._writer), OUTPUT_TAIL_TIME)
         await self._link_socket.close()
 
     def terminate(self) -> None:

@@ -178,8 +178,8 @@ class Policies:
     """The settings of a link's mux. Where health checks watch the peer, its silence does not end the link."""
 
     def __post_init__(self) -> None:
-        patient = replace(self.mux or Config(), enable_keep_alive=False, connection_write_timeout=UNTIMED)
-        object.__setattr__(self, "link_config", patient if self.health.interval else self.mux)
+        without_keepalive = replace(self.mux or Config(), enable_keep_alive=False, connection_write_timeout=UNTIMED)
+        object.__setattr__(self, "link_config", without_keepalive if self.health.interval else self.mux)
         if self.parallel_starts is not None and self.parallel_starts < 1:
             raise ConfigError(f"Policies.parallel_starts is {self.parallel_starts}; it must be 1 or more")
 

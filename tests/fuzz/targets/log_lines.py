@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 
 from fuzz.loop import pieces, run
 from plugmux.runtime.logs.log import LogBook, LogSource
 from plugmux.runtime.process.output import LineReader, Tail
-
-logging.getLogger("plugmux.plugin").setLevel(logging.CRITICAL + 1)
 
 
 def check(data: bytes) -> None:

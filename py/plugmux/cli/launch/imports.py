@@ -16,7 +16,7 @@ __all__ = ["program_files"]
 
 JAVASCRIPT = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts")
 RELATIVE = re.compile(r"""(?:\bfrom|\bimport|\brequire\s*\(|\bimport\s*\()\s*["'](\.{1,2}/[^"']+)["']""")
-MOST_FILES = 5000
+MAX_FILES = 5000
 LARGEST_FILE = 4 << 20
 """Bytes of a file that is looked into."""
 
@@ -40,7 +40,7 @@ def program_files(words: Sequence[str], env: Mapping[str, str | None]) -> list[s
     for word in words[1:]:  # MODULE:OBJECT of `python -m plugmux.plugin`
         if "-m" in words and re.fullmatch(r"[\w.]+(:[\w.]+)?", word):
             waiting += [(file, folders) for file in _module_files(word.partition(":")[0], folders) if file not in found]
-    while waiting and len(found) < MOST_FILES:
+    while waiting and len(found) < MAX_FILES:
         file, path = waiting.pop()
         found.setdefault(file)
         for imported in _imports(file, path):

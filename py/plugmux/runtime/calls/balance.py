@@ -20,7 +20,7 @@ FAILURES = 3
 """Failures in a row after which a replica is left alone."""
 
 FIRST_EJECTION = 5.0
-LONGEST_EJECTION = 60.0
+MAX_EJECTION = 60.0
 """Seconds for which it is left alone the first time, and at most; each further time is twice as long."""
 
 WEIGHT = 0.2
@@ -95,6 +95,6 @@ class Balancer:
         load = self._load(plugin)
         load.failures += 1
         if load.failures >= FAILURES:
-            load.ejected_until = now + min(FIRST_EJECTION * 2.0**load.ejections, LONGEST_EJECTION)
+            load.ejected_until = now + min(FIRST_EJECTION * 2.0**load.ejections, MAX_EJECTION)
             load.ejections = min(load.ejections + 1, 10)
             load.failures = 0
