@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from plugmux.errors import BodyTooLarge, ConfigError, ExchangeError, SessionClosed, StreamReset
 from plugmux.exchange import ClientTransport, Request, Response
 from plugmux.http import SocketClient, StreamClient
+from plugmux.http.exchange import RoundTrip
 from support.http_peers import EchoCall, FastPathEcho, Harness, MemoryTransport, echo, join
 
 
@@ -46,6 +49,23 @@ class Scripted(asyncio.Protocol):
         """Wait until the connection is gone."""
         async with asyncio.timeout(10):
             return await self.lost
+
+
+@asynccontextmanager
+async def listening(directory: Path, answer: bytes) -> AsyncIterator[asyncio.Queue[Scripted]]:
+    """Listen at `s` in a directory; gives the peers that have accepted, each of which gives one answer."""
+    peers: asyncio.Queue[Scripted] = asyncio.Queue()
+
+    def accept() -> Scripted:
+        peers.put_nowait(peer := Scripted(answer))
+        return peer
+
+    server = await asyncio.get_running_loop().create_unix_server(accept, f"{directory}/s")
+    try:
+        yield peers
+    finally:
+        server.close()
+        await server.wait_closed()
 
 
 async def pieces(*data: bytes) -> AsyncIterator[bytes]:
@@ -408,18 +428,29 @@ async def test_a_connection_that_cannot_be_opened_was_never_sent(call: Any, tmp_
 @either
 @pytest.mark.parametrize("answer", [b"", OK[:-1]])
 async def test_a_time_limit_holds_for_a_connection_too(call: Any, answer: bytes, tmp_path: Path) -> None:
-    peers: list[Scripted] = []
+    async with listening(tmp_path, answer) as peers:
+        with pytest.raises(TimeoutError):
+            await call(SocketClient(f"unix:{tmp_path}/s"), Request("/", timeout=0.05))
+        await (await peers.get()).wait_lost()  # the limit may pass before the peer has accepted
 
-    def peer() -> Scripted:
-        peers.append(Scripted(answer))
-        return peers[-1]
 
-    listening = await asyncio.get_running_loop().create_unix_server(peer, f"{tmp_path}/s")
-    with pytest.raises(TimeoutError):
-        await call(SocketClient(f"unix:{tmp_path}/s"), Request("/", timeout=0.05))
-    await peers[0].wait_lost()
-    listening.close()
-    await listening.wait_closed()
+@either
+async def test_a_call_that_is_cancelled_while_its_connection_opens_leaves_nothing(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listening(tmp_path, OK) as peers:
+        calling = asyncio.ensure_future(call(SocketClient(f"unix:{tmp_path}/s"), Request("/")))
+        made = RoundTrip.connection_made
+
+        def cancel_call(trip: RoundTrip, transport: asyncio.BaseTransport) -> None:
+            made(trip, transport)
+            calling.cancel()
+
+        monkeypatch.setattr(RoundTrip, "connection_made", cancel_call)
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        await (await peers.get()).wait_lost()
+        gc.collect()
 
 
 @pytest.mark.parametrize(

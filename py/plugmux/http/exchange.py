@@ -1,8 +1,7 @@
 """One request and its response on a transport of their own: the caller's half of an HTTP exchange.
 
 A `RoundTrip` is the protocol of that transport. Its subclasses take the response as a whole (`BufferedExchange`) or as
-it comes (`StreamingExchange`). The only task sends a request body that is asynchronous; the round trip owns it, ends it
-and awaits it.
+it comes (`StreamingExchange`). The only task sends an asynchronous body; the round trip owns it, ends it and awaits it.
 """
 
 from __future__ import annotations
@@ -291,6 +290,7 @@ class BufferedExchange(RoundTrip):
     def _failed(self, error: BaseException) -> None:
         if not self._response.done():
             self._response.set_exception(error)
+            self._response.exception()  # A caller that gave up while the connection opened waits for no response.
 
 
 class StreamingExchange(RoundTrip):
