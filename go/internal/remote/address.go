@@ -1,4 +1,4 @@
-// Package remote has what a link over a network needs beside a connection: addresses, certificates, and who is who.
+// Package remote has what a link over a network needs besides a connection: addresses, certificates, and who is who.
 package remote
 
 import (

@@ -26,7 +26,7 @@ from ..platform import (
 __all__ = ["PEER_USERS_VARIABLE", "PeerUsers", "UntrustedPeer", "connect_trusted"]
 
 PEER_USERS_VARIABLE = "PLUGMUX_PEER_USERS"
-"""Users, by name or number and separated by commas, whose runtimes are trusted beside the user's own and root's."""
+"""Users, by name or number and separated by commas, whose runtimes are trusted besides the user's own and root's."""
 
 ANYBODY = "*"
 """In the place of a user: every user is trusted, and those whom the system does not tell as well."""

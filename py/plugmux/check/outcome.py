@@ -1,4 +1,4 @@
-"""What a check may find out, beside that its statement holds."""
+"""What a check may find out, besides that its statement holds."""
 
 from __future__ import annotations
 

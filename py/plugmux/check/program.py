@@ -140,7 +140,7 @@ class Program:
         return not int(flags, 8) & os.O_CLOEXEC
 
     def left_behind(self) -> list[int]:
-        """The processes of its session that run, beside itself."""
+        """The processes of its session that run, besides itself."""
         return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._started(pid)]
 
     def _started(self, pid: int) -> bool:

@@ -37,7 +37,7 @@ class Options:
     Args:
         startup_timeout: seconds from the launch of the plugin to its registration.
         timeout: seconds for anything else that a check waits for.
-        environ: variables that the plugin gets beside those that a runtime passes on.
+        environ: variables that the plugin gets besides those that a runtime passes on.
         services: full names of the services to call; by default all that it registers.
         configuration: the configuration that the plugin gets at its registration, as a JSON object; empty for none.
         requests: requests to call methods with, as JSON values, by `SERVICE/METHOD`.

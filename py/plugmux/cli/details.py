@@ -24,7 +24,7 @@ def details_of(error: RpcError, pools: Iterable[DescriptorPool] = ()) -> str:
 
     Args:
         error: the error.
-        pools: what is known of message types beside what this process has loaded, such as the plugin's own.
+        pools: what is known of message types besides what this process has loaded, such as the plugin's own.
     """
     if not error.details:
         return ""

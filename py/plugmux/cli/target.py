@@ -241,7 +241,7 @@ class _Launched:
 
 
 def _said(registration: Registration | None) -> dict[str, Any]:
-    """What a plugin has said of itself beside what it serves."""
+    """What a plugin has said of itself besides what it serves."""
     if registration is None:
         return {}
     return {

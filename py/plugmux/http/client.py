@@ -88,7 +88,7 @@ class SocketClient:
     Args:
         address: `unix:/path`, `unix:@abstract` (Linux), `http://host:port` or `https://host:port`.
         ssl_context: for `https`; by default, the system's certificates and full verification.
-        peer_users: names or numbers of users whose unix sockets are trusted, beside this process' own and root; those
+        peer_users: names or numbers of users whose unix sockets are trusted, besides this process' own and root; those
             that `PLUGMUX_PEER_USERS` names count as well.
         plugin: where a runtime listens: the plugin that is meant, by its name. It is needed where several serve the
             service that is called; the header `plugmux-plugin` tells it.

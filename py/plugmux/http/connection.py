@@ -58,7 +58,7 @@ OVER: Final = Phase.OVER
 
 
 class ConnectionHost(Host, Protocol):
-    """What a connection asks of its server, beside what exchanges do."""
+    """What a connection asks of its server, besides what exchanges do."""
 
     timeouts: ConnectionTimeouts[ServerConnection]
     connections: set[ServerConnection]

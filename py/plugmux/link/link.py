@@ -131,7 +131,7 @@ class Link:
 
         Args:
             client_class: a generated client class.
-            options: what the class takes beside the transport (limits, interceptors, codec).
+            options: what the class takes besides the transport (limits, interceptors, codec).
         """
         return client_class(self.transport, **options)
 

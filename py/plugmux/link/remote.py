@@ -41,7 +41,7 @@ class RemoteObject:
 
         Args:
             client_class: a generated client class.
-            options: what the class takes beside the transport.
+            options: what the class takes besides the transport.
         """
         return client_class(self.transport, **options)
 

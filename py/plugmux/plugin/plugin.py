@@ -78,7 +78,7 @@ class Plugin:
             closes. The host can be called from it; it answers once the plugin has registered.
         traits: what the plugin says of itself: priority, capabilities, labels and the like.
         mux: settings of the link's mux.
-        peer_users: names or numbers of users whose runtime the plugin connects to, beside its own user's and root's;
+        peer_users: names or numbers of users whose runtime the plugin connects to, besides its own user's and root's;
             those that `PLUGMUX_PEER_USERS` names count as well.
 
     Raises:
@@ -203,7 +203,7 @@ class Plugin:
 
         Args:
             client_class: a generated client class.
-            options: what the class takes beside the transport.
+            options: what the class takes besides the transport.
         """
         return client_class(self.transport, **options)
 

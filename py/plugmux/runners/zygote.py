@@ -50,7 +50,7 @@ class ZygoteRunner(LocalRunner):
     """Forks Python plugins from one process: `async with ZygoteRunner() as zygote: Launch(command, runner=zygote)`.
 
     Args:
-        preload: modules to import before the first fork, beside those of every plugin. They must be safe to fork: no
+        preload: modules to import before the first fork, besides those of every plugin. They must be safe to fork: no
             threads, no open connections, no event loop (docs/launching.md).
         timeout: seconds that the zygote may take to import everything (60).
 

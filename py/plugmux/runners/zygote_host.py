@@ -26,7 +26,7 @@ SHARED = (
     "plugmux.plugin.connection",
     "plugmux.services",
 )
-"""What every plugin imports, beside what these import."""
+"""What every plugin imports, besides what these import."""
 MAX_STREAMS = 16
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 

@@ -1,6 +1,6 @@
 """Plugins that the runtime does not launch: those that connect by themselves, and objects of the host's own process.
 
-Both have one stay: they register, they serve, and when their link ends they are forgotten.
+Both register once, serve, and are forgotten when their link ends.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class SelfStartedPlugin:
         self._registry.add(self.record)
 
     async def arrive(self, scope: MutableMapping[str, Any]) -> None:
-        """Make the connection of a request a link, and stay until it ends.
+        """Make the connection of a request a link, and serve it until it ends.
 
         Args:
             scope: the request's, with the upgrade extension.
@@ -76,13 +76,13 @@ class SelfStartedPlugin:
         try:
             await scope["extensions"]["plugmux.upgrade"](lambda: link.mux, headers=[(b"upgrade", b"tcp")])
             with ends_with_process(link, peer.pid):
-                await self.stay(link, handler)
+                await self.serve(link, handler)
         finally:
             registered()
             link.abort()
             await link.close(0)
 
-    async def stay(self, link: Link, handler: RegistrationHandler) -> None:
+    async def serve(self, link: Link, handler: RegistrationHandler) -> None:
         """Wait for the registration, then for the end of the link; the registry has the plugin meanwhile.
 
         Args:
@@ -113,7 +113,7 @@ class SelfStartedPlugin:
             self._forget(why)
 
     async def until_over(self, link: Link, hung: Coroutine[Any, Any, None]) -> None:
-        """Wait until the plugin's stay is over.
+        """Wait until the plugin has left.
 
         Args:
             link: its link.
@@ -139,7 +139,7 @@ class SelfStartedPlugin:
                 self.record.move(state, why)
 
     async def stop(self) -> None:
-        """End its stay. Its process is not ours to end: it looks for a runtime again."""
+        """End its link. Its process is not ours to end: it looks for a runtime again."""
         link = self.record.link
         if link is None:
             return
@@ -148,7 +148,7 @@ class SelfStartedPlugin:
         await link.close(self.record.policies.timeouts.drain)
 
     async def leave(self) -> None:
-        """End its stay."""
+        """End its link."""
         await self.stop()
 
 

@@ -47,7 +47,7 @@ class Lifecycle:
         self._starts = asyncio.Semaphore(self._policies.parallel_starts or 2 * (os.cpu_count() or 1))
         self._configuring = asyncio.Lock()
         self._closed = False
-        self._errands: set[asyncio.Task[Any]] = set()
+        self._operations: set[asyncio.Task[Any]] = set()
         self._watching: list[asyncio.Task[None]] = []
         self._groups: list[RemoteGroup] = []
 
@@ -62,8 +62,8 @@ class Lifecycle:
         for error in await asyncio.gather(*ends, return_exceptions=True):
             if error is not None:
                 logger.error("the end of a plugin has failed", exc_info=error)
-        if self._errands:
-            await asyncio.wait(self._errands)
+        if self._operations:
+            await asyncio.wait(self._operations)
 
     def check_open(self) -> None:
         """Check that plugins may be started.
@@ -74,11 +74,11 @@ class Lifecycle:
         if self._closed:
             raise StateError("the runtime has been closed; make a new one")
 
-    async def _to_the_end(self, errand: Coroutine[Any, Any, Returned]) -> Returned:
+    async def _to_the_end(self, operation: Coroutine[Any, Any, Returned]) -> Returned:
         """Do what must not stop half-way, even if the caller is cancelled; `close` waits for it."""
-        task = asyncio.create_task(errand)
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        task = asyncio.create_task(operation)
+        self._operations.add(task)
+        task.add_done_callback(self._operations.discard)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -118,7 +118,7 @@ class Lifecycle:
                 self._follow(source, those)
 
     async def _begin(self, sources: Iterable[Launch | Servable]) -> None:
-        """Begin plugins that stay, whether they run or have failed, in parallel.
+        """Begin plugins that are kept, whether they run or have failed, in parallel.
 
         Raises:
             ConfigError: a name is taken, or an object cannot be a plugin; in an exception group.

@@ -41,7 +41,7 @@ class Owner(Protocol):
         ...
 
     async def leave(self) -> None:
-        """End its stay with a runtime that closes; the process of a detached plugin lives on."""
+        """End its part in a runtime that closes; the process of a detached plugin lives on."""
         ...
 
 

@@ -214,7 +214,7 @@ class Runtime:
         Args:
             client_class: a generated client class.
             plugin: the name of the plugin; needed only where several serve the service.
-            options: what the class takes beside the transport. Its interceptors run inside those of the runtime.
+            options: what the class takes besides the transport. Its interceptors run inside those of the runtime.
         """
         if self._outgoing:
             options["interceptors"] = (*self._outgoing, *options.get("interceptors", ()))

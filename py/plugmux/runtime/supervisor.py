@@ -112,7 +112,7 @@ class Supervisor:
         self.record.move(self._final)
 
     async def leave(self) -> None:
-        """End the stay with a runtime that closes; the process of a detached plugin lives on."""
+        """End its part in a runtime that closes; the process of a detached plugin lives on."""
         self._leaving = True
         await self.stop()
 

@@ -38,7 +38,7 @@ class RemoteObject:
 
         Args:
             client_class: a generated client class.
-            options: what the class takes beside the transport.
+            options: what the class takes besides the transport.
         """
         sync_class = client_class if issubclass(client_class, SyncClient) else client_class.sync_class
         return sync_class(self.asynchronous.transport, runner=self._thread, **options)

@@ -102,7 +102,7 @@ class Runtime:
             client_class: a generated client class; `KeyValueClient` and `KeyValueSyncClient` give the same, the latter
                 with types that a checker knows.
             plugin: the name of the plugin; needed only where several serve the service.
-            options: what the class takes beside the transport.
+            options: what the class takes besides the transport.
         """
         sync_class = client_class if issubclass(client_class, SyncClient) else client_class.sync_class
         return self.asynchronous.client(sync_class, plugin=plugin, runner=self._thread, **options)

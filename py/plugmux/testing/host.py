@@ -77,7 +77,7 @@ class PluginHost:
 
         Args:
             client_class: a generated client class.
-            options: what the class takes beside the transport.
+            options: what the class takes besides the transport.
         """
         return self.runtime.client(client_class, plugin=self.name, **options)
 

@@ -65,7 +65,7 @@ class StreamTransport(asyncio.Transport):
     asyncio's `loop.start_tls` takes it; uvloop's takes no transports but its own.
     """
 
-    # What asyncio asks of a transport that it lays TLS on, beside the methods of `asyncio.Transport`.
+    # What asyncio asks of a transport that it lays TLS on, besides the methods of `asyncio.Transport`.
     _start_tls_compatible = True
 
     # One instance for each open stream: small matters. `_extra` of the base class stays unset.

@@ -80,7 +80,7 @@ class Process:
             argv: the path of the program, and its arguments.
             environ: its environment.
             log: takes what it prints; without one it has this process' own stdin, stdout, stderr and process group.
-            streams: what it inherits beside, by the number that each has there. (See `start_child`.)
+            streams: what else it inherits, by the number that each has there. (See `start_child`.)
             cwd: its directory; by default that of this process.
             limits: see above.
             start: starts the process; by default the system does (`start_child`).
