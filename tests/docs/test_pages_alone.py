@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kv.v1.kv_connect import KeyValueClient, KeyValueService
+from kv.v1.kv_connect import AuditClient, KeyValueClient, KeyValueService
 from kv.v1.kv_pb2 import GetRequest, GetResponse, PutRequest, PutResponse
 
 from plugmux import Plugin, Runtime
 from plugmux.connect import Context
 from plugmux.testing import launch_plugin, plugin_host
+from support.kv_store import Audit
 from support.pages import examples, run_examples
 from support.programs import script
 from support.tools import ROOT
@@ -57,6 +58,8 @@ async def test_the_page_on_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             "host": host,
             "Runtime": Runtime,
             "KeyValueService": KeyValueService,
+            "AuditClient": AuditClient,
+            "Audit": Audit,
             "GetRequest": GetRequest,
             "KeyValueClient": KeyValueClient,
         }

@@ -1,12 +1,14 @@
 """The objects that a plugin can serve, or a runtime as a plugin without a process.
 
 A servable is an RPC `Service`, or an object that provides several (`plugmux_services`). A servable with an `announce`
-method adds more than the names of its services to the registration: a secrets provider adds its pattern.
+method adds more than the names of its services to the registration: a secrets provider adds its pattern. One with a
+`plugmux_calling` method calls its host by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from ..connect import Service
@@ -15,7 +17,9 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
 
-__all__ = ["Announcer", "Servable", "ServiceSource", "announce", "services_of"]
+    from ..exchange import ClientTransport
+
+__all__ = ["Announcer", "Caller", "Servable", "ServiceSource", "announce", "calling", "services_of"]
 
 
 @runtime_checkable
@@ -33,6 +37,15 @@ class Announcer(Protocol):
 
     def announce(self, request: RegisterPluginRequest) -> None:
         """Set the fields of the request that concern this object."""
+        ...
+
+
+@runtime_checkable
+class Caller(Protocol):
+    """A servable that calls its host by itself, and not only while it answers a call."""
+
+    def plugmux_calling(self, host: ClientTransport) -> AbstractAsyncContextManager[None]:
+        """A context manager that is entered when the link begins, and left before it closes."""
         ...
 
 
@@ -77,3 +90,13 @@ def announce(servables: Iterable[Servable], request: RegisterPluginRequest) -> R
         else:
             request.services.extend(service.spec.name for service in _services_of(servable))
     return request
+
+
+@asynccontextmanager
+async def calling(servables: Iterable[Servable], host: ClientTransport) -> AsyncIterator[None]:
+    """Let each `Caller` among the servables call its host, until this is left."""
+    async with AsyncExitStack() as entered:
+        for servable in servables:
+            if isinstance(servable, Caller):
+                await entered.enter_async_context(servable.plugmux_calling(host))
+        yield

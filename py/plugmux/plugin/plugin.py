@@ -23,7 +23,7 @@ from ..contract.registration import (
 )
 from ..exchange import ASGIApp, ClientTransport
 from ..link.app import Gate, LinkApp, StreamHandler
-from ..link.servable import Servable, announce, services_of
+from ..link.servable import Caller, Servable, announce, calling, services_of
 from .connection import OnLink, PluginControl, RuntimeConnection
 from .orphan import ORPHAN_CLEAN_UP_TIME
 
@@ -125,6 +125,8 @@ class Plugin:
             mux=mux,
             peer_users=PeerUsers(peer_users),
         )
+        if any(isinstance(servable, Caller) for servable in servables):
+            self.on_link(lambda link, gate: calling(servables, link.transport))
 
     def _declare(
         self, configuration: Configuration | Configured[Any] | None, announcement: RegisterPluginRequest

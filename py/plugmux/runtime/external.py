@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Coroutine, MutableMapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..errors import StateError
 from ..link.app import LinkApp
 from ..link.link import Link, Peer
 from ..link.peer_process import ends_with_process
-from ..link.servable import Servable, announce, services_of
+from ..link.servable import Servable, announce, calling, services_of
 from .admission import Admission
 from .plugin import PluginRecord
 from .registrar import Registrar, RegistrationHandler
@@ -177,6 +178,7 @@ class InProcessPlugin:
         self._registrar = registrar
         self._registry = registry
         self._links: Sequence[Link] = ()
+        self._calling = AsyncExitStack()
 
     async def start(self) -> None:
         """Link the object to the runtime and register it.
@@ -206,6 +208,7 @@ class InProcessPlugin:
             raise
         self.record.link = near
         self.record.move(State.RUNNING)
+        await self._calling.enter_async_context(calling(self._servables, far.transport))
 
     async def stop(self) -> None:
         """Unlink the object."""
@@ -218,6 +221,7 @@ class InProcessPlugin:
     async def _unlink(self) -> None:
         if self.record.state is State.RUNNING:
             self.record.move(State.STOPPING)
+            await self._calling.aclose()
             for link in self._links:
                 await link.close()
         self.record.link = None

@@ -31,6 +31,11 @@ class Call:
         messages: what was sent and received, in order: `("request", message)` or `("response", message)`.
         error: the error that the call ended with; `None` where it ended well, or goes on.
         ended: whether it has ended.
+        number: which call it is, by the order of their beginnings: 1 for the first.
+        began_after: how many calls had ended when it began.
+        during: the call of the plugin that was under way when the plugin made this one; the last of several.
+        since: how many messages of that call had passed when this one began.
+        until: how many had passed when this one ended; `None` where this one ended later than that call.
     """
 
     direction: Direction
@@ -39,6 +44,11 @@ class Call:
     error: RpcError | None = None
     ended: bool = False
     mask: Collection[str] = ()
+    number: int = 0
+    began_after: int = 0
+    during: Call | None = None
+    since: int = 0
+    until: int | None = None
 
     @property
     def requests(self) -> list[Any]:
@@ -58,7 +68,12 @@ class Call:
             masked, texts = mask_message(message, self.mask)
             shown.append({kind: message_to_json(masked)})
             secrets += texts
-        result: dict[str, Any] = {"direction": self.direction.value, "method": self.path, "messages": shown}
+        result: dict[str, Any] = {"number": self.number, "direction": self.direction.value, "method": self.path}
+        if self.direction is Direction.TO_HOST:
+            result["began_after"] = self.began_after
+        if self.during is not None:
+            result["during"] = {"number": self.during.number, "since": self.since, "until": self.until}
+        result["messages"] = shown
         if self.error is not None:
             result["error"] = {"code": self.error.code.value, "message": masked_text(self.error.message, secrets)}
         return result
@@ -173,6 +188,7 @@ class CallLog:
         self.calls: list[Call] = []
         self._mask = tuple(mask)
         self._on_end = on_end
+        self._ended = 0
         self._changed = asyncio.Event()
 
     def interceptor(self, direction: Direction) -> Interceptor:
@@ -181,7 +197,11 @@ class CallLog:
 
     def begin(self, direction: Direction, path: str) -> Call:
         """Take down that a call begins."""
-        call = Call(direction, path, mask=self._mask)
+        call = Call(direction, path, mask=self._mask, number=len(self.calls) + 1, began_after=self._ended)
+        if direction is Direction.TO_HOST:
+            under_way = (each for each in reversed(self.calls) if not each.ended)
+            call.during = next((each for each in under_way if each.direction is Direction.TO_PLUGIN), None)
+            call.since = 0 if call.during is None else len(call.during.messages)
         self.calls.append(call)
         self._wake()
         return call
@@ -191,6 +211,9 @@ class CallLog:
         if error is not None:
             call.error = _as_rpc_error(error)
         call.ended = True
+        if call.during is not None and not call.during.ended:
+            call.until = len(call.during.messages)
+        self._ended += 1
         self._wake()
         self._on_end(call)
 
@@ -248,7 +271,10 @@ class _CallInterceptor(Interceptor):
                 call.messages.append(("response", response))
                 yield response
         except BaseException as fault:
-            error = None if isinstance(fault, GeneratorExit) else fault
+            error = fault
+            if isinstance(fault, GeneratorExit):  # The host left its call early, or the plugin did.
+                to_host = self._direction is Direction.TO_HOST
+                error = RpcError(Code.CANCELED, "the plugin left the call") if to_host else None
             raise
         finally:
             if aclose := getattr(responses, "aclose", None):

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from google.protobuf import json_format
+
+from ..connect import Code, RpcError
+from ..dynamic.masking import message_to_json
 from ..errors import PlugmuxError
 from .calls import Call
 
-__all__ = ["FORMAT", "RecordingError", "RecordingWriter", "read_recording"]
+if TYPE_CHECKING:
+    from ..connect import MethodSpec
+
+__all__ = ["FORMAT", "RecordedCall", "RecordingError", "RecordingWriter", "read_recording"]
 
 FORMAT = 1
 
@@ -87,3 +96,59 @@ def _parse(path: str | PathLike[str], number: int, line: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RecordingError(f"line {number} of {str(path)!r} is no JSON object")
     return value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordedCall:
+    """One call of a recording: what goes each way, in order, and how it ends.
+
+    Attributes:
+        method: what is called.
+        steps: its messages: `("request", message)` or `("response", message)`.
+        error: the error that it ends with.
+        number: which call it is, by the order of the beginnings; 0 where the recording does not tell.
+        position: which call it is, by the order of the ends: 0 for the first.
+    """
+
+    method: MethodSpec[Any, Any]
+    steps: list[tuple[str, Any]]
+    error: RpcError | None
+    number: int
+    position: int
+
+    @property
+    def first_request(self) -> Any | None:
+        """The first request, if there is one."""
+        return next((message for kind, message in self.steps if kind == "request"), None)
+
+    @property
+    def response(self) -> Any | None:
+        """The first response, if there is one."""
+        return next((message for kind, message in self.steps if kind == "response"), None)
+
+    @classmethod
+    def read(cls, path: str, method: MethodSpec[Any, Any], call: Mapping[str, Any], position: int) -> Self:
+        """A call of a recording.
+
+        Raises:
+            RecordingError: it does not fit the method's messages.
+        """
+        kinds = {"request": method.request, "response": method.response}
+        try:
+            steps = [
+                (kind, json_format.ParseDict(value, kinds[kind]()))
+                for entry in call["messages"]
+                for kind, value in entry.items()
+            ]
+            said = call.get("error")
+            error = None if said is None else RpcError(Code(said["code"]), said.get("message", ""))
+            number = int(call.get("number", 0))
+        except (json_format.ParseError, KeyError, TypeError, ValueError, AttributeError) as fault:
+            raise RecordingError(
+                f"a call of {method.path} in {path!r} does not fit its proto: {fault}; record it anew"
+            ) from None
+        return cls(method, steps, error, number, position)
+
+    def __str__(self) -> str:
+        request = self.first_request
+        return self.method.path + ("" if request is None else f" {json.dumps(message_to_json(request))}")

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from contextlib import aclosing
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf import json_format
-
-from ..connect import Code, RpcError, Service
+from ..connect import Client, Code, RpcError, Service
 from ..dynamic.masking import mask_message, message_to_json
+from ..link.link import Link
 from .faults import Direction
-from .recording import RecordingError, read_recording
+from .host_calls import HostCalls
+from .recording import RecordedCall, read_recording
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from ..connect import Context, MethodSpec
+    from ..exchange import ClientTransport
+    from .host_calls import CallsDuring
 
 __all__ = ["Replay"]
 
@@ -24,17 +29,21 @@ __all__ = ["Replay"]
 class Replay:
     """Services that answer from a recording; it is given to a `Plugin`, or to a `Runtime` as a plugin of its process.
 
-        async with plugin_host(Plugin(Replay("kv.jsonl", KeyValueService), name="kv")) as host:
+        async with plugin_host(Plugin(Replay("kv.jsonl", KeyValueService, AuditClient), name="kv")) as host:
             ...
 
     A call gets the answer of the first recorded call of its method that has the same first request and has not been
     given yet. The requests and responses of a stream come in the recorded order. Values that were masked when they were
-    recorded stay masked, and are masked in a request before it is compared. Calls that the plugin made of its host are
-    in the recording, but are not made again.
+    recorded stay masked, and are masked in a request before it is compared.
+
+    Calls that the plugin made of its host are made again where the class of their client is given. One that it made
+    while it answered a call is made when that call is answered, between the same messages; one that it made by itself,
+    when the calls that had ended before it have ended again. The host must answer as it did: another answer ends the
+    plugin's call with `failed_precondition`, and `assert_finished` tells it.
 
     Args:
         path: the recording.
-        services: the generated service classes whose calls are replayed.
+        classes: the generated service classes whose calls are answered, and the client classes whose calls are made.
         mask: names of fields whose values are secrets, as when it was recorded.
         repeat: whether a recorded call may be given more than once, when all of its kind have been.
 
@@ -45,40 +54,61 @@ class Replay:
     def __init__(
         self,
         path: str | PathLike[str],
-        *services: type[Service],
+        *classes: type[Service] | type[Client],
         mask: Collection[str] = (),
         repeat: bool = False,
     ) -> None:
         self._path = str(path)
         self._mask = tuple(mask)
         self._repeat = repeat
+        services = [each for each in classes if issubclass(each, Service)]
         methods = {method.path: method for service in services for method in service.spec.methods}
-        self._left: dict[str, deque[_Script]] = {path: deque() for path in methods}
-        self._given: dict[str, list[_Script]] = {path: [] for path in methods}
-        for call in read_recording(path):
+        self._left: dict[str, deque[RecordedCall]] = {path: deque() for path in methods}
+        self._given: dict[str, list[RecordedCall]] = {path: [] for path in methods}
+        recorded = read_recording(path)
+        for position, call in enumerate(recorded):
             method = methods.get(call["method"])
             if method is not None and call.get("direction") == Direction.TO_PLUGIN.value:
-                self._left[method.path].append(_Script.read(self._path, method, call))
+                self._left[method.path].append(RecordedCall.read(self._path, method, call, position))
+        clients = [each for each in classes if issubclass(each, Client)]
+        self._host_calls = HostCalls(self._path, clients, recorded, methods, mask)
         self._services = [_replaying(self, service) for service in services]
 
     def plugmux_services(self) -> Sequence[Service]:
         """The services."""
         return self._services
 
+    def plugmux_calling(self, host: ClientTransport) -> AbstractAsyncContextManager[None]:
+        """Makes the calls that the plugin made by itself."""
+        return self._host_calls.alone(host)
+
+    def answering(self, call: RecordedCall, context: Context) -> AbstractAsyncContextManager[CallsDuring]:
+        """Makes the calls that the plugin made while it answered one."""
+        return self._host_calls.during(call.number, Link.of(context).transport)
+
+    def answered(self, call: RecordedCall) -> None:
+        """Take note that a call has been answered."""
+        self._host_calls.note(call.number)
+
     def assert_finished(self) -> None:
-        """Assert that every recorded call has been made.
+        """Assert that every recorded call has been made, and that the host has answered its own as recorded.
 
         Raises:
             AssertionError: some have not; its text names them.
         """
         __tracebackhide__ = True
-        left = [f"  {path} {script}" for path, scripts in self._left.items() for script in scripts]
+        left = [f"  {script}" for scripts in self._left.values() for script in scripts] + self._host_calls.left()
         if left:
             raise AssertionError(
-                "\n".join([f"{len(left)} calls of the recording {self._path!r} were not made:", *left])
+                "\n".join(
+                    [
+                        f"{len(left)} calls of the recording {self._path!r} were not made, or were answered otherwise:",
+                        *left,
+                    ]
+                )
             )
 
-    def choose(self, method: MethodSpec[Any, Any], request: Any | None) -> _Script:
+    def choose(self, method: MethodSpec[Any, Any], request: Any | None) -> RecordedCall:
         """The recorded call that answers a call.
 
         Raises:
@@ -104,40 +134,6 @@ class Replay:
         return mask_message(message, self._mask)[0]
 
 
-class _Script:
-    """One recorded call: what goes each way, in order, and how it ends."""
-
-    def __init__(self, steps: Sequence[tuple[str, Any]], error: RpcError | None) -> None:
-        self.steps = steps
-        self.error = error
-        self.first_request = next((message for kind, message in steps if kind == "request"), None)
-
-    @classmethod
-    def read(cls, path: str, method: MethodSpec[Any, Any], call: dict[str, Any]) -> _Script:
-        """A call of a recording.
-
-        Raises:
-            RecordingError: it does not fit the method's messages.
-        """
-        kinds = {"request": method.request, "response": method.response}
-        try:
-            steps = [
-                (kind, json_format.ParseDict(value, kinds[kind]()))
-                for entry in call["messages"]
-                for kind, value in entry.items()
-            ]
-            said = call.get("error")
-            error = None if said is None else RpcError(Code(said["code"]), said.get("message", ""))
-        except (json_format.ParseError, KeyError, TypeError, ValueError, AttributeError) as fault:
-            raise RecordingError(
-                f"a call of {method.path} in {path!r} does not fit its proto: {fault}; record it anew"
-            ) from None
-        return cls(steps, error)
-
-    def __str__(self) -> str:
-        return "" if self.first_request is None else json.dumps(message_to_json(self.first_request))
-
-
 def _replaying(replay: Replay, service: type[Service]) -> Service:
     """An object of a subclass whose methods answer from the recording."""
     handlers = {method.attribute: _handler(replay, method) for method in service.spec.methods}
@@ -146,27 +142,32 @@ def _replaying(replay: Replay, service: type[Service]) -> Service:
 
 
 def _handler(replay: Replay, method: MethodSpec[Any, Any]) -> Callable[..., Any]:
-    async def play(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def play(requests: AsyncIterator[Any], context: Context) -> AsyncGenerator[Any, None]:
         request = await anext(requests, None)
         script, taken = replay.choose(method, request), 0
-        for kind, message in script.steps:
-            if kind == "response":
-                yield message
-                continue
-            if taken:
-                request = await anext(requests, None)
-            taken += 1
-            if request is None or replay.masked(request) != message:
-                raise RpcError(
-                    Code.FAILED_PRECONDITION,
-                    f"request {taken} of {method.path} is not the recorded one; record it anew",
-                )
+        async with replay.answering(script, context) as host_calls:
+            for place, (kind, message) in enumerate(script.steps):
+                if place:  # The first request is there.
+                    await host_calls.reach(place)
+                if kind == "response":
+                    yield message
+                    continue
+                if taken:
+                    request = await anext(requests, None)
+                taken += 1
+                if request is None or replay.masked(request) != message:
+                    raise RpcError(
+                        Code.FAILED_PRECONDITION,
+                        f"request {taken} of {method.path} is not the recorded one; record it anew",
+                    )
+            await host_calls.reach(len(script.steps))
+        replay.answered(script)
         if script.error is not None:
             raise script.error
 
     async def one(self: Any, request: Any, context: Context) -> Any:
         requests = request if method.kind.client_streams else _only(request)
-        response = [message async for message in play(requests)]
+        response = [message async for message in play(requests, context)]
         if not response:
             raise RpcError(
                 Code.FAILED_PRECONDITION, f"the recorded call of {method.path} was not answered; record it anew"
@@ -174,8 +175,9 @@ def _handler(replay: Replay, method: MethodSpec[Any, Any]) -> Callable[..., Any]
         return response[0]
 
     async def many(self: Any, request: Any, context: Context) -> AsyncIterator[Any]:
-        async for message in play(request if method.kind.client_streams else _only(request)):
-            yield message
+        async with aclosing(play(request if method.kind.client_streams else _only(request), context)) as messages:
+            async for message in messages:
+                yield message
 
     return many if method.kind.server_streams else one
 
