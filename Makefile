@@ -65,7 +65,7 @@ generate: $(BIN)/.ready bin/protoc-gen-go bin/protoc-gen-connect-go node_modules
 	$(BIN)/python -m grpc_tools.protoc --proto_path=tests/interop/docker/wire --go_out=tests/interop/docker/wire --go_opt=paths=source_relative wire.proto
 	$(BIN)/buf generate --template tests/interop/same_names/buf.gen.yaml
 
-bench: $(BENCH)/.ready bin/bench-peers bin/bench-plugin ## plugmux beside its peers, in one run (ROUNDS=5 SECONDS=1 WORK=unary-serial,launch SYSTEMS=plugmux,go-pair)
+bench: $(BENCH)/.ready bin/bench-peers bin/bench-plugin bench/node/node_modules/.ready examples/ts-plugin/dist/ts-plugin ## plugmux beside its peers, in one run (ROUNDS=5 SECONDS=1 WORK=unary-serial,launch SYSTEMS=plugmux,go-pair)
 	@$(BENCH)/python bench/run.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORK),--works $(WORK)) $(if $(SYSTEMS),--systems $(SYSTEMS))
 
 profile: $(BENCH)/.ready ## where the time of a unary call goes: by functions, and by instructions of each layer beside its budget
@@ -290,6 +290,11 @@ build/prometheus/usr/bin/promtool:
 tests/interop/yamux/libp2p/node_modules/.ready: tests/interop/yamux/libp2p/package-lock.json | has-node
 	@echo "setting up tests/interop/yamux/libp2p"
 	@npm ci --silent --prefix tests/interop/yamux/libp2p
+	@touch $@
+
+bench/node/node_modules/.ready: bench/node/package-lock.json | has-node
+	@echo "setting up bench/node"
+	@npm ci --silent --prefix bench/node
 	@touch $@
 
 ui/node_modules/.ready: ui/package-lock.json ui/package.json | has-node

@@ -16,6 +16,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -31,9 +32,10 @@ SYSTEMS = HERE / "systems"
 CALLS = ("unary-serial", "unary-16", "unary-64k", "unary-1m")
 STREAMS = ("stream-100b", "stream-64k", "upload-64k")
 BULK = ("raw-bulk", "raw-bulk-grown")
+NODE = ("unary-serial", "ts-unary-16", "unary-64k", *STREAMS)
 OWN = ("small-under-bulk", "launch", "import", "memory", "plugins-100", "plugins-1000", "idle-streams", "start-50")
 # What is compared, one close to the other.
-WORKS = ("host-to-go-plugin", *CALLS, "cpu-16", "ts-unary-16", *STREAMS, *BULK, *OWN)
+WORKS = ("host-to-go-plugin", *CALLS, "cpu-16", "ts-unary-16", "socket-json-64", *STREAMS, *BULK, *OWN)
 
 COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "plugmux": (
@@ -43,18 +45,22 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "plugmux-uvloop": ([sys.executable, str(SYSTEMS / "python_pair.py"), "-uvloop"], (*CALLS, *STREAMS, *BULK)),
     "plugmux-compiled": (
         [str(ROOT / ".venv-compiled" / "bin" / "python"), str(SYSTEMS / "python_pair.py"), "-compiled"],
-        (*CALLS, "cpu-16", *STREAMS, *BULK, "plugins-1000", "start-50"),
+        (*CALLS, "cpu-16", *STREAMS, *BULK, "plugins-1000", "start-50", "socket-json-64"),
     ),
     "plugmux-go": (
         [sys.executable, str(SYSTEMS / "python_pair.py"), "-go"],
-        ("unary-serial", "unary-16", "unary-64k", "cpu-16"),
+        ("unary-serial", "unary-16", "unary-64k", "cpu-16", *STREAMS),
     ),
-    "plugmux-ts": ([sys.executable, str(SYSTEMS / "python_pair.py"), "-ts"], ("ts-unary-16",)),
+    "plugmux-ts": ([sys.executable, str(SYSTEMS / "python_pair.py"), "-ts"], (*NODE, "cpu-16")),
     "go-pair": ([str(PEERS), "go-pair"], (*CALLS, *STREAMS)),
     "grpc-aio": ([sys.executable, str(SYSTEMS / "grpc_aio.py")], (*CALLS, *STREAMS)),
+    "connect-go": ([str(PEERS), "connect-go"], (*CALLS, *STREAMS, "socket-json-64")),
     "go-plugin": ([str(PEERS), "go-plugin"], (*CALLS, *STREAMS, "launch")),
     "ttrpc": ([str(PEERS), "ttrpc"], (*CALLS, *STREAMS)),
     "go-yamux": ([str(PEERS), "go-yamux"], BULK),
+    "grpc-js": (["node", str(HERE / "node" / "grpc_js.js")], NODE),
+    "connect-node": (["node", str(HERE / "node" / "connect_node.js")], NODE),
+    "uvicorn-fastapi": ([sys.executable, str(SYSTEMS / "uvicorn_fastapi.py")], ("socket-json-64",)),
     "httpx-uvicorn": ([sys.executable, str(SYSTEMS / "httpx_uvicorn.py")], CALLS),
     "rpyc": ([sys.executable, str(SYSTEMS / "rpyc_unix.py")], CALLS),
     "mcp": ([sys.executable, str(SYSTEMS / "mcp_stdio.py")], ("unary-serial", "unary-16", "launch")),
@@ -66,19 +72,37 @@ COMMANDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
 }
 """Each system's program, and the works that it can do."""
 
-PACKAGES = ("protobuf", "h11", "uvloop", "grpcio", "httpx", "uvicorn", "rpyc", "mcp", "pyvider-rpcplugin")
+PACKAGES = (
+    "protobuf",
+    "h11",
+    "uvloop",
+    "grpcio",
+    "httpx",
+    "uvicorn",
+    "httptools",
+    "fastapi",
+    "rpyc",
+    "mcp",
+    "pyvider-rpcplugin",
+)
 MODULES = ("hashicorp/yamux", "connectrpc.com/connect", "hashicorp/go-plugin", "containerd/ttrpc", "grpc ")
+NODE_PACKAGES = ("bench/node/node_modules/@grpc/grpc-js", "node_modules/@connectrpc/connect-node")
 TIME_LIMIT = 120
+
+
+def command(system: str, works: Sequence[str], seconds: float) -> list[str]:
+    """The command that measures works of a system."""
+    program, *flags = COMMANDS[system][0]
+    script = [flags.pop(0)] if flags and flags[0].endswith((".py", ".js")) else []
+    return [program, *script, "-seconds", str(seconds), "-works", ",".join(works), *flags]
 
 
 def measure(system: str, work: str, seconds: float) -> dict[str, float]:
     """One measurement: the figures of one work of one system; none when its program failed, which is told."""
-    program, *flags = COMMANDS[system][0]
-    script = [flags.pop(0)] if flags and flags[0].endswith(".py") else []
-    arguments = ["-seconds", str(seconds), "-works", work]
-    command = [program, *script, *arguments, *flags]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIME_LIMIT)
+        done = subprocess.run(
+            command(system, [work], seconds), capture_output=True, text=True, check=True, timeout=TIME_LIMIT
+        )
     except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         told = str(getattr(error, "stderr", None) or "")[-2000:]
         print(f"{system} failed at {work}: {error}\n{told}", file=sys.stderr)
@@ -115,6 +139,10 @@ def versions() -> dict[str, str]:
         module, _, version = line.partition(" ")
         if any(wanted in line for wanted in MODULES) and version:
             found[module] = version
+    for folder in NODE_PACKAGES:
+        if (manifest := ROOT / folder / "package.json").exists():
+            found[manifest.parent.name] = json.loads(manifest.read_text())["version"]
+    found["node"] = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     found["go"] = subprocess.run(["go", "version"], capture_output=True, text=True, check=True).stdout.split()[2]
     return found
 

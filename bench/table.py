@@ -100,7 +100,7 @@ def goals_table(rounds: Sequence[Rows], goals: Iterable[Goal]) -> str:
     lines = [("goal", "bound", "median", "", "least", "most")]
     for goal in goals:
         if (at := standing(rounds, goal)) is not None:
-            met = "" if at.met else "missed"
+            met = "met" if at.met else "missed"
             bound = f"{goal.sign} {goal.bound:g}"
             lines.append((goal.what, bound, f"{at.value:.2f}", met, f"{at.least:.2f}", f"{at.most:.2f}"))
     return _markdown(lines)

@@ -42,6 +42,30 @@ func startProcess(system string, inherited *os.File) (*exec.Cmd, error) {
 	return process, process.Start()
 }
 
+// startListening starts a child that serves a unix socket, which listens already. What it gives back kills the child.
+func startListening(system, path string) (func() error, error) {
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	listener.SetUnlinkOnClose(false)
+	defer listener.Close()
+	file, err := listener.File()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	process, err := startProcess(system, file)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		err := process.Process.Kill()
+		_ = process.Wait() // it was killed
+		return err
+	}, nil
+}
+
 // end closes the connection, by which the child ends.
 func (c *child) end() error { return errors.Join(c.Close(), c.process.Wait()) }
 

@@ -1,9 +1,11 @@
 // Command peers measures other people's plugin systems in Go, on the work that plugmux is measured on. It prints one
 // JSON object per measurement:
 //
-//	peers [-seconds S] [-works unary-serial,unary-16,...] go-pair|go-yamux|go-plugin|ttrpc|floor
+//	peers [-seconds S] [-works unary-serial,unary-16,...] connect-go|go-pair|go-yamux|go-plugin|ttrpc|floor
 //
-// The measured side is a process of its own: this program, started again.
+// The measured side is a process of its own: this program, started again. A server in another language is measured by
+//
+//	peers [-seconds S] load SYSTEM SOCKET
 package main
 
 import (
@@ -17,7 +19,10 @@ import (
 	"time"
 )
 
-const childArgument = "child"
+const (
+	childArgument = "child"
+	loadArgument  = "load"
+)
 
 // system is one peer: what its child process runs, and what it is measured on.
 type system struct {
@@ -26,11 +31,12 @@ type system struct {
 }
 
 var systems = map[string]system{
-	"go-pair":   {servePair, measurePair},
-	"go-yamux":  {serveYamux, measureYamux},
-	"go-plugin": {serveGoPlugin, measureGoPlugin},
-	"ttrpc":     {serveTTRPC, measureTTRPC},
-	"floor":     {serveFloor, measureFloor},
+	"connect-go": {serveConnectGo, measureConnectGo},
+	"go-pair":    {servePair, measurePair},
+	"go-yamux":   {serveYamux, measureYamux},
+	"go-plugin":  {serveGoPlugin, measureGoPlugin},
+	"ttrpc":      {serveTTRPC, measureTTRPC},
+	"floor":      {serveFloor, measureFloor},
 }
 
 func main() {
@@ -42,20 +48,26 @@ func main() {
 	flag.Usage = func() {
 		names := slices.Sorted(maps.Keys(systems))
 		fmt.Fprintf(os.Stderr, "usage: peers [-seconds S] [-works LIST] %s\n", strings.Join(names, "|"))
+		fmt.Fprintf(os.Stderr, "       peers [-seconds S] %s SYSTEM SOCKET\n", loadArgument)
 		flag.PrintDefaults()
 	}
 	flag.Parse()
+	b := &bench{
+		system:   flag.Arg(0),
+		works:    *works,
+		duration: time.Duration(*seconds * float64(time.Second)),
+		output:   json.NewEncoder(os.Stdout),
+	}
+	if flag.Arg(0) == loadArgument && flag.NArg() == 3 && *seconds > 0 {
+		b.system = flag.Arg(1)
+		exit(load(b, flag.Arg(2)))
+	}
 	chosen, ok := systems[flag.Arg(0)]
 	if !ok || flag.NArg() != 1 || *seconds <= 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	exit(chosen.measure(&bench{
-		system:   flag.Arg(0),
-		works:    *works,
-		duration: time.Duration(*seconds * float64(time.Second)),
-		output:   json.NewEncoder(os.Stdout),
-	}))
+	exit(chosen.measure(b))
 }
 
 func exit(err error) {

@@ -42,27 +42,16 @@ func measureTTRPC(b *bench) error {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(folder, "s"), Net: "unix"})
+	path := filepath.Join(folder, "s")
+	end, err := startListening("ttrpc", path)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
-	file, err := listener.File()
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	process, err := startProcess("ttrpc", file)
-	if err != nil {
-		return err
-	}
-	conn, err := net.Dial("unix", listener.Addr().String())
+	conn, err := net.Dial("unix", path)
 	if err == nil {
 		err = ttrpcRPC(benchv1.NewTTRPCBenchServiceClient(ttrpc.NewClient(conn))).measure(b)
 	}
-	err = errors.Join(err, process.Process.Kill())
-	_ = process.Wait() // it was killed
-	return err
+	return errors.Join(err, end())
 }
 
 func ttrpcRPC(client benchv1.TTRPCBenchServiceClient) rpc {

@@ -1,10 +1,9 @@
-"""Works of a host that no peer has: processor time, many plugins, many starts, a plugin in TypeScript."""
+"""Works of a host that no peer has: processor time, many plugins, many starts."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +16,8 @@ from plugin import Service
 from plugmux import Launch, Runtime
 from plugmux.runners import ZygoteRunner
 
-__all__ = ["cpu_16", "plugins_1000", "resident", "start_50", "ts_unary_16"]
+__all__ = ["cpu_16", "plugins_1000", "resident", "start_50"]
 
-ROOT = Path(__file__).parents[2]
-TS_PLUGIN = ROOT / "examples" / "ts-plugin" / "dist" / "ts-plugin"
 IN_FLIGHT = 16
 MANY = 1_000
 STARTED = 50
@@ -66,7 +63,7 @@ async def cpu_16(bench: Bench, runtime: Runtime, echo: Call) -> None:
 
 
 async def plugins_1000(bench: Bench) -> None:
-    """A call to one plugin of 1,000 in the host's process, beside one that is alone; the memory of an idle link."""
+    """A call to one plugin of 1,000 in the host's process, beside one that is alone; the memory of the idle links."""
     if not bench.wants("plugins-1000"):
         return
 
@@ -84,9 +81,9 @@ async def plugins_1000(bench: Bench) -> None:
         async with Runtime() as crowd:
             for number in range(MANY):
                 await crowd.launch(Service(), name=f"bench{number}")
-            per_link = (resident(os.getpid()) - before) / MANY
+            links = resident(os.getpid()) - before
             few, many = await alternate(2 * bench.seconds, echo_of(alone, "bench"), echo_of(crowd, f"bench{MANY // 2}"))
-    bench.row("plugins-1000", **percentiles(many), base_p50_us=percentiles(few)["p50_us"], mib=per_link, n=MANY)
+    bench.row("plugins-1000", **percentiles(many), base_p50_us=percentiles(few)["p50_us"], mib=links, n=MANY)
 
 
 async def start_50(bench: Bench, plugin: Sequence[str]) -> None:
@@ -108,21 +105,3 @@ async def start_50(bench: Bench, plugin: Sequence[str]) -> None:
     async with ZygoteRunner(timeout=120) as zygote:
         forked = time.perf_counter() - begin + await started(zygote)
     bench.row("start-50", p50_us=forked * 1e6, base_p50_us=await started(None) * 1e6, n=STARTED)
-
-
-async def ts_unary_16(bench: Bench) -> None:
-    """Calls of a TypeScript plugin, 16 in flight; each gives back a value of 100 bytes."""
-    if not bench.wants("ts-unary-16"):
-        return
-    sys.path.append(str(ROOT / "examples" / "gen" / "python"))
-    from kv.v1.kv_connect import KeyValueClient
-    from kv.v1.kv_pb2 import GetRequest, PutRequest
-
-    async with Runtime([Launch([str(TS_PLUGIN)], name="ts", timeout=60)]) as runtime:
-        store = runtime.client(KeyValueClient, plugin="ts")
-        await store.put(PutRequest(key="a", value=bytes(100)))
-
-        async def get(payload: bytes) -> None:
-            assert len((await store.get(GetRequest(key="a"))).value) == len(payload)
-
-        await bench.calls("ts-unary-16", IN_FLIGHT, 100, get)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from bench.v1.bench_connect import BenchClient
 from bench.v1.bench_pb2 import Chunk, DownloadRequest, EchoRequest
-from host_works import cpu_16, plugins_1000, resident, start_50, ts_unary_16
+from host_works import cpu_16, plugins_1000, resident, start_50
+from json_load import socket_json_64
 from mux_bulk import WINDOWS, moving
 
 from measure import KIB64, Bench, Call, achunks, alternate, arguments, percentiles
@@ -21,6 +22,7 @@ from plugmux import COMPILED, Launch, Runtime
 HERE = Path(__file__).parents[1]
 PLUGIN = (sys.executable, str(HERE / "plugin.py"))
 GO_PLUGIN = (str(HERE.parent / "bin" / "bench-plugin"),)
+TS_PLUGIN = (str(HERE / "node" / "plugin.js"),)
 BULK = 1024  # messages of 64 KiB: 64 MiB
 ENDLESS = 1 << 30
 MANY_PLUGINS = 100
@@ -81,6 +83,8 @@ async def rpc(bench: Bench, plugin: Sequence[str]) -> None:
             assert response.bytes == count * size
 
         await bench.rpc(echo_of(runtime), download, upload)
+        if plugin == TS_PLUGIN:
+            await bench.calls("ts-unary-16", 16, 100, echo_of(runtime))
         await cpu_16(bench, runtime, echo_of(runtime))
 
 
@@ -195,13 +199,14 @@ async def memory(bench: Bench, plugin: Sequence[str]) -> None:
 
 async def measure(bench: Bench, plugin: Sequence[str]) -> None:
     await rpc(bench, plugin)
-    if plugin == GO_PLUGIN:
+    if plugin in (GO_PLUGIN, TS_PLUGIN):
         return
     await bulk(bench, plugin)
     await small_under_bulk(bench, plugin)
     if bench.system in ("plugmux", "plugmux-compiled"):
         await plugins_1000(bench)
         await start_50(bench, plugin)
+        await socket_json_64(bench)
     if bench.system == "plugmux":
         await host_to_go(bench)
         await launch(bench, plugin)
@@ -220,7 +225,7 @@ def main() -> None:
         ts="call a TypeScript plugin",
     )
     if given.ts:
-        asyncio.run(ts_unary_16(Bench("plugmux-ts", bench.works, bench.seconds)))
+        asyncio.run(measure(Bench("plugmux-ts", bench.works, bench.seconds), TS_PLUGIN))
     elif given.go:
         asyncio.run(measure(Bench("plugmux-go", bench.works, bench.seconds), GO_PLUGIN))
     elif given.compiled:

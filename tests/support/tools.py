@@ -68,6 +68,15 @@ def npm_build(*workspaces: str) -> None:
         subprocess.run([tool("npm"), "run", "--silent", "build", "-w", workspace], cwd=ROOT, check=True, timeout=300)
 
 
+@functools.cache
+def npm_ci(folder: str) -> None:
+    """Install what a package of its own needs, unless it is there."""
+    modules = ROOT / folder / "node_modules"
+    with one_at_a_time():
+        if not (modules / ".package-lock.json").exists():
+            subprocess.run([tool("npm"), "ci", "--silent"], cwd=ROOT / folder, check=True, timeout=300)
+
+
 def go_plugin() -> list[str]:
     """The example plugin in Go."""
     return [go_build(".", "./examples/go-plugin", "go-plugin")]
