@@ -135,6 +135,7 @@ class Outcome:
         latency: the longest call to the honest plugin, in seconds.
         calls: how many calls to the honest plugin were answered.
         fault: what the attack has achieved; empty where the host held.
+        late: the fault is a call that took too long, and nothing else: other work on the machine does that as well.
     """
 
     memory: int = 0
@@ -142,6 +143,7 @@ class Outcome:
     latency: float = 0.0
     calls: int = 0
     fault: str = ""
+    late: bool = False
 
     def to_json(self) -> str:
         """The outcome as it crosses to the runner."""
@@ -206,9 +208,10 @@ async def make_attack(attack: Attack, directory: Path) -> Outcome:
     growth = memory - before
     if not fault and growth > attack.memory:
         fault = f"the host grew by {growth / MIB:.0f} MiB; {attack.memory / MIB:.0f} MiB are allowed"
-    if not fault and honest.longest > allowed:
+    late = not fault and honest.longest > allowed
+    if late:
         fault = f"a call to the honest plugin took {honest.longest:.2f} s; {allowed:.2g} s are allowed"
-    return Outcome(memory, growth, honest.longest, honest.calls, fault)
+    return Outcome(memory, growth, honest.longest, honest.calls, fault, late)
 
 
 async def _fault_of(attack: Attack, host: Host) -> str:

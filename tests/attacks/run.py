@@ -33,11 +33,14 @@ NO_ATTACKS = {"__init__", "interface", "run"}
 LARGEST_HOST = 3 << 30
 """Bytes that a host may have in use: an attack must not take the machine with it."""
 
+TRIES = 3
+"""How often an attack is made that only makes calls late. Other work on the machine does that once, not each time."""
+
 LOOK = 0.2
 """Seconds between two looks at how much it has."""
 
 START_TIME = 60.0
-"""Seconds that a host and its honest plugin may take to come up and to go, beside the attack itself."""
+"""Seconds that a host and its honest plugin may take to come up and to go, besides the attack itself."""
 
 
 def modules() -> list[str]:
@@ -75,6 +78,15 @@ def outcome_of(module: str, attack: Attack) -> Outcome:
     except (TypeError, ValueError):
         last = errors.decode(errors="replace").strip().rpartition("\n")[2]
         return Outcome(fault=f"the host ended with status {host.returncode}: {last}")
+
+
+def repeated_outcome_of(module: str, attack: Attack) -> Outcome:
+    """Make an attack, and make it again where all it has achieved is a late call; what came of the last time."""
+    for _ in range(TRIES):
+        outcome = outcome_of(module, attack)
+        if not outcome.late:
+            break
+    return outcome
 
 
 def _out_of_hand(pid: int, end: float) -> str:
@@ -126,7 +138,7 @@ def table(chosen: Sequence[tuple[str, Attack]]) -> int:
             left_out += 1
             print(f"{'-':>14}  {'-':>14}  NOT MADE: it needs root, to act as another user")
             continue
-        came = outcome_of(module, attack)
+        came = repeated_outcome_of(module, attack)
         failed += bool(came.fault)
         verdict = f"FAILED: {came.fault}" if came.fault else "held"
         print(f"{came.memory / MIB:10.0f} MiB  {came.latency * 1000:11.0f} ms  {verdict}", flush=True)

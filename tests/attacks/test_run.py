@@ -69,6 +69,16 @@ def test_the_table_tells_of_each_attack(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "1 held, 1 failed, 1 not made" in printed
 
 
+def test_an_attack_that_makes_calls_late_must_do_so_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Outcome(fault="a call to the honest plugin took 0.73 s", late=True)
+    outcomes = {"once": [late, Outcome()], "always": [late] * run.TRIES, "otherwise": [Outcome(fault="it got in")]}
+    monkeypatch.setattr(run, "outcome_of", lambda module, attack: outcomes[attack.name].pop(0))
+    assert run.table([("a", Attack("once", nothing))]) == 0
+    assert run.table([("a", Attack("always", nothing))]) == 1
+    assert run.table([("a", Attack("otherwise", nothing))]) == 1
+    assert not any(outcomes.values())
+
+
 def test_every_module_has_attacks_of_different_names() -> None:
     found = [(module, attack.name) for module, attack in run.attacks([])]
     assert {module for module, _ in found} == set(run.modules())
