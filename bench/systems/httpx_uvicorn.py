@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import httpx
+from uvicorn_server import serve, served
 
 from measure import KIB64, MIB, Bench, run
 
@@ -24,37 +22,22 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def serve(path: str) -> None:
-    import uvicorn
-
-    # The event loop is asyncio's own for all, unless a system's name says otherwise.
-    uvicorn.run(app, uds=path, loop="asyncio", http="h11", log_level="critical", access_log=False, lifespan="off")
-
-
 async def measure(bench: Bench) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "s"
-        process = await asyncio.create_subprocess_exec(sys.executable, __file__, str(path))
-        while not path.exists():
-            await asyncio.sleep(0.01)
-        transport = httpx.AsyncHTTPTransport(uds=str(path), retries=20)
-        try:
-            async with httpx.AsyncClient(transport=transport, base_url="http://unix", timeout=60) as client:
+    async with served(__file__) as socket:
+        transport = httpx.AsyncHTTPTransport(uds=str(socket), retries=20)
+        async with httpx.AsyncClient(transport=transport, base_url="http://unix", timeout=60) as client:
 
-                async def echo(payload: bytes) -> None:
-                    assert len((await client.post("/", content=payload)).content) == len(payload)
+            async def echo(payload: bytes) -> None:
+                assert len((await client.post("/", content=payload)).content) == len(payload)
 
-                await bench.calls("unary-serial", 1, 100, echo)
-                await bench.calls("unary-16", 16, 100, echo)
-                await bench.calls("unary-64k", 1, KIB64, echo)
-                await bench.calls("unary-1m", 1, MIB, echo)
-        finally:
-            process.kill()
-            await process.wait()
+            await bench.calls("unary-serial", 1, 100, echo)
+            await bench.calls("unary-16", 16, 100, echo)
+            await bench.calls("unary-64k", 1, KIB64, echo)
+            await bench.calls("unary-1m", 1, MIB, echo)
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 2:
-        serve(sys.argv[1])
+        serve(app, sys.argv[1], http="h11")
     else:
         run("httpx-uvicorn", measure)

@@ -5,14 +5,12 @@ uvicorn parses with httptools, as FastAPI's documentation recommends, where that
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import tempfile
-from pathlib import Path
 
 from fastapi import FastAPI
 from json_load import ECHO, WORK, load
 from pydantic import BaseModel
+from uvicorn_server import serve, served
 
 from measure import Bench, run
 
@@ -28,41 +26,15 @@ async def echo(request: Echo) -> Echo:
     return request
 
 
-def serve(path: str) -> None:
-    import uvicorn
-
-    # The event loop is asyncio's own for all, unless a system's name says otherwise.
-    uvicorn.run(app, uds=path, loop="asyncio", log_level="critical", access_log=False, lifespan="off")
-
-
-async def connected(socket: Path) -> None:
-    """Return when a server listens."""
-    while True:
-        try:
-            _, writer = await asyncio.open_unix_connection(socket)
-        except OSError:
-            await asyncio.sleep(0.01)
-        else:
-            writer.close()
-            return
-
-
 async def measure(bench: Bench) -> None:
     if not bench.wants(WORK):
         return
-    with tempfile.TemporaryDirectory() as folder:
-        socket = Path(folder) / "s"
-        process = await asyncio.create_subprocess_exec(sys.executable, __file__, str(socket))
-        try:
-            await connected(socket)
-            await load(bench, socket)
-        finally:
-            process.kill()
-            await process.wait()
+    async with served(__file__) as socket:
+        await load(bench, socket)
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 2:
-        serve(sys.argv[1])
+        serve(app, sys.argv[1])
     else:
         run("uvicorn-fastapi", measure)
