@@ -65,7 +65,7 @@ class HostCalls:
         methods = {method.path: method for client in clients for method in client.spec.methods}
         self._during: dict[int, list[tuple[_Moment, RecordedCall]]] = {}
         self._number_at = [int(call.get("number", 0)) for call in calls]
-        self._replayed = {
+        replayed = {
             number
             for number, call in zip(self._number_at, calls, strict=True)
             if call["method"] in (answered if call.get("direction") == Direction.TO_PLUGIN.value else methods)
@@ -82,6 +82,8 @@ class HostCalls:
         for those in self._during.values():
             those.sort(key=lambda each: each[1].number)
         self._alone = self._during.pop(0, [])
+        # Calls that are made within others are not waited for: the others are.
+        self._awaited = replayed - {call.number for those in self._during.values() for _, call in those}
 
     def left(self) -> list[str]:
         """What has gone otherwise than recorded: calls that were not made, and those that had another answer."""
@@ -106,9 +108,8 @@ class HostCalls:
     async def _follow(self, moment: _Moment, call: RecordedCall, host: ClientTransport) -> None:
         if call.number in self._begun:
             return
-        before = {number for number in self._number_at[: moment.began_after] if number in self._replayed}
-        inner = {each.number for those in self._during.values() for _, each in those}
-        while not before - inner <= self._done:
+        before = self._awaited.intersection(self._number_at[: moment.began_after])
+        while not before <= self._done:
             await self._changed.wait()
         await self.make(call, host, asyncio.Event())
 
