@@ -63,6 +63,32 @@ async def test_write_eof_is_final_for_writing() -> None:
             transport.write(b"x")
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(pack_header(WINDOW_UPDATE, RST, 1, 0), id="a reset"),
+        pytest.param(pack_header(DATA, 0, 1, 0xFFFFFFFF), id="a frame that ends the session"),
+    ],
+)
+async def test_an_answer_to_data_that_came_together_with_the_end_of_the_stream_is_dropped(end: bytes) -> None:
+    """The session has read the end when the protocol gets the data that stood before it."""
+    asked: list[Echo] = []
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+
+    def accept() -> Echo:
+        asked.append(Echo())
+        return asked[-1]
+
+    async with bare_peer(client=False, listen=accept) as (mux, _, _):
+        mux.feed(pack_header(DATA, SYN, 1, 1) + b"x" + end)
+        (echo,) = asked
+        echo.transport.write(b"later")
+        echo.transport.write_eof()
+        assert not mux.streams
+    assert not complaints
+
+
 async def test_what_is_written_after_close_is_dropped() -> None:
     accepted = Accepted()
     async with mux_pair(listen=accepted) as (client, _):

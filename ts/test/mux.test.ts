@@ -118,6 +118,31 @@ describe("a stream", () => {
     assert.deepEqual(new Set(await answers), new Set(["ok"]));
   });
 
+  for (const [name, end] of [
+    ["a reset", frame(FrameType.windowUpdate, Flag.rst, 1, 0)],
+    ["a frame that ends the session", frame(FrameType.data, 0, 1, 0xffffffff)],
+  ] as const) {
+    test(`drops an answer to data that came together with ${name}`, async () => {
+      const { mux, peer } = bare();
+      const errors: Error[] = [];
+      const answered = new Promise<unknown>((resolve) =>
+        mux.listen((stream) => {
+          stream.on("error", (error) => errors.push(error));
+          stream.on("data", (piece: Buffer) => {
+            if (String(piece) === "x") stream.write("answer", resolve);
+          });
+        }),
+      );
+      peer.write(data(1, Flag.syn, Buffer.from("-")));
+      await turns();
+      peer.write(Buffer.concat([data(1, 0, Buffer.from("x")), end]));
+      await answered;
+      await turns();
+      assert.equal(errors.length, 1);
+      assert.equal(mux.streamCount, 0);
+    });
+  }
+
   test("may be written to and cut off at any time without an unhandled error elsewhere", async () => {
     const { client, server } = pair();
     server.listen((stream) => stream.on("error", () => {}).destroy());

@@ -80,6 +80,7 @@ class StreamTransport(asyncio.Transport):
         "_state",
         "_unread",
         "_writing_paused",
+        "_wrote_eof",
         "stream",
     )
 
@@ -96,6 +97,7 @@ class StreamTransport(asyncio.Transport):
         self._high = STREAM_HIGH_WATER
         self._low = STREAM_HIGH_WATER // 4
         self._writing_paused = False  # whether the protocol was told to pause writing
+        self._wrote_eof = False
         stream.owner = self
 
     def __repr__(self) -> str:
@@ -167,7 +169,9 @@ class StreamTransport(asyncio.Transport):
             return
         stream = self.stream
         if stream.sending is not OPEN:
-            raise RuntimeError(f"cannot write on stream {stream.id} after write_eof()")
+            if self._wrote_eof:
+                raise RuntimeError(f"cannot write on stream {stream.id} after write_eof()")
+            return  # it was reset, or its session has ended; `connection_lost` follows what came before
         self._port.send(stream, data)
         if stream.pending_size > self._high and not self._writing_paused:
             self._pause_writing()
@@ -184,6 +188,7 @@ class StreamTransport(asyncio.Transport):
     def write_eof(self) -> None:
         """End this half of the stream: FIN follows the last byte that was written."""
         if self._state is _OPEN:
+            self._wrote_eof = True
             self._port.end(self.stream)
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
 import { Duplex } from "node:stream";
-import type { SessionClosedError } from "../errors.js";
+import { type SessionClosedError, StreamResetError } from "../errors.js";
 import { Inbox } from "./inbox.js";
 import type { StreamState } from "./state.js";
 
@@ -147,6 +147,10 @@ export class MuxStream extends Duplex {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
     if (this.#lost) return callback(this.#lost);
+    if (this.state.sending !== "open") {
+      // The end came together with the data that is being answered; the mux tells the reason next.
+      return callback(new StreamResetError(`stream ${this.state.id} has ended: nothing can be sent on it any more`));
+    }
     const isSmall = chunk.length <= SMALL_WRITE;
     this.#carrier.write(this.state, isSmall ? Buffer.from(chunk) : chunk);
     if (isSmall && this.state.pendingSize <= WRITE_BUFFER) return callback();
