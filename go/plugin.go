@@ -181,7 +181,8 @@ func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error 
 	return p.serveOnce(ctx, link, launch.Timeout)
 }
 
-// serveJoined serves the runtime that has started the plugin on another machine.
+// serveJoined serves the runtime that has started the plugin on another machine. It ends with its link, as every plugin that
+// is launched does: the runtime starts it anew, with another token.
 func (p *plugin) serveJoined(ctx context.Context, launch *launchConfig) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -195,8 +196,11 @@ func (p *plugin) serveJoined(ctx context.Context, launch *launchConfig) error {
 	}
 	go renew(ctx)
 	p.announcement.ProcessId = newProcessID()
-	p.serveRemote(ctx, n, place{address, address.Host})
-	return nil
+	conn, err := n.dial(ctx, place{address, address.Host})
+	if err != nil {
+		return err
+	}
+	return p.serveOnce(ctx, newRemoteLink(ctx, conn, p.handler, p.config.Limits), launch.Timeout)
 }
 
 func (p *plugin) peers() peerPolicy { return newPeerPolicy(p.config.PeerUsers) }

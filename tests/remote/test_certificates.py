@@ -54,7 +54,7 @@ def named(*names: x509.GeneralName) -> Callable[[Pki], Path]:
     """A certificate with other subject alternative names."""
 
     def make(pki: Pki) -> Path:
-        pki.authority.names_of = lambda name, hosts: list(names)  # type: ignore[method-assign]
+        pki.authority.names_of = lambda name, hosts, path="": list(names)  # type: ignore[method-assign]
         return pki.directory("kv", at="wrong")
 
     return make

@@ -25,7 +25,7 @@ BELOW = {
     "plugin": GROUND | {"connect", "services", "http", "yamux", "network", "link"},
     "runtime": GROUND | {"connect", "services", "http", "yamux", "network", "link"},
     "discovery": GROUND | {"runtime"},
-    "runners": GROUND | {"link", "runtime"},
+    "runners": GROUND | {"connect", "http", "network", "link", "runtime"},
     "secrets": GROUND | {"connect", "runtime", "plugin"},
     "sync": GROUND | {"connect", "network", "link", "runtime", "discovery", "secrets"},
     "check": GROUND | {"connect", "services", "link", "yamux", "runtime"},

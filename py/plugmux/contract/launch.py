@@ -3,17 +3,20 @@
 It is JSON in an environment variable: `{"name": ..., "timeout": nanoseconds, "fd": 3}` if one inherited descriptor
 carries the link, with `"r"` and `"w"` in place of `"fd"` if a pair of one-way pipes does. If no descriptor can be
 inherited, as in a container, it has `"socket"` instead: the path of a unix socket. The plugin connects to it, and the
-connection is the link. (wire.md section 2; `"socket"`, `"terminal"`, `"detached"` and `"pid"` are our additions.)
+connection is the link. On another machine it has `"address"`, where the plugin gets a certificate with the `"token"`
+and then dials; `"ca"` is the fingerprint of the CA. (wire.md section 2; all but `"name"`, `"timeout"`, `"fd"`, `"r"`
+and `"w"` are our additions.)
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
 from ..errors import ConfigError
+from .address import is_network
 from .nesting import check_depth
 
 __all__ = ["COMPATIBLE_VARIABLE", "LISTEN_VARIABLE", "SOCKET_VARIABLE", "VARIABLE", "LaunchConfig"]
@@ -33,6 +36,7 @@ LISTEN_VARIABLE = "PLUGMUX_LISTEN"
 NANOSECONDS = 1_000_000_000
 FIRST_FREE_FD = 3
 NO_FD = -1
+FINGERPRINT = "sha256:"
 MAX_CONFIG = 65_536
 MAX_TIMEOUT = (1 << 63) - 1
 """The largest signed integer of 64 bits, which every language can read, in nanoseconds."""
@@ -51,6 +55,9 @@ class LaunchConfig:
         terminal: whether the plugin shares the terminal of its runtime, so that Ctrl-C reaches both.
         detached: whether the plugin must reconnect to the socket whenever its runtime has gone away.
         runtime_pid: process id of the runtime, 0 if the plugin cannot use it.
+        address: where in the network the plugin joins its runtime; empty on this machine.
+        token: lets it get a certificate there, once.
+        ca: the fingerprint of the CA that signs it: `sha256:` and 64 hexadecimal digits.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -64,20 +71,27 @@ class LaunchConfig:
     terminal: bool = False
     detached: bool = False
     runtime_pid: int = 0
+    address: str = ""
+    token: str = field(default="", repr=False)
+    ca: str = ""
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ConfigError("the launch configuration has no plugin name")
         if not self.timeout > 0:
             raise ConfigError(f"the launch configuration's timeout is {self.timeout} s; it must be above 0")
+        if self.address and not (is_network(self.address) and self.token and self.ca.startswith(FINGERPRINT)):
+            raise ConfigError(
+                'the launch configuration\'s "address" needs tls://host:port, a "token" and the fingerprint of a "ca"'
+            )
         for descriptor in self.descriptors:
             if descriptor < FIRST_FREE_FD:
                 raise ConfigError(f"the launch configuration names descriptor {descriptor}; it must be above 2")
 
     @property
     def descriptors(self) -> frozenset[int]:
-        """The inherited descriptors: one, two, or none if there is a socket to connect to."""
-        return frozenset() if self.socket else frozenset({self.read_fd, self.write_fd})
+        """The inherited descriptors: one, two, or none if there is something to connect to."""
+        return frozenset() if self.socket or self.address else frozenset({self.read_fd, self.write_fd})
 
     @property
     def is_pipe_pair(self) -> bool:
@@ -93,6 +107,8 @@ class LaunchConfig:
             head["detached"] = True
         if self.runtime_pid:
             head["pid"] = self.runtime_pid
+        if self.address:
+            return json.dumps(head | {"address": self.address, "token": self.token, "ca": self.ca})
         if self.socket:
             return json.dumps(head | {"socket": self.socket})
         ends = {"r": self.read_fd, "w": self.write_fd} if self.is_pipe_pair else {"fd": self.read_fd}
@@ -100,7 +116,7 @@ class LaunchConfig:
 
     def to_environ(self) -> dict[str, str]:
         """The environment variables to set for the plugin: both, unless only our SDKs know the form of the link."""
-        if self.socket:
+        if not self.descriptors:
             return {VARIABLE: self.to_json()}
         return {VARIABLE: self.to_json(), COMPATIBLE_VARIABLE: replace(self, terminal=False, runtime_pid=0).to_json()}
 
@@ -127,6 +143,9 @@ class LaunchConfig:
             raise ConfigError(f"the launch configuration's timeout is over the limit of {MAX_TIMEOUT} nanoseconds")
         terminal, pid = values.get("terminal") is True, values.get("pid")
         runtime_pid = pid if _is_whole(pid) and pid > 0 else 0
+        if isinstance(address := values.get("address"), str) and address:
+            token, ca = (str(values.get(key) or "") for key in ("token", "ca"))
+            return cls(name, timeout / NANOSECONDS, address=address, token=token, ca=ca)
         if isinstance(path := values.get("socket"), str) and path:
             return cls(
                 name,

@@ -32,6 +32,8 @@ SKEW = timedelta(minutes=5)
 NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 MAX_CSR = 16 * 1024
+MAX_TOLD = 128
+"""Characters of a name of a peer's that an error repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +168,18 @@ class Authority:
         certificate = self._sign(key.public_key(), name, hosts, lifetime, usages, begins)
         return Issued(_certificate_pem(certificate), _key_pem(key))
 
-    def sign(self, request: bytes, name: str, lifetime: timedelta) -> Issued:
+    def sign(self, request: bytes, name: str, lifetime: timedelta, *, path: str = "") -> Issued:
         """Make a certificate for the key of a signing request; nothing else that it says is taken.
 
         Args:
-            request: PKCS #10, DER.
+            request: PKCS #10, DER. What it names, if it names anything, must be `name`.
             name: the name that the certificate is for.
             lifetime: how long it is valid.
+            path: what stands before the name in the SPIFFE id, such as `launch/7f3a`.
 
         Raises:
-            ConfigError: it is not a signing request of an ECDSA P-256 or Ed25519 key, or its signature does not fit.
+            ConfigError: it is not a signing request of an ECDSA P-256 or Ed25519 key, its signature does not fit, or
+                it names another.
         """
         x509 = x509_module()
         from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -186,16 +190,20 @@ class Authority:
             asked = x509.load_der_x509_csr(request)
             valid = asked.is_signature_valid
             key = asked.public_key()
+            named = _names_in(x509, asked)
         except Exception:  # The parser raises what it likes; none of it is for the peer.
             raise ConfigError("the signing request is not PKCS #10 in DER") from None
         small = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
         if not valid or not (small or isinstance(key, ed25519.Ed25519PublicKey)):
             raise ConfigError("the signing request is not signed by an ECDSA P-256 or Ed25519 key")
-        return Issued(_certificate_pem(self._sign(key, name, (), lifetime, ("servers", "clients"))))
+        if other := next((asked for asked in named if asked != name), None):
+            raise ConfigError(f"the signing request names {other[:MAX_TOLD]!r}, and may name {name!r} alone")
+        return Issued(_certificate_pem(self._sign(key, name, (), lifetime, ("servers", "clients"), path=path)))
 
-    def names_of(self, name: str, hosts: Iterable[str]) -> list[Any]:
+    def names_of(self, name: str, hosts: Iterable[str], path: str = "") -> list[Any]:
         """The subject alternative names of a certificate: its SPIFFE id, and the hosts."""
-        return [x509_module().UniformResourceIdentifier(f"spiffe://{self.trust_domain}/{name}"), *map(_host, hosts)]
+        id = f"spiffe://{self.trust_domain}/{path}{'/' if path else ''}{name}"
+        return [x509_module().UniformResourceIdentifier(id), *map(_host, hosts)]
 
     def _sign(
         self,
@@ -205,12 +213,13 @@ class Authority:
         lifetime: timedelta,
         usages: Sequence[str],
         begins: datetime | None = None,
+        path: str = "",
     ) -> Certificate:
         if not NAME.fullmatch(name) or name in (".", ".."):
             raise ConfigError(f"{name!r} cannot be a name: it has letters, digits, dots, dashes and underscores")
         x509 = x509_module()
         oids = {"servers": x509.ExtendedKeyUsageOID.SERVER_AUTH, "clients": x509.ExtendedKeyUsageOID.CLIENT_AUTH}
-        names = self.names_of(name, hosts)
+        names = self.names_of(name, hosts, path)
         builder = (
             _builder(
                 x509,
@@ -293,6 +302,15 @@ def _key_usage(x509: Any, **given: bool) -> Any:
         "decipher_only",
     )
     return x509.KeyUsage(**{usage: given.get(usage, False) for usage in usages})
+
+
+def _names_in(x509: Any, request: Any) -> list[str]:
+    """What a signing request wants to be named: its common name, and the last segment of each alternative name."""
+    names = [str(found.value) for found in request.subject]
+    for extension in request.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            names += [str(name.value).rpartition("/")[2] for name in extension.value]
+    return names
 
 
 def _host(host: str) -> Any:

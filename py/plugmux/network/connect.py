@@ -40,6 +40,7 @@ async def connect(
     *,
     host_name: str = "",
     timeout: float = CONNECT_TIMEOUT,
+    context: ssl.SSLContext | None = None,
 ) -> tuple[asyncio.Transport, AnyProtocol, RemoteEnd]:
     """Connect.
 
@@ -50,6 +51,7 @@ async def connect(
         expect: raises `UntrustedIdentity` where the other end is not the right one. Called for TLS alone.
         host_name: the name that the address was looked up from, which the other end is told (SNI).
         timeout: seconds for all of it.
+        context: the context of the handshake, where it is not that of `tls`.
 
     Raises:
         ConfigError: the address needs TLS, and there is none; or it cannot be dialled.
@@ -58,8 +60,7 @@ async def connect(
     """
     if not address.port:
         raise ConfigError(f"{address} cannot be dialled: port 0 is for listening alone")
-    context = None
-    if address.is_secure:
+    if address.is_secure and context is None:
         if tls is None:
             raise ConfigError(
                 f"{address} needs a certificate: set PLUGMUX_TLS_DIR, or PLUGMUX_TLS_CERT, PLUGMUX_TLS_KEY and "

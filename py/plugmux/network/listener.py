@@ -26,8 +26,6 @@ from .refusal import HandshakeFailed, refusal
 from .remote_end import RemoteEnd, shown_address, tune
 
 if TYPE_CHECKING:
-    import ssl
-
     from .tls import TLS
 
 __all__ = ["NetworkListener"]
@@ -45,6 +43,10 @@ FIRST_BYTE_TIME = 5.0
 HANDSHAKE_TIME = 5.0
 """Seconds for a connection's first byte, and for its handshake."""
 
+MAX_STRANGERS = 64
+STRANGER_TIME = 10.0
+"""Connections at the same time of those who have shown no certificate, and seconds for each."""
+
 TLS_HANDSHAKE = 0x16
 """The first byte of a TLS connection."""
 
@@ -60,7 +62,8 @@ class NetworkListener:
         serve: makes the protocol of a connection whose handshake is done. It decides what a peer without an identity
             is told.
         report: is told of a connection that was refused: a word for its kind, and a line.
-        context: gives the context of a handshake, where it is not that of `tls`.
+        admits_strangers: whether the context of `tls` lets those in who show no certificate. They have
+            `STRANGER_TIME`, and there are at most `MAX_STRANGERS` of them: one more ends the oldest.
 
     Raises:
         ConfigError: the address cannot be listened at, or there is no certificate.
@@ -76,7 +79,7 @@ class NetworkListener:
         serve: Callable[[RemoteEnd], asyncio.Protocol],
         report: Callable[[str, str], None],
         *,
-        context: Callable[[], ssl.SSLContext] | None = None,
+        admits_strangers: bool = False,
     ) -> None:
         if address.is_looked_up:
             raise ConfigError(f"{address} is to be dialled: listen at tls://0.0.0.0:port, or tls://[::]:port")
@@ -89,7 +92,9 @@ class NetworkListener:
         self._tls = tls
         self._serve = serve
         self._report = report
-        self._context = context or (tls.server_context if tls is not None else None)
+        self._context = tls.server_context if tls is not None else None
+        self._admits_strangers = admits_strangers
+        self._strangers: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
         self._sockets: list[socket.socket] = []
         self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
         self._handshakes: dict[asyncio.Task[None], None] = {}
@@ -135,6 +140,8 @@ class NetworkListener:
         finally:
             for sock in tuple(self._silent):
                 self._drop(sock)
+            for transport in tuple(self._strangers):
+                self._end_stay(transport)
             self._close_sockets()
 
     def _close_sockets(self) -> None:
@@ -208,7 +215,7 @@ class NetworkListener:
         try:
             with alerts_by(connection.send):
                 await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: _Handshaken(self._serve),
+                    lambda: _Handshaken(self._begin),
                     connection,
                     ssl=context,
                     ssl_handshake_timeout=HANDSHAKE_TIME if context is not None else None,
@@ -224,16 +231,34 @@ class NetworkListener:
             connection.close()
             raise
 
+    def _begin(self, transport: asyncio.BaseTransport) -> asyncio.Protocol:
+        """The protocol of a connection whose handshake is done."""
+        end = RemoteEnd.of(transport)
+        if self._admits_strangers and not end.shown:
+            self._bound(transport)
+        return self._serve(end)
+
+    def _bound(self, transport: asyncio.BaseTransport) -> None:
+        """Let a stranger stay for a while, if there are not too many."""
+        self._strangers[transport] = asyncio.get_running_loop().call_later(STRANGER_TIME, self._end_stay, transport)
+        if len(self._strangers) > MAX_STRANGERS:
+            self._end_stay(next(iter(self._strangers)))
+
+    def _end_stay(self, transport: asyncio.BaseTransport) -> None:
+        self._strangers.pop(transport).cancel()
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
 
 class _Handshaken(asyncio.Protocol):
     """The protocol of a connection until its handshake is done and the other end is known."""
 
-    def __init__(self, serve: Callable[[RemoteEnd], asyncio.Protocol]) -> None:
-        self._serve = serve
+    def __init__(self, begin: Callable[[asyncio.BaseTransport], asyncio.Protocol]) -> None:
+        self._begin = begin
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         tune(transport)
-        protocol = self._serve(RemoteEnd.of(transport))
+        protocol = self._begin(transport)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 

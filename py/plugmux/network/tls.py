@@ -21,8 +21,9 @@ from typing import Any, Self
 from ..errors import ConfigError
 from .alerts import AlertingContext
 from .identity import UntrustedIdentity, check_pattern, identity_of
+from .private_file import private_file
 
-__all__ = ["ALPN", "TLS", "OwnCertificate"]
+__all__ = ["ALPN", "TLS", "OwnCertificate", "unverified_context"]
 
 logger = logging.getLogger("plugmux.network")
 
@@ -139,6 +140,29 @@ class TLS:
         ]
         return cls(*files, peers=peers) if any(files) else None
 
+    @classmethod
+    def in_memory(cls, cert: bytes, key: bytes, ca: bytes, *, peers: Iterable[str] = ()) -> Self:
+        """A certificate that no file holds, such as one that was got with a join token.
+
+        Args:
+            cert: the certificate with its chain, PEM.
+            key: its key, PEM.
+            ca: the CAs that are trusted, PEM.
+            peers: as above.
+
+        Raises:
+            ConfigError: they cannot be used.
+        """
+        client, server = _new_context(ssl.PROTOCOL_TLS_CLIENT), _new_context(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            with private_file(cert + key) as path:
+                for context in (client, server):
+                    context.load_verify_locations(cadata=ca.decode("ascii"))
+                    context.load_cert_chain(path, password=_no_password)
+        except (OSError, ValueError) as error:  # `ssl.SSLError` is one.
+            raise ConfigError(f"the certificate cannot be used: {type(error).__name__}") from None
+        return cls(contexts=(client, server), peers=peers)
+
     @property
     def ca(self) -> str:
         """The file of the CAs, for errors."""
@@ -235,6 +259,13 @@ def _new_context(protocol: Any) -> ssl.SSLContext:
     context.check_hostname = False  # The identity is checked, of which a host name is one kind.
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(PROTOCOLS)
+    return context
+
+
+def unverified_context() -> ssl.SSLContext:
+    """A context to dial with that takes any certificate: for a request without a secret whose answer is checked."""
+    context = _new_context(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_mode = ssl.CERT_NONE
     return context
 
 

@@ -155,7 +155,13 @@ class RuntimeConnection:
         if config.detached:
             await self._reconnect_loop(lambda link: self._connect(link, config), config.timeout, DETACHED_REDIAL)
             return
-        link, gate = self.new_link(config.timeout)
+        link, gate = self.new_link(config.timeout, config.address)
+        if config.address:
+            from .join import dial_joined  # a plugin on the machine of its runtime needs none of it
+
+            await dial_joined(link, config)
+            await self.serve_once(link, gate, config.timeout)
+            return
         if config.socket:
             await self._connect(link, config)
             with ends_with_process(link, peer_pid(link)):

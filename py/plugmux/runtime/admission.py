@@ -21,7 +21,6 @@ from .events import Event, EventKind
 from .plugin import PluginRecord
 from .registry import Registry
 from .settings import Permissions
-from .state import State
 
 __all__ = ["Admission", "TooManyLinks"]
 
@@ -131,10 +130,7 @@ class Admission:
             name: the name that it gave.
             error: why.
         """
-        told = PluginError(name, PluginCause.REFUSED, str(error))
-        self._registry.events.publish(
-            Event(name, State.REGISTERING, State.STOPPED, str(error), told, kind=EventKind.REFUSED)
-        )
+        self._registry.refused(name, str(error))
 
     def _expel(self, intruder: PluginRecord, owner: PluginRecord) -> None:
         assert intruder.registration is not None

@@ -19,7 +19,7 @@ class EventKind(Enum):
     CHANGE = "change"
     """A plugin's state, or its health, is another one."""
     REFUSED = "refused"
-    """A plugin that started by itself was not let in, or not any longer."""
+    """A plugin that started by itself was not let in, or not any longer; or a join token was not accepted."""
     OVERLAP = "overlap"
     """A plugin serves what another one serves as well."""
 

@@ -43,6 +43,7 @@ class Lifecycle:
     def __init__(self, registry: Registry, registrar: Registrar) -> None:
         self._registry = registry
         self._registrar = registrar
+        registrar.logs.on_refused = registry.refused
         self._policies = registrar.policies
         self._starts = asyncio.Semaphore(self._policies.parallel_starts or 2 * (os.cpu_count() or 1))
         self._configuring = asyncio.Lock()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..aio.broadcast import Broadcast
 from ..contract.registration import Registration, RegistrationRefused
 from ..errors import PluginCause, PluginError, StateError
-from .events import Event
+from .events import Event, EventKind
 from .plugin import PluginRecord
 from .settings import Permissions
 from .state import State
@@ -58,6 +58,11 @@ class Registry:
         self.events.publish(self.event_of(plugin, before))
         if running and self.on_shared is not None and (len(self._plugins) > 1 or plugin.decides_on_access):
             self.on_shared(plugin)
+
+    def refused(self, name: str, why: str) -> None:
+        """Publish that something was refused that came in the name of a plugin."""
+        told = PluginError(name, PluginCause.REFUSED, why)
+        self.events.publish(Event(name, State.REGISTERING, State.STOPPED, why, told, kind=EventKind.REFUSED))
 
     def present(self) -> list[Event]:
         """An event for the present state of each plugin."""

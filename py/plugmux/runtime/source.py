@@ -69,11 +69,13 @@ class Runner(Protocol):
         outlives_runtime: whether what it starts lives on when the runtime closes.
         single_instance: whether it runs one process of each plugin name, and so no replicas.
         untimed: whether what it starts may stop for any time, as in a debugger: no time limit holds.
+        address: where what it starts dials the runtime over a network; empty on this machine.
     """
 
     outlives_runtime: bool = False
     single_instance: bool = False
     untimed: bool = False
+    address: str = ""
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> Run:
         """Start a plugin.
@@ -87,9 +89,6 @@ class Runner(Protocol):
             PluginError: it could not be started; nothing is left of it then.
         """
         ...
-
-
-# -- what is started --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

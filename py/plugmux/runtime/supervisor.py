@@ -195,7 +195,7 @@ class Supervisor:
             patience = 0.0
             try:
                 self.record.pid = process.pid
-                peer = Peer(self.record.name, pid=process.pid)
+                peer = Peer(self.record.name, pid=process.pid, address=self._runner.address)
                 link, handler = self._registrar.open_link(peer, self.record.policies, self._admit)
                 await process.connect(link)
                 self.record.move(State.REGISTERING)
@@ -205,7 +205,7 @@ class Supervisor:
                 if registered:
                     patience = self._timeouts.exit
                 if failure is None and not self._stop.is_set():
-                    self.record.link = link
+                    self.record.link, self.record.peer = link, link.peer if link.peer.identity else None
                     self.record.move(State.RUNNING)
                     failure = await self._serve(process, link)
                 self.record.link = None

@@ -34,6 +34,7 @@ class MemoryRunner:
     outlives_runtime = False
     single_instance = False
     untimed = False
+    address = ""
 
     def __init__(self, plugin: Plugin | Callable[[], Plugin], faults: LinkFaults | None = None) -> None:
         self._plugin = plugin

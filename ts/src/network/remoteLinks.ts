@@ -92,6 +92,15 @@ export class RemoteLinks {
   }
 
   /**
+   * Serves the runtime at an address over one link, until that ends.
+   *
+   * @throws DialError when the runtime is not reached.
+   */
+  async dialOnce(address: NetworkAddress): Promise<void> {
+    await this.#serve(await this.#reach({ address, hostName: address.host }), new AbortController().signal);
+  }
+
+  /**
    * Serves the runtimes that connect, until `stop`.
    *
    * @throws ConfigError when nobody can listen at the address.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -114,10 +114,12 @@ class PluginLog:
     Args:
         name: the plugin's name.
         broadcast: publishes every line.
+        on_refused: is told the name, and why something was refused that came in it.
     """
 
-    def __init__(self, name: str, broadcast: Broadcast[LogEntry]) -> None:
+    def __init__(self, name: str, broadcast: Broadcast[LogEntry], on_refused: Callable[[str, str], None]) -> None:
         self.name = name
+        self._on_refused = on_refused
         self._logger = plugin_logger(name)
         self._broadcast = broadcast
         self._kept: deque[tuple[int, LogEntry]] = deque()
@@ -156,6 +158,11 @@ class PluginLog:
                 record.created, record.msecs = when, when % 1 * 1000
             self._logger.handle(record)
 
+    def refused(self, why: str) -> None:
+        """Tell, as a line and as an event of the runtime, that something was refused that came in the plugin's name."""
+        self.write(LogSource.RUNTIME, logging.WARNING, why)
+        self._on_refused(self.name, why)
+
     def _keep(self, entry: LogEntry, size: int) -> None:
         kept = self._kept
         kept.append((size, entry))
@@ -169,9 +176,14 @@ class PluginLog:
 
 
 class LogBook:
-    """The logs of all plugins of a runtime, by name; replicas share one."""
+    """The logs of all plugins of a runtime, by name; replicas share one.
+
+    Attributes:
+        on_refused: as of `PluginLog`.
+    """
 
     def __init__(self) -> None:
+        self.on_refused: Callable[[str, str], None] = lambda name, why: None
         self._logs: dict[str, PluginLog] = {}
         self._broadcast: Broadcast[LogEntry] = Broadcast()
 
@@ -180,7 +192,7 @@ class LogBook:
 
     def of(self, name: str) -> PluginLog:
         """The log of a plugin, created if there is none."""
-        log = self._logs.pop(name, None) or PluginLog(name, self._broadcast)
+        log = self._logs.pop(name, None) or PluginLog(name, self._broadcast, self.on_refused)
         self._logs[name] = log  # at the end again: what has not been asked for longest is forgotten first
         if len(self._logs) > MAX_LOGS:
             del self._logs[next(iter(self._logs))]

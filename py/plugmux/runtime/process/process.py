@@ -94,8 +94,9 @@ class Process:
         with contextlib.ExitStack() as theirs:
             wanted = dict(streams or {})
             if log is not None:
-                wanted[0] = open_null()
-                theirs.callback(close_stream, wanted[0])
+                if 0 not in wanted:
+                    wanted[0] = open_null()
+                    theirs.callback(close_stream, wanted[0])
                 for number, source, kept in ((1, LogSource.STDOUT, None), (2, LogSource.STDERR, tail)):
                     readers.append(LineReader(log, source, kept))
                     pipe, wanted[number] = output_pipe()

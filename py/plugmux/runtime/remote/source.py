@@ -123,6 +123,7 @@ class Dialer:
     outlives_runtime = True
     single_instance = False
     untimed = False
+    address = ""
     elsewhere = True
 
     @property

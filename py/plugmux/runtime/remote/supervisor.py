@@ -94,6 +94,7 @@ class _Dialing:
     outlives_runtime = True
     single_instance = False
     untimed = False
+    address = ""
 
     def __init__(self, launch: Launch, registrar: Registrar, record: PluginRecord, stop: asyncio.Event) -> None:
         dialer: Dialer = launch.runner  # type: ignore[assignment]
