@@ -125,17 +125,21 @@ async def alternate(seconds: float, *calls: Call, batch: int = 50) -> list[list[
         The seconds that each took, call by call.
     """
     took: list[list[float]] = [[] for _ in calls]
+    for call in calls:
+        await _batch(call, batch)
     deadline = time.perf_counter() + seconds
-    for counted in (False, True):
-        while not counted or time.perf_counter() < deadline:
-            for call, times in zip(calls, took, strict=True):
-                for _ in range(batch):
-                    begin = time.perf_counter()
-                    await call(bytes(100))
-                    if counted:
-                        times.append(time.perf_counter() - begin)
-            if not counted:
-                break
+    while not took[0] or time.perf_counter() < deadline:
+        for call, times in zip(calls, took, strict=True):
+            times += await _batch(call, batch)
+    return took
+
+
+async def _batch(call: Call, count: int) -> list[float]:
+    took: list[float] = []
+    for _ in range(count):
+        begin = time.perf_counter()
+        await call(bytes(100))
+        took.append(time.perf_counter() - begin)
     return took
 
 

@@ -33,7 +33,8 @@ CALLS = ("unary-serial", "unary-16", "unary-64k", "unary-1m")
 STREAMS = ("stream-100b", "stream-64k", "upload-64k")
 BULK = ("raw-bulk", "raw-bulk-grown")
 NODE = ("unary-serial", "ts-unary-16", "unary-64k", *STREAMS)
-OWN = ("small-under-bulk", "launch", "import", "memory", "plugins-100", "plugins-1000", "idle-streams", "start-50")
+SCALE = ("plugins-100", "plugins-1000", "idle-streams", "instances-100k", "resolver-200")
+OWN = ("small-under-bulk", "launch", "import", "memory", *SCALE, "start-50")
 # What is compared, one close to the other.
 WORKS = ("host-to-go-plugin", *CALLS, "cpu-16", "ts-unary-16", "socket-json-64", *STREAMS, *BULK, *OWN)
 
@@ -87,7 +88,7 @@ PACKAGES = (
 )
 MODULES = ("hashicorp/yamux", "connectrpc.com/connect", "hashicorp/go-plugin", "containerd/ttrpc", "grpc ")
 NODE_PACKAGES = ("bench/node/node_modules/@grpc/grpc-js", "node_modules/@connectrpc/connect-node")
-TIME_LIMIT = 120
+TIME_LIMIT = 300
 
 
 def command(system: str, works: Sequence[str], seconds: float) -> list[str]:

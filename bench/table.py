@@ -14,7 +14,7 @@ __all__ = ["Rows", "Standing", "goals_table", "medians", "rows_table", "standing
 Rows: TypeAlias = dict[tuple[str, str], dict[str, float]]
 """Figures, by work and system."""
 
-COLUMNS = ("p50_us", "p99_us", "per_s", "mib_per_s", "mib", "cpu_us")
+COLUMNS = ("p50_us", "p99_us", "per_s", "mib_per_s", "mib", "cpu_us", "slope_ns")
 
 
 def medians(rounds: Sequence[Rows]) -> Rows:

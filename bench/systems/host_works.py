@@ -1,4 +1,4 @@
-"""Works of a host that no peer has: processor time, many plugins, many starts."""
+"""Works of a host that no peer has: processor time, many starts."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.v1.bench_connect import BenchClient
-from bench.v1.bench_pb2 import EchoRequest
-
-from measure import Bench, Call, alternate, percentiles
-from plugin import Service
+from measure import Bench, Call
 from plugmux import Launch, Runtime
 from plugmux.runners import ZygoteRunner
 
-__all__ = ["cpu_16", "plugins_1000", "resident", "start_50"]
+__all__ = ["cpu_16", "resident", "start_50"]
 
 IN_FLIGHT = 16
-MANY = 1_000
 STARTED = 50
 CPU_CALLS = 8_000
 TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -60,30 +55,6 @@ async def cpu_16(bench: Bench, runtime: Runtime, echo: Call) -> None:
     await calls(CPU_CALLS)
     used = time.process_time() + processor_time(pid) - begin
     bench.row("cpu-16", cpu_us=used / CPU_CALLS * 1e6, n=CPU_CALLS)
-
-
-async def plugins_1000(bench: Bench) -> None:
-    """A call to one plugin of 1,000 in the host's process, beside one that is alone; the memory of the idle links."""
-    if not bench.wants("plugins-1000"):
-        return
-
-    def echo_of(runtime: Runtime, name: str) -> Call:
-        client = runtime.client(BenchClient, plugin=name)
-
-        async def echo(payload: bytes) -> None:
-            await client.echo(EchoRequest(payload=payload))
-
-        return echo
-
-    async with Runtime() as alone:
-        await alone.launch(Service(), name="bench")
-        before = resident(os.getpid())
-        async with Runtime() as crowd:
-            for number in range(MANY):
-                await crowd.launch(Service(), name=f"bench{number}")
-            links = resident(os.getpid()) - before
-            few, many = await alternate(2 * bench.seconds, echo_of(alone, "bench"), echo_of(crowd, f"bench{MANY // 2}"))
-    bench.row("plugins-1000", **percentiles(many), base_p50_us=percentiles(few)["p50_us"], mib=links, n=MANY)
 
 
 async def start_50(bench: Bench, plugin: Sequence[str]) -> None:

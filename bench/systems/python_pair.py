@@ -12,9 +12,10 @@ from pathlib import Path
 
 from bench.v1.bench_connect import BenchClient
 from bench.v1.bench_pb2 import Chunk, DownloadRequest, EchoRequest
-from host_works import cpu_16, plugins_1000, resident, start_50
+from host_works import cpu_16, resident, start_50
 from json_load import socket_json_64
 from mux_bulk import WINDOWS, moving
+from scale_works import instances_100k, plugins_1000, resolver_200, slope
 
 from measure import KIB64, Bench, Call, achunks, alternate, arguments, percentiles
 from plugmux import COMPILED, Launch, Runtime
@@ -124,7 +125,9 @@ async def many_plugins(bench: Bench) -> None:
         return
     async with runtime_of(GO_PLUGIN) as alone, runtime_of(GO_PLUGIN, MANY_PLUGINS) as crowd:
         few, many = await alternate(2 * bench.seconds, echo_of(alone), echo_of(crowd))
-        bench.row("plugins-100", **percentiles(many), base_p50_us=percentiles(few)["p50_us"])
+        figures, base = percentiles(many), percentiles(few)["p50_us"]
+        grows = slope(figures["p50_us"], base, MANY_PLUGINS - 1)
+        bench.row("plugins-100", **figures, base_p50_us=base, slope_ns=grows)
 
 
 async def idle_streams(bench: Bench, plugin: Sequence[str]) -> None:
@@ -136,7 +139,9 @@ async def idle_streams(bench: Bench, plugin: Sequence[str]) -> None:
         assert link is not None
         streams = [await link.open_stream("sink") for _ in range(IDLE_STREAMS)]
         without, beside = await alternate(2 * bench.seconds, echo_of(empty), echo_of(full))
-        bench.row("idle-streams", **percentiles(beside), base_p50_us=percentiles(without)["p50_us"], n=len(streams))
+        figures, base = percentiles(beside), percentiles(without)["p50_us"]
+        grows = slope(figures["p50_us"], base, IDLE_STREAMS)
+        bench.row("idle-streams", **figures, base_p50_us=base, slope_ns=grows, n=len(streams))
         for _, writer in streams:
             writer.close()
 
@@ -213,6 +218,8 @@ async def measure(bench: Bench, plugin: Sequence[str]) -> None:
         await memory(bench, plugin)
         await many_plugins(bench)
         await idle_streams(bench, plugin)
+        await instances_100k(bench)
+        await resolver_200(bench)
         imports(bench)
 
 

@@ -50,6 +50,14 @@ def test_the_socket_of_a_runtime_is_under_the_same_load(run: Any) -> None:
     assert set(row) == CALLS
 
 
+@pytest.mark.timeout(600)
+def test_a_work_of_scale_gives_a_slope(run: Any) -> None:
+    works = ["instances-100k", "resolver-200"]
+    rows = {row["work"]: set(row) for row in rows_of(run, "plugmux", works)}
+    common = {"work", "system", "p50_us", "p99_us", "base_p50_us", "slope_ns", "n"}
+    assert rows == {"instances-100k": common | {"per_s", "mib"}, "resolver-200": common | {"all_us"}}
+
+
 def rows_of(run: Any, system: str, works: list[str]) -> list[dict[str, Any]]:
     """What a system prints of an instant of these works."""
     done = subprocess.run(run.command(system, works, 0.001), stdout=subprocess.PIPE, check=True)
