@@ -70,3 +70,43 @@ def test_the_one_that_the_call_has_failed_on_is_the_last() -> None:
     balancer, able = Balancer(), replicas(2)
     assert all(balancer.choose(able, able[0], 0.0) is able[1] for _ in range(50))
     assert balancer.choose(able[:1], able[0], 0.0) is able[0]
+
+
+def test_the_lowest_priority_is_called_as_long_as_one_of_it_can_be() -> None:
+    balancer, able = Balancer(random.Random(1).random), replicas(4)
+    able[2].priority = able[3].priority = 10
+    assert chosen(balancer, able).keys() == {0, 1}
+    assert chosen(balancer, able[1:]).keys() == {0}  # The other one of it is away.
+    assert chosen(balancer, able[2:]).keys() == {0, 1}
+    able[0].health = able[1].health = Health.NOT_SERVING
+    assert chosen(balancer, able).keys() == {2, 3}
+
+
+def test_a_call_that_failed_on_the_only_one_of_a_priority_goes_to_the_next() -> None:
+    balancer, able = Balancer(random.Random(1).random), replicas(2)
+    able[1].priority = 10
+    assert balancer.choose(able, None, 0.0) is able[0]
+    assert balancer.choose(able, able[0], 0.0) is able[1]
+
+
+def test_each_is_called_as_often_as_its_weight_says() -> None:
+    balancer, able = Balancer(random.Random(1).random), replicas(3)
+    for plugin, weight in zip(able, (60, 30, 10), strict=True):
+        plugin.weight = weight
+    counts = chosen(balancer, able, 10_000)
+    assert [round(counts[n] / 1000) for n in range(3)] == [6, 3, 1]
+
+
+def test_calls_in_flight_count_by_weight() -> None:
+    balancer, able = Balancer(random.Random(1).random), replicas(2)
+    able[0].weight, able[1].weight = 3, 1
+    able[0].in_flight, able[1].in_flight = 8, 4
+    assert chosen(balancer, able, 100) == {0: 100}
+
+
+def test_a_weight_of_0_is_a_small_chance_and_an_equal_one_among_its_like() -> None:
+    balancer, able = Balancer(random.Random(1).random), replicas(2)
+    able[0].weight = 0
+    assert 0 < chosen(balancer, able)[0] < 500
+    able[1].weight = 0
+    assert abs(chosen(balancer, able)[0] - 1500) < 150

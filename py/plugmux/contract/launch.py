@@ -144,7 +144,7 @@ class LaunchConfig:
         terminal, pid = values.get("terminal") is True, values.get("pid")
         runtime_pid = pid if _is_whole(pid) and pid > 0 else 0
         if isinstance(address := values.get("address"), str) and address:
-            token, ca = (str(values.get(key) or "") for key in ("token", "ca"))
+            token, ca = (_text(values.get(key)) for key in ("token", "ca"))
             return cls(name, timeout / NANOSECONDS, address=address, token=token, ca=ca)
         if isinstance(path := values.get("socket"), str) and path:
             return cls(
@@ -186,3 +186,7 @@ def configuration_text(environ: Mapping[str, str]) -> str | None:
 
 def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -64,20 +64,28 @@ class Places:
         self._address = address
         self._look_up = look_up or look_up_by_dns
 
-    async def follow(self, keep: Keep, until: Coroutine[Any, Any, object], tell: Callable[[str], None]) -> None:
+    async def follow(
+        self,
+        keep: Keep,
+        until: Coroutine[Any, Any, object],
+        tell: Callable[[str], None],
+        found: Callable[[Place], None] = lambda place: None,
+    ) -> None:
         """Run one task for each place, as long as there is that place.
 
         Args:
             keep: what the task does: called with the place, and an event at which it ends in order.
             until: ends it all.
             tell: is told of a look-up that has failed.
+            found: is told of each place that a look-up has found, after its task has begun: its priority and its weight
+                may be others than before.
         """
         ending = asyncio.create_task(until)
         running: dict[Place, asyncio.Event] = {}
         tasks: set[asyncio.Task[None]] = set()
         try:
             if self._address.is_looked_up:
-                await self._look_up_again_and_again(keep, ending, tell, running, tasks)
+                await self._look_up_again_and_again(keep, ending, tell, found, running, tasks)
             else:
                 _adjust(running, tasks, [Place(self._address, self._address.host)], keep)
                 await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -93,6 +101,7 @@ class Places:
         keep: Keep,
         ending: asyncio.Task[object],
         tell: Callable[[str], None],
+        on_found: Callable[[Place], None],
         running: dict[Place, asyncio.Event],
         tasks: set[asyncio.Task[None]],
     ) -> None:
@@ -104,6 +113,8 @@ class Places:
                     return
                 found, interval = looking.result()
                 _adjust(running, tasks, found, keep)
+                for place in found:
+                    on_found(place)
             except LookupFailed as error:
                 tell(f"{error}; what was found before stands")
                 interval = MAX_INTERVAL if running else MIN_INTERVAL
@@ -163,7 +174,10 @@ async def _look_up_services(resolver: Any, address: NetworkAddress) -> tuple[Col
             Place(NetworkAddress("tls", host, record.port), address.server_name, record.priority, record.weight)
             for host in hosts
         ]
-    return found, float(ttl)
+    best: dict[Place, Place] = {}  # Several records may lead to one address.
+    for place in sorted(found, key=lambda place: place.priority):
+        best.setdefault(place, place)
+    return list(best.values()), float(ttl)
 
 
 async def _addresses(resolver: Any, host: str) -> tuple[list[str], float]:

@@ -110,6 +110,7 @@ class PluginRecord:
         self.health = Health.UNKNOWN
         self.since = time.time()
         self.peer: Peer | None = None
+        self.priority, self.weight = 0, 1  # as SRV records tell (RFC 2782)
         self.handle: PluginHandle | None = None
         self.observer: Callable[[PluginRecord, State], None] | None = None
         self._idle: asyncio.Event | None = None

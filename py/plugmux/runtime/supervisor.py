@@ -205,7 +205,7 @@ class Supervisor:
                 if registered:
                     patience = self._timeouts.exit
                 if failure is None and not self._stop.is_set():
-                    self.record.link, self.record.peer = link, link.peer if link.peer.identity else None
+                    self.record.link, self.record.peer = link, link.peer if link.peer.address else None
                     self.record.move(State.RUNNING)
                     failure = await self._serve(process, link)
                 self.record.link = None

@@ -3,7 +3,8 @@
 On one machine all replicas are alike: the one with the fewest calls in flight is called. Over a network they are not,
 and a caller sees only its own calls. So two are drawn, and the one that is less loaded is called: with fewer calls in
 flight, each weighed by how long answers took lately (the power of two choices). A replica that fails while others do
-not is left alone for a while.
+not is left alone for a while. SRV records give priorities and weights (RFC 2782): those of the lowest priority are
+called as long as one of them can be, and each is drawn as often as its weight says.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ WEIGHT = 0.2
 
 LEAST_LATENCY = 0.001
 """Seconds below which answers do not differ: on a network that is noise."""
+
+
+SMALL_WEIGHT = 0.1
+"""What a weight of 0 counts: a small chance beside others, an equal one among its like."""
 
 
 class _Load:
@@ -71,12 +76,25 @@ class Balancer:
         fit = [plugin for plugin in fit if self._load(plugin).ejected_until <= now] or fit
         if len(fit) <= 1:
             return fit[0] if fit else min(able, key=rank)
-        first = int(self._chance() * len(fit))
-        second = (first + 1 + int(self._chance() * (len(fit) - 1))) % len(fit)
-        return min(fit[first], fit[second], key=self._weighed)
+        lowest = min(plugin.priority for plugin in fit)
+        fit = [plugin for plugin in fit if plugin.priority == lowest]
+        first = self._draw(fit)
+        if len(fit) == 1:
+            return first
+        second = self._draw([plugin for plugin in fit if plugin is not first])
+        return min(first, second, key=self._weighed)
+
+    def _draw(self, fit: Sequence[PluginRecord]) -> PluginRecord:
+        """One of several, each as often as its weight says."""
+        left = self._chance() * sum(_weight(plugin) for plugin in fit)
+        for plugin in fit:
+            left -= _weight(plugin)
+            if left < 0:
+                return plugin
+        return fit[-1]
 
     def _weighed(self, plugin: PluginRecord) -> float:
-        return (plugin.in_flight + 1) * max(self._load(plugin).latency, LEAST_LATENCY)
+        return (plugin.in_flight / _weight(plugin) + 1) * max(self._load(plugin).latency, LEAST_LATENCY)
 
     def _load(self, plugin: PluginRecord) -> _Load:
         load = self._loads.get(plugin)
@@ -98,3 +116,7 @@ class Balancer:
             load.ejected_until = now + min(FIRST_EJECTION * 2.0**load.ejections, MAX_EJECTION)
             load.ejections = min(load.ejections + 1, 10)
             load.failures = 0
+
+
+def _weight(plugin: PluginRecord) -> float:
+    return plugin.weight or SMALL_WEIGHT

@@ -75,7 +75,7 @@ class RemoteGroup:
 
     async def _follow(self, index: int) -> None:
         address = self._dialer.addresses[index]
-        await Places(address, self._look_up).follow(self._keep, self._stop.wait(), self._failed)
+        await Places(address, self._look_up).follow(self._keep, self._stop.wait(), self._failed, self._rank)
 
     def check_running(self) -> None:
         """Check that a replica runs.
@@ -98,6 +98,7 @@ class RemoteGroup:
         launch = replace(self._launch, runner=replace(self._dialer, place=place))
         (plugin,) = self._make(launch)
         self._replicas[place] = plugin
+        self._rank(place)
         self._registry.add(plugin.record)
         if State.STOPPED in NEXT[self._none.state]:
             self._none.move(State.STOPPED)  # Who waits for a replica looks again.
@@ -108,6 +109,11 @@ class RemoteGroup:
         if self._stop.is_set():
             return  # The runtime ends its plugins itself.
         await self._drain(place, plugin)
+
+    def _rank(self, place: Place) -> None:
+        """Take the priority and the weight that a record gives a place now."""
+        if (plugin := self._replicas.get(place)) is not None:
+            plugin.record.priority, plugin.record.weight = place.priority, place.weight
 
     async def _drain(self, place: Place, plugin: Supervisor) -> None:
         del self._replicas[place]
