@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..aio.closing import end_within
@@ -22,6 +23,7 @@ from ..aio.forks import lose_in_children
 from ..contract.address import NetworkAddress
 from ..errors import ConfigError
 from .alerts import alerts_by
+from .proxy_header import IPNetwork, ProxyHeader, ProxyHeaderError, is_within
 from .refusal import HandshakeFailed, refusal
 from .remote_end import RemoteEnd, shown_address, tune
 
@@ -64,6 +66,7 @@ class NetworkListener:
         report: is told of a connection that was refused: a word for its kind, and a line.
         admits_strangers: whether the context of `tls` lets those in who show no certificate. They have
             `STRANGER_TIME`, and there are at most `MAX_STRANGERS` of them: one more ends the oldest.
+        proxies: the networks of proxies that begin each connection with a header of the PROXY protocol, version 2.
 
     Raises:
         ConfigError: the address cannot be listened at, or there is no certificate.
@@ -80,6 +83,7 @@ class NetworkListener:
         report: Callable[[str, str], None],
         *,
         admits_strangers: bool = False,
+        proxies: Collection[IPNetwork] = (),
     ) -> None:
         if address.is_looked_up:
             raise ConfigError(f"{address} is to be dialled: listen at tls://0.0.0.0:port, or tls://[::]:port")
@@ -94,6 +98,8 @@ class NetworkListener:
         self._report = report
         self._context = tls.server_context if tls is not None else None
         self._admits_strangers = admits_strangers
+        self._proxies = proxies
+        self._headers: dict[socket.socket, ProxyHeader] = {}
         self._strangers: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
         self._sockets: list[socket.socket] = []
         self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
@@ -167,7 +173,11 @@ class NetworkListener:
         connection.setblocking(False)
         loop = asyncio.get_running_loop()
         self._silent[connection] = loop.call_later(FIRST_BYTE_TIME, self._drop, connection)
-        loop.add_reader(connection, self._speaks, connection, shown_address(peername))
+        if self._proxies and is_within(peername, self._proxies):
+            self._headers[connection] = ProxyHeader()
+            loop.add_reader(connection, self._read_header, connection, shown_address(peername))
+        else:
+            loop.add_reader(connection, self._speaks, connection, shown_address(peername))
         if len(self._silent) > MAX_SILENT:
             self._drop(next(iter(self._silent)))
 
@@ -175,7 +185,28 @@ class NetworkListener:
         self._forget(connection)
         connection.close()
 
+    def _read_header(self, connection: socket.socket, where: str) -> None:
+        """Read what a proxy says of a connection; what comes behind it is as from any other."""
+        header = self._headers[connection]
+        try:
+            data = connection.recv(header.wanted)
+            if data:
+                header.feed(data)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        except ProxyHeaderError as error:
+            self._report("proxy", f"refused a connection of the proxy {where} at {self.address}: {error}")
+            data = b""
+        if not data:
+            self._drop(connection)
+        elif not header.wanted:
+            source = where if header.source is None else shown_address(header.source)
+            asyncio.get_running_loop().add_reader(connection, self._speaks, connection, source)
+
     def _forget(self, connection: socket.socket) -> None:
+        self._headers.pop(connection, None)
         self._silent.pop(connection).cancel()
         asyncio.get_running_loop().remove_reader(connection)
 
@@ -215,7 +246,7 @@ class NetworkListener:
         try:
             with alerts_by(connection.send):
                 await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: _Handshaken(self._begin),
+                    lambda: _Handshaken(lambda transport: self._begin(transport, where)),
                     connection,
                     ssl=context,
                     ssl_handshake_timeout=HANDSHAKE_TIME if context is not None else None,
@@ -231,9 +262,9 @@ class NetworkListener:
             connection.close()
             raise
 
-    def _begin(self, transport: asyncio.BaseTransport) -> asyncio.Protocol:
+    def _begin(self, transport: asyncio.BaseTransport, where: str) -> asyncio.Protocol:
         """The protocol of a connection whose handshake is done."""
-        end = RemoteEnd.of(transport)
+        end = replace(RemoteEnd.of(transport), address=where)
         if self._admits_strangers and not end.shown:
             self._bound(transport)
         return self._serve(end)

@@ -11,9 +11,10 @@ import asyncio
 import logging
 import os
 import ssl
+import tempfile
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +22,6 @@ from typing import Any, Self
 from ..errors import ConfigError
 from .alerts import AlertingContext
 from .identity import UntrustedIdentity, check_pattern, identity_of
-from .private_file import private_file
 
 __all__ = ["ALPN", "TLS", "OwnCertificate", "unverified_context"]
 
@@ -155,7 +155,7 @@ class TLS:
         """
         client, server = _new_context(ssl.PROTOCOL_TLS_CLIENT), _new_context(ssl.PROTOCOL_TLS_SERVER)
         try:
-            with private_file(cert + key) as path:
+            with _private_file(cert + key) as path:
                 for context in (client, server):
                     context.load_verify_locations(cadata=ca.decode("ascii"))
                     context.load_cert_chain(path, password=_no_password)
@@ -329,3 +329,23 @@ def _show(cert: Path, key: Path, *, by_server: bool) -> dict[str, Any]:
             with suppress(ssl.SSLWantReadError):
                 end.do_handshake()
     return ends[0 if by_server else 1].getpeercert() or {}
+
+
+@contextmanager
+def _private_file(content: bytes) -> Iterator[str]:
+    """The path of a file with some content, for the length of a block, as `ssl` reads keys from a path alone.
+
+    It is in memory where the system has that, and nobody but this user can read it.
+    """
+    if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
+        with os.fdopen(os.memfd_create("plugmux"), "wb", buffering=0) as file:
+            file.write(content)
+            yield f"/proc/self/fd/{file.fileno()}"
+        return
+    descriptor, path = tempfile.mkstemp()  # with mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        yield path
+    finally:
+        os.unlink(path)

@@ -222,6 +222,8 @@ class Permissions:
             `"kv.v1.*"`, `"*"`), methods (`"/kv.v1.KeyValueService/Get"`), secrets (`"secrets:team/**"`), `"manage"` and
             `"observe"`. By default nobody may call anything.
         insecure_tcp: whether `tcp://` may leave this machine: for tests.
+        proxies: addresses and networks of proxies (`"10.0.0.5"`, `"10.1.0.0/16"`) that pass connections on to listeners
+            in the network and begin each with a header of the PROXY protocol, version 2. By default there is none.
 
     Raises:
         ConfigError: a setting is not a list, a use is not known, or a pattern is not one.
@@ -235,6 +237,7 @@ class Permissions:
     identities: Mapping[str, str | Collection[str]] | None = None
     allow: Mapping[str, Collection[str]] = field(default_factory=dict)
     insecure_tcp: bool = False
+    proxies: Collection[str] = ()
 
     def __post_init__(self) -> None:
         if self.identities is not None or self.allow:
@@ -242,7 +245,7 @@ class Permissions:
 
             object.__setattr__(self, "identities", patterns_of(self.identities))
             object.__setattr__(self, "allow", {check_pattern(who): tuple(what) for who, what in self.allow.items()})
-        for setting in ("replicated", "access_control", "overlapping", "socket"):
+        for setting in ("replicated", "access_control", "overlapping", "socket", "proxies"):
             if isinstance(getattr(self, setting), str):
                 raise ConfigError(f"Permissions.{setting} is one string; give a list of strings")
             object.__setattr__(self, setting, frozenset(getattr(self, setting)))

@@ -17,6 +17,7 @@ from ...http import Server
 from ...link.app import HEALTH, HIJACK, answer, refuse
 from ...link.link import Peer
 from ...network.listener import NetworkListener
+from ...network.proxy_header import networks
 from ...network.remote_end import RemoteEnd
 from ...platform import ListenError
 from ..logs.flood import FloodLog
@@ -94,7 +95,9 @@ class NetworkSocket:
         self._app = NetworkApp(app, permissions)
         self._floods = FloodLog(logger)
         self.server = Server(self._app, lifespan=False)
-        self._listener = NetworkListener(address, tls, self._serve, self._floods.warn)
+        self._listener = NetworkListener(
+            address, tls, self._serve, self._floods.warn, proxies=networks(sorted(permissions.proxies))
+        )
 
     @property
     def address(self) -> NetworkAddress:
