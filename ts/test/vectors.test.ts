@@ -18,7 +18,7 @@ interface Frame {
   readonly length?: number;
 }
 
-type Told = Readonly<Record<string, unknown>>;
+type Told = Record<string, number | string>;
 
 interface Step {
   readonly receive?: readonly Frame[];
@@ -34,7 +34,7 @@ interface Step {
   readonly read?: number;
   readonly bytes?: number;
   readonly go_away?: true;
-  readonly events?: readonly Told[];
+  readonly events?: readonly Readonly<Record<string, unknown>>[];
   readonly send?: readonly Frame[];
 }
 
@@ -139,25 +139,20 @@ function tell(event: Event): Told[] {
   }
 }
 
-/** Joins the data of one stream that came in several pieces. */
-function join(events: readonly Told[]): Told[] {
-  const joined: Told[] = [];
+/** Adds what an event tells; data that comes behind data of its stream is joined to it. */
+function add(told: Told[], events: readonly Told[]): void {
   for (const event of events) {
-    const last = joined.at(-1);
-    if ("data" in event && last && "data" in last && last["data"] === event["data"]) {
-      joined[joined.length - 1] = { ...last, payload: `${String(last["payload"])}${String(event["payload"])}` };
-    } else {
-      joined.push(event);
-    }
+    const last = told.at(-1);
+    if (last && "data" in event && event["data"] === last["data"]) last["payload"] += String(event["payload"]);
+    else told.push(event);
   }
-  return joined;
 }
 
 class Runner {
   readonly #session: Session;
   readonly #streams = new Map<number, StreamState>();
   readonly #slice: number;
-  #events: Event[] = [];
+  #told: Told[] = [];
 
   constructor(trace: Trace, slice: number) {
     const { accept_backlog, stream_window_size, max_stream_window_size } = trace.config ?? {};
@@ -210,16 +205,16 @@ class Runner {
   #collect(): void {
     for (const event of this.#session.events()) {
       if (event.type === "opened") this.#streams.set(event.stream.id, event.stream);
-      this.#events.push(event);
+      add(this.#told, tell(event));
     }
   }
 
-  #expectEvents(expected: readonly Told[]): void {
+  #expectEvents(expected: NonNullable<Step["events"]>): void {
     const wanted = expected.map((event) =>
       "payload" in event ? { ...event, payload: expand(event["payload"] as Payload).toString() } : event,
     );
-    assert.deepEqual(join(this.#events.flatMap(tell)), wanted);
-    this.#events = [];
+    assert.deepEqual(this.#told, wanted);
+    this.#told = [];
   }
 
   #expectSent(expected: readonly Frame[]): void {
