@@ -11,6 +11,7 @@ from unittest.mock import ANY
 import pytest
 
 from plugmux.errors import PlugmuxError, StreamReset
+from plugmux.http.lifespan import Lifespan
 from support.http_peers import Harness, Wire, join
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -445,12 +446,18 @@ async def test_an_app_without_a_lifespan_is_left_alone(harness: Harness, ending:
     [
         ({"type": "lifespan.shutdown.failed", "message": "stuck"}, "did not end well: stuck"),
         ({"type": "lifespan.startup.complete"}, "the app sent 'lifespan.startup.complete' out of order"),
-        (None, ""),
+        (None, "the app's lifespan did not end within 0.1 s, and is cancelled"),
     ],
 )
 async def test_a_lifespan_that_fails_to_end_is_logged(
-    harness: Harness, last: dict[str, Any] | None, logged: str, caplog: pytest.LogCaptureFixture
+    harness: Harness,
+    last: dict[str, Any] | None,
+    logged: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(Lifespan.shutdown, "__defaults__", (0.1,))
+
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
