@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -441,3 +442,19 @@ async def test_nothing_is_lent_on_a_link_that_has_ended_nor_by_a_call_without_on
         link.lend(Progress())
     with pytest.raises(StateError, match="has not arrived over a link"):
         Link.of(Context())
+
+
+async def test_an_object_of_the_process_takes_little_memory_while_it_is_idle() -> None:
+    """Neither end of its link has a read buffer of its own."""
+    count = 20
+    async with Runtime() as runtime:
+        await runtime.launch(Watched(), name="first")
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            for number in range(count):
+                await runtime.launch(Watched(), name=f"watched{number}")
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert (after - before) / count < 60 * 1024

@@ -193,7 +193,8 @@ class InProcessPlugin:
         chosen = self._registrar.accept(registration).protocol_version
         near, handler = self._registrar.open_link(Peer(self.record.name), self.record.policies, lambda _: None)
         handler.gate.open()
-        far = Link(LinkApp(services_of(self._servables)), initiator=True, peer=Peer(self._registrar.host.name))
+        app, host = LinkApp(services_of(self._servables)), Peer(self._registrar.host.name)
+        far = Link(app, initiator=True, peer=host, pool=self._registrar.object_pool)
         self._links = (near, far)
         self.record.registration = replace(registration, protocol_version=chosen)
         self._registry.add(self.record)

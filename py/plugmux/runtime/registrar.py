@@ -82,10 +82,13 @@ class Registrar:
     runtime_id: str = field(default_factory=lambda: os.urandom(8).hex())
     pool: MemoryPool = field(init=False)
     """The memory that all links share."""
+    object_pool: MemoryPool = field(init=False)
+    """The memory that the far ends of the links to objects of this process share."""
 
     def __post_init__(self) -> None:
         config = self.policies.mux or Config()
-        object.__setattr__(self, "pool", MemoryPool(config.max_total_memory))
+        for pool in ("pool", "object_pool"):
+            object.__setattr__(self, pool, MemoryPool(config.max_total_memory))
 
     def open_link(
         self, peer: Peer, policies: Policies, admit: Callable[[Registration], None]
