@@ -231,6 +231,8 @@ class NetworkListener:
         task = asyncio.create_task(self._shake_hands(connection, where), name=f"plugmux: handshake with {where}")
         self._handshakes[task] = None
         task.add_done_callback(self._handshake_ended)
+        # One that is cancelled before its first turn closes nothing itself.
+        task.add_done_callback(lambda task: connection.close() if task.cancelled() else None)
         if len(self._handshakes) > MAX_HANDSHAKES:
             oldest = next(iter(self._handshakes))
             del self._handshakes[oldest]
