@@ -9,9 +9,10 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Runtime
+from plugmux import Launch, Runtime
 from plugmux.connect import Code, RpcError
 from support.programs import KV_PLUGIN, script
+from support.tools import faulty_plugin
 
 PLUGIN = KV_PLUGIN.replace(
     'if request.key == "exit":',
@@ -35,3 +36,26 @@ async def test_the_hosts_log_shows_one_error_with_the_traceback(
     assert (record.levelno, record.name) == (logging.ERROR, "plugmux.plugin.kv")
     assert "/kv.v1.KeyValueService/Get failed\nTraceback" in record.message
     assert record.message.endswith("ZeroDivisionError: division by zero")
+
+
+FAULTY = {"python": "faulty.py", "go": "faults/plugins/go/main.go", "ts": "faulty.js"}
+"""Where the handler stands that fails, as a stack names it."""
+
+
+@pytest.mark.parametrize("language", FAULTY)
+async def test_in_every_language_the_record_names_plugin_method_and_stack(
+    language: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Runtime([Launch(faulty_plugin(language), name="faulty", timeout=20)]) as runtime:
+        with pytest.raises(RpcError) as caught:
+            await runtime.client(KeyValueClient).get(GetRequest(key="fail"))
+        assert caught.value.code is Code.INTERNAL
+        assert "no such luck" not in caught.value.message
+        async for entry in runtime.follow_logs("faulty"):
+            if entry.level == logging.ERROR:
+                break
+    (record,) = [record for record in caplog.records if record.levelno >= DEFAULT_LEVEL]
+    assert (record.levelno, record.name) == (logging.ERROR, "plugmux.plugin.faulty")
+    shown = record.getMessage()
+    for told in ("kv.v1.KeyValueService/Get", "no such luck", FAULTY[language]):
+        assert told in shown

@@ -124,7 +124,10 @@ export class Plugin {
   readonly #app: LinkApp;
   readonly #health = new Health();
   readonly #log = new LogQueue();
-  readonly #faults = new HandlerFaults((what, error) => this.#log.error(`${what} has failed`, { error }));
+  readonly #faults = new HandlerFaults((what, error) => {
+    const stack = error instanceof Error ? (error.stack ?? String(error)) : String(error);
+    this.#log.error(`${what} has failed: ${stack}`); // The text of a record is what every host shows.
+  });
   readonly #stopped: Promise<void>;
   #stop!: () => void;
   #isStopping = false;

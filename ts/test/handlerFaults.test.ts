@@ -160,7 +160,7 @@ test("a plugin logs a fault as one record of the level ERROR, with its stack", a
   await over;
   assert.equal(records.length, 1);
   assert.equal(records[0]?.level, LogLevel.ERROR);
-  assert.match(records[0]?.fieldsJson ?? "", /RangeError: why\\n *at /);
+  assert.match(records[0]?.message ?? "", /RangeError: why\n *at /);
 });
 
 test("a runtime that asks for it is told the stack", async () => {

@@ -56,6 +56,9 @@ class Faulty(KeyValueService):
             raise RpcError(Code.NOT_FOUND, f"no fault {word!r}")
         return GetResponse(value=await fault(argument))
 
+    async def do_fail(self, _: str) -> bytes:
+        raise RuntimeError("no such luck")
+
     async def do_pid(self, _: str) -> bytes:
         return str(os.getpid()).encode()
 

@@ -43,6 +43,7 @@ func (faulty) Get(_ context.Context, request *kvv1.GetRequest) (*kvv1.GetRespons
 var faults = map[string]func(argument string) (string, error){
 	"pid":  func(string) (string, error) { return strconv.Itoa(os.Getpid()), nil },
 	"hang": hang,
+	"fail": func(string) (string, error) { panic("no such luck") },
 	"exit": func(string) (string, error) {
 		fmt.Fprintln(os.Stderr, "on my way out")
 		os.Exit(7)

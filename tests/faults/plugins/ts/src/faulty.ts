@@ -19,6 +19,9 @@ const faults: Record<string, (argument: string) => string | Promise<string>> = {
     writeSync(STDERR, "on my way out\n");
     return reallyExit(7);
   },
+  fail: () => {
+    throw new Error("no such luck");
+  },
   garbage: () => {
     writeSync(LINK, "garbage on the link, and more of it");
     return hang();
