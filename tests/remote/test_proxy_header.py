@@ -7,18 +7,14 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
 from plugmux import Host, Permissions, Runtime
 from plugmux.errors import ConfigError
 from plugmux.network.proxy_header import ProxyHeader, ProxyHeaderError, is_within, networks
-from plugmux.plugin.network import NetworkLinks
-from support.kv_store import kv_plugin
 from support.pki import Pki
-from support.remote import in_state, serving, until
-from support.tools import tool
+from support.remote import until
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 BOTH = socket.inet_aton("192.0.2.9") + socket.inet_aton("10.0.0.1") + struct.pack("!HH", 51812, 7443)
@@ -89,45 +85,6 @@ async def runtime(pki: Pki) -> AsyncIterator[Runtime]:
 
 def port(runtime: Runtime) -> int:
     return int(runtime.addresses[0].rpartition(":")[2])
-
-
-async def test_a_plugin_dials_through_haproxy_and_keeps_its_address(runtime: Runtime, pki: Pki, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        front = free.getsockname()[1]
-    configuration = tmp_path / "haproxy.conf"
-    configuration.write_text(f"""
-defaults
-  timeout connect 9s
-  timeout client 60s
-  timeout server 60s
-listen tcp
-  mode tcp
-  bind 127.0.0.2:{front}
-  server s 127.0.0.1:{port(runtime)} send-proxy-v2 source 127.0.0.1
-""")
-    proxy = await asyncio.create_subprocess_exec(tool("haproxy"), "-f", configuration)
-    try:
-        tls = pki.tls("kv", peers=["spiffe://test/runtime"])
-        plugin = kv_plugin()
-        async with serving(plugin, NetworkLinks.parse("", f"tls://127.0.0.2:{front}", tls)):
-            await in_state(runtime, "kv")
-            peer = runtime.plugin("kv").peer
-            assert peer is not None
-            link = plugin._connection.link
-            assert link is not None
-            # The plugin's own end of the connection: HAProxy's to the runtime has another port.
-            assert peer.address == "{}:{}".format(*_own_end(link))
-            assert peer.identity == "spiffe://test/kv"
-    finally:
-        proxy.terminate()
-        await proxy.wait()
-
-
-def _own_end(link: object) -> tuple[str, int]:
-    transport = link.mux._transport  # type: ignore[attr-defined]
-    name: tuple[str, int] = transport.get_extra_info("sockname")
-    return name
 
 
 async def test_a_proxy_that_sends_no_header_is_refused(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
