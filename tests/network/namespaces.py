@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -75,6 +76,7 @@ class Network:
         self._processes: list[Process] = []
 
     def up(self) -> None:
+        remove_leftovers()
         bridge = f"{self._tag}br"
         run("ip", "link", "add", bridge, "type", "bridge")
         run("ip", "addr", "add", f"{self.gateway}/24", "dev", bridge)
@@ -127,6 +129,22 @@ class Network:
         )
 
 
+def remove_leftovers() -> None:
+    """Remove the bridge, the hosts and their programs of a run that was killed: its bridge has our gateway's address.
+
+    Two runs on one machine cannot be told apart on the wire, so there is one at a time.
+    """
+    listed = run("ip", "-o", "-4", "addr", "show", "to", f"{PREFIX}.254")
+    for tag in re.findall(r" (pm\d+)br ", listed):
+        for name in re.findall(rf"^({tag}n\d+)", run("ip", "netns", "list"), re.MULTILINE):
+            for number in run("ip", "netns", "pids", name).split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(number), signal.SIGKILL)
+            run("ip", "netns", "del", name)
+            shutil.rmtree(Path("/etc/netns") / name, ignore_errors=True)
+        run("ip", "link", "del", f"{tag}br")
+
+
 @contextmanager
 def network(folder: Path, hosts: int) -> Iterator[Network]:
     """A network for the length of a block."""
@@ -138,8 +156,8 @@ def network(folder: Path, hosts: int) -> Iterator[Network]:
         made.down()
 
 
-def run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def wait_until(done: Callable[[], bool], what: str) -> None:

@@ -23,9 +23,8 @@ async def race(*waiting: Coroutine[Any, Any, Any] | float) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def single(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first exception in a group that is not a group itself."""
-    error: BaseException = errors
+def single(error: BaseException) -> BaseException:
+    """The exception itself, or of a group the first that is not a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -143,9 +143,9 @@ class Runtime:
             if self._app is not None:
                 await self._app.startup()
             await self._lifecycle.start(self._sources, self._sockets.start if self._sockets is not None else None)
-        except* BaseException as errors:
+        except BaseException as error:
             await self.close()
-            raise single(errors) from None
+            raise single(error) from None
 
     async def launch(self, source: PluginSource, *, name: str | None = None) -> PluginHandle:
         """Add one more plugin and wait until it runs.
