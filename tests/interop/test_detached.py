@@ -124,7 +124,10 @@ async def test_limits_of_the_kernel_hold_for_it(directory: Path, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"replicas": 2}, "leave replicas out"), ({"limits": Limits(processes=3)}, "leave the limit processes out")],
+    [
+        ({"replicas": 2}, "leave replicas out"),
+        ({"limits": Limits(processes=3)}, "limit processes: it outlives the runtime"),
+    ],
     ids=["replicas", "processes"],
 )
 def test_what_one_cannot_have_is_refused_before_it_is_started(

@@ -11,7 +11,7 @@ from plugmux.contract import address
 from plugmux.contract.address import Address
 from plugmux.platform import unsupported_limits
 from plugmux.runners import DetachedRunner
-from plugmux.runtime import Limits
+from plugmux.runtime import Limits, LocalRunner
 
 
 @pytest.fixture(autouse=True)
@@ -24,10 +24,9 @@ def macos(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("limits", [{"memory": 2**30}, {"processes": 5}], ids=str)
 def test_a_limit_that_the_kernel_does_not_know_is_refused_by_its_name(limits: dict[str, int]) -> None:
     (name,) = limits
-    with pytest.raises(
-        ConfigError, match=f"'kv' cannot be held to its limit {name} on this system: .*leave the limit out"
-    ):
-        Launch(["./kv"], limits=Limits(**limits))
+    for runner in (None, LocalRunner()):
+        with pytest.raises(ConfigError, match=f"'kv' cannot be held to its limit {name}: .*leave the limit out"):
+            Launch(["./kv"], limits=Limits(**limits), runner=runner)
     assert set(unsupported_limits()) == {"memory", "processes"}
 
 

@@ -7,19 +7,23 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import ConfigError, Launch, PluginCause, PluginError, Runtime
+from plugmux import ConfigError, Launch, Plugin, PluginCause, PluginError, Runtime
 from plugmux.connect import Code, RpcError
 from plugmux.platform import ExitStatus
 from plugmux.platform.posix.limits import limit_commands
-from plugmux.runtime import Limits
+from plugmux.runners import ContainerRunner, DetachedRunner, JoinPoint, ManualRunner, RemoteRunner, detached
+from plugmux.runtime import Limits, LocalRunner, Runner, source
+from plugmux.runtime.process import local
 from plugmux.runtime.process.counter import ProcessCounter
 from plugmux.runtime.process.limits import MIB
+from plugmux.testing.runner import MemoryRunner
 from support.programs import KV_PLUGIN, script
 
 GREEDY = """
@@ -125,6 +129,44 @@ async def test_a_call_that_reaches_a_limit_fails_and_the_plugin_works_on(tmp_pat
 def test_a_limit_out_of_its_range_is_refused(values: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=next(iter(values))):
         Limits(**values)
+
+
+@pytest.mark.parametrize(
+    ("make", "limits"),
+    [
+        (lambda: RemoteRunner(["sh"], JoinPoint("tls://127.0.0.1:7445")), LIMITS),
+        (ManualRunner, LIMITS),
+        (lambda: MemoryRunner(Plugin(version="v1.0.0")), LIMITS),
+        (lambda: DetachedRunner("/nowhere"), ["processes"]),
+        (LocalRunner, []),
+        (lambda: ContainerRunner("image"), []),
+    ],
+    ids=["remote", "manual", "memory", "detached", "local", "container"],
+)
+def test_a_limit_that_a_runner_cannot_hold_a_plugin_to_is_refused_by_its_name(
+    make: Callable[[], Runner], limits: Iterable[str]
+) -> None:
+    runner = make()
+    for name, most in LIMITS.items():
+        if name in limits:
+            with pytest.raises(
+                ConfigError, match=f"plugin 'kv' cannot be held to its limit {name}: .* leave the limit"
+            ):
+                Launch(["./kv"], limits=Limits(**{name: most}), runner=runner)
+        else:
+            Launch(["./kv"], limits=Limits(**{name: most}), runner=runner)
+
+
+@pytest.mark.parametrize(
+    "runner", [None, LocalRunner(), DetachedRunner("/nowhere")], ids=lambda runner: type(runner).__name__
+)
+def test_a_limit_that_the_system_does_not_know_is_refused_by_its_name(
+    runner: Runner | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (source, local, detached):
+        monkeypatch.setattr(module, "unsupported_limits", lambda: {"cpu": "there is no clock"})
+    with pytest.raises(ConfigError, match="'kv' cannot be held to its limit cpu: there is no clock; leave"):
+        Launch(["./kv"], limits=Limits(cpu=1), runner=runner)
 
 
 def test_a_limit_of_the_host_that_is_tighter_holds() -> None:

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ from ..platform import (
     start_detached,
     start_time,
     tells_start_time,
+    unsupported_limits,
 )
 from ..runtime.process.local import find_program, plugin_environment, program_words
 from ..runtime.socket.linksocket import LinkSocket
@@ -81,6 +82,10 @@ class DetachedRunner(Runner):
                 "which no plugin is found again; leave the runner out, and plugins end with their runtime"
             )
         self._directory = Path(os.path.abspath(directory))
+
+    def unsupported_limits(self) -> Mapping[str, str]:
+        """The limits that this system does not know, and that of processes. (See `Runner`.)"""
+        return {**unsupported_limits(), "processes": "it outlives the runtime, which then cannot count its processes"}
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> DetachedRun:
         """Wait for the plugin's process where one lives, start it where none does. (See `Runner`.)"""

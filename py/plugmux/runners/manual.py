@@ -12,7 +12,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from ..contract.claims import ManifestClaims
 from ..contract.launch import VARIABLE, LaunchConfig
 from ..errors import PluginCause, PluginError
 from ..platform import ListenError, join_words
+from ..runtime.process.limits import LIMITS
 from ..runtime.settings import UNTIMED, RestartPolicy
 from ..runtime.socket.linksocket import LinkSocket
 from ..runtime.source import Launch, Runner
@@ -48,6 +49,10 @@ class ManualRunner(Runner):
 
     def __init__(self, socket: str | os.PathLike[str] | None = None) -> None:
         self._path = None if socket is None else Path(socket)
+
+    def unsupported_limits(self) -> Mapping[str, str]:
+        """All limits. (See `Runner`.)"""
+        return dict.fromkeys(LIMITS, "its author starts it, not the runtime")
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> ManualRun:
         """Say how the plugin is started, and begin to wait for it. (See `Runner`.)"""

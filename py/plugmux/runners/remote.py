@@ -11,13 +11,14 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from ..contract.launch import VARIABLE
 from ..errors import ConfigError, PluginCause, PluginError
 from ..link.link import Link
 from ..runtime.logs.log import PluginLog
+from ..runtime.process.limits import LIMITS
 from ..runtime.process.local import plugin_environment
 from ..runtime.process.process import Process
 from ..runtime.source import Launch, Runner
@@ -54,10 +55,12 @@ class RemoteRunner(Runner):
         self.point = point
         self.address = str(point.address)
 
+    def unsupported_limits(self) -> Mapping[str, str]:
+        """All limits. (See `Runner`.)"""
+        return dict.fromkeys(LIMITS, "nothing holds it to one on the other machine")
+
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> RemoteRun:
         """Start the plugin. (See `Runner`.)"""
-        if launch.limits is not None:
-            raise _not_started(launch, "RemoteRunner cannot limit what it uses: leave Launch.limits out")
         program = shutil.which(self.via[0])
         if program is None:
             raise PluginError(launch.name, PluginCause.NOT_FOUND, f"there is no program {self.via[0]!r}")

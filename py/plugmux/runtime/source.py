@@ -26,7 +26,7 @@ from ..contract.grant import Grant
 from ..contract.registration import NAME
 from ..errors import ConfigError
 from ..link.servable import Servable, ServiceSource
-from ..platform import has_directory, split_words
+from ..platform import has_directory, split_words, unsupported_limits
 
 if TYPE_CHECKING:
     from .logs.log import PluginLog
@@ -76,6 +76,13 @@ class Runner(Protocol):
     single_instance: bool = False
     untimed: bool = False
     address: str = ""
+
+    def unsupported_limits(self) -> Mapping[str, str]:
+        """The limits that it cannot hold a plugin to, by their names in `Limits`, each with the reason.
+
+        A `Launch` with such a limit is refused. By default there is none.
+        """
+        return {}
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> Run:
         """Start a plugin.
@@ -153,21 +160,13 @@ class Launch:
             )
         if self.timeout is not None and not self.timeout > 0:
             raise ConfigError(f"the timeout of plugin {self.name!r} is {self.timeout} s; it must be above 0")
-        if self.limits is not None and (self.runner is None or self.runner.outlives_runtime):
-            self.limits.check_supported(self.name)
-        if self.runner is not None:
-            self._check_runner(self.runner)
-
-    def _check_runner(self, runner: Runner) -> None:
-        if runner.single_instance and self.replicas > 1:
+        if self.limits is not None:
+            unsupported = unsupported_limits() if self.runner is None else self.runner.unsupported_limits()
+            self.limits.check_supported(self.name, unsupported)
+        if self.single_instance and self.replicas > 1:
             raise ConfigError(
-                f"plugin {self.name!r} has a runner that runs one process of each name ({type(runner).__name__}): "
+                f"plugin {self.name!r} has a runner that runs one process of each name ({type(self.runner).__name__}): "
                 "leave replicas out, and launch further ones under other names"
-            )
-        if runner.outlives_runtime and self.limits is not None and self.limits.processes is not None:
-            raise ConfigError(
-                f"plugin {self.name!r} outlives the runtime, which then cannot count its processes: "
-                "leave the limit processes out; memory, cpu and files can be limited"
             )
 
     @classmethod

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import PlugmuxError
 from ..plugin import Plugin
+from ..runtime.process.limits import LIMITS
 from .faults import LinkFaults
 from .memory import connect_in_memory
 
@@ -39,6 +40,10 @@ class MemoryRunner:
     def __init__(self, plugin: Plugin | Callable[[], Plugin], faults: LinkFaults | None = None) -> None:
         self._plugin = plugin
         self._faults = faults
+
+    def unsupported_limits(self) -> Mapping[str, str]:
+        """All limits. (See `Runner`.)"""
+        return dict.fromkeys(LIMITS, "it runs in the process of the test")
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> MemoryRun:
         """Begin a run; the plugin is served from `connect` on."""

@@ -29,8 +29,8 @@ def unsupported_limits() -> Mapping[str, str]:
     if sys.platform.startswith("linux"):
         return {}
     return {
-        "memory": "its kernel does not hold a process to RLIMIT_DATA",
-        "processes": "it has no /proc by which the processes of a plugin are counted",
+        "memory": "the kernel of this system does not hold a process to RLIMIT_DATA",
+        "processes": "this system has no /proc by which the processes of a plugin are counted",
     }
 
 

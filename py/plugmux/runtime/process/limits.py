@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,10 @@ from ...errors import ConfigError
 if TYPE_CHECKING:
     from ...platform import ExitStatus
 
-__all__ = ["Limits"]
+__all__ = ["LIMITS", "Limits"]
+
+LIMITS = ("memory", "cpu", "files", "processes")
+"""The names of all limits."""
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -60,19 +64,21 @@ class Limits:
             if value is not None and (not isinstance(value, int) or value < least):
                 raise ConfigError(f"the limit {name}={value!r} is not valid: it must be a whole number from {least}")
 
-    def check_supported(self, plugin: str) -> None:
-        """Check that this system can hold a plugin to all of these limits.
+    def check_supported(self, plugin: str, unsupported: Mapping[str, str]) -> None:
+        """Check that a plugin can be held to all of these limits.
+
+        Args:
+            plugin: its name.
+            unsupported: the limits that what starts it cannot hold it to, each with the reason.
 
         Raises:
             ConfigError: it cannot; the message names the limit, and says why.
         """
-        from ...platform import unsupported_limits
-
-        for name, why in unsupported_limits().items():
+        for name, why in unsupported.items():
             if getattr(self, name) is not None:
                 raise ConfigError(
-                    f"plugin {plugin!r} cannot be held to its limit {name} on this system: {why}; leave the limit out "
-                    "here, or run the plugin in a container (ContainerRunner)"
+                    f"plugin {plugin!r} cannot be held to its limit {name}: {why}; leave the limit out, or run the "
+                    "plugin in a container (ContainerRunner)"
                 )
 
     def explain(self, status: ExitStatus, stderr_tail: str) -> str | None:

@@ -32,6 +32,7 @@ from ...platform import (
     inherits_streams,
     link_ends,
     start_child,
+    unsupported_limits,
     variable_name,
 )
 from ..logs.log import PluginLog
@@ -67,6 +68,10 @@ WITHHELD = "XDG_RUNTIME_DIR"
 
 class LocalRunner(Runner):
     """Starts plugins as processes of this machine. (See `Runner`.)"""
+
+    def unsupported_limits(self) -> Mapping[str, str]:
+        """The limits that this system does not know. (See `Runner`.)"""
+        return unsupported_limits()
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> LocalRun:
         """Start the program."""

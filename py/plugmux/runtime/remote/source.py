@@ -13,7 +13,7 @@ from ...errors import ConfigError, PluginCause, PluginError
 from ...network.identity import check_pattern
 from ...network.places import Place
 from ..settings import RestartPolicy
-from ..source import Launch
+from ..source import Launch, Runner
 
 if TYPE_CHECKING:
     from ...network.tls import TLS
@@ -106,7 +106,7 @@ class Remote:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialer:
+class Dialer(Runner):
     """Links to a plugin that runs elsewhere; `remote.supervisor` does it.
 
     Args:
@@ -121,9 +121,6 @@ class Dialer:
     tls: TLS | None = None
     place: Place | None = None
     outlives_runtime = True
-    single_instance = False
-    untimed = False
-    address = ""
     elsewhere = True
 
     @property

@@ -18,6 +18,7 @@ from ...network.identity import UntrustedIdentity, grants, matches
 from ...network.remote_end import RemoteEnd
 from ..logs.log import LogSource
 from ..plugin import PluginRecord
+from ..source import Runner
 from ..state import State
 from ..supervisor import Supervisor
 
@@ -88,13 +89,10 @@ def tell(record: PluginRecord, status: str, error: PluginError | None = None) ->
         record.observer(record, record.state)
 
 
-class _Dialing:
+class _Dialing(Runner):
     """The runner of one plugin that listens: what it starts is a link."""
 
     outlives_runtime = True
-    single_instance = False
-    untimed = False
-    address = ""
 
     def __init__(self, launch: Launch, registrar: Registrar, record: PluginRecord, stop: asyncio.Event) -> None:
         dialer: Dialer = launch.runner  # type: ignore[assignment]
