@@ -78,6 +78,7 @@ func (h *LogHandler) Handle(ctx context.Context, record slog.Record) error {
 	if h.queue.isStderr() {
 		return h.apply(slog.NewJSONHandler(os.Stderr, &h.options)).Handle(ctx, record)
 	}
+	record = withFailure(record)
 	var fields bytes.Buffer
 	options := h.options
 	options.ReplaceAttr = h.replace
@@ -91,6 +92,30 @@ func (h *LogHandler) Handle(ctx context.Context, record slog.Record) error {
 		FieldsJson: boundedFields(strings.TrimSpace(fields.String())),
 	})
 	return nil
+}
+
+// withFailure moves the panic of a handler and its stack from the attributes of a record to its text, which is all that a host
+// prints that has not set up logging.
+func withFailure(record slog.Record) slog.Record {
+	if record.Level < slog.LevelError {
+		return record
+	}
+	var failed *failure
+	rest := make([]slog.Attr, 0, record.NumAttrs())
+	record.Attrs(func(attr slog.Attr) bool {
+		if found, is := attr.Value.Any().(*failure); is {
+			failed = found
+		} else {
+			rest = append(rest, attr)
+		}
+		return true
+	})
+	if failed == nil {
+		return record
+	}
+	told := slog.NewRecord(record.Time, record.Level, record.Message+": "+failed.String(), record.PC)
+	told.AddAttrs(rest...)
+	return told
 }
 
 func (h *LogHandler) apply(handler slog.Handler) slog.Handler {

@@ -74,6 +74,20 @@ func TestRecordsArriveWithLevelTimeAndAttributes(t *testing.T) {
 	}
 }
 
+func TestThePanicOfAHandlerStandsInTheTextOfItsRecord(t *testing.T) {
+	logs, before := NewLogHandler(nil), slog.Default()
+	slog.SetDefault(slog.New(logs).With("disk", "/"))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	runIsolated(func() { panic("no such luck") }).log("the handler of /a.B/C")
+	record := logs.queue.waiting[0]
+	if !strings.HasPrefix(record.Message, "the handler of /a.B/C has panicked: no such luck\ngoroutine ") || !strings.Contains(record.Message, "log_test.go") {
+		t.Error(record.Message)
+	}
+	if record.FieldsJson != `{"disk":"/"}` {
+		t.Error(record.FieldsJson)
+	}
+}
+
 func TestRecordsBelowTheLevelAreNotMade(t *testing.T) {
 	if NewLogHandler(nil).Enabled(t.Context(), slog.LevelDebug) {
 		t.Error("debug is sent by default")

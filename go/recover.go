@@ -59,10 +59,13 @@ func (f *failure) shortStack() string { return string(f.stack[:min(len(f.stack),
 
 func (f *failure) String() string { return f.reason() + "\n" + f.shortStack() }
 
-// log logs the failure as one record.
-func (f *failure) log(what string, attributes ...any) {
-	slog.Error(what+" has panicked", append(attributes, "panic", f.reason(), "stack", f.shortStack())...)
+// LogValue implements [slog.LogValuer], for the handlers of others. [LogHandler] takes the failure into the text of the record.
+func (f *failure) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("panic", f.reason()), slog.String("stack", f.shortStack()))
 }
+
+// log logs the failure as one record.
+func (f *failure) log(what string) { slog.Error(what+" has panicked", slog.Any("", f)) }
 
 // runLogged calls a function, and logs a panic that no caller could be told of.
 func runLogged(what string, call func()) {
@@ -83,7 +86,7 @@ func recoverPanics(next http.Handler, tellsStack *atomic.Bool) http.Handler {
 		if failed.value == http.ErrAbortHandler {
 			panic(http.ErrAbortHandler)
 		}
-		failed.log("a handler", "path", r.URL.Path)
+		failed.log("the handler of " + r.URL.Path)
 		err := errHandlerFailed
 		if tellsStack.Load() {
 			err = fmt.Errorf("the handler has panicked: %s", failed)

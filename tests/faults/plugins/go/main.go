@@ -7,9 +7,11 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -126,5 +128,10 @@ func begin(arguments []string) {
 
 func main() {
 	begin(os.Args[1:])
-	plugmux.Main(plugmux.Config{Version: "v1.0.0"}, plugmux.Service(kvv1connect.NewKeyValueServiceHandler(faulty{})))
+	config := plugmux.Config{Version: "v1.0.0"}
+	if slices.Contains(os.Args[1:], "slog") { // its records go to the runtime, and not to stderr
+		config.Logs = plugmux.NewLogHandler(nil)
+		slog.SetDefault(slog.New(config.Logs))
+	}
+	plugmux.Main(config, plugmux.Service(kvv1connect.NewKeyValueServiceHandler(faulty{})))
 }
