@@ -121,8 +121,9 @@ func (j *joiner) request(ctx context.Context, token string, present *tls.Certifi
 // renewInTime renews the certificate whenever two thirds of its life are over.
 func (j *joiner) renewInTime(ctx context.Context, credentials *remote.Credentials, certificate tls.Certificate) {
 	for {
-		lifetime := certificate.Leaf.NotAfter.Sub(certificate.Leaf.NotBefore)
-		pause(ctx, max(time.Until(certificate.Leaf.NotBefore.Add(lifetime*2/3)), 0))
+		lifetime, left := certificate.Leaf.NotAfter.Sub(certificate.Leaf.NotBefore), time.Until(certificate.Leaf.NotAfter)
+		least := min(left/10, renewalRetry) // where the clocks of the machines differ
+		pause(ctx, max(time.Until(certificate.Leaf.NotBefore.Add(lifetime*2/3)), least))
 		if ctx.Err() != nil {
 			return
 		}

@@ -28,6 +28,7 @@ const (
 
 	remoteDialTimeout = remote.ConnectTimeout
 	maxRemoteRedial   = 30 * time.Second
+	maxAway           = time.Minute      // how long the runtime that has started a plugin elsewhere may be away
 	servedLong        = 10 * time.Second // a link that has served for so long has the next wait be the first again
 	lookUpInterval    = 30 * time.Second // package net does not tell how long a record holds
 	lookUpTimeout     = 5 * time.Second

@@ -181,8 +181,8 @@ func (p *plugin) serveLaunched(ctx context.Context, launch *launchConfig) error 
 	return p.serveOnce(ctx, link, launch.Timeout)
 }
 
-// serveJoined serves the runtime that has started the plugin on another machine. It ends with its link, as every plugin that
-// is launched does: the runtime starts it anew, with another token.
+// serveJoined serves the runtime that has started the plugin on another machine. When the link is lost, the plugin dials again
+// with the certificate that it has by then. It ends when the runtime has ended its run, or has been away for maxAway.
 func (p *plugin) serveJoined(ctx context.Context, launch *launchConfig) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -196,11 +196,26 @@ func (p *plugin) serveJoined(ctx context.Context, launch *launchConfig) error {
 	}
 	go renew(ctx)
 	p.announcement.ProcessId = newProcessID()
-	conn, err := n.dial(ctx, place{address, address.Host})
-	if err != nil {
-		return err
+	var served time.Time // when the last link has ended
+	for delay := firstRedial; ctx.Err() == nil; delay = min(2*delay, maxRemoteRedial) {
+		conn, err := n.dial(ctx, place{address, address.Host})
+		if err == nil {
+			err = p.serveOnce(ctx, newRemoteLink(ctx, conn, p.handler, p.config.Limits), launch.Timeout)
+		}
+		var refused upgradeRefused
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			delay, served = firstRedial, time.Now()
+		case !served.IsZero() && errors.As(err, &refused) && refused.status == http.StatusForbidden:
+			return nil // its run has ended
+		case time.Since(served) >= maxAway:
+			return err
+		}
+		pause(ctx, delay/2+rand.N(delay/2))
 	}
-	return p.serveOnce(ctx, newRemoteLink(ctx, conn, p.handler, p.config.Limits), launch.Timeout)
+	return nil
 }
 
 func (p *plugin) peers() peerPolicy { return newPeerPolicy(p.config.PeerUsers) }

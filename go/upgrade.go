@@ -29,6 +29,14 @@ func upgrade(ctx context.Context, conn net.Conn, host, path, protocol string) (n
 	return upgraded, nil
 }
 
+// upgradeRefused is the answer of a server that does not switch the connection.
+type upgradeRefused struct {
+	status int
+	answer string
+}
+
+func (e upgradeRefused) Error() string { return "the upgrade was refused: " + e.answer }
+
 func exchangeUpgrade(conn net.Conn, host, path, protocol string) (net.Conn, error) {
 	_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: upgrade\r\nUpgrade: %s\r\n\r\n", path, host, protocol)
 	if err != nil {
@@ -41,7 +49,7 @@ func exchangeUpgrade(conn net.Conn, host, path, protocol string) (net.Conn, erro
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, maxRefusalBytes))
-		return nil, fmt.Errorf("the upgrade was refused: %s: %s", response.Status, strings.TrimSpace(string(text)))
+		return nil, upgradeRefused{response.StatusCode, response.Status + ": " + strings.TrimSpace(string(text))}
 	}
 	return withBuffered(conn, reader), nil
 }

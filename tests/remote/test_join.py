@@ -19,11 +19,11 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest
 from plugmux_proto.plugmux.v1.join_connect import JoinClient
 from plugmux_proto.plugmux.v1.join_pb2 import GetAuthorityRequest, JoinRequest
 
-from plugmux import Launch, Policies, Runtime
+from plugmux import Launch, Runtime
 from plugmux.aio.broadcast import Broadcast
 from plugmux.connect import Code, RpcError
 from plugmux.contract.launch import LaunchConfig
-from plugmux.errors import ConfigError, PluginCause, PluginError
+from plugmux.errors import ConfigError, PluginError
 from plugmux.link.client import NetworkClient
 from plugmux.network import listener
 from plugmux.network.description import x509_module
@@ -36,22 +36,13 @@ from plugmux.runners.joining import Joining
 from plugmux.runtime import State
 from plugmux.runtime.events import EventKind
 from plugmux.runtime.logs.log import PluginLog
-from plugmux.runtime.settings import RestartPolicy
-from support.remote import until
-from support.tools import LANGUAGES, example_plugin
-
-ELSEWHERE = ("env", "-i", f"PATH={os.environ['PATH']}", "sh")
+from support.joining import elsewhere
+from support.tools import LANGUAGES
 
 
 @pytest.fixture
 def point() -> JoinPoint:
     return JoinPoint("tls://127.0.0.1:0")
-
-
-def elsewhere(language: str, point: JoinPoint, **options: Any) -> Launch:
-    paths = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-    command = example_plugin(language)
-    return Launch(command, name="kv", env=paths, runner=RemoteRunner(ELSEWHERE, point), timeout=60, **options)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -75,19 +66,6 @@ async def test_replicas_have_identities_of_their_own(point: JoinPoint) -> None:
         peers = [plugin.peer for plugin in runtime.plugins()]
         assert all(plugin.state is State.RUNNING for plugin in runtime.plugins())
         assert len({peer.identity for peer in peers if peer is not None}) == 2
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-async def test_a_plugin_ends_with_its_link(language: str, point: JoinPoint) -> None:
-    never = Policies(restart=RestartPolicy(tries=0))
-    async with Runtime([elsewhere(language, point)], policies=never) as runtime:
-        plugin = runtime.plugin("kv")
-        link = plugin._record.link
-        assert link is not None
-        link.abort()
-        await until(lambda: plugin.state is State.GAVE_UP)  # Nobody has ended it: its command came to its end.
-        assert plugin.error is not None
-        assert plugin.error.cause is PluginCause.EXITED, plugin.error
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------
@@ -271,8 +249,8 @@ async def test_strangers_that_stay_keep_nobody_out(
 
 
 async def test_a_certificate_is_renewed_over_a_connection_that_shows_it(point: JoinPoint, joining: Joining) -> None:
-    tls = await _join(point.address, joining.config)
-    client = with_certificate(point, tls)
+    joined = await _join(point.address, joining.config)
+    client = with_certificate(point, joined.tls)
     renewed = await client.join(JoinRequest(csr=_signing_request()[1]))
     assert "BEGIN CERTIFICATE" in renewed.certificate_pem
     await joining.close()

@@ -97,17 +97,14 @@ async function serveNetwork(
   }
 }
 
-/**
- * Serves the runtime that has started the plugin on another machine. It ends with its link, as every plugin that is launched
- * does: the runtime starts it anew, with another token.
- */
+/** Serves the runtime that has started the plugin on another machine, over links of the certificate that it has by then. */
 async function serveInvited(make: () => Plugin, config: LaunchConfig, ending: AbortSignal): Promise<void> {
   if (!("token" in config.link)) return;
   const { credentials, end } = await join(config.link, config.timeout, warn);
   const links = new RemoteLinks(make, credentials, (message, error) => warn(message, { error }), config.name);
   ending.addEventListener("abort", () => links.stop());
   try {
-    await links.dialOnce(config.link.address);
+    await links.dialLauncher(config.link.address);
   } finally {
     end();
   }

@@ -10,6 +10,16 @@ export interface UpgradeOptions {
   readonly timeout: number;
 }
 
+/** The peer has answered that it does not switch the connection. */
+export class UpgradeRefused extends Error {
+  constructor(
+    readonly status: number,
+    explanation: string,
+  ) {
+    super(`${status} ${explanation}`);
+  }
+}
+
 /** The most bytes of the head of an answer. */
 const MAX_HEAD = 16 * 1024;
 
@@ -26,7 +36,7 @@ const STATUS_LINE = /^HTTP\/\d\.\d (\d{3})(?: |$)/;
 /**
  * Asks the peer to upgrade a connection and gives the connection. Bytes that came behind the answer can be read from it.
  *
- * Rejects with the text of the answer when the peer refuses, with the error of the connection when it breaks.
+ * Rejects with `UpgradeRefused` when the peer refuses, with the error of the connection when it breaks.
  */
 export async function upgrade({ connect, path, headers, timeout }: UpgradeOptions): Promise<Duplex> {
   const connection = connect();
@@ -39,7 +49,7 @@ export async function upgrade({ connect, path, headers, timeout }: UpgradeOption
     const { head, rest } = await readHead(connection);
     const status = STATUS_LINE.exec(head)?.[1];
     if (!status) throw new Error("the answer is not HTTP");
-    if (status !== "101") throw new Error(`${status} ${await explanation(connection, head, rest)}`);
+    if (status !== "101") throw new UpgradeRefused(Number(status), await explanation(connection, head, rest));
     if (rest.length > 0) connection.unshift(rest);
     connection.off("error", ignore);
     return connection;

@@ -17,12 +17,25 @@ from .exchange import HEAD_LIMIT
 from .fields import encode_fields, request_line
 from .heads import HeadReader
 
-__all__ = ["upgrade"]
+__all__ = ["UpgradeRefused", "upgrade"]
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
 
 MAX_REASON = 512
 """Bytes of a refusal's body that go into the error."""
+
+
+class UpgradeRefused(ExchangeError):
+    """The peer has answered that it does not speak the other protocol.
+
+    Args:
+        message: what it has said.
+        status: the status of its answer.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message, sent=True)
+        self.status = status
 
 
 async def upgrade(
@@ -46,7 +59,7 @@ async def upgrade(
 
     Raises:
         ConfigError: the path or a header field cannot be sent.
-        ExchangeError: the peer refused, or the exchange broke; the stream has been reset.
+        ExchangeError: the exchange broke, or, as `UpgradeRefused`, the peer refused; the stream has been reset.
         LinkError: no stream could be opened.
         TimeoutError: no answer came in time; the stream has been reset.
 
@@ -130,7 +143,9 @@ class _UpgradeRequest(asyncio.Protocol, Generic[AnyProtocol]):
     def _refuse(self) -> None:
         reason = self._reason[:MAX_REASON].decode("utf-8", "replace")
         shown = "".join(character if character.isprintable() else " " for character in reason).strip()
-        self._fail(f"the peer answered {self._status}" + (f": {shown}" if shown else ""))
+        what = f"upgrade of {self._path} failed: the peer answered {self._status}"
+        if not self.taken.done():
+            self.taken.set_exception(UpgradeRefused(what + (f": {shown}" if shown else ""), self._status))
 
     def _fail(self, what: str, cause: Exception | None = None) -> None:
         if not self.taken.done():

@@ -153,15 +153,20 @@ class TLS:
         Raises:
             ConfigError: they cannot be used.
         """
-        client, server = _new_context(ssl.PROTOCOL_TLS_CLIENT), _new_context(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            with _private_file(cert + key) as path:
-                for context in (client, server):
-                    context.load_verify_locations(cadata=ca.decode("ascii"))
-                    context.load_cert_chain(path, password=_no_password)
-        except (OSError, ValueError) as error:  # `ssl.SSLError` is one.
-            raise ConfigError(f"the certificate cannot be used: {type(error).__name__}") from None
-        return cls(contexts=(client, server), peers=peers)
+        return cls(contexts=_contexts_in_memory(cert, key, ca), peers=peers)
+
+    def replace_in_memory(self, cert: bytes, key: bytes, ca: bytes) -> None:
+        """Have connections that begin from now on use another certificate; links that are open go on.
+
+        Args:
+            cert: as of `in_memory`.
+            key: likewise.
+            ca: likewise.
+
+        Raises:
+            ConfigError: they cannot be used; nothing has changed.
+        """
+        self._client, self._server = _contexts_in_memory(cert, key, ca)
 
     @property
     def ca(self) -> str:
@@ -260,6 +265,18 @@ def _new_context(protocol: Any) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(PROTOCOLS)
     return context
+
+
+def _contexts_in_memory(cert: bytes, key: bytes, ca: bytes) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    client, server = _new_context(ssl.PROTOCOL_TLS_CLIENT), _new_context(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        with _private_file(cert + key) as path:
+            for context in (client, server):
+                context.load_verify_locations(cadata=ca.decode("ascii"))
+                context.load_cert_chain(path, password=_no_password)
+    except (OSError, ValueError) as error:  # `ssl.SSLError` is one.
+        raise ConfigError(f"the certificate cannot be used: {type(error).__name__}") from None
+    return client, server
 
 
 def unverified_context() -> ssl.SSLContext:

@@ -2,7 +2,8 @@
 
     connecting ──> registering ──> serving ──> ended
 
-A launched plugin has one link, which it inherited, and ends with it. A plugin that starts by itself dials the runtime's
+A launched plugin has one link, which it inherited, and ends with it; one on another machine dials anew with the
+certificate that it has joined with. A plugin that starts by itself dials the runtime's
 socket, and dials again with a growing delay when the runtime goes away.
 """
 
@@ -155,13 +156,12 @@ class RuntimeConnection:
         if config.detached:
             await self._reconnect_loop(lambda link: self._connect(link, config), config.timeout, DETACHED_REDIAL)
             return
-        link, gate = self.new_link(config.timeout, config.address)
         if config.address:
-            from .join import dial_joined  # a plugin on the machine of its runtime needs none of it
+            from .join import serve_joined  # a plugin on the machine of its runtime needs none of it
 
-            await dial_joined(link, config)
-            await self.serve_once(link, gate, config.timeout)
+            await serve_joined(self, config)
             return
+        link, gate = self.new_link(config.timeout)
         if config.socket:
             await self._connect(link, config)
             with ends_with_process(link, peer_pid(link)):
@@ -212,7 +212,7 @@ class RuntimeConnection:
                     raise
             import random  # a launched plugin needs none
 
-            await self._pause(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
+            await self.pause(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter, not a secret
             delay = min(delay * 2, longest_delay)
 
     def new_link(self, timeout: float, address: str = "") -> tuple[Link, Gate]:
@@ -287,7 +287,8 @@ class RuntimeConnection:
         if self.watch is not None and not self._stopping.is_set():
             await self.watch.settle()
 
-    async def _pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
+        """Wait, or return at once when it is asked to stop."""
         try:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

@@ -2,52 +2,70 @@
 
 The launch configuration has the fingerprint of the runtime's CA and a token that works once. The plugin asks for the CA
 and holds it against the fingerprint; nothing secret has been sent by then. It makes a key, which stays in memory, and
-sends a signing request and the token over a connection that this CA vouches for.
+sends a signing request and the token over a connection that this CA vouches for. Connections that begin later use the
+certificate that has been renewed: when the link is lost, the plugin dials again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import ssl
+import time
 from typing import TYPE_CHECKING, Any
 
 from plugmux_proto.plugmux.v1.join_connect import JoinClient
 from plugmux_proto.plugmux.v1.join_pb2 import GetAuthorityRequest, JoinRequest
 
+from ..aio.closing import end_within
 from ..connect import Code, RpcError
 from ..connect.limits import RpcLimits
 from ..contract.address import NetworkAddress, parse_address
-from ..errors import ConfigError
+from ..errors import ConfigError, PlugmuxError
+from ..http.upgrade import UpgradeRefused
 from ..link.client import NetworkClient
 from ..link.hijack import dial_link
 from ..network.backoff import Backoff
+from ..network.connect import ConnectFailed
 from ..network.description import fingerprint, x509_module
+from ..network.refusal import HandshakeFailed
 from ..network.remote_end import RemoteEnd
-from ..network.tls import TLS, unverified_context
+from ..network.tls import TLS, date, unverified_context
 from .dial import DialError
+from .register import RegistrationFailed
 
 if TYPE_CHECKING:
     from ..contract.launch import LaunchConfig
-    from ..link.link import Link
+    from .connection import RuntimeConnection
 
-__all__ = ["dial_joined"]
+__all__ = ["serve_joined"]
 
+logger = logging.getLogger("plugmux.plugin")
+
+RELINK_TIME = 60.0
+"""Seconds that the runtime may be away before a plugin whose link was lost gives up."""
+
+RETRY = 60.0
+"""Seconds after which the certificate is tried to be renewed again, and that a renewal may take."""
+
+FORBIDDEN = 403
 MAX_ANSWER = 64 * 1024
 LIMITS = RpcLimits(receive=MAX_ANSWER)
 
 
-async def dial_joined(link: Link, config: LaunchConfig) -> None:
-    """Get a certificate, and connect a link to the runtime with it.
+async def serve_joined(connection: RuntimeConnection, config: LaunchConfig) -> None:
+    """Get a certificate, and serve the runtime until it ends the plugin, or cannot be reached again.
 
     Args:
-        link: the link.
+        connection: the plugin's connection.
         config: the launch configuration.
 
     Raises:
         ConfigError: the address is not valid, or `cryptography` is not installed (`plugmux[pki]`).
         DialError: the runtime is not reached or is another one, or gives no certificate.
         ConnectFailed: it does not take the link.
+        RegistrationFailed: it refuses the plugin.
     """
     address = parse_address(config.address)
     if not isinstance(address, NetworkAddress) or address.scheme != "tls":
@@ -55,13 +73,89 @@ async def dial_joined(link: Link, config: LaunchConfig) -> None:
     x509_module()
     try:
         async with asyncio.timeout(config.timeout):
-            tls = await _join(address, config)
+            joined = await _join(address, config)
     except TimeoutError:
         raise DialError(f"the runtime at {address} gave no certificate within {config.timeout:g} s") from None
-    await dial_link(link, address, tls, _expect_any)
+    renewing = asyncio.create_task(joined.renew_in_time(), name="plugmux: renew the certificate")
+    try:
+        await _keep_linked(connection, joined, config.timeout)
+    finally:
+        await end_within(0, [renewing])
 
 
-async def _join(address: NetworkAddress, config: LaunchConfig) -> TLS:
+async def _keep_linked(connection: RuntimeConnection, joined: Joined, timeout: float) -> None:
+    """Serve over one link after another. The first must come about; a later one has `RELINK_TIME`."""
+    loop, backoff = asyncio.get_running_loop(), Backoff()
+    until = 0.0
+    while not connection.stopping:
+        link, gate = connection.new_link(timeout, str(joined.address))
+        try:
+            await dial_link(link, joined.address, joined.tls, _expect_any)
+            await connection.serve_once(link, gate, timeout)
+            backoff, until = Backoff(), loop.time() + RELINK_TIME
+        except (ConnectFailed, HandshakeFailed, RegistrationFailed) as error:
+            if until and _is_over(error):
+                return
+            if loop.time() >= until:
+                raise
+        await connection.pause(backoff.next())
+
+
+def _is_over(error: PlugmuxError) -> bool:
+    """Whether the runtime has answered that the run of this plugin has ended."""
+    cause = error.__cause__
+    return isinstance(cause, UpgradeRefused) and cause.status == FORBIDDEN
+
+
+class Joined:
+    """The certificate of a plugin that has joined, and how it is renewed.
+
+    Args:
+        address: where the runtime is.
+        ca: its CA, PEM.
+        key: the key of the certificate, PEM.
+        certificate: the certificate, PEM.
+
+    Raises:
+        ConfigError: they cannot be used.
+    """
+
+    def __init__(self, address: NetworkAddress, ca: str, key: bytes, certificate: str) -> None:
+        self.address = address
+        self.tls = TLS.in_memory(certificate.encode(), key, ca.encode())
+        self._ca = ca
+        self._certificate = certificate
+
+    async def renew_in_time(self) -> None:
+        """Renew the certificate whenever two thirds of its life are over; it is cancelled to end it."""
+        retry = 0.0
+        while True:
+            begins, ends = _life_of(self._certificate)
+            left = ends - time.time()
+            await asyncio.sleep(max(begins + (ends - begins) * 2 / 3 - time.time(), retry, min(left / 10, RETRY)))
+            try:
+                async with asyncio.timeout(RETRY):
+                    await self.renew()
+                retry = 0.0
+            except (PlugmuxError, TimeoutError) as error:
+                logger.warning("the certificate was not renewed: %s; it is valid until %s", error, date(ends))
+                retry = RETRY
+
+    async def renew(self) -> None:
+        """Get another certificate, for another key, over a connection that shows the present one.
+
+        Raises:
+            RpcError: the runtime gives none.
+            ConfigError: it cannot be used.
+        """
+        key, request = _signing_request()
+        client = JoinClient(NetworkClient(self.address, self.tls, expect=_expect_any), limits=LIMITS)
+        certificate = (await client.join(JoinRequest(csr=request))).certificate_pem
+        self.tls.replace_in_memory(certificate.encode(), key, self._ca.encode())
+        self._certificate = certificate
+
+
+async def _join(address: NetworkAddress, config: LaunchConfig) -> Joined:
     ca = await _authority(address, config.ca)
     key, request = _signing_request()
     checking = ssl.create_default_context(cadata=ca)
@@ -70,7 +164,7 @@ async def _join(address: NetworkAddress, config: LaunchConfig) -> TLS:
     client = JoinClient(NetworkClient(address, None, context=checking, expect=_expect_any), limits=LIMITS)
     try:
         response = await client.join(JoinRequest(token=config.token, csr=request))
-        return TLS.in_memory(response.certificate_pem.encode(), key, ca.encode())
+        return Joined(address, ca, key, response.certificate_pem)
     except (RpcError, ConfigError) as error:
         raise DialError(f"the runtime at {address} gave this plugin no certificate: {error}") from error
 
@@ -108,6 +202,15 @@ def _signing_request() -> tuple[bytes, bytes]:
     key = ec.generate_private_key(ec.SECP256R1())
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), request.public_bytes(Encoding.DER)
+
+
+def _life_of(certificate: str) -> tuple[float, float]:
+    """From when and until when a certificate is valid, in seconds since the epoch."""
+    try:
+        found = x509_module().load_pem_x509_certificate(certificate.encode())
+    except ValueError:
+        raise ConfigError("what the runtime gave holds no certificate") from None
+    return found.not_valid_before_utc.timestamp(), found.not_valid_after_utc.timestamp()
 
 
 def _expect_any(end: RemoteEnd) -> None:

@@ -1,14 +1,14 @@
 """Where plugins that a runner starts on another machine join their runtime: automatic mutual TLS.
 
     expected ──> joined ──> linked ──> over
-       │   its token,    it dials with     its run ends
-       │   once          the certificate
-       └────────────────────────────────> over
+       │   its token,    │  ^   │       its run ends
+       │   once          │  └───┘  it dials again when its link is lost
+       └─────────────────┴───────────> over
 
 A runtime has a CA of its own here, for as long as the join point lives, and nobody else trusts it. A plugin is given
 the address, the CA's fingerprint and a token in its launch configuration. It makes its key, sends a signing request,
-and dials with the certificate that it gets. The certificate names the one start that it is for, so that a process of
-an earlier start does not take its place. (docs/remote.md)
+and dials with the certificate that it gets, or with the one that it has renewed that by. The certificate names the one
+start that it is for, so that a process of an earlier start does not take its place. (docs/remote.md)
 """
 
 from __future__ import annotations
@@ -171,11 +171,9 @@ class JoinPoint:
         elif "plugmux.upgrade" not in scope.get("extensions", {}):
             await answer(send, 426, b"/hijack needs Connection: upgrade and Upgrade: tcp")
         elif (joining := self._of(end)) is None:
-            await answer(send, 403, b"the run that this certificate is for has ended")
-        elif joining.linked:
-            await answer(send, 403, b"this plugin has had its link: the runtime starts it anew")
-        else:
-            await joining.link(scope, end)
+            await answer(send, 403, ENDED)
+        elif refusal := await joining.link(scope, end):
+            await answer(send, *refusal)
 
     def _of(self, end: RemoteEnd) -> Joining | None:
         """The start that the certificate of a connection is for."""
@@ -224,6 +222,7 @@ class JoinPoint:
             self._floods.warn("token", f"no certificate for {end.address} at {self._listen}: {error}")
 
 
+ENDED = b"the run that this certificate is for has ended"
 KEPT_LOGS = 256
 """Starts that are over and whose tokens are still told apart by the plugin."""
 
@@ -253,7 +252,6 @@ class Joining:
 
     Attributes:
         config: the launch configuration for the plugin, with its token.
-        linked: whether the plugin has dialled with its certificate.
     """
 
     config: LaunchConfig
@@ -261,31 +259,52 @@ class Joining:
     def __init__(self, point: JoinPoint, id: str, name: str) -> None:
         self.id = id
         self.name = name
-        self.linked = False
         self._point = point
-        self._link: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+        self._offered: Link | None = None
+        self._offering = asyncio.Event()
+        self._link: Link | None = None
+        self._dialled_anew = asyncio.Event()
         self._over = asyncio.Event()
 
     def accept(self, link: Link) -> None:
-        """Let the plugin be the other end of a link, once it has joined and dials; returns at once."""
-        if not self._link.done():
-            self._link.set_result(link)
+        """Let the plugin be the other end of a link when it dials next; returns at once."""
+        self._offered = link
+        self._offering.set()
 
-    async def link(self, scope: MutableMapping[str, Any], end: RemoteEnd) -> None:
-        """Make the connection of a request the link, and stay until that ends."""
-        self.linked = True
-        await race(asyncio.wait([self._link]), self._over.wait())
-        if not self._link.done() or self._link.cancelled():
-            return
-        link = self._link.result()
+    async def link(self, scope: MutableMapping[str, Any], end: RemoteEnd) -> tuple[int, bytes] | None:
+        """Make the connection of a request the link, and stay until that ends.
+
+        Only the plugin has the key of the certificate: when it dials again it has lost the link before, which this end
+        may not know yet.
+
+        Returns:
+            The status and the reason where it is no link; `None` where it was.
+        """
+        self._dialled_anew.set()
+        anew = self._dialled_anew = asyncio.Event()
+        if self._link is not None:
+            self._link.abort()
+        await race(self._offering.wait(), self._over.wait(), anew.wait())
+        if self._over.is_set():
+            return 403, ENDED
+        if anew.is_set() or self._offered is None:
+            return 503, b"this plugin has dialled anew"
+        link, self._offered = self._offered, None
+        self._offering.clear()
+        self._link = link
         link.peer = link.peer._replace(identity=end.identity, address=end.address)
-        await scope["extensions"]["plugmux.upgrade"](lambda: link.mux, headers=[(b"upgrade", b"tcp")])
-        await race(link.wait_closed(), self._over.wait())
+        try:
+            await scope["extensions"]["plugmux.upgrade"](lambda: link.mux, headers=[(b"upgrade", b"tcp")])
+            await race(link.wait_closed(), self._over.wait())
+        finally:
+            link.abort()
+            if not link.closed:  # The connection went before it was the link's.
+                self.accept(link)
+        return None
 
     async def close(self) -> None:
         """Expect the plugin no more; harmless where that has been done."""
         self._over.set()
-        self._link.cancel()
         await self._point.forget(self)
 
 

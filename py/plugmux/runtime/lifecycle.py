@@ -206,7 +206,12 @@ class Lifecycle:
             from .remote.supervisor import RemoteSupervisor
 
             return [RemoteSupervisor(launch, self._registrar, policies)]
-        return [Supervisor(launch, self._registrar, policies, starts) for _ in range(launch.replicas)]
+        kind: type[Supervisor] = Supervisor
+        if launch.runner is not None and launch.runner.address:
+            from .remote.joined import JoinedSupervisor
+
+            kind = JoinedSupervisor
+        return [kind(launch, self._registrar, policies, starts) for _ in range(launch.replicas)]
 
     async def _begin_in_process(self, servable: Servable, name: str | None = None) -> PluginRecord:
         from .external import InProcessPlugin

@@ -47,7 +47,7 @@ NEXT: dict[State, frozenset[State]] = {
     State.STARTING: _ENDINGS | {State.REGISTERING, State.CRASHED, State.UNREACHABLE},
     State.REGISTERING: _ENDINGS | {State.RUNNING, State.CRASHED, State.UNREACHABLE},
     State.RUNNING: _ENDINGS | {State.CRASHED, State.UNREACHABLE},
-    State.UNREACHABLE: _ENDINGS | {State.STARTING, State.REGISTERING},
+    State.UNREACHABLE: _ENDINGS | {State.STARTING, State.REGISTERING, State.CRASHED},
     State.STOPPING: frozenset({State.STOPPED, State.DISABLED}),
     State.STOPPED: frozenset({State.STARTING, State.DISABLED}),
     State.CRASHED: _ENDINGS | {State.BACKING_OFF, State.GAVE_UP},

@@ -169,8 +169,7 @@ class Supervisor:
 
     def _worth_a_try(self, error: PluginError, failures: int, failing_for: float) -> bool:
         """Whether a restart can mend it: only a plugin that has once registered is started again, or waited for."""
-        policy = self._restart
-        hopeful = self.record.registration is not None or self._runner.untimed
+        policy, hopeful = self._restart, self.record.registration is not None or self._runner.untimed
         return hopeful and failures <= policy.tries and failing_for < policy.time_limit
 
     async def _stopped_within(self, seconds: float) -> bool:
@@ -208,6 +207,7 @@ class Supervisor:
                     self.record.link, self.record.peer = link, link.peer if link.peer.address else None
                     self.record.move(State.RUNNING)
                     failure = await self._serve(process, link)
+                    link = self.record.link or link  # It may have linked again.
                 self.record.link = None
                 if failure is not None:
                     return self._crashed(failure)

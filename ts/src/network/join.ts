@@ -129,7 +129,8 @@ function renew(
     const { validFrom, validTo } = new X509Certificate(String(credentials.options.cert));
     const [begins, ends] = [Date.parse(validFrom), Date.parse(validTo)];
     const due = begins + ((ends - begins) * 2) / 3 - Date.now();
-    timer = setTimeout(() => void again(), Math.min(Math.max(due, least), MAX_TIMER));
+    const soonest = Math.min((ends - Date.now()) / 10, RENEWAL_RETRY); // where the clocks of the machines differ
+    timer = setTimeout(() => void again(), Math.min(Math.max(due, least, soonest), MAX_TIMER));
     timer.unref();
   };
   const again = async (): Promise<void> => {

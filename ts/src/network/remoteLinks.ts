@@ -12,6 +12,7 @@ import { DialError, RegistrationError } from "../errors.js";
 import { errorMessage } from "../errorMessage.js";
 import { FIRST_REDIAL, REGISTRATION_TIMEOUT } from "../limits.js";
 import type { Plugin } from "../plugin.js";
+import { UpgradeRefused } from "../upgrade.js";
 import { withTimeout } from "../withTimeout.js";
 import { isLookedUp, type NetworkAddress, serverName, written } from "./address.js";
 import { CONNECT_TIMEOUT, connect } from "./connect.js";
@@ -22,6 +23,9 @@ import { alertOf, refusal } from "./refusal.js";
 const MAX_REDIAL = 30_000;
 /** A link that has served for so long has the next wait be the first again. */
 const SERVED_LONG = 10_000;
+/** The runtime that has started a plugin elsewhere may be away for so long. */
+const MAX_AWAY = 60_000;
+const FORBIDDEN = 403;
 /** node does not tell how long the records hold that the system has looked up. */
 const LOOK_UP_INTERVAL = 30_000;
 const LOOK_UP_AGAIN = 1_000;
@@ -92,12 +96,27 @@ export class RemoteLinks {
   }
 
   /**
-   * Serves the runtime at an address over one link, until that ends.
+   * Serves the runtime that has started this plugin, and dials again when the link is lost, until the runtime has ended
+   * its run, or has been away for a minute.
    *
-   * @throws DialError when the runtime is not reached.
+   * @throws DialError or RegistrationError when the first link does not come about, or the runtime is away for too long.
    */
-  async dialOnce(address: NetworkAddress): Promise<void> {
-    await this.#serve(await this.#reach({ address, hostName: address.host }), new AbortController().signal);
+  async dialLauncher(address: NetworkAddress): Promise<void> {
+    const never = new AbortController().signal;
+    let delay = FIRST_REDIAL;
+    let giveUp = 0;
+    while (!this.#ending.signal.aborted) {
+      try {
+        await this.#serve(await this.#reach({ address, hostName: address.host }), never);
+        [delay, giveUp] = [FIRST_REDIAL, Date.now() + MAX_AWAY];
+      } catch (error) {
+        if (!(error instanceof DialError || error instanceof RegistrationError)) throw error;
+        if (giveUp && error.cause instanceof UpgradeRefused && error.cause.status === FORBIDDEN) return;
+        if (Date.now() >= giveUp) throw error;
+      }
+      await withTimeout(delay * (0.5 + Math.random() / 2), this.#stopped);
+      delay = Math.min(2 * delay, MAX_REDIAL);
+    }
   }
 
   /**

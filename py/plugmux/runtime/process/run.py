@@ -39,7 +39,11 @@ class Run(Protocol):
         ...
 
     async def connect(self, link: Link) -> None:
-        """Connect the runtime's end of the link, once. Where the plugin dials, this returns before it has done so."""
+        """Connect the runtime's end of the link. Where the plugin dials, this returns before it has done so.
+
+        It is called once; and with another link each time that a plugin of another machine (`Runner.address`) has lost
+        its link.
+        """
         ...
 
     async def wait(self) -> None:
