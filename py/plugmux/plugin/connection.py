@@ -144,22 +144,21 @@ class RuntimeConnection:
         self.stop()
         await self._left.wait()
 
+    def rename(self, name: str) -> None:
+        """Register under the name that the runtime has given."""
+        self._announcement.name = name
+        self.registration = replace(self.registration, name=name)
+
     async def serve_launched(self, config: LaunchConfig) -> None:
-        """Serve the runtime that launched this process; a detached plugin also serves the runtimes after it.
+        """Serve the runtime of this machine that launched the process; a detached plugin also serves those after it.
 
         Raises:
             DialError: the launch names a socket, and nothing listens there.
             RegistrationFailed: the runtime refused the plugin, or went away.
         """
-        self._announcement.name = config.name
-        self.registration = replace(self.registration, name=config.name)
+        self.rename(config.name)
         if config.detached:
             await self._reconnect_loop(lambda link: self._connect(link, config), config.timeout, DETACHED_REDIAL)
-            return
-        if config.address:
-            from .join import serve_joined  # a plugin on the machine of its runtime needs none of it
-
-            await serve_joined(self, config)
             return
         link, gate = self.new_link(config.timeout)
         if config.socket:
@@ -187,8 +186,7 @@ class RuntimeConnection:
     async def serve_link(self, connect: Callable[[Link], Awaitable[None]], name: str, timeout: float) -> None:
         """Serve one runtime over a link that the caller connects. (`Plugin.serve_link`)"""
         self._stopping, self._left, self._shutting_down = asyncio.Event(), asyncio.Event(), None
-        self._announcement.name = name
-        self.registration = replace(self.registration, name=name)
+        self.rename(name)
         link, gate = self.new_link(timeout)
         await connect(link)
         await self.serve_once(link, gate, timeout)

@@ -71,6 +71,7 @@ async def serve_joined(connection: RuntimeConnection, config: LaunchConfig) -> N
     if not isinstance(address, NetworkAddress) or address.scheme != "tls":
         raise ConfigError(f"the launch configuration's address {config.address!r} is not tls://host:port")
     x509_module()
+    connection.rename(config.name)
     try:
         async with asyncio.timeout(config.timeout):
             joined = await _join(address, config)

@@ -109,7 +109,11 @@ async def _serve(
     shared = config is not None and config.terminal
     handle_signals([signal.SIGINT], _leave_to_the_runtime if shared else connection.stop)
     try:
-        if config is not None:
+        if config is not None and config.address:
+            from .join import serve_joined  # a plugin on the machine of its runtime needs none of it
+
+            await serve_joined(connection, config)
+        elif config is not None:
             await connection.serve_launched(config)
         elif isinstance(address, Address):
             await connection.serve_dialed(address)
