@@ -1,12 +1,16 @@
-"""Closing that completes although the caller is cancelled, and in bounded time although a task hangs."""
+"""Closing that completes although the caller is cancelled, and in bounded time although a task hangs.
+
+mypyc, which can compile the modules that every call passes, loses the error of a coroutine that awaits in `finally` or
+`except`. This module stays interpreted; such a module awaits through `then_close` and `or_close`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["CLEAN_UP_TIME", "end_within", "shielded"]
+__all__ = ["CLEAN_UP_TIME", "end_within", "or_close", "shielded", "then_close"]
 
 CLEAN_UP_TIME = 2.0
 """Seconds that a task is given to end after it has been cancelled."""
@@ -59,3 +63,21 @@ async def end_within(seconds: float | None, tasks: Iterable[asyncio.Task[Any]]) 
         if left:
             _, left = await asyncio.wait(left, timeout=limit)
     return left
+
+
+async def then_close(work: Awaitable[T], close: Callable[[], Awaitable[object]] | None) -> T:
+    """Wait for work, and then, however it has ended, for what `close` returns, if there is anything to close."""
+    try:
+        return await work
+    finally:
+        if close is not None:
+            await close()
+
+
+async def or_close(work: Awaitable[T], close: Callable[[], Awaitable[object]]) -> T:
+    """Wait for work; if it fails or is cancelled, wait for what `close` returns before the error is raised."""
+    try:
+        return await work
+    except BaseException:
+        await close()
+        raise

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Self
 
 import h11
 
+from ..aio.closing import or_close, then_close
 from ..aio.transports import report_held
 from ..errors import BodyTooLarge, ExchangeError, StreamReset
 from ..exchange import Request, Response
@@ -90,26 +91,22 @@ class RoundTrip(ABC):  # an asyncio.Protocol in all but its base class, as Serve
 
     async def _send_body(self, body: AsyncIterable[bytes]) -> None:
         try:
-            await self._send_pieces(body)
+            pieces = aiter(body)
+            await then_close(self._send_pieces(pieces), getattr(pieces, "aclose", None))
         except Exception as error:
             self._sender = None  # this task, which has nothing left to do
             self.fail(error)
 
-    async def _send_pieces(self, body: AsyncIterable[bytes]) -> None:
-        pieces = aiter(body)
-        try:
-            async for piece in pieces:
-                if self.over:
-                    return
-                if piece:
-                    self.transport.write(chunk(piece) if self._chunked else piece)
-                    if self._writable is not None:
-                        await self._writable.wait()
-            if self._chunked and not self.over:
-                self.transport.write(LAST_CHUNK)
-        finally:
-            if (close := getattr(pieces, "aclose", None)) is not None:
-                await close()
+    async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
+        async for piece in pieces:
+            if self.over:
+                return
+            if piece:
+                self.transport.write(chunk(piece) if self._chunked else piece)
+                if self._writable is not None:
+                    await self._writable.wait()
+        if self._chunked and not self.over:
+            self.transport.write(LAST_CHUNK)
 
     # How it ends
 
@@ -125,8 +122,9 @@ class RoundTrip(ABC):  # an asyncio.Protocol in all but its base class, as Serve
             self.abandon()
             self._failed(error)
 
-    async def ended(self) -> None:
-        """Wait for the task that sends the request's body, which has been cancelled."""
+    async def end(self) -> None:
+        """Abort the exchange, unless it has ended, and wait for the task that sends the request's body."""
+        self.abandon()
         if self._sender is not None:
             await asyncio.wait((self._sender,))
             self._sender = None
@@ -258,12 +256,13 @@ class BufferedExchange(RoundTrip):
             ExchangeError: the stream broke, or the peer's response is not valid HTTP.
             TimeoutError: the timeout has run out.
         """
+        if self._sender is not None:
+            return await then_close(self._response, self.end)
         try:
             return await self._response
         finally:
-            if not self.over or self._sender is not None:
+            if not self.over:
                 self.abandon()
-                await self.ended()
 
     def _begun(self, head: Head, length: int | None) -> None:
         if length is not None and length > self._limit:
@@ -321,14 +320,13 @@ class StreamingExchange(RoundTrip):
             ExchangeError: the stream broke, or the peer's response is not valid HTTP.
             TimeoutError: the timeout has run out.
         """
-        try:
-            while not self.status:
-                if self._error is not None:
-                    raise self._error
-                await self._change()
-        except BaseException:
-            await self.aclose()
-            raise
+        return await or_close(self._with_head(), self.aclose)
+
+    async def _with_head(self) -> Self:
+        while not self.status:
+            if self._error is not None:
+                raise self._error
+            await self._change()
         return self
 
     def __aiter__(self) -> Self:
@@ -344,7 +342,7 @@ class StreamingExchange(RoundTrip):
         """
         while not self._pieces:
             if self.over:
-                await self.ended()
+                await self.end()
                 if self._error is not None:
                     raise self._error
                 raise StopAsyncIteration
@@ -362,7 +360,7 @@ class StreamingExchange(RoundTrip):
         """Close the response; before its end the stream is reset, so that the peer's handler is cancelled."""
         self._pieces.clear()
         self.fail(StreamReset("the response was closed before its end"))
-        await self.ended()
+        await self.end()
 
     async def _change(self) -> None:
         self._changed.clear()

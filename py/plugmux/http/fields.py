@@ -129,10 +129,10 @@ def _phrase(status: int) -> str:
         return ""
 
 
-_STATUS_LINES: dict[int, bytes] = {}
+_STATUS_LINES: dict[object, bytes] = {}
 
 
-def _status_line(status: int) -> bytes:
+def _status_line(status: object) -> bytes:
     """The first line of a response; each is made when it is first asked for."""
     if not (isinstance(status, int) and 100 <= status <= 599):
         raise ConfigError(f"{status!r} is not an HTTP status code")
@@ -169,7 +169,7 @@ class _Date:
 _date = _Date()
 
 
-def response_head(status: int, fields: bytes, framing: bytes, *, close: bool, dated: bool = False) -> bytes:
+def response_head(status: object, fields: bytes, framing: bytes, *, close: bool, dated: bool = False) -> bytes:
     """Encode the head of a response, with its blank line.
 
     Args:

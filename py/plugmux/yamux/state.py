@@ -149,7 +149,8 @@ class Event:
     __slots__: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        names = [name for kind in type(self).__mro__ for name in getattr(kind, "__slots__", ())]
+        kinds = type(self).__mro__[:-1]  # Attributes are descriptors of them, compiled or not.
+        names = sorted(name for kind in kinds for name, kept in vars(kind).items() if hasattr(kept, "__set__"))
         return f"{type(self).__name__}({', '.join(f'{name}={_show(getattr(self, name))}' for name in names)})"
 
 
