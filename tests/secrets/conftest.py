@@ -99,6 +99,10 @@ class ScriptedRuntime:
         self._plugins.append(plugin)
         return plugin
 
+    def remove(self, name: str) -> None:
+        """Remove a plugin."""
+        self._plugins = [plugin for plugin in self._plugins if plugin.name != name]
+
     def plugins(self) -> list[ScriptedPlugin]:
         return sorted(self._plugins, key=lambda plugin: plugin.name)
 

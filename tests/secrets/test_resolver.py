@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -330,3 +331,43 @@ async def test_a_mistake_in_the_resolver_itself_is_not_taken_for_an_outage(runti
 
 def test_the_clock_is_utc_by_default(runtime: Any) -> None:
     assert Resolver(runtime)._now().tzinfo is UTC
+
+
+async def test_a_pattern_is_parsed_once_for_each_that_a_provider_registers(
+    runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = runtime.add("vault", "vault/**", {"vault/a": VALUE})
+    resolves, asked = resolver(runtime), Pattern("vault/a")
+    check, parsed = Pattern.__post_init__, list[str]()
+
+    def tell(pattern: Pattern) -> None:
+        parsed.append(pattern.text)
+        check(pattern)
+
+    monkeypatch.setattr(Pattern, "__post_init__", tell)
+    for _ in range(3):
+        await resolves.get(asked)
+    assert parsed == ["vault/**"]
+
+    vault.registration = replace(vault.registration, secrets_pattern="other/**")
+    with pytest.raises(SecretNotFound):
+        await resolves.get(asked)
+    assert parsed == ["vault/**", "other/**"]
+
+    runtime.remove("vault")
+    with pytest.raises(SecretNotFound):
+        await resolves.get(asked)
+    runtime.add("vault", "other/**")
+    with pytest.raises(SecretNotFound):
+        await resolves.get(asked)
+    assert parsed == ["vault/**", "other/**", "other/**"], "what is gone is forgotten"
+
+
+async def test_what_a_provider_may_have_is_what_it_has_registered_when_it_answers(runtime: Any) -> None:
+    async def narrow(request: Any) -> GetSecretsResponse:
+        vault.registration = replace(vault.registration, secrets_pattern="other/**")
+        return GetSecretsResponse(envelopes=[Envelope(id="vault/a", value=VALUE)])
+
+    vault = runtime.add("vault", "vault/**", narrow)
+    with pytest.raises(SecretNotFound):
+        await resolver(runtime).get("vault/a")

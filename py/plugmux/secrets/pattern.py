@@ -92,9 +92,9 @@ class Pattern:
     def filter(self, other: Pattern | str) -> Pattern | None:
         """The narrower of two patterns if one includes the other, `other` if both do, and otherwise `None`."""
         other = self.of(other)
-        if self.includes(other):
+        if self._machine.accepts(other.components):
             return other
-        return self if other.includes(self) else None
+        return self if other._machine.accepts(self.components) else None
 
     def expand(self, other: Pattern | str) -> Pattern:
         """The pattern with its `**` replaced by an id or by another pattern.

@@ -29,6 +29,8 @@ __all__ = ["Resolver"]
 
 logger = logging.getLogger("plugmux.secrets")
 
+EVERYTHING = Pattern("**")
+"""What a provider that has not registered yet may have."""
 MAX_REASON = 300
 MAX_IDS_NAMED = 5
 
@@ -68,6 +70,8 @@ class Resolver:
         self._required = frozenset([required] if isinstance(required, str) else required)
         self._timeout = timeout
         self._now = now
+        self._patterns: dict[str, Pattern] = {}
+        """The parsed pattern of each provider, by its name."""
 
     async def get(self, pattern: str | Pattern) -> Secret:
         """Find exactly one secret, as a rule by its id.
@@ -120,7 +124,10 @@ class Resolver:
 
     async def _ask_all(self, asked: Pattern) -> list[_Answer]:
         plugins = by_name(self._runtime)
-        unknown = self._required.difference(plugin.name for plugin in plugins)
+        names = {plugin.name for plugin in plugins}
+        unknown = self._required - names
+        for gone in self._patterns.keys() - names:
+            del self._patterns[gone]
         answers = [
             _Answer(Account(name, Outcome.FAILED, "the runtime has no plugin of this name", required=True))
             for name in unknown
@@ -136,18 +143,19 @@ class Resolver:
 
     def _without_asking(self, plugin: KnownPlugin, asked: Pattern) -> Account | None:
         """The account of a plugin that must not be asked; `None` for one that must."""
+        own = self._own_pattern(plugin)
+        if own is not None and own.filter(asked) is None:
+            return Account(plugin.name, Outcome.SKIPPED, "its pattern does not include what is asked for", own.text)
         said, required = plugin.registration, self._must_answer(plugin)
-        pattern = said.secrets_pattern if said else None
-        if said is not None and pattern is None:
+        if said is not None and own is None:
             outcome = Outcome.FAILED if plugin.name in self._required else Outcome.SKIPPED
             return Account(plugin.name, outcome, "it is not a secrets provider", required=required)
-        if pattern is not None and Pattern(pattern).filter(asked) is None:
-            return Account(plugin.name, Outcome.SKIPPED, "its pattern does not include what is asked for", pattern)
         if plugin.state.name == RUNNING or (required and plugin.will_run):
             return None
         down = required or (said is not None and plugin.state.name not in IDLE_ON_PURPOSE)
         reason = f"it does not run ({standing(plugin)})"
-        return Account(plugin.name, Outcome.FAILED if down else Outcome.SKIPPED, reason, pattern, required=required)
+        outcome = Outcome.FAILED if down else Outcome.SKIPPED
+        return Account(plugin.name, outcome, reason, own.text if own else None, required=required)
 
     def _must_answer(self, plugin: KnownPlugin) -> bool:
         wanted = plugin.will_run or plugin.state.name not in IDLE_ON_PURPOSE
@@ -155,7 +163,7 @@ class Resolver:
 
     async def _ask(self, plugin: KnownPlugin, asked: Pattern) -> _Answer:
         required = self._must_answer(plugin)
-        narrower = Pattern(_pattern_of(plugin) or "**").filter(asked) or asked
+        narrower = (self._own_pattern(plugin) or EVERYTHING).filter(asked) or asked
         try:
             client = self._runtime.client(ResolverClient, plugin=plugin.name)
             response = await client.get_secrets(GetSecretsRequest(pattern=narrower.text), timeout=self._timeout)
@@ -171,7 +179,7 @@ class Resolver:
 
     def _take(self, plugin: KnownPlugin, asked: Pattern, response: GetSecretsResponse) -> list[Secret]:
         """The secrets of a response that the provider was asked for and may have, with the provider's name set."""
-        own, now = Pattern(_pattern_of(plugin) or "**"), self._now()
+        own, now = self._own_pattern(plugin) or EVERYTHING, self._now()
         taken = []
         for envelope in response.envelopes:
             try:
@@ -185,6 +193,16 @@ class Resolver:
                 "provider %s returned %d secrets that it was not asked for or cannot have", plugin.name, left_out
             )
         return taken
+
+    def _own_pattern(self, plugin: KnownPlugin) -> Pattern | None:
+        """The pattern that a provider has registered; it is parsed once, and again when it registers another."""
+        text = _pattern_of(plugin)
+        if text is None:
+            return None
+        own = self._patterns.get(plugin.name)
+        if own is None or own.text != text:
+            own = self._patterns[plugin.name] = Pattern(text)
+        return own
 
 
 def _pattern_of(plugin: KnownPlugin) -> str | None:
