@@ -10,6 +10,7 @@ from ..connect import Service
 from ..errors import PlugmuxError
 from ..exchange import ClientTransport
 from ..http import Server
+from ..platform import own_port
 from .access import Access
 from .calls import Inspector
 from .page import Page
@@ -50,7 +51,7 @@ class PageServer:
             PlugmuxError: the port cannot be listened at.
         """
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own_port(sock)
         try:
             sock.bind((HOST, port))
         except OSError as error:

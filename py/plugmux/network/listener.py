@@ -16,12 +16,14 @@ import socket
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..aio.closing import end_within
 from ..aio.forks import lose_in_children
 from ..contract.address import NetworkAddress
 from ..errors import ConfigError
+from ..platform import ReadWatch, accept_some, own_port
 from .alerts import alerts_by
 from .proxy_header import IPNetwork, ProxyHeader, ProxyHeaderError, is_within
 from .refusal import HandshakeFailed, refusal
@@ -103,6 +105,7 @@ class NetworkListener:
         self._strangers: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
         self._sockets: list[socket.socket] = []
         self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._watches: dict[socket.socket, ReadWatch] = {}
         self._handshakes: dict[asyncio.Task[None], None] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -157,12 +160,9 @@ class NetworkListener:
 
     async def _accept(self, sock: socket.socket) -> None:
         while True:
-            await _readable(sock)
             try:
-                for _ in range(ACCEPTED_AT_ONCE):
-                    self._take(*sock.accept())
-            except BlockingIOError:
-                pass  # Nobody else waits.
+                for connection, peername in await accept_some(sock, ACCEPTED_AT_ONCE):
+                    self._take(connection, peername)
             except OSError as error:
                 # Out of descriptors, as a rule: the connection waits in the backlog until some are free.
                 self._report("accept", f"cannot accept at {self.address}: {error}")
@@ -171,13 +171,13 @@ class NetworkListener:
     def _take(self, connection: socket.socket, peername: object) -> None:
         """Wait for the first byte of a connection."""
         connection.setblocking(False)
-        loop = asyncio.get_running_loop()
-        self._silent[connection] = loop.call_later(FIRST_BYTE_TIME, self._drop, connection)
+        read = self._speaks
         if self._proxies and is_within(peername, self._proxies):
             self._headers[connection] = ProxyHeader()
-            loop.add_reader(connection, self._read_header, connection, shown_address(peername))
-        else:
-            loop.add_reader(connection, self._speaks, connection, shown_address(peername))
+            read = self._read_header
+        timer = asyncio.get_running_loop().call_later(FIRST_BYTE_TIME, self._drop, connection)
+        self._silent[connection] = timer
+        self._watches[connection] = ReadWatch(connection, partial(read, connection, shown_address(peername)))
         if len(self._silent) > MAX_SILENT:
             self._drop(next(iter(self._silent)))
 
@@ -203,12 +203,13 @@ class NetworkListener:
             self._drop(connection)
         elif not header.wanted:
             source = where if header.source is None else shown_address(header.source)
-            asyncio.get_running_loop().add_reader(connection, self._speaks, connection, source)
+            self._watches.pop(connection).close()
+            self._watches[connection] = ReadWatch(connection, partial(self._speaks, connection, source))
 
     def _forget(self, connection: socket.socket) -> None:
         self._headers.pop(connection, None)
         self._silent.pop(connection).cancel()
-        asyncio.get_running_loop().remove_reader(connection)
+        self._watches.pop(connection).close()
 
     def _speaks(self, connection: socket.socket, where: str) -> None:
         """Begin the handshake of a connection that has said something."""
@@ -299,7 +300,7 @@ class _Handshaken(asyncio.Protocol):
 def _bind(family: int, where: Sequence[object]) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own_port(sock)
         if family == socket.AF_INET6:
             both = where[0] == "::"  # It takes IPv4 connections as well.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
@@ -310,14 +311,3 @@ def _bind(family: int, where: Sequence[object]) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-async def _readable(sock: socket.socket) -> None:
-    """Wait until there is a connection to accept."""
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(sock, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(sock)

@@ -11,7 +11,8 @@ waiting thread.
     streams     what a child inherits: the ends of its link, the pipes of its output
     facts       what the system tells of a process: its start, its program, whether it is stopped
     users       who this process runs as, and the names of users
-    sockets     connections within this machine: unix sockets, named pipes; who is at their other ends
+    sockets     connections within this machine: unix sockets, named pipes; who is at their other ends; listening in
+                the network
     listening   listens for them, for this user alone
     trusted_path  files and directories that no other user can change
     limits      what can be limited here
@@ -60,7 +61,16 @@ if TYPE_CHECKING:
             variable_name,
         )
         from .windows.signals import ENDING, TERMINATION, end_children, handle_signals, kill_own_tree
-        from .windows.sockets import LocalStream, attach_stream, connect_stream, credentials, probe_stream
+        from .windows.sockets import (
+            LocalStream,
+            ReadWatch,
+            accept_some,
+            attach_stream,
+            connect_stream,
+            credentials,
+            own_port,
+            probe_stream,
+        )
         from .windows.streams import LinkEnds, adopt_pipes, claim_link, close_stream, link_ends, open_null, output_pipe
         from .windows.trusted_path import check_directory, open_trusted_file
         from .windows.users import current_user, describe_user, find_user, is_superuser
@@ -81,7 +91,16 @@ if TYPE_CHECKING:
             variable_name,
         )
         from .posix.signals import ENDING, TERMINATION, end_children, handle_signals, kill_own_tree
-        from .posix.sockets import LocalStream, attach_stream, connect_stream, credentials, probe_stream
+        from .posix.sockets import (
+            LocalStream,
+            ReadWatch,
+            accept_some,
+            attach_stream,
+            connect_stream,
+            credentials,
+            own_port,
+            probe_stream,
+        )
         from .posix.streams import LinkEnds, adopt_pipes, claim_link, close_stream, link_ends, open_null, output_pipe
         from .posix.trusted_path import check_directory, open_trusted_file
         from .posix.users import current_user, describe_user, find_user, is_superuser
@@ -105,10 +124,12 @@ __all__ = [
     "LocalStream",
     "ProcessHandle",
     "Program",
+    "ReadWatch",
     "ResourceLimits",
     "TrustedFile",
     "UntrustedPath",
     "UserId",
+    "accept_some",
     "adopt_pipes",
     "attach_stream",
     "can_be_executed",
@@ -138,6 +159,7 @@ __all__ = [
     "open_process",
     "open_trusted_file",
     "output_pipe",
+    "own_port",
     "private_name",
     "probe_stream",
     "split_words",
@@ -176,7 +198,16 @@ MODULES: Final = {
         "variable_name",
     ),
     "signals": ("ENDING", "TERMINATION", "end_children", "handle_signals", "kill_own_tree"),
-    "sockets": ("LocalStream", "attach_stream", "connect_stream", "credentials", "probe_stream"),
+    "sockets": (
+        "LocalStream",
+        "ReadWatch",
+        "accept_some",
+        "attach_stream",
+        "connect_stream",
+        "credentials",
+        "own_port",
+        "probe_stream",
+    ),
     "streams": ("LinkEnds", "adopt_pipes", "claim_link", "close_stream", "link_ends", "open_null", "output_pipe"),
     "trusted_path": ("check_directory", "open_trusted_file"),
     "users": ("current_user", "describe_user", "find_user", "is_superuser"),

@@ -1,4 +1,4 @@
-"""Connections of this machine: unix sockets, and who is at their other ends."""
+"""Connections: unix sockets, and who is at their other ends; those that come from the network."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..interface import Credentials
 
 if TYPE_CHECKING:
     import asyncio  # Whoever only probes needs none of it.
 
-__all__ = ["LocalStream", "attach_stream", "connect_stream", "credentials", "probe_stream"]
+__all__ = [
+    "LocalStream",
+    "ReadWatch",
+    "accept_some",
+    "attach_stream",
+    "connect_stream",
+    "credentials",
+    "own_port",
+    "probe_stream",
+]
 
 LocalStream = socket.socket
 """A connection within this machine."""
@@ -134,3 +143,59 @@ def _local_pid(sock: socket.socket) -> int | None:
     except OSError:
         return None
     return pid or None
+
+
+def own_port(sock: socket.socket) -> None:
+    """Let a socket listen at a port that connections of an earlier process still use, and no other one beside it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+async def accept_some(listener: socket.socket, most: int) -> list[tuple[socket.socket, Any]]:
+    """Wait for connections, and accept those that there are, each with the address that it comes from.
+
+    Args:
+        listener: the listening socket, which does not block.
+        most: how many to accept at once.
+
+    Raises:
+        OSError: none can be accepted, as a rule because there are no descriptors left.
+    """
+    import asyncio
+
+    ready = asyncio.Event()
+    watch = ReadWatch(listener, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        watch.close()
+    accepted: list[tuple[socket.socket, Any]] = []
+    try:
+        while len(accepted) < most:
+            accepted.append(listener.accept())
+    except BlockingIOError:
+        pass  # Nobody else waits.
+    except OSError:
+        if not accepted:  # The next call tells.
+            raise
+    return accepted
+
+
+class ReadWatch:
+    """Calls a function in the running event loop whenever a socket has something to read, or has ended.
+
+    Args:
+        sock: the socket, which does not block.
+        act: reads from it, or closes the watch.
+    """
+
+    def __init__(self, sock: socket.socket, act: Callable[[], object]) -> None:
+        import asyncio
+
+        self._loop = asyncio.get_running_loop()
+        self._sock = sock
+        self._loop.add_reader(sock, act)
+
+    def close(self) -> None:
+        """Watch no longer, before the socket is closed or given away. It may be repeated."""
+        if self._sock.fileno() >= 0 and not self._loop.is_closed():
+            self._loop.remove_reader(self._sock)

@@ -1,4 +1,4 @@
-"""Connections of this machine: named pipes."""
+"""Connections: named pipes, and who is at their other ends; those that come from the network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from asyncio import windows_utils
 from collections.abc import Callable
 from ctypes import wintypes
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..interface import Credentials
 from .native.kernel import kernel32, open_handle
@@ -18,7 +18,17 @@ from .users import user_of_process
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["LocalStream", "PipeStream", "attach_stream", "connect_stream", "credentials", "probe_stream"]
+__all__ = [
+    "LocalStream",
+    "PipeStream",
+    "ReadWatch",
+    "accept_some",
+    "attach_stream",
+    "connect_stream",
+    "credentials",
+    "own_port",
+    "probe_stream",
+]
 
 READ_AND_WRITE = 0xC000_0000
 OPEN_EXISTING = 3
@@ -137,3 +147,83 @@ def credentials(sock: LocalStream) -> Credentials | None:
         return None
     user = user_of_process(pid.value)
     return None if user is None else Credentials(pid.value, user)
+
+
+def own_port(sock: socket.socket) -> None:
+    """Let a socket listen at a port that connections of an earlier process still use, and no other one beside it.
+
+    Windows needs nothing for the first; its SO_REUSEADDR would let any process take the port as well.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+
+
+async def accept_some(listener: socket.socket, most: int) -> list[tuple[socket.socket, Any]]:
+    """Wait for connections, and accept those that there are, each with the address that it comes from.
+
+    Args:
+        listener: the listening socket, which does not block.
+        most: how many to accept at once.
+
+    Raises:
+        OSError: none can be accepted, as a rule because there are no descriptors left.
+    """
+    import asyncio
+
+    accepted: list[tuple[socket.socket, Any]] = [await asyncio.get_running_loop().sock_accept(listener)]
+    try:
+        while len(accepted) < most:
+            accepted.append(listener.accept())
+    except OSError:
+        pass  # Nobody else waits; what else there is, the next call tells.
+    return accepted
+
+
+class ReadWatch:
+    """Calls a function in the running event loop whenever a socket has something to read, or has ended.
+
+    Args:
+        sock: the socket, which does not block.
+        act: reads from it, or closes the watch.
+
+    A completion port tells that a read is done, not that one could be. So this reads no bytes: that is done when there
+    are some.
+    """
+
+    def __init__(self, sock: socket.socket, act: Callable[[], object]) -> None:
+        import asyncio
+
+        self._loop: Any = asyncio.get_running_loop()
+        self._sock = sock
+        self._act = act
+        self._closed = False
+        self._reading: asyncio.Future[bytes] | None = None
+        if hasattr(self._loop, "_proactor"):
+            self._read()
+        else:
+            self._loop.add_reader(sock, act)
+
+    def _read(self) -> None:
+        reading: asyncio.Future[bytes]
+        try:
+            reading = self._loop._proactor.recv(self._sock, 0)
+        except OSError as error:  # Who reads is told of it.
+            reading = self._loop.create_future()
+            reading.set_exception(error)
+        self._reading = reading
+        reading.add_done_callback(self._done)
+
+    def _done(self, reading: asyncio.Future[bytes]) -> None:
+        failed = reading.cancelled() or reading.exception() is not None
+        if self._closed:
+            return
+        self._act()
+        if not self._closed and not failed:
+            self._read()
+
+    def close(self) -> None:
+        """Watch no longer, before the socket is closed or given away. It may be repeated."""
+        self._closed = True
+        if self._reading is not None:
+            self._reading.cancel()
+        elif self._sock.fileno() >= 0 and not self._loop.is_closed():
+            self._loop.remove_reader(self._sock)
