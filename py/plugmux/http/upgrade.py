@@ -111,8 +111,8 @@ class _UpgradeRequest(asyncio.Protocol, Generic[AnyProtocol]):
         except RemoteProtocolError as error:
             self._fail(f"the answer is not valid HTTP: {error}")
 
-    def eof_received(self) -> None:
-        self.connection_lost(None)
+    # After the end of the stream the transport closes. On Windows the end of a connection may come before the alert by
+    # which it ended: so what is told waits for `connection_lost`, which has the reason.
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._body is not None:

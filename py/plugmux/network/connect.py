@@ -116,6 +116,8 @@ def _reason(error: OSError) -> str:
     """Why, in few words: asyncio joins the failures of several addresses to a long line."""
     import os
 
-    if error.errno is not None and error.errno > 0:
+    if isinstance(error, ConnectionRefusedError):  # Windows tells it by several numbers.
+        return "connection refused"
+    if error.errno is not None and error.errno > 0 and getattr(error, "winerror", None) is None:
         return os.strerror(error.errno).lower()
     return str(error.strerror or error)
