@@ -19,7 +19,12 @@ from support.programs import KV_PLUGIN, script
 def test_by_hand_it_says_what_it_is_and_exits_with_2(tmp_path: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PLUGMUX_")}
     result = subprocess.run(
-        [script(tmp_path, "kv", KV_PLUGIN)], env=environ, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, script(tmp_path, "kv", KV_PLUGIN)],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert result.returncode == 2
     assert result.stdout == ""
@@ -36,7 +41,7 @@ def test_by_hand_it_says_what_it_is_and_exits_with_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["nonsense", '{"name": "kv", "timeout": 1000000000, "fd": 63}'])
 def test_a_bad_launch_configuration_is_told_without_a_traceback(tmp_path: Path, text: str) -> None:
     result = subprocess.run(
-        [script(tmp_path, "kv", KV_PLUGIN)],
+        [sys.executable, script(tmp_path, "kv", KV_PLUGIN)],
         env={**os.environ, "PLUGMUX_PLUGIN_LAUNCH_CFG": text},
         capture_output=True,
         text=True,

@@ -6,6 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from support.tools import ON_WINDOWS
+
 KV_PLUGIN = """
     import asyncio, os, sys
     from kv.v1.kv_connect import KeyValueService, AuditClient
@@ -49,12 +51,12 @@ def script(directory: Path, name: str, source: str, /, *, interpreter: str = sys
 
     Args:
         directory: where to.
-        name: its file name.
+        name: its file name, to which `.py` is added on Windows.
         source: the program; it may be indented.
         interpreter: what its first line names.
         options: the value of `OPTIONS` in the program.
     """
-    path = directory / name
-    path.write_text(f"#!{interpreter}\nOPTIONS = {options!r}\n{textwrap.dedent(source)}")
+    path = directory / (f"{name.removesuffix('.py')}.py" if ON_WINDOWS else name)
+    path.write_text(f"#!{interpreter}\nOPTIONS = {options!r}\n{textwrap.dedent(source)}", "utf-8")
     path.chmod(0o755)
     return str(path)
