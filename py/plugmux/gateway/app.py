@@ -1,7 +1,8 @@
 """A runtime as an ASGI app, for uvicorn, hypercorn or granian: each worker has a runtime and its own links.
 
-Who calls is known by a bearer token, or by the header of a proxy that ends TLS and is named; what it may call, by
-`Permissions.allow`. By default nobody may call anything. `/hijack` needs a listener of the runtime's own.
+Who calls is known by a bearer token, by the header of a proxy that ends TLS and is named, or by the certificate that it
+has shown to the server, where that tells it; what it may call, by `Permissions.allow`. By default nobody may call
+anything. `/hijack` needs a listener of the runtime's own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..link.link import Peer
 from ..network.identity import UntrustedIdentity, identity_of
 from ..runtime import Runtime
 from ..runtime.socket.policy import Policy
+from .certificate import NOT_TOLD, identity_told_by
 from .config import GatewayConfig
 
 if TYPE_CHECKING:
@@ -114,6 +116,8 @@ class Gateway:
         if not allowed.may_call(scope["path"]):
             who = identity or "who does not say who it is"
             told = f"{who} may not call {scope['path']} here ([allow])"
+            if not identity and scope["scheme"] == "https" and "tls" not in (scope.get("extensions") or {}):
+                told += f"; {NOT_TOLD}"
             await refuse(scope, send, RpcError(Code.PERMISSION_DENIED, told))
             return
         address = ":".join(map(str, scope.get("client") or ("unix",)))
@@ -141,7 +145,8 @@ class Gateway:
         told = _field(scope["headers"], CLIENT_CERTIFICATE)
         if told and client in self._config.proxies:
             return _forwarded(told.decode("latin-1"))
-        return ""
+        shown = (scope.get("extensions") or {}).get("tls")
+        return identity_told_by(shown, self._config.host.tls) if shown else ""
 
     def _cors(self, origin: str) -> list[tuple[bytes, bytes]]:
         if not origin or not {origin, "*"} & self._config.origins:
