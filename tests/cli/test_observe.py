@@ -68,6 +68,19 @@ def test_rates_are_what_was_between_two_reports() -> None:
     assert (row.calls.rate, row.calls.p99) == (0.0, None)
 
 
+def test_latencies_of_a_sample_are_told_to_be_that() -> None:
+    rates = Rates()
+    rates.feed(report(1))
+    rates.feed(report(2, MethodCalls(callee="kv", method=GET, calls=600, latency=[0] * 40 + [100])))
+    assert rates.total.timed == 1 / 6
+    assert "(of 1 call in 6)" in summary(rates)
+    rates.feed(report(3, MethodCalls(callee="kv", method=GET, calls=700, latency=[0] * 40 + [200])))
+    assert rates.total.timed == 1
+    assert "of 1 call" not in summary(rates)
+    rates.feed(report(4))
+    assert rates.total.timed is None
+
+
 def test_replicas_are_one_row() -> None:
     rates = Rates()
     replicas = (plugin("kv", pid=1, in_flight=2), plugin("kv", pid=2, in_flight=3, replica=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -192,6 +193,102 @@ class Plugins:
 
 def observer() -> CallObserver:
     return CallObserver(Plugins(), Plugins(), lambda: 0.0)
+
+
+class Ticking:
+    """A clock that stands still until it is told to go on, and how often it was read."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.reads = 0
+
+    def __call__(self) -> float:
+        self.reads += 1
+        return self.now
+
+
+def call(
+    counted: CallObserver, clock: Ticking, seconds: float = 0.0001, *, method: str = "Get", code: str = ""
+) -> None:
+    """One call that takes so long."""
+    made = counted.begin(Request(f"/kv.v1.KeyValueService/{method}", body=b"abc"), callee="kv")
+    clock.now += seconds
+    made.end(5, code, code and "why")
+
+
+def busy() -> tuple[CallObserver, Ticking]:
+    """An observer that has seen a second of 10,000 calls, so that it times one in ten."""
+    clock = Ticking()
+    counted = CallObserver(Plugins(), Plugins(), clock, random.Random(7).random)
+    for _ in range(10_001):
+        call(counted, clock)
+    return counted, clock
+
+
+def test_of_a_busy_method_every_call_is_counted_and_a_random_sample_is_timed() -> None:
+    counted, clock = busy()
+    (sums,) = counted.methods.values()
+    calls, timed = sums.calls, sum(sums.latencies)
+    for number in range(5000):  # every other one is slow: a sample at regular intervals might miss them all
+        call(counted, clock, 0.00005 if number % 2 else 0.0001)
+    assert (sums.calls - calls, sums.in_flight, sums.errors) == (5000, 0, 0)
+    assert (sums.request_bytes, sums.response_bytes) == (3 * sums.calls, 5 * sums.calls)
+    assert counted.ended == sums.calls
+    assert 350 < sum(sums.latencies) - timed < 650
+    slow = sums.latencies[Latencies.bucket(100)] - timed
+    assert 150 < slow < 350
+    assert 0 < sums.seconds < 0.0001 * (sum(sums.latencies) + 1)
+
+
+def test_of_a_busy_method_every_error_is_counted_and_kept() -> None:
+    counted, clock = busy()
+    (sums,) = counted.methods.values()
+    kept = len(counted.samples)
+    for number in range(1000):
+        call(counted, clock, 0.25 if number % 100 == 50 else 0.0001, code="internal" if number % 100 == 50 else "")
+    failed = [record for record in list(counted.samples)[kept:] if record.code]
+    assert (sums.errors, sums.codes) == (10, {"internal": 10})
+    assert [(record.message, round(record.duration, 6)) for record in failed] == [("why", 0.25)] * 10
+
+
+def test_a_call_that_is_neither_timed_nor_failed_reads_the_clock_once() -> None:
+    counted, clock = busy()
+    (sums,) = counted.methods.values()
+    sums.untimed = 5
+    before = clock.reads
+    for _ in range(5):
+        call(counted, clock)
+    assert clock.reads - before == 5
+    call(counted, clock)
+    assert clock.reads - before == 7
+
+
+def test_a_rare_method_and_a_quiet_runtime_time_every_call() -> None:
+    counted, clock = busy()
+    (sums,) = counted.methods.values()
+    for _ in range(10):
+        call(counted, clock, method="Put")
+    put = counted.methods["", "kv", "/kv.v1.KeyValueService/Put"]
+    assert (put.calls, sum(put.latencies)) == (10, 10)
+    sums.untimed = 5
+    clock.now += 10  # nobody calls for a while
+    timed = sum(sums.latencies)
+    for _ in range(5):
+        call(counted, clock)
+    assert sum(sums.latencies) - timed == 5
+
+
+def test_who_wants_every_call_timed_gets_that_however_many_there_are() -> None:
+    counted, clock = busy()
+    (sums,) = counted.methods.values()
+    with counted.watch(time_all=True), counted.watch():
+        before, timed = sums.calls, sum(sums.latencies)
+        for _ in range(30_000):
+            call(counted, clock)
+        assert sum(sums.latencies) - timed == sums.calls - before == 30_000
+    for _ in range(30_000):
+        call(counted, clock)
+    assert sum(sums.latencies) - timed < 50_000
 
 
 def test_a_flood_of_methods_and_of_calls_takes_bounded_memory() -> None:

@@ -88,6 +88,20 @@ async def test_calls_are_counted_and_timed_from_the_first_scrape_on(runtime: Run
     assert value(errors, method="kv.v1.KeyValueService/Get", code="not_found") == 1
 
 
+async def test_every_call_is_timed_for_those_who_scrape_however_many_there_are(runtime: Runtime) -> None:
+    await scrape(runtime)
+    observer = runtime.transport.registry.call_observer
+    assert observer is not None
+    for _ in range(3):
+        await runtime.client(KeyValueClient).put(PutRequest(key="a", value=b"1"))
+        observer.ended += 1_000_000  # as if so many others had ended
+        for sums in observer.methods.values():
+            sums.calls_before -= 1_000_000
+        observer.adjust_at = observer.clock()
+    told = await scrape(runtime)
+    assert value(told["plugmux_call_duration_seconds"], "_count", **KV) == 3
+
+
 async def test_a_restart_shows(runtime: Runtime) -> None:
     await runtime.restart("kv")
     told = await scrape(runtime)

@@ -4,7 +4,7 @@ import { useRef, useState } from "preact/hooks";
 import { bytes, clock, duration } from "./format";
 import { Empty, Panel } from "./parts";
 import { to } from "./route";
-import { type Call, calls, total } from "./store";
+import { type Call, calls, listedOneOf, total } from "./store";
 
 const SHOWN = 150;
 
@@ -96,8 +96,10 @@ export function Calls({ plugin }: { plugin?: string }) {
           </div>
         )}
         <p class="note">
-          {total.now.calls.toLocaleString("en")} calls have been counted while this page was open; a busy runtime shows
-          a sample.
+          {total.now.calls.toLocaleString("en")} calls have been counted since somebody first watched.{" "}
+          {listedOneOf.value > 1 && (
+            <>The list shows a sample: 1 of {listedOneOf.value} calls, and of those that failed as many as fit.</>
+          )}
         </p>
       </Panel>
     </>

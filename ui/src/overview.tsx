@@ -6,6 +6,7 @@ import { age, bytes, count, duration, percent, rate } from "./format";
 import { Empty, Panel, State, Tile } from "./parts";
 import { Plot } from "./plot";
 import { to } from "./route";
+import type { Series } from "./series";
 import { host, load, milliseconds, perPlugin, plugins, tick, total } from "./store";
 
 export const uptime = (plugin: PluginStatus) => (Date.now() - milliseconds(plugin.since)) / 1000;
@@ -58,7 +59,7 @@ function Plots() {
       >
         <Plot label="Calls per second" curves={rates} format={rate} />
       </Panel>
-      <Panel title="Latency" extra={<Legend names={["median", "99 %"]} colors={["accent", "second"]} />}>
+      <Panel title="Latency" extra={<LatencyLegend series={total} />}>
         <Plot label="Latency" curves={latencies} format={duration} />
       </Panel>
     </div>
@@ -73,6 +74,20 @@ export function Legend({ names, colors }: { names: string[]; colors: string[] })
           {name}
         </span>
       ))}
+    </span>
+  );
+}
+
+export function LatencyLegend({ series }: { series?: Series }) {
+  const oneOf = series?.timedOneOf ?? 1;
+  return (
+    <span class="extras">
+      {oneOf > 1 && (
+        <small title="Every call and every error is counted; of busy methods a random sample is timed">
+          sample: 1 of {oneOf} calls
+        </small>
+      )}
+      <Legend names={["median", "99 %"]} colors={["accent", "second"]} />
     </span>
   );
 }

@@ -9,7 +9,7 @@ import { Console } from "./console";
 import { age, bytes, count, duration, percent, rate } from "./format";
 import { Link } from "./link";
 import { Events, Logs } from "./logs";
-import { Legend, uptime } from "./overview";
+import { LatencyLegend, Legend, uptime } from "./overview";
 import { Empty, Panel, State, Tile } from "./parts";
 import { Plot } from "./plot";
 import { go, to } from "./route";
@@ -157,7 +157,7 @@ function About({ plugin }: { plugin: PluginStatus }) {
         >
           <Plot label="Calls per second" curves={curves.rate} format={rate} />
         </Panel>
-        <Panel title="Latency" extra={<Legend names={["median", "99 %"]} colors={["accent", "second"]} />}>
+        <Panel title="Latency" extra={<LatencyLegend series={series} />}>
           <Plot label="Latency" curves={curves.latency} format={duration} />
         </Panel>
       </div>

@@ -41,7 +41,7 @@ export function lowerBound(bucket: number): number {
 }
 
 export function quantile(counts: number[], share: number): number | undefined {
-  let left = counts.reduce((sum, value) => sum + (value ?? 0), 0) * share;
+  let left = sum(counts) * share;
   if (left === 0) return undefined;
   for (let bucket = 0; bucket < counts.length; bucket++) {
     left -= counts[bucket] ?? 0;
@@ -60,6 +60,7 @@ export class Series {
   private before: Sums = noCalls();
   private first = true;
   private recent: number[][] = [];
+  private recentCalls: number[] = [];
 
   /** Take how the sums stand. */
   add(now: Sums, seconds: number): void {
@@ -71,6 +72,7 @@ export class Series {
     push(this.median, quantile(delta, 0.5));
     push(this.slowest, quantile(delta, 0.99));
     this.recent = [...this.recent.slice(-9), delta];
+    this.recentCalls = [...this.recentCalls.slice(-9), Math.max(0, now.calls - before.calls)];
     this.before = this.now = now;
   }
 
@@ -82,20 +84,30 @@ export class Series {
     return mean(this.errors.slice(-2));
   }
 
+  /** One of so many of the last ten seconds' calls was timed; the runtime times a sample of busy methods. */
+  get timedOneOf(): number {
+    return oneOf(sum(this.recent.map(sum)), sum(this.recentCalls));
+  }
+
   /** The latency within which a share of the last ten seconds' calls were. */
   latency(share: number): number | undefined {
-    const sum: number[] = [];
-    for (const delta of this.recent) delta.forEach((value, bucket) => (sum[bucket] = (sum[bucket] ?? 0) + value));
+    const counts: number[] = [];
+    for (const delta of this.recent) delta.forEach((value, bucket) => (counts[bucket] = (counts[bucket] ?? 0) + value));
     return quantile(
-      Array.from(sum, (value) => value ?? 0),
+      Array.from(counts, (value) => value ?? 0),
       share,
     );
   }
 }
+
+/** One of how many things a share is, as a whole number; 1 for all and for none. */
+export const oneOf = (some: number, all: number) => Math.max(1, Math.round(some ? all / some : all));
+
+export const sum = (values: number[]) => values.reduce((all, value) => all + (value ?? 0), 0);
 
 export function push<T>(values: T[], value: T, most = POINTS): void {
   values.push(value);
   if (values.length > most) values.splice(0, values.length - most);
 }
 
-const mean = (values: number[]) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : 0);
+const mean = (values: number[]) => (values.length ? sum(values) / values.length : 0);

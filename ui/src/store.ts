@@ -6,7 +6,7 @@ import { batch, signal } from "@preact/signals";
 import type { CallRecord, HostStatus, MethodCalls, PluginStatus, WatchResponse } from "#gen/plugmux/v1/inspect_pb";
 import type { EventsResponse, LogsResponse } from "#gen/plugmux/v1/runtime_pb";
 import { inspect, inspector, runtime } from "./client";
-import { addTo, noCalls, push, Series, type Sums } from "./series";
+import { addTo, noCalls, oneOf, push, Series, type Sums, sum } from "./series";
 
 export const INTERVAL_MS = 1000;
 const MAX_CALLS = 500;
@@ -48,6 +48,8 @@ export const host = signal<HostStatus | undefined>(undefined);
 export const calls = signal<Call[]>([]);
 export const lines = signal<Line[]>([]);
 export const events = signal<Happening[]>([]);
+/** Of the calls of the last reports, one of so many is among `calls`. */
+export const listedOneOf = signal(1);
 export const about = signal({ address: "", commands: [] as string[] });
 
 export const total = new Series();
@@ -56,6 +58,7 @@ export const perPlugin = new Map<string, Series>();
 export const processor = new Map<string, number[]>();
 
 let lastReport = 0;
+let recentCalls: { listed: number; ended: number }[] = [];
 const usedBefore = new Map<string, { pid: number; used: number; at: number }>();
 
 /** How much of one processor a process has used lately; "" is the host. */
@@ -105,6 +108,7 @@ function take(report: WatchResponse): void {
     plugins.value = report.plugins;
     for (const method of report.methods) note(method);
     addReport(report, seconds);
+    noteListed(report);
     if (report.calls.length) {
       const told = report.calls.map((record) => ({
         number: Number(record.number),
@@ -115,6 +119,12 @@ function take(report: WatchResponse): void {
     }
     tick.value += 1;
   });
+}
+
+function noteListed(report: WatchResponse): void {
+  const listed = report.calls.length;
+  recentCalls = [...recentCalls.slice(-9), { listed, ended: listed + Number(report.callsLeftOut) }];
+  listedOneOf.value = oneOf(sum(recentCalls.map((each) => each.listed)), sum(recentCalls.map((each) => each.ended)));
 }
 
 function note(told: MethodCalls): void {
@@ -147,10 +157,10 @@ function addReport(report: WatchResponse, seconds: number): void {
     if (plugin) addTo(plugin, method.series.now);
   }
   total.add(all, seconds);
-  for (const [name, sum] of sums) {
+  for (const [name, now] of sums) {
     let series = perPlugin.get(name);
     if (!series) perPlugin.set(name, (series = new Series()));
-    series.add(sum, seconds);
+    series.add(now, seconds);
   }
   for (const name of perPlugin.keys()) if (!sums.has(name)) perPlugin.delete(name);
   noteProcessor("", report.host?.resources?.cpuSeconds, report.host?.pid);

@@ -535,9 +535,10 @@ type MethodCalls struct {
 	RequestBytes uint64 `protobuf:"varint,7,opt,name=request_bytes,json=requestBytes,proto3" json:"request_bytes,omitempty"`
 	// Bytes of the responses' bodies.
 	ResponseBytes uint64 `protobuf:"varint,8,opt,name=response_bytes,json=responseBytes,proto3" json:"response_bytes,omitempty"`
-	// The time that the calls took, in seconds.
+	// The time that the calls in `latency` took, in seconds.
 	Seconds float64 `protobuf:"fixed64,9,opt,name=seconds,proto3" json:"seconds,omitempty"`
-	// How many calls took how long. Bucket 0 has those below one microsecond.
+	// How many calls took how long: all calls, or of a busy method a random
+	// sample. The sum of its buckets tells how many were timed. Bucket 0 has those below one microsecond.
 	// Each power of two of microseconds from there on has four buckets of equal
 	// width: bucket 1 + 4 * n + k has those from 2^n * (1 + k / 4) microseconds
 	// on. The last bucket has all that are longer. Buckets behind the last call

@@ -388,14 +388,15 @@ export type MethodCalls = Message<"plugmux.v1.MethodCalls"> & {
   responseBytes: bigint;
 
   /**
-   * The time that the calls took, in seconds.
+   * The time that the calls in `latency` took, in seconds.
    *
    * @generated from field: double seconds = 9;
    */
   seconds: number;
 
   /**
-   * How many calls took how long. Bucket 0 has those below one microsecond.
+   * How many calls took how long: all calls, or of a busy method a random
+   * sample. The sum of its buckets tells how many were timed. Bucket 0 has those below one microsecond.
    * Each power of two of microseconds from there on has four buckets of equal
    * width: bucket 1 + 4 * n + k has those from 2^n * (1 + k / 4) microseconds
    * on. The last bucket has all that are longer. Buckets behind the last call
@@ -719,7 +720,8 @@ export const InspectService: GenService<{
   /**
    * Watch reports at once how things stand, and again after every interval. A
    * runtime counts and times calls only while somebody watches; its counts go
-   * on where they stopped when nobody did.
+   * on where they stopped when nobody did. It counts every call and every
+   * error, and of busy methods times a random sample.
    *
    * @generated from rpc plugmux.v1.InspectService.Watch
    */

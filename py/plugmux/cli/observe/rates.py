@@ -25,12 +25,14 @@ class Calls:
         errors: those that failed, per second.
         p50: seconds within which half of them ended; `None` without calls.
         p99: seconds within which 99 of 100 ended.
+        timed: the share of the calls that were timed, which `p50` and `p99` are of; `None` without calls.
     """
 
     rate: float
     errors: float
     p50: float | None
     p99: float | None
+    timed: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,5 +192,7 @@ class Rates:
             for bucket, count in enumerate(before.latency if before else ()):
                 counts[bucket] -= count
         if not self.ready:
-            return Calls(0.0, 0.0, None, None)
-        return Calls(calls / self._elapsed, errors / self._elapsed, quantile(counts, 0.5), quantile(counts, 0.99))
+            return Calls(0.0, 0.0, None, None, None)
+        timed = min(sum(counts) / calls, 1.0) if calls else None
+        quantiles = quantile(counts, 0.5), quantile(counts, 0.99)
+        return Calls(calls / self._elapsed, errors / self._elapsed, *quantiles, timed)

@@ -65,9 +65,14 @@ def summary(rates: Rates) -> str:
     running = sum(row.state.startswith("running") for row in plugins)
     return (
         f"{host.name} {host.version} (process {host.pid})  {running}/{len(plugins)} plugins run  "
-        f"{_rate(total.rate)} calls/s  {_rate(total.errors)} errors/s  p99 {_time(total.p99)}  "
+        f"{_rate(total.rate)} calls/s  {_rate(total.errors)} errors/s  p99 {_time(total.p99)}{_sample(total.timed)}  "
         f"cpu {_share(rates.host_cpu)}  memory {_bytes(host.resources.memory_bytes or None)}"
     )
+
+
+def _sample(timed: float | None) -> str:
+    """Says that latencies are those of a sample, where they are."""
+    return f" (of 1 call in {1 / timed:.0f})" if timed and timed < 2 / 3 else ""
 
 
 def _line(head: Sequence[str], row: Sequence[str], widths: Sequence[int]) -> str:

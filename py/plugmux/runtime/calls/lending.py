@@ -141,7 +141,14 @@ class Pinned:
         observer = self._registry.call_observer
         if observer is None:
             return await self._fetch(request, limit)
-        return await observer.begin(request, callee=self._plugin.name).fetch(self._fetch(request, limit))
+        call = observer.begin(request, callee=self._plugin.name)
+        try:
+            response = await self._fetch(request, limit)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        call.answered(response)
+        return response
 
     async def _fetch(self, request: Request, limit: int) -> Response:
         self._plugin.in_flight += 1

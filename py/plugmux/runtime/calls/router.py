@@ -100,15 +100,18 @@ class Router:
         bounded = allowed > 0 and (request.timeout is None or request.timeout > allowed)
         attempts = _Attempts(self, replace(request, timeout=allowed) if bounded else request)
         observer = self.registry.call_observer
+        attempts.call = call = None if observer is None else observer.begin(attempts.request)
         try:
-            if observer is None:
-                return await self._fetch(attempts, limit)
-            attempts.call = observer.begin(attempts.request)
-            return await attempts.call.fetch(self._fetch(attempts, limit))
-        except TimeoutError as error:
-            if not bounded:
-                raise
-            raise RequestTimeout(f"over the {allowed:g} s that the runtime allows (Timeouts.request)") from error
+            response = await self._fetch(attempts, limit)
+        except BaseException as error:
+            if call is not None:
+                call.failed(error)
+            if bounded and isinstance(error, TimeoutError):
+                raise RequestTimeout(f"over the {allowed:g} s that the runtime allows (Timeouts.request)") from error
+            raise
+        if call is not None:
+            call.answered(response)
+        return response
 
     async def _fetch(self, attempts: _Attempts, limit: int) -> Response:
         while True:
@@ -135,9 +138,9 @@ class Router:
         observer = self.registry.call_observer
         if observer is None:
             return await self._send(attempts)
-        attempts.call = observer.begin(request)
-        attempts.request = attempts.call.counted(request)
-        return await attempts.call.send(self._send(attempts))
+        attempts.call = call = observer.begin(request)
+        attempts.request = call.counted(request)
+        return await call.send(self._send(attempts))
 
     async def _send(self, attempts: _Attempts) -> StreamingResponse:
         while True:
@@ -212,10 +215,9 @@ class Budget:
 
     def spend(self) -> bool:
         """Take one retry out, if there is one."""
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        enough = self._left >= 1
+        self._left -= enough
+        return enough
 
 
 class _Attempts:
@@ -246,9 +248,7 @@ class _Attempts:
         ]
         if not able:
             return None
-        best = able[0]
-        if len(able) > 1:
-            best = self._router.balancer.choose(able, self._failed, self._loop.time())
+        best = able[0] if len(able) == 1 else self._router.balancer.choose(able, self._failed, self._loop.time())
         if best.link is None:
             return None
         if best.peer is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ...connect import Code
@@ -25,24 +25,30 @@ class MethodCalls:
         calls: calls that have ended.
         errors: those of them that failed.
         in_flight: calls that are under way.
-        seconds: the time that they took.
+        seconds: the time that those took which were timed.
         request_bytes: of the requests' bodies.
         response_bytes: of the responses' bodies.
-        latencies: how long they took.
+        latencies: how long those took which were timed: every call, or of a busy method a random sample.
         codes: how many failed with each code.
+        untimed: calls that end untimed before the next one is timed.
+        every: one call of so many is timed.
+        calls_before: what `calls` was when `every` was chosen.
     """
 
     caller: str
     callee: str
     method: str
-    calls: int
-    errors: int
-    in_flight: int
-    seconds: float
-    request_bytes: int
-    response_bytes: int
-    latencies: Latencies
-    codes: dict[str, int]
+    calls: int = 0
+    errors: int = 0
+    in_flight: int = 0
+    seconds: float = 0.0
+    request_bytes: int = 0
+    response_bytes: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
+    codes: dict[str, int] = field(default_factory=dict)
+    untimed: int = 0
+    every: int = 1
+    calls_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,9 @@ class CallRecord:
 class CallCounter(Protocol):
     """What a call reports to (`observer.CallObserver`)."""
 
+    ended: int
+    adjust_at: float
+
     @property
     def clock(self) -> Callable[[], float]: ...
     def sums_of(self, caller: str, callee: str, path: str) -> MethodCalls: ...
@@ -87,7 +96,8 @@ class ObservedCall:
     Args:
         observer: is told of its end.
         caller: the plugin that calls; empty for the host.
-        request: the request, or its path and the size of its body.
+        path: of the request.
+        body: of the request; one that is sent piece by piece is counted by `counted`.
 
     Attributes:
         began: when, by the observer's clock.
@@ -97,12 +107,12 @@ class ObservedCall:
 
     __slots__ = ("_caller", "_observer", "_path", "_sums", "began", "request_bytes", "stream")
 
-    def __init__(self, observer: CallCounter, caller: str, request: Request) -> None:
+    def __init__(self, observer: CallCounter, caller: str, path: str, body: bytes | AsyncIterable[bytes] = b"") -> None:
         self._observer = observer
         self._caller = caller
-        self._path = request.path
+        self._path = path
         self._sums: MethodCalls | None = None
-        self.request_bytes = len(request.body) if isinstance(request.body, bytes) else 0
+        self.request_bytes = len(body) if isinstance(body, bytes) else 0
         self.stream = False
         self.began = observer.clock()
 
@@ -110,26 +120,8 @@ class ObservedCall:
         """Note which plugin takes it; of several attempts the last one counts. Empty for the host."""
         if self._sums is not None:
             self._sums.in_flight -= 1
-        self._sums = self._observer.sums_of(self._caller, callee, self._path)
-        self._sums.in_flight += 1
-
-    async def fetch(self, exchange: Awaitable[Response]) -> Response:
-        """Await the whole response."""
-        try:
-            response = await exchange
-        except BaseException as error:
-            self.end(0, *outcome_of_error(error))
-            raise
-        self.answered(response)
-        return response
-
-    async def send(self, exchange: Awaitable[StreamingResponse]) -> StreamingResponse:
-        """Await a response that comes piece by piece; the call ends with it."""
-        try:
-            return ObservedResponse(await exchange, self)
-        except BaseException as error:
-            self.end(0, *outcome_of_error(error))
-            raise
+        self._sums = sums = self._observer.sums_of(self._caller, callee, self._path)
+        sums.in_flight += 1
 
     def counted(self, request: Request) -> Request:
         """The request, with a body that is counted as it is sent."""
@@ -143,14 +135,36 @@ class ObservedCall:
         else:
             self.end(size, *outcome_of(response.status, response.body))
 
+    async def send(self, exchange: Awaitable[StreamingResponse]) -> StreamingResponse:
+        """Await a response that comes piece by piece; the call ends with it."""
+        try:
+            return ObservedResponse(await exchange, self)
+        except BaseException as error:
+            self.failed(error)
+            raise
+
+    def failed(self, error: BaseException) -> None:
+        """Note what was raised instead of a response."""
+        self.end(0, *outcome_of_error(error))
+
     def end(self, response_bytes: int, code: str, message: str) -> None:
-        """Note how it ended: once, as the last call of this object."""
-        sums = self._sums
+        """Note how it ended: once, as the last call of this object.
+
+        The observer is told of those that failed or are timed. For all others this is all that is done.
+        """
+        observer, sums = self._observer, self._sums
         if sums is None:
-            sums = self._observer.sums_of(self._caller, "", self._path)
+            sums = observer.sums_of(self._caller, "", self._path)
         else:
             sums.in_flight -= 1
-        self._observer.note(self, sums, response_bytes, code, message)
+        observer.ended += 1
+        sums.calls += 1
+        sums.request_bytes += self.request_bytes
+        sums.response_bytes += response_bytes
+        if sums.untimed and not code and self.began < observer.adjust_at:
+            sums.untimed -= 1
+        else:
+            observer.note(self, sums, response_bytes, code, message)
 
     async def _count(self, body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         """The pieces of a request's body, as they are sent."""

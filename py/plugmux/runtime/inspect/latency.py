@@ -22,15 +22,19 @@ class Latencies(list[int]):
     def __init__(self) -> None:
         super().__init__([0] * BUCKETS)
 
-    def add(self, microseconds: int) -> None:
-        """Count a call that took this long."""
+    @staticmethod
+    def bucket(microseconds: int) -> int:
+        """The bucket that a call falls into which took this long."""
         octave = microseconds.bit_length() - 1
         if octave >= OCTAVES:
-            self[-1] += 1
-        elif octave < 2:
-            self[(0, 1, 5, 7)[microseconds]] += 1
-        else:
-            self[(octave << 2) + (microseconds >> (octave - 2)) - 3] += 1
+            return BUCKETS - 1
+        if octave < 2:
+            return (0, 1, 5, 7)[microseconds]
+        return (octave << 2) + (microseconds >> (octave - 2)) - 3
+
+    def add(self, microseconds: int) -> None:
+        """Count a call that took this long."""
+        self[self.bucket(microseconds)] += 1
 
     def shortened(self) -> list[int]:
         """The counts without the empty buckets behind the last call."""

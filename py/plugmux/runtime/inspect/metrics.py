@@ -1,7 +1,7 @@
 """The metrics of a runtime: its plugins as they stand, and the sums of its calls.
 
-Calls are counted from the first scrape on, until the runtime closes: whoever never scrapes does not pay for it. The
-states of plugins, their restarts and the number of their calls are known whether anybody scrapes or not.
+Every call is counted and timed from the first scrape on, until the runtime closes: whoever never scrapes does not pay
+for it. The states of plugins, their restarts and the number of their calls are known whether anybody scrapes or not.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class RuntimeMetrics:
         """The metrics as they stand, in Prometheus' text format."""
         if not self._scraped:
             self._scraped = True
-            self._watching.enter_context(self._observer.watch())
+            self._watching.enter_context(self._observer.watch(time_all=True))
         return exposition([*self._of_runtime(), *self._of_plugins(), *self._of_calls()])
 
     def _of_runtime(self) -> Iterator[Family]:

@@ -1,5 +1,8 @@
 """Counts and times the calls of a runtime while somebody watches, and keeps a sample of them.
 
+Every call and every error is counted. How long calls take is noted of all while there are few, and of a random sample
+of each busy method while there are many: of calls that are not timed, nothing but sums is kept.
+
 Nobody pays for it otherwise: a router looks at one attribute for each call, `Registry.call_observer`, which is `None`
 while nobody watches. The counts stay when the last watcher leaves, and go on with the next.
 
@@ -8,16 +11,17 @@ What is kept is bounded: the number of methods, of sampled calls, and the length
 
 from __future__ import annotations
 
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
 from ...exchange import Request
 from ...link.references import PREFIX
 from .call import CallRecord, MethodCalls, ObservedCall
-from .latency import Latencies
 from .served import ServedCalls
 
 if TYPE_CHECKING:
@@ -30,6 +34,15 @@ MAX_METHODS = 2000
 
 MAX_METHOD_NAME = 256
 OTHER = "(other)"
+
+TIMED_PER_SECOND = 1000.0
+"""Calls that are timed of each second, as nearly as the second before tells."""
+
+RARE = 10.0
+"""Calls a second of one method, up to which each of them is timed."""
+
+PERIOD = 1.0
+"""Seconds after which it is decided anew how many calls are timed."""
 
 MAX_SAMPLES = 1000
 """Calls that are kept for the watchers."""
@@ -75,28 +88,48 @@ class CallObserver:
         calling: is told of the observer while somebody watches: the registry.
         serving: has the links: the registrar.
         clock: gives seconds, for durations.
+        chance: gives numbers from 0 up to 1, which choose the calls that are timed.
 
     Attributes:
         methods: the sums, by caller, callee and method.
         ended: how many calls have ended.
+        adjust_at: when to decide anew how many calls are timed, by the clock.
         samples: calls that have ended, oldest first.
     """
 
-    def __init__(self, calling: Calling, serving: Serving, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        calling: Calling,
+        serving: Serving,
+        clock: Callable[[], float] = time.perf_counter,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._calling = calling
         self._serving = serving
+        self._chance = chance
         self._watchers = 0
+        self._timing_all = 0
         self._tokens = BURST
         self._refilled = clock()
+        self._adjusted = self._refilled
+        self._ended_before = 0
         self.clock = clock
+        self.adjust_at = self._refilled + PERIOD
         self.methods: dict[tuple[str, str, str], MethodCalls] = {}
         self.ended = 0
         self.samples: deque[CallRecord] = deque(maxlen=MAX_SAMPLES)
 
     @contextmanager
-    def watch(self) -> Iterator[None]:
-        """Count and time calls for the length of a block."""
+    def watch(self, *, time_all: bool = False) -> Iterator[None]:
+        """Count and time calls for the length of a block.
+
+        Args:
+            time_all: time each call, however many there are.
+        """
         self._watchers += 1
+        if time_all:
+            self._timing_all += 1
+            self._adjust(self.clock())
         if self._watchers == 1:
             self._calling.call_observer = self
             self._serving.on_link.add(self._observe)
@@ -106,6 +139,7 @@ class CallObserver:
             yield
         finally:
             self._watchers -= 1
+            self._timing_all -= time_all
             if not self._watchers:
                 self._calling.call_observer = None
                 self._serving.on_link.discard(self._observe)
@@ -142,7 +176,7 @@ class CallObserver:
             caller: the plugin that calls; empty for the host.
             callee: the plugin that is called, empty for the host; `None` where that is chosen later (`sent_to`).
         """
-        call = ObservedCall(self, caller, request)
+        call = ObservedCall(self, caller, request.path, request.body)
         if callee is not None:
             call.sent_to(callee)
         return call
@@ -159,22 +193,25 @@ class CallObserver:
             key = "", "", OTHER
         if key not in self.methods:
             name = path[1:] if key[2].count("/") == 2 else key[2]
-            self.methods[key] = MethodCalls(*key[:2], name, 0, 0, 0, 0.0, 0, 0, Latencies(), {})
+            self.methods[key] = MethodCalls(*key[:2], name)
         return self.methods[key]
 
     def note(self, call: ObservedCall, sums: MethodCalls, response_bytes: int, code: str, message: str) -> None:
-        """Count a call that has ended, and keep it where it is one of the sample."""
+        """Note a call that has failed or may be timed, and keep it where it is one of the sample."""
         now = self.clock()
         duration = now - call.began
-        sums.calls += 1
-        sums.seconds += duration
-        sums.request_bytes += call.request_bytes
-        sums.response_bytes += response_bytes
-        sums.latencies.add(int(duration * 1e6))
-        self.ended += 1
+        if now >= self.adjust_at:
+            self._adjust(now)
         if code:
             sums.errors += 1
             sums.codes[code] = sums.codes.get(code, 0) + 1
+        if sums.untimed:
+            sums.untimed -= 1
+        else:
+            sums.seconds += duration
+            sums.latencies.add(int(duration * 1e6))
+            if sums.every > 1:
+                sums.untimed = int(self._chance() * (2 * sums.every - 1))
         tokens = self._tokens + (now - self._refilled) * SAMPLES_PER_SECOND
         if tokens > BURST:
             tokens = BURST
@@ -187,6 +224,22 @@ class CallObserver:
             began = time.time() - duration
             self.samples.append(CallRecord(self.ended, began, sums, duration, code, message, *sizes, call.stream))
         self._tokens = tokens
+
+    def _adjust(self, now: float) -> None:
+        """Decide how many calls of each method are timed, by how many there were of late.
+
+        The calls between two that are timed are a random number, so that the sample is none of those calls that come
+        at regular intervals.
+        """
+        elapsed = max(now - self._adjusted, PERIOD)
+        every = ceil((self.ended - self._ended_before) / elapsed / TIMED_PER_SECOND)
+        for sums in self.methods.values():
+            busy = sums.calls - sums.calls_before > RARE * elapsed
+            sums.every = every if busy and not self._timing_all else 1
+            sums.untimed = min(sums.untimed, 2 * sums.every - 2)
+            sums.calls_before = sums.calls
+        self._adjusted, self._ended_before = now, self.ended
+        self.adjust_at = now + PERIOD
 
 
 def _without_secrets(path: str) -> str:

@@ -6,14 +6,15 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 
 __all__ = ["ProcessResources", "Resources"]
 
 MAX_AGE = 0.9
 """Seconds for which a reading is good, so that many watchers cost no more than one."""
 
-PROC = Path("/proc")
+MAX_STAT = 4096
+"""Bytes of /proc/pid/stat that are read: it has 52 numbers and a name of at most 16 characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,19 @@ class ProcessResources:
 def _read(pid: int) -> Resources | None:
     """What /proc says. (proc(5), /proc/pid/stat: fields 14, 15, 20 and 24.)"""
     try:
-        fields = (PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        try:
+            fields = os.read(file, MAX_STAT).rpartition(b")")[2].split()
+        finally:
+            os.close(file)
         ticks, threads, pages = int(fields[11]) + int(fields[12]), int(fields[17]), int(fields[21])
-        return Resources(ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE"), threads)
+        a_second, a_page = _units()
+        return Resources(ticks / a_second, pages * a_page, threads)
     except (OSError, ValueError, IndexError):
         return None
+
+
+@cache
+def _units() -> tuple[int, int]:
+    """The ticks of a second, and the bytes of a page."""
+    return os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")

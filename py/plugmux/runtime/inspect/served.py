@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ...connect import Code
-from ...exchange import ASGIApp, FastPathCall, Receive, Request, RequestHead, Response, Scope, Send
+from ...exchange import ASGIApp, FastPathCall, Receive, RequestHead, Response, Scope, Send
 from ...link.app import HEALTH, STREAM_PREFIX
 from .call import CallCounter, ObservedCall
 from .outcome import StreamScanner, is_stream, outcome_of_error
@@ -67,9 +67,15 @@ class _CountedCall:
         return self._call.deadline
 
     async def complete(self, body: bytes) -> Response:
-        call = ObservedCall(self._observer, self._caller, Request(self._path, body=body))
+        call = ObservedCall(self._observer, self._caller, self._path, body)
         call.sent_to("")
-        return await call.fetch(self._call.complete(body))
+        try:
+            response = await self._call.complete(body)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        call.answered(response)
+        return response
 
     def expired(self) -> Response:
         return self._call.expired()
@@ -79,7 +85,7 @@ class _CountedCall:
 
 
 async def _count(app: ASGIApp, scope: Scope, receive: Receive, send: Send, observer: CallCounter, caller: str) -> None:
-    call = ObservedCall(observer, caller, Request(scope["path"]))
+    call = ObservedCall(observer, caller, scope["path"])
     call.sent_to("")
     scanner = StreamScanner(0, stream=False)
 

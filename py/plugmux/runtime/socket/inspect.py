@@ -26,6 +26,8 @@ from .app import CLOSED
 from .management import as_rpc_errors
 
 if TYPE_CHECKING:
+    from plugmux_proto.google.protobuf.timestamp_pb2 import Timestamp
+
     from ...connect import Context
     from ...link.link import Link
     from ...yamux.state import Stream
@@ -123,7 +125,7 @@ class Inspect(InspectService):
                 services=() if plugin.registration is None else plugin.registration.services,
                 replica=replica,
             )
-            status.since.FromNanoseconds(int(plugin.since * 1e9))
+            _set_time(status.since, plugin.since)
             if plugin.pid is not None:
                 _tell(status, self._resources.of(plugin.pid))
             if plugin.link is not None and not plugin.link.closed:
@@ -221,8 +223,14 @@ def _call(record: CallRecord) -> pb.CallRecord:
         response_bytes=record.response_bytes,
         stream=record.stream,
     )
-    call.time.FromNanoseconds(int(record.time * 1e9))
+    _set_time(call.time, record.time)
     return call
+
+
+def _set_time(timestamp: Timestamp, seconds: float) -> None:
+    """Set a time that is not before the epoch. `FromNanoseconds` takes most of the time that a report takes."""
+    timestamp.seconds = whole = int(seconds)
+    timestamp.nanos = int((seconds - whole) * 1e9)
 
 
 def _stream(stream: Stream) -> pb.LinkStream:

@@ -47,7 +47,8 @@ const (
 type InspectServiceClient interface {
 	// Watch reports at once how things stand, and again after every interval. A
 	// runtime counts and times calls only while somebody watches; its counts go
-	// on where they stopped when nobody did.
+	// on where they stopped when nobody did. It counts every call and every
+	// error, and of busy methods times a random sample.
 	Watch(context.Context, *v1.WatchRequest) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 	// GetLink returns the streams of a plugin's link, with their windows.
 	GetLink(context.Context, *v1.GetLinkRequest) (*v1.GetLinkResponse, error)
@@ -123,7 +124,8 @@ func (c *inspectServiceClient) ReplacePlugin(ctx context.Context, req *v1.Replac
 type InspectServiceHandler interface {
 	// Watch reports at once how things stand, and again after every interval. A
 	// runtime counts and times calls only while somebody watches; its counts go
-	// on where they stopped when nobody did.
+	// on where they stopped when nobody did. It counts every call and every
+	// error, and of busy methods times a random sample.
 	Watch(context.Context, *v1.WatchRequest, *connect.ServerStream[v1.WatchResponse]) error
 	// GetLink returns the streams of a plugin's link, with their windows.
 	GetLink(context.Context, *v1.GetLinkRequest) (*v1.GetLinkResponse, error)

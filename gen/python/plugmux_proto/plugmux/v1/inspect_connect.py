@@ -55,7 +55,8 @@ class InspectService(_connect.Service):
     ) -> _abc.AsyncIterator[_plugmux_v1_inspect_pb2.WatchResponse] | _abc.Iterator[_plugmux_v1_inspect_pb2.WatchResponse]:
         """Watch reports at once how things stand, and again after every interval. A
         runtime counts and times calls only while somebody watches; its counts go
-        on where they stopped when nobody did.
+        on where they stopped when nobody did. It counts every call and every
+        error, and of busy methods times a random sample.
         """
         _connect.unimplemented(_Inspect_watch)
 
@@ -91,7 +92,8 @@ class InspectClient(_connect.Client):
     ) -> _connect.ServerStream[_plugmux_v1_inspect_pb2.WatchResponse]:
         """Watch reports at once how things stand, and again after every interval. A
         runtime counts and times calls only while somebody watches; its counts go
-        on where they stopped when nobody did.
+        on where they stopped when nobody did. It counts every call and every
+        error, and of busy methods times a random sample.
         """
         return self._server_stream(_Inspect_watch, request, timeout, headers, context)
 
@@ -137,7 +139,8 @@ class InspectSyncClient(_connect.SyncClient):
     ) -> _abc.Iterator[_plugmux_v1_inspect_pb2.WatchResponse]:
         """Watch reports at once how things stand, and again after every interval. A
         runtime counts and times calls only while somebody watches; its counts go
-        on where they stopped when nobody did.
+        on where they stopped when nobody did. It counts every call and every
+        error, and of busy methods times a random sample.
         """
         return self._server_stream(_Inspect_watch, request, timeout, headers, context)
 
