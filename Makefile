@@ -129,8 +129,8 @@ macos-like: $(TOOLS) ## run what starts and watches processes where Linux looks 
 attacks: $(TOOLS) ## attack a host in every known way, and print what each attack achieves (as root also as another user)
 	@$(BIN)/python tests/attacks/run.py $(ARGS)
 
-fuzz: $(BIN)/.fuzz ## the fuzzers, guided by what each input reaches (SECONDS=60 in all, TARGETS="http_server launch")
-	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(TARGETS)
+fuzz: $(BIN)/.fuzz ## the fuzzers, guided by what each input reaches (SECONDS=60 in all, TARGETS="http_server launch", SEED=1 for the same inputs again)
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60) --seed $(or $(SEED),0) $(TARGETS)
 
 ui: $(TOOLS) ui/node_modules/.ready | has-chromium ## build the inspector's page, and drive it in headless Chromium (FILTER="keyboard", SCREENSHOTS=1)
 	npm run --silent --prefix ui check

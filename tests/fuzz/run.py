@@ -42,7 +42,7 @@ def corpus_of(name: str) -> list[Path]:
     return sorted((HERE / "corpus" / name).iterdir())
 
 
-def fuzz(name: str, seconds: int) -> None:
+def fuzz(name: str, seconds: int, seed: int) -> None:
     """Run one fuzzer in this process, which ends with it."""
     import atheris
 
@@ -56,6 +56,7 @@ def fuzz(name: str, seconds: int) -> None:
     options = {
         "max_total_time": seconds,
         "max_len": MAX_INPUT,
+        "seed": seed,
         "timeout": INPUT_TIME,
         "rss_limit_mb": MEMORY,
         "print_final_stats": 1,
@@ -67,9 +68,9 @@ def fuzz(name: str, seconds: int) -> None:
     atheris.Fuzz()
 
 
-def run(name: str, seconds: int) -> bool:
+def run(name: str, seconds: int, seed: int) -> bool:
     """Run one fuzzer in a process of its own and print its count; whether it held."""
-    command = [sys.executable, __file__, "--seconds", str(seconds), "--here", name]
+    command = [sys.executable, __file__, "--seconds", str(seconds), "--seed", str(seed), "--here", name]
     ended = subprocess.run(
         command, capture_output=True, text=True, errors="replace", timeout=seconds + START_TIME, check=False
     )
@@ -87,6 +88,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run fuzzers.")
     parser.add_argument("names", metavar="NAME", nargs="*", default=NAMES, help=f"by default all: {', '.join(NAMES)}")
     parser.add_argument("--seconds", type=int, default=60, help="for all of them together (60)")
+    parser.add_argument("--seed", type=int, default=0, help="of what is tried; by default another one each time")
     parser.add_argument("--input", type=Path, help="check this one input, without atheris")
     parser.add_argument("--here", action="store_true", help="run the one fuzzer in this process")
     options = parser.parse_args()
@@ -97,9 +99,9 @@ def main() -> int:
         check_of(names[0])(options.input.read_bytes())
         return 0
     if options.here:
-        fuzz(names[0], options.seconds)
+        fuzz(names[0], options.seconds, options.seed)
         return 0
-    held = [run(name, max(1, options.seconds // len(names))) for name in names]
+    held = [run(name, max(1, options.seconds // len(names)), options.seed) for name in names]
     print(f"{sum(held)} passed, {len(held) - sum(held)} failed")
     return 0 if all(held) else 1
 
