@@ -20,7 +20,7 @@ FOUND = ROOT / "build/fuzz"
 NAMES = sorted(path.stem for path in (HERE / "targets").glob("*.py"))
 PATHS = [HERE.parent, *(ROOT / folder for folder in ("tests/connect", "tests/connect/gen", "examples/gen/python"))]
 MAX_INPUT = 4096
-START_TIME = 120
+START_TIME = 600
 """Seconds that a fuzzer may take beyond its time: to be instrumented, and for its corpus."""
 MEMORY = 2048
 """Mebibytes that a fuzzer may take."""
