@@ -73,6 +73,9 @@ DOCUMENTATION = "https://plugmux.dev/docs"
 TROUBLESHOOTING = f"{DOCUMENTATION}/troubleshooting.html"
 """The page that says what errors mean and what helps, with an anchor for each."""
 
+END_OF_STDERR = "\nthe end of its stderr:\n"
+"""What stands before the last lines that a plugin wrote, in the text of a `PluginError`."""
+
 
 class PlugmuxError(Exception):
     """The base class of all errors that plugmux raises on purpose."""
@@ -250,11 +253,25 @@ class PluginError(PlugmuxError):
         self.stderr = stderr
         super().__init__(self._message())
 
+    def brief(self) -> PluginError:
+        """The same error, whose text leaves out the end of stderr: for the cause of an error whose text has it."""
+        error = self._copy()
+        error.stderr = self.stderr
+        return error
+
+    def in_full(self) -> PluginError:
+        """The same error, whose text has the end of stderr."""
+        return self._copy(self.stderr)
+
+    def _copy(self, stderr: str = "") -> PluginError:
+        ended = {"exit_code": self.exit_code, "signal_number": self.signal_number}
+        return PluginError(self.plugin, self.cause, self.detail, **ended, stderr=stderr)
+
     def _message(self) -> str:
         subject = f"plugin {self.plugin!r}: " if self.plugin else ""
         message = f"{subject}{self.detail}; {self.cause.hint} ({self.cause.address})"
         if self.stderr:
-            message += "\nthe end of its stderr:\n" + self.stderr
+            message += END_OF_STDERR + self.stderr
         return message
 
 

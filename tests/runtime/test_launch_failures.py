@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import struct
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,21 @@ async def test_the_other_plugins_run_on_and_calls_tell_the_reason(tmp_path: Path
         with pytest.raises(RpcError, match="no database") as caught:
             await runtime.client(KeyValueClient, plugin="bad").get(GetRequest(key="pid"))
         assert caught.value.code is Code.UNAVAILABLE
+
+
+@pytest.mark.parametrize("plugin", [None, "bad"])
+async def test_a_traceback_is_shown_by_the_log_and_by_the_error_and_not_by_its_causes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, plugin: str | None
+) -> None:
+    async with Runtime([script(tmp_path, "bad", "raise RuntimeError('no ' + 'database')")]) as runtime:
+        with pytest.raises(RpcError, match="RuntimeError: no database") as caught:
+            await runtime.client(KeyValueClient, plugin=plugin).get(GetRequest(key="pid"))
+        with pytest.raises(PluginError, match="RuntimeError: no database"):
+            raise runtime.plugin("bad").error or AssertionError
+    shown = "".join(traceback.format_exception(caught.value))
+    assert (caplog.text.count("RuntimeError: no database"), shown.count("RuntimeError: no database")) == (1, 1)
+    assert isinstance(caught.value.__cause__, PluginError)
+    assert "RuntimeError: no database" in caught.value.__cause__.stderr
 
 
 async def test_adding_a_plugin_that_fails_raises_and_keeps_nothing(tmp_path: Path) -> None:

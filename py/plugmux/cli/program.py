@@ -7,11 +7,12 @@ import logging
 import os
 import platform
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ..contract.version import COMPILED, VERSION
-from ..errors import ConfigError, PlugmuxError
+from ..errors import END_OF_STDERR, ConfigError, PlugmuxError
 from .commands import call, check, completion, describe, dev, events, get, logs, new, pki, plugins, run, ui
 from .observe import graph, top
 from .output import write_error, write_text
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     import asyncio
 
+    log = _Handler()
     try:
         with _standard_streams():
             given = sys.argv[1:] if arguments is None else arguments
@@ -50,14 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
                 complete(parser)
             options = parser.parse_args(given)
-            with _logging_to_stderr(options.verbose):
+            with _logging_to_stderr(log, options.verbose):
                 status: int = asyncio.run(options.run(options))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # Whoever read the output has had enough.
         return FAILED
     except (PlugmuxError, OSError) as error:
-        message = worded(error)
+        message = worded(log.without_printed(str(error)))
         address = address_of(message)
         write_error(f"plugmux: {message}" + (f"\nsee {address}" if address else ""))
         return WRONG_USAGE if isinstance(error, ConfigError) else FAILED
@@ -122,16 +124,29 @@ def _standard_streams() -> Iterator[None]:
 class _Handler(logging.Handler):
     """Writes log lines as all that goes to stderr, in the command line's own words."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._printed: deque[str] = deque(maxlen=32)
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
+            _, _, end = record.getMessage().partition(END_OF_STDERR)
+            if end:
+                self._printed.append(END_OF_STDERR + end)
             write_error(worded(self.format(record)))
         except Exception:
             self.handleError(record)
 
+    def without_printed(self, message: str) -> str:
+        """A message without what plugins printed at their end, where the log has shown it already."""
+        for end in self._printed:
+            message = message.replace(end, "")
+        return message
+
 
 @contextmanager
-def _logging_to_stderr(verbose: bool) -> Iterator[None]:
-    logger, handler = logging.getLogger("plugmux"), _Handler()
+def _logging_to_stderr(handler: _Handler, verbose: bool) -> Iterator[None]:
+    logger = logging.getLogger("plugmux")
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     handler.setLevel(logging.INFO if verbose else logging.WARNING)
     logger.addHandler(handler)

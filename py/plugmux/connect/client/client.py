@@ -19,7 +19,7 @@ from ..server.context import Context
 from ..server.service import close, only
 from .settings import ClientSettings, transport_of
 from .stream import BidiStream, ServerStream, StreamingCall, each
-from .wire import CallOptions, message_of, request_headers, to_rpc_error, too_late
+from .wire import CallOptions, cause_of, message_of, request_headers, to_rpc_error, too_late
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -174,7 +174,7 @@ class Client:
         try:
             reply = await settings.transport.fetch(call, settings.limits.receive)
         except (ExchangeError, LinkError, TimeoutError) as error:
-            raise to_rpc_error(error, method, timeout, settings.limits) from error
+            raise to_rpc_error(error, method, timeout, settings.limits) from cause_of(error)
         return message_of(reply, method, settings.codec, self._content_type, settings.limits.receive, context)
 
     def _by_get(

@@ -29,7 +29,16 @@ from ..server.context import Context
 from ..server.service import close
 from ..spec import MethodSpec
 from .settings import ClientSettings
-from .wire import compression_of, json_object, protocol_error, request_headers, same_type, to_rpc_error, too_late
+from .wire import (
+    cause_of,
+    compression_of,
+    json_object,
+    protocol_error,
+    request_headers,
+    same_type,
+    to_rpc_error,
+    too_late,
+)
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -81,7 +90,7 @@ class StreamingCall:
         except (ExchangeError, LinkError, TimeoutError) as error:
             if self._fault is not None:
                 raise self._fault from None
-            raise to_rpc_error(error, self._method, self._timeout, self._settings.limits) from error
+            raise to_rpc_error(error, self._method, self._timeout, self._settings.limits) from cause_of(error)
         except asyncio.CancelledError:
             if deadline is None or not deadline.claims():
                 raise

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallOptions",
+    "cause_of",
     "compression_of",
     "json_object",
     "lone_end",
@@ -56,6 +57,14 @@ def to_rpc_error(error: Exception, method: MethodSpec[Any, Any], timeout: float 
     unavailable = RpcError(Code.UNAVAILABLE, f"{method.path} failed, and {fate}: {error}")
     unavailable.sent = sent
     return unavailable
+
+
+def cause_of(error: Exception) -> BaseException:
+    """What an `RpcError` names as its cause: not an error of several lines, which ends with what a plugin has printed.
+
+    The text of the `RpcError` has it, and a traceback shows the whole chain.
+    """
+    return error.__cause__ or error if "\n" in str(error) else error
 
 
 def too_late(method: MethodSpec[Any, Any], timeout: float | None, *, sent: bool = True) -> RpcError:

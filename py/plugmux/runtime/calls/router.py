@@ -87,7 +87,7 @@ class Router:
         try:
             replicas = self.registry.named(plugin)
         except PluginError as error:
-            raise ExchangeError(str(error), sent=False) from error
+            raise ExchangeError(str(error), sent=False) from error.brief()
         if service not in ON_EVERY_PLUGIN and not any(
             service in replica.registration.services for replica in replicas if replica.registration
         ):
@@ -179,7 +179,8 @@ class Router:
         try:
             chosen = attempts.at_once() or await attempts.wait()
         except ExchangeError as error:
-            raise (error.__cause__ or error) from None
+            cause = error.__cause__
+            raise (cause.in_full() if isinstance(cause, PluginError) else cause or error) from None
         _abandoned(chosen[0])
         return chosen
 
@@ -194,7 +195,7 @@ class Router:
                 return self.registry.named(self._plugin)
             return self.registry.serving(path[1:].partition("/")[0])
         except PluginError as error:
-            raise ExchangeError(str(error), sent=False) from error
+            raise ExchangeError(str(error), sent=False) from error.brief()
 
 
 class Budget:

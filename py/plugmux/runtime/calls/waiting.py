@@ -28,7 +28,7 @@ def unreachable(replicas: Sequence[PluginRecord]) -> ExchangeError:
     else:
         error = plugin.not_running()
     broken = ExchangeError(str(error), sent=False)
-    broken.__cause__ = error
+    broken.__cause__ = error.brief()
     return broken
 
 
