@@ -124,6 +124,24 @@ def test_what_is_said_meanwhile_stays_above_the_line(
     assert all(line.startswith(("WARNING", "ERROR", "  ", "plugmux:")) for line in terminal.screen), terminal.screen
 
 
+def test_a_new_project_says_which_tool_it_waits_for(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "go").write_text(f"#!/bin/sh\nuntil [ -e '{tmp_path}/go on' ]; do sleep 0.05; done\n")
+    (tools / "go").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    project = ("hello", "--lang=go", "--kind=secrets", "--dir", str(tmp_path / "p"))
+    with run(terminal, "new", *project) as command:
+        terminal.read_until("0/1  ", "go mod tidy in ")
+        (tmp_path / "go on").touch()
+        command.communicate()
+        terminal.read_to_the_end()
+    assert command.returncode == 0
+    assert [line for line in terminal.screen if not line.startswith("see ")] == []
+
+
 def test_nothing_is_drawn_where_stderr_is_no_terminal(
     program: Callable[[str, str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -77,10 +79,10 @@ def test_every_file_is_well_formed(language: str, kind: str, sdk: Path | None) -
     assert ("/a checkout" in texts["README.md"]) == (sdk is not None)
 
 
-def test_a_program_that_begins_with_its_interpreter_gets_the_run_bit(
+async def test_a_program_that_begins_with_its_interpreter_gets_the_run_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create(Project("hello", "ts", "secrets"), tmp_path)
+    await create(Project("hello", "ts", "secrets"), tmp_path)
     executable = [path.name for path in tmp_path.rglob("*") if path.is_file() and os.access(path, os.X_OK)]
     assert executable == ["hello.ts"]
 
@@ -178,10 +180,10 @@ def test_without_jinja_it_is_said_what_to_install(
     assert not (tmp_path / "p").exists()
 
 
-def test_without_protoc_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_protoc_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plugmux.new.write.installed", lambda distribution: "")
     with pytest.raises(PlugmuxError, match=r"need grpcio-tools: pip install 'plugmux\[new\]'"):
-        create(Project("hello", "python"), tmp_path / "p")
+        await create(Project("hello", "python"), tmp_path / "p")
     assert not (tmp_path / "p").exists()
 
 
@@ -194,24 +196,46 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_tool_that_is_missing_is_told_before_anything_is_written(tmp_path: Path, tools: Path) -> None:
+async def test_a_tool_that_is_missing_is_told_before_anything_is_written(tmp_path: Path, tools: Path) -> None:
     with pytest.raises(PlugmuxError, match="there is no program 'go', which a new project needs: install Go"):
-        create(Project("hello", "go", "secrets"), tmp_path / "p")
+        await create(Project("hello", "go", "secrets"), tmp_path / "p")
     with pytest.raises(PlugmuxError, match=r"there is no program 'buf', which .*, or install buf otherwise"):
-        create(Project("hello", "ts"), tmp_path / "p")
+        await create(Project("hello", "ts"), tmp_path / "p")
     assert not (tmp_path / "p").exists()
 
 
-def test_a_tool_that_fails_leaves_the_files_and_says_what_to_do(tmp_path: Path, tools: Path) -> None:
+async def test_a_tool_that_fails_leaves_the_files_and_says_what_to_do(tmp_path: Path, tools: Path) -> None:
     (tools / "go").write_text("#!/bin/sh\necho no network >&2\nexit 3\n")
     (tools / "go").chmod(0o755)
     with pytest.raises(PlugmuxError) as caught:
-        create(Project("hello", "go", "secrets"), tmp_path / "p")
+        await create(Project("hello", "go", "secrets"), tmp_path / "p")
     assert str(caught.value) == (
         f"`go mod tidy` failed with status 3; the files are in {tmp_path}/p; when that is mended, run it there:\n"
         "no network\n"
     )
     assert (tmp_path / "p/main.go").is_file()
+
+
+async def test_it_is_told_which_tool_runs_and_how_many_follow(tmp_path: Path, tools: Path) -> None:
+    for name in ("go", "buf"):
+        (tools / name).write_text("#!/bin/sh\n")
+        (tools / name).chmod(0o755)
+    told: list[tuple[str, int, int]] = []
+    await create(Project("hello", "go"), tmp_path / "p", lambda *step: told.append(step))
+    assert told == [(f"buf generate in {tmp_path}/p", 0, 2), (f"go mod tidy in {tmp_path}/p", 1, 2)]
+
+
+async def test_a_tool_ends_with_the_command_that_started_it(tmp_path: Path, tools: Path) -> None:
+    (tools / "go").write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec {shutil.which('sleep')} 600\n")
+    (tools / "go").chmod(0o755)
+    creating = asyncio.create_task(create(Project("hello", "go", "secrets"), tmp_path / "p"))
+    while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text().endswith("\n"):
+        await asyncio.sleep(0.01)
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_a_project_of_all_languages_has_an_environment_for_each_plugin_and_version() -> None:

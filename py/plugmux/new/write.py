@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import shutil
-import subprocess
 import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +22,16 @@ TOOL_TIME = 600.0
 """Seconds that a tool may take: the first time it fetches and compiles what it needs."""
 
 
-def create(project: Project, directory: Path) -> list[str]:
+async def create(
+    project: Project, directory: Path, tell: Callable[[str, int, int], None] = lambda what, done, total: None
+) -> list[str]:
     """Write a project, and generate its stubs.
 
     Args:
         project: what to write.
         directory: where to; it is made, and may be there if it is empty.
+        tell: is called before each of the tools that are run: what it is, how many have been run, and how many there
+            are.
 
     Returns:
         The paths of all files, in the directory.
@@ -35,26 +41,36 @@ def create(project: Project, directory: Path) -> list[str]:
         PlugmuxError: a tool is missing, and nothing is written; or one has failed, and the files stay.
         OSError: a file cannot be written.
     """
+    commands = _write(project, directory)
+    for done, (command, folder) in enumerate(commands):
+        tell(f"{_shown(command)} in {folder}", done, len(commands))
+        await _run(command, folder)
+    return _files(directory)
+
+
+def _write(project: Project, directory: Path) -> list[tuple[list[str], Path]]:
+    """Write a project's own files, and give the commands that are still to be run, with their folders.
+
+    What cannot be rendered, and a tool that is missing, is told before anything is written.
+    """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"{directory} is there already, and not empty: choose another with --dir")
     if project.language in ("python", ALL) and project.kind == "service" and not installed("grpcio-tools"):
         raise PlugmuxError("the stubs of a Python project need grpcio-tools: pip install 'plugmux[new]'")
-    texts = render(project)
-    plugins = [replace(project, language=each) for each in LANGUAGES] if project.language == ALL else []
-    commands = [_found(command) for command in _finishing(project)]
-    for plugin in plugins:  # A tool that is missing is told before anything is written.
-        for command in _finishing(plugin):
-            _found(command)
-    for path, text in texts.items():
-        file = directory / path
+    projects = [(project, directory)]
+    if project.language == ALL:
+        projects += [(replace(project, language=each), directory / "plugins" / each) for each in LANGUAGES]
+    files = [(folder / path, text) for each, folder in projects for path, text in render(each).items()]
+    commands = [(_found(command), folder) for each, folder in projects for command in _finishing(each)]
+    for file, text in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, "utf-8")
         if text.startswith("#!"):
             file.chmod(0o755)
-    for command in commands:
-        _run(command, directory)
-    for plugin in plugins:
-        create(plugin, directory / "plugins" / plugin.language)
+    return commands
+
+
+def _files(directory: Path) -> list[str]:
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
 
 
@@ -77,15 +93,25 @@ def _found(command: list[str]) -> list[str]:
     return [program, *command[1:]]
 
 
-def _run(command: list[str], directory: Path) -> None:
-    shown = shlex.join([Path(command[0]).name, *command[1:]])
+def _shown(command: list[str]) -> str:
+    return shlex.join([Path(command[0]).name, *command[1:]])
+
+
+async def _run(command: list[str], directory: Path) -> None:
     left = f"the files are in {directory}; when that is mended, run it there"
     environment = {**os.environ, "PATH": _path()}
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=directory, env=environment, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+    )
     try:
-        ran = subprocess.run(  # noqa: S603 -- our own words
-            command, cwd=directory, env=environment, capture_output=True, text=True, timeout=TOOL_TIME, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise PlugmuxError(f"`{shown}` did not end within {TOOL_TIME:g} s; {left}") from None
-    if ran.returncode:
-        raise PlugmuxError(f"`{shown}` failed with status {ran.returncode}; {left}:\n{ran.stderr or ran.stdout}")
+        async with asyncio.timeout(TOOL_TIME):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        raise PlugmuxError(f"`{_shown(command)}` did not end within {TOOL_TIME:g} s; {left}") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        said = (errors or output).decode(errors="replace")
+        raise PlugmuxError(f"`{_shown(command)}` failed with status {process.returncode}; {left}:\n{said}")

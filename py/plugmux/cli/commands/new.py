@@ -9,6 +9,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from ..output import write_error, write_text
+from ..terminal.progress import Step, progress
 
 __all__ = ["add", "run"]
 
@@ -61,7 +62,15 @@ async def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"--sdk {options.sdk}: that is no checkout of plugmux: it has no go.mod and ts/package.json")
     project = Project(options.name, options.lang, options.kind, options.license, sdk, options.go_module)
     directory = options.dir or Path(options.name)
-    for path in create(project, directory):
+    step = Step("writing files")
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal step
+        step = Step(what, done, total)
+
+    async with progress(lambda: step):
+        paths = await create(project, directory, tell)
+    for path in paths:
         write_text(str(directory / path))
     write_error(f"see {directory / 'README.md'}; next: cd {shlex.quote(str(directory))} && make test")
     return 0
