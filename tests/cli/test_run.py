@@ -150,6 +150,13 @@ def test_a_module_that_is_named_and_a_socket_that_is_narrowed_are_kept_to(
     assert "closed its sockets to this use: 'manage'" in ran.stderr
 
 
+def test_a_proxy_that_is_no_address_is_wrong_usage(plugmux: Any) -> None:
+    ran = plugmux("run", "--proxy", "proxy.example")
+    assert (ran.status, ran.stdout) == (2, b"")
+    assert "'proxy.example' does not appear to be an IPv4 or IPv6 network; write an address" in ran.stderr
+    assert "a proxy (--proxy, or proxies in the file of --config-file)" in ran.stderr
+
+
 def test_plugins_are_switched(start: Start, plugmux: Any, plugin: Any, tmp_path: Path) -> None:
     process = start("--plugin", plugin("vault"), "--listen", f"unix:{tmp_path}/s")
     first_line(process)

@@ -15,6 +15,7 @@ from plugmux import ConfigError
 from plugmux.gateway.app import Gateway
 from plugmux.gateway.config import GatewayConfig
 from plugmux.network.identity import UntrustedIdentity
+from plugmux.runtime import Permissions
 from support.gateway import PATH, PLUGIN, call, curl, running
 from support.pki import Pki
 
@@ -119,6 +120,7 @@ def test_the_header_of_whom_nobody_has_named_is_not_believed() -> None:
         ("[[plugins]]\nname = 'kv'", "each has either remote, an address, or command"),
         ("[[bearer]]\nidentity = 'x'", "each has identity and token_file"),
         ("[allow]\n'web' = ['x/y/z']", "'x/y/z' is not known"),
+        ("proxies = '10.0.0.5'", "proxies is not a list of strings"),
         ("= 1", "Invalid"),
     ],
 )
@@ -127,6 +129,12 @@ def test_what_a_file_must_not_say_is_told(tmp_path: Path, text: str, told: str) 
     path.write_text(text)
     with pytest.raises(ConfigError, match=told):
         Gateway(GatewayConfig.read(path))
+
+
+def test_a_file_names_proxies_as_permissions_do(tmp_path: Path) -> None:
+    path = tmp_path / "plugmux.toml"
+    path.write_text('proxies = ["10.0.0.5", "10.1.0.0/16"]')
+    assert GatewayConfig.read(path).permissions == Permissions(proxies=["10.0.0.5", "10.1.0.0/16"])
 
 
 def test_the_command_reads_the_same_file(tmp_path: Path) -> None:

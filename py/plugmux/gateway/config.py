@@ -54,7 +54,9 @@ MIN_TOKEN = 16
 
 REMOTE_OPTIONS = frozenset({"name", "identity", "serves", "secrets", "required"})
 LAUNCH_OPTIONS = frozenset({"name", "env", "cwd", "replicas", "serves", "secrets", "required"})
-KNOWN = frozenset({"listen", "replicated", "tls", "plugins", "identities", "allow", "bearer", "cors", "proxy"})
+KNOWN = frozenset(
+    {"listen", "replicated", "tls", "plugins", "identities", "allow", "proxies", "bearer", "cors", "proxy"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class GatewayConfig:
             replicated=_strings(said, "replicated"),
             identities=_table(said, "identities") or None,
             allow=_table(said, "allow"),
+            proxies=_strings(said, "proxies"),
         )
         return cls(
             plugins=tuple(map(_plugin, said.get("plugins", ()))),

@@ -99,7 +99,9 @@ def networks(texts: Iterable[str]) -> tuple[IPNetwork, ...]:
     try:
         return tuple(ipaddress.ip_network(text) for text in texts)
     except ValueError as error:
-        raise ConfigError(f"Permissions.proxies: {error}; write an address, or a network such as 10.1.0.0/16") from None
+        raise ConfigError(
+            f"a proxy (Permissions.proxies): {error}; write an address, or a network such as 10.1.0.0/16"
+        ) from None
 
 
 def is_within(peername: object, those: Collection[IPNetwork]) -> bool:

@@ -226,7 +226,7 @@ class Permissions:
             in the network and begin each with a header of the PROXY protocol, version 2. By default there is none.
 
     Raises:
-        ConfigError: a setting is not a list, a use is not known, or a pattern is not one.
+        ConfigError: a setting is not a list, a use is not known, or a pattern or a proxy is not one.
     """
 
     replicated: Collection[str] = ()
@@ -249,5 +249,9 @@ class Permissions:
             if isinstance(getattr(self, setting), str):
                 raise ConfigError(f"Permissions.{setting} is one string; give a list of strings")
             object.__setattr__(self, setting, frozenset(getattr(self, setting)))
+        if self.proxies:
+            from ..network.proxy_header import networks
+
+            networks(self.proxies)
         if unknown := sorted(self.socket - ALL_USES):  # type: ignore[operator]
             raise ConfigError(f"Permissions.socket: {unknown[0]!r} is not known (known: {', '.join(sorted(ALL_USES))})")

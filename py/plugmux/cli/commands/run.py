@@ -103,6 +103,14 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="let who has this identity register as plugin NAME, and nobody register a name that is not given; by "
         "default a plugin registers under the name of its identity",
     )
+    parser.add_argument(
+        "--proxy",
+        metavar="ADDR",
+        action="append",
+        default=[],
+        help="connections from this address or network, such as 10.1.0.0/16, begin with a header of the PROXY "
+        "protocol, version 2, and no others do",
+    )
     return parser
 
 
@@ -169,6 +177,7 @@ async def run(options: argparse.Namespace) -> int:
             identities=_identities(options.identity) or said.identities,
             replicated=said.replicated,
             insecure_tcp=insecure(options),
+            proxies=[*options.proxy, *said.proxies],
         ),
         host=Host(tls=tls),
     )
