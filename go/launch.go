@@ -108,7 +108,8 @@ func (c *launchConfig) check() error {
 		if !remote.IsNetwork(c.Address) || c.Token == "" || !strings.HasPrefix(c.CA, fingerprintPrefix) {
 			return errors.New(`"address" needs tls://host:port, a "token" and the fingerprint of a "ca"`)
 		}
-		return nil
+		_, err := remote.ParseAddress(c.Address)
+		return err
 	}
 	if c.Socket == "" && c.FD == nil && (c.R == nil || c.W == nil) {
 		return errors.New(`it needs "fd", or "r" and "w"`)

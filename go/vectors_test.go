@@ -210,6 +210,9 @@ func TestVectorsOfLaunchConfigurations(t *testing.T) {
 		Socket    string `json:"socket"`
 		Terminal  bool   `json:"terminal"`
 		Detached  bool   `json:"detached"`
+		Address   string `json:"address"`
+		Token     string `json:"token"`
+		CA        string `json:"ca"`
 	}
 	var vectors struct {
 		Valid []struct {
@@ -228,8 +231,14 @@ func TestVectorsOfLaunchConfigurations(t *testing.T) {
 			t.Errorf("%s: %v", c.JSON, err)
 			continue
 		}
-		got := launch{config.Name, config.Timeout.Nanoseconds(), -1, -1, config.Socket, bool(config.Terminal), bool(config.Detached)}
-		if ends := config.descriptors(); len(ends) > 0 {
+		got := launch{
+			Name: config.Name, TimeoutNS: config.Timeout.Nanoseconds(), Read: -1, Write: -1,
+			Terminal: bool(config.Terminal), Detached: bool(config.Detached),
+		}
+		if config.Address != "" { // it stands before all other places
+			got.Address, got.Token, got.CA = config.Address, config.Token, config.CA
+		} else if got.Socket = config.Socket; got.Socket == "" {
+			ends := config.descriptors()
 			got.Read, got.Write = int64(ends[0]), int64(ends[len(ends)-1])
 		}
 		if got != c.Launch {

@@ -103,6 +103,7 @@ def test_a_launch_configuration_is_read(case: dict[str, Any]) -> None:
         "socket": config.socket,
         "terminal": config.terminal,
         "detached": config.detached,
+        **({"address": config.address, "token": config.token, "ca": config.ca} if config.address else {}),
     }
 
 

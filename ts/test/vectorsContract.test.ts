@@ -10,6 +10,7 @@ import { parseAddress } from "../src/dial.js";
 import { ConfigError } from "../src/errors.js";
 import * as limits from "../src/limits.js";
 import { parseLaunchConfig } from "../src/launch.js";
+import { written } from "../src/network/address.js";
 import { filter, includes, isId, isPattern, matches } from "../src/pattern.js";
 import { checkRegistration, isName, isVersion } from "../src/registration.js";
 import { fromTimestamp, toTimestamp } from "../src/times.js";
@@ -129,6 +130,9 @@ describe("launch configurations", () => {
     readonly socket: string;
     readonly terminal: boolean;
     readonly detached: boolean;
+    readonly address?: string;
+    readonly token?: string;
+    readonly ca?: string;
   }
   const { valid, invalid } = load<{ valid: { json: string; launch: Launch }[]; invalid: Text[] }>("launch");
   for (const { json, launch } of valid) {
@@ -143,6 +147,7 @@ describe("launch configurations", () => {
           socket: "socket" in link ? link.socket : "",
           terminal: config.terminal,
           detached: config.detached,
+          ...("token" in link && { address: written(link.address), token: link.token, ca: link.fingerprint }),
         },
         launch,
       );

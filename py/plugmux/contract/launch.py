@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
 from ..errors import ConfigError
-from .address import is_network
+from .address import is_network, parse_address
 from .nesting import check_depth
 
 __all__ = ["COMPATIBLE_VARIABLE", "LISTEN_VARIABLE", "SOCKET_VARIABLE", "VARIABLE", "LaunchConfig"]
@@ -84,6 +84,11 @@ class LaunchConfig:
             raise ConfigError(
                 'the launch configuration\'s "address" needs tls://host:port, a "token" and the fingerprint of a "ca"'
             )
+        if self.address:
+            try:
+                parse_address(self.address, insecure_tcp=True)  # who dials it looks at that
+            except ConfigError as error:
+                raise ConfigError(f"the launch configuration cannot be used: {error}") from None
         for descriptor in self.descriptors:
             if descriptor < FIRST_FREE_FD:
                 raise ConfigError(f"the launch configuration names descriptor {descriptor}; it must be above 2")
