@@ -38,6 +38,24 @@ def test_by_hand_it_says_what_it_is_and_exits_with_2(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_by_hand_it_names_a_command_that_can_be_typed(tmp_path: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PLUGMUX_")}
+    path = Path(script(tmp_path, "store.py", KV_PLUGIN))
+
+    def told(*command: str) -> str:
+        ran = subprocess.run(
+            command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        return ran.stderr
+
+    assert "PLUGMUX_SOCKET=unix:/path ./store.py " in told("./store.py")
+    path.chmod(0o600)
+    assert "PLUGMUX_SOCKET=unix:/path python store.py " in told(sys.executable, "store.py")
+    assert "--plugin store.py " in told(sys.executable, "store.py")
+    path.rename(tmp_path / "store")
+    assert "--plugin 'python store' " in told(sys.executable, "store")
+
+
 @pytest.mark.parametrize("text", ["nonsense", '{"name": "kv", "timeout": 1000000000, "fd": 63}'])
 def test_a_bad_launch_configuration_is_told_without_a_traceback(tmp_path: Path, text: str) -> None:
     result = subprocess.run(

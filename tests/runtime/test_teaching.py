@@ -121,3 +121,10 @@ async def test_one_of_two_plugins_of_a_service_is_chosen_over_a_socket(tmp_path:
             assert int((await kv.get(GetRequest(key="pid"))).value) == runtime.plugin(name).pid
     with pytest.raises(ConfigError, match="cannot be a plugin's name"):
         SocketClient(address, plugin="a\r\nb")
+
+
+@pytest.mark.parametrize("command", ["./kv --quiet", "x", ""])
+def test_a_launch_takes_words_and_not_a_text(command: str) -> None:
+    with pytest.raises(ConfigError, match="is one text; give its words: Launch") as caught:
+        Launch(command, name="kv")
+    assert str(caught.value).endswith(f"Launch({command.split()})")

@@ -1,3 +1,4 @@
+import { accessSync, constants } from "node:fs";
 import { parseAddress } from "./dial.js";
 import { ConfigError, PlugmuxError } from "./errors.js";
 import { type LaunchConfig, LISTEN_VARIABLE, SOCKET_VARIABLE, takeLaunchConfig } from "./launch.js";
@@ -117,14 +118,25 @@ function warn(message: string, fields: Readonly<Record<string, unknown>> = {}): 
 function explain({ registration: { name, version, services, metadata, instances } }: Plugin): never {
   const kind = metadata.case === "secretsProvider" ? [`secrets ${metadata.value.pattern}`] : [];
   const each = instances?.services.map((service) => `${service} (instances)`) ?? [];
-  const command = process.argv[1] ?? name;
+  const program = process.argv[1] ?? name;
+  const command = canRun(program) ? program : `node ${program}`;
   process.stderr.write(`\
 ${name} ${version} is a plugmux plugin: a runtime starts it, or it connects to one that runs.
 It serves: ${[...kind, ...services, ...each].join(", ") || "no services"}.
 
-  plugmux plugins --plugin ${command}     launch it and show it
+  plugmux plugins --plugin ${program}     launch it and show it
   ${SOCKET_VARIABLE}=unix:/path ${command}    connect it to the runtime that listens there
   ${command} --listen tls://0.0.0.0:7444  let runtimes on other machines connect
 `);
   return process.exit(WRONG_USAGE);
+}
+
+/** Whether a file runs without an interpreter before it. */
+function canRun(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }

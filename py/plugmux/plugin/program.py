@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -37,7 +38,7 @@ USAGE = """\
 {name} {version} is a plugmux plugin: a runtime starts it, or it connects to one that runs.
 It serves: {services}.
 
-  plugmux plugins --plugin {command}     launch it and show it
+  plugmux plugins --plugin {word}     launch it and show it
   PLUGMUX_SOCKET=unix:/path {command}    connect it to the runtime that listens there
   PLUGMUX_SOCKET=tls://host:port ...     the same, on another machine; PLUGMUX_TLS_DIR names its certificate
   {command} --listen tls://0.0.0.0:port  listen for runtimes on other machines
@@ -198,11 +199,15 @@ def _explain(connection: RuntimeConnection) -> Never:
     serves = [f"secrets {said.secrets_pattern}"] if said.secrets_pattern else []
     serves += ["access control"] if said.access_control else []
     each = [f"{service} (instances)" for service in said.instances.services] if said.instances else []
+    program = sys.argv[0]
+    runs_alone = os.path.dirname(program) and os.access(program, os.X_OK)
+    command = program if runs_alone else f"python {program}"
     text = USAGE.format(
         name=said.name,
         version=said.version,
         services=", ".join([*serves, *said.services, *each]) or "no services",
-        command=sys.argv[0],
+        command=command,
+        word=program if program.endswith(".py") else shlex.quote(command),
     )
     print(text, end="", file=sys.stderr)
     raise SystemExit(WRONG_USAGE)

@@ -124,8 +124,8 @@ class Launch:
             been asked, and it must register as an access-control module.
 
     Raises:
-        ConfigError: the command is empty where the runner needs one, the name is not a plugin name, or the runner
-            cannot give the plugin what is asked (see `DetachedRunner`).
+        ConfigError: the command is one text, or empty where the runner needs one, the name is not a plugin name, or the
+            runner cannot give the plugin what is asked (see `DetachedRunner`).
     """
 
     command: Sequence[str]
@@ -147,6 +147,8 @@ class Launch:
     access_control: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.command, str):
+            raise ConfigError(f"a plugin's command is one text; give its words: Launch({self.command.split()!r})")
         Grant.of(self.serves, self.secrets, self.access_control, "its launch")
         if self.replicas < 1:
             raise ConfigError(f"the number of replicas of {self.command} is {self.replicas}; it must be 1 or more")
