@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,11 @@ def test_a_process_may_import_grpcs_own_health_and_reflection_too(first: str) ->
     theirs = "import grpc_health.v1.health_pb2, grpc_reflection.v1alpha.reflection_pb2"
     lines = [ours, theirs] if first == "ours" else [theirs, ours]
     path = str(Path(__file__).parents[2] / "py")
-    subprocess.run([sys.executable, "-W", "ignore", "-c", "\n".join(lines)], check=True, env={"PYTHONPATH": path})
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", "\n".join(lines)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([path, *sys.path])},
+    )
 
 
 async def test_a_call_is_traced_on_both_ends_and_the_spans_are_joined() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -57,7 +58,7 @@ print(len(files))
 def test_the_pool_of_the_process_has_none_of_our_names(implementation: str) -> None:
     run = subprocess.run(
         [sys.executable, "-c", EVERYTHING, implementation],
-        env={"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation},
+        env={**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation},
         capture_output=True,
         text=True,
         timeout=60,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient
@@ -12,7 +10,7 @@ from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, Runtime
 from plugmux.runtime import State
-from support.census import Census
+from support.census import Census, end_at_once
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES
 
@@ -41,7 +39,7 @@ async def test_no_idempotent_call_fails_while_a_replica_is_killed_in_a_loop(lang
                 while str(victim.pid) not in answered or not victim.in_flight:
                     await asyncio.sleep(0.001)
                 assert victim.pid is not None
-                os.kill(victim.pid, signal.SIGKILL)
+                end_at_once(victim.pid)
                 while victim.state is State.RUNNING:
                     await victim.changed()
             over.set()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from plugmux import Plugin, Policies, Runtime, Timeouts
+from plugmux.platform import open_process
 from plugmux.runtime import State
 from support.programs import KV_PLUGIN, script
 
@@ -112,17 +113,15 @@ async def test_a_vanished_runtime_ends_it_even_while_a_thread_runs(tmp_path: Pat
         (plugin,) = runtime.plugins()
         assert plugin.link is not None
         assert plugin.pid is not None
-        pidfd = os.pidfd_open(plugin.pid)
+        process = open_process(plugin.pid)
+        gone = asyncio.Event()
+        process.on_exit(gone.set)
         plugin.link.abort()
-        loop = asyncio.get_running_loop()
-        gone = loop.create_future()
-        loop.add_reader(pidfd, gone.set_result, None)
         try:
             async with asyncio.timeout(20):
-                await gone
+                await gone.wait()
         finally:
-            loop.remove_reader(pidfd)
-            os.close(pidfd)
+            process.close()
 
 
 WITH_CHILD = """

@@ -1,7 +1,8 @@
-"""Links over a network in uvloop."""
+"""Links over a network in uvloop, on Windows in winloop."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from kv.v1.kv_connect import KeyValueClient
@@ -12,11 +13,11 @@ from plugmux.plugin.network import NetworkLinks
 from support.kv_store import kv_plugin
 from support.pki import Pki
 from support.remote import in_state, serving
+from support.tools import ON_WINDOWS
 
 
 def test_both_ways_of_dialling(tmp_path: Path, unused_tcp_port: int) -> None:
-    import uvloop
-
+    uvloop = import_module("winloop" if ON_WINDOWS else "uvloop")
     pki = Pki(tmp_path)
 
     async def dialled() -> None:

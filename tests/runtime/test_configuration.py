@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from plugmux.contract.registration import Configuration
 from plugmux.runtime import BadConfiguration, State
 from plugmux.runtime.changes.configuration import check
 from plugmux.runtime.supervisor import Supervisor
+from support.census import end_at_once
 from support.programs import script
 
 PLUGIN = """
@@ -95,7 +95,7 @@ async def test_a_change_reaches_the_replicas_that_run_while_another_is_starting_
     async with Runtime([launch], configuration={"kv": {"n": 1}}) as runtime:
         kv, dead = runtime.client(KeyValueClient), runtime.plugins()[gone]
         assert dead.pid is not None
-        os.kill(dead.pid, signal.SIGKILL)
+        end_at_once(dead.pid)
         while dead.state is not State.BACKING_OFF:
             await dead.changed()
         await runtime.configure("kv", {"n": 2})
@@ -128,7 +128,7 @@ async def test_a_replica_that_is_accepted_while_a_change_is_under_way_gets_what_
     async with Runtime([launch], configuration={"kv": {"n": 1}}) as runtime:
         _, late = runtime.plugins()
         assert late.pid is not None
-        os.kill(late.pid, signal.SIGKILL)
+        end_at_once(late.pid)
         await late.changed()
         if given == 1:
             await accepted.wait()

@@ -24,6 +24,7 @@ from plugmux.runtime.health.policy import Liveness
 from plugmux.runtime.logs.log import LogBook
 from plugmux.runtime.plugin import PluginRecord
 from plugmux.yamux import Config
+from support.census import end_at_once
 from support.programs import KV_PLUGIN, script
 
 QUICK = HealthPolicy(interval=0.05, timeout=0.1, hung_after=0.3)
@@ -182,7 +183,7 @@ async def test_of_two_replicas_the_one_that_is_well_gets_the_calls(tmp_path: Pat
         await health_is(hanging, Health.HANGING)
         kv = runtime.client(KeyValueClient)
         assert {(await kv.get(GetRequest(key="pid"))).value for _ in range(5)} == {str(well.pid).encode()}
-        os.kill(hanging.pid, signal.SIGKILL)
+        end_at_once(hanging.pid)
 
 
 # -- plugins that hang ------------------------------------------------------------------------------------------------
@@ -210,7 +211,7 @@ async def test_a_plugin_whose_loop_is_blocked_tells_where_and_lives_on(tmp_path:
         await logged(runtime, "it hangs", "most recent call first", "in get")
         assert (plugin.state, plugin.pid) == (State.RUNNING, pid)
         assert pid is not None
-        os.kill(pid, signal.SIGKILL)
+        end_at_once(pid)
 
 
 @pytest.mark.parametrize("stop", [True, False], ids=["stopped", "blocked"])

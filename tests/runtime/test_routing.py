@@ -18,6 +18,7 @@ from plugmux.connect import Code, RpcError, RpcLimits
 from plugmux.http import SocketClient
 from plugmux.runtime import PluginHandle, State
 from plugmux.runtime.calls.breaker import Circuit
+from support.census import end_at_once
 from support.programs import KV_PLUGIN, script
 
 PLUGIN = (
@@ -101,7 +102,7 @@ async def test_calls_go_on_while_one_replica_is_killed_again_and_again(tmp_path:
         loads = [asyncio.ensure_future(load()) for _ in range(4)]
         for _ in range(3):
             assert victim.pid is not None
-            os.kill(victim.pid, signal.SIGKILL)
+            end_at_once(victim.pid)
             await victim.changed()
             while victim.state is not State.RUNNING:
                 await victim.changed()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from kv.v1.kv_pb2 import GetRequest, GetResponse, PutRequest, RecordRequest, Rec
 from plugmux import ConfigError, Launch, PluginError, RestartPolicy, Runtime
 from plugmux.connect import Code, Context, RpcError
 from plugmux.runtime import State
+from support.census import end_at_once
 from support.programs import KV_PLUGIN, script
 
 Switch = Callable[[Runtime, str], Awaitable[object]]
@@ -111,7 +110,7 @@ async def test_a_call_waits_for_a_plugin_that_starts_again(tmp_path: Path) -> No
     async with Runtime([launch]) as runtime:
         kv = runtime.client(KeyValueClient)
         before = (await kv.get(GetRequest(key="pid"))).value
-        os.kill(int(before), signal.SIGKILL)
+        end_at_once(int(before))
         plugin = runtime.plugin("kv")
         while plugin.state is State.RUNNING:
             await plugin.changed()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Census", "alive", "cpu_seconds", "gone", "hold", "resident_bytes"]
+from plugmux.platform import start_time
+from support.tools import ON_WINDOWS
+
+__all__ = ["Census", "alive", "cpu_seconds", "end_at_once", "gone", "hold", "resident_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def _children() -> frozenset[int]:
 def resident_bytes(pid: int | None = None) -> int:
     """The memory that a process has in use, this one by default."""
     statm = Path("/proc", "self" if pid is None else str(pid), "statm")
-    return int(statm.read_text().split()[1]) * resource.getpagesize()
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def cpu_seconds(pid: int) -> float:
@@ -48,10 +50,17 @@ def cpu_seconds(pid: int) -> float:
 
 def alive(pid: int) -> bool:
     """Whether a process runs: one that has ended and is waited for by nobody yet does not."""
+    if ON_WINDOWS:
+        return start_time(pid) is not None
     try:
         return _state(Path(f"/proc/{pid}/stat")) != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def end_at_once(pid: int) -> None:
+    """End a process so that it does nothing more."""
+    os.kill(pid, signal.SIGTERM if ON_WINDOWS else signal.SIGKILL)  # On Windows it is no signal: it ends at once.
 
 
 async def gone(pid: int) -> None:

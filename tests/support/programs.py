@@ -56,7 +56,11 @@ def script(directory: Path, name: str, source: str, /, *, interpreter: str = sys
         interpreter: what its first line names.
         options: the value of `OPTIONS` in the program.
     """
-    path = directory / (f"{name.removesuffix('.py')}.py" if ON_WINDOWS else name)
-    path.write_text(f"#!{interpreter}\nOPTIONS = {options!r}\n{textwrap.dedent(source)}", "utf-8")
+    head = f"#!{interpreter}\nOPTIONS = {options!r}\n"
+    path = directory / name
+    if ON_WINDOWS:
+        path = directory / f"{name.removesuffix('.py')}.py"
+        head += "import sys; del sys.path[0]\n"  # `kv.py` is not the package `kv`.
+    path.write_text(f"{head}{textwrap.dedent(source)}", "utf-8")
     path.chmod(0o755)
     return str(path)

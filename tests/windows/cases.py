@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -177,16 +178,27 @@ async def test_a_path_over_260_characters_is_a_program(tmp_path: Path) -> None:
         assert int((await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value) > 0
 
 
-def test_another_event_loop_is_refused_by_name() -> None:
+@pytest.mark.parametrize(
+    "factory", [asyncio.SelectorEventLoop, import_module("winloop").new_event_loop], ids=["selector", "winloop"]
+)
+def test_another_event_loop_is_refused_by_name(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def run() -> None:
         async with Runtime([Launch(PYTHON_PLUGIN, required=True)]):
             pass
 
     with (
-        pytest.raises(PlugmuxError, match="ProactorEventLoop"),
-        asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner,
+        pytest.raises(
+            PluginError, match="cannot wait for pipes on Windows: run plugmux in asyncio's ProactorEventLoop"
+        ),
+        asyncio.Runner(loop_factory=factory) as runner,
     ):
         runner.run(run())
+
+
+async def test_a_plugin_runs_on_winloop(tmp_path: Path) -> None:
+    on_winloop = KV_PLUGIN.replace("plugin.run()", "import winloop; winloop.install(); plugin.run()")
+    async with Runtime([Launch([script(tmp_path, "store", on_winloop)], timeout=60)]) as runtime:
+        assert int((await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value) > 0
 
 
 @pytest.mark.parametrize("limit", ["memory", "cpu", "files", "processes"])

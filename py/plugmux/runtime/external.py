@@ -231,7 +231,7 @@ class InProcessPlugin:
 
 async def _join(near: Link, far: Link) -> None:
     """Connect two links with each other."""
-    near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    near_end, far_end = socket.socketpair()  # Of unix sockets, where there are some.
     try:
         await near.over_socket(near_end)
     except BaseException:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...contract.launch import LaunchConfig
-from ...errors import PluginCause, PluginError
+from ...errors import ConfigError, PluginCause, PluginError
 from ...link.link import Link
 from ...platform import (
     BINARY_FORMATS,
@@ -105,6 +105,8 @@ class LocalRunner(Runner):
                 unused.pop_all()  # What fails before this closes the link, which ends the plugin.
         except OSError as error:
             raise _not_started(launch, command[0], error) from None
+        except ConfigError as error:  # The event loop cannot serve it.
+            raise PluginError(launch.name, PluginCause.NOT_STARTED, str(error)) from None
         return run
 
     def _start_child(self, program: Program, streams: Mapping[int, int], *, lead: bool = True) -> Child:
