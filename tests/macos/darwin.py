@@ -186,6 +186,7 @@ class Kqueue:
     """A kqueue that tells of the end of one process; its descriptor can be watched as that of a real one."""
 
     def __init__(self) -> None:
+        self.closed = True  # Until there is something to close.
         self._end, self._start = os.pipe()  # A descriptor that nothing makes readable, until there is a process.
         self.closed = False
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..contract.registration import NAME
 from ..errors import ConfigError
+from ..platform import can_be_executed, has_directory
 from ..runtime.source import Found, Launch, name_of_command
 from .found import missing
 
@@ -61,7 +62,7 @@ class OnPath:
     """
 
     def __init__(self, *names: str, prefix: str = PREFIX, path: str | None = None, watch: float = 0.0) -> None:
-        if not prefix or os.sep in prefix:
+        if not prefix or has_directory(prefix):
             raise ConfigError(f"OnPath: prefix is {prefix!r}; it must be the beginning of a file name")
         if not 0 <= watch < float("inf"):
             raise ConfigError(f"OnPath: watch is {watch} s; it must be 0 (look once) or more, and finite")
@@ -99,7 +100,7 @@ def programs(
             continue  # As a shell does.
         for file in files:
             name = name_of_command([file.name]).removeprefix(prefix)
-            if NAME.fullmatch(name) and file.is_file() and os.access(file, os.X_OK):
+            if NAME.fullmatch(name) and file.is_file() and can_be_executed(file):
                 found.setdefault(name, Program(name, file))
     return found
 
