@@ -14,6 +14,7 @@ export PIP_NO_COMPILE := 1
 # uv, which installs in seconds, trusts whom the machine trusts, as pip does.
 export UV_SYSTEM_CERTS := 1
 
+AS_ROOT     = $(if $(filter 0,$(shell id -u)),,sudo --non-interactive)
 BENCH      := .venv-bench/bin
 STUBS      = $(shell find gen/python examples/gen bench/gen tests/interop/gen tests/connect/gen -name '*_connect.py')
 GO_VERSIONS := go1.26.0 go1.27.0
@@ -70,7 +71,7 @@ bench: $(BENCH)/.ready bin/bench-peers bin/bench-plugin bench/node/node_modules/
 
 profile: $(BENCH)/.ready ## where the time of a unary call goes: by functions, and by instructions of each layer beside its budget
 	@$(BENCH)/python bench/profiles.py
-	@command -v valgrind >/dev/null || apt-get install --quiet --yes valgrind || { echo "this needs 'valgrind' on PATH" >&2; exit 1; }
+	@command -v valgrind >/dev/null || $(AS_ROOT) apt-get install --quiet --yes valgrind || { echo "this needs 'valgrind' on PATH" >&2; exit 1; }
 	@$(BENCH)/python bench/instructions.py $(ARGS)
 
 house: $(BIN)/.ready ## the structure of the package in numbers, beside those of an earlier revision (BEFORE=db89d5e)
