@@ -18,10 +18,11 @@ from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
 
 from ..aio.race import race
 from ..contract.registration import ConfigurationRefused, Registration, RegistrationRefused
-from ..errors import PluginCause, PluginError, PlugmuxError, ProtocolViolation, describe_exit
+from ..errors import PluginCause, PluginError, PlugmuxError, ProtocolViolation
 from ..link.link import Link, Peer
 from .logs.log import LogSource, PluginLog
 from .plugin import PluginRecord
+from .process.ended import describe_end
 from .registrar import Registrar, RegistrationHandler
 from .settings import Policies, RestartPolicy, Timeouts
 from .source import Launch
@@ -35,7 +36,6 @@ __all__ = ["Supervisor"]
 
 logger = logging.getLogger("plugmux.runtime")
 
-RUNS = "plugin.run() in Python, plugmux.Main in Go, await plugin(...) in TypeScript"
 STILL_STARTING = (5.0, 15.0, 30.0)
 """Seconds after which the log says that a plugin has not registered yet."""
 
@@ -286,11 +286,7 @@ class Supervisor:
         return self._failure(process, PluginCause.LINK_LOST, f"it closed its link {when}, and did not end")
 
     def _ended(self, process: Run, when: str) -> PluginError:
-        said = f"it {describe_exit(process.exit_code, process.signal_number)} {when}"
-        if process.exit_code == 0 and self.record.registration is None:
-            said += f": its program came to its end without running a plugin ({RUNS})"
-        if not process.stderr_tail:
-            said += ", and wrote nothing on stderr"
+        said = describe_end(process, when, self.launch.command, registered=self.record.registration is not None)
         if process.over_limit is not None:
             return self._failure(process, PluginCause.OVER_LIMIT, f"{said}: {process.over_limit}")
         return self._failure(process, PluginCause.EXITED, said)
