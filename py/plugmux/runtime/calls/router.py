@@ -179,8 +179,7 @@ class Router:
         try:
             chosen = attempts.at_once() or await attempts.wait()
         except ExchangeError as error:
-            cause = error.__cause__
-            raise (cause.in_full() if isinstance(cause, PluginError) else cause or error) from None
+            raise (error.__cause__.in_full() if isinstance(error.__cause__, PluginError) else error) from None
         _abandoned(chosen[0])
         return chosen
 
