@@ -18,11 +18,11 @@ from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
 
 from ..aio.race import race
 from ..contract.registration import ConfigurationRefused, Registration, RegistrationRefused
-from ..errors import PluginCause, PluginError, PlugmuxError, ProtocolViolation
+from ..errors import PluginCause, PluginError, PlugmuxError, ProtocolViolation, describe_exit
 from ..link.link import Link, Peer
 from .logs.log import LogSource, PluginLog
 from .plugin import PluginRecord
-from .process.ended import describe_end
+from .process.ended import why_not_registered
 from .registrar import Registrar, RegistrationHandler
 from .settings import Policies, RestartPolicy, Timeouts
 from .source import Launch
@@ -286,7 +286,11 @@ class Supervisor:
         return self._failure(process, PluginCause.LINK_LOST, f"it closed its link {when}, and did not end")
 
     def _ended(self, process: Run, when: str) -> PluginError:
-        said = describe_end(process, when, self.launch.command, registered=self.record.registration is not None)
+        said = f"it {describe_exit(process.exit_code, process.signal_number)} {when}"
+        if self.record.registration is None:
+            said += why_not_registered(process, self.launch.command)
+        if not process.stderr_tail:
+            said += ", and wrote nothing on stderr"
         if process.over_limit is not None:
             return self._failure(process, PluginCause.OVER_LIMIT, f"{said}: {process.over_limit}")
         return self._failure(process, PluginCause.EXITED, said)

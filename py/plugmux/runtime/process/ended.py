@@ -1,16 +1,14 @@
-"""What is told of a program that has ended by itself."""
+"""What is known of the reason where a program has ended before its plugin registered."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...errors import describe_exit
-
 if TYPE_CHECKING:
     from .run import Run
 
-__all__ = ["describe_end"]
+__all__ = ["why_not_registered"]
 
 RUNS = "plugin.run() in Python, plugmux.Main in Go, await plugin(...) in TypeScript"
 TYPESCRIPT = (".ts", ".mts", ".cts")
@@ -22,20 +20,15 @@ STRIPPING = {
 """What to do about what node says of TypeScript that it cannot run."""
 
 
-def describe_end(process: Run, when: str, command: Sequence[str], *, registered: bool) -> str:
-    """How a plugin's program has ended, and what is known of the reason.
+def why_not_registered(process: Run, command: Sequence[str]) -> str:
+    """What to add to how a program has ended that has never registered; empty where nothing is known.
 
     Args:
         process: the program.
-        when: what it was doing.
         command: what was launched.
-        registered: whether the plugin has ever registered.
     """
-    said = f"it {describe_exit(process.exit_code, process.signal_number)} {when}"
-    if process.exit_code == 0 and not registered:
-        said += f": its program came to its end without running a plugin ({RUNS})"
-    if not process.stderr_tail:
-        said += ", and wrote nothing on stderr"
-    elif not registered and any(word.endswith(TYPESCRIPT) for word in command):
-        said += "".join(f"; {advice}" for sign, advice in STRIPPING.items() if sign in process.stderr_tail)
-    return said
+    if process.exit_code == 0:
+        return f": its program came to its end without running a plugin ({RUNS})"
+    if not any(word.endswith(TYPESCRIPT) for word in command):
+        return ""
+    return "".join(f": {advice}" for sign, advice in STRIPPING.items() if sign in process.stderr_tail)
