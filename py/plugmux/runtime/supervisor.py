@@ -22,7 +22,6 @@ from ..errors import PluginCause, PluginError, PlugmuxError, ProtocolViolation, 
 from ..link.link import Link, Peer
 from .logs.log import LogSource, PluginLog
 from .plugin import PluginRecord
-from .process.ended import why_not_registered
 from .registrar import Registrar, RegistrationHandler
 from .settings import Policies, RestartPolicy, Timeouts
 from .source import Launch
@@ -288,9 +287,10 @@ class Supervisor:
     def _ended(self, process: Run, when: str) -> PluginError:
         said = f"it {describe_exit(process.exit_code, process.signal_number)} {when}"
         if self.record.registration is None:
+            from .process.ended import why_not_registered
+
             said += why_not_registered(process, self.launch.command)
-        if not process.stderr_tail:
-            said += ", and wrote nothing on stderr"
+        said += "" if process.stderr_tail else ", and wrote nothing on stderr"
         if process.over_limit is not None:
             return self._failure(process, PluginCause.OVER_LIMIT, f"{said}: {process.over_limit}")
         return self._failure(process, PluginCause.EXITED, said)
