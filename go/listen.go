@@ -74,14 +74,13 @@ type entrance struct {
 	runtimes remote.Runtimes
 	places   chan struct{}
 	links    sync.WaitGroup
-	told     remote.Repeats
+	told     remote.Floods
 }
 
 func (e *entrance) hijack(w http.ResponseWriter, r *http.Request) {
 	if err := e.check(r); err != nil {
-		err = fmt.Errorf("%s: %w", r.RemoteAddr, err)
-		e.told.Warn("a runtime was refused", err)
-		http.Error(w, err.Error(), http.StatusForbidden)
+		e.told.Warn("a runtime was refused", r.RemoteAddr, err)
+		http.Error(w, r.RemoteAddr+": "+err.Error(), http.StatusForbidden)
 		return
 	}
 	if !strings.EqualFold(r.Header.Get("Upgrade"), hijackScheme) {
@@ -104,7 +103,7 @@ func (e *entrance) hijack(w http.ResponseWriter, r *http.Request) {
 	}
 	link := newRemoteLink(e.ctx, conn, e.plugin.handler, e.plugin.config.Limits)
 	if err := e.plugin.serveOnce(e.ctx, link, registrationTimeout); err != nil {
-		e.told.Warn("a runtime has connected and did not register the plugin", err)
+		e.told.Warn("a runtime has connected and did not register the plugin", r.RemoteAddr, err)
 	}
 }
 

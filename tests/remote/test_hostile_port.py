@@ -16,6 +16,7 @@ from plugmux.runtime.socket.network import NetworkSocket
 from support.kv_store import kv_plugin
 from support.pki import Pki
 from support.remote import in_state, serving
+from support.strangers import SCAN
 
 
 @pytest.fixture
@@ -59,6 +60,19 @@ def listener_of(runtime: Runtime) -> NetworkListener:
     listening = runtime._sockets._listeners[0]
     assert isinstance(listening, NetworkSocket)
     return listening._listener
+
+
+async def test_a_port_scan_is_told_in_few_lines(runtime: Runtime, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    where = ("127.0.0.1", port(runtime))
+    for _ in range(50):
+        for say in SCAN:
+            _, writer = await asyncio.open_connection(*where)
+            writer.write(say)
+            await writer.drain()
+            writer.close()
+    async with serving(kv_plugin(), NetworkLinks.parse("", runtime.addresses[0], pki.tls("kv"))):
+        await in_state(runtime, "kv")
+    assert len(caplog.records) < 4 * len(SCAN), [record.message for record in caplog.records]
 
 
 async def test_plain_http_is_told_what_the_port_wants(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,11 +14,13 @@ import (
 )
 
 const (
-	// maxHandshakes is how many connections may be in their handshakes at once; each has ConnectTimeout.
-	maxHandshakes = 4096
+	// maxHandshakes is how many connections may be in their handshakes at once; each has ConnectTimeout. One more ends the
+	// oldest, so that connections which are opened and left keep nobody out.
+	maxHandshakes = 1024
 	// acceptPause is how long a listener rests that cannot accept, as when the process has no descriptors left.
 	acceptPause = 100 * time.Millisecond
 	tellAgain   = time.Minute
+	maxKinds    = 8 // of refusals that are told of in that time
 )
 
 // Listener accepts connections whose handshakes are done, so that a peer which is slow or refused keeps nobody out.
@@ -29,7 +32,7 @@ type Listener struct {
 	open        context.Context // ends when the listener is closed
 	end         context.CancelFunc
 	handshakes  sync.WaitGroup
-	told        Repeats
+	told        Floods
 }
 
 // Listen listens at an address that is not looked up.
@@ -79,14 +82,15 @@ func (l *Listener) Close() error {
 }
 
 func (l *Listener) accept() {
-	slots := make(chan struct{}, maxHandshakes)
+	var lock sync.Mutex
+	under := list.New() // the connections in their handshakes, the oldest first
 	for {
 		conn, err := l.Listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
-			l.told.Warn("a connection could not be accepted", err)
+			l.told.Warn("a connection could not be accepted", "", err)
 			select {
 			case <-time.After(acceptPause):
 			case <-l.open.Done():
@@ -94,23 +98,25 @@ func (l *Listener) accept() {
 			}
 			continue
 		}
-		select {
-		case slots <- struct{}{}:
-		default: // the newest goes: the others are nearer to their end
-			_ = conn.Close()
-			continue
+		lock.Lock()
+		if under.Len() >= maxHandshakes {
+			_ = under.Remove(under.Front()).(net.Conn).Close()
 		}
-		l.handshakes.Add(1)
-		go func() {
-			defer l.handshakes.Done()
-			l.admit(conn)
-			<-slots
-		}()
+		this := under.PushBack(conn)
+		lock.Unlock()
+		l.handshakes.Go(func() {
+			l.admit(conn, func() {
+				lock.Lock()
+				defer lock.Unlock()
+				under.Remove(this) // harmless where it has been removed
+			})
+		})
 	}
 }
 
 // admit does the handshake of a connection and hands the connection on.
-func (l *Listener) admit(conn net.Conn) {
+func (l *Listener) admit(conn net.Conn, done func()) {
+	defer done()
 	admitted := conn
 	if l.address.IsSecure() {
 		secure := tls.Server(conn, l.credentials.serverConfig())
@@ -118,13 +124,14 @@ func (l *Listener) admit(conn net.Conn) {
 		defer cancel()
 		if err := secure.HandshakeContext(ctx); err != nil {
 			_ = conn.Close()
-			if !errors.Is(err, context.Canceled) {
-				l.told.Warn("a connection was refused", l.credentials.Refusal(conn.RemoteAddr().String(), err, false))
+			if !errors.Is(err, context.Canceled) && !errors.Is(err, net.ErrClosed) {
+				l.told.Warn("a connection was refused", conn.RemoteAddr().String(), errors.New(l.credentials.words(err, false)))
 			}
 			return
 		}
 		admitted = Conn{secure, secure.ConnectionState().PeerCertificates[0]}
 	}
+	done()
 	select {
 	case l.ready <- admitted:
 	case <-l.open.Done():
@@ -155,5 +162,36 @@ func (r *Repeats) Warn(message string, err error) {
 		return
 	}
 	r.last, r.at = text, time.Now()
+	slog.Warn(message, "error", err)
+}
+
+// Floods logs what strangers can cause as often as they like: each kind once a minute, and few kinds. The zero value is ready
+// for use.
+type Floods struct {
+	lock  sync.Mutex
+	since time.Time
+	kinds map[string]bool
+	more  int
+}
+
+// Warn logs a warning, or counts it. The error is the kind: it does not tell where the stranger is.
+func (f *Floods) Warn(message, where string, err error) {
+	f.lock.Lock()
+	defer f.lock.Unlock()
+	if time.Since(f.since) >= tellAgain {
+		if f.more > 0 {
+			slog.Warn("there were more refusals of the kinds told before", "count", f.more)
+		}
+		f.since, f.kinds, f.more = time.Now(), map[string]bool{}, 0
+	}
+	kind := message + err.Error()
+	if f.kinds[kind] || len(f.kinds) >= maxKinds {
+		f.more++
+		return
+	}
+	f.kinds[kind] = true
+	if where != "" {
+		err = fmt.Errorf("%s: %w", where, err)
+	}
 	slog.Warn(message, "error", err)
 }

@@ -73,6 +73,10 @@ func (c *Credentials) words(err error, byServer bool) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "it ended the connection during the TLS handshake"
 	}
+	var network *net.OpError // which tells addresses beside the fault
+	if errors.As(err, &network) {
+		err = network.Err
+	}
 	return "the TLS handshake failed: " + err.Error()
 }
 

@@ -38,6 +38,9 @@ MAX_RUNTIMES = 64
 REMIND = 60.0
 """Seconds after which a failure is logged again that goes on unchanged."""
 
+MAX_KINDS = 16
+"""Kinds of refusals that are told of in that time."""
+
 END_TIME = 15.0
 """Seconds that links are given to end in order: calls under way have ten."""
 
@@ -213,7 +216,7 @@ class _Listening:
                 if scope["scheme"] == "https":
                     accept_runtime(end, self._peers)
             except UntrustedIdentity as error:
-                self._told.at(end.address)(f"refused a runtime: {error}")
+                self._told.report(str(error), f"refused a runtime at {end.address}: {error}")
                 await answer(send, 403, str(error).encode())
                 return
             await self._link(scope, end)
@@ -231,7 +234,7 @@ class _Listening:
                 connection.stop()
                 await serving
             except PlugmuxError as error:
-                self._told.at(end.address)(str(error))
+                self._told.report(str(error), f"{end.address}: {error}")
             finally:
                 await end_within(0, [serving])
         finally:
@@ -250,6 +253,7 @@ class _Told:
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[str, float]] = {}
+        self._reported: dict[str, float] = {}
 
     def at(self, where: str) -> Callable[[str], None]:
         """What tells of failures at an address."""
@@ -264,8 +268,13 @@ class _Told:
         return tell
 
     def report(self, kind: str, text: str) -> None:
-        """Tell of a connection that was refused."""
-        self.at(kind)(text)
+        """Tell of what strangers can cause as often as they like: of each kind once a minute, and of few kinds."""
+        now = asyncio.get_running_loop().time()
+        for told in [told for told, when in self._reported.items() if now - when >= REMIND]:
+            del self._reported[told]
+        if kind not in self._reported and len(self._reported) < MAX_KINDS:
+            self._reported[kind] = now
+            say(text)
 
 
 async def _stop_at(leave: asyncio.Event, connection: RuntimeConnection) -> None:

@@ -15,8 +15,9 @@ import { checkRuntime, UntrustedIdentity } from "./identity.js";
 import { refusal, verified } from "./refusal.js";
 
 const ACCEPTED = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n";
-/** Connections that are not links yet; further ones are closed. */
-const MAX_WAITING = 4096;
+/** Connections that are not links yet. One more ends the oldest, so that those which are opened and left keep nobody out. */
+const MAX_WAITING = 1024;
+const HANDSHAKE_TIME = 2 * CONNECT_TIMEOUT;
 export const MAX_LINKS = 256;
 
 export interface ListenOptions {
@@ -26,8 +27,8 @@ export interface ListenOptions {
   readonly serve: (connection: Duplex) => void;
   /** Whether one more link may be served. */
   readonly hasRoom: () => boolean;
-  /** Told why a peer was refused. */
-  readonly tell: (why: string) => void;
+  /** Told who was refused, and why. */
+  readonly tell: (peer: string, why: string) => void;
 }
 
 /** What listens; it has been closed when `close` has returned. */
@@ -44,6 +45,7 @@ export async function listen({ address, serve, hasRoom, tell, ...rest }: ListenO
   }
   if (isSecure(address) && !credentials) throw noCertificate(address);
   const refused = new WeakMap<Socket, string>();
+  const waiting = new Waiting();
   const http = createServer(
     { requestTimeout: CONNECT_TIMEOUT, headersTimeout: CONNECT_TIMEOUT, connectionsCheckingInterval: CONNECT_TIMEOUT },
     (request, response) => {
@@ -58,21 +60,23 @@ export async function listen({ address, serve, hasRoom, tell, ...rest }: ListenO
     if (why !== undefined) return refuse(stream, "403 Forbidden", why);
     if (request.url !== "/hijack") return refuse(stream, "404 Not Found", "a runtime begins a link with GET /hijack");
     if (!hasRoom()) return refuse(stream, "503 Service Unavailable", `this plugin has ${MAX_LINKS} links already`);
+    waiting.leave(request.socket);
     stream.write(ACCEPTED);
     if (head.length > 0) stream.unshift(head);
     serve(stream);
   });
   const admit = (socket: Socket): void => {
+    waiting.handshakeDone(socket);
     const why = credentials && fault(socket as TLSSocket, credentials);
     if (why !== undefined) {
-      const text = `${peerOf(socket)}: ${why}`;
-      refused.set(socket, text); // It is told when it asks for anything.
-      tell(text);
+      refused.set(socket, `${peerOf(socket)}: ${why}`); // It is told when it asks for anything.
+      tell(peerOf(socket), why);
     }
     socket.on("error", () => {}); // Whoever reads it is told.
     http.emit("connection", socket);
   };
   const server = accept(admit, credentials, tell);
+  server.on("connection", (socket: Socket) => waiting.enter(socket));
   server.listen({ host: address.host, port: address.port });
   try {
     await once(server, "listening");
@@ -91,13 +95,45 @@ export async function listen({ address, serve, hasRoom, tell, ...rest }: ListenO
   };
 }
 
+/**
+ * The connections that are no link yet, by who is at the other end, the oldest first. Of each, the handshake as a whole must
+ * end in time: node's own limit is one of silence.
+ */
+class Waiting {
+  readonly #sockets = new Map<string, { socket: Socket; timer: NodeJS.Timeout }>();
+
+  enter(socket: Socket): void {
+    const peer = peerOf(socket);
+    const timer = setTimeout(() => socket.destroy(), HANDSHAKE_TIME);
+    this.#sockets.set(peer, { socket, timer });
+    socket.once("close", () => {
+      clearTimeout(timer);
+      if (this.#sockets.get(peer)?.socket === socket) this.#sockets.delete(peer);
+    });
+    const [oldest] = this.#sockets;
+    if (oldest && this.#sockets.size > MAX_WAITING) {
+      this.#sockets.delete(oldest[0]);
+      oldest[1].socket.destroy();
+    }
+  }
+
+  handshakeDone(socket: Socket): void {
+    clearTimeout(this.#sockets.get(peerOf(socket))?.timer);
+  }
+
+  /** Takes a connection out that has become a link. */
+  leave(socket: Socket): void {
+    this.#sockets.delete(peerOf(socket));
+  }
+}
+
 /** The server that gives connections on when their handshakes are done. */
 function accept(
   give: (socket: Socket) => void,
   credentials: Credentials | undefined,
-  tell: (why: string) => void,
+  tell: ListenOptions["tell"],
 ): TcpServer {
-  if (!credentials) return limited(createTcpServer({ noDelay: true }, give));
+  if (!credentials) return createTcpServer({ noDelay: true }, give);
   const server = createTlsServer(
     {
       ...credentials.options,
@@ -111,14 +147,7 @@ function accept(
     give,
   );
   credentials.onChange = () => server.setSecureContext({ ...credentials.options, minVersion: "TLSv1.3" });
-  server.on("tlsClientError", (error: Error, socket: TLSSocket) =>
-    tell(`${peerOf(socket)}: ${refusal(error, credentials)}`),
-  );
-  return limited(server);
-}
-
-function limited(server: TcpServer): TcpServer {
-  server.maxConnections = MAX_WAITING + MAX_LINKS;
+  server.on("tlsClientError", (error: Error, socket: TLSSocket) => tell(peerOf(socket), refusal(error, credentials)));
   return server;
 }
 

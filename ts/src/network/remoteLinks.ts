@@ -31,6 +31,8 @@ const LOOK_UP_INTERVAL = 30_000;
 const LOOK_UP_AGAIN = 1_000;
 /** Addresses of one name that are followed. */
 const MAX_PLACES = 256;
+/** Kinds of warnings in that time. */
+const MAX_TOLD = 32;
 /** The same warning is repeated after so many milliseconds. */
 const TELL_AGAIN = 60_000;
 
@@ -140,7 +142,7 @@ export class RemoteLinks {
       credentials: this.#credentials,
       serve,
       hasRoom: () => serving.size < MAX_LINKS && !this.#ending.signal.aborted,
-      tell: (why) => this.#tell("a runtime was refused", why),
+      tell: (peer, why) => this.#tell("a connection was refused", `${peer}: ${why}`, why),
     });
     await this.#stopped;
     await Promise.all(serving);
@@ -234,11 +236,12 @@ export class RemoteLinks {
     else if (newest) await Promise.race([newest, this.#stopped, hasLeft]);
   }
 
-  #tell(message: string, error: string): void {
-    const text = `${message}: ${error}`;
+  /** Warns of each kind once a minute. Strangers can cause as many as they like: of more than `MAX_TOLD` kinds none is told. */
+  #tell(message: string, error: string, kind = error): void {
+    const text = `${message}: ${kind}`;
     const now = Date.now();
-    if (now - (this.#told.get(text) ?? 0) < TELL_AGAIN) return;
-    if (this.#told.size >= MAX_PLACES) this.#told.clear();
+    for (const [told, at] of this.#told) if (now - at >= TELL_AGAIN) this.#told.delete(told);
+    if (this.#told.has(text) || this.#told.size >= MAX_TOLD) return;
     this.#told.set(text, now);
     this.#warn(message, error);
   }
