@@ -112,7 +112,7 @@ after(() => Promise.all(listeners.map((listener) => listener.close())));
 
 async function door(credentials: Credentials): Promise<{ port: number; told: Told }> {
   const told = new Told();
-  const { tell } = told;
+  const tell = (peer: string, why: string): void => told.tell(`${peer}: ${why}`);
   const serve = (connection: Duplex): void => void connection.end();
   const listener = await listen({ address: loopback(), credentials, serve, hasRoom: () => true, tell });
   listeners.push(listener);
