@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 from collections.abc import AsyncIterator, Callable
@@ -20,8 +21,9 @@ from plugmux_proto.plugmux.v1.inspect_connect import InspectClient
 from plugmux import Code, Permissions, RpcError, Runtime
 from plugmux.connect import Context
 from plugmux.connect.envelope import END_STREAM, envelope
-from plugmux.exchange import Request
+from plugmux.exchange import Request, Response
 from plugmux.http import SocketClient
+from plugmux.runtime.inspect.call import ObservedCall
 from plugmux.runtime.inspect.latency import BUCKETS, Latencies, lower_bound, quantile
 from plugmux.runtime.inspect.observer import MAX_METHODS, CallObserver
 from plugmux.runtime.inspect.outcome import StreamScanner, outcome_of
@@ -195,6 +197,13 @@ def observer() -> CallObserver:
     return CallObserver(Plugins(), Plugins(), lambda: 0.0)
 
 
+def begin(counted: CallObserver, path: str) -> ObservedCall:
+    """A call of the host that has been sent to the plugin `kv`."""
+    call = counted.begin("", path, b"abc")
+    call.sent_to("kv")
+    return call
+
+
 class Ticking:
     """A clock that stands still until it is told to go on, and how often it was read."""
 
@@ -211,9 +220,10 @@ def call(
     counted: CallObserver, clock: Ticking, seconds: float = 0.0001, *, method: str = "Get", code: str = ""
 ) -> None:
     """One call that takes so long."""
-    made = counted.begin(Request(f"/kv.v1.KeyValueService/{method}", body=b"abc"), callee="kv")
+    made = begin(counted, f"/kv.v1.KeyValueService/{method}")
     clock.now += seconds
-    made.end(5, code, code and "why")
+    body = json.dumps({"code": code, "message": "why"}).encode() if code else b"12345"
+    made.answered(Response(500 if code else 200, (), body))
 
 
 def busy() -> tuple[CallObserver, Ticking]:
@@ -295,7 +305,7 @@ def test_a_flood_of_methods_and_of_calls_takes_bounded_memory() -> None:
     counted = observer()
     for number in range(MAX_METHODS + 10):
         for _ in range(2):
-            counted.begin(Request(f"/a.B/M{number}"), callee="kv").end(0, "internal", "x")
+            begin(counted, f"/a.B/M{number}").end(0, "internal", "x")
     assert len(counted.methods) == MAX_METHODS + 1
     assert sum(sums.calls for sums in counted.methods.values()) == counted.ended == 2 * (MAX_METHODS + 10)
     assert len(counted.samples) <= 500
@@ -305,8 +315,8 @@ def test_a_flood_of_methods_and_of_calls_takes_bounded_memory() -> None:
 def test_neither_references_nor_queries_nor_errors_of_secrets_are_kept() -> None:
     counted = observer()
     for path in ("/reference/SECRET/kv.v1.KeyValueService/Get", "/kv.v1.KeyValueService/Get?message=SECRET"):
-        counted.begin(Request(path), callee="kv").end(0, "", "")
-    counted.begin(Request("/resolver.v1.ResolverService/GetSecrets"), callee="kv").end(0, "internal", "SECRET")
+        begin(counted, path).end(0, "", "")
+    begin(counted, "/resolver.v1.ResolverService/GetSecrets").end(0, "internal", "SECRET")
     assert "SECRET" not in repr((counted.methods, counted.samples))
     assert [sums.calls for sums in counted.methods.values()] == [2, 1]
 
@@ -314,7 +324,7 @@ def test_neither_references_nor_queries_nor_errors_of_secrets_are_kept() -> None
 def test_failed_calls_are_preferred_in_a_sample() -> None:
     counted = observer()
     for number in range(20):
-        counted.begin(Request("/a.B/C"), callee="kv").end(0, "" if number else "internal", "")
+        begin(counted, "/a.B/C").end(0, "" if number else "internal", "")
     assert [record.number for record in counted.samples_since(0, 3)] == [1, 19, 20]
 
 

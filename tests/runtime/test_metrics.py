@@ -94,9 +94,9 @@ async def test_every_call_is_timed_for_those_who_scrape_however_many_there_are(r
     assert observer is not None
     for _ in range(3):
         await runtime.client(KeyValueClient).put(PutRequest(key="a", value=b"1"))
-        observer.ended += 1_000_000  # as if so many others had ended
         for sums in observer.methods.values():
-            sums.calls_before -= 1_000_000
+            sums.calls_before -= 1_000_000  # as if so many others had ended
+        observer._ended_before -= 1_000_000
         observer.adjust_at = observer.clock()
     told = await scrape(runtime)
     assert value(told["plugmux_call_duration_seconds"], "_count", **KV) == 3

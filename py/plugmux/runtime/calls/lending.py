@@ -141,7 +141,8 @@ class Pinned:
         observer = self._registry.call_observer
         if observer is None:
             return await self._fetch(request, limit)
-        call = observer.begin(request, callee=self._plugin.name)
+        call = observer.begin("", request.path, request.body)
+        call.sent_to(self._plugin.name)
         try:
             response = await self._fetch(request, limit)
         except BaseException as error:
@@ -166,7 +167,8 @@ class Pinned:
         observer = self._registry.call_observer
         if observer is None:
             return await self._send(request)
-        call = observer.begin(request, callee=self._plugin.name)
+        call = observer.begin("", request.path, request.body)
+        call.sent_to(self._plugin.name)
         return await call.send(self._send(call.counted(request)))
 
     async def _send(self, request: Request) -> StreamingResponse:

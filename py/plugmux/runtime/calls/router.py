@@ -100,7 +100,7 @@ class Router:
         bounded = allowed > 0 and (request.timeout is None or request.timeout > allowed)
         attempts = _Attempts(self, replace(request, timeout=allowed) if bounded else request)
         observer = self.registry.call_observer
-        attempts.call = call = None if observer is None else observer.begin(attempts.request)
+        attempts.call = call = None if observer is None else observer.begin("", request.path, request.body)
         try:
             response = await self._fetch(attempts, limit)
         except BaseException as error:
@@ -138,7 +138,7 @@ class Router:
         observer = self.registry.call_observer
         if observer is None:
             return await self._send(attempts)
-        attempts.call = call = observer.begin(request)
+        attempts.call = call = observer.begin("", request.path, request.body)
         attempts.request = call.counted(request)
         return await call.send(self._send(attempts))
 

@@ -16,10 +16,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
-from ...exchange import Request
 from ...link.references import PREFIX
 from .call import CallRecord, MethodCalls, ObservedCall
 from .served import ServedCalls
@@ -92,7 +92,7 @@ class CallObserver:
 
     Attributes:
         methods: the sums, by caller, callee and method.
-        ended: how many calls have ended.
+        begin: notes that a call begins; takes the caller, the path and the body, and gives the `ObservedCall`.
         adjust_at: when to decide anew how many calls are timed, by the clock.
         samples: calls that have ended, oldest first.
     """
@@ -113,10 +113,11 @@ class CallObserver:
         self._refilled = clock()
         self._adjusted = self._refilled
         self._ended_before = 0
+        self._kept = 0
         self.clock = clock
+        self.begin = partial(ObservedCall, self)
         self.adjust_at = self._refilled + PERIOD
         self.methods: dict[tuple[str, str, str], MethodCalls] = {}
-        self.ended = 0
         self.samples: deque[CallRecord] = deque(maxlen=MAX_SAMPLES)
 
     @contextmanager
@@ -150,6 +151,11 @@ class CallObserver:
     def _observe(self, link: Link) -> None:
         link.app = ServedCalls(link, self)
 
+    @property
+    def ended(self) -> int:
+        """How many calls have ended."""
+        return sum(sums.calls for sums in self.methods.values())
+
     def samples_since(self, number: int, most: int) -> list[CallRecord]:
         """The calls behind a number that were kept, oldest first; of too many the failed ones and the newest.
 
@@ -168,19 +174,6 @@ class CallObserver:
             found = sorted(failed + passed, key=lambda record: -record.number)
         return found[::-1]
 
-    def begin(self, request: Request, *, caller: str = "", callee: str | None = None) -> ObservedCall:
-        """Note that a call begins.
-
-        Args:
-            request: the request.
-            caller: the plugin that calls; empty for the host.
-            callee: the plugin that is called, empty for the host; `None` where that is chosen later (`sent_to`).
-        """
-        call = ObservedCall(self, caller, request.path, request.body)
-        if callee is not None:
-            call.sent_to(callee)
-        return call
-
     def sums_of(self, caller: str, callee: str, path: str) -> MethodCalls:
         """The sums of a method, which are made when it is called first."""
         found = self.methods.get((caller, callee, path))
@@ -197,11 +190,14 @@ class CallObserver:
         return self.methods[key]
 
     def note(self, call: ObservedCall, sums: MethodCalls, response_bytes: int, code: str, message: str) -> None:
-        """Note a call that has failed or may be timed, and keep it where it is one of the sample."""
+        """Note a call that has ended, and keep it where it is one of the sample."""
         now = self.clock()
         duration = now - call.began
         if now >= self.adjust_at:
             self._adjust(now)
+        sums.calls += 1
+        sums.request_bytes += call.request_bytes
+        sums.response_bytes += response_bytes
         if code:
             sums.errors += 1
             sums.codes[code] = sums.codes.get(code, 0) + 1
@@ -218,11 +214,12 @@ class CallObserver:
         self._refilled = now
         if tokens >= 1 or (code and tokens > -BURST):
             tokens -= 1
+            self._kept += 1
             if sums.method.startswith(SECRET_SERVICES):
                 message = ""
             sizes = call.request_bytes, response_bytes
             began = time.time() - duration
-            self.samples.append(CallRecord(self.ended, began, sums, duration, code, message, *sizes, call.stream))
+            self.samples.append(CallRecord(self._kept, began, sums, duration, code, message, *sizes, call.stream))
         self._tokens = tokens
 
     def _adjust(self, now: float) -> None:
@@ -232,13 +229,14 @@ class CallObserver:
         at regular intervals.
         """
         elapsed = max(now - self._adjusted, PERIOD)
-        every = ceil((self.ended - self._ended_before) / elapsed / TIMED_PER_SECOND)
+        ended = self.ended
+        every = ceil((ended - self._ended_before) / elapsed / TIMED_PER_SECOND)
         for sums in self.methods.values():
             busy = sums.calls - sums.calls_before > RARE * elapsed
             sums.every = every if busy and not self._timing_all else 1
             sums.untimed = min(sums.untimed, 2 * sums.every - 2)
             sums.calls_before = sums.calls
-        self._adjusted, self._ended_before = now, self.ended
+        self._adjusted, self._ended_before = now, ended
         self.adjust_at = now + PERIOD
 
 

@@ -85,7 +85,7 @@ class _CountedCall:
 
 
 async def _count(app: ASGIApp, scope: Scope, receive: Receive, send: Send, observer: CallCounter, caller: str) -> None:
-    call = ObservedCall(observer, caller, scope["path"])
+    call = ObservedCall(observer, caller, scope["path"], b"")
     call.sent_to("")
     scanner = StreamScanner(0, stream=False)
 
