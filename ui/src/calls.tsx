@@ -2,7 +2,7 @@
 
 import { useRef, useState } from "preact/hooks";
 import { bytes, clock, duration } from "./format";
-import { Empty, Panel } from "./parts";
+import { Empty, Panel, Search } from "./parts";
 import { to } from "./route";
 import { type Call, calls, listedOneOf, total } from "./store";
 
@@ -36,14 +36,7 @@ export function Calls({ plugin }: { plugin?: string }) {
         title={plugin === undefined ? "As they end" : "Calls as they end"}
         extra={
           <div class="filters">
-            <input
-              type="search"
-              data-filter
-              placeholder="Filter by method, plugin or error"
-              aria-label="Filter calls"
-              value={text}
-              onInput={(event) => setText(event.currentTarget.value)}
-            />
+            <Search label="Filter calls" hint="Filter by method, plugin or error" value={text} set={setText} />
             <label>
               <input type="checkbox" checked={failed} onChange={(event) => setFailed(event.currentTarget.checked)} />{" "}
               Failed only

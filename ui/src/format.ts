@@ -15,6 +15,7 @@ export function rate(perSecond: number): string {
 /** A duration that is given in seconds. */
 export function duration(seconds: number | undefined): string {
   if (seconds === undefined) return "–";
+  if (seconds === 0) return "0";
   if (seconds < 1e-3) return `${trim(seconds * 1e6)} µs`;
   if (seconds < 1) return `${trim(seconds * 1e3)} ms`;
   if (seconds < 60) return `${trim(seconds)} s`;
@@ -49,7 +50,8 @@ export function bytes(size: number | undefined): string {
 
 export function percent(share: number | undefined): string {
   if (share === undefined) return "–";
-  return share > 0 && share < 0.001 ? "<0.1 %" : `${trim(share * 100)} %`;
+  if (share > 0 && share < 0.001) return "<0.1 %";
+  return `${(share * 100).toFixed(share < 0.1 ? 1 : 0).replace(/\.0$/, "")} %`;
 }
 
 export function clock(milliseconds: number, fraction = true): string {

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { clock } from "./format";
-import { Empty, Panel } from "./parts";
+import { Empty, Panel, Search } from "./parts";
 import { to } from "./route";
 import { events, lines, plugins } from "./store";
 
@@ -33,14 +33,7 @@ export function Logs({ plugin }: { plugin?: string }) {
         title={plugin === undefined ? "All plugins" : "Log"}
         extra={
           <div class="filters">
-            <input
-              type="search"
-              data-filter
-              placeholder="Filter by text"
-              aria-label="Filter lines"
-              value={text}
-              onInput={(event) => setText(event.currentTarget.value)}
-            />
+            <Search label="Filter lines" hint="Filter by text" value={text} set={setText} />
             {plugin === undefined && (
               <Choice label="Plugin" value={from} set={setFrom} options={[["", "All plugins"], ...names().map(pair)]} />
             )}
@@ -136,14 +129,7 @@ export function Events({ plugin }: { plugin?: string }) {
         title={plugin === undefined ? "What happened to the plugins" : "Events"}
         extra={
           <div class="filters">
-            <input
-              type="search"
-              data-filter
-              placeholder="Filter by plugin, state or reason"
-              aria-label="Filter events"
-              value={text}
-              onInput={(event) => setText(event.currentTarget.value)}
-            />
+            <Search label="Filter events" hint="Filter by plugin, state or reason" value={text} set={setText} />
             <Choice
               label="Kind"
               value={kind}
@@ -176,7 +162,7 @@ export function Events({ plugin }: { plugin?: string }) {
                     <td>
                       {event.before !== event.state && <span class="muted">{event.before} → </span>}
                       <b>{event.state}</b>
-                      {event.health && event.health !== "serving" && ` · ${event.health}`}
+                      {event.health && event.health !== "serving" && event.health !== "unknown" && ` · ${event.health}`}
                       {event.kind !== "change" && <small class="tag">{event.kind}</small>}
                     </td>
                     <td class="why">{event.status}</td>

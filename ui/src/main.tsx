@@ -7,7 +7,7 @@ import { Calls } from "./calls";
 import { rate } from "./format";
 import { Events, Logs } from "./logs";
 import { Overview } from "./overview";
-import { mood } from "./parts";
+import { mood, Search } from "./parts";
 import { Plugin, TABS } from "./plugin";
 import { go, place, to } from "./route";
 import { connection, follow, host, perPlugin, plugins, problem, tick, total } from "./store";
@@ -27,7 +27,7 @@ function Page() {
   return (
     <>
       <Side part={part} chosen={part === "plugin" ? words[0] : undefined} />
-      <main ref={main} tabIndex={-1}>
+      <main ref={main} tabIndex={-1} class={connection.value === "lost" ? "stale" : ""}>
         <Banner />
         <Guard key={place.value.join("/")}>
           {part === "" && <Overview />}
@@ -52,7 +52,8 @@ function Banner() {
   if (connection.value === "connecting") return <p class="busy">Asking the runtime …</p>;
   return (
     <p class="banner" role="alert">
-      The runtime does not answer{problem.value && `: ${problem.value}`}. The page tries again.
+      <b>The runtime does not answer.</b> {host.value && "What is shown is how it was last. "}The page tries again.
+      {problem.value && <small>{problem.value}</small>}
     </p>
   );
 }
@@ -88,14 +89,7 @@ function Side({ part, chosen }: { part: string; chosen?: string }) {
         ))}
       </nav>
       <div class="find">
-        <input
-          type="search"
-          placeholder="Filter plugins"
-          aria-label="Filter plugins"
-          value={filter.value}
-          data-filter-plugins
-          onInput={(event) => (filter.value = event.currentTarget.value)}
-        />
+        <Search label="Filter plugins" value={filter.value} set={(value) => (filter.value = value)} plugins />
         <kbd aria-hidden="true">/</kbd>
       </div>
       <nav class="list" aria-label="Plugins">
@@ -195,8 +189,8 @@ function pressed(event: KeyboardEvent): void {
   const [part, name = ""] = place.value;
   const focus = (selector: string) => document.querySelector<HTMLInputElement>(selector)?.focus();
   const actions: Record<string, () => void> = {
-    "/": () => focus("[data-filter-plugins]"),
-    f: () => focus("[data-filter]"),
+    "/": () => focus("[data-filter=plugins]"),
+    f: () => focus("[data-filter=page]"),
     j: () => step(1),
     k: () => step(-1),
     g: () => go(),

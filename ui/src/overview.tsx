@@ -125,7 +125,9 @@ function Table() {
   return (
     <Panel title="Plugins">
       {sorted.length === 0 ? (
-        <Empty>This runtime has no plugins yet.</Empty>
+        <Empty>
+          This runtime has no plugins yet. One appears here as soon as the host launches it, or it registers by itself.
+        </Empty>
       ) : (
         <div class="scroll" tabIndex={0} role="region" aria-label="Plugins">
           <table>

@@ -64,6 +64,32 @@ export function Empty({ children }: { children: ComponentChildren }) {
   return <p class="empty">{children}</p>;
 }
 
+/** A field that filters what is shown: of a page the one that the key "f" leads to, beside the plugins that of "/". */
+export function Search({
+  label,
+  hint = label,
+  value,
+  set,
+  plugins = false,
+}: {
+  label: string;
+  hint?: string;
+  value: string;
+  set: (value: string) => void;
+  plugins?: boolean;
+}) {
+  return (
+    <input
+      type="search"
+      data-filter={plugins ? "plugins" : "page"}
+      placeholder={hint}
+      aria-label={label}
+      value={value}
+      onInput={(event) => set(event.currentTarget.value)}
+    />
+  );
+}
+
 export function Copy({ text, children }: { text: () => string; children: ComponentChildren }) {
   const [copied, setCopied] = useState(false);
   const copy = async () => {

@@ -3,11 +3,11 @@
 import { useEffect, useRef } from "preact/hooks";
 import { POINTS } from "./series";
 import { INTERVAL_MS, tick } from "./store";
-import { theme } from "./theme";
+import { type Color, color, theme } from "./theme";
 
 export interface Curve {
   name: string;
-  color: "accent" | "bad" | "second";
+  color: Color;
   values: (number | undefined)[];
   fill?: boolean;
 }
@@ -53,7 +53,6 @@ function draw(canvas: HTMLCanvasElement, curves: Curve[], format: (value: number
   if (!context) return;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
-  const style = getComputedStyle(canvas);
   const shown = curves
     .flatMap((curve) => curve.values.slice(small ? -SMALL_POINTS : 0))
     .filter((value) => value !== undefined);
@@ -62,37 +61,32 @@ function draw(canvas: HTMLCanvasElement, curves: Curve[], format: (value: number
   const points = small
     ? SMALL_POINTS
     : Math.min(POINTS, Math.max(SMALL_POINTS, ...curves.map((curve) => curve.values.length)));
-  const x = (index: number, length: number) => width - ((length - 1 - index) / (points - 1)) * width;
-  const y = (value: number) => above + (1 - value / top) * (height - above - below);
   const marks = [0, 0.5, 1].map((share) => share * top);
-  if (!small) grid(context, style, width, marks.map(y));
+  context.font = `11px ${getComputedStyle(canvas).fontFamily}`;
+  const left = small ? 0 : 10 + Math.max(...marks.map((mark) => context.measureText(format(mark)).width));
+  const x = (index: number, length: number) => width - ((length - 1 - index) / (points - 1)) * (width - left);
+  const y = (value: number) => above + (1 - value / top) * (height - above - below);
+  if (!small) grid(context, left, width, marks.map(y));
   for (const curve of curves)
-    line(context, style.getPropertyValue(`--${curve.color}`), curve, x, y, height - below, small);
+    if (curve.color !== "bad" || curve.values.some((value) => value)) line(context, curve, x, y, height - below, small);
   if (!small) {
-    context.font = `11px ${style.fontFamily}`;
-    context.fillStyle = style.getPropertyValue("--muted");
-    context.strokeStyle = style.getPropertyValue("--panel");
-    context.lineWidth = 3;
-    context.textAlign = "left";
-    context.textBaseline = "top";
-    for (const mark of marks.slice(1)) {
-      context.strokeText(format(mark), 0, Math.round(y(mark)) + 3);
-      context.fillText(format(mark), 0, Math.round(y(mark)) + 3);
-    }
-    context.textBaseline = "bottom";
-    context.textAlign = "left";
-    context.fillText(`${Math.round((points * INTERVAL_MS) / 1000)} s ago`, 0, height);
+    context.fillStyle = color("muted");
     context.textAlign = "right";
+    context.textBaseline = "middle";
+    for (const mark of marks) context.fillText(format(mark), left - 8, Math.round(y(mark)) + 0.5);
+    context.textBaseline = "bottom";
     context.fillText("now", width, height);
+    context.textAlign = "left";
+    context.fillText(`${Math.round((points * INTERVAL_MS) / 1000)} s ago`, left, height);
   }
 }
 
-function grid(context: CanvasRenderingContext2D, style: CSSStyleDeclaration, width: number, heights: number[]): void {
+function grid(context: CanvasRenderingContext2D, left: number, width: number, heights: number[]): void {
   context.lineWidth = 1;
+  context.strokeStyle = color("line");
   for (const height of heights) {
-    context.strokeStyle = style.getPropertyValue("--line");
     context.beginPath();
-    context.moveTo(0, Math.round(height) + 0.5);
+    context.moveTo(left, Math.round(height) + 0.5);
     context.lineTo(width, Math.round(height) + 0.5);
     context.stroke();
   }
@@ -100,7 +94,6 @@ function grid(context: CanvasRenderingContext2D, style: CSSStyleDeclaration, wid
 
 function line(
   context: CanvasRenderingContext2D,
-  color: string,
   curve: Curve,
   x: (index: number, length: number) => number,
   y: (value: number) => number,
@@ -122,7 +115,7 @@ function line(
     drawing = true;
   }
   context.lineCap = "round";
-  context.strokeStyle = color;
+  context.strokeStyle = color(curve.color);
   context.lineWidth = small ? 1.25 : 1.6;
   context.lineJoin = "round";
   context.stroke();
@@ -130,7 +123,7 @@ function line(
     context.lineTo(x(length - 1, length), bottom);
     context.lineTo(x(from, length), bottom);
     context.globalAlpha = 0.1;
-    context.fillStyle = color;
+    context.fillStyle = color(curve.color);
     context.fill();
     context.globalAlpha = 1;
   }

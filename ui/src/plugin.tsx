@@ -10,7 +10,7 @@ import { age, bytes, count, duration, percent, rate } from "./format";
 import { Link } from "./link";
 import { Events, Logs } from "./logs";
 import { LatencyLegend, Legend, uptime } from "./overview";
-import { Empty, Panel, State, Tile } from "./parts";
+import { Empty, mood, Panel, State, Tile } from "./parts";
 import { Plot } from "./plot";
 import { go, to } from "./route";
 import { KINDS, type Schema, schemaOf } from "./schema";
@@ -23,7 +23,17 @@ export function Plugin({ words }: { words: string[] }) {
   const [name = "", tab = "overview", ...rest] = words;
   const replicas = plugins.value.filter((plugin) => plugin.name === name);
   const plugin = replicas[0];
-  if (!plugin) return <Empty>There is no plugin named {name}.</Empty>;
+  if (!plugin)
+    return (
+      <>
+        <h1>{name}</h1>
+        <Panel title="There is no such plugin">
+          <Empty>
+            This runtime has no plugin of that name now. <a href={to()}>All plugins</a>
+          </Empty>
+        </Panel>
+      </>
+    );
   return (
     <>
       <Head plugin={plugin} replicas={replicas.length} />
@@ -98,7 +108,17 @@ function Head({ plugin, replicas }: { plugin: PluginStatus; replicas: number }) 
           {problem}
         </p>
       )}
-      {plugin.status && <p class="status">{plugin.status}</p>}
+      {plugin.status && (
+        <p class={mood(plugin) === "bad" ? "status bad" : "status"}>
+          {plugin.status}
+          {mood(plugin) === "bad" && (
+            <>
+              {" · "}
+              <a href={to("plugin", name, "logs")}>what it printed</a>
+            </>
+          )}
+        </p>
+      )}
     </div>
   );
 }
@@ -206,7 +226,7 @@ function MethodTable({ plugin }: { plugin: string }) {
                 <th class="number">Median</th>
                 <th class="number">99 %</th>
                 <th class="number">In flight</th>
-                <th>Errors</th>
+                <th class="number">Errors</th>
               </tr>
             </thead>
             <tbody>
@@ -251,7 +271,7 @@ function MethodRow({ method }: { method: Method }) {
       <td class="number">{duration(series.latency(0.5))}</td>
       <td class="number">{duration(series.latency(0.99))}</td>
       <td class="number">{series.now.inFlight}</td>
-      <td class={codes.length ? "bad" : ""}>
+      <td class={codes.length ? "number bad" : "number"}>
         {codes.length ? codes.map(([code, errors]) => `${code} ${count(errors)}`).join(", ") : "0"}
       </td>
     </tr>

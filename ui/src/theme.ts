@@ -19,8 +19,29 @@ effect(() => {
   }
 });
 
+const system = matchMedia("(prefers-color-scheme: dark)");
+
+const isDark = () => theme.value === "dark" || (theme.value === "system" && system.matches);
+
 export function toggleTheme(): void {
-  const dark =
-    theme.value === "dark" || (theme.value === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
-  theme.value = dark ? "light" : "dark";
+  theme.value = isDark() ? "light" : "dark";
+}
+
+export type Color = "accent" | "bad" | "second" | "muted" | "panel" | "line";
+
+let known: { dark: boolean; colors: Map<Color, string> } | undefined;
+
+/** A colour of the style sheet as a canvas takes it: the sheet has each colour twice, for light and for dark. */
+export function color(name: Color): string {
+  const dark = isDark();
+  if (known?.dark !== dark) known = { dark, colors: new Map() };
+  let found = known.colors.get(name);
+  if (!found) {
+    const probe = document.body.appendChild(document.createElement("i"));
+    probe.style.color = `var(--${name})`;
+    found = getComputedStyle(probe).color;
+    probe.remove();
+    known.colors.set(name, found);
+  }
+  return found;
 }

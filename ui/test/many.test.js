@@ -7,7 +7,7 @@ import { startBrowser, startHost, startInspector } from "./inspector.js";
 const PLUGINS = 50;
 
 test(`${PLUGINS} plugins are listed, filtered and sorted while they are called`, async () => {
-  const host = await startHost("--copies", String(PLUGINS), "--calls", "200");
+  const host = await startHost("--copies", String(PLUGINS), "--calls", "400");
   const ui = await startInspector("--connect", host.address);
   const browser = await startBrowser();
   try {
@@ -24,6 +24,8 @@ test(`${PLUGINS} plugins are listed, filtered and sorted while they are called`,
       .first()
       .waitFor();
     assert.equal(await page.locator("main tbody .state.good").count(), PLUGINS);
+    await page.getByRole("link", { name: "Calls", exact: true }).click();
+    await page.getByText(/The list shows a sample: 1 of \d+ calls/).waitFor();
   } finally {
     await browser.close();
     await ui.end();

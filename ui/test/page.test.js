@@ -286,7 +286,8 @@ describe("what a plugin says", () => {
 
   test("a name that holds HTML is not one of a plugin, and changes nothing", async () => {
     await open("#/plugin/%3Cimg src=x onerror=alert(1)%3E");
-    await page.getByText("There is no plugin named <img").waitFor();
+    await page.getByRole("heading", { name: "<img src=x onerror=alert(1)>" }).waitFor();
+    await page.getByText("This runtime has no plugin of that name now.").waitFor();
     assert.equal(await page.locator("main img").count(), 0);
   });
 });

@@ -35,7 +35,7 @@ MAX_METHODS = 2000
 MAX_METHOD_NAME = 256
 OTHER = "(other)"
 
-TIMED_PER_SECOND = 1000.0
+TIMED_PER_SECOND = 500.0
 """Calls that are timed of each second, as nearly as the second before tells."""
 
 RARE = 10.0
