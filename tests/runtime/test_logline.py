@@ -48,6 +48,14 @@ from plugmux.runtime.logs.parser import LogLine, parse_line
         ),
         ("2026-01-01T00:00:00.000+0100 [TRACE] kv: x", LogLine(logging.DEBUG, "kv: x")),
         ("2026/01/01 00:00:00 ERROR no disk free=3", LogLine(logging.ERROR, "no disk free=3")),
+        (
+            r'2026/01/01 00:00:00 ERROR it has panicked panic="no \"luck\"" stack="main.f()\n\tmain.go:1"',
+            LogLine(logging.ERROR, 'it has panicked panic="no \\"luck\\""\nmain.f()\n\tmain.go:1'),
+        ),
+        (
+            r'2026/01/01 00:00:00 ERROR x stack="\x00" more=1',
+            LogLine(logging.ERROR, r'x stack="\x00" more=1'),
+        ),
         ("2026/01/01 00:00:00 INFO+1 x", LogLine(logging.INFO, "x")),
         ("2026/01/01 00:00:00 Go's log package", LogLine(logging.INFO, "2026/01/01 00:00:00 Go's log package")),
         ("100 files", LogLine(logging.INFO, "100 files")),

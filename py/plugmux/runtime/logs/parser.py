@@ -5,7 +5,7 @@ JSON lines: every logger names the same things its own way; the tables below hol
 structlog (`level`, `event`) and Python's JSON formatters (`levelname`, `message`).
 
 Plain lines: those of slog's text handler (logfmt), whole; of hclog, and of Go's `slog` and Python's `logging` as they
-are without any setting up, the level and the text.
+are without any setting up, the level and the text, of which a last `stack="..."` is spread over its lines.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ PINO_STEP = 10
 _HCLOG = re.compile(r"\d{4}-\d\d-\d\dT\S{1,24} \[(TRACE|DEBUG|INFO|WARN|ERROR)\] +(.*)", re.DOTALL)
 _GO = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ((?:DEBUG|INFO|WARN|ERROR)(?:[+-]\d{1,4})?) (.*)", re.DOTALL)
 _PYTHON = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL):([^\s:]{1,200}):(.*)", re.DOTALL)
+_STACK = re.compile(r' stack=("(?:[^"\\]|\\.)*")\Z')
 _PAIR = re.compile(r'([^\s="]{1,200})=("(?:[^"\\]|\\.)*"|[^\s"]*)(?: |$)')
 
 
@@ -115,7 +116,13 @@ def _from_values(values: dict[str, object], default: int) -> LogLine | None:
 
 def _read_dated(line: str, default: int) -> LogLine | None:
     found = _HCLOG.fullmatch(line) or _GO.fullmatch(line)
-    return LogLine(_level(found[1], default), found[2]) if found else None
+    return LogLine(_level(found[1], default), _with_lines_of_stack(found[2])) if found else None
+
+
+def _with_lines_of_stack(message: str) -> str:
+    """A text with the stack at its end as the lines that it has, such as the Go SDK logs of a panic."""
+    found = _STACK.search(message) if message.endswith('"') else None
+    return f"{message[: found.start()]}\n{_unquoted(found[1])}" if found else message
 
 
 def _read_python(line: str, default: int) -> LogLine | None:
