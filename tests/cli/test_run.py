@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,20 @@ def test_a_second_signal_kills_the_plugins_that_do_not_end(start: Start, program
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert not terminated.exists()  # Without the second signal it would have been asked to terminate first.
+
+
+def test_an_interrupt_kills_what_a_command_has_launched_and_waits_for(program: Any, tmp_path: Path) -> None:
+    ending = tmp_path / "ending"
+    os.mkfifo(ending)
+    terminated = tmp_path / "terminated"
+    staying = program("staying", STAYING.format(fifo=str(ending), terminated=str(terminated)))
+    command = [sys.executable, "-m", "plugmux.cli", "plugins", "--plugin", staying]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        ending.open().close()  # It has been asked to end, and does not.
+        process.send_signal(signal.SIGINT)
+        listed, _ = process.communicate(timeout=60)
+    assert (process.returncode, listed.split("\t")[:3]) == (0, ["staying", "v1.0.0", "running"])
+    assert not terminated.exists()  # Without the signal it would have been asked to terminate first.
 
 
 def test_a_signal_while_a_plugin_starts_ends_it_at_once(start: Start, program: Any, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from ..contract.address import Address, NetworkAddress, is_network
 from ..contract.launch import SOCKET_VARIABLE
 from ..errors import PlugmuxError
 from .address import default_addresses, find_runtime
+from .launch.closing import close_runtime
 from .launch.network import add_network_options, network_address, tls_of
 from .launch.options import add_launch_options, add_plugin_option, check_launch_options, launch_runtime
-from .terminal.progress import ending, progress, starting
+from .terminal.progress import progress, starting
 
 if TYPE_CHECKING:
     from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsResponse
@@ -198,8 +199,7 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
     try:
         yield _Launched(runtime)
     finally:
-        async with progress(ending(runtime)):
-            await runtime.close()
+        await close_runtime(runtime)
 
 
 class _Launched:

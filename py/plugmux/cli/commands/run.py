@@ -6,13 +6,13 @@ import argparse
 import math
 import os
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ...contract.address import is_network, parse_address
 from ...dynamic.suggest import did_you_mean
 from ...errors import ConfigError
 from ..address import default_addresses
+from ..launch.closing import kill_plugins
 from ..launch.network import add_network_options, insecure, tls_of
 from ..launch.options import add_launch_options, add_plugin_option, configurations, policies_of, with_variables
 from ..launch.source import parse_plugins
@@ -254,7 +254,7 @@ async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] 
 
     def end() -> None:
         if signalled.is_set():
-            _kill(runtime)
+            kill_plugins(runtime)
         elif shows_status() and any(plugin.state in (State.RUNNING, State.REGISTERING) for plugin in runtime.plugins()):
             write_error("ending the plugins; once more (Ctrl-C) kills them")
         signalled.set()
@@ -271,20 +271,6 @@ async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] 
         await asyncio.gather(*tasks, return_exceptions=True)
         async with progress(ending(runtime)):
             await runtime.close()
-
-
-def _kill(runtime: Runtime) -> None:
-    """Kill the plugins that do not end in order."""
-    import signal
-
-    from ...platform import FAMILY, open_process
-
-    for plugin in runtime.plugins():
-        if plugin.pid is not None and not plugin.external:
-            with suppress(OSError):
-                process = open_process(plugin.pid)
-                process.send_signal(signal.SIGKILL if FAMILY == "posix" else signal.SIGTERM)
-                process.close()
 
 
 async def _start(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] | None) -> None:

@@ -115,7 +115,7 @@ def ending(runtime: Runtime) -> Callable[[], Step]:
         waiting = [plugin for plugin in plugins if plugin.state in (State.RUNNING, State.STOPPING)]
         calls = sum(plugin.in_flight for plugin in waiting)
         under_way = f" ({calls} call{'s' * (calls != 1)} under way)" if calls else ""
-        what = f"ending {_named(plugin.name for plugin in waiting)}{under_way}"
+        what = f"ending {_named(plugin.name for plugin in waiting)}{under_way}; Ctrl-C kills what is left"
         return Step(what, len(plugins) - len(waiting), len(plugins))
 
     return step
