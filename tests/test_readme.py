@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.pages import examples
-from support.tools import ROOT
+from support.tools import ROOT, tool
 
 README = (ROOT / "README.md").read_text()
 KV_PLUGIN, KV_HOST, VAULT_PLUGIN, VAULT_HOST = examples("README.md")
@@ -32,7 +32,7 @@ def run(folder: Path, *command: str) -> str:
     activated = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": activated, "PYTHONPATH": str(ROOT / "examples/gen/python")}
     result = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -74,6 +74,26 @@ def test_stubs_are_generated_as_shown(page: str, protos: str, out: str, tmp_path
     run(tmp_path, "buf", "generate")
     generated = {path.name for path in (tmp_path / out / "kv" / "v1").iterdir()}
     assert generated == {"kv_pb2.py", "kv_pb2.pyi", "kv_connect.py"}
+
+
+GENERATORS = (
+    "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12",
+    "connectrpc.com/connect/cmd/protoc-gen-connect-go@v1.21.1",
+)
+
+
+def test_go_stubs_are_generated_as_go_readme_md_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (template,) = examples("go/README.md", "yaml")
+    (tmp_path / "buf.gen.yaml").write_text(template)
+    (tmp_path / "proto/kv/v1").mkdir(parents=True)
+    shutil.copy(ROOT / "examples/proto/kv/v1/kv.proto", tmp_path / "proto/kv/v1")
+    monkeypatch.setenv("GOBIN", str(tmp_path / "bin"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    for generator in GENERATORS:
+        run(tmp_path, tool("go"), "install", generator)
+    run(tmp_path, "buf", "generate")
+    assert (tmp_path / "gen/kv/v1/kv.pb.go").is_file()
+    assert "NewUnaryHandlerSimple(" in (tmp_path / "gen/kv/v1/kvv1connect/kv.connect.go").read_text()
 
 
 @pytest.mark.parametrize(
