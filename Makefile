@@ -154,8 +154,8 @@ windows: $(BIN)/.ready node_modules/.ready examples/ts-plugin/dist/ts-plugin | h
 soak: $(TOOLS) ## 20 plugins in three languages under kills, stops and floods (MINUTES=10)
 	$(BIN)/python tests/faults/soak.py $(or $(MINUTES),10)
 
-docs: .venv-docs/bin/.ready ## the documentation site, in build/docs, from docs/ and the docstrings; every link is checked (VERSION=v0.1.0)
-	@.venv-docs/bin/python docs/site/build.py $(if $(VERSION),--version $(VERSION))
+docs: .venv-docs/bin/.ready ## the documentation site, in build/docs, from docs/ and the docstrings; every link is checked (VERSION=v0.1.0, EXTERNAL=1 follows those to other hosts)
+	@.venv-docs/bin/python docs/site/build.py $(if $(VERSION),--version $(VERSION)) $(if $(EXTERNAL),--external)
 
 baseline: $(BIN)/.ready ## take the protos as they stand for what later ones must not break
 	$(BIN)/buf build proto -o proto/baseline.binpb

@@ -48,6 +48,8 @@ FACES = {"plugmux", "plugmux.sync"}
 """Those of them that show, for the most part, what others define. Links to it lead to the others."""
 
 FENCED = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
+MERMAID = re.compile(r"^```mermaid\ngraph TD\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+ARROW = re.compile(r"^  (\w+) --> (\w+)$", re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 ANCHOR = re.compile(r'^<a id="([\w.-]+)"></a>$', re.MULTILINE)
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -72,13 +74,38 @@ def stage() -> None:
     (SOURCE / "api").mkdir(parents=True)
     pages = {f"docs/{page.name}": page.stem for page in (ROOT / "docs").glob("*.md")} | ELSEWHERE
     for page, name in pages.items():
-        text = staged((ROOT / page).read_text("utf-8"), page, pages)
+        text = staged(with_diagrams((ROOT / page).read_text("utf-8"), name), page, pages)
         (SOURCE / f"{name}.md").write_text(with_navigation(text) if name == "index" else text, "utf-8")
     for module in INTERFACES:
         rule = "=" * len(module)
         options = "   :no-index:\n" if module in FACES else ""
         text = f"{module}\n{rule}\n\n.. automodule:: {module}\n{options}"
         (SOURCE / "api" / f"{module}.rst").write_text(text, "utf-8")
+
+
+def with_diagrams(text: str, name: str) -> str:
+    """A page whose diagrams are pictures: what GitHub draws from Mermaid's text, the site would show as text.
+
+    Args:
+        text: the page; its diagrams are boxes with one word, and arrows between them.
+        name: its name on the site.
+    """
+    from plugmux.cli.observe.picture import Arrow, Box, Picture
+    from plugmux.cli.observe.svg import as_svg
+
+    def drawn(match: re.Match[str]) -> str:
+        arrows = tuple(Arrow(start, end) for start, end in ARROW.findall(match[1]))
+        if len(arrows) != len(match[1].splitlines()):
+            raise BrokenLink(f"{name}: a diagram has more than boxes with one word and arrows between them")
+        boxes = dict.fromkeys(word for arrow in arrows for word in (arrow.start, arrow.end))
+        pictures = SOURCE / "diagrams"
+        pictures.mkdir(exist_ok=True)
+        file = pictures / f"{name}-{len(list(pictures.iterdir()))}.svg"
+        file.write_text(as_svg(Picture(tuple(Box(box, box) for box in boxes), arrows)), "utf-8")
+        told = "; ".join(f"{arrow.start} to {arrow.end}" for arrow in arrows)
+        return f"```{{image}} diagrams/{file.name}\n:alt: Arrows from {told}\n```"
+
+    return MERMAID.sub(drawn, text)
 
 
 def staged(text: str, page: str, pages: dict[str, str]) -> str:
@@ -151,6 +178,24 @@ def build(version: str) -> Path:
     return target
 
 
+def follow_external_links(version: str) -> None:
+    """Follow the links of the pages to other hosts, with Sphinx' own checker.
+
+    Args:
+        version: the name of the version.
+
+    Raises:
+        subprocess.CalledProcessError: one leads nowhere; the checker has said which.
+    """
+    command = [sys.executable, "-m", "sphinx", "--quiet", "--builder", "linkcheck", "--conf-dir"]
+    command += [str(Path(__file__).parent), "--doctree-dir", str(ROOT / "build/doctrees")]
+    subprocess.run(
+        [*command, str(SOURCE), str(ROOT / "build/docs-links")],
+        env={**os.environ, "PLUGMUX_DOCS_VERSION": version},
+        check=True,
+    )
+
+
 def publish(version: str) -> None:
     """Write what stands beside the versions: their list, and pages that lead to the newest."""
     versions = sorted((path.parent.name for path in SITE.glob("*/objects.inv")), reverse=True)
@@ -198,15 +243,19 @@ def broken_links(site: Path) -> list[str]:
 
 def main() -> int:
     """Build the site and return the exit status."""
-    sys.path.insert(0, str(ROOT / "py"))
+    sys.path[:0] = [str(ROOT / "py"), str(ROOT / "gen/python")]
     from plugmux.contract.version import VERSION
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--version", default=VERSION, help=f"the version's name; {VERSION} by default")
-    version = parser.parse_args().version
+    parser.add_argument("--external", action="store_true", help="follow the links to other hosts, too")
+    options = parser.parse_args()
+    version = options.version
     try:
         stage()
         target = build(version)
+        if options.external:
+            follow_external_links(version)
     except (BrokenLink, subprocess.CalledProcessError) as error:
         print(f"the site was not built: {error}", file=sys.stderr)
         return 1

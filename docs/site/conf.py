@@ -19,6 +19,11 @@ suppress_warnings = [
     "ref.python",  # A short name in an annotation may mean several classes; then it is no link.
 ]
 exclude_patterns = ["files"]
+linkcheck_anchors = False  # Pages of GitHub and others make their anchors by scripts.
+linkcheck_timeout = 20
+linkcheck_retries = 2
+linkcheck_workers = 4
+linkcheck_ignore = [r"https?://(localhost|127\.0\.0\.1|\[::1\]|unix|plugin)\b", r"https?://[\w.-]+\.example\b"]
 default_role = "code"  # Docstrings write names as Markdown does.
 
 myst_heading_anchors = 4
