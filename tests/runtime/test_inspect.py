@@ -25,7 +25,7 @@ from plugmux.exchange import Request, Response
 from plugmux.http import SocketClient
 from plugmux.runtime.inspect.call import ObservedCall
 from plugmux.runtime.inspect.latency import BUCKETS, Latencies, lower_bound, quantile
-from plugmux.runtime.inspect.observer import MAX_METHODS, CallObserver
+from plugmux.runtime.inspect.observer import MAX_METHODS, OTHER, CallObserver
 from plugmux.runtime.inspect.outcome import StreamScanner, outcome_of
 from plugmux.runtime.inspect.resources import ProcessResources
 from support.programs import KV_PLUGIN, script
@@ -319,6 +319,22 @@ def test_neither_references_nor_queries_nor_errors_of_secrets_are_kept() -> None
     begin(counted, "/resolver.v1.ResolverService/GetSecrets").end(0, "internal", "SECRET")
     assert "SECRET" not in repr((counted.methods, counted.samples))
     assert [sums.calls for sums in counted.methods.values()] == [2, 1]
+
+
+def test_a_flood_of_methods_does_not_make_the_errors_of_secrets_be_kept() -> None:
+    counted = observer()
+    for number in range(MAX_METHODS):
+        begin(counted, f"/a.B/M{number}").end(0, "", "")
+    begin(counted, "/resolver.v1.ResolverService/GetSecrets").end(0, "internal", "SECRET")
+    last = counted.samples[-1]
+    assert (last.of.method, last.code, last.message) == (OTHER, "internal", "")
+
+
+def test_the_text_of_an_error_is_not_in_the_repr_of_a_call() -> None:
+    counted = observer()
+    begin(counted, "/a.B/C").end(0, "internal", "a text of the plugin")
+    assert counted.samples[-1].message == "a text of the plugin"
+    assert "a text" not in repr(counted.samples[-1])
 
 
 def test_failed_calls_are_preferred_in_a_sample() -> None:

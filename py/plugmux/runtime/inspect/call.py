@@ -22,6 +22,7 @@ class MethodCalls:
         caller: the plugin that calls; empty for the host and the clients of its sockets.
         callee: the plugin that is called; empty for the host. Both are empty where no plugin was found.
         method: as `kv.v1.KeyValueService/Get`; for other requests the path.
+        secret: whether its errors may tell a secret, so that only their codes are kept.
         calls: calls that have ended.
         errors: those of them that failed.
         begun: calls that have been sent.
@@ -38,6 +39,7 @@ class MethodCalls:
     caller: str
     callee: str
     method: str
+    secret: bool = False
     calls: int = 0
     errors: int = 0
     begun: int = 0
@@ -77,7 +79,7 @@ class CallRecord:
     of: MethodCalls
     duration: float
     code: str
-    message: str
+    message: str = field(repr=False)
     request_bytes: int
     response_bytes: int
     stream: bool

@@ -54,7 +54,7 @@ BURST = 250.0
 """Calls that are kept however fast they come, and as many more that failed."""
 
 SECRET_SERVICES = ("resolver.v1.", "accesscontrol.v1.")
-"""Services of whose errors only the code is kept."""
+"""Services of whose errors only the code is kept; so of those that are counted under `OTHER`."""
 
 
 class Calling(Protocol):
@@ -186,7 +186,8 @@ class CallObserver:
             key = "", "", OTHER
         if key not in self.methods:
             name = path[1:] if key[2].count("/") == 2 else key[2]
-            self.methods[key] = MethodCalls(*key[:2], name)
+            secret = key[2] == OTHER or any(service in path for service in SECRET_SERVICES)
+            self.methods[key] = MethodCalls(*key[:2], name, secret)
         return self.methods[key]
 
     def note(self, call: ObservedCall, sums: MethodCalls, response_bytes: int, code: str, message: str) -> None:
@@ -215,7 +216,7 @@ class CallObserver:
         if tokens >= 1 or (code and tokens > -BURST):
             tokens -= 1
             self._kept += 1
-            if sums.method.startswith(SECRET_SERVICES):
+            if sums.secret:
                 message = ""
             sizes = call.request_bytes, response_bytes
             began = time.time() - duration
