@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from plugmux.check import CHECKS
+from plugmux import ConfigError
+from plugmux.check import CHECKS, Options, Subject
 from plugmux.cli import main
 from support.faulty import FAULTY_PLUGIN
 from support.tools import docker_peer
@@ -178,3 +180,9 @@ async def test_a_terminal_gets_a_table_and_a_bar_of_progress(tmp_path: Path) -> 
         text = os.read(terminal.fileno(), 65536).decode()
     assert "\r\x1b[K" in text  # The bar, or its end: how long the checks take is the machine's. (test_progress.py)
     assert "RESULT  CHECK                   LEVEL        MESSAGE" in text
+
+
+def test_where_there_are_no_pairs_of_sockets_nothing_is_launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX")
+    with pytest.raises(ConfigError, match="run them on Linux or macOS"):
+        Subject(FAULTY_PLUGIN, Options())

@@ -66,10 +66,14 @@ class Subject:
         silent: whether the plugin, launched as ever, has run on without registering. Every launch would wait for it.
 
     Raises:
-        ConfigError: there is no such program.
+        ConfigError: there is no such program, or this system has no pairs of sockets.
     """
 
     def __init__(self, command: Sequence[str], options: Options) -> None:
+        if not hasattr(socket, "AF_UNIX"):
+            raise ConfigError(
+                "checks launch a plugin with a pair of sockets, which this system has not: run them on Linux or macOS"
+            )
         program = shutil.which(command[0]) if command else None
         if program is None:
             raise ConfigError(f"there is no program {' '.join(command[:1])!r}, or it is not executable")
