@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -13,7 +11,7 @@ import pytest
 from plugmux import Launch, PluginCause
 from plugmux.connect import Code, RpcError
 from plugmux.runtime import State
-from support.census import alive, gone
+from support.census import alive, end_at_once, gone
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES, Ward, ward
 
@@ -23,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("watching")
 async def kill(test: Ward) -> None:
     call = await test.asking("hang")
     assert test.plugin.pid is not None
-    os.kill(test.plugin.pid, signal.SIGKILL)
+    end_at_once(test.plugin.pid)
     await call
 
 
@@ -105,4 +103,4 @@ async def test_a_grandchild_that_keeps_the_pipes_open_delays_nothing(language: s
             assert await test.ask("pid", timeout=20)
             assert alive(stray)
         finally:
-            os.kill(stray, signal.SIGKILL)
+            end_at_once(stray)

@@ -14,7 +14,7 @@ from plugmux import Launch, RestartPolicy, Runtime
 from plugmux.runtime import Event, EventKind, PluginHandle, State
 
 from .census import Census
-from .tools import faulty_plugin
+from .tools import ON_WINDOWS, faulty_plugin
 
 __all__ = ["AT_ONCE", "LANGUAGES", "Ward", "ward"]
 
@@ -95,7 +95,8 @@ async def ward(launch: Launch) -> AsyncIterator[Ward]:
         launch: the faulty one; it is named so.
     """
     before = Census.take()
-    async with Runtime([replace(launch, name="faulty"), Launch(faulty_plugin("go"), name="healthy")]) as runtime:
+    healthy = Launch(faulty_plugin("python" if ON_WINDOWS else "go"), name="healthy")
+    async with Runtime([replace(launch, name="faulty"), healthy]) as runtime:
         test = Ward(runtime)
         tasks = [asyncio.create_task(work) for work in (test.listen(), test.keep_asking_the_healthy_one())]
         try:

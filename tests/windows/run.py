@@ -26,18 +26,19 @@ from windows.selection import RESULTS, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
-    "tests/interop/test_matrix.py",
-    "tests/windows/cases.py",
-    "tests/runtime/test_runtime.py",
     "tests/connect",
-    "tests/yamux/test_session.py tests/yamux/test_floods.py tests/yamux/test_vectors.py",
-    "tests/http/test_upgrade.py tests/http/test_client.py tests/http/test_over_mux.py",
+    "tests/runtime/test_switching.py tests/runtime/test_restarts.py tests/runtime/test_breaker.py",
+    "tests/runtime/test_runtime.py tests/runtime/test_objects.py tests/runtime/test_state.py",
+    "tests/windows/cases.py",
+    "tests/yamux",
+    "tests/http",
+    "tests/interop/test_matrix.py",
     "tests/remote/test_links.py tests/remote/test_certificates.py tests/remote/test_hostile_port.py "
-    "tests/remote/test_identity.py tests/remote/test_uvloop.py",
+    "tests/remote/test_identity.py tests/remote/test_balance.py tests/remote/test_places.py "
+    "tests/remote/test_proxy_header.py tests/remote/test_uvloop.py",
+    "tests/plugin tests/link",
     "tests/platform/test_command_line.py tests/aio tests/contract",
-    "tests/plugin/test_configuration.py tests/plugin/test_logging.py tests/plugin/test_program.py "
-    "tests/plugin/test_stacks.py tests/link",
-    "tests/runtime/test_state.py tests/runtime/test_breaker.py",
+    "tests/faults",
 )
 """What has been run there, the longest first. Of the other files nobody has looked at yet which tests Wine can show."""
 
