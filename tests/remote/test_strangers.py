@@ -151,3 +151,29 @@ def _has_ended(connection: socket.socket) -> bool:
         return False
     except OSError:
         return True
+
+
+async def test_no_session_is_resumed(listening: Listening, pki: Pki, tmp_path: Path) -> None:
+    """A session would go on with a certificate that has expired since, or whose CA is not trusted any more."""
+    await called(listening, pki)
+    folder, session = pki.directory("runtime"), tmp_path / "session"
+    files = ("-cert", folder / "tls.crt", "-key", folder / "tls.key", "-CAfile", folder / "ca.crt")
+    where = ("-connect", f"127.0.0.1:{listening.port}", "-alpn", "plugmux/1")
+    told = []
+    for option in ("-sess_out", "-sess_in"):
+        if option == "-sess_in" and not session.exists():
+            continue  # It was given none.
+        words = map(str, ("s_client", "-ign_eof", *where, *files, option, session))
+        client = await asyncio.create_subprocess_exec(
+            "openssl",
+            *words,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await asyncio.wait_for(
+            client.communicate(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"), 60
+        )
+        told.append(out.decode(errors="replace"))
+    assert all("New, TLSv1.3" in text for text in told), told[-1]
+    assert not any("Reused, TLSv1.3" in text for text in told), told[-1]

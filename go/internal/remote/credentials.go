@@ -266,6 +266,7 @@ func (c *Credentials) serverConfig() *tls.Config {
 			config.NextProtos = []string{ALPN, "http/1.1"}
 			config.ClientAuth = tls.RequireAndVerifyClientCert
 			config.ClientCAs = now.roots
+			config.SessionTicketsDisabled = true // a session would outlive the certificate and the CA
 			return config, nil
 		},
 	}

@@ -246,16 +246,20 @@ class NetworkListener:
 
     async def _shake_hands(self, connection: socket.socket, where: str) -> None:
         context = self._context() if self._context is not None else None
+        handshaken = _Handshaken(lambda transport: self._begin(transport, where))
         try:
             with alerts_by(connection.send):
                 await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: _Handshaken(lambda transport: self._begin(transport, where)),
+                    lambda: handshaken,
                     connection,
                     ssl=context,
                     ssl_handshake_timeout=HANDSHAKE_TIME if context is not None else None,
                 )
         except asyncio.CancelledError:
-            connection.close()
+            if handshaken.transport is not None:  # It has been done, and this task was not told yet.
+                handshaken.transport.abort()
+            else:
+                connection.close()
             raise
         except (OSError, TimeoutError) as error:  # `ssl.SSLError` is one.
             connection.close()
@@ -289,8 +293,10 @@ class _Handshaken(asyncio.Protocol):
 
     def __init__(self, begin: Callable[[asyncio.BaseTransport], asyncio.Protocol]) -> None:
         self._begin = begin
+        self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
         tune(transport)
         protocol = self._begin(transport)
         transport.set_protocol(protocol)

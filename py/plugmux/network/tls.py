@@ -264,6 +264,8 @@ def _new_context(protocol: Any) -> ssl.SSLContext:
     context.check_hostname = False  # The identity is checked, of which a host name is one kind.
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(PROTOCOLS)
+    if protocol == ssl.PROTOCOL_TLS_SERVER:
+        context.num_tickets = 0  # A session would outlive the certificate, and the CA that is not trusted any more.
     return context
 
 

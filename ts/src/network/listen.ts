@@ -1,9 +1,10 @@
 /** Lets runtimes connect: the door of a plugin that listens. */
 
+import { constants } from "node:crypto";
 import { createServer, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { createServer as createTcpServer, type Server as TcpServer, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket } from "node:tls";
 import { once } from "node:events";
 import { answer, refuse } from "../app.js";
 import { ConfigError } from "../errors.js";
@@ -136,8 +137,7 @@ function accept(
   if (!credentials) return createTcpServer({ noDelay: true }, give);
   const server = createTlsServer(
     {
-      ...credentials.options,
-      minVersion: "TLSv1.3",
+      ...contextOf(credentials),
       ALPNProtocols: ALPN,
       requestCert: true,
       rejectUnauthorized: false, // It is refused with the reason.
@@ -146,9 +146,21 @@ function accept(
     },
     give,
   );
-  credentials.onChange = () => server.setSecureContext({ ...credentials.options, minVersion: "TLSv1.3" });
+  credentials.onChange = () => server.setSecureContext(contextOf(credentials));
   server.on("tlsClientError", (error: Error, socket: TLSSocket) => tell(peerOf(socket), refusal(error, credentials)));
   return server;
+}
+
+/**
+ * What handshakes that begin now use. No session is resumed: it would go on with a certificate that has expired since, or
+ * whose CA is not trusted any more.
+ */
+function contextOf({ options }: Credentials): SecureContextOptions {
+  return {
+    ...options,
+    minVersion: "TLSv1.3",
+    secureOptions: (options.secureOptions ?? 0) | constants.SSL_OP_NO_TICKET,
+  };
 }
 
 /** Why a peer is refused; undefined where it is not. */
