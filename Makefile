@@ -96,8 +96,8 @@ dist: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## build what a r
 publish-check: dist ## install what make dist has built into empty projects, and run the first tutorial (LANGUAGES="python go ts")
 	@$(BIN)/python tests/publish/publish_check.py $(LANGUAGES)
 
-network: $(BIN)/.network ## plugins on other hosts, in network namespaces: names, partitions, kills, new certificates, proxies (as root)
-	$(PYTEST) -q tests/network/links.py tests/network/proxy_header.py $(ARGS)
+network: $(BIN)/.network $(TOOLS) ## plugins on other hosts, in network namespaces: names, partitions, kills, new certificates, proxies (as root)
+	$(PYTEST) -q tests/network/links.py tests/network/hosts.py tests/network/proxy_header.py $(ARGS)
 
 partitions: $(BIN)/.network ## the same with partitions of 10 and 60 s and the real settings (SECONDS="10 60")
 	for seconds in $(or $(SECONDS),10 60); do PLUGMUX_PARTITION_SECONDS=$$seconds $(PYTEST) -q tests/network/links.py -k partition --timeout 400 $(ARGS) || exit 1; done

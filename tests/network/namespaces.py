@@ -92,6 +92,12 @@ class Network:
             resolver.mkdir(parents=True, exist_ok=True)
             (resolver / "resolv.conf").write_text(f"nameserver {self.gateway}\n")
 
+    def add_address(self, number: int) -> str:
+        """One more address of the host of the test."""
+        address = f"{PREFIX}.{number}"
+        run("ip", "addr", "add", f"{address}/24", "dev", f"{self._tag}br")
+        return address
+
     def down(self) -> None:
         for process in self._processes:
             process.end()

@@ -1,0 +1,204 @@
+"""Plugins in three languages on three hosts; one direction that is cut; names that plugins dial. (`make network`)"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kv.v1.kv_connect import KeyValueClient
+from kv.v1.kv_pb2 import GetRequest, PutRequest
+
+from network.namespaces import Network, Process, network
+from plugmux import TLS, Policies, Remote, Runtime
+from plugmux import Host as HostSettings
+from plugmux.runtime import State
+from plugmux.yamux import Config
+from support.pki import Pki
+from support.remote import until
+from support.tools import LANGUAGES, example_plugin
+
+SHORT = Config(enable_keep_alive=True, keep_alive_interval=0.5, connection_write_timeout=0.5)
+PORT = 7443
+NAMES = tuple(f"{language}-plugin" for language in LANGUAGES)
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Iterator[Network]:
+    with network(tmp_path, len(LANGUAGES)) as made:
+        yield made
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    return Pki(tmp_path / "pki")
+
+
+def new_runtime(pki: Pki, address: str, *plugins: Any, **options: Any) -> Runtime:
+    tls = TLS.directory(pki.directory("runtime", hosts=[address], at=f"runtime-{address}"))
+    listen = [] if plugins else [f"tls://{address}:{PORT}"]
+    return Runtime(plugins, listen=listen, host=HostSettings(tls=tls), **options)
+
+
+def start(net: Network, pki: Pki, language: str, **environ: object) -> Process:
+    """Start the example plugin of a language on the host of that language."""
+    host, name = net.hosts[LANGUAGES.index(language)], f"{language}-plugin"
+    directory = pki.directory(name, hosts=[host.address])
+    return net.start(host, *example_plugin(language), PLUGMUX_TLS_DIR=directory, **environ)
+
+
+async def in_states(runtime: Runtime, *names: str, state: State = State.RUNNING) -> None:
+    def reached() -> bool:
+        return {plugin.name for plugin in runtime.plugins() if plugin.state is state} >= set(names)
+
+    try:
+        await until(reached)
+    except TimeoutError:
+        raise AssertionError([(plugin.name, plugin.state, plugin.status) for plugin in runtime.plugins()]) from None
+
+
+async def called(runtime: Runtime, name: str) -> None:
+    """Check that a plugin keeps what it is given."""
+    kv = runtime.client(KeyValueClient, plugin=name)
+    for size in (1, 300_000):
+        await kv.put(PutRequest(key="a", value=b"x" * size), timeout=30)
+        assert (await kv.get(GetRequest(key="a"), timeout=30)).value == b"x" * size
+
+
+@pytest.mark.parametrize("dials", ["plugin", "runtime"])
+async def test_three_languages_on_three_hosts(dials: str, net: Network, pki: Pki) -> None:
+    remotes = []
+    for language, host, name in zip(LANGUAGES, net.hosts, NAMES, strict=True):
+        if dials == "plugin":
+            start(net, pki, language, PLUGMUX_SOCKET=f"tls://{net.gateway}:{PORT}")
+        else:
+            start(net, pki, language, PLUGMUX_LISTEN="tls://0.0.0.0:7444")
+            remotes.append(Remote(f"tls://{host.address}:7444", name=name))
+    async with new_runtime(pki, net.gateway, *remotes) as runtime:
+        await in_states(runtime, *NAMES)
+        await asyncio.gather(*(called(runtime, name) for name in NAMES))
+        peers = {plugin.name: plugin.peer for plugin in runtime.plugins()}
+        for host, name in zip(net.hosts, NAMES, strict=True):
+            peer = peers[name]
+            assert peer is not None
+            assert peer.identity == f"spiffe://test/{name}"
+            assert peer.address.startswith(f"{host.address}:")
+
+
+@pytest.mark.parametrize("way", ["input", "output"])
+async def test_one_direction_that_is_cut_is_noticed_at_both_ends(way: str, net: Network, pki: Pki) -> None:
+    """What one end sends arrives, and what the other sends does not: neither has the answer to its ping."""
+    plugins = {
+        "python-plugin": start(net, pki, "python", PLUGMUX_SOCKET=f"tls://{net.gateway}:{PORT}"),
+        "go-plugin": start(net, pki, "go", PLUGMUX_SOCKET=f"tls://{net.gateway}:{PORT}"),
+    }
+    async with new_runtime(pki, net.gateway, policies=Policies(mux=SHORT)) as runtime:
+        await in_states(runtime, *plugins)
+        links = {plugin.name: plugin.link for plugin in runtime.plugins()}
+        cut = f"table inet {way} {{ chain c {{ type filter hook {way} priority 0; meta l4proto tcp drop; }}; }}"
+        for host in net.hosts[:2]:
+            net.nft(host, cut)
+        await in_states(runtime, *plugins, state=State.UNREACHABLE)
+        for plugin in runtime.plugins():
+            assert "its link was lost" in plugin.status
+        for host in net.hosts[:2]:
+            net.nft(host, "")
+        # The plugins notice after 20 s at the latest, and link again; or at once, where the runtime's reset arrives.
+        await in_states(runtime, *plugins)
+        for name, process in plugins.items():
+            assert process._process.poll() is None  # It is the same process.
+            assert next(plugin for plugin in runtime.plugins() if plugin.name == name).link is not links[name]
+            await called(runtime, name)
+
+
+class Delaying:
+    """A TCP proxy that delays what passes, and may hold back what goes to one side.
+
+    Args:
+        delay: seconds for each direction.
+
+    Attributes:
+        flows: whether bytes pass, to the runtime and to the plugin.
+    """
+
+    def __init__(self, delay: float) -> None:
+        self._delay = delay
+        self.flows = (asyncio.Event(), asyncio.Event())
+        for flow in self.flows:
+            flow.set()
+
+    @asynccontextmanager
+    async def between(self, listen: tuple[str, int], connect: tuple[str, int]) -> AsyncIterator[None]:
+        serving: set[asyncio.Task[None]] = set()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            serving.add(task)
+            far_reader, far_writer = await asyncio.open_connection(*connect)
+            try:
+                await asyncio.gather(
+                    self._pass(reader, far_writer, self.flows[0]), self._pass(far_reader, writer, self.flows[1])
+                )
+            except (ConnectionError, asyncio.CancelledError):
+                pass  # One end has gone.
+            finally:
+                writer.transport.abort()
+                far_writer.transport.abort()
+                serving.discard(task)
+
+        server = await asyncio.start_server(serve, *listen)
+        try:
+            yield
+        finally:
+            server.close()
+            for task in tuple(serving):
+                task.cancel()
+            await asyncio.gather(*serving, return_exceptions=True)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event) -> None:
+        while data := await reader.read(65536):
+            await asyncio.sleep(self._delay)
+            await flows.wait()
+            writer.write(data)
+            await writer.drain()
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize("held", [0, 1], ids=["to the runtime", "to the plugin"])
+async def test_a_proxy_that_delays_and_then_holds_one_direction(held: int, net: Network, pki: Pki) -> None:
+    proxy = Delaying(0.05)
+    async with (
+        new_runtime(pki, net.gateway, policies=Policies(mux=SHORT)) as runtime,
+        proxy.between((net.gateway, 7450), (net.gateway, PORT)),
+    ):
+        start(net, pki, "go", PLUGMUX_SOCKET=f"tls://{net.gateway}:7450")
+        await in_states(runtime, "go-plugin")
+        await called(runtime, "go-plugin")  # A delay alone ends nothing.
+        proxy.flows[held].clear()
+        await in_states(runtime, "go-plugin", state=State.UNREACHABLE)
+        proxy.flows[held].set()
+        await in_states(runtime, "go-plugin")
+        await called(runtime, "go-plugin")
+
+
+@pytest.mark.parametrize("address", ["tls+dns://runtime.test:7443", "tls+srv://_plugmux._tcp.runtime.test"])
+async def test_plugins_dial_every_runtime_of_a_name(address: str, net: Network, pki: Pki, tmp_path: Path) -> None:
+    second = net.add_address(253)
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"{net.gateway} runtime.test a.test\n{second} runtime.test b.test\n")
+    srv = [f"--srv-host=_plugmux._tcp.runtime.test,{host}.test,{PORT}" for host in "ab"]
+    alone = ("--keep-in-foreground", "--no-resolv", "--no-hosts", "--bind-interfaces", "--conf-file=/dev/null")
+    served = (f"--listen-address={net.gateway}", f"--addn-hosts={hosts}", "--user=root")
+    net.start(None, "dnsmasq", *alone, *served, *srv)
+    for language in LANGUAGES:
+        start(net, pki, language, PLUGMUX_SOCKET=address)
+    async with new_runtime(pki, net.gateway) as one, new_runtime(pki, second) as other:
+        for runtime in (one, other):
+            await in_states(runtime, *NAMES)
+            await asyncio.gather(*(called(runtime, name) for name in NAMES))
+        await one.close()
+        await asyncio.gather(*(called(other, name) for name in NAMES))  # Each link lives by itself.
