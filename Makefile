@@ -138,7 +138,7 @@ ui: $(TOOLS) ui/node_modules/.ready | has-chromium ## build the inspector's page
 	npm run --silent --prefix ui build
 	node --test --test-concurrency=1 --test-timeout=600000 $(if $(FILTER),--test-name-pattern="$(FILTER)") ui/test/*.test.js
 
-watching: $(TOOLS) ui/node_modules/.ready | has-chromium ## what it costs a host of 50 plugins and 5,000 calls/s that a page watches (ROUNDS=6 SECONDS=5)
+watching: $(TOOLS) ui/node_modules/.ready | has-chromium ## what it costs a host of 50 plugins and 5,000 calls/s that a page watches (ROUNDS=12 SECONDS=3)
 	@ROUNDS=$(ROUNDS) SECONDS=$(SECONDS) node ui/test/cost.js
 
 protos: $(BIN)/.ready node_modules/.ready | has-go ## generate, type-check and call what public packages have of services (ARGS=--all for the largest too)
