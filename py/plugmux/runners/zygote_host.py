@@ -100,17 +100,28 @@ def send_signal(request: dict[str, Any], children: dict[int, int]) -> None:
 def collect(children: dict[int, int]) -> None:
     """Collect the children that have ended: end what is left of their groups, and tell how they have ended."""
     while children:
-        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if ended is None:
-            return
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(ended.si_pid, signal.SIGKILL)
-        pid, status, used = os.wait4(ended.si_pid, 0)
+        if hasattr(os, "waitid"):
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                return
+            end_group(ended.si_pid)
+            pid, status, used = os.wait4(ended.si_pid, 0)
+        else:  # As on macOS before Python 3.13. The group cannot be ended before its number may be another's.
+            pid, status, used = os.wait4(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            end_group(pid)
         descriptor = children.pop(pid)
         code = os.waitstatus_to_exitcode(status)
         with suppress(OSError):  # The runner has gone.
             os.write(descriptor, STATUS.pack(code, used.ru_utime + used.ru_stime, used.ru_maxrss * MAXRSS_UNIT))
         os.close(descriptor)
+
+
+def end_group(leader: int) -> None:
+    """End what is left of a child's group."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def place(descriptors: list[int], targets: list[int]) -> None:
