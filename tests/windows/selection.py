@@ -1,7 +1,8 @@
 """A plugin of pytest: leaves out the tests that Wine cannot show, each for a reason in `left-out.txt`, and counts.
 
-A row is a pattern of test ids, two spaces or more, and the reason. A pattern without `::` leaves out a whole file,
-which is then not even imported. A row that no test answers to fails the run: the table cannot outlive its reasons.
+A row is a pattern of test ids, two spaces or more, and the reason. A pattern without `::` leaves out a whole file or
+folder, which is then not even imported. A row that no test answers to fails the run: the table cannot outlive its
+reasons.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class LeftOut:
 
     @pytest.hookimpl
     def pytest_ignore_collect(self, collection_path: Path, config: pytest.Config) -> bool | None:
-        name = collection_path.relative_to(config.rootpath).as_posix() if collection_path.is_file() else ""
+        name = collection_path.relative_to(config.rootpath).as_posix()
         if name not in self.rows:
             return None
         self.used.add(name)
