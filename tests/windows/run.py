@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,9 @@ TIME = 900
 
 AT_ONCE = 2
 """Parts that run at the same time: each waits for the start of processes as a rule."""
+
+OUTPUT_TIME = 5
+"""Seconds for the last of the output of a part that has ended."""
 
 IDLE = 60
 """Seconds that Wine's server waits for another program."""
@@ -145,18 +149,32 @@ def run(part: str, number: int, cache: Path) -> dict[str, Any] | None:
     with subprocess.Popen(
         command, cwd=ROOT, env=environ, stdin=null, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
-        try:  # Through a pipe: Wine's console gives other programs than Windows' a terminal.
-            said, _ = process.communicate(timeout=TIME)
+        # Through a pipe: Wine's console gives other programs than Windows' a terminal. Wine's services, which the first
+        # program starts, hold it open: so the end of the program counts, not that of its output.
+        assert process.stdout is not None
+        pieces: list[bytes] = []
+        reader = threading.Thread(target=read_all, args=(os.dup(process.stdout.fileno()), pieces), daemon=True)
+        reader.start()
+        try:
+            process.wait(timeout=TIME)
         except subprocess.TimeoutExpired:
             process.kill()
-            said, _ = process.communicate()
-            said += b"\nit has not ended in time"
+            pieces.append(b"\nit has not ended in time")
+        reader.join(OUTPUT_TIME)
+        said = b"".join(pieces)
     told: dict[str, Any] | None = json.loads(results.read_text("utf-8")) if results.exists() else None
     if told is None or told["failed"] or told["exit"] not in (0, 5):
         print(said.decode("utf-8", "replace")[-12_000:], flush=True)
         print(f"{part}: failed" if told else f"{part}: did not come to an end", flush=True)
     print(f"{part}: ended", flush=True)
     return told
+
+
+def read_all(descriptor: int, pieces: list[bytes]) -> None:
+    """Take what comes out of a pipe until nobody holds its other end."""
+    with open(descriptor, "rb", 0) as output:
+        while piece := output.read(65536):
+            pieces.append(piece)
 
 
 def windows_path(path: Path) -> str:

@@ -47,7 +47,9 @@ async function post(link: Link, path: string, type: string, body: string): Promi
   const stream = link.mux.open();
   const head = `Host: unix\r\nConnection: close\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}`;
   stream.write(`POST ${path} HTTP/1.1\r\n${head}\r\n\r\n${body}`);
-  return text(stream);
+  const answer = await text(stream);
+  stream.destroy(); // Its other end may still be open, and would be lost with the link.
+  return answer;
 }
 
 describe("an object that is lent", () => {
