@@ -19,7 +19,6 @@ from plugmux import ConfigError
 from plugmux.check import CHECKS, Options, Subject
 from plugmux.cli import main
 from support.faulty import FAULTY_PLUGIN
-from support.tools import docker_peer
 
 
 def check(*arguments: str, fault: str = "") -> int:
@@ -31,17 +30,6 @@ def test_a_plugin_that_passes_gives_the_status_0(capsys: pytest.CaptureFixture[s
     out, err = capsys.readouterr()
     assert out.splitlines()[0] == "passed\thealth.get\trequired\t"
     assert err == "4 passed, 0 failed, 0 skipped\n"
-
-
-def test_a_program_that_knows_nothing_of_plugmux_passes_what_the_wire_requires(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    status = main(["check", shlex.join([docker_peer(), "plugin"]), "--skip", "load", "--json"])
-    results = json.loads(capsys.readouterr().out)["checks"]
-    failed = {result["id"] for result in results if result["outcome"] == "failed"}
-    assert (status, failed & {"launch.own-variable", "launch.pipes"}) == (0, {"launch.own-variable", "launch.pipes"})
-    assert not [result for result in results if result["id"] in failed and result["required"]]
-    assert len([result for result in results if result["outcome"] == "passed"]) > 70
 
 
 def test_a_required_check_that_fails_gives_the_status_1_and_is_explained(capsys: pytest.CaptureFixture[str]) -> None:

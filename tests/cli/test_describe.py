@@ -15,9 +15,20 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message_factory import GetMessageClass
 
 from plugmux.cli.proto_text import method_as_proto, request_template
+from support.tools import LANGUAGES, example_plugin
 
 SERVICE = "kv.v1.KeyValueService"
 IMPORTED = (duration_pb2, struct_pb2, timestamp_pb2, wrappers_pb2)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_plugin_of_every_language_tells_its_schema(plugmux: Any, language: str) -> None:
+    launched = ("--plugin", shlex.join(example_plugin(language)))
+    ran = plugmux("describe", f"{SERVICE}/Get", *launched)
+    assert (ran.status, ran.lines[0]) == (0, "rpc Get(kv.v1.GetRequest) returns (kv.v1.GetResponse);"), ran.stderr
+    ran = plugmux("call", f"{SERVICE}/Get", '{"kye": "a"}', *launched)
+    assert ran.status == 2
+    assert "; did you mean key?" in ran.stderr
 
 
 def test_a_service_is_shown_as_its_proto_file_has_it(plugmux: Any, plugin: Any) -> None:

@@ -63,6 +63,8 @@ function field(text: string) {
   const scalar = SCALARS[type];
   return {
     name,
+    // protoc leaves it out and every reader derives it, but for @bufbuild/protobuf, whose JSON then has no names.
+    jsonName: name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
     number: Number(number),
     label: rule === "repeated" ? Label.REPEATED : Label.OPTIONAL,
     type: scalar ?? Type.MESSAGE,
