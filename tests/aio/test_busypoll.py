@@ -55,8 +55,9 @@ def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(busypoll, "processors", lambda: 2.0)
 
 
-def poller(loop: Turns, limit: float = LIMIT, load: Load | None = None) -> BusyPoll:
-    return BusyPoll(cast("asyncio.AbstractEventLoop", loop), limit, loop.time, load or Load(lambda: (0.0, 0)))
+def poller(loop: Turns, limit: float = LIMIT, load: Load | None = None, available: float = 2.0) -> BusyPoll:
+    idle = load or Load(lambda: (0.0, 0))
+    return BusyPoll(cast("asyncio.AbstractEventLoop", loop), limit, loop.time, idle, available)
 
 
 def answered(poll: BusyPoll, loop: Turns, *, after: float) -> bool:
@@ -123,10 +124,8 @@ def test_bytes_that_were_not_expected_do_not_count(loop: Turns) -> None:
 
 
 @pytest.mark.parametrize("kept", ["limit", "processors"])
-def test_it_can_be_turned_off(loop: Turns, monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
-    if kept == "processors":
-        monkeypatch.setattr(busypoll, "processors", lambda: 1.5)
-    poll = poller(loop, 0.0 if kept == "limit" else LIMIT)
+def test_it_can_be_turned_off(loop: Turns, kept: str) -> None:
+    poll = poller(loop, 0.0 if kept == "limit" else LIMIT, available=1.5 if kept == "processors" else 2.0)
     assert not any(answered(poll, loop, after=0.0) for _ in range(RECALIBRATE_AFTER))
 
 

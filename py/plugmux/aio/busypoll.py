@@ -49,6 +49,7 @@ class BusyPoll:
         limit: seconds to poll for; 0 to never poll. With less than two processors it never polls: the peer needs one.
         clock: the time in seconds, to the microsecond.
         load: tells whether others want the processor.
+        available: the processors that this process may use; by default, what `processors` gives.
     """
 
     __slots__ = (
@@ -73,9 +74,10 @@ class BusyPoll:
         limit: float,
         clock: Callable[[], float] = time.perf_counter,
         load: Load | None = None,
+        available: float | None = None,
     ) -> None:
         self._loop = loop
-        self._limit = limit if limit and processors() >= 2 else 0.0
+        self._limit = limit if limit and (processors() if available is None else available) >= 2 else 0.0
         self._clock = clock
         self._load = load or Load()
         self._expected_since: float | None = None

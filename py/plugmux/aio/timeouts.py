@@ -81,5 +81,12 @@ class TimeoutQueue(Generic[T]):
         for member, _ in list(takewhile(lambda entry: entry[1] <= now, self._due.items())):
             if self._due.pop(member, None) is not None:
                 self._expired(member)
+        self._start_timer(self._loop)
+
+    def _start_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the timer for the oldest member, unless an expiry has done so.
+
+        A method of its own: within `_run` a type checker believes that there is no timer, and so does compiled code.
+        """
         if self._due and self._timer is None:
-            self._timer = self._loop.call_at(next(iter(self._due.values())), self._run)
+            self._timer = loop.call_at(next(iter(self._due.values())), self._run)
