@@ -50,6 +50,15 @@ async def test_a_plugin_dials_and_is_called(pki: Pki) -> None:
         assert plugin.peer.address.startswith("127.0.0.1:")
 
 
+async def test_a_runtime_listens_with_and_without_tls(pki: Pki) -> None:
+    listen = ["tls://127.0.0.1:0", "tcp://127.0.0.1:0"]
+    async with Runtime(listen=listen, host=Host(tls=pki.tls("runtime"))) as runtime:
+        for address in runtime.addresses:
+            async with serving(new_plugin(), NetworkLinks.parse("", address, pki.tls("kv"))):
+                await in_state(runtime, "kv")
+            await until(lambda: not runtime.plugins())
+
+
 async def test_a_plugin_that_ends_in_order_is_forgotten(pki: Pki) -> None:
     async with new_runtime(pki) as runtime:
         async with serving(new_plugin(), dialling(pki, runtime)):

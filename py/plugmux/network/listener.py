@@ -95,10 +95,10 @@ class NetworkListener:
                 "PLUGMUX_TLS_CA, or give TLS(...), or Host(tls=TLS(...))"
             )
         self.address = address
-        self._tls = tls
+        self._tls = tls if address.is_secure else None
         self._serve = serve
         self._report = report
-        self._context = tls.server_context if tls is not None else None
+        self._context = self._tls.server_context if self._tls is not None else None
         self._admits_strangers = admits_strangers
         self._proxies = proxies
         self._headers: dict[socket.socket, ProxyHeader] = {}
