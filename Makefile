@@ -26,7 +26,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like portable pythons nodes gos attacks fuzz windows docs baseline wheel clean
+.PHONY: help ssh house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like portable pythons nodes gos attacks fuzz windows docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -98,6 +98,10 @@ publish-check: dist ## install what make dist has built into empty projects, and
 
 network: $(BIN)/.network $(TOOLS) ## plugins on other hosts, in network namespaces: names, partitions, kills, new certificates, proxies (as root)
 	$(PYTEST) -q tests/network/links.py tests/network/hosts.py tests/network/proxy_header.py $(ARGS)
+
+ssh: $(TOOLS) ## plugins that a runtime starts through a real sshd, on this machine (as root)
+	@command -v sshd >/dev/null && command -v ssh >/dev/null || apt-get install --quiet --yes --no-install-recommends openssh-server openssh-client
+	$(PYTEST) -q tests/network/ssh.py $(ARGS)
 
 partitions: $(BIN)/.network ## the same with partitions of 10 and 60 s and the real settings (SECONDS="10 60")
 	for seconds in $(or $(SECONDS),10 60); do PLUGMUX_PARTITION_SECONDS=$$seconds $(PYTEST) -q tests/network/links.py -k partition --timeout 400 $(ARGS) || exit 1; done
