@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from kv.v1.kv_connect import KeyValueService
 
+from plugmux import ConfigError, Permissions
 from plugmux.cli.wording import ADVICE, worded
 from plugmux.connect.server.unary import failure
 from plugmux.runtime import PluginCause
@@ -41,7 +42,10 @@ def test_no_advice_is_of_arguments_in_python() -> None:
 
 
 def test_the_words_that_are_replaced_are_the_librarys() -> None:
-    said = [cause.hint for cause in PluginCause] + [str(failure(KeyError(), KeyValueService.spec.methods[0]))]
+    with pytest.raises(ConfigError) as bad_proxy:
+        Permissions(proxies=["nowhere"])
+    said = [cause.hint for cause in PluginCause]
+    said += [str(failure(KeyError(), KeyValueService.spec.methods[0])), str(bad_proxy.value)]
     for theirs in ADVICE:
         assert any(theirs in each for each in said), theirs
 
