@@ -182,15 +182,15 @@ class LinkMemory:
         return chosen
 
     def close(self) -> None:
-        """Leave the pool, with all that is held; from now on counting has no limit."""
+        """Leave the pool, with all that is held; streams that end later are counted here alone, without limit."""
         self.stalled.clear()
         self._credited.clear()
         self._pool.waiting.discard(self)
         self._pool.links -= 1
         self._pool.remove(self.held)
         self._pool = MemoryPool(sys.maxsize)
+        self._pool.held = self.held
         self.limit = sys.maxsize
-        self.held = 0
 
 
 def _needs_room(stream: Stream) -> bool:
