@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..accepting import accept_waiting
 from ..interface import Credentials
 
 if TYPE_CHECKING:
@@ -169,14 +170,7 @@ async def accept_some(listener: socket.socket, most: int) -> list[tuple[socket.s
     finally:
         watch.close()
     accepted: list[tuple[socket.socket, Any]] = []
-    try:
-        while len(accepted) < most:
-            accepted.append(listener.accept())
-    except BlockingIOError:
-        pass  # Nobody else waits.
-    except OSError:
-        if not accepted:  # The next call tells.
-            raise
+    accept_waiting(listener, accepted, most)
     return accepted
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ctypes import wintypes
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..accepting import accept_waiting
 from ..interface import Credentials
 from .native.kernel import kernel32, open_handle
 from .native.loop import pipe_loop
@@ -170,11 +171,7 @@ async def accept_some(listener: socket.socket, most: int) -> list[tuple[socket.s
     import asyncio
 
     accepted: list[tuple[socket.socket, Any]] = [await asyncio.get_running_loop().sock_accept(listener)]
-    try:
-        while len(accepted) < most:
-            accepted.append(listener.accept())
-    except OSError:
-        pass  # Nobody else waits; what else there is, the next call tells.
+    accept_waiting(listener, accepted, most)
     return accepted
 
 
