@@ -168,8 +168,8 @@ class Supervisor:
 
     def _worth_a_try(self, error: PluginError, failures: int, failing_for: float) -> bool:
         """Whether a restart can mend it: only a plugin that has once registered is started again, or waited for."""
-        policy, hopeful = self._restart, self.record.registration is not None or self._runner.untimed
-        return hopeful and failures <= policy.tries and failing_for < policy.time_limit
+        hopeful = self.record.registration is not None or self._runner.untimed
+        return hopeful and failures <= self._restart.tries and failing_for < self._restart.time_limit
 
     async def _stopped_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):
