@@ -26,7 +26,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help ssh house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like portable pythons nodes gos attacks fuzz windows docs baseline wheel clean
+.PHONY: help ssh house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like portable pythons nodes gos lowest attacks fuzz windows docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -38,6 +38,9 @@ demo: $(BIN)/.ready bin/go-plugin examples/ts-plugin/dist/ts-plugin ## launch a 
 test: ## the whole suite: unit tests, and every language against every other
 	@$(MAKE) --no-print-directory --jobs=3 tools
 	$(BIN)/tox run-parallel --parallel all --parallel-no-spinner $(if $(ENV),-e $(ENV)) -- -q $(ARGS)
+
+lowest: ## the tests that other packages have a part in once more, with the lowest version of each
+	@$(MAKE) --no-print-directory test ENV=lowest
 
 tools: $(TOOLS)
 

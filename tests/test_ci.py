@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,18 @@ def test_a_file_that_is_generated_in_another_way_may_not(checkout: Path, folder:
     result = ci(checkout, f"echo new > {folder}/kv_pb2.py")
     assert result.returncode == 1
     assert f"{folder}/kv_pb2.py" in result.stdout
+
+
+def commands(environment: str) -> set[str]:
+    """The words of what an environment of tox runs; `env_run_base` is that of `newest`."""
+    tox = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["tox"]
+    told = tox["env_run_base"] if environment == "env_run_base" else tox["env"][environment]
+    return {word for command in told["commands"] for word in command if isinstance(word, str)}
+
+
+def test_what_one_environment_leaves_out_another_step_runs() -> None:
+    left_out = {word.removeprefix("--ignore=") for word in commands("env_run_base") if word.startswith("--")}
+    elsewhere = commands("languages") | set((ROOT / "Makefile").read_text().partition("\nconformance:")[2].split())
+    assert {folder for folder in left_out if folder.startswith("tests/")} <= elsewhere
+    steps = (ROOT / ".ci/run").read_text()
+    assert [target for target in ("test", "lowest", "conformance") if f"; make {target}\n" not in steps] == []
