@@ -102,6 +102,14 @@ def test_a_runtime_of_commands_loads_the_core_alone() -> None:
     assert len(core) <= MAX_CORE_MODULES
 
 
+def test_a_plugin_with_secrets_imports_nothing_of_the_host() -> None:
+    code = "import sys\nfrom plugmux import Plugin\nfrom plugmux.secrets import Provider, Secret\nprint(*sys.modules)"
+    loaded = python("-c", code).split()
+    of_the_host = ("plugmux.runtime", "plugmux.discovery", "plugmux.secrets.access", "plugmux.secrets.resolver")
+    assert "plugmux.secrets.provider" in loaded
+    assert not [name for name in loaded if name.startswith(of_the_host)]
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if name.split(".")[0] in ("discovery", "runners")])
 def test_a_module_of_an_optional_layer_can_be_the_first_that_is_imported(name: str) -> None:
     python("-c", f"import plugmux.{name}")

@@ -29,13 +29,13 @@ _NUMBER = r"(?:0|[1-9][0-9]*)"
 _LABELS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
 _PRERELEASE_LABEL = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 _TAIL = rf"(?:-(?P<pre>{_PRERELEASE_LABEL}(?:\.{_PRERELEASE_LABEL})*))?(?:\+(?P<build>{_LABELS}))?"
-_VERSION = re.compile(rf"v?(?P<major>{_NUMBER})\.(?P<minor>{_NUMBER})\.(?P<patch>{_NUMBER}){_TAIL}", re.ASCII)
-_SHORT_VERSION = re.compile(rf"v(?P<major>{_NUMBER})(?:\.(?P<minor>{_NUMBER}))?", re.ASCII)
-_COMPARATOR = re.compile(
-    rf"(?P<operator>\^|>=|>|<=|<|=|)v?(?P<major>{_NUMBER})(?:\.(?P<minor>{_NUMBER})(?:\.(?P<patch>{_NUMBER}){_TAIL})?)?",
-    re.ASCII,
+_VERSION = rf"v?(?P<major>{_NUMBER})\.(?P<minor>{_NUMBER})\.(?P<patch>{_NUMBER}){_TAIL}"
+_SHORT_VERSION = rf"v(?P<major>{_NUMBER})(?:\.(?P<minor>{_NUMBER}))?"
+_COMPARATOR = (
+    rf"(?P<operator>\^|>=|>|<=|<|=|)v?(?P<major>{_NUMBER})(?:\.(?P<minor>{_NUMBER})(?:\.(?P<patch>{_NUMBER}){_TAIL})?)?"
 )
-_SPACE_BEHIND_OPERATOR = re.compile(r"(\^|[<>]=?|=)\s+")
+_SPACE_BEHIND_OPERATOR = r"(\^|[<>]=?|=)\s+"
+# These are compiled when they are first used: a plugin that names its version needs one of them, and starts sooner.
 
 
 @total_ordering
@@ -67,10 +67,10 @@ class Version:
             ConfigError: the text is not a version.
         """
         if len(text) <= MAX_LENGTH:
-            if match := _VERSION.fullmatch(text):
+            if match := re.fullmatch(_VERSION, text, re.ASCII):
                 major, minor, patch = map(int, match.group("major", "minor", "patch"))
                 return cls(major, minor, patch, _split(match["pre"]), match["build"] or "")
-            if match := _SHORT_VERSION.fullmatch(text):
+            if match := re.fullmatch(_SHORT_VERSION, text, re.ASCII):
                 return cls(int(match["major"]), int(match["minor"] or 0))
         raise ConfigError(f'{text[:140]!r} is not a semantic version: write it as "1.2.3", or "1.2.3-rc.1"')
 
@@ -123,7 +123,7 @@ class Range:
         """
         if len(text) > MAX_LENGTH:
             raise ConfigError(f"the range of versions {text[:40]!r}... has over {MAX_LENGTH} characters")
-        words = [] if text.strip() == "*" else _SPACE_BEHIND_OPERATOR.sub(r"\1", text).split()
+        words = [] if text.strip() == "*" else re.sub(_SPACE_BEHIND_OPERATOR, r"\1", text).split()
         try:
             return cls(text, tuple(bound for word in words for bound in _bounds(word)))
         except ConfigError as error:
@@ -162,7 +162,7 @@ LOWEST = ("0",)
 
 def _bounds(word: str) -> Iterator[_Bound]:
     """The bounds of one comparator."""
-    match = _COMPARATOR.fullmatch(word)
+    match = re.fullmatch(_COMPARATOR, word, re.ASCII)
     if match is None:
         raise ConfigError(f"{word!r} cannot be read")
     given = [int(part) for part in match.group("major", "minor", "patch") if part is not None]

@@ -4,14 +4,20 @@ A plugin subclasses `Provider` and yields `Secret`s. A host asks a `Resolver` ov
 a `Pattern` many.
 """
 
-from .access import AccessControl, AccessModule, Verdict
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .error import InvalidPattern, ProviderOutage, SecretNotFound, SecretsError
-from .explanation import Account, Explanation, Outcome
 from .pattern import Pattern, SecretId
 from .provider import Provider
-from .resolver import Resolver
 from .secret import Secret
-from .service import AuthorizerEndpoint, ResolverEndpoint, secrets_services
+
+if TYPE_CHECKING:
+    from .access import AccessControl, AccessModule, Verdict
+    from .explanation import Account, Explanation, Outcome
+    from .resolver import Resolver
+    from .service import AuthorizerEndpoint, ResolverEndpoint, secrets_services
 
 __all__ = [
     "AccessControl",
@@ -33,3 +39,23 @@ __all__ = [
     "Verdict",
     "secrets_services",
 ]
+
+_OF_HOSTS = {
+    "access": ("AccessControl", "AccessModule", "Verdict"),
+    "explanation": ("Account", "Explanation", "Outcome"),
+    "resolver": ("Resolver",),
+    "service": ("AuthorizerEndpoint", "ResolverEndpoint", "secrets_services"),
+}
+"""The modules that a host alone needs, imported on first use: a plugin with a provider starts without them."""
+_HOME = {name: home for home, names in _OF_HOSTS.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
