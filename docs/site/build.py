@@ -100,10 +100,15 @@ def with_diagrams(text: str, name: str) -> str:
         boxes = dict.fromkeys(word for arrow in arrows for word in (arrow.start, arrow.end))
         pictures = SOURCE / "diagrams"
         pictures.mkdir(exist_ok=True)
-        file = pictures / f"{name}-{len(list(pictures.iterdir()))}.svg"
-        file.write_text(as_svg(Picture(tuple(Box(box, box) for box in boxes), arrows)), "utf-8")
+        number = len(list(pictures.iterdir()))
         told = "; ".join(f"{arrow.start} to {arrow.end}" for arrow in arrows)
-        return f"```{{image}} diagrams/{file.name}\n:alt: Arrows from {told}\n```"
+        shown = []
+        for theme in ("light", "dark"):  # The theme of the site shows one of the two, as its reader has chosen.
+            file = pictures / f"{name}-{number}-{theme}.svg"
+            picture = Picture(tuple(Box(box, box) for box in boxes), arrows)
+            file.write_text(as_svg(picture, dark=theme == "dark"), "utf-8")
+            shown.append(f"```{{image}} diagrams/{file.name}\n:class: only-{theme}\n:alt: Arrows from {told}\n```")
+        return "\n\n".join(shown)
 
     return MERMAID.sub(drawn, text)
 

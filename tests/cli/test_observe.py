@@ -141,6 +141,15 @@ def test_names_from_plugins_are_no_markup() -> None:
     assert any("<script>" in (element.text or "") for element in root.iter())
 
 
+def test_a_picture_is_light_or_dark_as_whoever_looks_or_as_it_was_asked_for() -> None:
+    picture = Picture((Box("a", "a"),), ())
+    assert "prefers-color-scheme" in as_svg(picture)
+    dark, light = as_svg(picture, dark=True), as_svg(picture, dark=False)
+    assert ".paper { fill: #0d1117; }" in dark
+    assert ".paper { fill: #0d1117; }" not in light
+    assert "prefers-color-scheme" not in dark + light
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 9).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)))))
 def test_boxes_never_overlap_and_all_is_within_the_picture(drawn: tuple[int, list[tuple[int, int]]]) -> None:

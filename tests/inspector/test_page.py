@@ -15,10 +15,12 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import PutRequest
 
 from plugmux import Code, Runtime
+from plugmux.errors import DOCUMENTATION
 from plugmux.http import SocketClient
 from plugmux.inspector import PageServer
 from plugmux.secrets import Provider, Secret
 from support.programs import KV_PLUGIN, script
+from support.tools import ROOT
 
 STATIC = {"": "text/html", "page.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
 
@@ -55,6 +57,10 @@ async def browser(url: str) -> AsyncIterator[httpx.AsyncClient]:
         browser.base_url = httpx.URL(f"{at.scheme}://{at.netloc}{path}")
         browser.headers["origin"] = f"{at.scheme}://{at.netloc}"
         yield browser
+
+
+def test_the_page_knows_where_the_documentation_is() -> None:
+    assert f'DOCUMENTATION = "{DOCUMENTATION}/";' in (ROOT / "ui/src/parts.tsx").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", STATIC)

@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { clock } from "./format";
-import { Empty, Panel, Search } from "./parts";
+import { Empty, Panel, Search, Words } from "./parts";
 import { to } from "./route";
 import { events, lines, plugins } from "./store";
 
@@ -63,7 +63,7 @@ export function Logs({ plugin }: { plugin?: string }) {
                 {plugin === undefined && <a href={to("plugin", line.plugin, "logs")}>{line.plugin}</a>}
                 <span class="source">{line.source}</span>
                 <span class="text">
-                  {line.message}
+                  <Words text={line.message} />
                   {line.fieldsJson && <small> {line.fieldsJson}</small>}
                 </span>
               </li>
@@ -165,7 +165,9 @@ export function Events({ plugin }: { plugin?: string }) {
                       {event.health && event.health !== "serving" && event.health !== "unknown" && ` · ${event.health}`}
                       {event.kind !== "change" && <small class="tag">{event.kind}</small>}
                     </td>
-                    <td class="why">{event.status}</td>
+                    <td class="why">
+                      <Words text={event.status} />
+                    </td>
                   </tr>
                 ))}
               </tbody>

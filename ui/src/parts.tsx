@@ -30,6 +30,28 @@ export function State({ plugin }: { plugin: PluginStatus }) {
   );
 }
 
+/** Where the documentation is: errors name its pages. `tests/inspector` holds it against the runtime's own. */
+export const DOCUMENTATION = "https://plugmux.dev/docs/";
+const ADDRESS = new RegExp(`(${DOCUMENTATION.replaceAll(".", "\\.")}[\\w/-]+\\.html(?:#[\\w.-]+)?)`);
+
+/** What somebody has written, as text; of addresses, only those of the documentation become links. */
+export function Words({ text }: { text: string }) {
+  const parts = text.split(ADDRESS);
+  return (
+    <>
+      {parts.map((part, place) =>
+        place % 2 ? (
+          <a href={part} target="_blank" rel="noreferrer">
+            {part}
+          </a>
+        ) : (
+          part
+        ),
+      )}
+    </>
+  );
+}
+
 export function Tile({ name, value, hint, bad }: { name: string; value: string; hint?: string; bad?: boolean }) {
   return (
     <div class="tile">

@@ -10,7 +10,7 @@ import { age, bytes, count, duration, percent, rate } from "./format";
 import { Link } from "./link";
 import { Events, Logs } from "./logs";
 import { LatencyLegend, Legend, uptime } from "./overview";
-import { Empty, mood, Panel, State, Tile } from "./parts";
+import { Empty, mood, Panel, State, Tile, Words } from "./parts";
 import { Plot } from "./plot";
 import { go, to } from "./route";
 import { KINDS, type Schema, schemaOf } from "./schema";
@@ -110,7 +110,7 @@ function Head({ plugin, replicas }: { plugin: PluginStatus; replicas: number }) 
       )}
       {plugin.status && (
         <p class={mood(plugin) === "bad" ? "status bad" : "status"}>
-          {plugin.status}
+          <Words text={plugin.status} />
           {mood(plugin) === "bad" && (
             <>
               {" · "}

@@ -284,6 +284,18 @@ describe("what a plugin says", () => {
     assert.ok(!(await page.title()).includes("run"));
   });
 
+  test("leads to a page of the documentation, and to no other place", async () => {
+    const told = "https://plugmux.dev/docs/troubleshooting.html#launch-failed";
+    await method("Say");
+    await field("line").fill(`see ${told}, not https://plugmux.dev.example/docs/troubleshooting.html#launch-failed`);
+    await page.getByRole("button", { name: "Call", exact: true }).click();
+    await ended("ok").waitFor();
+    await open("#/logs");
+    const line = page.locator(".lines li", { hasText: `see ${told}` }).first();
+    const links = await line.locator(".text a").evaluateAll((all) => all.map(({ href, rel }) => [href, rel]));
+    assert.deepEqual(links, [[told, "noreferrer"]]);
+  });
+
   test("a name that holds HTML is not one of a plugin, and changes nothing", async () => {
     await open("#/plugin/%3Cimg src=x onerror=alert(1)%3E");
     await page.getByRole("heading", { name: "<img src=x onerror=alert(1)>" }).waitFor();

@@ -23,23 +23,29 @@ STYLE = """
     .label { fill: #0969da; } .back-label { fill: #8250df; }
     .label, .back-label { stroke: #ffffff; stroke-width: 5px; stroke-linejoin: round; paint-order: stroke; }
     .paper { fill: #ffffff; }
-    @media (prefers-color-scheme: dark) {
-      text { fill: #f0f6fc; } .paper { fill: #0d1117; } .box { fill: #151b23; stroke: #9198a1; }
-      .arrow { stroke: #4493f8; } .back { stroke: #ab7df8; } .unseen { stroke: #9198a1; }
-      .tip { fill: #4493f8; } .back-tip { fill: #ab7df8; } .unseen-tip { fill: #9198a1; }
-      .label { fill: #4493f8; } .back-label { fill: #ab7df8; }
-      .label, .back-label { stroke: #0d1117; } .down text { fill: #9198a1; }
-    }
+"""
+DARK = """
+    text { fill: #f0f6fc; } .paper { fill: #0d1117; } .box { fill: #151b23; stroke: #9198a1; }
+    .arrow { stroke: #4493f8; } .back { stroke: #ab7df8; } .unseen { stroke: #9198a1; }
+    .tip { fill: #4493f8; } .back-tip { fill: #ab7df8; } .unseen-tip { fill: #9198a1; }
+    .label { fill: #4493f8; } .back-label { fill: #ab7df8; }
+    .label, .back-label { stroke: #0d1117; } .down text { fill: #9198a1; }
 """
 
 
-def as_svg(picture: Picture) -> str:
-    """The picture as an SVG document."""
+def as_svg(picture: Picture, *, dark: bool | None = None) -> str:
+    """The picture as an SVG document.
+
+    Args:
+        picture: what to draw.
+        dark: its colours are those for a dark page, or for a light one. Without it, they follow the system of whoever
+            looks at it.
+    """
     layout = laid_out(picture)
     width, height = round(layout.width), round(layout.height)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
-        f"  <style>{STYLE}  </style>",
+        f"  <style>{_style(dark)}  </style>",
         "  <defs>",
         *(_marker(kind) for kind in ("tip", "back-tip", "unseen-tip")),
         "  </defs>",
@@ -50,6 +56,12 @@ def as_svg(picture: Picture) -> str:
         "</svg>",
     ]
     return "\n".join(parts)
+
+
+def _style(dark: bool | None) -> str:
+    if dark is None:
+        return f"{STYLE}  @media (prefers-color-scheme: dark) {{{DARK}  }}\n"
+    return STYLE + DARK if dark else STYLE
 
 
 def _marker(kind: str) -> str:
