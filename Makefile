@@ -26,7 +26,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help ssh house ui watching diagram bench profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like portable pythons nodes gos lowest attacks fuzz windows docs baseline wheel clean
+.PHONY: help ssh house ui watching diagram bench bench-remote profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like portable pythons nodes gos lowest attacks fuzz windows docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -71,6 +71,9 @@ generate: $(BIN)/.ready bin/protoc-gen-go bin/protoc-gen-connect-go node_modules
 
 bench: $(BENCH)/.ready bin/bench-peers bin/bench-plugin bench/node/node_modules/.ready examples/ts-plugin/dist/ts-plugin ## plugmux beside its peers, in one run (ROUNDS=5 SECONDS=1 WORK=unary-serial,launch SYSTEMS=plugmux,go-pair)
 	@$(BENCH)/python bench/run.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORK),--works $(WORK)) $(if $(SYSTEMS),--systems $(SYSTEMS))
+
+bench-remote: $(BIN)/.ready ## calls over TLS beside those over a unix socket, and 200 plugins that link again (ARGS="--rounds 5 --seconds 1")
+	@PYTHONPATH=bench/gen $(BIN)/python bench/remote.py $(ARGS)
 
 profile: $(BENCH)/.ready ## where the time of a unary call goes: by functions, and by instructions of each layer beside its budget
 	@$(BENCH)/python bench/profiles.py
