@@ -25,6 +25,7 @@ from plugmux.platform.posix.binding import bind_at
 from plugmux.runtime import ListenError, State
 from plugmux.runtime.logs.flood import FloodLog
 from plugmux.runtime.socket import listener as listening
+from plugmux.runtime.socket import unregistered
 from plugmux.runtime.socket.listener import Listener
 from support.census import Census
 from support.programs import KV_PLUGIN, script
@@ -251,7 +252,10 @@ async def test_a_user_has_a_bounded_number_of_connections(tmp_path: Path, caplog
     await listener.close()
 
 
-async def test_a_user_has_a_bounded_number_of_links_that_have_not_registered(tmp_path: Path) -> None:
+async def test_a_user_has_a_bounded_number_of_links_that_have_not_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unregistered, "WAIT_TIME", 0.05)
     async with Runtime(listen=[f"unix:{tmp_path}/s"]):
         links = [connected(tmp_path / "s") for _ in range(64)]
         for link in links:

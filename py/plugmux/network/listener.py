@@ -1,12 +1,14 @@
 """Listens in the network: a connection is served when its handshake is done, and until then costs little.
 
-    accepted ──> silent ──> handshaking ──> served
-                   │             │
-                   └─────────────┴──> closed, with its reason told
+    accepted ──> silent ──> waiting ──> handshaking ──> served
+                   │                         │
+                   └─────────────────────────┴──> closed, with its reason told
 
-A connection that has said nothing has no TLS state and no buffers. Of those that are silent, and of those that
-handshake, there are only so many: one more ends the oldest. So a port scan, or connections that are opened and left,
-keep nobody out.
+A connection that is silent or waits has no TLS state and no buffers. Of those that are silent, and of those that
+handshake, there are only so many: one more silent connection ends the oldest. Who has spoken waits for a handshake to
+end, so that many plugins that come at once are served one after the other. Who has waited for `QUEUE_TIME`, or
+is the oldest of more than `MAX_WAITING`, waits no more, and the oldest handshake ends. So a port scan, or connections
+that are opened and left, keep nobody out.
 """
 
 from __future__ import annotations
@@ -42,6 +44,10 @@ MAX_SILENT = 256
 
 MAX_HANDSHAKES = 128
 """Handshakes that may go on at the same time."""
+
+MAX_WAITING = 512
+QUEUE_TIME = 2.0
+"""Connections that may wait for their handshake to begin, and seconds for each."""
 
 FIRST_BYTE_TIME = 5.0
 HANDSHAKE_TIME = 5.0
@@ -106,6 +112,7 @@ class NetworkListener:
         self._sockets: list[socket.socket] = []
         self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
         self._watches: dict[socket.socket, ReadWatch] = {}
+        self._waiting: dict[socket.socket, tuple[str, asyncio.TimerHandle]] = {}
         self._handshakes: dict[asyncio.Task[None], None] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -144,14 +151,22 @@ class NetworkListener:
     async def close(self) -> None:
         """Stop listening, and end what has not been served; harmless where it does not listen."""
         tasks, self._tasks = self._tasks, []
+        self._drop_waiting()
         try:
             await end_within(0, [*tasks, *self._handshakes, *self._ending])
         finally:
             for sock in tuple(self._silent):
                 self._drop(sock)
+            self._drop_waiting()
             for transport in tuple(self._strangers):
                 self._end_stay(transport)
             self._close_sockets()
+
+    def _drop_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for sock, (_, timer) in waiting.items():
+            timer.cancel()
+            sock.close()
 
     def _close_sockets(self) -> None:
         for sock in self._sockets:
@@ -212,7 +227,7 @@ class NetworkListener:
         self._watches.pop(connection).close()
 
     def _speaks(self, connection: socket.socket, where: str) -> None:
-        """Begin the handshake of a connection that has said something."""
+        """Begin the handshake of a connection that has said something, or let it wait for that."""
         try:
             first = connection.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -229,6 +244,21 @@ class NetworkListener:
                 connection.send(PLAIN_ANSWER)
             connection.close()
             return
+        if len(self._handshakes) < MAX_HANDSHAKES:
+            self._begin_handshake(connection, where)
+            return
+        timer = asyncio.get_running_loop().call_later(QUEUE_TIME, self._begin_longest_waiting)
+        self._waiting[connection] = (where, timer)
+        if len(self._waiting) > MAX_WAITING:
+            self._begin_longest_waiting()
+
+    def _begin_longest_waiting(self) -> None:
+        connection = next(iter(self._waiting))
+        where, timer = self._waiting.pop(connection)
+        timer.cancel()
+        self._begin_handshake(connection, where)
+
+    def _begin_handshake(self, connection: socket.socket, where: str) -> None:
         task = asyncio.create_task(self._shake_hands(connection, where), name=f"plugmux: handshake with {where}")
         self._handshakes[task] = None
         task.add_done_callback(self._handshake_ended)
@@ -243,10 +273,12 @@ class NetworkListener:
     def _handshake_ended(self, task: asyncio.Task[None]) -> None:
         self._handshakes.pop(task, None)
         self._ending.discard(task)
+        if self._waiting and len(self._handshakes) < MAX_HANDSHAKES:
+            self._begin_longest_waiting()
 
     async def _shake_hands(self, connection: socket.socket, where: str) -> None:
         context = self._context() if self._context is not None else None
-        handshaken = _Handshaken(lambda transport: self._begin(transport, where))
+        handshaken = _Handshaken(lambda transport: self._serve_peer(transport, where))
         try:
             with alerts_by(connection.send):
                 await asyncio.get_running_loop().connect_accepted_socket(
@@ -269,7 +301,7 @@ class NetworkListener:
             connection.close()
             raise
 
-    def _begin(self, transport: asyncio.BaseTransport, where: str) -> asyncio.Protocol:
+    def _serve_peer(self, transport: asyncio.BaseTransport, where: str) -> asyncio.Protocol:
         """The protocol of a connection whose handshake is done."""
         end = replace(RemoteEnd.of(transport), address=where)
         if self._admits_strangers and not end.shown:

@@ -7,31 +7,21 @@ launch and its manifest grant it by name, is reserved for it, whether it runs or
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from ..contract.patterns import overlap
 from ..contract.registration import Registration, RegistrationRefused
-from ..errors import PluginCause, PluginError, PlugmuxError
-from ..link.link import Peer
-from ..platform import UserId
+from ..errors import PluginCause, PluginError
 from .events import Event, EventKind
 from .plugin import PluginRecord
 from .registry import Registry
 from .settings import Permissions
 
-__all__ = ["Admission", "TooManyLinks"]
+__all__ = ["Admission"]
 
 logger = logging.getLogger("plugmux.runtime")
-
-MAX_UNREGISTERED = 64
-"""Links of one user's plugins that may be open and have not registered: each takes memory of the runtime."""
-
-
-class TooManyLinks(PlugmuxError):
-    """A plugin may not connect now: as many links of its user as there may be have not registered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +35,7 @@ class Admission:
 
     _registry: Registry
     _permissions: Permissions
-    _unregistered: Counter[UserId | str | None] = field(default_factory=Counter)
     _settled: WeakKeyDictionary[PluginRecord, Registration] = field(default_factory=WeakKeyDictionary)
-
-    def begin(self, peer: Peer) -> Callable[[], None]:
-        """Count a link whose plugin has not registered.
-
-        Returns:
-            What counts it no longer; harmless if called again.
-
-        Raises:
-            TooManyLinks: the user of the plugin has as many as it may.
-        """
-        uid = peer.identity or peer.uid
-        if self._unregistered[uid] >= MAX_UNREGISTERED:
-            who = peer.identity or f"user {uid}"
-            raise TooManyLinks(
-                f"{MAX_UNREGISTERED} links of {who} have not registered yet, and there may be no more; try again"
-            )
-        self._unregistered[uid] += 1
-        ended = False
-
-        def end() -> None:
-            nonlocal ended
-            if not ended:
-                ended = True
-                self._unregistered[uid] -= 1
-                if not self._unregistered[uid]:
-                    del self._unregistered[uid]
-
-        return end
 
     def check(self, said: Registration, replaced: PluginRecord | None = None) -> None:
         """Check that a plugin that has started by itself claims only what it may.

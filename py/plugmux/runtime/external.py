@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Coroutine, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
@@ -61,17 +61,14 @@ class SelfStartedPlugin:
         self.record.given = self._registrar.configurations.get(registration.name, "")
         self._registry.add(self.record)
 
-    async def arrive(self, scope: MutableMapping[str, Any]) -> None:
+    async def arrive(self, scope: MutableMapping[str, Any], registered: Callable[[], None]) -> None:
         """Make the connection of a request a link, and serve it until it ends.
 
         Args:
             scope: the request's, with the upgrade extension.
-
-        Raises:
-            TooManyLinks: its user has as many as it may of links that have not registered.
+            registered: called when the plugin has registered.
         """
         peer = scope["extensions"]["plugmux.connection"].get("peer", Peer("a plugin"))
-        registered = self._admission.begin(peer)
         link, handler = self._registrar.open_link(peer, self.record.policies, self.admit)
         handler.registered.add_done_callback(lambda _: registered())
         try:
@@ -79,7 +76,6 @@ class SelfStartedPlugin:
             with ends_with_process(link, peer.pid):
                 await self.serve(link, handler)
         finally:
-            registered()
             link.abort()
             await link.close(0)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 from .config import Config
@@ -250,12 +251,16 @@ class WindowGrowth:
         stream.consumed += growth
 
 
-def keep_freed_memory() -> None:
+def _keep_freed_memory() -> None:
     """Make the allocator keep freed memory, by freeing a block of 4 MiB that was never touched.
 
     The buffers of a large message are freed as fast as they are made. glibc gives freed memory back to the system as
     soon as there are 128 KiB of it, and the next message faults it in again page by page, which costs more than all of
     our work. Once glibc has seen a larger block freed, it serves such blocks from its heap and keeps twice as much
-    (mallopt(3), "M_MMAP_THRESHOLD"). Other allocators ignore the block. Calling this more than once is harmless.
+    (mallopt(3), "M_MMAP_THRESHOLD"). Other allocators ignore the block.
     """
     bytes(4 * 1024 * 1024)
+
+
+keep_freed_memory = cache(_keep_freed_memory)
+"""Once for a process: a second block would come from the heap, and be cleared, which takes up to 20 ms."""

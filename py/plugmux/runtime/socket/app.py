@@ -19,10 +19,10 @@ from ...errors import ExchangeError
 from ...exchange import FastPathCall, RequestHead, Response
 from ...link.app import HEALTH, answer, refuse, respond
 from ...link.forward import forward, unreachable
-from ..admission import TooManyLinks
 from ..calls.router import Router
 from ..inspect.exposition import CONTENT_TYPE
 from ..settings import Permissions
+from .unregistered import TooManyLinks
 
 __all__ = ["SocketApp"]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...connect import Service
 from ...contract.address import Address, NetworkAddress, parse_address
 from ...http import Server
+from ...link.link import Peer
 from ..admission import Admission
 from ..calls.router import Router
 from ..external import SelfStartedPlugin
@@ -22,6 +23,7 @@ from .events import EventsService, Observed
 from .inspect import Inspect, Replacing
 from .listener import Listener
 from .management import Managed, Management, RuntimeVersion
+from .unregistered import UnregisteredLinks
 
 if TYPE_CHECKING:
     from .network import NetworkSocket
@@ -74,6 +76,7 @@ class Sockets:
         self._registrar = registrar
         self._registry = registry
         self._admission = admission
+        self._unregistered = UnregisteredLinks()
         permissions = registrar.permissions
         self.call_observer = CallObserver(registry, registrar)
         self._metrics = RuntimeMetrics(registry, registrar.host, self.call_observer)
@@ -104,14 +107,22 @@ class Sockets:
         self._servers.append(listener.server)
 
     async def _arrive(self, scope: MutableMapping[str, Any]) -> None:
-        """Make a connection to a socket a link, and keep it until it ends."""
-        peer = scope["extensions"]["plugmux.connection"].get("peer")
-        if peer is not None and peer.address:
-            from ..remote.arrival import RemoteArrival
+        """Make a connection to a socket a link, and keep it until it ends.
 
-            await RemoteArrival(self._registry, self._registrar, self._admission, peer).arrive(scope)
-            return
-        await SelfStartedPlugin(self._registry, self._registrar, self._admission).arrive(scope)
+        Raises:
+            TooManyLinks: its user has as many as it may of links that have not registered, and none does in time.
+        """
+        peer = scope["extensions"]["plugmux.connection"].get("peer")
+        registered = await self._unregistered.begin(peer or Peer("a plugin"))
+        try:
+            if peer is not None and peer.address:
+                from ..remote.arrival import RemoteArrival
+
+                await RemoteArrival(self._registry, self._registrar, self._admission, peer).arrive(scope, registered)
+            else:
+                await SelfStartedPlugin(self._registry, self._registrar, self._admission).arrive(scope, registered)
+        finally:
+            registered()
 
     def mount(self, service: Service) -> None:
         """Serve one more service of the host."""

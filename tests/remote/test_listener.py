@@ -1,0 +1,102 @@
+"""Many who come to a port of the network at once: their handshakes wait for each other, and none is ended for it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from plugmux.contract.address import NetworkAddress, parse_address
+from plugmux.network import listener as listening
+from plugmux.network.connect import connect
+from plugmux.network.listener import NetworkListener
+from support.pki import Pki
+from support.remote import until
+from support.strangers import CLIENT_HELLO
+
+MOST = 4
+
+
+@pytest.fixture
+async def listener(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NetworkListener]:
+    monkeypatch.setattr(listening, "MAX_HANDSHAKES", MOST)
+    address = parse_address("tls://127.0.0.1:0")
+    assert isinstance(address, NetworkAddress)
+    made = NetworkListener(address, pki.tls("runtime"), lambda end: asyncio.Protocol(), lambda kind, line: None)
+    await made.start()
+    yield made
+    await made.close()
+    assert not made._waiting
+    assert not made._handshakes
+
+
+@contextmanager
+def half_handshakes(listener: NetworkListener, count: int) -> Iterator[list[socket.socket]]:
+    """Connections that have begun a handshake, and do not go on."""
+    opened = [socket.create_connection(("127.0.0.1", listener.address.port)) for _ in range(count)]
+    try:
+        for connection in opened:
+            connection.send(CLIENT_HELLO)
+            connection.setblocking(False)
+        yield opened
+    finally:
+        for connection in opened:
+            connection.close()
+
+
+def is_open(connection: socket.socket) -> bool:
+    try:
+        return bool(connection.recv(1))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+async def get_in(listener: NetworkListener, pki: Pki) -> None:
+    transport, _, _ = await connect(listener.address, asyncio.Protocol, pki.tls("kv"), lambda end: None)
+    transport.abort()
+
+
+async def test_who_comes_late_waits_and_ends_nobody(
+    listener: NetworkListener, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "QUEUE_TIME", 60.0)
+    with half_handshakes(listener, MOST) as slow:
+        await until(lambda: len(listener._handshakes) == MOST)
+        late = asyncio.create_task(get_in(listener, pki))
+        await until(lambda: listener._waiting)
+        assert all(map(is_open, slow))
+        slow[0].close()
+        await late
+        assert all(map(is_open, slow[1:]))
+
+
+async def test_who_has_waited_for_a_while_takes_the_place_of_the_oldest(
+    listener: NetworkListener, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "QUEUE_TIME", 0.05)
+    with half_handshakes(listener, MOST) as slow:
+        await until(lambda: len(listener._handshakes) == MOST)
+        await get_in(listener, pki)
+        await until(lambda: not is_open(slow[0]))
+
+
+async def test_only_so_many_wait(listener: NetworkListener, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "QUEUE_TIME", 60.0)
+    monkeypatch.setattr(listening, "MAX_WAITING", 3)
+    with half_handshakes(listener, MOST) as slow, half_handshakes(listener, 3):
+        await until(lambda: len(listener._waiting) == 3)
+        with half_handshakes(listener, 1):
+            await until(lambda: not is_open(slow[0]))
+            assert (len(listener._waiting), len(listener._handshakes)) == (3, MOST)
+
+
+async def test_it_closes_while_connections_wait(listener: NetworkListener) -> None:
+    with half_handshakes(listener, MOST + 2) as slow:
+        await until(lambda: len(listener._waiting) == 2)
+        await listener.close()
+        await until(lambda: not any(map(is_open, slow)))
