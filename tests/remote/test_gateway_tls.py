@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from plugmux.gateway.certificate import NOT_TOLD, identity_told_by
 from plugmux.network.identity import UntrustedIdentity
+from plugmux.network.tls import TLS
 from support.gateway import PATH, PLUGIN, call, curl, running
 from support.pki import Pki
 
@@ -178,6 +182,7 @@ def test_what_cannot_be_checked_is_refused(pki: Pki, tmp_path: Path) -> None:
         ({"client_cert_chain": [pem(foreign), foreign.authority.pem.decode()]}, "is signed by no CA of "),
         # Who has a certificate of the CA is none.
         ({"client_cert_chain": [pem(foreign), pem(pki, "operator")]}, "is signed by no CA of "),
+        ({"client_cert_chain": [pem(pki, usages=["servers"])]}, "its certificate is not for clients"),
         ({"client_cert_chain": [pem(pki, begins=past, lifetime=day)]}, "its certificate has expired"),
         (
             {"client_cert_chain": [pem(pki, begins=datetime.now(UTC) + timedelta(hours=1))]},
@@ -191,30 +196,70 @@ def test_what_cannot_be_checked_is_refused(pki: Pki, tmp_path: Path) -> None:
         identity_told_by({"client_cert_chain": [pem(pki)]}, None)
 
 
-def test_one_that_has_a_certificate_is_no_ca(pki: Pki) -> None:
-    """The key of a certificate signs another: its chain has a right signature at each step."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    folder = pki.directory("operator")
-    key: Any = serialization.load_pem_private_key((folder / "tls.key").read_bytes(), None)
-    above = x509.load_pem_x509_certificate((folder / "tls.crt").read_bytes())
-    now = datetime.now(UTC)
-    forged = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(above.subject)
-        .public_key(ec.generate_private_key(ec.SECP256R1()).public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.UniformResourceIdentifier("spiffe://test/web")]), critical=True
-        )
-        .sign(key, hashes.SHA256())
+def made(
+    name: str, signer: tuple[Any, Any] | None, *extensions: tuple[x509.ExtensionType, bool]
+) -> tuple[x509.Certificate, Any]:
+    """A certificate of that identity and its key, signed by another such pair, or by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder(extensions=[x509.Extension(each.oid, critical, each) for each, critical in extensions])
+        .subject_name(subject)
+        .issuer_name(signer[0].subject if signer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(hours=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(hours=1))
     )
-    chain = [forged.public_bytes(serialization.Encoding.PEM).decode(), (folder / "tls.crt").read_text()]
-    forged.verify_directly_issued_by(above)
-    with pytest.raises(UntrustedIdentity, match="is signed by no CA of "):
-        identity_told_by({"client_cert_chain": chain}, pki.tls("runtime"))
+    return builder.sign(signer[1] if signer else key, hashes.SHA256()), key
+
+
+def written(*certificates: x509.Certificate) -> list[str]:
+    return [each.public_bytes(serialization.Encoding.PEM).decode() for each in certificates]
+
+
+WEB = (x509.SubjectAlternativeName([x509.UniformResourceIdentifier("spiffe://test/web")]), True)
+CA = (x509.BasicConstraints(ca=True, path_length=None), True)
+LAST_CA = (x509.BasicConstraints(ca=True, path_length=0), True)
+SIGNS_NO_CERTIFICATES = (
+    x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=False,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    ),
+    True,
+)
+ELSEWHERE = (x509.NameConstraints([x509.DNSName("elsewhere.example")], None), True)
+
+
+@pytest.mark.parametrize(
+    ("root", "between", "why"),
+    [
+        ([CA], [CA], ""),
+        ([CA], [LAST_CA], ""),
+        ([LAST_CA], [CA], "is signed by no CA of "),
+        ([CA], [], "is signed by no CA of "),
+        ([CA], [CA, SIGNS_NO_CERTIFICATES], "is signed by no CA of "),
+        ([CA], [CA, ELSEWHERE], "has limits that the gateway cannot check"),
+    ],
+    ids=["a CA between", "the last CA between", "under the last CA", "no CA", "signs none", "limits"],
+)
+def test_a_ca_between_signs_within_its_limits(
+    root: list[Any], between: list[Any], why: str, pki: Pki, tmp_path: Path
+) -> None:
+    top = made("top", None, *root)
+    middle = made("middle", top, *between)
+    own, _ = made("web", middle, WEB)
+    folder = pki.directory("runtime", ca=written(top[0])[0].encode())
+    told, tls = {"client_cert_chain": written(own, middle[0])}, TLS.directory(folder)
+    if not why:
+        assert identity_told_by(told, tls) == "spiffe://test/web"
+        return
+    with pytest.raises(UntrustedIdentity, match=why):
+        identity_told_by(told, tls)

@@ -56,20 +56,21 @@ def identity_told_by(told: Mapping[str, Any], tls: TLS | None) -> str:
         raise UntrustedIdentity(f"the client certificate cannot be read: {error}") from None
     try:
         own, *others = [x509.load_pem_x509_certificate(pem.encode("ascii")) for pem in chain]
-        names = _names(x509, own)
-    except ValueError:
+        for certificate in (own, *others):
+            _ = certificate.extensions  # They are read here, once, so that nothing below meets what cannot be read.
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise UntrustedIdentity("the ASGI server tells a client certificate that cannot be read") from None
     _check_time(own)
+    _check_use(x509, own)
     authorities = [x509.load_der_x509_certificate(der) for der in tls.server_context().get_ca_certs(binary_form=True)]
     _check_issuer(x509, own, others, authorities, tls)
-    return identity_of(names)
+    return identity_of(_names(x509, own))
 
 
 def _names(x509: Any, certificate: Any) -> list[tuple[str, str]]:
     """Its subject alternative names, as `ssl` gives them."""
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+    found = _extension(certificate, x509.SubjectAlternativeName)
+    if found is None:
         return []
     uris = [("URI", uri) for uri in found.get_values_for_type(x509.UniformResourceIdentifier)]
     return uris + [("DNS", host) for host in found.get_values_for_type(x509.DNSName)]
@@ -84,19 +85,44 @@ def _check_time(certificate: Any) -> None:
         raise UntrustedIdentity("its certificate has expired")
 
 
+def _check_use(x509: Any, certificate: Any) -> None:
+    """Check that a client may show it."""
+    if use := _extension(certificate, x509.ExtendedKeyUsage):
+        oids = x509.ExtendedKeyUsageOID
+        if not {oids.CLIENT_AUTH, oids.ANY_EXTENDED_KEY_USAGE} & set(use):
+            raise UntrustedIdentity("its certificate is not for clients (extended key usage)")
+
+
 def _check_issuer(x509: Any, certificate: Any, others: Sequence[Any], trusted: Iterable[Any], tls: TLS) -> None:
-    """Check that a trusted CA has signed it, or a CA that one has signed."""
-    for _ in range(MAX_CHAIN):
-        if any(_has_signed(authority, certificate) for authority in trusted):
+    """Check that a trusted CA has signed it, or a CA that one has signed (RFC 5280, section 6.1)."""
+    for between in range(MAX_CHAIN):
+        if _has_unknown_limits(x509, certificate):
+            raise UntrustedIdentity("its certificate, or one above it, has limits that the gateway cannot check")
+        if any(_may_have_signed(x509, authority, certificate, between) for authority in trusted):
             return
-        above = next((other for other in others if _is_ca(x509, other) and _has_signed(other, certificate)), None)
-        if above is None:
+        above = (other for other in others if _may_have_signed(x509, other, certificate, between))
+        certificate = next(above, None)
+        if certificate is None:
             break
-        certificate = above
     raise UntrustedIdentity(f"its certificate is signed by no CA of {tls.ca}")
 
 
-def _has_signed(authority: Any, certificate: Any) -> bool:
+def _has_unknown_limits(x509: Any, certificate: Any) -> bool:
+    """Whether it has a critical extension other than those that are looked at here, such as name constraints."""
+    known = (x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage, x509.SubjectAlternativeName)
+    return any(each.critical and not isinstance(each.value, known) for each in certificate.extensions)
+
+
+def _may_have_signed(x509: Any, authority: Any, certificate: Any, between: int) -> bool:
+    """Whether a CA has signed a certificate, and may: it is one, valid now, and has `between` others below it."""
+    now = datetime.now(UTC)
+    if not authority.not_valid_before_utc <= now < authority.not_valid_after_utc:
+        return False
+    is_ca, use = _extension(authority, x509.BasicConstraints), _extension(authority, x509.KeyUsage)
+    if is_ca is None or not is_ca.ca or (use is not None and not use.key_cert_sign):
+        return False
+    if is_ca.path_length is not None and is_ca.path_length < between:
+        return False
     try:
         certificate.verify_directly_issued_by(authority)
     except Exception:  # Another issuer, a wrong signature, a key of another kind.
@@ -104,11 +130,7 @@ def _has_signed(authority: Any, certificate: Any) -> bool:
     return True
 
 
-def _is_ca(x509: Any, certificate: Any) -> bool:
-    now = datetime.now(UTC)
-    if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
-        return False
-    try:
-        return bool(certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
-    except x509.ExtensionNotFound:
-        return False
+def _extension(certificate: Any, kind: Any) -> Any:
+    """The value of an extension; `None` where the certificate has none of that kind."""
+    found = (each.value for each in certificate.extensions if isinstance(each.value, kind))
+    return next(found, None)
