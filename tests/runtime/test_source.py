@@ -16,6 +16,10 @@ from plugmux.runtime.source import as_source
     [
         (["/opt/plugins/kv"], "kv"),
         (["kv.exe"], "kv"),
+        (["KV.CMD"], "KV"),
+        (["kv.bat", "--verbose"], "kv"),
+        (["Python3.EXE", "-X", "dev", "Kv.PY"], "Kv"),
+        (["python3.cmd", "-X", "dev", "Kv.PY"], "Kv"),
         (["kv.py"], "kv"),
         (["/usr/bin/python3.11", "-X", "dev", "kv.py"], "kv"),
         (["/usr/bin/env", "python3", "kv.py", "--verbose"], "kv"),

@@ -32,7 +32,7 @@ BELOW = {
     "testing": GROUND | {"connect", "link", "plugin", "runtime", "dynamic"},
     "dynamic": GROUND | {"connect"},
     "inspector": GROUND | {"connect", "http", "link", "dynamic"},
-    "new": {"errors", "contract"},
+    "new": {"errors", "contract", "platform"},
     "gateway": GROUND | {"connect", "network", "link", "runtime", "secrets"},
     "asgi": {"errors", "gateway"},
     "cli": GROUND

@@ -17,6 +17,7 @@ from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, PluginError, Runtime
 from plugmux.contract.address import Address
+from plugmux.discovery import OnPath
 from plugmux.errors import ConfigError, PlugmuxError
 from plugmux.platform import (
     ListenError,
@@ -167,6 +168,20 @@ async def test_a_batch_file_is_found_by_its_name_alone_and_what_it_cannot_take_i
     with pytest.raises(PluginError, match="command prompt would interpret"):
         async with Runtime([refused]):
             pass
+
+
+def test_programs_on_path_are_found_by_every_suffix_and_pathext_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("plugmux-a.cmd", "plugmux-b.bat", "plugmux-b.exe", "plugmux-c.txt", "plugmux-d.EXE"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("PATHEXT", ".COM;.EXE;.BAT;.CMD")
+    found = {plugin.name: Path(plugin.launch.command[0]).name.lower() for plugin in OnPath(path=str(tmp_path)).find()}
+    assert found == {"a": "plugmux-a.cmd", "b": "plugmux-b.exe", "d": "plugmux-d.exe"}
+    monkeypatch.setenv("PATHEXT", ".BAT;.EXE")
+    assert [Path(plugin.launch.command[0]).name for plugin in OnPath("b", path=str(tmp_path)).find()] == [
+        "plugmux-b.bat"
+    ]
 
 
 async def test_a_path_over_260_characters_is_a_program(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..contract.registration import NAME
 from ..errors import ConfigError
-from ..platform import can_be_executed, has_directory
+from ..platform import can_be_executed, find_on_path, has_directory
 from ..runtime.source import Found, Launch, name_of_command
 from .found import missing
 
@@ -87,6 +87,9 @@ def programs(
 ) -> dict[str, Program]:
     """The programs on PATH with that prefix, by the names of their plugins.
 
+    Where several files of a directory have a name, the one that the system would run by that name is taken: on Windows
+    `%PATHEXT%` says which.
+
     Args:
         prefix: what their names begin with.
         path: directories in place of those of PATH.
@@ -100,8 +103,8 @@ def programs(
             continue  # As a shell does.
         for file in files:
             name = name_of_command([file.name]).removeprefix(prefix)
-            if NAME.fullmatch(name) and file.is_file() and can_be_executed(file):
-                found.setdefault(name, Program(name, file))
+            if name not in found and NAME.fullmatch(name) and file.is_file() and can_be_executed(file):
+                found[name] = Program(name, Path(find_on_path(prefix + name, str(folder)) or file))
     return found
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
-import shutil
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
@@ -13,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ConfigError, PlugmuxError
+from ..platform import find_on_path, join_words
 from .project import ALL, LANGUAGES, Project, installed
 from .render import render
 
@@ -86,7 +85,7 @@ def _path() -> str:
 
 
 def _found(command: list[str]) -> list[str]:
-    program = shutil.which(command[0], path=_path())
+    program = find_on_path(command[0], _path())
     if program is None:
         how = "install Go" if command[0] == "go" else "pip install 'plugmux[new]', or install buf otherwise"
         raise PlugmuxError(f"there is no program {command[0]!r}, which a new project needs: {how}")
@@ -94,7 +93,7 @@ def _found(command: list[str]) -> list[str]:
 
 
 def _shown(command: list[str]) -> str:
-    return shlex.join([Path(command[0]).name, *command[1:]])
+    return join_words([Path(command[0]).stem, *command[1:]])
 
 
 async def _run(command: list[str], directory: Path) -> None:

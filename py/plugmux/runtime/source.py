@@ -54,7 +54,7 @@ INTERPRETERS = frozenset({"python", "python3", "node", "deno", "bun", "ruby", "p
 SCRIPTS = (".py", ".js", ".mjs", ".cjs", ".ts", ".mts", ".cts")
 """Suffixes of files that an interpreter runs (`process/scripts.py`), whatever their first line and mode."""
 
-SUFFIXES = (".exe", *SCRIPTS)
+SUFFIXES = (".exe", ".com", ".cmd", ".bat", *SCRIPTS)
 OBJECT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 """`module:object`, as in an entry point."""
 
@@ -264,26 +264,26 @@ PluginSource: TypeAlias = str | os.PathLike[str] | Sequence[str] | Launch | Sour
 
 
 def name_of_command(command: Sequence[str]) -> str:
-    """The name of a plugin that is started by a command: the file name of its program, without `.exe`.
+    """The name of a plugin that is started by a command: the file name of its program, without its suffix.
 
-    Where the program is an interpreter (`python plugin.py`), the script's file name stands for it. A script's own
-    suffix (`.py`, `.js`, `.ts` and the like) is left out as `.exe` is.
+    Where the program is an interpreter (`python plugin.py`), the script's file name stands for it. The suffixes are
+    those of programs on Windows (`.exe`, `.cmd`) and of scripts (`.py`, `.js`, `.ts` and the like), in whatever case.
     """
     program = Path(command[0]).name
     if is_interpreter(program):
         program = next((Path(word).name for word in command[1:] if _is_script(word)), program)
-    for suffix in SUFFIXES:
+    while (suffix := os.path.splitext(program)[1]).lower() in SUFFIXES:
         program = program.removesuffix(suffix)
     return program
 
 
 def is_interpreter(program: str) -> bool:
     """Whether a program of that file name is known to run the script that follows it."""
-    return program.removesuffix(".exe").rstrip("0123456789.") in INTERPRETERS or program in INTERPRETERS
+    return re.sub(r"\.(exe|com|cmd|bat)$", "", program.lower()).rstrip("0123456789.") in INTERPRETERS
 
 
 def _is_script(word: str) -> bool:
-    return word.endswith(SUFFIXES) or (not word.startswith("-") and os.path.isfile(word))
+    return word.lower().endswith(SUFFIXES) or (not word.startswith("-") and os.path.isfile(word))
 
 
 # -- what an entry of `plugins` is ------------------------------------------------------------------------------------
