@@ -17,7 +17,7 @@ from support.census import Census, cpu_seconds, resident_bytes
 from support.tools import faulty_plugin
 from support.ward import LANGUAGES
 
-PLUGINS = {"go": 80, "python": 10, "ts": 10}
+PLUGINS = {"go": 92, "python": 4, "ts": 4}
 PARALLEL = 4
 MEBIBYTE = 1 << 20
 WINDOW = 3.0
