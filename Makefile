@@ -322,7 +322,7 @@ node_modules/.ready: package-lock.json package.json | has-node
 	@npm ci --silent
 	@touch $@
 
-examples/ts-plugin/dist/ts-plugin: node_modules/.ready $(TS_SOURCES)
+examples/ts-plugin/dist/ts-plugin: node_modules/.ready tests/bundle.js $(TS_SOURCES)
 	@echo "building $@"
 	@npm run --silent build
 	@touch $@

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from plugmux import Launch, Runtime
-from support.tools import ROOT, go_build, npm_build
+from support.tools import ROOT, go_build, ts_program
 
 SIZE = 8 * 1024 * 1024 + 1
 
@@ -18,8 +18,7 @@ def copy_plugin(language: str) -> str:
         case "go":
             return go_build(".", "./examples/copy", "go-copy")
         case "ts":
-            npm_build("ts", "examples/copy")
-            return str(ROOT / "examples/copy/dist/ts-copy")
+            return ts_program("ts-copy", "ts", "examples/copy")
         case _:
             return str(ROOT / "examples/copy/python-copy")
 

@@ -23,7 +23,8 @@ def language(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=("socket", "pipes"))
 def launch(request: pytest.FixtureRequest, language: str) -> Launch:
-    return Launch(example_plugin(language), name=f"{language}-plugin", link=request.param, timeout=60)
+    command = ts_plugin(bundled=False) if language == "ts" else example_plugin(language)
+    return Launch(command, name=f"{language}-plugin", link=request.param, timeout=60)
 
 
 async def test_a_python_host_resolves_a_secret_of_each(launch: Launch, language: str) -> None:
@@ -72,7 +73,7 @@ def test_a_host_in_another_language_uses_each_plugin(host: str, language: str) -
 
 
 def test_the_example_host_uses_all_three() -> None:
-    go_plugin(), ts_plugin()
+    go_plugin(), ts_plugin(bundled=False)
     program = [sys.executable, str(ROOT / "examples/host/host.py")]
     result = subprocess.run(program, capture_output=True, text=True, timeout=280, check=False)
     assert result.returncode == 0, result.stderr

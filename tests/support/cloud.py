@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .tools import ROOT, go_build, npm_build
+from .tools import ROOT, go_build, ts_program
 
 __all__ = ["cloud_command"]
 
@@ -15,5 +15,4 @@ def cloud_command(language: str) -> list[str]:
         return [sys.executable, str(ROOT / "examples/cloud/python-cloud")]
     if language == "go":
         return [go_build(".", "./examples/cloud", "go-cloud")]
-    npm_build("ts", "examples/cloud")
-    return [str(ROOT / "examples/cloud/dist/ts-cloud")]
+    return [ts_program("ts-cloud", "ts", "examples/cloud")]

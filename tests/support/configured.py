@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .tools import ROOT, go_build, npm_build, tool
+from .tools import ROOT, go_build, tool, ts_program
 
 
 def configured_command(language: str) -> list[str]:
@@ -13,5 +13,4 @@ def configured_command(language: str) -> list[str]:
         return [sys.executable, str(ROOT / "tests/interop/configured/configured.py")]
     if language == "go":
         return [go_build("tests/interop/go", "./configured", "configured")]
-    npm_build("ts", "tests/interop/ts")
-    return [tool("node"), str(ROOT / "tests/interop/ts/dist/tests/interop/ts/src/configured.js")]
+    return [tool("node"), ts_program("configured", "ts", "tests/interop/ts")]

@@ -16,7 +16,7 @@ from plugmux import Launch, Runtime
 from plugmux.connect import Context, RequestStream
 from plugmux.link.link import Link
 
-from .tools import ROOT, go_build, npm_build, tool
+from .tools import ROOT, go_build, tool, ts_program
 
 
 def probe_command(language: str) -> list[str]:
@@ -25,8 +25,7 @@ def probe_command(language: str) -> list[str]:
         return [sys.executable, str(ROOT / "tests/interop/probe/probe.py")]
     if language == "go":
         return [go_build("tests/interop/go", "./probe", "probe")]
-    npm_build("ts", "tests/interop/ts")
-    return [tool("node"), str(ROOT / "tests/interop/ts/dist/tests/interop/ts/src/probe.js")]
+    return [tool("node"), ts_program("probe", "ts", "tests/interop/ts")]
 
 
 class Audit(AuditService):

@@ -69,6 +69,16 @@ def npm_build(*workspaces: str) -> None:
 
 
 @functools.cache
+def ts_program(name: str, *workspaces: str) -> str:
+    """A program of `tests/bundle.js`, built from the workspaces that have its modules, and its path."""
+    npm_build(*workspaces)
+    path = ROOT / "build/ts" / name
+    if "PLUGMUX_PREBUILT" not in os.environ:
+        subprocess.run([tool("node"), "tests/bundle.js", name], cwd=ROOT, check=True, timeout=60)
+    return str(path.with_suffix(".js") if ON_WINDOWS else path)
+
+
+@functools.cache
 def npm_ci(folder: str) -> None:
     """Install what a package of its own needs, unless it is there."""
     modules = ROOT / folder / "node_modules"
@@ -102,8 +112,10 @@ def docker_peer() -> str:
     return go_build("tests/interop/docker", ".", "docker-peer")
 
 
-def ts_plugin() -> list[str]:
-    """The example plugin in TypeScript."""
+def ts_plugin(*, bundled: bool = True) -> list[str]:
+    """The example plugin in TypeScript: as one file, or as `tsc` has written it."""
+    if bundled and not ON_WINDOWS:
+        return [ts_program("ts-plugin", "ts", "examples/ts-plugin")]
     npm_build("ts", "examples/ts-plugin")
     if ON_WINDOWS:  # It has no first line that names node, nor the links beside the compiled file.
         return [os.environ["PLUGMUX_NODE"], str(ROOT / "examples/ts-plugin/dist/build/ts-plugin/ts-plugin.js")]
@@ -112,8 +124,7 @@ def ts_plugin() -> list[str]:
 
 def ts_host() -> list[str]:
     """The TypeScript host; the plugin's command follows."""
-    npm_build("ts", "tests/interop/ts")
-    return [tool("node"), str(ROOT / "tests/interop/ts/dist/tests/interop/ts/src/host.js")]
+    return [tool("node"), ts_program("host", "ts", "tests/interop/ts")]
 
 
 def faulty_plugin(language: str, *arguments: str) -> list[str]:
@@ -123,5 +134,4 @@ def faulty_plugin(language: str, *arguments: str) -> list[str]:
         return [sys.executable, str(plugins / "faulty.py"), *arguments]
     if language == "go":
         return [go_build("tests/faults/plugins/go", ".", "go-faulty"), *arguments]
-    npm_build("ts", "tests/faults/plugins/ts")
-    return [tool("node"), str(plugins / "ts/dist/tests/faults/plugins/ts/src/main.js"), *arguments]
+    return [tool("node"), ts_program("faulty", "ts", "tests/faults/plugins/ts"), *arguments]
