@@ -7,21 +7,23 @@ launch and its manifest grant it by name, is reserved for it, whether it runs or
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from ..contract.patterns import overlap
 from ..contract.registration import Registration, RegistrationRefused
 from ..errors import PluginCause, PluginError
 from .events import Event, EventKind
 from .plugin import PluginRecord
-from .registry import Registry
+from .registry import Registry, patterns_of, services_of
 from .settings import Permissions
 
 __all__ = ["Admission"]
 
 logger = logging.getLogger("plugmux.runtime")
+
+NAMED = 3
+"""Of the plugins that share something with another, so many are named in the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,13 @@ class Admission:
                 f"Permissions(access_control=[{said.name!r}])"
             )
         if not self._may_overlap(said.name):
-            for shared, other in self._overlaps(said):
-                raise RegistrationRefused(
-                    f"plugin {said.name!r} started by itself and {shared}, as plugin {other.name!r} does, which the "
-                    f"host does not grant: Permissions(overlapping=[{said.name!r}])"
-                )
+            for shared, others in self._shared(said):
+                for other in others:
+                    if other != said.name and any(not record.external for record in self._registry.named(other)):
+                        raise RegistrationRefused(
+                            f"plugin {said.name!r} started by itself and {shared}, as plugin {other!r} does, which the "
+                            f"host does not grant: Permissions(overlapping=[{said.name!r}])"
+                        )
 
     def settle(self, plugin: PluginRecord) -> None:
         """Report what a plugin that runs now shares with others, and end self-started plugins that took it.
@@ -78,11 +82,10 @@ class Admission:
                 plugin.name,
             )
         if not plugin.external:
-            for other in self._registry.sorted():
-                if other.external and other.registration is not None and not self._may_overlap(other.name):
-                    self._expel(other, plugin)
-        for shared, other in self._overlaps(said, of_all=True):
-            self._tell(plugin, EventKind.OVERLAP, f"it {shared}, as plugin {other.name!r} does")
+            self._take_back(plugin)
+        for shared, names in self._shared(said):
+            if len(names) > 1 or plugin.name not in names:
+                self._tell(plugin, EventKind.OVERLAP, f"it {shared}, as {_others(names, plugin.name)}")
 
     def refused(self, name: str, error: RegistrationRefused) -> None:
         """Report that a plugin that started by itself was refused.
@@ -93,21 +96,33 @@ class Admission:
         """
         self._registry.refused(name, str(error))
 
-    def _expel(self, intruder: PluginRecord, owner: PluginRecord) -> None:
-        assert intruder.registration is not None
-        for shared in _shared(intruder.registration, owner):
+    def _take_back(self, owner: PluginRecord) -> None:
+        """End the plugins that have started by themselves and hold what is the owner's."""
+        holders = [
+            (record, shared)
+            for shared, names in self._held(services_of(owner), patterns_of(owner))
+            for name in sorted(self._registry.external.intersection(names))
+            for record in self._registry.named(name)
+            if record.external and record.registration is not None and not self._may_overlap(name)
+        ]
+        for intruder, shared in dict(holders).items():
             why = f"it {shared}, which is plugin {owner.name!r}'s"
             self._registry.remove(intruder)
             self._tell(intruder, EventKind.REFUSED, why)
             if intruder.link is not None:
                 intruder.link.abort(PluginError(intruder.name, PluginCause.REFUSED, why))
-            return
 
-    def _overlaps(self, said: Registration, *, of_all: bool = False) -> Iterator[tuple[str, PluginRecord]]:
-        for other in self._registry.sorted():
-            if other.name != said.name and (of_all or not other.external):
-                for shared in _shared(said, other):
-                    yield shared, other
+    def _shared(self, said: Registration) -> Iterator[tuple[str, Sequence[str]]]:
+        return self._held(said.services, () if said.secrets_pattern is None else (said.secrets_pattern,))
+
+    def _held(self, services: Iterable[str], patterns: Iterable[str]) -> Iterator[tuple[str, Sequence[str]]]:
+        """What of these services and patterns plugins have, in words, and the names of those plugins."""
+        for service in services:
+            if names := self._registry.services.names(service):
+                yield f"serves {service}", names
+        for pattern in patterns:
+            for other, names in self._registry.patterns.overlapping(pattern):
+                yield f"provides secrets of {other[:140]!r}", names
 
     def _is_named(self, plugin: PluginRecord) -> bool:
         named = plugin.name in self._permissions.access_control
@@ -125,17 +140,11 @@ class Admission:
         )
 
 
-def _shared(said: Registration, other: PluginRecord) -> Iterator[str]:
-    """What a registration claims of another plugin's, in words."""
-    has = other.registration
-    reserved = {service for grant in other.grants for service in grant.services or ()}
-    for service in said.services:
-        if service in reserved or (has is not None and service in has.services):
-            yield f"serves {service}"
-    patterns = {pattern for grant in other.grants for pattern in grant.secrets or ()}
-    if has is not None and has.secrets_pattern is not None:
-        patterns = {has.secrets_pattern}
-    own = said.secrets_pattern
-    for pattern in sorted(patterns):
-        if own is not None and overlap(own, pattern):
-            yield f"provides secrets of {pattern[:140]!r}"
+def _others(names: Sequence[str], own: str) -> str:
+    """What the plugins of these names do beside a plugin, in words: the first of them by name."""
+    first = [name for name in names[: NAMED + 1] if name != own][:NAMED]
+    more = len(names) - (own in names) - len(first)
+    if len(first) == 1:
+        return f"plugin {first[0]!r} does"
+    named = ", ".join(map(repr, first))
+    return f"plugins {named} and {more} more do" if more else f"plugins {named} do"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..aio.broadcast import Broadcast
+from ..contract.patterns import ANY, ONE, overlap
 from ..contract.registration import Registration, RegistrationRefused
 from ..errors import PluginCause, PluginError, StateError
 from .events import Event, EventKind
@@ -16,7 +18,7 @@ from .state import State
 if TYPE_CHECKING:
     from .inspect.observer import CallObserver
 
-__all__ = ["Registry"]
+__all__ = ["Index", "PatternIndex", "Registry", "patterns_of", "services_of"]
 
 
 NOT_STARTED = "the runtime has not been started: use it in `async with Runtime(...) as runtime`, or await start()"
@@ -36,13 +38,19 @@ class Registry:
         on_shared: called with each plugin that begins to run and may share what it serves with another.
         call_observer: counts the calls while somebody watches; `None` while nobody does.
         started: whether the runtime has been started.
+        services: the names of plugins by the services that they have registered, or that are reserved for them.
+        patterns: the same by the patterns of their secrets.
+        external: the names of plugins that have started by themselves.
     """
 
     def __init__(self, permissions: Permissions = Permissions()) -> None:  # noqa: B008 -- it is frozen
         self._permissions = permissions
         self._plugins: dict[str, list[PluginRecord]] = {}
         self._standby: list[PluginRecord] = []
-        self._serving: dict[str, list[str]] = {}
+        self._serving = Index()
+        self.services = Index()
+        self.patterns = PatternIndex()
+        self.external: set[str] = set()
         self.events: Broadcast[Event] = Broadcast()
         self.on_shared: Callable[[PluginRecord], None] | None = None
         self.call_observer: CallObserver | None = None
@@ -52,7 +60,7 @@ class Registry:
         """Note a change of a plugin, and publish the event."""
         running = plugin.state is State.RUNNING
         if running:
-            self.refresh()
+            self._refresh(plugin.name)
         if plugin in self._standby:
             return
         self.events.publish(self.event_of(plugin, before))
@@ -123,7 +131,7 @@ class Registry:
         """Take a plugin in under its name, as one more replica where there are others."""
         plugin.observer = self._observe
         self._plugins.setdefault(plugin.name, []).append(plugin)
-        self.refresh()
+        self._refresh(plugin.name)
 
     def remove(self, plugin: PluginRecord) -> None:
         """Forget a plugin."""
@@ -132,7 +140,7 @@ class Registry:
             replicas.remove(plugin)
             if not replicas:
                 del self._plugins[plugin.name]
-            self.refresh()
+            self._refresh(plugin.name)
 
     def has_standby(self, name: str) -> bool:
         """Whether plugins of that name are on standby."""
@@ -154,20 +162,21 @@ class Registry:
         staying = [plugin for plugin in self._plugins.get(name, ()) if plugin not in old]
         self._plugins[name] = [*new, *staying]
         self._standby = [*(plugin for plugin in self._standby if plugin not in new), *old]
-        self.refresh()
+        self._refresh(name)
 
     def forget(self, plugins: Iterable[PluginRecord]) -> None:
         """Forget plugins that are on standby."""
         gone = list(plugins)
         self._standby = [plugin for plugin in self._standby if plugin not in gone]
 
-    def refresh(self) -> None:
-        """Note the services that the plugins have registered."""
-        self._serving = {}
-        for name in sorted(self._plugins):
-            said = self._said(name)
-            for service in said.services if said else ():
-                self._serving.setdefault(service, []).append(name)
+    def _refresh(self, name: str) -> None:
+        """Note what the plugins of a name have registered, and what is reserved for them."""
+        replicas = self._plugins.get(name, ())
+        said = self._said(name)
+        self._serving.put(name, said.services if said else ())
+        self.services.put(name, frozenset().union(*map(services_of, replicas)))
+        self.patterns.put(name, frozenset().union(*map(patterns_of, replicas)))
+        (self.external.add if any(plugin.external for plugin in replicas) else self.external.discard)(name)
 
     def named(self, name: str) -> list[PluginRecord]:
         """The plugin of that name, and its replicas.
@@ -185,7 +194,7 @@ class Registry:
 
     def names_serving(self, service: str) -> list[str]:
         """The names of the plugins that have registered a service, sorted."""
-        return list(self._serving.get(service, ()))
+        return list(self._serving.names(service))
 
     def serving(self, service: str) -> list[PluginRecord]:
         """The plugin that serves a service, and its replicas: of several that run the one of the highest priority.
@@ -196,7 +205,7 @@ class Registry:
         Raises:
             PluginError: no plugin serves it, or several do with the same priority.
         """
-        names = self._serving.get(service, ())
+        names = self._serving.names(service)
         if len(names) == 1:
             return self._plugins[names[0]]
         if not names:
@@ -209,7 +218,7 @@ class Registry:
         return self._plugins[first]
 
     def _said(self, name: str) -> Registration | None:
-        return next((plugin.registration for plugin in self._plugins[name] if plugin.registration), None)
+        return next((plugin.registration for plugin in self._plugins.get(name, ()) if plugin.registration), None)
 
     def _will_run(self, name: str) -> bool:
         return any(plugin.will_run for plugin in self._plugins[name])
@@ -222,8 +231,83 @@ class Registry:
         if not self.started and not self._plugins:
             return StateError(NOT_STARTED)
         failed = [plugin.error for plugin in self.sorted() if plugin.error is not None]
-        known = ", ".join(sorted(self._serving)) or "none"
+        known = ", ".join(sorted(self._serving.all_keys())) or "none"
         detail = f"no plugin serves {service} (served: {known})"
         if failed:
             detail += "; these do not run: " + "; ".join(f"{error.plugin}, as {error.detail}" for error in failed)
         return PluginError("", PluginCause.UNKNOWN, detail, stderr=failed[0].stderr if len(failed) == 1 else "")
+
+
+class Index:
+    """The names that belong to each key, sorted."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+        self._keys: dict[str, frozenset[str]] = {}
+
+    def put(self, name: str, keys: Iterable[str]) -> None:
+        """Let a name belong to these keys, and to no others."""
+        had, has = self.keys(name), frozenset(keys)
+        for key in had - has:
+            names = self._names[key]
+            del names[bisect_left(names, name)]
+            if not names:
+                del self._names[key]
+        for key in has - had:
+            insort(self._names.setdefault(key, []), name)
+        if has:
+            self._keys[name] = has
+        else:
+            self._keys.pop(name, None)
+
+    def names(self, key: str) -> Sequence[str]:
+        """The names that belong to a key, sorted."""
+        return self._names.get(key, ())
+
+    def keys(self, name: str) -> frozenset[str]:
+        """The keys that a name belongs to."""
+        return self._keys.get(name, frozenset())
+
+    def all_keys(self) -> Iterable[str]:
+        """All keys that a name belongs to."""
+        return self._names.keys()
+
+
+class PatternIndex(Index):
+    """An index whose keys are patterns of secrets: those that begin unlike a given one are passed over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begin_with = Index()
+
+    def put(self, name: str, keys: Iterable[str]) -> None:
+        had = self.keys(name)
+        super().put(name, keys)
+        for pattern in had ^ self.keys(name):
+            self._begin_with.put(pattern, {_first(pattern)} if self.names(pattern) else ())
+
+    def overlapping(self, pattern: str) -> Iterator[tuple[str, Sequence[str]]]:
+        """The patterns that match some id which this one matches too, sorted, each with its names."""
+        begins = {_first(pattern), ONE} if _first(pattern) != ONE else self._begin_with.all_keys()
+        for other in sorted(pattern for first in begins for pattern in self._begin_with.names(first)):
+            if overlap(pattern, other):
+                yield other, self.names(other)
+
+
+def services_of(plugin: PluginRecord) -> frozenset[str]:
+    """The services that a plugin has: those that it has registered, and those that are reserved for it."""
+    said = plugin.registration.services if plugin.registration is not None else ()
+    return frozenset(said).union(*(grant.services or () for grant in plugin.grants))
+
+
+def patterns_of(plugin: PluginRecord) -> frozenset[str]:
+    """The pattern of secrets that a plugin has registered; where it has none, those that are reserved for it."""
+    if plugin.registration is not None and plugin.registration.secrets_pattern is not None:
+        return frozenset({plugin.registration.secrets_pattern})
+    return frozenset(pattern for grant in plugin.grants for pattern in grant.secrets or ())
+
+
+def _first(pattern: str) -> str:
+    """The first component of a pattern; `*` for any wildcard."""
+    first = pattern.partition("/")[0]
+    return ONE if first == ANY else first

@@ -186,8 +186,10 @@ def _out_of_the_way(streams: Mapping[int, int], moved: contextlib.ExitStack) -> 
 def _inheritable_fds() -> set[int]:
     """Descriptors beyond the standard three that a child would get by accident: such as this process got itself."""
     found = set()
-    for name in os.listdir("/dev/fd"):
-        with contextlib.suppress(OSError):
-            if int(name) > max(STANDARD_FDS) and os.get_inheritable(int(name)):
-                found.add(int(name))
+    for fd in map(int, os.listdir("/dev/fd")):  # A host of many plugins has thousands.
+        try:
+            if fd not in STANDARD_FDS and os.get_inheritable(fd):
+                found.add(fd)
+        except OSError:  # that of the directory itself, which is closed by now
+            continue
     return found
