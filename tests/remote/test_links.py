@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -48,6 +49,23 @@ async def test_a_plugin_dials_and_is_called(pki: Pki) -> None:
         assert plugin.peer is not None
         assert plugin.peer.identity == "spiffe://test/kv"
         assert plugin.peer.address.startswith("127.0.0.1:")
+
+
+async def test_each_half_of_a_raw_stream_ends_by_itself(pki: Pki) -> None:
+    """As over a unix socket, though a connection of TLS has no halves."""
+
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"%d" % len(await reader.read()))
+
+    async with new_runtime(pki) as runtime, serving(new_plugin(streams={"count": count}), dialling(pki, runtime)):
+        await in_state(runtime, "kv")
+        link = runtime.plugin("kv").link
+        assert link is not None
+        reader, writer = await link.open_stream("count")
+        writer.write(b"x" * 300_000)
+        writer.write_eof()
+        assert await reader.read() == b"300000"
+        writer.close()
 
 
 async def test_a_runtime_listens_with_and_without_tls(pki: Pki) -> None:

@@ -293,7 +293,7 @@ class ASGIExchange:
             "asgi": dict(ASGI),
             "http_version": self._version.decode("ascii"),
             "method": request.method,
-            "scheme": "http" if transport.get_extra_info("sslcontext") is None else "https",
+            "scheme": "http" if transport.get_extra_info("cipher") is None else "https",
             "path": _unquoted(request.path),
             "raw_path": request.path.encode("ascii"),
             "query_string": request.query,

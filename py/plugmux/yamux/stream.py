@@ -106,9 +106,14 @@ class StreamTransport(asyncio.Transport):
     # What a transport offers.
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`stream_id`, `mux`, or whatever the connection under the session knows by that name."""
+        """`stream_id`, `mux`, or whatever the connection under the session knows by that name.
+
+        There is no `sslcontext`, by which asyncio's streams know a connection of TLS: such a one ends with either half.
+        """
         if name == "stream_id":
             return self.stream.id
+        if name == "sslcontext":
+            return default
         return self._port.get_extra_info(name, default)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
