@@ -61,6 +61,26 @@ async def get_in(listener: NetworkListener, pki: Pki) -> None:
     transport.abort()
 
 
+async def test_both_ends_send_what_is_written_at_once(pki: Pki) -> None:
+    """Otherwise small calls beside each other wait for the acknowledgement of the first, which the peer delays."""
+    served: list[asyncio.BaseTransport] = []
+
+    class Kept(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            served.append(transport)
+
+    address = parse_address("tls://127.0.0.1:0")
+    assert isinstance(address, NetworkAddress)
+    listener = NetworkListener(address, pki.tls("runtime"), lambda end: Kept(), lambda kind, line: None)
+    await listener.start()
+    dialled, _, _ = await connect(listener.address, asyncio.Protocol, pki.tls("kv"), lambda end: None)
+    await until(lambda: served)
+    for transport in (dialled, served[0]):
+        assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        transport.abort()  # type: ignore[attr-defined]
+    await listener.close()
+
+
 async def test_who_comes_late_waits_and_ends_nobody(
     listener: NetworkListener, pki: Pki, monkeypatch: pytest.MonkeyPatch
 ) -> None:

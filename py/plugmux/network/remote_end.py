@@ -100,10 +100,16 @@ def shown_address(peername: Any) -> str:
 
 
 def tune(transport: asyncio.BaseTransport) -> None:
-    """Let the kernel give a connection up whose bytes nobody acknowledges."""
+    """Have the kernel send what is written at once, and give a connection up whose bytes nobody acknowledges.
+
+    asyncio asks for the first only where the socket was made with a protocol, as one that was accepted may not be.
+    """
     sock = transport.get_extra_info("socket")
+    if sock is None:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if sock is not None and option is not None:
+    if option is not None:
         sock.setsockopt(socket.IPPROTO_TCP, option, USER_TIMEOUT)
 
 
