@@ -72,8 +72,8 @@ generate: $(BIN)/.ready bin/protoc-gen-go bin/protoc-gen-connect-go node_modules
 bench: $(BENCH)/.ready bin/bench-peers bin/bench-plugin bench/node/node_modules/.ready examples/ts-plugin/dist/ts-plugin ## plugmux beside its peers, in one run (ROUNDS=5 SECONDS=1 WORK=unary-serial,launch SYSTEMS=plugmux,go-pair)
 	@$(BENCH)/python bench/run.py $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(WORK),--works $(WORK)) $(if $(SYSTEMS),--systems $(SYSTEMS))
 
-bench-remote: $(BIN)/.ready ## calls over TLS beside those over a unix socket, and 200 plugins that link again (ARGS="--rounds 5 --seconds 1")
-	@PYTHONPATH=bench/gen $(BIN)/python bench/remote.py $(ARGS)
+bench-remote: $(BENCH)/.ready bin/bench-peers ## plugmux beside its peers over TLS, on loopback and at 20 ms; 200 plugins that link again (ARGS="--rounds 5 --seconds 1")
+	@$(BENCH)/python bench/remote.py $(ARGS)
 
 profile: $(BENCH)/.ready ## where the time of a unary call goes: by functions, and by instructions of each layer beside its budget
 	@$(BENCH)/python bench/profiles.py
@@ -220,7 +220,7 @@ $(BIN)/.fuzz: $(BIN)/.ready
 $(BENCH)/.ready: pyproject.toml | $(BIN)/.ready
 	@echo "setting up .venv-bench"
 	@test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
-	@$(BIN)/python -m pip --python $(BENCH)/python install --quiet --group bench --editable '.[uvloop]'
+	@$(BIN)/python -m pip --python $(BENCH)/python install --quiet --group bench --editable '.[uvloop,pki]'
 	@$(BENCH)/python -m compileall -q py gen/python bench
 	@touch $@
 

@@ -8,13 +8,26 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["KIB64", "MIB", "Bench", "Call", "Move", "alternate", "percentiles", "run"]
+__all__ = [
+    "KIB64",
+    "MIB",
+    "Bench",
+    "Call",
+    "Move",
+    "alternate",
+    "percentiles",
+    "processor_time",
+    "remote_arguments",
+    "run",
+]
 
 KIB64 = 64 * 1024
 MIB = 1024 * 1024
@@ -35,11 +48,13 @@ class Bench:
         system: the name in the rows.
         works: the works that are asked for; none means all.
         seconds: how long each measurement takes.
+        server: the process whose processor time is counted beside that of this one; 0 where none is counted.
     """
 
     system: str
     works: frozenset[str]
     seconds: float
+    server: int = 0
 
     def wants(self, work: str) -> bool:
         """Whether a work is to be measured."""
@@ -55,10 +70,11 @@ class Bench:
         if not self.wants(work):
             return
         await _loop(in_flight, size, self.seconds * WARM_UP, call)
-        begin = time.perf_counter()
+        begin, used = time.perf_counter(), self._used()
         took = await _loop(in_flight, size, self.seconds, call)
         rate = len(took) / (time.perf_counter() - begin)
-        self.row(work, **percentiles(took), per_s=rate, mib_per_s=rate * size / MIB, n=len(took))
+        counted = self._counted(used, len(took))
+        self.row(work, **percentiles(took), per_s=rate, mib_per_s=rate * size / MIB, **counted, n=len(took))
 
     async def stream(self, work: str, count: int, size: int, move: Move, **others: Move) -> None:
         """Measure streams of `count` messages of `size` bytes each, one after another; the median of them counts.
@@ -67,14 +83,22 @@ class Bench:
         """
         if not self.wants(work):
             return
-        rate, n = await self._rate(count, size, move)
+        rate, n, counted = await self._rate(count, size, move)
         beside = {figure: (await self._rate(count, size, other))[0] for figure, other in others.items()}
-        self.row(work, per_s=rate, mib_per_s=rate * size / MIB, n=n, **beside)
+        self.row(work, per_s=rate, mib_per_s=rate * size / MIB, n=n, **counted, **beside)
 
-    async def _rate(self, count: int, size: int, move: Move) -> tuple[float, int]:
+    async def _rate(self, count: int, size: int, move: Move) -> tuple[float, int, dict[str, float]]:
         await _repeat(self.seconds * WARM_UP, count, size, move)
+        used = self._used()
         took = await _repeat(self.seconds, count, size, move)
-        return count / statistics.median(took), count * len(took)
+        return count / statistics.median(took), count * len(took), self._counted(used, count * len(took))
+
+    def _used(self) -> float:
+        """Seconds of the processor that both ends have used until now."""
+        return time.process_time() + processor_time(self.server) if self.server else 0.0
+
+    def _counted(self, before: float, messages: int) -> dict[str, float]:
+        return {"cpu_us": (self._used() - before) / messages * 1e6} if self.server else {}
 
     async def rpc(self, echo: Call, download: Move, upload: Move) -> None:
         """Measure an RPC system on all the works that such systems have."""
@@ -158,6 +182,25 @@ def arguments(system: str, **flags: str) -> tuple[Bench, argparse.Namespace]:
         parser.add_argument(f"-{flag}", action="store_true", help=meaning)
     given = parser.parse_args()
     return Bench(system, frozenset(filter(None, given.works.split(","))), given.seconds), given
+
+
+def processor_time(pid: int) -> float:
+    """Seconds of the processor that a process has used, in steps of 10 ms; on Linux."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def remote_arguments(system: str) -> tuple[Bench, Path, int]:
+    """Read the command line of a system that is measured over TLS: the folder of the certificates, and the port."""
+    parser = argparse.ArgumentParser(description=f"measure {system} over TLS")
+    parser.add_argument("-seconds", type=float, default=1.0)
+    parser.add_argument("-works", default="")
+    parser.add_argument("-server", type=int, default=0, help="the process whose processor time counts as well")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("port", type=int)
+    given = parser.parse_args()
+    works = frozenset(filter(None, given.works.split(",")))
+    return Bench(system, works, given.seconds, given.server), given.folder, given.port
 
 
 def run(system: str, measure: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:

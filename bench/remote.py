@@ -1,146 +1,170 @@
 #!/usr/bin/env python3
-"""What TLS over loopback costs beside a unix socket, and how soon 200 plugins link again. (`make bench-remote`)
+"""plugmux over TLS beside its peers, on loopback and at a round trip of 20 ms; 200 plugins that link again.
 
-The plugin is a process of its own, which dials. Each round measures every kind of address in turn; what is printed is
-the median of the rounds' ratios to the unix socket.
+Every system has a server of its own process, and certificates at both ends. A round measures each system in turn, first
+straight, and then through `delay.py`. (`make bench-remote`)
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import io
+import json
 import os
-import statistics
+import socket
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, redirect_stderr
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from bench.v1.bench_connect import BenchClient
-from bench.v1.bench_pb2 import DownloadRequest, EchoRequest
-
-from plugin import Service
-from plugmux import TLS, Host, Permissions, Plugin, Runtime
+from goals import Goal
 from plugmux.network.authority import Authority, save
-from plugmux.plugin import Traits
-from plugmux.plugin.network import NetworkLinks
-from plugmux.runtime import State
+from table import Rows, goals_table, medians, rows_table
 
-PLUGINS = 200
-CHUNK = 64 * 1024
-PLUGIN = Path(__file__).with_name("plugin.py")
-KINDS = ("unix", "tcp", "tls")
-
-
-@asynccontextmanager
-async def linked(kind: str, folder: Path) -> AsyncIterator[BenchClient]:
-    """A client of a plugin that has dialled a runtime over some kind of address."""
-    listen = f"unix:{folder}/{kind}.sock" if kind == "unix" else f"{kind}://127.0.0.1:0"
-    async with Runtime(listen=[listen], host=Host(tls=TLS.directory(folder / "runtime"))) as runtime:
-        environ = os.environ | {"PLUGMUX_SOCKET": runtime.addresses[0], "PLUGMUX_TLS_DIR": str(folder / "plugin")}
-        process = await asyncio.create_subprocess_exec(sys.executable, str(PLUGIN), env=environ)
-        try:
-            while not any(plugin.state is State.RUNNING for plugin in runtime.plugins()):
-                await asyncio.sleep(0.01)
-            yield runtime.client(BenchClient)
-        finally:
-            process.terminate()
-            await process.wait()
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+PEERS = ROOT / "bin" / "bench-peers"
+RTT = 0.02
+AT_RTT = "@20ms"
+WORKS = ("unary-serial", "unary-16", "stream-64k", "raw-bulk")
+PATIENCE = 30.0
 
 
-async def calls(client: BenchClient, seconds: float, at_once: int) -> float:
-    """Calls of 100 bytes in a second."""
-    request, count, end = EchoRequest(payload=bytes(100)), 0, time.perf_counter() + seconds
-
-    async def calling() -> None:
-        nonlocal count
-        while time.perf_counter() < end:
-            await client.echo(request)
-            count += 1
-
-    began = time.perf_counter()
-    await asyncio.gather(*(calling() for _ in range(at_once)))
-    return count / (time.perf_counter() - began)
+def python(program: str) -> list[str]:
+    return [sys.executable, str(HERE / "systems" / program)]
 
 
-async def bulk(client: BenchClient, seconds: float) -> float:
-    """Bytes in a second of a stream of chunks."""
-    arrived, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        async for chunk in client.download(DownloadRequest(size=CHUNK, count=200)):
-            arrived += len(chunk.payload)
-    return arrived / (time.perf_counter() - began)
-
-
-WORKS: dict[str, Callable[[BenchClient, float], Coroutine[Any, Any, float]]] = {
-    "serial": lambda client, seconds: calls(client, seconds, 1),
-    "16 in flight": lambda client, seconds: calls(client, seconds, 16),
-    "bulk, by 64 KiB": bulk,
+# What measures, and what serves.
+SYSTEMS: dict[str, tuple[list[str], list[str]]] = {
+    "plugmux": (python("plugmux_tls.py"), [*python("plugmux_tls.py"), "serve"]),
+    "raw-tls": (python("raw_tls.py"), [*python("raw_tls.py"), "serve"]),
+    "grpc-aio": (python("grpc_tls.py"), [*python("grpc_tls.py"), "serve"]),
+    "connect-go": ([str(PEERS)], [str(PEERS), "serve-tls"]),
 }
 
-
-async def compare(folder: Path, rounds: int, seconds: float) -> None:
-    async with AsyncExitStack() as stack:
-        clients = {kind: await stack.enter_async_context(linked(kind, folder)) for kind in KINDS}
-        for name, work in WORKS.items():
-            ratios: dict[str, list[float]] = {kind: [] for kind in KINDS}
-            for _ in range(rounds):
-                rates = {kind: await work(client, seconds) for kind, client in clients.items()}
-                for kind, rate in rates.items():
-                    ratios[kind].append(rate / rates["unix"])
-            shown = "  ".join(f"{kind} {statistics.median(ratios[kind]):.2f}" for kind in KINDS[1:])
-            print(f"{name:16}  {shown}  of a unix socket")
+PER_S, CPU = "per_s", "cpu_us"
 
 
-async def storm(folder: Path) -> None:
-    """200 plugins of this process, whose links all end at the same time."""
-    host, permissions = Host(tls=TLS.directory(folder / "runtime")), Permissions(replicated=["plugin"])
-    async with Runtime(listen=["tls://127.0.0.1:0"], host=host, permissions=permissions) as runtime:
-        tls, tasks, plugins = TLS.directory(folder / "plugin"), [], []
-        for _ in range(PLUGINS):
-            plugin = Plugin(Service(), name="plugin", traits=Traits(replica=True))
-            links = NetworkLinks.parse("", runtime.addresses[0], tls)
-            plugins.append(plugin)
-            tasks.append(asyncio.create_task(links.serve(plugin._connection)))
-        await _all_linked(runtime, set())
-        before = [plugin._record.link for plugin in runtime.plugins()]
-        began = time.perf_counter()
-        for link in before:
-            assert link is not None
-            link.abort()
-        await _all_linked(runtime, set(map(id, before)))
-        print(f"{PLUGINS} plugins have linked again after {time.perf_counter() - began:.2f} s")
-        for plugin in plugins:
-            plugin.stop()
-        await asyncio.gather(*tasks)
+def goals(at: str) -> Iterator[Goal]:
+    """What plugmux is to reach on loopback, or at the round trip."""
+
+    def goal(what: str, work: str, other: str, figure: str, bound: float) -> Goal:
+        told = f"{what}{at}, to {other}" if figure == PER_S else f"{what}{at}, processor time, to {other}"
+        sign: Literal["<=", ">="] = ">=" if figure == PER_S else "<="
+        return Goal(told, f"{work}{at} plugmux {figure}", f"{work}{at} {other} {figure}", sign, bound)
+
+    if not at:  # Where the round trip is long it is all of a call, in every system.
+        yield goal("16 in flight", "unary-16", "grpc-aio", PER_S, 1.5)
+    yield goal("16 in flight", "unary-16", "grpc-aio", CPU, 0.67)
+    yield goal("serial", "unary-serial", "grpc-aio", PER_S, 1 if at == "" else 0.9)
+    yield goal("server stream, 64 KiB", "stream-64k", "raw-tls", PER_S, 0.8)
+    yield goal("raw stream", "raw-bulk", "raw-tls", PER_S, 0.8)
+    yield goal("raw stream", "raw-bulk", "raw-tls", CPU, 1.25)
 
 
-async def _all_linked(runtime: Runtime, but: set[int]) -> None:
-    def ready() -> int:
-        records = [plugin._record for plugin in runtime.plugins() if plugin.state is State.RUNNING]
-        return sum(record.link is not None and id(record.link) not in but for record in records)
+GOALS = (*goals(""), *goals(AT_RTT))
 
-    while ready() < PLUGINS:
-        await asyncio.sleep(0.01)
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+@contextmanager
+def program(command: Sequence[object], port: int, environ: dict[str, str]) -> Iterator[int]:
+    """The process of a program that listens at a port."""
+    process = subprocess.Popen(
+        list(map(str, command)), env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait_for(port, process)
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionError:
+            if process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"{process.args!r} does not listen") from None
+            time.sleep(0.02)
+
+
+def measure(
+    system: str, folder: Path, port: int, server: int, given: argparse.Namespace, environ: dict[str, str]
+) -> Rows:
+    """What one run of a system measures."""
+    command = [*SYSTEMS[system][0], "-seconds", str(given.seconds), "-works", given.works]
+    command += ["connect-go-tls"] if system == "connect-go" else ["-server", str(server)]
+    done = subprocess.run([*command, str(folder), str(port)], env=environ, stdout=subprocess.PIPE, check=True)
+    rows: Rows = {}
+    for line in done.stdout.splitlines():
+        row = json.loads(line)
+        rows[row.pop("work"), row.pop("system")] = row
+    return rows
+
+
+def compare(folder: Path, given: argparse.Namespace) -> None:
+    environ = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE / "gen"), os.environ.get("PYTHONPATH", "")])
+    }
+    rounds: list[Rows] = []
+    with ExitStack() as running:
+        ports: dict[str, tuple[int, int]] = {}
+        servers: dict[str, int] = {}
+        for system in given.systems.split(","):
+            port, behind = ports[system] = (free_port(), free_port())
+            servers[system] = running.enter_context(program([*SYSTEMS[system][1], folder, port], port, environ))
+            delay = [sys.executable, HERE / "delay.py", behind, port, RTT]
+            running.enter_context(program(delay, behind, environ))
+        for number in range(given.rounds):
+            rows: Rows = {}
+            for index, at in enumerate(("", AT_RTT)):
+                for system, both in ports.items():
+                    print(f"round {number + 1} of {given.rounds}: {system}{at}", file=sys.stderr)
+                    measured = measure(system, folder, both[index], servers[system], given, environ)
+                    rows |= {(work + at, name): row for (work, name), row in measured.items()}
+            rounds.append(rows)
+    print(f"medians of {given.rounds} rounds of {given.seconds:g} s, over TLS with certificates at both ends\n")
+    rows = medians(rounds)
+    print(rows_table({key: rows[key] for key in sorted(rows, key=lambda key: (AT_RTT in key[0], key[0]))}))
+    print("\nthe goals; a ratio is ours to theirs, taken in each round\n")
+    print(goals_table(rounds, GOALS))
+
+
+def storm(folder: Path) -> None:
+    """Each in a process anew, since what a process has seen makes the next one faster."""
+    said = subprocess.run([sys.executable, HERE / "storm.py", folder], check=True, capture_output=True, text=True)
+    print(said.stdout, end="", flush=True)
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=float, default=1.0)
-    given = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each measurement is made")
+    parser.add_argument("--storms", type=int, default=3, help="how often the links of 200 plugins end")
+    parser.add_argument("--seconds", type=float, default=0.5, help="how long each measurement takes")
+    parser.add_argument("--works", default=",".join(WORKS), help="which works, separated by commas")
+    parser.add_argument("--systems", default=",".join(SYSTEMS), help="which systems, separated by commas")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder, authority = Path(made), Authority.create("bench")
         for name in ("runtime", "plugin"):
             save(authority.issue(name, hosts=["127.0.0.1"]), authority.pem, folder / name)
-        asyncio.run(compare(folder, given.rounds, given.seconds))
-        told = io.StringIO()  # Each plugin tells that its link is lost, and why it is not linked again at once.
-        with redirect_stderr(told):
-            asyncio.run(storm(folder))
+        if given.rounds:
+            compare(folder, given)
+        for _ in range(given.storms):
+            storm(folder)
 
 
 if __name__ == "__main__":

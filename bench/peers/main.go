@@ -6,6 +6,11 @@
 // The measured side is a process of its own: this program, started again. A server in another language is measured by
 //
 //	peers [-seconds S] load SYSTEM SOCKET
+//
+// connect-go over TLS takes a folder of certificates and a port of loopback, and its server is started by itself:
+//
+//	peers serve-tls FOLDER PORT
+//	peers [-seconds S] [-works ...] connect-go-tls FOLDER PORT
 package main
 
 import (
@@ -22,6 +27,8 @@ import (
 const (
 	childArgument = "child"
 	loadArgument  = "load"
+	serveTLS      = "serve-tls"
+	connectTLS    = "connect-go-tls"
 )
 
 // system is one peer: what its child process runs, and what it is measured on.
@@ -49,6 +56,7 @@ func main() {
 		names := slices.Sorted(maps.Keys(systems))
 		fmt.Fprintf(os.Stderr, "usage: peers [-seconds S] [-works LIST] %s\n", strings.Join(names, "|"))
 		fmt.Fprintf(os.Stderr, "       peers [-seconds S] %s SYSTEM SOCKET\n", loadArgument)
+		fmt.Fprintf(os.Stderr, "       peers [-seconds S] [-works LIST] %s|%s FOLDER PORT\n", serveTLS, connectTLS)
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -61,6 +69,15 @@ func main() {
 	if flag.Arg(0) == loadArgument && flag.NArg() == 3 && *seconds > 0 {
 		b.system = flag.Arg(1)
 		exit(load(b, flag.Arg(2)))
+	}
+	if flag.NArg() == 3 && *seconds > 0 {
+		switch flag.Arg(0) {
+		case serveTLS:
+			exit(serveConnectTLS(flag.Arg(1), flag.Arg(2)))
+		case connectTLS:
+			b.system = "connect-go"
+			exit(measureConnectTLS(b, flag.Arg(1), flag.Arg(2)))
+		}
 	}
 	chosen, ok := systems[flag.Arg(0)]
 	if !ok || flag.NArg() != 1 || *seconds <= 0 {

@@ -1,4 +1,4 @@
-"""grpc.aio on both ends, over a unix socket."""
+"""grpc.aio on both ends, over a unix socket; over TLS by `grpc_tls.py`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def upload(requests: AsyncIterator[Chunk], context: Any) -> UploadResponse
     return response
 
 
-async def serve(address: str) -> None:
+async def serve(address: str, credentials: grpc.ServerCredentials | None = None) -> None:
     server = grpc.aio.server(options=UNLIMITED)
     handlers = {
         "Echo": grpc.unary_unary_rpc_method_handler(echo, EchoRequest.FromString, EchoResponse.SerializeToString),
@@ -45,7 +45,10 @@ async def serve(address: str) -> None:
         "Upload": grpc.stream_unary_rpc_method_handler(upload, Chunk.FromString, UploadResponse.SerializeToString),
     }
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
-    server.add_insecure_port(address)
+    if credentials is None:
+        server.add_insecure_port(address)
+    else:
+        server.add_secure_port(address, credentials)
     await server.start()
     print("ready", flush=True)
     await server.wait_for_termination()
@@ -69,7 +72,12 @@ async def server() -> AsyncIterator[str]:
 
 
 async def measure(bench: Bench) -> None:
-    async with server() as address, grpc.aio.insecure_channel(address, options=UNLIMITED) as channel:
+    async with server() as address:
+        await measure_over(bench, grpc.aio.insecure_channel(address, options=UNLIMITED))
+
+
+async def measure_over(bench: Bench, channel: grpc.aio.Channel) -> None:
+    async with channel:
         call_echo = channel.unary_unary(f"/{SERVICE}/Echo", EchoRequest.SerializeToString, EchoResponse.FromString)
         call_download = channel.unary_stream(
             f"/{SERVICE}/Download", DownloadRequest.SerializeToString, Chunk.FromString
