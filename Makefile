@@ -93,8 +93,8 @@ interop: $(TOOLS) build/yamux-rust/release/peer tests/interop/yamux/libp2p/node_
 	PLUGMUX_INTEROP_PEERS=1 CARGO_TARGET_DIR=$(CURDIR)/build/yamux-rust PLUGMUX_INTEROP_ROUNDS=5 PLUGMUX_MODEL_EXAMPLES=1000 $(PYTEST) -q tests/interop tests/yamux/test_attacks.py $(ARGS)
 	node --test --test-timeout=300000 ts/dist/ts/test/interop.test.js
 
-kit: $(TOOLS) ## make a project with plugmux new in each language; test, develop on, package and install it
-	$(PYTEST) -q tests/new/kit.py $(ARGS)
+kit: $(TOOLS) dist ## make a project with plugmux new in each language; test, develop on, package and install it; and publish-check
+	@$(BIN)/python tests/new/run.py $(ARGS)
 
 dist: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## build what a release publishes: wheel, sdist, npm package, Go module
 	@$(BIN)/python tests/publish/dist.py

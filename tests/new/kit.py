@@ -1,6 +1,7 @@
 """Run by `make kit`: from an empty folder to a plugin that is packaged and installed elsewhere, in every language.
 
-Each project is made, tested, developed on, packaged and installed by the commands that its README names.
+Each project is made, tested, developed on, packaged and installed by the commands that its README names, outside the
+checkout and with what a release publishes. What `make publish-check` does is the first half of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -21,46 +22,32 @@ import pytest
 from plugmux.cli import main
 from support.tools import ROOT, tool
 
-pytestmark = pytest.mark.timeout(600)
+sys.path.insert(0, str(ROOT / "tests/publish"))
 
-GREET = "hello.v1.HelloService/Greet"
-PLUGMUX = str(Path(sys.executable).parent / "plugmux")
+from publish_check import OF_THE_CHECKOUT, check_project, check_sdist, greet, run
 
-Install: TypeAlias = Callable[[Path, Path], str]
+pytestmark = pytest.mark.timeout(1800)  # on a machine with much else to do
+
+Environment: TypeAlias = Mapping[str, str]
+Install: TypeAlias = Callable[[Path, Path, Environment], str]
 """Installs what `make package` has made, from a project into an empty folder; gives the program."""
 
 
-def run(folder: Path, *command: str) -> str:
-    ran = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
-    return ran.stdout
+@pytest.fixture(scope="session")
+def release() -> Environment:
+    """The variables of a shell that finds the release; `make kit` makes it."""
+    return dict(json.loads(os.environ["PLUGMUX_KIT_ENVIRONMENT"]))
 
 
-def environment(**more: str) -> dict[str, str]:
-    """Without what this repository's own targets set for make."""
-    of_make = ("MAKE", "PYTHONPATH", "GOBIN", "GOFLAGS", "PIP_NO_COMPILE", "PLUGMUX_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(of_make)} | more
-
-
-def make(folder: Path, target: str) -> str:
-    return run(folder, tool("make"), "--silent", target)
-
-
-def new(folder: Path, *arguments: str) -> Path:
-    assert main(["new", "hello", "--dir", str(folder), *arguments]) == 0
-    return folder
-
-
-def greet(*target: str) -> str:
-    answer = run(Path("/"), PLUGMUX, "call", GREET, '{"name": "world"}', *target)
-    return str(json.loads(answer)["text"])
+def make(folder: Path, environment: Environment, target: str) -> str:
+    return run(folder, environment, "make", "--silent", target)
 
 
 @contextmanager
-def developing(project: Path, address: str) -> Iterator[Callable[[str], None]]:
+def developing(project: Path, environment: Environment, address: str) -> Iterator[Callable[[str], None]]:
     """`make dev`; gives what waits until it has said something."""
     command = [tool("make"), "--silent", "dev"]
-    variables = environment(PLUGMUX_SOCKET=address)
+    variables = {**environment, "PLUGMUX_SOCKET": address}
     with subprocess.Popen(
         command, cwd=project, env=variables, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -82,83 +69,88 @@ def developing(project: Path, address: str) -> Iterator[Callable[[str], None]]:
             process.stderr.read()
 
 
-def generate_anew(project: Path) -> None:
+def generate_anew(project: Path, environment: Environment) -> None:
     """See that `make generate` gives the stubs that came with the project."""
     folder = project / "gen" if (project / "gen").is_dir() else project / "src/hello/v1"
     stubs = {path: path.read_text() for path in folder.rglob("hello*") if path.is_file()}
     assert stubs
     for path in stubs:
         path.unlink()
-    make(project, "generate")
+    make(project, environment, "generate")
     assert {path: path.read_text() for path in stubs} == stubs
 
 
-def install_wheel(project: Path, elsewhere: Path) -> str:
-    (wheel,) = (project / "dist").glob("hello-*.whl")
-    run(elsewhere, sys.executable, "-m", "venv", ".venv")
-    run(elsewhere, ".venv/bin/python", "-m", "pip", "install", "--quiet", str(ROOT), str(wheel))
+def install_wheel(project: Path, elsewhere: Path, environment: Environment) -> str:
+    (package,) = (project / "dist").glob("hello-*.whl")
+    run(elsewhere, environment, sys.executable, "-m", "venv", ".venv")
+    run(elsewhere, environment, ".venv/bin/python", "-m", "pip", "install", "--quiet", str(package))
     found = "from importlib.metadata import entry_points as e; print(*(p.load() for p in e(group='plugmux.plugins')))"
-    assert "Plugin object" in run(elsewhere, ".venv/bin/python", "-c", found)
+    assert "Plugin object" in run(elsewhere, environment, ".venv/bin/python", "-c", found)
     return str(elsewhere / ".venv/bin/hello")
 
 
-def copy_program(project: Path, elsewhere: Path) -> str:
+def copy_program(project: Path, elsewhere: Path, environment: Environment) -> str:
     return str(shutil.copy(project / "bin/hello", elsewhere))
 
 
-def install_package(project: Path, elsewhere: Path) -> str:
+def install_package(project: Path, elsewhere: Path, environment: Environment) -> str:
     (package,) = project.glob("hello-*.tgz")
-    run(elsewhere, tool("npm"), "install", "--silent", "--install-links", "--no-audit", "--no-fund", str(package))
+    run(elsewhere, environment, "npm", "install", "--silent", "--no-audit", "--no-fund", str(package))
     return str(elsewhere / "node_modules/.bin/hello")
 
 
 @pytest.mark.parametrize(
     ("language", "source", "build", "install"),
     [
+        ("ts", "src/routes.ts", "build", install_package),
         ("python", "src/hello/plugin.py", None, install_wheel),
         ("go", "main.go", "build", copy_program),
-        ("ts", "src/routes.ts", "build", install_package),
     ],
 )
 def test_from_an_empty_folder_to_a_plugin_that_is_installed_elsewhere(
-    tmp_path: Path, language: str, source: str, build: str | None, install: Install
+    release: Environment, tmp_path: Path, language: str, source: str, build: str | None, install: Install
 ) -> None:
-    project, elsewhere, address = new(tmp_path / "hello", f"--lang={language}"), tmp_path / "else", f"unix:{tmp_path}/s"
+    elsewhere, address = tmp_path / "else", f"unix:{tmp_path}/s"
     elsewhere.mkdir()
-    make(project, "test")
-    make(project, "check")
-    generate_anew(project)
-    with developing(project, address) as until:
+    project = check_project(tmp_path, release, language)
+    generate_anew(project, release)
+    with developing(project, release, address) as until:
         until("listening on ")
-        assert greet("--connect", address) == "Hello, world!"
+        assert greet(elsewhere, release, "--connect", address) == "Hello, world!"
         (project / source).write_text((project / source).read_text().replace("Hello, ", "Goodbye, "))
         if build is not None:
-            make(project, build)
+            make(project, release, build)
         until("replaced hello by ")
-        assert greet("--connect", address) == "Goodbye, world!"
-    make(project, "package")
-    program = install(project, elsewhere)
+        assert greet(elsewhere, release, "--connect", address) == "Goodbye, world!"
+    make(project, release, "package")
+    program = install(project, elsewhere, release)
     shutil.rmtree(project)
-    assert greet("--plugin", program) == "Goodbye, world!"
+    assert greet(elsewhere, release, "--plugin", program) == "Goodbye, world!"
 
 
-@pytest.mark.parametrize(("language", "kind"), [("go", "secrets"), ("go", "app"), ("ts", "secrets")])
-def test_every_other_kind_passes_its_own_tests(tmp_path: Path, language: str, kind: str) -> None:
-    make(new(tmp_path / "hello", f"--lang={language}", f"--kind={kind}"), "test")
+def test_a_host_is_tested_with_its_plugin_in_every_language(release: Environment, tmp_path: Path) -> None:
+    run(tmp_path, release, "plugmux", "new", "hello", "--lang=all")
+    make(tmp_path / "hello", release, "test")
+    said = make(tmp_path / "hello", release, "demo")
+    assert said.splitlines()[-3:] == [f"{name}: Hello, world!" for name in ("go", "python", "ts")]
+
+
+@pytest.mark.parametrize(("language", "kind"), [("ts", "secrets"), ("go", "secrets"), ("go", "app")])
+def test_every_other_kind_passes_its_own_tests_with_the_checkout(tmp_path: Path, language: str, kind: str) -> None:
+    assert main(["new", "hello", "--dir", str(tmp_path / "p"), f"--lang={language}", f"--kind={kind}"]) == 0
+    own = {name: value for name, value in os.environ.items() if not name.startswith(OF_THE_CHECKOUT)}
+    make(tmp_path / "p", own, "test")
+
+
+def test_the_source_distribution_can_be_installed(release: Environment, tmp_path: Path) -> None:
+    check_sdist(tmp_path, release)
 
 
 def test_the_wheel_has_every_template(tmp_path: Path) -> None:
-    run(tmp_path, sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", ".", str(ROOT))
-    (wheel,) = tmp_path.glob("plugmux-*.whl")
+    (wheel,) = (ROOT / "build/dist").glob("plugmux-*.whl")
     shutil.unpack_archive(wheel, tmp_path / "wheel", "zip")
     folder = "plugmux/new/templates"
     there = {str(path.relative_to(ROOT / "py")) for path in (ROOT / "py" / folder).rglob("*") if path.is_file()}
     assert there == {
         str(path.relative_to(tmp_path / "wheel")) for path in (tmp_path / "wheel" / folder).rglob("*") if path.is_file()
     }
-
-
-def test_a_host_is_tested_with_its_plugin_in_every_language(tmp_path: Path) -> None:
-    project = new(tmp_path / "hello", "--lang=all")
-    make(project, "test")
-    assert make(project, "demo").splitlines()[-3:] == [f"{name}: Hello, world!" for name in ("go", "python", "ts")]

@@ -251,3 +251,19 @@ def test_a_project_of_all_languages_has_an_environment_for_each_plugin_and_versi
 def test_a_project_of_all_languages_serves_rpcs() -> None:
     with pytest.raises(ConfigError, match="--lang all makes a project whose plugins serve RPCs"):
         Project("hello", "all", "secrets")
+
+
+@pytest.mark.parametrize("language", ["python", "all"])
+@pytest.mark.parametrize(
+    ("uv", "commands"), [("uv", ("uv venv", "uv pip install")), ("", ("-m venv", "-m pip install"))]
+)
+def test_a_makefile_installs_by_uv_where_there_is_uv(
+    tmp_path: Path, language: str, uv: str, commands: tuple[str, ...]
+) -> None:
+    (tmp_path / "Makefile").write_text(render(Project("hello", language, sdk=tmp_path))["Makefile"])
+    (tmp_path / "pyproject.toml").touch()
+    planned = subprocess.run(
+        [tool("make"), "--dry-run", f"UV={uv}", "test"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert all(command in planned for command in commands)
+    assert ("uv " in planned) == bool(uv)

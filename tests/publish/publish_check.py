@@ -1,21 +1,21 @@
 """Run by `make publish-check`: installs what `make dist` has built into empty projects outside the checkout.
 
-Each language gets what a registry will give: pip finds the wheel, npm a registry that has the package, Go a proxy that
-has the module. In each, `plugmux new` makes the project of the first tutorial; it is tested, checked and called. The
-source distribution is installed and run too.
+Each language gets what a registry will give: pip and uv find the wheel, npm a registry that has the package, Go a proxy
+that has the module. In each, `plugmux new` makes the project of the first tutorial; it is tested, checked and called.
+The source distribution is installed and run too. `make kit` goes on with these projects.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -25,7 +25,7 @@ from registry import registry
 
 GREET = "hello.v1.HelloService/Greet"
 PROGRAMS = {"python": ".venv/bin/hello", "go": "./bin/hello", "ts": "./dist/src/hello.js"}
-OF_THE_CHECKOUT = ("MAKE", "PYTHONPATH", "GOBIN", "GOFLAGS", "PIP_NO_COMPILE", "PLUGMUX", "VIRTUAL_ENV")
+OF_THE_CHECKOUT = ("MAKE", "PYTHONPATH", "GOBIN", "GOFLAGS", "PLUGMUX", "VIRTUAL_ENV")
 
 
 def run(cwd: Path, environment: Mapping[str, str], *command: str) -> str:
@@ -47,6 +47,10 @@ def environment(folder: Path, npm: str) -> dict[str, str]:
     return own | {
         "PATH": f"{folder}/tools/bin:{path}",
         "PIP_FIND_LINKS": str(DIST),
+        "PIP_NO_COMPILE": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "UV_FIND_LINKS": str(DIST),
+        "UV_SYSTEM_CERTS": "1",
         "NPM_CONFIG_REGISTRY": npm,
         "GOPROXY": f"file://{DIST / 'go'},{proxy}",
         "GONOSUMDB": GO_MODULE,
@@ -63,53 +67,72 @@ def timed(what: str) -> Iterator[None]:
     print(f"ok  {what}  ({time.monotonic() - began:.0f} s)", flush=True)
 
 
+@contextmanager
+def release() -> Iterator[tuple[Path, dict[str, str]]]:
+    """An empty folder, and the environment in which commands find the release and what pip has installed of it."""
+    with tempfile.TemporaryDirectory(prefix="plugmux-publish-") as made:
+        folder = Path(made)
+        (package,) = DIST.glob("*.tgz")
+        upstream = run(folder, os.environ, "npm", "config", "get", "registry").strip()
+        with registry(package, upstream) as npm:
+            env = environment(folder, npm)
+            with timed("plugmux[new], from the wheel"):
+                install_tools(folder, env)
+            yield folder, env
+
+
+def pip_install(folder: Path, env: Mapping[str, str], name: str, *packages: str) -> None:
+    """Install packages by pip into a new virtual environment; pip itself need not be in it."""
+    run(folder, env, sys.executable, "-m", "venv", "--without-pip", name)
+    run(folder, env, sys.executable, "-m", "pip", "--python", f"{name}/bin/python", "install", "--quiet", *packages)
+
+
 def install_tools(folder: Path, env: Mapping[str, str]) -> None:
-    """`pip install 'plugmux[new]'` from the wheel, into an environment of its own."""
-    run(folder, env, sys.executable, "-m", "venv", "tools")
-    run(folder, env, "tools/bin/python", "-m", "pip", "install", "--quiet", "plugmux[new]")
+    """`pip install 'plugmux[new]'`, and beside it uv, with which the Makefiles of new projects install sooner."""
+    pip_install(folder, env, "tools", "plugmux[new]")
     where = run(folder, env, "tools/bin/python", "-c", "import plugmux; print(plugmux.__file__)").strip()
     assert where.startswith(str(folder)), f"the plugmux that is used is {where}"
+    if find_spec("tox_uv") is not None:  # Otherwise uv does not reach what pip reaches; see the Makefile.
+        (folder / "tools/bin/uv").symlink_to(Path(sys.executable).parent / "uv")
 
 
 def check_sdist(folder: Path, env: Mapping[str, str]) -> None:
-    """A wheel that is built from the source distribution has the same files."""
+    """pip builds a wheel from the source distribution, and what it installs runs."""
     (sdist,) = DIST.glob("*.tar.gz")
-    run(folder, env, sys.executable, "-m", "venv", "from-sdist")
-    run(folder, env, "from-sdist/bin/python", "-m", "pip", "install", "--quiet", str(sdist))
+    pip_install(folder, env, "from-sdist", str(sdist))
     run(folder, env, "from-sdist/bin/plugmux", "--version")
 
 
-def check_project(folder: Path, env: Mapping[str, str], language: str) -> None:
-    """The first tutorial: new, test, check, call."""
+def check_project(folder: Path, env: Mapping[str, str], language: str) -> Path:
+    """The first tutorial: new, test, check, call. Gives the project."""
     run(folder, env, "plugmux", "new", "hello", f"--lang={language}", f"--dir={language}")
     project = folder / language
     for target in ("test", "check"):
         run(project, env, "make", "--silent", target)
     if language != "python":
         run(project, env, "make", "--silent", "build")
-    answer = run(project, env, "plugmux", "call", GREET, '{"name": "world"}', "--plugin", PROGRAMS[language])
-    assert json.loads(answer) == {"text": "Hello, world!"}, answer
+    assert greet(project, env, "--plugin", PROGRAMS[language]) == "Hello, world!"
     made = "".join(
         path.read_text() for path in (*project.glob("*.mod"), *project.glob("package.json"), project / "Makefile")
     )
     assert str(ROOT) not in made, "the project uses the checkout"
+    return project
+
+
+def greet(folder: Path, env: Mapping[str, str], *target: str) -> str:
+    """What a plugin answers to `plugmux call`."""
+    answer = run(folder, env, "plugmux", "call", GREET, '{"name": "world"}', *target)
+    return str(json.loads(answer)["text"])
 
 
 def main() -> None:
     languages = sys.argv[1:] or list(PROGRAMS)
-    with ExitStack() as done:
-        folder = Path(done.enter_context(tempfile.TemporaryDirectory(prefix="plugmux-publish-")))
-        (package,) = DIST.glob("*.tgz")
-        upstream = run(folder, os.environ, "npm", "config", "get", "registry").strip()
-        env = environment(folder, done.enter_context(registry(package, upstream)))
-        with timed("plugmux[new], from the wheel"):
-            install_tools(folder, env)
+    with release() as (folder, env):
         with timed("plugmux, from the source distribution"):
             check_sdist(folder, env)
         for language in languages:
             with timed(f"a {language} project: new, test, check, call"):
                 check_project(folder, env, language)
-        shutil.rmtree(folder / "gomod", ignore_errors=True)
 
 
 if __name__ == "__main__":
