@@ -6,6 +6,7 @@ import { errorMessage } from "./errorMessage.js";
 import { HandlerFaults } from "./handlerFaults.js";
 import { MAX_MESSAGE } from "./limits.js";
 import { blameCaller, blameCallers, endAtDeadline } from "./requestBody.js";
+import { checkSpelling } from "./spelling.js";
 
 /** Serves one raw stream, which is half-closed when the promise resolves and reset when it rejects. */
 export type StreamHandler = (stream: Duplex) => Promise<void>;
@@ -46,6 +47,7 @@ export class App {
     this.#faults = options.faults ?? new HandlerFaults((what, error) => console.error(`${what} has failed:`, error));
     this.#rpc = connectNodeAdapter({
       routes(router) {
+        checkSpelling(router);
         servable.routes(router);
         for (const handler of router.handlers) services.add(handler.service.typeName);
         blameCallers(router);
