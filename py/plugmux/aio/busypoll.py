@@ -27,7 +27,7 @@ from typing import Final
 try:
     import resource
 except ImportError:  # on Windows
-    resource = None  # type: ignore[assignment]
+    resource = None  # type: ignore[assignment]  # tested before each use
 
 __all__ = ["BusyPoll", "Load", "processors"]
 

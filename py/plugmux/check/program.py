@@ -66,7 +66,7 @@ class Program:
         import fcntl
 
         printed = tempfile.TemporaryFile() if stdout is None else None  # noqa: SIM115 -- closed with the program
-        errors = tempfile.TemporaryFile()  # noqa: SIM115
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 -- the same
         given = [os.open(os.devnull, os.O_RDONLY), printed.fileno() if printed else stdout or 0, errors.fileno()]
         wanted = dict(enumerate(given)) | dict(enumerate(inherited, FIRST_FREE_FD))
         moved = {target: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, MOVED) for target, fd in wanted.items()}

@@ -36,7 +36,7 @@ def complete(parser: argparse.ArgumentParser) -> None:
     for name, command in _subparsers(parser).items():
         for action in command._actions:
             if (names := COMPLETED.get((name, action.dest))) is not None:
-                action.completer = _completer(names)  # type: ignore[attr-defined]
+                action.completer = _completer(names)  # type: ignore[attr-defined]  # argcomplete reads it
     argcomplete.autocomplete(parser, always_complete_options=False)
 
 

@@ -68,7 +68,7 @@ class _Brotli:
     name = "br"
 
     def __init__(self) -> None:
-        import brotli  # type: ignore[import-untyped]
+        import brotli  # type: ignore[import-untyped]  # it has no types
 
         self._brotli = brotli
 

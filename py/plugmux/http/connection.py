@@ -116,7 +116,7 @@ class ServerConnection:
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
+        self.transport = transport  # type: ignore[assignment]  # every transport that comes writes
         self.server.connections.add(self)
         self._start_timeout(self._timeouts.heads)
 

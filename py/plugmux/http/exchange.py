@@ -151,7 +151,7 @@ class RoundTrip(ABC):  # an asyncio.Protocol in all but its base class, as Serve
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
+        self.transport = transport  # type: ignore[assignment]  # every transport that comes writes
 
     def data_received(self, data: bytes) -> None:
         if self.over:

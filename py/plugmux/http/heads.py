@@ -91,7 +91,7 @@ class Head(NamedTuple):
         if not modern or b"upgrade" not in options:
             upgrade = None
         if type(event) is not h11.Request:
-            status = event.status_code  # type: ignore[union-attr]
+            status = event.status_code  # type: ignore[union-attr]  # else it is a response
             return cls(event.http_version, headers, length, chunked, close, upgrade, status)
         path, _, query = _origin_form(event.target).partition(b"?")
         method = event.method.decode("ascii").upper()

@@ -107,7 +107,7 @@ class _Body:
 def _stream_class(library: Any) -> Any:
     """The class of a response's stream, in one of the libraries."""
 
-    class MuxStream(library.AsyncByteStream):  # type: ignore[misc]
+    class MuxStream(library.AsyncByteStream):  # type: ignore[misc]  # the base is known at run time alone
         """The body of a response as it comes over a mux stream."""
 
         def __init__(self, trip: StreamingExchange, request: httpx.Request, limit: float | None) -> None:

@@ -98,7 +98,7 @@ class _UpgradeRequest(asyncio.Protocol, Generic[AnyProtocol]):
         self._reason = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
+        self.transport = transport  # type: ignore[assignment]  # every transport that comes writes
 
     def data_received(self, data: bytes) -> None:
         if self.taken.done():

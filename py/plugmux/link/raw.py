@@ -54,7 +54,7 @@ class RawStreamReader(asyncio.StreamReader):
 
     def _maybe_resume_transport(self) -> None:
         """Report the count after a read; asyncio calls this at the end of every read."""
-        super()._maybe_resume_transport()  # type: ignore[misc]
+        super()._maybe_resume_transport()  # type: ignore[misc]  # typeshed leaves it out
         self._report()
 
     def _report(self) -> None:

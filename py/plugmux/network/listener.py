@@ -328,7 +328,7 @@ class _Handshaken(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
+        self.transport = transport  # type: ignore[assignment]  # every transport that comes writes
         tune(transport)
         protocol = self._begin(transport)
         transport.set_protocol(protocol)

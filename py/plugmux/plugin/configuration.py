@@ -114,7 +114,7 @@ class Configured(Generic[Value]):
             if self.declared.message_type:
                 from google.protobuf import json_format
 
-                return json_format.Parse(text or "{}", self._kind())  # type: ignore[type-var]
+                return json_format.Parse(text or "{}", self._kind())  # type: ignore[type-var]  # it is a message
             values = json.loads(text or "{}")
             if dataclasses.is_dataclass(self._kind):
                 return typing.cast("Value", _build(self._kind, values))
@@ -178,7 +178,8 @@ def _build(kind: Any, value: Any) -> Any:
     """Convert JSON that satisfies the schema of a type to that type."""
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return kind(**{name: _build(hints.get(name), item) for name, item in value.items()})  # type: ignore[operator]
+        fields = {name: _build(hints.get(name), item) for name, item in value.items()}
+        return kind(**fields)  # type: ignore[operator]  # the class is known as it runs
     arguments = typing.get_args(kind)
     if isinstance(value, list) and arguments:
         return [_build(arguments[0], item) for item in value]

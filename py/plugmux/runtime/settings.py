@@ -253,5 +253,5 @@ class Permissions:
             from ..network.proxy_header import networks
 
             networks(self.proxies)
-        if unknown := sorted(self.socket - ALL_USES):  # type: ignore[operator]
+        if unknown := sorted(self.socket - ALL_USES):  # type: ignore[operator]  # every element is a text
             raise ConfigError(f"Permissions.socket: {unknown[0]!r} is not known (known: {', '.join(sorted(ALL_USES))})")

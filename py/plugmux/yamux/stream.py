@@ -255,7 +255,7 @@ class StreamTransport(asyncio.Transport):
         """Deliver bytes, or hold them."""
         if self._reading and self._unread is None and self._state is _OPEN:
             try:
-                self._receive(data)  # type: ignore[misc]
+                self._receive(data)  # type: ignore[misc]  # set since `set_protocol`
             except Exception as error:
                 self._fail("data_received", error)
             if self._reading:
@@ -278,7 +278,7 @@ class StreamTransport(asyncio.Transport):
         if self._writing_paused and self._state is not _LOST:
             self._writing_paused = False
             try:
-                self._protocol.resume_writing()  # type: ignore[union-attr]
+                self._protocol.resume_writing()  # type: ignore[union-attr]  # set since `set_protocol`
             except Exception as error:
                 self._fail("resume_writing", error)
 
@@ -344,7 +344,7 @@ class StreamTransport(asyncio.Transport):
                 self._tell_eof()
                 continue
             try:
-                self._receive(bytes(item))  # type: ignore[misc]
+                self._receive(bytes(item))  # type: ignore[misc]  # set since `set_protocol`
             except Exception as error:
                 self._fail("data_received", error)
             if self._state is not _LOST:
@@ -373,7 +373,7 @@ class StreamTransport(asyncio.Transport):
         self._writing_paused = True
         self.stream.notify_at = self._low
         try:
-            self._protocol.pause_writing()  # type: ignore[union-attr]
+            self._protocol.pause_writing()  # type: ignore[union-attr]  # set since `set_protocol`
         except Exception as error:
             self._fail("pause_writing", error)
 

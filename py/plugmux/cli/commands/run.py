@@ -60,6 +60,20 @@ def add(commands: Any) -> argparse.ArgumentParser:
         default=[],
         help="do not launch the plugin of this name, but say how to start it by hand, and wait for it",
     )
+    _add_permissions(parser)
+    add_network_options(parser)
+    parser.add_argument(
+        "--config-file",
+        metavar="FILE",
+        help="read plugins, addresses, certificates and who may call what from a TOML file, as plugmux.asgi does "
+        "(docs/remote.md); options are added to what it says",
+    )
+    _add_identities(parser)
+    return parser
+
+
+def _add_permissions(parser: argparse.ArgumentParser) -> None:
+    """Add what plugins and clients of this machine may do."""
     parser.add_argument(
         "--access-control",
         metavar="NAME",
@@ -80,13 +94,10 @@ def add(commands: Any) -> argparse.ArgumentParser:
         action="append",
         help="serve this use on the socket and no other that is not named: plugins, calls, secrets, manage, observe",
     )
-    add_network_options(parser)
-    parser.add_argument(
-        "--config-file",
-        metavar="FILE",
-        help="read plugins, addresses, certificates and who may call what from a TOML file, as plugmux.asgi does "
-        "(docs/remote.md); options are added to what it says",
-    )
+
+
+def _add_identities(parser: argparse.ArgumentParser) -> None:
+    """Add what others may do over a network, and how they are known."""
     parser.add_argument(
         "--allow",
         metavar="ID=WHAT",
@@ -111,7 +122,6 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="connections from this address or network, such as 10.1.0.0/16, begin with a header of the PROXY "
         "protocol, version 2, and no others do",
     )
-    return parser
 
 
 def _allowed(texts: Sequence[str]) -> dict[str, list[str]]:

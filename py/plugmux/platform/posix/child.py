@@ -50,7 +50,7 @@ def start_child(program: Program, streams: Mapping[int, int], *, lead: bool = Tr
             ],
             setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
             setsigmask=[],
-            **({"setpgroup": 0} if lead else {}),  # type: ignore[arg-type]
+            **({"setpgroup": 0} if lead else {}),  # type: ignore[arg-type]  # mypy does not type `**` of a literal
         )
     try:
         return PosixChild(pid, open_process(pid), leads=lead)

@@ -55,8 +55,8 @@ def start_child(program: Program, streams: Mapping[int, int], *, lead: bool = Tr
     try:
         process = _start_suspended(program, line, streams, lead=lead)
         try:
-            check(kernel32.AssignProcessToJobObject(job, int(process._handle)))  # type: ignore[attr-defined]
-            if (status := ntdll.NtResumeProcess(int(process._handle))) < 0:  # type: ignore[attr-defined]
+            check(kernel32.AssignProcessToJobObject(job, _handle_of(process)))
+            if (status := ntdll.NtResumeProcess(_handle_of(process))) < 0:
                 raise OSError(errno.EINVAL, f"it cannot be resumed (status {status & 0xFFFF_FFFF:#x})", program.path)
         except BaseException:
             process.kill()
@@ -66,6 +66,10 @@ def start_child(program: Program, streams: Mapping[int, int], *, lead: bool = Tr
         kernel32.CloseHandle(job)
         raise
     return WindowsChild(process, job, can_be_asked=lead and _has_console())
+
+
+def _handle_of(process: subprocess.Popen[bytes]) -> int:
+    return int(process._handle)  # type: ignore[attr-defined]  # it has no public name
 
 
 def _start_suspended(program: Program, line: str, streams: Mapping[int, int], *, lead: bool) -> subprocess.Popen[bytes]:
@@ -123,7 +127,7 @@ class WindowsChild:
         self._watch: Watch | None = None
 
     def on_exit(self, tell: Callable[[], None]) -> None:
-        self._watch = await_handle(int(self._process._handle), tell)  # type: ignore[attr-defined]
+        self._watch = await_handle(_handle_of(self._process), tell)
 
     def collect(self) -> ExitStatus | None:
         self.kill()

@@ -50,7 +50,7 @@ class RemoteGroup:
         look_up: Lookup | None = None,
     ) -> None:
         self._launch = launch
-        self._dialer: Dialer = launch.runner  # type: ignore[assignment]
+        self._dialer: Dialer = launch.runner  # type: ignore[assignment]  # its caller has seen a `Dialer`
         self._registry = registry
         self._make = make
         self._look_up = look_up

@@ -95,7 +95,7 @@ class _Dialing(Runner):
     outlives_runtime = True
 
     def __init__(self, launch: Launch, registrar: Registrar, record: PluginRecord, stop: asyncio.Event) -> None:
-        dialer: Dialer = launch.runner  # type: ignore[assignment]
+        dialer: Dialer = launch.runner  # type: ignore[assignment]  # its caller has seen a `Dialer`
         self._dialer = dialer
         self._name = launch.name
         self._registrar = registrar
