@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .lazy import import_name
+
 if TYPE_CHECKING:
     from .connect import Code, RpcError
     from .contract.version import COMPILED
@@ -93,18 +95,11 @@ _HOMES = {
     ),
     "runtime.remote.source": ("Remote",),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME = {name: f".{home}" for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return import_name(__name__, _HOME, name)
 
 
 def __dir__() -> list[str]:

@@ -9,10 +9,11 @@ from module_imports import read_imports
 
 PACKAGE = Path(plugmux.__file__).parent
 
-GROUND = {"errors", "platform", "exchange", "aio", "contract"}
+GROUND = {"lazy", "errors", "platform", "exchange", "aio", "contract"}
 BELOW = {
+    "lazy": set[str](),
     "errors": set[str](),
-    "platform": {"errors"},
+    "platform": {"lazy", "errors"},
     "exchange": set[str](),
     "aio": {"errors", "platform"},
     "contract": {"errors", "platform"},

@@ -27,6 +27,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
+from ..lazy import import_name
+
 if TYPE_CHECKING:
     from .interface import (
         BINARY_FORMATS,
@@ -218,15 +220,9 @@ _SHARED = """
     BINARY_FORMATS BlockingPipes CPU_GRACE Child Credentials ExitStatus ListenError ProcessHandle Program ResourceLimits
     TrustedFile UntrustedPath UserId
 """.split()
-_HOME = {name: f"{FAMILY}.{module}" for module, names in MODULES.items() for name in names}
-_HOME |= dict.fromkeys(_SHARED, "interface")
+_HOME = {name: f".{FAMILY}.{module}" for module, names in MODULES.items() for name in names}
+_HOME |= dict.fromkeys(_SHARED, ".interface")
 
 
 def __getattr__(name: str) -> object:
-    from importlib import import_module
-
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    return import_name(__name__, _HOME, name)

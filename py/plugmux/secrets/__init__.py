@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..lazy import import_name
 from .error import InvalidPattern, ProviderOutage, SecretNotFound, SecretsError
 from .pattern import Pattern, SecretId
 from .provider import Provider
@@ -47,15 +48,8 @@ _OF_HOSTS = {
     "service": ("AuthorizerEndpoint", "ResolverEndpoint", "secrets_services"),
 }
 """The modules that a host alone needs, imported on first use: a plugin with a provider starts without them."""
-_HOME = {name: home for home, names in _OF_HOSTS.items() for name in names}
+_HOME = {name: f".{home}" for home, names in _OF_HOSTS.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return import_name(__name__, _HOME, name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..lazy import import_name
+
 if TYPE_CHECKING:
     from .calls import Call, ExpectedCall, assert_calls
     from .clock import FakeClock
@@ -42,16 +44,9 @@ _HOMES = {
     "replay": ("Replay",),
     "runner": ("MemoryRunner",),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME = {name: f".{home}" for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
     """Import a name when it is first used: pytest loads this package wherever plugmux is installed."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return import_name(__name__, _HOME, name)
