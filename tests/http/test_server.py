@@ -207,30 +207,36 @@ async def test_an_app_may_wait_for_a_body_as_long_as_it_likes(harness: Harness) 
     assert (await wire.until(b"hello")).startswith(b"HTTP/1.1 200 ")
 
 
+class Hanging:
+    """A handler that waits until it is cancelled."""
+
+    def __init__(self) -> None:
+        self.began, self.cancelled = asyncio.Event(), asyncio.Event()
+
+    def app(self, *, fast: bool) -> Any:
+        """The handler as an app, or on the fast path."""
+        return FastPathEcho(EchoCall(answer=self._answer)) if fast else self._serve
+
+    async def _answer(self, body: bytes) -> Response:
+        self.began.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            self.cancelled.set()
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._answer(b"")
+
+
 @both
 @pytest.mark.parametrize("end", ["eof", "close", "abort"])
 async def test_a_caller_that_goes_away_cancels_its_handler(harness: Harness, make: Any, end: str) -> None:
-    began, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def handle() -> None:
-        began.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
-
-    async def answer(body: bytes) -> Response:
-        await handle()
-        return Response(200)
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await handle()
-
-    wire = harness.wire(app if make is not FastPathEcho else FastPathEcho(EchoCall(answer=answer)))
+    hanging = Hanging()
+    wire = harness.wire(hanging.app(fast=make is FastPathEcho))
     wire.send(POST)
-    await began.wait()
+    await hanging.began.wait()
     {"eof": wire.transport.write_eof, "close": wire.transport.close, "abort": wire.transport.abort}[end]()
-    await cancelled.wait()
+    await hanging.cancelled.wait()
     assert await wire.until_lost() == b""
 
 
@@ -396,29 +402,14 @@ async def test_shutdown_lets_requests_under_way_finish_and_refuses_new_ones(harn
 
 @both
 async def test_shutdown_cancels_what_does_not_finish_in_its_time(harness: Harness, make: Any) -> None:
-    began, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def handle() -> None:
-        began.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
-
-    async def answer(body: bytes) -> Response:
-        await handle()
-        return Response(200)
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await handle()
-
-    server = harness.server(app if make is not FastPathEcho else FastPathEcho(EchoCall(answer=answer)))
+    hanging = Hanging()
+    server = harness.server(hanging.app(fast=make is FastPathEcho))
     wire = Wire()
     join(wire, server.protocol())
     wire.send(POST)
-    await began.wait()
+    await hanging.began.wait()
     await server.shutdown(0.01)
-    assert cancelled.is_set()
+    assert hanging.cancelled.is_set()
     assert await wire.until_lost() == b""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from kv.v1.kv_pb2 import GetRequest, WatchRequest
@@ -12,42 +13,32 @@ from support.probe import Probe
 
 
 @pytest.fixture(autouse=True)
-async def _unhurt(probe: Probe) -> object:
-    """After each test the same link still carries calls, and nothing else is under way on it."""
-    link = probe.link
-    yield
-    assert (await probe.kv.get(GetRequest(key="alive"), timeout=30)).value == b"alive"
-    async with asyncio.timeout(30):
-        await link.mux.wait_idle()
-    assert probe.link is link
-
-
-async def heard(probe: Probe) -> str:
-    async with asyncio.timeout(30):
-        return await probe.events.get()
+async def _unhurt(probe: Probe) -> AsyncIterator[None]:
+    async with probe.unhurt():
+        yield
 
 
 async def test_cancelling_the_caller_cancels_the_handler(probe: Probe) -> None:
     call = asyncio.ensure_future(probe.kv.get(GetRequest(key="wait")))
-    assert await heard(probe) == "get begins"
+    assert await probe.heard() == "get begins"
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert await heard(probe) == "get ends"
+    assert await probe.heard() == "get ends"
 
 
 async def test_a_time_limit_cancels_the_handler(probe: Probe) -> None:
     with pytest.raises(RpcError) as caught:
         await probe.kv.get(GetRequest(key="wait"), timeout=0.5)
     assert caught.value.code is Code.DEADLINE_EXCEEDED
-    assert [await heard(probe), await heard(probe)] == ["get begins", "get ends"]
+    assert [await probe.heard(), await probe.heard()] == ["get begins", "get ends"]
 
 
 async def test_a_time_limit_ends_a_stream_and_its_handler(probe: Probe) -> None:
     with pytest.raises(RpcError) as caught:
         [value async for value in probe.kv.watch(WatchRequest(key="wait"), timeout=0.5)]
     assert caught.value.code is Code.DEADLINE_EXCEEDED
-    assert [await heard(probe), await heard(probe)] == ["watch begins", "watch ends"]
+    assert [await probe.heard(), await probe.heard()] == ["watch begins", "watch ends"]
 
 
 async def test_a_handler_sees_the_time_left(probe: Probe) -> None:
@@ -59,21 +50,21 @@ async def test_a_handler_sees_the_time_left(probe: Probe) -> None:
 async def test_leaving_a_stream_that_waits_cancels_the_handler(probe: Probe) -> None:
     async with probe.kv.watch(WatchRequest(key="wait")) as stream:
         assert (await anext(stream)).value == b"first"
-        assert await heard(probe) == "watch begins"
-    assert await heard(probe) == "watch ends"
+        assert await probe.heard() == "watch begins"
+    assert await probe.heard() == "watch ends"
 
 
 async def test_leaving_a_stream_that_never_ends_resets_it(probe: Probe) -> None:
     async with probe.kv.watch(WatchRequest(key="flood")) as stream:
         await anext(stream)
         await anext(stream)
-    assert await heard(probe) == "flood ends"
+    assert await probe.heard() == "flood ends"
 
 
 async def test_cancelling_a_call_cancels_the_calls_that_its_handler_makes(probe: Probe) -> None:
     call = asyncio.ensure_future(probe.kv.get(GetRequest(key="forward")))
-    assert await heard(probe) == "forward begins"
+    assert await probe.heard() == "forward begins"
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert await heard(probe) == "forward ends"
+    assert await probe.heard() == "forward ends"

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
-from kv.v1.kv_pb2 import GetRequest
 from sum.v1.sum_pb2 import RunningRequest, SumRequest
 
 from plugmux.connect import Code, RpcError
@@ -18,18 +17,8 @@ CHUNK = bytes(64 * 1024)
 
 @pytest.fixture(autouse=True)
 async def _unhurt(probe: Probe) -> AsyncIterator[None]:
-    """After each test the same link still carries calls, and nothing else is under way on it."""
-    link = probe.link
-    yield
-    assert (await probe.kv.get(GetRequest(key="alive"), timeout=30)).value == b"alive"
-    async with asyncio.timeout(30):
-        await link.mux.wait_idle()
-    assert probe.link is link
-
-
-async def heard(probe: Probe) -> str:
-    async with asyncio.timeout(30):
-        return await probe.events.get()
+    async with probe.unhurt():
+        yield
 
 
 async def numbers(request: Callable[..., Any], count: int, order: str) -> AsyncIterator[Any]:
@@ -127,11 +116,11 @@ async def test_a_caller_that_leaves_between_two_requests_cancels_the_handler(
     probe: Probe, name: str, call: Callable[..., Coroutine[Any, Any, Any]]
 ) -> None:
     task = asyncio.create_task(call(probe))
-    assert await heard(probe) == f"{name} begins"
+    assert await probe.heard() == f"{name} begins"
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await heard(probe) == f"{name} ends"
+    assert await probe.heard() == f"{name} ends"
 
 
 @pytest.mark.parametrize(("name", "call"), STREAMS, ids=["sum", "running"])
@@ -141,4 +130,4 @@ async def test_a_time_limit_ends_a_stream_of_requests(
     with pytest.raises(RpcError) as caught:
         await call(probe, timeout=0.5)
     assert caught.value.code is Code.DEADLINE_EXCEEDED
-    assert [await heard(probe), await heard(probe)] == [f"{name} begins", f"{name} ends"]
+    assert [await probe.heard(), await probe.heard()] == [f"{name} begins", f"{name} ends"]

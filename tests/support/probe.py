@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from kv.v1.kv_connect import AuditService, KeyValueClient
-from kv.v1.kv_pb2 import RecordRequest, RecordResponse
+from kv.v1.kv_pb2 import GetRequest, RecordRequest, RecordResponse
 from sum.v1.sum_connect import SumClient, SumService
 from sum.v1.sum_pb2 import RunningRequest, RunningResponse, SumRequest, SumResponse
 
@@ -76,6 +76,21 @@ class Probe:
         link = self.runtime.plugin("probe").link
         assert link is not None
         return link
+
+    async def heard(self) -> str:
+        """What the probe tells next of its handlers."""
+        async with asyncio.timeout(30):
+            return await self.events.get()
+
+    @asynccontextmanager
+    async def unhurt(self) -> AsyncIterator[None]:
+        """Behind the block the same link still carries calls, and nothing else is under way on it."""
+        link = self.link
+        yield
+        assert (await self.kv.get(GetRequest(key="alive"), timeout=30)).value == b"alive"
+        async with asyncio.timeout(30):
+            await link.mux.wait_idle()
+        assert self.link is link
 
 
 @asynccontextmanager
