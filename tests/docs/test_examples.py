@@ -140,7 +140,7 @@ def test_every_command_and_option_exists(example: Example, command: list[str]) -
         if "--version" not in arguments:  # which ends the program
             _parser().parse_args(arguments)  # So does an option that it does not know, with a status.
     elif program == "make":
-        targets = {name for file in MAKEFILES for name in re.findall(r"^([a-z]+):", file.read_text(), re.MULTILINE)}
+        targets = {name for file in MAKEFILES for name in re.findall(r"^([a-z-]+):", file.read_text(), re.MULTILINE)}
         assert {word for word in arguments if not assigns(word) and not word.startswith("-")} <= targets
     elif program == "pip":
         extras = {extra for word in arguments for extra in re.findall(r"plugmux\[([\w,-]+)\]", word)}
