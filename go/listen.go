@@ -36,7 +36,7 @@ func (p *plugin) serveListening(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	entrance := &entrance{plugin: p, ctx: ctx, runtimes: n.runtimes, places: make(chan struct{}, maxRemoteLinks)}
+	entrance := &entrance{plugin: p, ctx: ctx, runtimes: n.runtimes, slots: make(chan struct{}, maxRemoteLinks)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+hijackPath, entrance.hijack)
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
@@ -72,7 +72,7 @@ type entrance struct {
 	plugin   *plugin
 	ctx      context.Context
 	runtimes remote.Runtimes
-	places   chan struct{}
+	slots    chan struct{}
 	links    sync.WaitGroup
 	told     remote.Floods
 }
@@ -89,8 +89,8 @@ func (e *entrance) hijack(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	select {
-	case e.places <- struct{}{}:
-		defer func() { <-e.places }()
+	case e.slots <- struct{}{}:
+		defer func() { <-e.slots }()
 	default:
 		http.Error(w, fmt.Sprintf("this plugin has %d links already", maxRemoteLinks), http.StatusServiceUnavailable)
 		return

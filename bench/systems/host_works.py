@@ -67,9 +67,9 @@ async def start_50(bench: Bench, plugin: Sequence[str]) -> None:
         begin = time.perf_counter()
         async with Runtime(launches) as runtime:
             took = time.perf_counter() - begin
-            for hosted in runtime.plugins():
-                if hosted.error is not None:
-                    raise hosted.error
+            for plugin in runtime.plugins():
+                if plugin.error is not None:
+                    raise plugin.error
         return took
 
     begin = time.perf_counter()

@@ -160,9 +160,9 @@ async def launch(bench: Bench, plugin: Sequence[str]) -> None:
             bare.append(time.perf_counter() - begin)
             for took, command in ((in_python, plugin), (in_go, GO_PLUGIN)):
                 begin = time.perf_counter()
-                hosted = await runtime.launch(Launch(command, name=f"bench{number}-{command[0] == GO_PLUGIN[0]}"))
+                handle = await runtime.launch(Launch(command, name=f"bench{number}-{command[0] == GO_PLUGIN[0]}"))
                 took.append(time.perf_counter() - begin)
-                await hosted.stop()
+                await handle.stop()
     medians = [percentiles(took)["p50_us"] for took in (in_python, bare, in_go)]
     bench.row("launch", p50_us=medians[0], base_p50_us=medians[1], go_p50_us=medians[2], n=LAUNCHES)
 

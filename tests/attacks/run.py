@@ -30,7 +30,7 @@ sys.path[:0] = IMPORTED_FROM
 from attacks.interface import MIB, Attack, Outcome, make_attack  # noqa: E402 -- found through the line above
 
 NO_ATTACKS = {"__init__", "interface", "run"}
-LARGEST_HOST = 3 << 30
+MAX_HOST_MEMORY = 3 << 30
 """Bytes that a host may have in use: an attack must not take the machine with it."""
 
 TRIES = 3
@@ -94,8 +94,8 @@ def _out_of_hand(pid: int, end: float) -> str:
     if time.monotonic() > end:
         return "the host hangs"
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    if pages * resource.getpagesize() > LARGEST_HOST:
-        return f"the host has over {LARGEST_HOST / MIB:.0f} MiB"
+    if pages * resource.getpagesize() > MAX_HOST_MEMORY:
+        return f"the host has over {MAX_HOST_MEMORY / MIB:.0f} MiB"
     return ""
 
 

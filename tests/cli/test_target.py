@@ -13,7 +13,7 @@ from plugmux_proto.resolver.v1 import resolver_pb2 as resolver
 from plugmux_proto.resolver.v1.resolver_connect import ResolverService
 
 from plugmux.cli import target
-from plugmux.cli.target import _Listening
+from plugmux.cli.target import _ListeningRuntime
 from plugmux.connect import App, Code, Context, RpcError
 from plugmux.errors import PlugmuxError
 from plugmux.runtime import State
@@ -58,8 +58,8 @@ def test_every_state_in_which_a_plugin_will_not_run_is_known() -> None:
     assert {state.value for state in State if state not in ON_THE_WAY} | {"retries_exceeded"} == target.IDLE
 
 
-def listening(*services: Any) -> _Listening:
-    return _Listening(lambda plugin: Direct(App(services)), "unix:/s")
+def listening(*services: Any) -> _ListeningRuntime:
+    return _ListeningRuntime(lambda plugin: Direct(App(services)), "unix:/s")
 
 
 async def test_a_runtime_without_finer_states_is_shown_by_its_run_status() -> None:

@@ -311,11 +311,11 @@ async def test_an_unexpected_exception_ends_a_stream_as_internal(caplog: pytest.
 
 
 async def test_details_go_into_and_come_out_of_googles_any() -> None:
-    packed = ErrorDetail.pack(SayRequest(text="why"))
-    assert packed.to_any().type_url == "type.googleapis.com/echo.v1.SayRequest"
-    assert ErrorDetail.pack(packed.to_any()) == packed
-    assert packed.unpack(SayRequest) == SayRequest(text="why")
-    assert packed.unpack(SayResponse) is None
+    detail = ErrorDetail.pack(SayRequest(text="why"))
+    assert detail.to_any().type_url == "type.googleapis.com/echo.v1.SayRequest"
+    assert ErrorDetail.pack(detail.to_any()) == detail
+    assert detail.unpack(SayRequest) == SayRequest(text="why")
+    assert detail.unpack(SayResponse) is None
 
 
 async def test_an_unimplemented_method_says_so() -> None:

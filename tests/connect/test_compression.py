@@ -56,21 +56,21 @@ def test_what_is_not_compressed_data_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_data_that_end_early_are_refused(name: str) -> None:
     compression = named(name)
-    packed = compression.compress(NOISE)
-    for size in (1, len(packed) // 2, len(packed) - 1):
+    compressed = compression.compress(NOISE)
+    for size in (1, len(compressed) // 2, len(compressed) - 1):
         with pytest.raises(ValueError, match="end early"):
-            compression.decompress(packed[:size], len(NOISE))
+            compression.decompress(compressed[:size], len(NOISE))
 
 
 @pytest.mark.parametrize("name", ["gzip", "zstd"])
 def test_data_of_several_parts_are_one(name: str) -> None:
     compression = named(name)
-    packed = compression.compress(b"one") + compression.compress(b"two")
-    assert compression.decompress(packed, 6) == b"onetwo"
+    compressed = compression.compress(b"one") + compression.compress(b"two")
+    assert compression.decompress(compressed, 6) == b"onetwo"
     with pytest.raises(DecompressedTooLarge):
-        compression.decompress(packed, 5)
+        compression.decompress(compressed, 5)
     with pytest.raises(ValueError, match="end early"):
-        compression.decompress(packed[:-1], 6)
+        compression.decompress(compressed[:-1], 6)
 
 
 @pytest.mark.parametrize("name", ["gzip", "zstd"])

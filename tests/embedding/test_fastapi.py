@@ -22,9 +22,9 @@ from kv.v1.kv_pb2 import GetRequest
 from plugmux import Policies, Runtime, Timeouts
 from plugmux.exchange import ASGIApp
 from plugmux.runtime import State
-from support.census import Census
 from support.pages import examples, run_examples
 from support.programs import KV_PLUGIN, script
+from support.resources import ProcessResources
 from support.tools import ROOT
 
 
@@ -49,7 +49,7 @@ def test_a_route_calls_a_plugin_from_start_to_end_of_the_application(app: FastAP
 
 
 async def test_many_requests_at_once_share_the_runtime(app: FastAPI) -> None:
-    before = Census.take()
+    before = ProcessResources.take()
     async with (
         app.router.lifespan_context(app) as state,
         httpx.AsyncClient(transport=httpx.ASGITransport(with_state(app, state or {})), base_url="http://app") as client,
@@ -62,7 +62,7 @@ async def test_many_requests_at_once_share_the_runtime(app: FastAPI) -> None:
         await runtime.disable("python-plugin")
         refused = await client.get("/values/a")
         assert (refused.status_code, "disabled" in refused.text) == (503, True)
-    assert Census.take() == before
+    assert ProcessResources.take() == before
 
 
 def with_state(app: FastAPI, state: Mapping[str, Any]) -> ASGIApp:
@@ -93,7 +93,7 @@ async def test_one_task_starts_it_and_another_closes_it(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_start_leaves_nothing(tmp_path: Path) -> None:
-    before = Census.take()
+    before = ProcessResources.take()
     runtime = Runtime(
         [script(tmp_path, "kv", "import time; time.sleep(3600)")], policies=Policies(timeouts=Timeouts(registration=60))
     )
@@ -103,7 +103,7 @@ async def test_a_cancelled_start_leaves_nothing(tmp_path: Path) -> None:
     start.cancel()
     await asyncio.wait([start])
     assert start.cancelled()
-    assert Census.take() == before
+    assert ProcessResources.take() == before
 
 
 async def test_every_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from plugmux import Launch, RestartPolicy, Runtime
 from plugmux.connect import Code, RpcError
 from plugmux.runtime import State
 from plugmux.runtime.plugin import PluginHandle
-from support.census import Census, resident_bytes
+from support.resources import ProcessResources, resident_bytes
 from support.tools import faulty_plugin
 
 PLUGINS = 20
@@ -125,7 +125,7 @@ def _signal(plugin: PluginHandle, number: signal.Signals) -> None:
 async def soak(minutes: float) -> int:
     """Soak a host for some minutes, and print what came of it; returns the exit status."""
     seconds, seed = minutes * 60, random.randrange(1 << 32)
-    before = Census.take()
+    before = ProcessResources.take()
     plugins = [
         Launch(faulty_plugin(LANGUAGES[number % 3]), name=f"{LANGUAGES[number % 3]}-{number}", restart=AT_ONCE)
         for number in range(PLUGINS)
@@ -141,7 +141,7 @@ async def soak(minutes: float) -> int:
         await asyncio.gather(*work)
         at_last = _memory()
     for _ in range(100):
-        if (left := Census.take()) == before:
+        if (left := ProcessResources.take()) == before:
             break
         await asyncio.sleep(0.05)
     if at_last > at_first * GROWTH:

@@ -11,7 +11,7 @@ import pytest
 from plugmux import Launch, PluginCause
 from plugmux.connect import Code, RpcError
 from plugmux.runtime import State
-from support.census import alive, end_at_once, gone
+from support.resources import alive, end_at_once, gone
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, Ward, ward
 

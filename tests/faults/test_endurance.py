@@ -14,7 +14,7 @@ import pytest
 from plugmux import Launch
 from plugmux.connect import Code, RpcError
 from plugmux.runtime import State
-from support.census import hold, resident_bytes
+from support.resources import hold, resident_bytes
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES, ward
 

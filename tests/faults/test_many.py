@@ -13,7 +13,7 @@ from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, Policies, Runtime
 from plugmux.runtime import State, supervisor
-from support.census import Census, cpu_seconds, resident_bytes
+from support.resources import ProcessResources, cpu_seconds, resident_bytes
 from support.tools import faulty_plugin
 from support.ward import LANGUAGES
 
@@ -35,7 +35,7 @@ async def test_a_hundred_plugins_start_a_few_at_a_time_take_little_memory_and_no
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(supervisor, "SLOT_TIME", 600.0)  # A busy machine takes longer for a start.
-    before = Census.take()
+    before = ProcessResources.take()
     launches = [
         Launch(faulty_plugin(language), name=f"{language}-{n}")
         for language, count in PLUGINS.items()
@@ -57,7 +57,7 @@ async def test_a_hundred_plugins_start_a_few_at_a_time_take_little_memory_and_no
         assert len(runtime.plugins()) == 101
         assert (resident_bytes() - alone) / len(launches) < MEBIBYTE
         assert await share_of_a_core(runtime) < IDLE_SHARE
-    assert Census.take() == before
+    assert ProcessResources.take() == before
 
 
 async def ask_all(runtime: Runtime) -> None:

@@ -10,7 +10,7 @@ from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, Runtime
 from plugmux.runtime import State
-from support.census import Census, end_at_once
+from support.resources import ProcessResources, end_at_once
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES
 
@@ -22,7 +22,7 @@ PACE = 0.1
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_no_idempotent_call_fails_while_a_replica_is_killed_in_a_loop(language: str) -> None:
-    before = Census.take()
+    before = ProcessResources.take()
     launch = Launch(faulty_plugin(language), name="faulty", restart=AT_ONCE, replicas=2, timeout=20)
     async with Runtime([launch]) as runtime:
         victim, survivor = runtime.plugins()
@@ -49,4 +49,4 @@ async def test_no_idempotent_call_fails_while_a_replica_is_killed_in_a_loop(lang
             over.set()
         assert len(answered - {str(survivor.pid)}) >= KILLS[language]
         assert survivor.restarts == 0
-    assert Census.take() == before
+    assert ProcessResources.take() == before

@@ -100,13 +100,13 @@ async def test_a_restart_and_an_enable_after_a_disable_find_no_process_that_is_e
 
 async def test_a_runtime_that_waits_for_it_has_it_when_the_one_before_closes(directory: Path) -> None:
     launch = Launch(example_plugin("go"), name="kv", runner=DetachedRunner(directory), timeout=30)
-    door = directory / "kv.sock"
+    socket_path = directory / "kv.sock"
     async with AsyncExitStack() as before, Runtime() as after:
         pid = (await (await before.enter_async_context(Runtime())).launch(launch)).pid
-        assert not door.exists()
+        assert not socket_path.exists()
         waiting = asyncio.create_task(after.launch(launch))
         async with asyncio.timeout(TIME):
-            while not door.exists():
+            while not socket_path.exists():
                 await asyncio.sleep(0.01)
         await before.aclose()
         assert (await waiting).pid == pid

@@ -29,8 +29,8 @@ from plugmux import Launch, Runtime
 from plugmux.connect import Code, Context, RpcError
 from plugmux.link.remote import RemoteObject
 from plugmux.runtime import BadConfiguration
-from support.census import resident_bytes
 from support.cloud import cloud_command
+from support.resources import resident_bytes
 from support.tools import LANGUAGES, ROOT, tool
 
 pytestmark = pytest.mark.timeout(300)

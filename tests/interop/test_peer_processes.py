@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from plugmux import Runtime
-from support.census import alive
 from support.programs import script
+from support.resources import alive
 from support.tools import LANGUAGES, example_plugin
 
 HOLDER = """

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from support.census import hold
 from support.programs import script
+from support.resources import hold
 from support.tools import LANGUAGES, ROOT, example_plugin, tool
 
 STOPPED = 1.0

@@ -13,7 +13,7 @@ LEFT_OUT: dict[str, str] = {
     "runtime/test_leaks.py::test_a_process_that_cannot_be_watched_is_not_left_to_run": PIDFD,
     "runtime/test_limits.py::test_a_call_that_reaches_a_limit_fails_and_the_plugin_works_on"
     "[memory-ran out of memory]": LIMITS,
-    "runtime/test_limits.py::test_a_census_counts_children_that_have_left_the_group_or_lost_their_parent": LIMITS,
+    "runtime/test_limits.py::test_a_counter_counts_children_that_have_left_the_group_or_lost_their_parent": LIMITS,
     "runtime/test_limits.py::test_a_plugin_that_exceeds_a_limit_is_ended_and_the_error_says_which[memory]": LIMITS,
     "runtime/test_limits.py::test_a_plugin_that_exceeds_a_limit_is_ended_and_the_error_says_which[processes]": LIMITS,
     "runtime/test_limits.py::test_a_plugin_within_its_limits_works": LIMITS,

@@ -17,7 +17,7 @@ from plugmux.platform import ExitStatus, Program, open_process, start_child
 from plugmux.platform.posix import handle
 from plugmux.platform.posix.child import PosixChild
 from plugmux.platform.posix.handle import ThreadHandle
-from support.census import Census, alive, gone
+from support.resources import ProcessResources, alive, gone
 
 WAYS = list(dict.fromkeys([handle.best_handle(), *([ThreadHandle] if hasattr(os, "waitid") else [])]))
 """The best of this system, and the one of every system that has waitid: Python has it on macOS since 3.13."""
@@ -139,7 +139,7 @@ async def test_a_handle_that_is_closed_tells_nothing() -> None:
 
 
 async def test_nothing_is_left_of_a_child_that_cannot_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Census.take()
+    before = ProcessResources.take()
     started: list[int] = []
 
     def fail(pid: int) -> Callable[[], None]:
@@ -150,4 +150,4 @@ async def test_nothing_is_left_of_a_child_that_cannot_be_watched(monkeypatch: py
     with pytest.raises(OSError, match="Too many"):
         start("import time; time.sleep(100)")
     assert not alive(started[0])
-    assert Census.take() == before
+    assert ProcessResources.take() == before

@@ -18,8 +18,8 @@ from plugmux import PluginError, Policies, Runtime, Timeouts
 from plugmux.connect import Code, RpcError
 from plugmux.exchange import Request
 from plugmux.runtime import State
-from support.census import gone
 from support.programs import script
+from support.resources import gone
 
 PLUGIN = """
     import asyncio, os, sys, time

@@ -24,9 +24,9 @@ from plugmux.link import references
 from plugmux.link.app import LinkApp
 from plugmux.link.link import Link, Peer
 from plugmux.runtime import State
-from support.census import Census, alive, gone
 from support.injection import Interrupter
 from support.programs import KV_PLUGIN, script
+from support.resources import ProcessResources, alive, gone
 from support.timeouts import shorten_timeouts
 from support.tools import faulty_plugin
 
@@ -46,8 +46,8 @@ class Slow(KeyValueService):
         raise AssertionError
 
 
-async def nothing_beyond(before: Census) -> None:
-    while Census.take() != before:
+async def nothing_beyond(before: ProcessResources) -> None:
+    while ProcessResources.take() != before:
         await asyncio.sleep(0)
 
 
@@ -139,7 +139,7 @@ async def test_a_close_that_is_cancelled_at_any_of_its_waits_is_done_to_the_end(
     close: Callable[[Interrupter], Awaitable[None]],
 ) -> None:
     await close(Interrupter(0))
-    before = Census.take()
+    before = ProcessResources.take()
     for at in count(1):
         interrupter = Interrupter(at)
         await close(interrupter)

@@ -19,8 +19,8 @@ from plugmux.contract.registration import Configuration
 from plugmux.runtime import BadConfiguration, State
 from plugmux.runtime.changes.configuration import check
 from plugmux.runtime.supervisor import Supervisor
-from support.census import end_at_once
 from support.programs import script
+from support.resources import end_at_once
 
 PLUGIN = """
     from kv.v1.kv_connect import KeyValueService
@@ -71,7 +71,7 @@ RELOADING = """
     from plugmux.plugin import Configured
 
     def apply(values):
-        while os.path.exists(OPTIONS.get("door", "")):
+        while os.path.exists(OPTIONS.get("gate", "")):
             time.sleep(0.01)
         if values["n"] == 13:
             raise ValueError("no thirteen")
@@ -112,8 +112,8 @@ async def test_a_change_reaches_the_replicas_that_run_while_another_is_starting_
 async def test_a_replica_that_is_accepted_while_a_change_is_under_way_gets_what_comes_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: int, n: int, told: str
 ) -> None:
-    accepted, admitted, door = asyncio.Event(), asyncio.Event(), tmp_path / "door"
-    door.touch()
+    accepted, admitted, gate = asyncio.Event(), asyncio.Event(), tmp_path / "gate"
+    gate.touch()
     register = Supervisor._register
 
     async def held_up(self: Supervisor, *rest: Any) -> PluginError | None:
@@ -124,7 +124,7 @@ async def test_a_replica_that_is_accepted_while_a_change_is_under_way_gets_what_
         return failure
 
     monkeypatch.setattr(Supervisor, "_register", held_up)
-    launch = Launch([script(tmp_path, "kv", RELOADING, door=str(door))], replicas=2, restart=RestartPolicy(delay=0))
+    launch = Launch([script(tmp_path, "kv", RELOADING, gate=str(gate))], replicas=2, restart=RestartPolicy(delay=0))
     async with Runtime([launch], configuration={"kv": {"n": 1}}) as runtime:
         _, late = runtime.plugins()
         assert late.pid is not None
@@ -134,7 +134,7 @@ async def test_a_replica_that_is_accepted_while_a_change_is_under_way_gets_what_
             await accepted.wait()
         change = asyncio.create_task(runtime.configure("kv", {"n": n}))
         await accepted.wait()
-        door.unlink()
+        gate.unlink()
         asyncio.get_running_loop().call_later(0.05, admitted.set)  # time in which the change would be over
         if told:
             with pytest.raises(PluginError, match=told):

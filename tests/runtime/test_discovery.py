@@ -15,7 +15,7 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Directory, Installed, Launch, PluginCause, PluginError, Runtime
-from plugmux.discovery.directory import Found, default_path, expand, find_plugins
+from plugmux.discovery.directory import FoundInDirectory, default_path, expand, find_plugins
 from plugmux.discovery.permissions import FileCheck, GuardedRunner
 from plugmux.errors import ConfigError
 from plugmux.errors import PluginCause as Cause
@@ -475,7 +475,7 @@ async def test_watching_goes_on_after_a_look_that_failed(
     looks: list[str] = []
     find = Directory.find
 
-    def look(directory: Directory) -> list[Found]:
+    def look(directory: Directory) -> list[FoundInDirectory]:
         looks.append("")
         if len(looks) in (2, 3):
             raise RuntimeError("no look")

@@ -24,8 +24,8 @@ from plugmux.runtime.health.policy import Liveness
 from plugmux.runtime.logs.log import LogBook
 from plugmux.runtime.plugin import PluginRecord
 from plugmux.yamux import Config
-from support.census import end_at_once
 from support.programs import KV_PLUGIN, script
+from support.resources import end_at_once
 
 QUICK = HealthPolicy(interval=0.05, timeout=0.1, hung_after=0.3)
 PATIENT = HealthPolicy(interval=0.05, timeout=0.1, hung_after=60)

@@ -18,8 +18,8 @@ from plugmux import Launch, PluginCause, PluginError, Policies, Runtime, Timeout
 from plugmux.runtime import LocalRunner
 from plugmux.runtime.logs.log import LogBook, PluginLog
 from plugmux.runtime.process.local import LocalRun
-from support.census import Census
 from support.injection import raising_at
+from support.resources import ProcessResources
 from support.tools import faulty_plugin
 
 ROUNDS = 50
@@ -30,11 +30,11 @@ async def test_200_launches_and_shutdowns_leave_no_process_no_descriptor_and_no_
     plugins = [Launch(faulty_plugin("go"), name=f"go{number}", timeout=60) for number in range(4)]  # they start fast
     async with Runtime(plugins):
         pass
-    before = Census.take()
+    before = ProcessResources.take()
     for _ in range(ROUNDS):
         async with Runtime(plugins, policies=Policies(timeouts=Timeouts(registration=60))) as runtime:
             assert [plugin.error for plugin in runtime.plugins()] == [None] * len(plugins)
-    assert Census.take() == before
+    assert ProcessResources.take() == before
 
 
 SLEEP = ("sleep", "1000")
@@ -66,10 +66,10 @@ async def log() -> PluginLog:
     return LogBook().of("sleep")
 
 
-async def nothing_beyond(before: Census) -> None:
+async def nothing_beyond(before: ProcessResources) -> None:
     """Wait until there is no more than there was: pipes are closed at one of the loop's next turns."""
     async with asyncio.timeout(30):
-        while Census.take() != before:
+        while ProcessResources.take() != before:
             await asyncio.sleep(0)
 
 
@@ -84,7 +84,7 @@ async def test_a_start_without_enough_descriptors_fails_and_leaves_nothing(
 ) -> None:
     launch = Launch(SLEEP, link=link)
     await end(await LocalRunner().start(launch, 5.0, log))
-    before = Census.take()
+    before = ProcessResources.take()
     errors = []
     for left in range(ENOUGH):
         try:
@@ -104,7 +104,7 @@ async def test_a_process_that_cannot_be_watched_is_not_left_to_run(
     def pidfd_open(pid: int) -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    before = Census.take()
+    before = ProcessResources.take()
     monkeypatch.setattr(os, "pidfd_open", pidfd_open)
     with pytest.raises(PluginError, match="Too many open files"):
         await LocalRunner().start(Launch(SLEEP), 5.0, log)
@@ -113,7 +113,7 @@ async def test_a_process_that_cannot_be_watched_is_not_left_to_run(
 
 async def test_a_start_that_is_cancelled_leaves_nothing(log: PluginLog) -> None:
     await end(await LocalRunner().start(Launch(SLEEP), 5.0, log))
-    before = Census.take()
+    before = ProcessResources.take()
     for turns in count(1):
         starting = asyncio.create_task(LocalRunner().start(Launch(SLEEP), 5.0, log))
         for _ in range(turns):
@@ -143,7 +143,7 @@ async def test_an_error_at_any_step_between_start_and_link_leaves_nothing(link: 
         return raised()
 
     await launched(0)
-    before = Census.take()
+    before = ProcessResources.take()
     for step in count(1):
         struck = await launched(step)
         await nothing_beyond(before)
@@ -154,7 +154,7 @@ async def test_an_error_at_any_step_between_start_and_link_leaves_nothing(link: 
 
 async def test_two_services_of_the_same_name_leave_no_process() -> None:
     async with Runtime(services=[AuditService(), AuditService()]) as runtime:
-        before = Census.take()
+        before = ProcessResources.take()
         with pytest.raises(PluginError, match="AuditService"):
             await runtime.launch(Launch(faulty_plugin("go"), name="go"))
         await nothing_beyond(before)

@@ -222,14 +222,14 @@ wait("the leader")
 """
 
 
-def test_a_census_counts_children_that_have_left_the_group_or_lost_their_parent() -> None:
+def test_a_counter_counts_children_that_have_left_the_group_or_lost_their_parent() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", FAMILY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
     ) as leader:
         assert leader.stdout is not None
         assert len({leader.stdout.readline() for _ in range(3)}) == 3
-        census = ProcessCounter(leader.pid)
-        assert len(census) == 3
-        census.kill()
+        counter = ProcessCounter(leader.pid)
+        assert len(counter) == 3
+        counter.kill()
         assert leader.stdout.read() == b""  # Everybody who held the pipe has ended.
     assert leader.returncode == -signal.SIGKILL

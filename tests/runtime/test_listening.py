@@ -27,8 +27,8 @@ from plugmux.runtime.logs.flood import FloodLog
 from plugmux.runtime.socket import listener as listening
 from plugmux.runtime.socket import unregistered
 from plugmux.runtime.socket.listener import Listener
-from support.census import Census
 from support.programs import KV_PLUGIN, script
+from support.resources import ProcessResources
 
 ASK = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 HIJACK = b"GET /hijack HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n"
@@ -98,20 +98,20 @@ async def test_a_listener_that_is_closed_while_it_waits_for_the_lock_leaves_noth
 
 
 async def test_a_look_whether_somebody_listens_is_not_taken_for_the_plugin(tmp_path: Path) -> None:
-    door = tmp_path / "door.sock"
-    before = Census.take()
+    path = tmp_path / "door.sock"
+    before = ProcessResources.take()
     async with asyncio.TaskGroup() as group:
-        first = Runtime([Launch.wait("kv", socket=door)])
+        first = Runtime([Launch.wait("kv", socket=path)])
         starting = group.create_task(first.start())
-        while not door.exists():
+        while not path.exists():
             await asyncio.sleep(0)
-        second = Runtime([Launch(["kv"], runner=Launch.wait("kv", socket=door).runner, name="kv")])
+        second = Runtime([Launch(["kv"], runner=Launch.wait("kv", socket=path).runner, name="kv")])
         await second.start()
         assert "listens at" in str(second.plugin("kv").error)
         await second.close()
         with socket.socket(socket.AF_UNIX) as silent:
-            silent.connect(str(door))
-            environ = {**os.environ, "PLUGMUX_PLUGIN_LAUNCH_CFG": _launch("kv", door)}
+            silent.connect(str(path))
+            environ = {**os.environ, "PLUGMUX_PLUGIN_LAUNCH_CFG": _launch("kv", path)}
             process = await asyncio.create_subprocess_exec(script(tmp_path, "kv", KV_PLUGIN), env=environ)
             await starting
         assert first.plugin("kv").state is State.RUNNING
@@ -119,11 +119,11 @@ async def test_a_look_whether_somebody_listens_is_not_taken_for_the_plugin(tmp_p
         await first.close()
         await process.wait()
     del first, second
-    assert Census.take().descriptors == before.descriptors
+    assert ProcessResources.take().descriptors == before.descriptors
 
 
-def _launch(name: str, door: Path) -> str:
-    return f'{{"name": "{name}", "timeout": 60000000000, "socket": "{door}"}}'
+def _launch(name: str, path: Path) -> str:
+    return f'{{"name": "{name}", "timeout": 60000000000, "socket": "{path}"}}'
 
 
 # -- among other users ------------------------------------------------------------------------------------------------

@@ -126,33 +126,33 @@ async def test_without_a_source_the_same_program_is_started_anew(tmp_path: Path)
 
 async def test_a_call_under_way_ends_on_the_old_one(tmp_path: Path) -> None:
     async with Runtime([Launch([version(tmp_path, "v1.0.0")], name="kv")]) as runtime:
-        door = tmp_path / "door"
-        under_way = asyncio.create_task(get(runtime, f"wait for {door}"))
-        await appears(tmp_path / "door.begun")
+        gate = tmp_path / "gate"
+        under_way = asyncio.create_task(get(runtime, f"wait for {gate}"))
+        await appears(tmp_path / "gate.begun")
         replacing = asyncio.create_task(runtime.replace("kv", version(tmp_path, "v2.0.0")))
         while await get(runtime) != b"v2.0.0":
             await asyncio.sleep(0.01)
         assert not under_way.done()
         assert not replacing.done()
-        door.touch()
+        gate.touch()
         assert await under_way == b"v1.0.0"
         assert (await replacing).version == "v2.0.0"
 
 
 async def test_a_call_that_outlasts_the_drain_time_is_cut_off_and_made_again(tmp_path: Path) -> None:
     async with Runtime([Launch([version(tmp_path, "v1.0.0")], name="kv")]) as runtime:
-        under_way = asyncio.create_task(get(runtime, f"wait for {tmp_path}/door"))
-        await appears(tmp_path / "door.begun")
+        under_way = asyncio.create_task(get(runtime, f"wait for {tmp_path}/gate"))
+        await appears(tmp_path / "gate.begun")
         await runtime.replace("kv", version(tmp_path, "v2.0.0"), drain_time=0.1)
-        (tmp_path / "door").touch()
+        (tmp_path / "gate").touch()
         assert await under_way == b"v2.0.0"  # Get has no side effects.
 
 
 async def test_a_call_that_outlasts_the_drain_time_fails_where_it_must_not_be_made_again(tmp_path: Path) -> None:
     once = Policies(methods={"/kv.v1.KeyValueService/Get": RetryPolicy(attempts=1)})
     async with Runtime([Launch([version(tmp_path, "v1.0.0")], name="kv")], policies=once) as runtime:
-        under_way = asyncio.create_task(get(runtime, f"wait for {tmp_path}/door"))
-        await appears(tmp_path / "door.begun")
+        under_way = asyncio.create_task(get(runtime, f"wait for {tmp_path}/gate"))
+        await appears(tmp_path / "gate.begun")
         await runtime.replace("kv", version(tmp_path, "v2.0.0"), drain_time=0.1)
         with pytest.raises(RpcError, match="the peer may have acted on it"):
             await under_way
@@ -266,9 +266,9 @@ async def test_a_runtime_that_closes_ends_the_new_one_as_well(tmp_path: Path) ->
 async def test_an_old_one_that_dies_of_its_last_call_is_not_waited_for(tmp_path: Path) -> None:
     launch = Launch([version(tmp_path, "v1.0.0")], name="kv", restart=RestartPolicy(tries=0))
     async with Runtime([launch]) as runtime:
-        door = tmp_path / "door"
-        under_way = asyncio.create_task(get(runtime, f"wait for {door}"))
-        await appears(tmp_path / "door.begun")
+        gate = tmp_path / "gate"
+        under_way = asyncio.create_task(get(runtime, f"wait for {gate}"))
+        await appears(tmp_path / "gate.begun")
         pid = runtime.plugin("kv").pid
         assert pid is not None
         replacing = asyncio.create_task(runtime.replace("kv", version(tmp_path, "v2.0.0")))
@@ -276,5 +276,5 @@ async def test_an_old_one_that_dies_of_its_last_call_is_not_waited_for(tmp_path:
             await asyncio.sleep(0.01)
         os.kill(pid, 9)
         await replacing
-        door.touch()
+        gate.touch()
         assert await under_way == b"v2.0.0"

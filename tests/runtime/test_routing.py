@@ -18,8 +18,8 @@ from plugmux.connect import Code, RpcError, RpcLimits
 from plugmux.http import SocketClient
 from plugmux.runtime import PluginHandle, State
 from plugmux.runtime.calls.breaker import Circuit
-from support.census import end_at_once
 from support.programs import KV_PLUGIN, script
+from support.resources import end_at_once
 
 PLUGIN = (
     KV_PLUGIN.replace(

@@ -13,8 +13,8 @@ from kv.v1.kv_pb2 import GetRequest, GetResponse, PutRequest, RecordRequest, Rec
 from plugmux import ConfigError, Launch, PluginError, RestartPolicy, Runtime
 from plugmux.connect import Code, Context, RpcError
 from plugmux.runtime import State
-from support.census import end_at_once
 from support.programs import KV_PLUGIN, script
+from support.resources import end_at_once
 
 Switch = Callable[[Runtime, str], Awaitable[object]]
 

@@ -119,8 +119,8 @@ async def test_a_launch_whose_caller_leaves_is_undone(tmp_path: Path) -> None:
 
 
 async def test_what_is_replaced_while_it_starts_has_been_started(tmp_path: Path) -> None:
-    door, program = tmp_path / "door", script(tmp_path, "new", KV_PLUGIN)
-    held_up = f"import os, time\nwhile not os.path.exists({str(door)!r}): time.sleep(0.01)\n"
+    gate, program = tmp_path / "gate", script(tmp_path, "new", KV_PLUGIN)
+    held_up = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
     slow = Launch([script(tmp_path, "kv", held_up + textwrap.dedent(KV_PLUGIN))], name="kv", timeout=60)
     async with Runtime() as runtime:
         launching = asyncio.create_task(runtime.launch(slow))
@@ -128,10 +128,10 @@ async def test_what_is_replaced_while_it_starts_has_been_started(tmp_path: Path)
             await asyncio.sleep(0)
         new = await runtime.replace("kv", program)
         assert await launching is new is runtime.plugin("kv")
-        door.touch()
+        gate.touch()
         await runtime.replace("kv", slow)
         await runtime.disable("kv")
-        door.unlink()
+        gate.unlink()
         enabling = asyncio.create_task(runtime.enable("kv"))
         await reaches(runtime.plugin("kv"), State.REGISTERING)
         new = await runtime.replace("kv", program)

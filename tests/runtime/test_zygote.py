@@ -19,8 +19,8 @@ from plugmux.errors import StateError
 from plugmux.runners import ZygoteRunner
 from plugmux.runtime import State
 from plugmux.runtime.process.limits import Limits
-from support.census import alive, gone
 from support.programs import KV_PLUGIN
+from support.resources import alive, gone
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="a zygote forks")
 

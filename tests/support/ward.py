@@ -13,7 +13,7 @@ from kv.v1.kv_pb2 import GetRequest
 from plugmux import Launch, RestartPolicy, Runtime
 from plugmux.runtime import Event, EventKind, PluginHandle, State
 
-from .census import Census
+from .resources import ProcessResources
 from .tools import ON_WINDOWS, faulty_plugin
 
 __all__ = ["AT_ONCE", "LANGUAGES", "Ward", "ward"]
@@ -94,7 +94,7 @@ async def ward(launch: Launch) -> AsyncIterator[Ward]:
     Args:
         launch: the faulty one; it is named so.
     """
-    before = Census.take()
+    before = ProcessResources.take()
     healthy = Launch(faulty_plugin("python" if ON_WINDOWS else "go"), name="healthy")
     async with Runtime([replace(launch, name="faulty"), healthy]) as runtime:
         test = Ward(runtime)
@@ -110,4 +110,4 @@ async def ward(launch: Launch) -> AsyncIterator[Ward]:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-    assert Census.take() == before
+    assert ProcessResources.take() == before

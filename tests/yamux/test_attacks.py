@@ -32,7 +32,7 @@ from plugmux.yamux.session import MAX_UNREAD_CONTROL
 from support.yamux_links import Echo, Recorder, bare_peer, memory_below, mux_pair, read_frame, reader_writer
 
 MIB = 1024 * 1024
-GONE = pack_header(GO_AWAY, 0, 0, 1)
+GO_AWAY_VIOLATION = pack_header(GO_AWAY, 0, 0, 1)
 WITHOUT_RATES = Config(max_resets=0, max_idle_frames=0)
 """Lets a peer go on, where its work is looked at and not its end."""
 WITHOUT_POLLING = Config(busy_poll=0)
@@ -116,7 +116,7 @@ async def test_a_violation_ends_the_session_with_a_go_away(attack: str) -> None:
             writer.write(FATAL[attack])
             answer = await reader.read()
             await mux.wait_closed()
-    assert answer.endswith(GONE)
+    assert answer.endswith(GO_AWAY_VIOLATION)
     assert isinstance(mux.reason, ProtocolViolation)
     with pytest.raises(SessionClosed):
         mux.open(Recorder())

@@ -215,7 +215,7 @@ async def test_a_stream_that_is_not_read_does_not_stop_the_others() -> None:
 
 
 async def test_a_blocked_session_with_much_to_acknowledge_goes_on() -> None:
-    """Many ACKs that are owed while the connection takes no bytes."""
+    """Many ACKs that are deferred while the connection takes no bytes."""
     async with bare_peer(listen=Recorder) as (mux, reader, writer):
         mux._output.blocked = True
         writer.write(b"".join(pack_header(WINDOW_UPDATE, SYN, stream_id, 0) for stream_id in range(1, 401, 2)))

@@ -17,11 +17,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from plugmux.yamux import (
     Config,
     DataReceived,
-    Event,
     Half,
     Handshake,
     Session,
     SessionEnded,
+    SessionEvent,
     Stream,
     StreamEnded,
     StreamOpened,
@@ -141,10 +141,10 @@ class Link(RuleBasedStateMachine):
 
     # What the link does.
 
-    @rule(side=sides, limit=st.sampled_from([1, 70_000, 2**20]), owed=st.booleans())
-    def put_out(self, side: int, limit: int, owed: bool) -> None:
+    @rule(side=sides, limit=st.sampled_from([1, 70_000, 2**20]), deferred=st.booleans())
+    def put_out(self, side: int, limit: int, deferred: bool) -> None:
         session = self.sides_[side].session
-        if owed:
+        if deferred:
             session.flush_deferred()
         self.sides_[1 - side].wire += b"".join(session.data_to_send(limit))
         self.note(side, session.take_events())
@@ -160,7 +160,7 @@ class Link(RuleBasedStateMachine):
         for start in range(0, size, step):
             self.note(side, ours.session.receive_data(data[start : start + step], self.now))
 
-    def note(self, side: int, events: list[Event]) -> None:
+    def note(self, side: int, events: list[SessionEvent]) -> None:
         ours = self.sides_[side]
         for event in events:
             match event:

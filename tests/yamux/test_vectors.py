@@ -12,10 +12,10 @@ from plugmux.errors import ProtocolViolation, SessionClosed
 from plugmux.yamux import (
     Config,
     DataReceived,
-    Event,
     GoAwayReceived,
     Session,
     SessionEnded,
+    SessionEvent,
     StreamAcknowledged,
     StreamEnded,
     StreamOpened,
@@ -94,7 +94,7 @@ class Driver:
         getattr(self, action)(step[action], step)
         self.note(self.session.take_events())
 
-    def note(self, events: list[Event]) -> None:
+    def note(self, events: list[SessionEvent]) -> None:
         for event in events:
             match event:
                 case StreamOpened():

@@ -8,7 +8,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 
 /** The most characters of a stack that a caller gets. */
-const longestStack = 16 * 1024;
+const maxStackLength = 16 * 1024;
 
 /** Called for each fault with what failed, as `service/method` or the name of a raw stream, and with what was thrown. */
 export type FaultListener = (what: string, error: unknown) => void;
@@ -145,7 +145,7 @@ export class HandlerFaults {
 function failed({ name }: Call, cause?: unknown, debug = false): ConnectError {
   const stack = cause instanceof Error ? (cause.stack ?? String(cause)) : String(cause);
   const text = debug
-    ? `the handler of ${name} has failed:\n${stack.slice(0, longestStack)}`
+    ? `the handler of ${name} has failed:\n${stack.slice(0, maxStackLength)}`
     : `the handler of ${name} has failed; the log of the plugin tells why`;
   return new ConnectError(text, Code.Internal, undefined, undefined, cause);
 }

@@ -110,7 +110,7 @@ class Told extends EventEmitter {
 const listeners: Listener[] = [];
 after(() => Promise.all(listeners.map((listener) => listener.close())));
 
-async function door(credentials: Credentials): Promise<{ port: number; told: Told }> {
+async function listener(credentials: Credentials): Promise<{ port: number; told: Told }> {
   const told = new Told();
   const tell = (peer: string, why: string): void => told.tell(`${peer}: ${why}`);
   const serve = (connection: Duplex): void => void connection.end();
@@ -172,13 +172,13 @@ describe("wrong certificates are refused by both ends", () => {
     const bad = inMemory(ca.issue(RUNTIME, wishes));
     if (String(seen) !== "/^$/") {
       test(`${what}, of who listens`, async () => {
-        const { port } = await door(bad);
+        const { port } = await listener(bad);
         await assert.rejects(enter(port, good), { name: "UntrustedPeerError", message: seen });
       });
     }
     if (String(seenByListener) !== "/^$/") {
       test(`${what}, of who dials`, async () => {
-        const { port, told } = await door(good);
+        const { port, told } = await listener(good);
         await assert.rejects(enter(port, bad), seenByListener);
         await told.await(seenByListener);
       });
@@ -187,16 +187,16 @@ describe("wrong certificates are refused by both ends", () => {
 
   test("of another CA", async () => {
     const foreign = inMemory({ ...new Authority().issue(RUNTIME), ca: ca.pem });
-    const { port, told } = await door(good);
+    const { port, told } = await listener(good);
     await assert.rejects(enter(port, foreign), /403 .*its certificate is signed by no CA of the given context/);
     await told.await(/its certificate is signed by no CA/);
-    const other = await door(foreign);
+    const other = await listener(foreign);
     await assert.rejects(enter(other.port, good), /its certificate is signed by no CA of the given context/);
     await enter(port, good);
   });
 
   test("none, TLS 1.2, and no TLS at all", async () => {
-    const { port, told } = await door(good);
+    const { port, told } = await listener(good);
     const plain = connectTcp(port, "127.0.0.1").end("GET / HTTP/1.1\r\n\r\n");
     plain.on("error", () => {}).resume();
     await told.await(/it does not speak TLS/);

@@ -47,7 +47,7 @@ const options: PluginOptions = {
 };
 
 /** A host that is closed at the end of the test, also when the test fails. */
-async function hosted(t: TestContext, ...args: Parameters<typeof pluginHost>): Promise<PluginHost> {
+async function startHost(t: TestContext, ...args: Parameters<typeof pluginHost>): Promise<PluginHost> {
   const host = await pluginHost(...args);
   t.after(() => host.close());
   return host;
@@ -61,7 +61,7 @@ const given = {
 };
 
 test("a plugin is called on a link in memory, and what it does is seen", async (t) => {
-  const host = await hosted(t, options, given);
+  const host = await startHost(t, options, given);
   assert.equal(host.registration.name, "subject");
   assert.deepEqual(host.registration.services, ["resolver.v1.AuthorizerService"]);
   assert.equal(await host.isServing(), true);
@@ -87,7 +87,7 @@ test("a plugin is called on a link in memory, and what it does is seen", async (
 
 test("the same options serve one host after the other, and what a handler throws is in the logs", async (t) => {
   for (const region of ["eu", "us"]) {
-    const host = await hosted(t, options, { ...given, configuration: { region } });
+    const host = await startHost(t, options, { ...given, configuration: { region } });
     await assert.rejects(host.client(AuthorizerService).authorize({ patterns: ["fail"] }), { code: Code.Internal });
     assert.match((await host.waitForLog(({ level }) => level === "error")).message, /Authorize has failed/);
     await host.client(AuthorizerService).authorize({ patterns: ["no"] });
@@ -97,13 +97,13 @@ test("the same options serve one host after the other, and what a handler throws
 });
 
 test("a configuration is changed, and a wrong one is told of", async (t) => {
-  await assert.rejects(hosted(t, options, { ...given, configuration: {} }), (error: Error) => {
+  await assert.rejects(startHost(t, options, { ...given, configuration: {} }), (error: Error) => {
     assert.ok(error instanceof RegistrationError);
     assert.match(error.message, /the region is missing/);
     return true;
   });
-  await assert.rejects(hosted(t, options, { ...given, configuration: () => 1 }), ConfigError);
-  const host = await hosted(t, options, given);
+  await assert.rejects(startHost(t, options, { ...given, configuration: () => 1 }), ConfigError);
+  const host = await startHost(t, options, given);
   await host.configure({ region: "us" });
   assert.equal(settings.value.region, "us");
   await assert.rejects(host.configure({ region: "moon" }), /too far/);
@@ -113,7 +113,7 @@ test("a configuration is changed, and a wrong one is told of", async (t) => {
 
 test("instances are opened and released, and references go both ways", async (t) => {
   const released: string[] = [];
-  const host = await hosted(t, {
+  const host = await startHost(t, {
     version: "v1.0.0",
     instances: new Instances<unknown>({
       services: [AuthorizerService],
@@ -132,16 +132,16 @@ test("instances are opened and released, and references go both ways", async (t)
 });
 
 test("a registration that every runtime refuses is refused", async (t) => {
-  await assert.rejects(hosted(t, { ...options, version: "1.0" }, given), ConfigError);
-  await assert.rejects(hosted(t, options, { ...given, name: "a\n" }), RegistrationError);
-  const host = await hosted(t, new Plugin(options), given);
+  await assert.rejects(startHost(t, { ...options, version: "1.0" }, given), ConfigError);
+  await assert.rejects(startHost(t, options, { ...given, name: "a\n" }), RegistrationError);
+  const host = await startHost(t, new Plugin(options), given);
   assert.equal(host.registration.version, "v1.0.0");
   await host.close();
 });
 
 test("a plugin registers once on a link", async (t) => {
   let refusal: unknown;
-  const host = await hosted(
+  const host = await startHost(
     t,
     {
       version: "v1.0.0",
@@ -164,7 +164,7 @@ test("a plugin registers once on a link", async (t) => {
 });
 
 test("who waits for a record is told when the link ends", async (t) => {
-  const host = await hosted(t, options, given);
+  const host = await startHost(t, options, given);
   const waiting = assert.rejects(
     host.waitForLog(() => false),
     SessionClosedError,

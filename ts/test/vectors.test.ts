@@ -110,7 +110,7 @@ function normalize(bytes: Buffer): unknown {
   return { streams: perStream.sort((a, b) => a.id - b.id), pongs, goAways };
 }
 
-function largestDataFrame(bytes: Buffer): number {
+function maxDataFrame(bytes: Buffer): number {
   let largest = 0;
   for (let position = 0; position < bytes.length; position += HEADER_SIZE) {
     const { type, length } = decodeHeader(bytes, position);
@@ -224,7 +224,7 @@ class Runner {
     this.#collect();
     const bytes = Buffer.concat(sent);
     assert.deepEqual(normalize(bytes), normalize(Buffer.concat(expected.map(encode))));
-    assert.ok(largestDataFrame(bytes) <= 65_536);
+    assert.ok(maxDataFrame(bytes) <= 65_536);
   }
 }
 

@@ -66,7 +66,7 @@ func Connect(ctx context.Context, address Address, credentials *Credentials, run
 		if limited.Err() != nil {
 			err = context.Cause(limited)
 		}
-		return nil, fmt.Errorf("%s: %s", address, reason(err))
+		return nil, fmt.Errorf("%s: %s", address, describeError(err))
 	}
 	if !address.IsSecure() {
 		return conn, nil
@@ -89,8 +89,8 @@ func NoCertificate(address Address) error {
 		"or give Config.TLS", address)
 }
 
-// reason is why, in few words: the errors of package net repeat the address.
-func reason(err error) string {
+// describeError is why, in few words: the errors of package net repeat the address.
+func describeError(err error) string {
 	var operation *net.OpError
 	if errors.As(err, &operation) {
 		return operation.Err.Error()

@@ -46,7 +46,7 @@ func Listen(address Address, credentials *Credentials) (*Listener, error) {
 	configuration := net.ListenConfig{KeepAlive: -1, Control: tune}
 	inner, err := configuration.Listen(context.Background(), "tcp", address.Dialled())
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen at %s: %s", address, reason(err))
+		return nil, fmt.Errorf("cannot listen at %s: %s", address, describeError(err))
 	}
 	listener := &Listener{Listener: inner, address: address, credentials: credentials, ready: make(chan net.Conn)}
 	listener.open, listener.end = context.WithCancel(context.Background())

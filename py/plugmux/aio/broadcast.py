@@ -18,7 +18,7 @@ class Broadcast(Generic[Item]):
     """Gives every reader each item from the moment it began to read; a reader that lags loses the oldest."""
 
     def __init__(self) -> None:
-        self._readers: set[_Reader[Item]] = set()
+        self._readers: set[_Subscription[Item]] = set()
         self._closed = False
 
     def publish(self, item: Item) -> None:
@@ -41,7 +41,7 @@ class Broadcast(Generic[Item]):
             first: gives items to begin with; called at the moment from which on the reader is told of new ones.
             wanted: tells which items to read; all by default.
         """
-        reader = _Reader(first(), wanted)
+        reader = _Subscription(first(), wanted)
         self._readers.add(reader)
         try:
             while True:
@@ -55,7 +55,7 @@ class Broadcast(Generic[Item]):
             self._readers.discard(reader)
 
 
-class _Reader(Generic[Item]):
+class _Subscription(Generic[Item]):
     def __init__(self, first: Iterable[Item], wanted: Callable[[Item], bool] | None) -> None:
         self.unread = deque(first)
         self.woken = asyncio.Event()

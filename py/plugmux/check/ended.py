@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest, GetSecretsResponse
 
 from .answer import Answer
-from .host import Host
+from .host import RuntimeEnd
 from .methods import GET_SECRETS
-from .program import Program
+from .program import PluginRun
 from .subject import Subject
 
 __all__ = ["MARK", "Ended", "end_in_order"]
@@ -45,7 +45,7 @@ class Ended:
     @classmethod
     def of(
         cls,
-        program: Program,
+        program: PluginRun,
         *,
         left: Sequence[int] = (),
         shutdown: Answer | None = None,
@@ -77,7 +77,7 @@ async def end_in_order(subject: Subject) -> Ended:
     return await subject.once("ended", run)
 
 
-async def _secrets(host: Host) -> list[str]:
+async def _secrets(host: RuntimeEnd) -> list[str]:
     if not host.registration.HasField("secrets_provider"):
         return []
     question = GetSecretsRequest(pattern=host.registration.secrets_provider.pattern)
@@ -89,7 +89,7 @@ async def _secrets(host: Host) -> list[str]:
     ]
 
 
-async def _left_behind(host: Host) -> list[int]:
+async def _left_behind(host: RuntimeEnd) -> list[int]:
     """What of its processes is left when all that ends has had its time."""
     loop = asyncio.get_running_loop()
     until = loop.time() + host.timeout

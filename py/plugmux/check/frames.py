@@ -27,7 +27,7 @@ from ..yamux.frame import (
     unpack_header,
 )
 from .outcome import Failed, timed_out
-from .program import Program
+from .program import PluginRun
 
 __all__ = ["FrameLink", "RawStream"]
 
@@ -82,7 +82,7 @@ class FrameLink:
     """
 
     def __init__(
-        self, program: Program, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float
+        self, program: PluginRun, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float
     ) -> None:
         self.program = program
         self.timeout = timeout
@@ -96,7 +96,7 @@ class FrameLink:
         self._next_id = 2
 
     @classmethod
-    async def over(cls, sock: socket.socket, program: Program, timeout: float) -> Self:
+    async def over(cls, sock: socket.socket, program: PluginRun, timeout: float) -> Self:
         """A link over a connected socket, which then belongs to it."""
         reader, writer = await asyncio.open_connection(sock=sock)
         return cls(program, reader, writer, timeout)

@@ -18,12 +18,12 @@ from ..link.app import LinkApp
 from ..link.link import Link, Peer
 from .answer import Answer, StreamAnswer
 from .outcome import Failed, timed_out
-from .program import Program
+from .program import PluginRun
 
 if TYPE_CHECKING:
     from ..connect import Context
 
-__all__ = ["MAX_REPLY", "PROTO", "SHUTDOWN", "Host", "RegistrationHandler", "accepted", "pieces"]
+__all__ = ["MAX_REPLY", "PROTO", "SHUTDOWN", "RuntimeEnd", "TestRegistrar", "accepted", "pieces"]
 
 MAX_REPLY = 64 * 1024 * 1024
 SHUTDOWN = "/plugins.v1.PluginService/Shutdown"
@@ -35,7 +35,7 @@ def accepted() -> RegisterPluginResponse:
     return RegisterPluginResponse(engine_name="plugmux check", engine_version=VERSION)
 
 
-class RegistrationHandler(RegisterService):
+class TestRegistrar(RegisterService):
     """Takes the registrations of one plugin, and answers when it is told to.
 
     Args:
@@ -72,7 +72,7 @@ class RegistrationHandler(RegisterService):
         return self.requests[0]
 
 
-class Host:
+class RuntimeEnd:
     """The runtime's end of the link to a plugin that has been launched.
 
     Args:
@@ -81,7 +81,7 @@ class Host:
         timeout: seconds that each answer may take.
     """
 
-    def __init__(self, program: Program, registrar: RegistrationHandler, timeout: float) -> None:
+    def __init__(self, program: PluginRun, registrar: TestRegistrar, timeout: float) -> None:
         self.program = program
         self.registrar = registrar
         self.timeout = timeout
@@ -170,9 +170,9 @@ class Host:
                     await response.aclose()
         return StreamAnswer(response.status, dict(response.headers), bytes(plain), tuple(envelopes), reader.pending)
 
-    def told(self, what: str) -> _Told:
+    def told(self, what: str) -> _PeerErrors:
         """Let what goes wrong in a block be a failure of the check, told with what was asked."""
-        return _Told(self, what)
+        return _PeerErrors(self, what)
 
     async def ping(self) -> None:
         """See that the link works."""
@@ -202,8 +202,8 @@ class Host:
             await self.link.close(0)
 
 
-class _Told:
-    def __init__(self, host: Host, what: str) -> None:
+class _PeerErrors:
+    def __init__(self, host: RuntimeEnd, what: str) -> None:
         self._host, self._what = host, what
 
     def __enter__(self) -> None:

@@ -21,7 +21,7 @@ from ..services.reflection import ReflectionService, ServerReflectionRequest, Se
 from .outcome import Failed, NotApplicable
 
 if TYPE_CHECKING:
-    from .host import Host
+    from .host import RuntimeEnd
 
 __all__ = ["GET_SECRETS", "HEALTH_CHECK", "REFLECTION_PATH", "Method", "Methods", "padded"]
 
@@ -118,7 +118,7 @@ class Methods:
         self._always = always
 
     @classmethod
-    async def of(cls, host: Host, services: Sequence[str], requests: Mapping[str, Sequence[object]]) -> Methods:
+    async def of(cls, host: RuntimeEnd, services: Sequence[str], requests: Mapping[str, Sequence[object]]) -> Methods:
         """Ask a plugin.
 
         Args:
@@ -164,7 +164,7 @@ class Methods:
         raise NotApplicable("no unary method is known (--request names one)")
 
 
-async def describe(host: Host, service: str) -> list[MethodDescriptor]:
+async def describe(host: RuntimeEnd, service: str) -> list[MethodDescriptor]:
     """The methods of a service, as reflection tells; none where it does not."""
     try:
         files = await fetch_files(host, ServerReflectionRequest(file_containing_symbol=service))
@@ -184,7 +184,7 @@ async def describe(host: Host, service: str) -> list[MethodDescriptor]:
         return []
 
 
-async def fetch_files(host: Host, question: Message) -> dict[str, FileDescriptorProto]:
+async def fetch_files(host: RuntimeEnd, question: Message) -> dict[str, FileDescriptorProto]:
     """Ask reflection one question that it answers with files.
 
     Raises:
@@ -203,7 +203,7 @@ async def fetch_files(host: Host, question: Message) -> dict[str, FileDescriptor
     return found
 
 
-async def _always(host: Host) -> Method | None:
+async def _always(host: RuntimeEnd) -> Method | None:
     kind = host.registration.WhichOneof("metadata")
     if kind == "secrets_provider":
         from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest

@@ -17,7 +17,7 @@ from typing import IO
 from ..contract.launch import FIRST_FREE_FD
 from ..platform import open_process
 
-__all__ = ["Program"]
+__all__ = ["PluginRun"]
 
 MAX_OUTPUT = 4 * 1024 * 1024
 """Bytes of what a program prints that are looked at."""
@@ -26,7 +26,7 @@ MOVED = 64
 """Descriptors are copied to numbers from here on, out of the way of those that the program gets."""
 
 
-class Program:
+class PluginRun:
     """One run of the plugin's program.
 
     Args:
@@ -51,7 +51,7 @@ class Program:
         inherited: Sequence[int] = (),
         *,
         stdout: int | None = None,
-    ) -> Program:
+    ) -> PluginRun:
         """Start a program.
 
         Args:

@@ -12,7 +12,7 @@ from ..yamux.frame import FIN, SYN, WINDOW_UPDATE
 from .answer import Answer
 from .frames import FrameLink
 from .outcome import Failed
-from .program import Program
+from .program import PluginRun
 
 __all__ = ["RawLink", "head_of"]
 
@@ -32,7 +32,7 @@ class RawLink(FrameLink):
     """
 
     def __init__(
-        self, program: Program, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float
+        self, program: PluginRun, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout: float
     ) -> None:
         super().__init__(program, reader, writer, timeout)
         self.request: tuple[h11.Request, bytes] | None = None

@@ -16,10 +16,10 @@ from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginResponse
 from ..contract.launch import FIRST_FREE_FD, LaunchConfig
 from ..errors import ConfigError
 from ..runtime.process.local import plugin_environment
-from .host import Host, RegistrationHandler, accepted
+from .host import RuntimeEnd, TestRegistrar, accepted
 from .methods import Methods
 from .outcome import Failed
-from .program import Program
+from .program import PluginRun
 from .raw import RawLink
 
 __all__ = ["NAME", "Options", "Subject"]
@@ -80,7 +80,7 @@ class Subject:
         self.argv = [os.path.abspath(program), *command[1:]]
         self.options = options
         self.silent = False
-        self._host: Host | None = None
+        self._host: RuntimeEnd | None = None
         self._raw: RawLink | None = None
         self._methods: Methods | None = None
         self._runs: dict[str, Any] = {}
@@ -94,25 +94,27 @@ class Subject:
         """The launch configuration of a plugin with one socket."""
         return LaunchConfig(NAME, timeout or self.options.startup_timeout, FIRST_FREE_FD, FIRST_FREE_FD)
 
-    def start(self, environ: Mapping[str, str], inherited: Sequence[int] = (), *, stdout: int | None = None) -> Program:
+    def start(
+        self, environ: Mapping[str, str], inherited: Sequence[int] = (), *, stdout: int | None = None
+    ) -> PluginRun:
         """Start the plugin's program.
 
         Raises:
             Failed: the system cannot.
         """
         try:
-            return Program.start(self.argv, environ, inherited, stdout=stdout)
+            return PluginRun.start(self.argv, environ, inherited, stdout=stdout)
         except OSError as error:
             raise Failed(f"{self.argv[0]!r} cannot be started: {error}") from None
 
     async def launch(
         self,
-        registrar: RegistrationHandler | None = None,
+        registrar: TestRegistrar | None = None,
         *,
         environ: Mapping[str, str] | None = None,
         timeout: float | None = None,
         stdout: int | None = None,
-    ) -> Host:
+    ) -> RuntimeEnd:
         """Launch the plugin with one socket; it may have registered or not. The caller closes the host.
 
         Args:
@@ -123,9 +125,9 @@ class Subject:
         """
         given = environ if environ is not None else self.environment(self.config(timeout))
         ours, program = self._start_with_socket(given, stdout)
-        registrar = registrar or RegistrationHandler()
+        registrar = registrar or TestRegistrar()
         registrar.response.configuration_json = self.options.configuration
-        host = Host(program, registrar, self.options.timeout)
+        host = RuntimeEnd(program, registrar, self.options.timeout)
         try:
             await host.link.over_socket(ours)
         except BaseException:
@@ -135,7 +137,7 @@ class Subject:
 
     def _start_with_socket(
         self, environ: Mapping[str, str], stdout: int | None = None
-    ) -> tuple[socket.socket, Program]:
+    ) -> tuple[socket.socket, PluginRun]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             try:
@@ -147,11 +149,11 @@ class Subject:
     @asynccontextmanager
     async def launched(
         self,
-        registrar: RegistrationHandler | None = None,
+        registrar: TestRegistrar | None = None,
         *,
         environ: Mapping[str, str] | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[Host]:
+    ) -> AsyncIterator[RuntimeEnd]:
         """Launch the plugin for one check; the arguments are those of `launch`."""
         host = await self.launch(registrar, environ=environ, timeout=timeout)
         try:
@@ -160,7 +162,7 @@ class Subject:
             await host.close()
 
     @asynccontextmanager
-    async def registered(self, *, stdout: int | None = None) -> AsyncIterator[Host]:
+    async def registered(self, *, stdout: int | None = None) -> AsyncIterator[RuntimeEnd]:
         """Launch the plugin for one check and wait for its registration."""
         host = await self._registered(stdout)
         try:
@@ -168,7 +170,7 @@ class Subject:
         finally:
             await host.close()
 
-    async def _registered(self, stdout: int | None = None) -> Host:
+    async def _registered(self, stdout: int | None = None) -> RuntimeEnd:
         host = await self.launch(stdout=stdout)
         try:
             await host.wait_registered(self.options.startup_timeout)
@@ -179,7 +181,7 @@ class Subject:
             raise
         return host
 
-    async def shared(self) -> Host:
+    async def shared(self) -> RuntimeEnd:
         """The link to a plugin that has registered, for checks that leave it as they found it."""
         if self._host is not None and (self._host.link.closed or not self._host.program.running):
             host, self._host = self._host, None

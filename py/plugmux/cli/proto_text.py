@@ -9,7 +9,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 __all__ = ["method_as_json", "method_as_proto", "request_template", "service_as_proto"]
 
-LARGEST_TEMPLATE = 1_000
+MAX_TEMPLATE = 1_000
 """Fields in a template; a plugin's schema could make it grow without end."""
 DEEPEST_TEMPLATE = 20
 """Messages within messages in a template."""
@@ -84,7 +84,7 @@ def request_template(message: Descriptor) -> Any:
 
 class _Template:
     def __init__(self) -> None:
-        self._left = LARGEST_TEMPLATE
+        self._left = MAX_TEMPLATE
 
     def of(self, message: Descriptor, within: tuple[Descriptor, ...]) -> Any:
         if message.full_name in WELL_KNOWN:

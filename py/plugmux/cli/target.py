@@ -191,7 +191,7 @@ async def open_target(options: argparse.Namespace) -> AsyncIterator[Target]:
     check_launch_options(options)
     if not options.plugin:
         address = runtime_address(options)
-        yield _Listening(lambda plugin: _client(options, address, plugin), str(address))
+        yield _ListeningRuntime(lambda plugin: _client(options, address, plugin), str(address))
         return
     runtime = launch_runtime(options)
     async with progress(starting(runtime)):
@@ -257,7 +257,7 @@ def _transport_alone(transport: ClientTransport) -> ClientTransport:
     return transport
 
 
-class _Listening:
+class _ListeningRuntime:
     """A runtime that listens on a socket.
 
     Args:

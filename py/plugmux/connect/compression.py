@@ -73,8 +73,8 @@ class _Brotli:
         self._brotli = brotli
 
     def compress(self, data: bytes, /) -> bytes:
-        packed: bytes = self._brotli.compress(data, quality=4)
-        return packed
+        compressed: bytes = self._brotli.compress(data, quality=4)
+        return compressed
 
     def decompress(self, data: bytes, limit: int, /) -> bytes:
         unpacker = self._brotli.Decompressor()

@@ -38,8 +38,8 @@ class ErrorDetail:
     def pack(cls, message: Message) -> ErrorDetail:
         """A detail that holds this message; an `Any` is unpacked first."""
         if message.DESCRIPTOR.full_name == "google.protobuf.Any":
-            packed: Any = message
-            return cls(packed.type_url.rpartition("/")[2], packed.value)
+            any_message: Any = message
+            return cls(any_message.type_url.rpartition("/")[2], any_message.value)
         return cls(message.DESCRIPTOR.full_name, message.SerializeToString())
 
     def unpack(self, message_type: type[M]) -> M | None:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["describe_fault", "field_path", "redact"]
+__all__ = ["MIN_SECRET", "describe_fault", "field_path", "redact"]
 
-SHORTEST_SECRET = 4
+MIN_SECRET = 4
 """The fewest characters of a value that is searched for in a text; shorter ones occur in any sentence."""
 
 HIDDEN = "the text of the error repeats a value of the configuration, and is not shown"
@@ -43,7 +43,7 @@ def redact(text: str, configuration: str) -> str:
         values = json.loads(configuration or "{}")
     except (ValueError, RecursionError):
         return text
-    return HIDDEN if any(value in text for value in _leaves(values) if len(value) >= SHORTEST_SECRET) else text
+    return HIDDEN if any(value in text for value in _leaves(values) if len(value) >= MIN_SECRET) else text
 
 
 def field_path(message: str) -> str:

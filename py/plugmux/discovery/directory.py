@@ -32,7 +32,7 @@ from .manifest import SUFFIX, WHOLE_NAME, BadManifest, Manifest
 from .permissions import FailedRunner, FileCheck, GuardedRunner
 from .requirement import Requirement
 
-__all__ = ["PATH_VARIABLE", "Found", "choose", "default_path", "expand", "find_plugins", "newest"]
+__all__ = ["PATH_VARIABLE", "FoundInDirectory", "choose", "default_path", "expand", "find_plugins", "newest"]
 
 PATH_VARIABLE = "PLUGMUX_PLUGIN_PATH"
 """Directories to look for plugins in before the program's and the user's own, separated as in PATH."""
@@ -41,7 +41,7 @@ logger = logging.getLogger("plugmux.runtime")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundInDirectory:
     """A plugin that lies in a directory.
 
     Args:
@@ -109,7 +109,7 @@ def expand(entries: Iterable[str | os.PathLike[str]], program: str | None = None
     return list(found)
 
 
-def find_plugins(directory: str | os.PathLike[str]) -> list[Found]:
+def find_plugins(directory: str | os.PathLike[str]) -> list[FoundInDirectory]:
     """The plugins in a directory, sorted by name and version.
 
     Args:
@@ -136,9 +136,9 @@ def find_plugins(directory: str | os.PathLike[str]) -> list[Found]:
     )
 
 
-def newest(found: Iterable[Found]) -> list[Found]:
+def newest(found: Iterable[FoundInDirectory]) -> list[FoundInDirectory]:
     """Of each name the plugin with the highest version; of equal ones the first."""
-    best: dict[str, Found] = {}
+    best: dict[str, FoundInDirectory] = {}
     for plugin in found:
         other = best.get(plugin.name)
         if other is None or _rank(plugin) > _rank(other):
@@ -146,7 +146,7 @@ def newest(found: Iterable[Found]) -> list[Found]:
     return list(best.values())
 
 
-def choose(requirement: Requirement, found: Iterable[Found]) -> Found:
+def choose(requirement: Requirement, found: Iterable[FoundInDirectory]) -> FoundInDirectory:
     """The plugin for a requirement: the highest version that fits, of equal ones the first.
 
     One whose version is not known is taken where no other fits, and is held to the range when it registers. Where
@@ -163,11 +163,11 @@ def choose(requirement: Requirement, found: Iterable[Found]) -> Found:
     return _unusable(requirement.name, None, Path(), PluginCause.UNMET, f"no version fits {requirement}{there_is}")
 
 
-def _rank(plugin: Found) -> tuple[bool, Version]:
+def _rank(plugin: FoundInDirectory) -> tuple[bool, Version]:
     return plugin.version is not None, plugin.version or Version(0)
 
 
-def _looked_at(top: Path, entry: Path) -> list[Found]:
+def _looked_at(top: Path, entry: Path) -> list[FoundInDirectory]:
     """The plugins of one entry; one that cannot be looked at is a plugin that cannot be used, and stops no other."""
     try:
         return list(_in_entry(top, entry))
@@ -177,7 +177,7 @@ def _looked_at(top: Path, entry: Path) -> list[Found]:
         return [_unusable(_usable_name(name), None, entry, PluginCause.NOT_FOUND, detail)]
 
 
-def _in_entry(top: Path, entry: Path) -> Iterator[Found]:
+def _in_entry(top: Path, entry: Path) -> Iterator[FoundInDirectory]:
     """The plugins of one entry of a plugin directory."""
     if entry.name.endswith(SUFFIX):
         yield _from_manifest(top, entry, entry.name.removesuffix(SUFFIX))
@@ -190,7 +190,7 @@ def _in_entry(top: Path, entry: Path) -> Iterator[Found]:
         yield from _from_file(top, entry, None)
 
 
-def _versions(top: Path, folder: Path) -> Iterator[Found]:
+def _versions(top: Path, folder: Path) -> Iterator[FoundInDirectory]:
     for inner in sorted(folder.iterdir()) if os.access(folder, os.R_OK | os.X_OK) else ():
         try:
             version = Version.parse(inner.name)
@@ -203,17 +203,17 @@ def _versions(top: Path, folder: Path) -> Iterator[Found]:
             yield from _from_file(top, program, version)
 
 
-def _from_file(top: Path, file: Path, version: Version | None) -> Iterator[Found]:
+def _from_file(top: Path, file: Path, version: Version | None) -> Iterator[FoundInDirectory]:
     name = name_of_command([str(file)])
     if not NAME.fullmatch(name):
         logger.warning("left out of the plugin directory: %s: %r cannot be a plugin's name", file, name)
         return
     file_check = FileCheck(name, top, (file,))
     launch = Launch((str(file),), name, runner=GuardedRunner(file_check), claims=ManifestClaims(version=version))
-    yield Found(name, version, file, launch, file_check)
+    yield FoundInDirectory(name, version, file, launch, file_check)
 
 
-def _from_manifest(top: Path, path: Path, name: str, version: Version | None = None) -> Found:
+def _from_manifest(top: Path, path: Path, name: str, version: Version | None = None) -> FoundInDirectory:
     try:
         said = Manifest.read(path, name)
         _check_place(said, name, version)
@@ -224,7 +224,7 @@ def _from_manifest(top: Path, path: Path, name: str, version: Version | None = N
     file_check = FileCheck(said.name, top, (said.file, path, *said.interpreters), said.checksum, str(path))
     claims = replace(said.claims, version=said.claims.version or version)
     launch = Launch(said.command, said.name, env=dict(said.env), runner=GuardedRunner(file_check), claims=claims)
-    return Found(said.name, claims.version, path, launch, file_check)
+    return FoundInDirectory(said.name, claims.version, path, launch, file_check)
 
 
 def _usable_name(name: str) -> str:
@@ -243,9 +243,9 @@ def _check_place(said: Manifest, name: str, version: Version | None) -> None:
         )
 
 
-def _unusable(name: str, version: Version | None, path: Path, cause: PluginCause, detail: str) -> Found:
+def _unusable(name: str, version: Version | None, path: Path, cause: PluginCause, detail: str) -> FoundInDirectory:
     launch = Launch((name,), name, runner=FailedRunner(PluginError(name, cause, detail)))
-    return Found(name, version, path, launch, None)
+    return FoundInDirectory(name, version, path, launch, None)
 
 
 def _stamp(file: Path) -> tuple[int, ...]:

@@ -13,13 +13,13 @@ from ..platform import can_be_executed, find_on_path, has_directory
 from ..runtime.source import Found, Launch, name_of_command
 from .found import missing
 
-__all__ = ["PREFIX", "OnPath", "Program", "programs"]
+__all__ = ["PREFIX", "OnPath", "PathProgram", "programs"]
 
 PREFIX = "plugmux-"
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class PathProgram:
     """A plugin that is a program on PATH.
 
     Args:
@@ -84,7 +84,7 @@ class OnPath:
 
 def programs(
     prefix: str = PREFIX, path: str | None = None, environ: Mapping[str, str] = os.environ
-) -> dict[str, Program]:
+) -> dict[str, PathProgram]:
     """The programs on PATH with that prefix, by the names of their plugins.
 
     Where several files of a directory have a name, the one that the system would run by that name is taken: on Windows
@@ -95,7 +95,7 @@ def programs(
         path: directories in place of those of PATH.
         environ: has PATH.
     """
-    found: dict[str, Program] = {}
+    found: dict[str, PathProgram] = {}
     for folder in _folders(path, environ):
         try:
             files = sorted(entry for entry in folder.iterdir() if entry.name.startswith(prefix))
@@ -104,7 +104,7 @@ def programs(
         for file in files:
             name = name_of_command([file.name]).removeprefix(prefix)
             if name not in found and NAME.fullmatch(name) and file.is_file() and can_be_executed(file):
-                found[name] = Program(name, Path(find_on_path(prefix + name, str(folder)) or file))
+                found[name] = PathProgram(name, Path(find_on_path(prefix + name, str(folder)) or file))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from ..errors import ConfigError
 from ..runtime.source import Launch
-from .directory import Found, choose, default_path, expand, find_plugins, newest
+from .directory import FoundInDirectory, choose, default_path, expand, find_plugins, newest
 from .requirement import Requirement
 
 __all__ = ["Directory", "Installed"]
@@ -35,9 +35,9 @@ class Directory:
 
     def __init__(self, path: StrPath, *, watch: float = 0.0) -> None:
         self.path = Path(path)
-        self.watch = _checked(watch)
+        self.watch = _validate_interval(watch)
 
-    def find(self) -> list[Found]:
+    def find(self) -> list[FoundInDirectory]:
         """The plugins that are in the directory now."""
         return newest(find_plugins(self.path))
 
@@ -70,14 +70,14 @@ class Installed:
         Launch([parsed.name], parsed.name, **options)
         self.requirement = replace(parsed, options=options)
         self.path = path
-        self.watch = _checked(watch)
+        self.watch = _validate_interval(watch)
 
     @property
     def name(self) -> str:
         """The plugin's name."""
         return self.requirement.name
 
-    def find(self) -> list[Found]:
+    def find(self) -> list[FoundInDirectory]:
         """The highest version that fits; where none does, its start fails and tells which there are."""
         folders = expand(default_path() if self.path is None else self.path)
         return [choose(self.requirement, (plugin for folder in folders for plugin in find_plugins(folder)))]
@@ -86,7 +86,7 @@ class Installed:
         return f"Installed({str(self.requirement)!r})"
 
 
-def _checked(watch: float) -> float:
+def _validate_interval(watch: float) -> float:
     if not 0 <= watch < math.inf:
         raise ConfigError(f"watch is {watch} s; it must be 0 (look once) or more, and finite")
     return watch

@@ -9,11 +9,11 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from ..contract.redact import MIN_SECRET
+
 __all__ = ["MASK", "is_secret", "mask_message", "masked_text", "message_to_json"]
 
 MASK = "****"
-SHORTEST_SECRET = 4
-"""Characters from which on a value is looked for in a text: shorter ones stand in every sentence."""
 SECRET_FIELDS = frozenset({"resolver.v1.GetSecretsResponse.Envelope.value"})
 ANY = "google.protobuf.Any"
 
@@ -90,7 +90,7 @@ def _texts(value: Any) -> Iterator[str]:
 def masked_text(text: str, secrets: Collection[str]) -> str:
     """A text in which no secret stands any more."""
     for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
+        if len(secret) >= MIN_SECRET:
             text = text.replace(secret, MASK)
     return text
 

@@ -8,11 +8,12 @@ anything. `/hijack` needs a listener of the runtime's own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..connect import Code, RpcError
+from ..exchange import ASGIApp, Receive, Scope, Send
 from ..link.app import HEALTH, answer, refuse
 from ..link.link import Peer
 from ..network.identity import UntrustedIdentity, identity_of
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Gateway"]
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 CLIENT_CERTIFICATE = b"x-forwarded-client-cert"
@@ -37,12 +35,6 @@ ALLOWED_HEADERS = (
     b"authorization, content-type, connect-protocol-version, connect-timeout-ms, connect-accept-encoding, "
     b"connect-content-encoding, plugmux-plugin"
 )
-
-
-class App(Protocol):
-    """What a runtime serves on its sockets."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
 class Gateway:
@@ -55,10 +47,10 @@ class Gateway:
     def __init__(self, config: GatewayConfig) -> None:
         self._config = config
         self._policy = Policy(config.permissions.allow)
-        self._app: App | None = None
+        self._app: ASGIApp | None = None
         self._running = AsyncExitStack()
 
-    def attach(self, app: App) -> None:
+    def attach(self, app: ASGIApp) -> None:
         """Serve an app; the runtime calls this."""
         self._app = app
 

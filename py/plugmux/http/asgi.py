@@ -93,7 +93,7 @@ class ASGIExchange:
     # What the connection calls
 
     @property
-    def begun(self) -> bool:
+    def response_started(self) -> bool:
         return self._response_state is not ResponseState.NOTHING and self._response_state is not ResponseState.STARTED
 
     def feed(self, data: Buffer) -> None:
@@ -331,7 +331,7 @@ class ASGIExchange:
         """Whatever became of the app, the caller is not left without an answer, or with half of one unnoticed."""
         if self._request_state is RequestState.DISCONNECTED or _EXPECTED[self._response_state] is None:
             return
-        begun = self.begun
+        begun = self.response_started
         self._response_state = ResponseState.COMPLETE
         self._changed.set()
         if begun or cancelled:

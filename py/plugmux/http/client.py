@@ -79,7 +79,7 @@ class StreamClient:
         head = encode_head(request, STREAM_HOST)
         trip = StreamingExchange(request, self._cache)
         trip.start(self._open(trip), head, request.timeout)
-        return await trip.begun()
+        return await trip.receive_head()
 
 
 class SocketClient:
@@ -146,7 +146,7 @@ class SocketClient:
             transport, trip = await self._opened(StreamingExchange(request, self._cache))
         rest = None if request.timeout is None else began + request.timeout - loop.time()
         trip.start(transport, head, rest)
-        return await trip.begun()
+        return await trip.receive_head()
 
     async def _opened(self, trip: AnyTrip) -> tuple[asyncio.Transport, AnyTrip]:
         try:

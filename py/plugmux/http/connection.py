@@ -32,7 +32,7 @@ from .body import Body, Buffer, RemoteProtocolError
 from .fast_path import FastPathExchange
 from .fields import CONTINUE, encode_response, plain_answer
 from .heads import Head, HeadReader
-from .serving import ConnectionTimeouts, Exchange, Host
+from .serving import ConnectionTimeouts, Exchange, ExchangeHost
 
 __all__ = ["ServerConnection"]
 
@@ -57,7 +57,7 @@ LINGER: Final = Phase.LINGER
 OVER: Final = Phase.OVER
 
 
-class ConnectionHost(Host, Protocol):
+class ConnectionHost(ExchangeHost, Protocol):
     """What a connection asks of its server, besides what exchanges do."""
 
     timeouts: ConnectionTimeouts[ServerConnection]
@@ -247,7 +247,7 @@ class ServerConnection:
         """Answer a request that cannot be read to its end, as far as that is still possible."""
         exchange = self._exchange
         assert exchange is not None
-        begun = exchange.begun
+        begun = exchange.response_started
         exchange.disconnect()
         if begun:
             self.fail()

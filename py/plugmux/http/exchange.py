@@ -293,7 +293,7 @@ class BufferedExchange(RoundTrip):
 
 
 class StreamingExchange(RoundTrip):
-    """A round trip whose response is read as it comes: an `exchange.StreamingResponse`, once `begun` has returned.
+    """A round trip whose response is read as it comes. After `receive_head` it is an `exchange.StreamingResponse`.
 
     Reading stops when more than 64 KiB wait for the reader, and goes on when the reader has taken them.
 
@@ -313,7 +313,7 @@ class StreamingExchange(RoundTrip):
         self._error: BaseException | None = None
         self._changed = asyncio.Event()
 
-    async def begun(self) -> Self:
+    async def receive_head(self) -> Self:
         """Wait for the response's head. Cancelling the wait resets the stream.
 
         Raises:

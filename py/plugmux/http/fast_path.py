@@ -31,7 +31,7 @@ class FastPathExchange:
     __slots__ = ("_call", "_connection", "_pieces", "_request", "_size", "_timer", "task")
 
     collects = True
-    begun = False
+    response_started = False
 
     def __init__(self, connection: Connection, request: RequestHead, call: FastPathCall, head: Head) -> None:
         self._connection = connection

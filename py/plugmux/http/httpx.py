@@ -61,7 +61,7 @@ class MuxTransport(httpx.AsyncBaseTransport):
             head = encode_head(asked, host, length)
             trip.start(self._open(trip), head, None)
             async with asyncio.timeout(limits.get("read")):
-                await trip.begun()
+                await trip.receive_head()
         stream = _stream_class(library)(trip, request, limits.get("read"))
         response: httpx.Response = library.Response(
             trip.status, headers=trip.headers, stream=stream, extensions={"http_version": b"HTTP/1.1"}

@@ -110,14 +110,14 @@ class Server:
             await shielded(self._abort_connections(caller))
 
     def start(self, work: Coroutine[Any, Any, None], *, eagerly: bool = False) -> asyncio.Task[None]:
-        """Start the task of an exchange, which `shutdown` awaits (`serving.Host`)."""
+        """Start the task of an exchange, which `shutdown` awaits (`serving.ExchangeHost`)."""
         task = asyncio.Task(work, loop=asyncio.get_running_loop(), **(EAGERLY if eagerly else {}))
         if not task.done():
             self.tasks.add(task)
         return task
 
     def cancel(self, task: asyncio.Task[None]) -> None:
-        """Cancel the task of an exchange, even one that has not had its first turn yet (`serving.Host`)."""
+        """Cancel the task of an exchange, even one that has not had its first turn yet (`serving.ExchangeHost`)."""
         task.add_done_callback(self.tasks.discard)
         cancel_once(task)
 

@@ -12,7 +12,7 @@ from ..exchange import ASGIApp, FastPathApp, FastPathCall, RequestHead, Response
 from .body import Buffer
 from .heads import HeadCache
 
-__all__ = ["Connection", "Exchange", "Host", "HttpLimits", "ConnectionTimeouts"]
+__all__ = ["Connection", "Exchange", "ExchangeHost", "HttpLimits", "ConnectionTimeouts"]
 
 C = TypeVar("C")
 
@@ -68,7 +68,7 @@ class ConnectionTimeouts(Generic[C]):
             queue.clear()
 
 
-class Host(Protocol):
+class ExchangeHost(Protocol):
     """What connections and exchanges ask of their server.
 
     Attributes:
@@ -117,7 +117,7 @@ class Connection(Protocol):
     kept: int
 
     @property
-    def server(self) -> Host:
+    def server(self) -> ExchangeHost:
         """Whose connection it is."""
         ...
 
@@ -184,7 +184,7 @@ class Exchange(Protocol):
         ...
 
     @property
-    def begun(self) -> bool:
+    def response_started(self) -> bool:
         """Whether any of the response has been written, so that no other can be."""
         ...
 

@@ -26,6 +26,7 @@ from ..aio.forks import lose_in_children
 from ..contract.address import NetworkAddress
 from ..errors import ConfigError
 from ..platform import ReadWatch, accept_some, own_port
+from ..platform.accepting import ACCEPTED_AT_ONCE, NO_DESCRIPTOR_PAUSE
 from .alerts import alerts_by
 from .proxy_header import IPNetwork, ProxyHeader, ProxyHeaderError, is_within
 from .refusal import HandshakeFailed, refusal
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["NetworkListener"]
 
 BACKLOG = 1024
-ACCEPTED_AT_ONCE = 32
-NO_DESCRIPTOR_PAUSE = 0.1
 MAX_SILENT = 256
 """Connections that may be open and have said nothing."""
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["accept_waiting"]
+__all__ = ["ACCEPTED_AT_ONCE", "NO_DESCRIPTOR_PAUSE", "accept_waiting"]
+
+ACCEPTED_AT_ONCE = 32
+"""Connections that are accepted before everything else in the loop gets its turn."""
+
+NO_DESCRIPTOR_PAUSE = 0.1
+"""Seconds until the next try to accept, where no descriptor is free."""
 
 
 def accept_waiting(listener: socket.socket, accepted: list[tuple[socket.socket, Any]], most: int) -> None:

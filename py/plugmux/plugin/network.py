@@ -61,7 +61,7 @@ class NetworkLinks:
         self._listen = listen
         self._addresses = addresses
         self._tls = tls
-        self._told = _Told()
+        self._told = _FailureLog()
         self._connections: list[RuntimeConnection] = []
         self.resting = 0
 
@@ -100,7 +100,7 @@ class NetworkLinks:
             ConfigError: the address cannot be listened at.
         """
         if self._listen is not None:
-            await _Listening(self._listen, self._tls, origin).serve()
+            await _Listener(self._listen, self._tls, origin).serve()
             return
         tasks = [asyncio.create_task(self._dial(origin, address)) for address in self._addresses]
         watching = asyncio.create_task(self._tls.watch()) if self._tls is not None else None
@@ -170,13 +170,13 @@ class NetworkLinks:
         await connection.serve_once(link, gate, REGISTRATION_TIMEOUT)
 
 
-class _Listening:
+class _Listener:
     """Serves the runtimes that dial a plugin, each over a link of its own."""
 
     def __init__(self, address: NetworkAddress, tls: TLS | None, origin: RuntimeConnection) -> None:
         self._origin = origin
         self._peers = tls.peers if tls is not None else ()
-        self._told = _Told()
+        self._told = _FailureLog()
         self._server = Server(self._app, lifespan=False)
         self._runtimes = 0
         self._listener = NetworkListener(address, tls, self._serve, self._told.report)
@@ -248,7 +248,7 @@ def say(text: str) -> None:
     print(f"plugmux: {text}", file=sys.stderr, flush=True)
 
 
-class _Told:
+class _FailureLog:
     """Tells of failures that come again and again: of each when it is new, and then once a minute."""
 
     def __init__(self) -> None:

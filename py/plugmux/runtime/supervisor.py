@@ -190,7 +190,7 @@ class Supervisor:
             except PluginError as error:
                 return self._crashed(error)
             link: Link | None = None
-            patience = 0.0
+            grace = 0.0
             try:
                 self.record.pid = process.pid
                 peer = Peer(self.record.name, pid=process.pid, address=self._runner.address)
@@ -201,7 +201,7 @@ class Supervisor:
                 await running.aclose()
                 registered = failure is None and handler.registration is not None
                 if registered:
-                    patience = self._timeouts.exit
+                    grace = self._timeouts.exit
                 if failure is None and not self._stop.is_set():
                     self.record.link, self.record.peer = link, link.peer if link.peer.address else None
                     self.record.move(State.RUNNING)
@@ -213,11 +213,11 @@ class Supervisor:
                 self.record.move(State.STOPPING)
                 if registered and self._leaving and self._runner.outlives_runtime:
                     await link.close(self._timeouts.drain)
-                    patience = 0.0
+                    grace = 0.0
                 elif registered:
                     await self._shut_down(link)
             finally:
-                await _end(process, link, patience, self._timeouts)
+                await _end(process, link, grace, self._timeouts)
                 self.record.pid = self.record.link = None
         return None
 
@@ -312,26 +312,26 @@ class Supervisor:
         await link.close(self._timeouts.drain)
 
 
-async def _end(process: Run, link: Link | None, patience: float, limits: Timeouts) -> None:
+async def _end(process: Run, link: Link | None, grace: float, limits: Timeouts) -> None:
     """Leave neither link nor process: wait, terminate, kill.
 
     Args:
         process: the process to end.
         link: its link, if there was one.
-        patience: seconds that the process is given to end by itself before it is terminated.
+        grace: seconds that the process is given to end by itself before it is terminated.
         limits: the time limits of what follows.
     """
     if link is not None:
         link.abort()
     try:
-        await _end_process(process, patience, limits)
+        await _end_process(process, grace, limits)
     finally:
         if link is not None:
             await link.close(0)
 
 
-async def _end_process(process: Run, patience: float, limits: Timeouts) -> None:
-    steps = ((None, patience), (process.terminate, limits.terminate), (process.kill, limits.kill))
+async def _end_process(process: Run, grace: float, limits: Timeouts) -> None:
+    steps = ((None, grace), (process.terminate, limits.terminate), (process.kill, limits.kill))
     for insist, limit in steps:
         try:
             if insist is not None:

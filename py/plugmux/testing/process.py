@@ -2,7 +2,7 @@
 
 The bytes of the process' socket pass through a link in memory, on which the faults act:
 
-    runtime's mux <-- memory, faults --> Relay <-- socket --> process
+    runtime's mux <-- memory, faults --> SocketRelay <-- socket --> process
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class _Connector:
         self._faults = faults
 
     async def over_socket(self, sock: socket.socket) -> None:
-        """Relay between the socket and the link."""
-        near, far = Relay(), Relay()
+        """SocketRelay between the socket and the link."""
+        near, far = SocketRelay(), SocketRelay()
         near.other, far.other = far, near
         sock.setblocking(False)
         await asyncio.get_running_loop().create_connection(lambda: far, sock=sock)
@@ -73,14 +73,14 @@ class _Connector:
         await self._link.over_pipes(read, write)
 
 
-class Relay(asyncio.Protocol):
+class SocketRelay(asyncio.Protocol):
     """Passes on to another relay what arrives, no faster than it takes it.
 
     Attributes:
         other: the other relay.
     """
 
-    other: Relay
+    other: SocketRelay
     transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -10,12 +10,12 @@ from .mux import Mux
 from .session import Session
 from .state import (
     DataReceived,
-    Event,
     GoAwayReceived,
     Half,
     Handshake,
     PongReceived,
     SessionEnded,
+    SessionEvent,
     Stream,
     StreamAcknowledged,
     StreamDrained,
@@ -29,7 +29,7 @@ from .stream import StreamTransport
 __all__ = [
     "Config",
     "DataReceived",
-    "Event",
+    "SessionEvent",
     "GoAwayCode",
     "GoAwayReceived",
     "Half",

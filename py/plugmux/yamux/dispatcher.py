@@ -18,10 +18,10 @@ from .state import (
     ENDED,
     SYN_RECEIVED,
     DataReceived,
-    Event,
     GoAwayReceived,
     PongReceived,
     SessionEnded,
+    SessionEvent,
     Stream,
     StreamAcknowledged,
     StreamDrained,
@@ -39,7 +39,7 @@ class _Mux(Protocol):
     """What the dispatcher needs of its mux."""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any: ...
-    def handle_session_event(self, event: Event) -> None: ...
+    def handle_session_event(self, event: SessionEvent) -> None: ...
 
 
 class Dispatcher:
@@ -101,7 +101,7 @@ class Dispatcher:
         for transport in waiting:
             self._accept(transport, factory)
 
-    def dispatch(self, events: list[Event]) -> None:
+    def dispatch(self, events: list[SessionEvent]) -> None:
         """Give each event to the stream that it is about, or to the mux."""
         for event in events:
             if type(event) is DataReceived:
@@ -257,7 +257,7 @@ class Dispatcher:
             transport.terminate(event.error)
         self._stop_timeouts(event.stream)
 
-    def _on_session_event(self, event: Event) -> None:
+    def _on_session_event(self, event: SessionEvent) -> None:
         self._mux.handle_session_event(event)
 
     # Timeouts.
@@ -281,7 +281,7 @@ class Dispatcher:
             transport.terminate(LinkTimeout(message))
 
 
-_HANDLERS: Final[dict[type[Event], Callable[[Dispatcher, Any], None]]] = {
+_HANDLERS: Final[dict[type[SessionEvent], Callable[[Dispatcher, Any], None]]] = {
     StreamOpened: Dispatcher._on_opened,
     StreamAcknowledged: Dispatcher._on_acknowledged,
     StreamEnded: Dispatcher._on_ended,

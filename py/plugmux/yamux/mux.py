@@ -23,7 +23,7 @@ from .flow import LinkMemory, MemoryPool, keep_freed_memory
 from .keepalive import Keepalive, is_local
 from .output import Output
 from .session import Session
-from .state import Event, GoAwayReceived, PongReceived, SessionEnded, Stream
+from .state import GoAwayReceived, PongReceived, SessionEnded, SessionEvent, Stream
 from .stream import StreamTransport
 
 __all__ = ["Mux"]
@@ -36,14 +36,14 @@ MAX_CLOSE_TIME: Final = 10.0
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
 
 
-class _State(Enum):
+class _MuxState(Enum):
     NEW = auto()  # no connection yet
     RUNNING = auto()
     ENDED = auto()  # streams and waiters have got the reason; the connection is closing
     CLOSED = auto()  # the connection is closed
 
 
-_NEW, _RUNNING, _ENDED, _CLOSED = _State  # module-level names, as in `state`
+_NEW, _RUNNING, _ENDED, _CLOSED = _MuxState  # module-level names, as in `state`
 
 
 class Mux(asyncio.BufferedProtocol):
@@ -336,7 +336,7 @@ class Mux(asyncio.BufferedProtocol):
             self._abort_timer.cancel()
         self._closers.wake()
 
-    def handle_session_event(self, event: Event) -> None:
+    def handle_session_event(self, event: SessionEvent) -> None:
         """Act on an event that is about no stream (called by the dispatcher)."""
         if isinstance(event, PongReceived):
             waiter = self._pings.pop(event.ping_id, None)

@@ -54,10 +54,10 @@ from .state import (
     SYN_RECEIVED,
     SYN_SENT,
     DataReceived,
-    Event,
     GoAwayReceived,
     PongReceived,
     SessionEnded,
+    SessionEvent,
     Stream,
     StreamAcknowledged,
     StreamEnded,
@@ -128,7 +128,7 @@ class Session(SessionStreams):
 
     def receive_data(
         self, data: bytes | bytearray | memoryview, now: float = 0.0, work: int = UNLIMITED
-    ) -> list[Event]:
+    ) -> list[SessionEvent]:
         """Take bytes from the connection and give the events that they cause.
 
         Args:
@@ -151,7 +151,7 @@ class Session(SessionStreams):
                 self.taken = taken
         return self.take_events()
 
-    def receive_eof(self) -> list[Event]:
+    def receive_eof(self) -> list[SessionEvent]:
         """End the session, because the peer has closed the connection, with or without a go-away."""
         if self.error is None:
             if self._reader.within_frame:
@@ -160,7 +160,7 @@ class Session(SessionStreams):
                 self._fail(SessionClosed("the peer closed the connection"), send_go_away=False)
         return self.take_events()
 
-    def take_events(self) -> list[Event]:
+    def take_events(self) -> list[SessionEvent]:
         """Give the events that have not been given yet, such as those that sending has caused."""
         events = self._events
         if events:

@@ -24,7 +24,7 @@ from .frame import INITIAL_WINDOW, GoAwayCode
 
 __all__ = [
     "DataReceived",
-    "Event",
+    "SessionEvent",
     "GoAwayReceived",
     "Half",
     "Handshake",
@@ -143,7 +143,7 @@ class Stream:
         )
 
 
-class Event:
+class SessionEvent:
     """Something happened; each subclass says what."""
 
     __slots__: tuple[str, ...] = ()
@@ -160,7 +160,7 @@ def _show(value: object) -> str:
     return f"{len(value)} bytes" if isinstance(value, bytes) else repr(value)
 
 
-class StreamEvent(Event):
+class StreamEvent(SessionEvent):
     """Something happened to `stream`."""
 
     __slots__ = ("stream",)
@@ -181,7 +181,7 @@ class StreamAcknowledged(StreamEvent):
     __slots__ = ()
 
 
-class DataReceived(Event):
+class DataReceived(SessionEvent):
     """Bytes came on a stream; call `Session.consume` when they have been read."""
 
     __slots__ = ("data", "stream")
@@ -209,7 +209,7 @@ class StreamFinished(StreamEvent):
     __slots__ = ()
 
 
-class StreamWasReset(Event):
+class StreamWasReset(SessionEvent):
     """A stream was reset, by the peer or because of a fault of the peer; `error` says which."""
 
     __slots__ = ("error", "stream")
@@ -219,7 +219,7 @@ class StreamWasReset(Event):
         self.error = error
 
 
-class PongReceived(Event):
+class PongReceived(SessionEvent):
     """The peer answered the ping `ping_id`, `rtt` seconds after it was queued."""
 
     __slots__ = ("ping_id", "rtt")
@@ -229,7 +229,7 @@ class PongReceived(Event):
         self.rtt = rtt
 
 
-class GoAwayReceived(Event):
+class GoAwayReceived(SessionEvent):
     """The peer takes no new streams; those that are open go on."""
 
     __slots__ = ("code",)
@@ -238,7 +238,7 @@ class GoAwayReceived(Event):
         self.code = code
 
 
-class SessionEnded(Event):
+class SessionEnded(SessionEvent):
     """The session has ended; write what `data_to_send` still gives, then close the connection."""
 
     __slots__ = ("error",)

@@ -40,14 +40,14 @@ class Port(Protocol):
     def report(self, message: str, error: Exception, transport: asyncio.Transport) -> None: ...
 
 
-class _State(Enum):
+class _StreamState(Enum):
     WAITING = auto()  # not accepted yet, without a protocol
     OPEN = auto()
     CLOSING = auto()  # closed here; what was written is still going out
     LOST = auto()  # `connection_lost` has been called
 
 
-_WAITING, _OPEN, _CLOSING, _LOST = _State  # module-level names, as in `state`
+_WAITING, _OPEN, _CLOSING, _LOST = _StreamState  # module-level names, as in `state`
 
 
 class StreamTransport(asyncio.Transport):

@@ -20,7 +20,7 @@ from .state import (
     SYN_PENDING,
     SYN_RECEIVED,
     SYN_SENT,
-    Event,
+    SessionEvent,
     Stream,
     StreamDrained,
     StreamFinished,
@@ -50,7 +50,7 @@ class SessionStreams:
         self.error: LinkError | None = None
         self.remote_go_away = False
         self._next_id = 1 if client else 2
-        self._events: list[Event] = []
+        self._events: list[SessionEvent] = []
         self._outbox = Outbox(lambda stream: self._events.append(StreamDrained(stream)), self._finished)
         self._backlog = Backlog(config.accept_backlog)
         self._growth = WindowGrowth(config)

@@ -20,14 +20,14 @@ def request_info(context: Context, requests: Sequence[Any]) -> Any:
     if context.time_left is not None:
         info.timeout_ms = int(context.time_left * 1000)
     for request in requests:
-        info.requests.append(packed(request))
+        info.requests.append(as_any(request))
     if context.http_method == "GET":
         params = [(name, value) for name, value in parse_qsl(context.query, keep_blank_values=True)]
         info.connect_get_info.query_params.extend(from_fields(params))
     return info
 
 
-def packed(message: Any) -> AnyMessage:
+def as_any(message: Any) -> AnyMessage:
     any_message = AnyMessage()
     any_message.Pack(message)
     return any_message
@@ -77,7 +77,7 @@ class Conformance(ConformanceService):
             yield pb.BidiStreamResponse(payload=payload)
             if (request := await anext(requests, None)) is not None:
                 info.Clear()
-                info.requests.append(packed(request))
+                info.requests.append(as_any(request))
 
 
 async def payloads(definition: Any, data: Sequence[bytes], context: Context, info: Any) -> AsyncIterator[Any]:

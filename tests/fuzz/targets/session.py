@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from plugmux.errors import SessionClosed, StreamClosed
-from plugmux.yamux import Config, DataReceived, Event, LinkMemory, MemoryPool, Session, StreamOpened, StreamWasReset
+from plugmux.yamux import (
+    Config,
+    DataReceived,
+    LinkMemory,
+    MemoryPool,
+    Session,
+    SessionEvent,
+    StreamOpened,
+    StreamWasReset,
+)
 from plugmux.yamux.frame import GO_AWAY, HEADER_SIZE, unpack_header
 
 CONFIG = Config(accept_backlog=4, max_streams=16, max_stream_window_size=1 << 20, max_resets=50, max_idle_frames=100)
@@ -32,7 +41,7 @@ class Driven:
             if not data:
                 return
 
-    def handle(self, events: list[Event]) -> None:
+    def handle(self, events: list[SessionEvent]) -> None:
         for event in events:
             if isinstance(event, StreamOpened):
                 event.stream.owner = self

@@ -10,7 +10,7 @@ from ...errors import ExchangeError, SessionClosed
 from ...exchange import Request
 from ..check import Group
 from ..ended import end_in_order
-from ..host import MAX_REPLY, SHUTDOWN, RegistrationHandler
+from ..host import MAX_REPLY, SHUTDOWN, TestRegistrar
 from ..outcome import expect, timed_out
 from ..subject import Subject
 
@@ -75,7 +75,7 @@ async def eof(subject: Subject) -> None:
     required=True,
 )
 async def eof_early(subject: Subject) -> None:
-    async with subject.launched(RegistrationHandler(hold=True)) as host:
+    async with subject.launched(TestRegistrar(hold=True)) as host:
         await host.wait_registered(subject.options.startup_timeout)
         host.link.abort()
         await host.wait_ended("its link ended before it had registered")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ..check import Group
-from ..host import SHUTDOWN, Host, RegistrationHandler
+from ..host import SHUTDOWN, RuntimeEnd, TestRegistrar
 from ..methods import HEALTH_CHECK
 from ..outcome import NotApplicable, expect
 from ..subject import Subject
@@ -78,13 +78,13 @@ async def shutdown(subject: Subject) -> None:
     required=False,
 )
 async def gives_up(subject: Subject) -> None:
-    async with subject.launched(RegistrationHandler(hold=True), timeout=SHORT_REGISTRATION) as host:
+    async with subject.launched(TestRegistrar(hold=True), timeout=SHORT_REGISTRATION) as host:
         await host.wait_ended(f"it was told that it has {SHORT_REGISTRATION:g} s to register")
 
 
 @asynccontextmanager
-async def _unanswered(subject: Subject) -> AsyncIterator[Host]:
+async def _unanswered(subject: Subject) -> AsyncIterator[RuntimeEnd]:
     """A plugin that waits for the answer to its registration."""
-    async with subject.launched(RegistrationHandler(hold=True)) as host:
+    async with subject.launched(TestRegistrar(hold=True)) as host:
         await host.wait_registered(subject.options.startup_timeout)
         yield host

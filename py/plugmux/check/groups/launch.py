@@ -9,9 +9,9 @@ import sys
 
 from ...contract.launch import COMPATIBLE_VARIABLE, FIRST_FREE_FD, VARIABLE, LaunchConfig
 from ..check import Group
-from ..host import Host, RegistrationHandler
+from ..host import RuntimeEnd, TestRegistrar
 from ..outcome import NotApplicable, expect, timed_out
-from ..program import Program
+from ..program import PluginRun
 from ..subject import NAME, Subject
 
 __all__ = ["GROUP"]
@@ -88,7 +88,7 @@ async def pipes(subject: Subject) -> None:
     finally:
         os.close(their_read)
         os.close(their_write)
-    host = Host(program, RegistrationHandler(), subject.options.timeout)
+    host = RuntimeEnd(program, TestRegistrar(), subject.options.timeout)
     try:
         await host.link.over_pipes(our_read, our_write)
         await host.wait_registered(subject.options.startup_timeout)
@@ -142,7 +142,7 @@ async def bad_configuration(subject: Subject) -> None:
     required=True,
 )
 async def slow_runtime(subject: Subject) -> None:
-    registrar = RegistrationHandler(hold=True)
+    registrar = TestRegistrar(hold=True)
     async with subject.launched(registrar) as host:
         await host.wait_registered(subject.options.startup_timeout)
         await asyncio.sleep(SLOW)  # Its length decides nothing: a plugin that waits passes however long it is.
@@ -196,7 +196,7 @@ async def _registers(subject: Subject, environ: dict[str, str]) -> None:
         await host.wait_registered(subject.options.startup_timeout)
 
 
-async def _ends_with_failure(subject: Subject, program: Program, how: str) -> None:
+async def _ends_with_failure(subject: Subject, program: PluginRun, how: str) -> None:
     try:
         with timed_out(f"it still runs, {how}"):
             async with asyncio.timeout(subject.options.startup_timeout):

@@ -8,7 +8,7 @@ from ...connect import Code, RpcError
 from ...contract.registration import Registration, RegistrationRefused
 from ..check import Group
 from ..ended import Ended
-from ..host import RegistrationHandler, accepted
+from ..host import TestRegistrar, accepted
 from ..outcome import Failed, NotApplicable, expect
 from ..subject import NAME, Subject
 
@@ -185,7 +185,7 @@ async def _refuse(subject: Subject) -> Ended:
     """The end of a plugin whose registration was refused."""
 
     async def refuse() -> Ended:
-        async with subject.launched(RegistrationHandler(refusal=RpcError(Code.INTERNAL, REASON))) as host:
+        async with subject.launched(TestRegistrar(refusal=RpcError(Code.INTERNAL, REASON))) as host:
             await host.wait_registered(subject.options.startup_timeout)
             await host.wait_ended("its registration was refused")
             return Ended.of(host.program)

@@ -17,7 +17,7 @@ __all__ = ["program_files"]
 JAVASCRIPT = (".js", ".mjs", ".cjs", ".ts", ".mts", ".cts")
 RELATIVE = re.compile(r"""(?:\bfrom|\bimport|\brequire\s*\(|\bimport\s*\()\s*["'](\.{1,2}/[^"']+)["']""")
 MAX_FILES = 5000
-LARGEST_FILE = 4 << 20
+MAX_FILE = 4 << 20
 """Bytes of a file that is looked into."""
 
 
@@ -125,6 +125,6 @@ def _first_line(file: str) -> str | None:
 def _text(file: str) -> str | None:
     try:
         with open(file, encoding="utf-8") as opened:
-            return opened.read(LARGEST_FILE)
+            return opened.read(MAX_FILE)
     except (OSError, ValueError):
         return None

@@ -75,7 +75,7 @@ class StreamingCall:
         incoming: StreamingResponse | None = None
         try:
             incoming = await self._settings.transport.send(await self._request(requests, context))
-            responses = _Reader(self._settings, self._method, self._content_type, incoming, context)
+            responses = _ResponseReader(self._settings, self._method, self._content_type, incoming, context)
             async for chunk in incoming:
                 for message in responses.feed(chunk):
                     if deadline is None:
@@ -133,7 +133,7 @@ class StreamingCall:
         return envelope(data, 0 if compression is None else COMPRESSED)
 
 
-class _Reader:
+class _ResponseReader:
     """Decodes the messages of a response, and checks that it follows the Connect protocol.
 
     Raises:

@@ -40,7 +40,7 @@ CallOptions: TypeAlias = tuple[float | None, "MetadataLike | None", Context | No
 
 Res = TypeVar("Res", bound="Message")
 _TRAILER = b"trailer-"
-MAX_END = 64 * 1024
+MAX_END_MESSAGE = 64 * 1024
 """The most bytes of a decompressed end of a stream in which its error is looked for."""
 
 
@@ -151,7 +151,7 @@ def lone_end(body: bytes, headers: Headers) -> Code | None:
         flags, data = envelopes[0]
         compression = compression_of(dict(headers).get(b"connect-content-encoding")) if flags & COMPRESSED else None
         if compression is not None:
-            data = decompress(data, compression, MAX_END, Code.INTERNAL)
+            data = decompress(data, compression, MAX_END_MESSAGE, Code.INTERNAL)
     except (EnvelopeTooLarge, RpcError):
         return None
     error = (json_object(data) or {}).get("error")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from ...connect import Code
-from ...connect.client.wire import lone_end
+from ...connect.client.wire import MAX_END_MESSAGE, lone_end
 from ...connect.envelope import END_STREAM
 from ...errors import ExchangeError, LinkError
 from ...exchange import Headers, StreamingResponse
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from ..plugin import PluginRecord
 
 __all__ = ["RoutedResponse", "is_stream"]
-
-MAX_END = 64 * 1024
-"""The most bytes of the message that ends a stream in which its error is looked for."""
 
 
 def is_stream(incoming: StreamingResponse) -> bool:
@@ -84,7 +81,7 @@ class RoutedResponse:
     def _look_at(self, chunk: bytes) -> None:
         """Look at what begins a stream: it is an answer, unless it is its end."""
         self._end += chunk
-        if self._end and (not self._end[0] & END_STREAM or len(self._end) > MAX_END):
+        if self._end and (not self._end[0] & END_STREAM or len(self._end) > MAX_END_MESSAGE):
             self._tell(None)
 
     def _tell(self, code: Code | None) -> None:

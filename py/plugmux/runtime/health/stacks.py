@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["diagnose"]
 
-ANSWER_TIME = 1.0
+DUMP_TIME = 1.0
 PRINT_TIME = 0.5
 """Seconds that stacks are given to arrive from a process that was signalled to print them."""
 
-MAX_DUMP = 64 * 1024
+MAX_LOGGED_DUMP = 64 * 1024
 
 
 async def diagnose(plugin: PluginRecord, link: Link, log: PluginLog, run: Run | None, *, ends: bool) -> None:
@@ -55,6 +55,6 @@ async def diagnose(plugin: PluginRecord, link: Link, log: PluginLog, run: Run | 
 
 async def _asked(link: Link) -> str | None:
     with suppress(PlugmuxError, TimeoutError):
-        async with asyncio.timeout(ANSWER_TIME):
-            return (await link.client(DiagnosticsClient).dump(DumpRequest())).text[:MAX_DUMP]
+        async with asyncio.timeout(DUMP_TIME):
+            return (await link.client(DiagnosticsClient).dump(DumpRequest())).text[:MAX_LOGGED_DUMP]
     return None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .scripts import TYPESCRIPT
+
 if TYPE_CHECKING:
     from .run import Run
 
 __all__ = ["why_not_registered"]
 
 RUNS = "plugin.run() in Python, plugmux.Main in Go, await plugin(...) in TypeScript"
-TYPESCRIPT = (".ts", ".mts", ".cts")
 AS_JAVASCRIPT = "generate messages as JavaScript (protoc-gen-es with target=js+dts), or compile the plugin (tsc)"
 STRIPPING = {
     "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX": f"node strips types and compiles no enum or namespace: {AS_JAVASCRIPT}",

@@ -24,7 +24,7 @@ __all__ = ["Process", "StartChild"]
 
 logger = logging.getLogger("plugmux.runtime")
 
-DRAIN_TIME = 0.5
+OUTPUT_TIME = 0.5
 """Seconds that output is still read after the process has ended, where a grandchild holds the pipes open."""
 
 
@@ -156,7 +156,7 @@ class Process:
         await self._exited.wait()
         ends = [reader.ended for reader in self._readers]
         if ends:
-            await asyncio.wait(ends, timeout=DRAIN_TIME)
+            await asyncio.wait(ends, timeout=OUTPUT_TIME)
         for reader in self._readers:
             reader.close()
 

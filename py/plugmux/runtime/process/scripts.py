@@ -20,7 +20,7 @@ from ...errors import PluginCause, PluginError
 from ...platform import can_be_executed
 from ..source import Launch
 
-__all__ = ["interpreter_of", "strips_types"]
+__all__ = ["TYPESCRIPT", "interpreter_of", "strips_types"]
 
 PYTHON = (".py",)
 TYPESCRIPT = (".ts", ".mts", ".cts")
@@ -28,8 +28,8 @@ ANY_INTERPRETER = re.compile(rb"#!\s*/usr/bin/env\s+(python3?|node)\s*(\n|$)")
 """A first line that leaves the choice to PATH."""
 
 STRIP_TYPES = "--experimental-strip-types"
-VERSION = re.compile(r"v(\d+)\.(\d+)\.")
-ANSWER_TIME = 10.0
+NODE_VERSION = re.compile(r"v(\d+)\.(\d+)\.")
+NODE_TIME = 10.0
 """Seconds that node may take to tell its version."""
 
 Lookup = Callable[[str], str | None]
@@ -85,7 +85,7 @@ def strips_types(version: str) -> Sequence[str] | None:
     Args:
         version: what `node --version` prints, such as `v22.18.0`.
     """
-    found = VERSION.match(version)
+    found = NODE_VERSION.match(version)
     numbers = (int(found[1]), int(found[2])) if found else (0, 0)
     if numbers >= (23, 6) or (22, 18) <= numbers < (23, 0):
         return ()
@@ -105,7 +105,7 @@ async def _version(node: str) -> str:
     except OSError:
         return ""
     try:
-        async with asyncio.timeout(ANSWER_TIME):
+        async with asyncio.timeout(NODE_TIME):
             printed, _ = await asked.communicate()
     except TimeoutError:
         return ""

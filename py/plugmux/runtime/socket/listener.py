@@ -22,6 +22,7 @@ from ...platform import (
     descriptor_limit,
     is_superuser,
 )
+from ...platform.accepting import ACCEPTED_AT_ONCE, NO_DESCRIPTOR_PAUSE
 from ..logs.flood import FloodLog
 
 __all__ = ["Listener"]
@@ -31,14 +32,8 @@ logger = logging.getLogger("plugmux.runtime")
 BACKLOG = 4096
 """Connections that may wait; the kernel bounds them as well (net.core.somaxconn)."""
 
-ACCEPTED_AT_ONCE = 32
-"""Connections that are accepted before everything else in the loop gets its turn."""
-
 MAX_CONNECTIONS = 1024
 """Connections that one user may have, and never more than half of the descriptors that this process may have."""
-
-NO_DESCRIPTOR_PAUSE = 0.1
-"""Seconds until the next try to accept, where no descriptor is free."""
 
 
 class Listener:

@@ -13,11 +13,11 @@ from pathlib import Path
 from plugmux.platform import start_time
 from support.tools import ON_WINDOWS
 
-__all__ = ["Census", "alive", "cpu_seconds", "end_at_once", "gone", "hold", "resident_bytes"]
+__all__ = ["ProcessResources", "alive", "cpu_seconds", "end_at_once", "gone", "hold", "resident_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class ProcessResources:
     """Open descriptors, child processes (zombies too) and unfinished tasks of this process."""
 
     descriptors: int
@@ -25,7 +25,7 @@ class Census:
     tasks: int
 
     @classmethod
-    def take(cls) -> Census:
+    def take(cls) -> ProcessResources:
         """Count now, in the running loop; on Windows tasks alone."""
         if ON_WINDOWS:
             return cls(0, frozenset(), len(asyncio.all_tasks()))
