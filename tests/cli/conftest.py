@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,32 +113,37 @@ def no_runtime_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+def write_program(directory: Path, name: str, source: str) -> str:
+    """Write a Python program, which finds the example stubs, and return its path."""
+    path = directory / name
+    path.write_text(f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(EXAMPLES)!r})\n{source}")
+    path.chmod(0o755)
+    return str(path)
+
+
+def write_plugin(directory: Path, name: str) -> str:
+    """Write a plugin and return the command line that starts it."""
+    return shlex.join([sys.executable, write_program(directory, name, PLUGIN.format(name=name))])
+
+
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[[str, str], str]:
     """Writes a Python program, which finds the example stubs, and gives its path."""
-
-    def write(name: str, source: str) -> str:
-        path = tmp_path / name
-        path.write_text(f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(EXAMPLES)!r})\n{source}")
-        path.chmod(0o755)
-        return str(path)
-
-    return write
+    return functools.partial(write_program, tmp_path)
 
 
 @pytest.fixture
-def plugin(program: Callable[[str, str], str]) -> Callable[[str], str]:
+def plugin(tmp_path: Path) -> Callable[[str], str]:
     """Writes a plugin and gives the command line that starts it."""
-
-    def write(name: str) -> str:
-        return shlex.join([sys.executable, program(name, PLUGIN.format(name=name))])
-
-    return write
+    return functools.partial(write_plugin, tmp_path)
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts `plugmux run` and ends whatever still runs."""
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@contextmanager
+def started() -> Iterator[Start]:
+    """Starts `plugmux run`, and at its end ends whatever still runs."""
     running: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -145,7 +152,48 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         running.append(process)
         return process
 
-    yield start
-    for process in running:
-        process.terminate()
-        process.communicate()
+    try:
+        yield start
+    finally:
+        for process in running:
+            process.terminate()
+            process.communicate()
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts `plugmux run` and ends whatever still runs."""
+    with started() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Runs a runtime with plugins of some names, for all tests of a module, which change nothing; gives its address."""
+    directory = tmp_path_factory.mktemp("serving")
+    addresses: dict[tuple[str, ...], str] = {}
+    with started() as start:
+
+        def serve(*names: str) -> str:
+            if names not in addresses:
+                address = f"unix:{directory}/{'-'.join(names)}.sock"
+                plugins = [f"--plugin={write_plugin(directory, name)}" for name in names]
+                process = start(*plugins, "--listen", address)
+                assert process.stderr is not None
+                assert process.stderr.readline() == f"listening on {address}\n"
+                addresses[names] = address
+            return addresses[names]
+
+        yield serve
+
+
+@pytest.fixture
+def store(serving: Callable[..., str]) -> tuple[str, str]:
+    """Leads a command to a runtime that has the plugin "store"."""
+    return "--connect", serving("store")
+
+
+@pytest.fixture
+def vault(serving: Callable[..., str]) -> tuple[str, str]:
+    """Leads a command to a runtime that has the plugin "vault"."""
+    return "--connect", serving("vault")

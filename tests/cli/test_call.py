@@ -31,23 +31,23 @@ def test_a_unary_answer_is_one_line(plugmux: Any, plugin: Any) -> None:
     assert (ran.status, ran.lines, ran.stderr) == (0, [value("a of store")], "")
 
 
-def test_a_stream_is_a_line_for_each_message(plugmux: Any, plugin: Any) -> None:
-    ran = plugmux("call", "--plugin", plugin("store"), WATCH, '{"key": "a"}')
+def test_a_stream_is_a_line_for_each_message(plugmux: Any, store: Any) -> None:
+    ran = plugmux("call", *store, WATCH, '{"key": "a"}')
     assert (ran.status, ran.lines, ran.stderr) == (0, [value("0"), value("1"), value("2")], "")
 
 
-def test_a_stream_that_fails_prints_what_came_before(plugmux: Any, plugin: Any) -> None:
-    ran = plugmux("call", "--plugin", plugin("store"), WATCH, '{"key": "broken"}')
+def test_a_stream_that_fails_prints_what_came_before(plugmux: Any, store: Any) -> None:
+    ran = plugmux("call", *store, WATCH, '{"key": "broken"}')
     assert (ran.status, len(ran.lines)) == (1, 3)
     assert ran.stderr == f"plugmux: {WATCH}: data_loss: no more\n"
 
 
 def test_the_request_is_empty_by_default_and_can_come_from_stdin(
-    plugmux: Any, plugin: Any, monkeypatch: pytest.MonkeyPatch
+    plugmux: Any, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert plugmux("call", "--plugin", plugin("store"), GET).lines == [value(" of store")]
+    assert plugmux("call", *store, GET).lines == [value(" of store")]
     monkeypatch.setattr(sys, "stdin", io.StringIO('{"key":\n "a"}\n'))
-    assert plugmux("call", "--plugin", plugin("store"), GET, "-").lines == [value("a of store")]
+    assert plugmux("call", *store, GET, "-").lines == [value("a of store")]
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_the_request_is_empty_by_default_and_can_come_from_stdin(
     ],
 )
 def test_a_call_that_fails_says_its_code_and_message(
-    plugmux: Any, plugin: Any, method: str, request_json: str, told: str
+    plugmux: Any, store: Any, method: str, request_json: str, told: str
 ) -> None:
-    ran = plugmux("call", "--plugin", plugin("store"), method, request_json)
+    ran = plugmux("call", *store, method, request_json)
     assert (ran.status, ran.stdout) == (1, b"")
     assert told in ran.stderr
 
@@ -70,10 +70,10 @@ def test_a_call_that_fails_says_its_code_and_message(
     [("", "the request is empty"), ("-", "the request is empty"), ("{}{}", "2 were given"), ("1 2 3", "3 were given")],
 )
 def test_a_wrong_number_of_messages_is_wrong_usage(
-    plugmux: Any, plugin: Any, monkeypatch: pytest.MonkeyPatch, request_json: str, given: str
+    plugmux: Any, store: Any, monkeypatch: pytest.MonkeyPatch, request_json: str, given: str
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
-    ran = plugmux("call", "--plugin", plugin("store"), GET, request_json)
+    ran = plugmux("call", *store, GET, request_json)
     assert (ran.status, ran.stdout) == (2, b"")
     assert ran.told == f"plugmux: {GET} takes exactly one message, and {given}"
 
@@ -97,8 +97,8 @@ def test_a_request_that_cannot_be_read_is_wrong_usage(
     assert told in ran.stderr
 
 
-def test_an_interrupt_ends_an_endless_stream_quietly(plugin: Any) -> None:
-    command = [sys.executable, "-m", "plugmux.cli", "call", "--plugin", plugin("store"), WATCH, '{"key": "endless"}']
+def test_an_interrupt_ends_an_endless_stream_quietly(store: Any) -> None:
+    command = [sys.executable, "-m", "plugmux.cli", "call", *store, WATCH, '{"key": "endless"}']
     ran = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert ran.stdout is not None
     assert [ran.stdout.readline() for _ in range(3)] == [value(number) + "\n" for number in "012"]
@@ -180,8 +180,8 @@ async def test_what_a_peer_may_answer_to_a_stream(peer: Scripted, messages: list
 
 
 @pytest.mark.parametrize("method", [GET, WATCH])
-def test_a_plugin_that_reflects_is_called_by_its_schema(plugmux: Any, plugin: Any, method: str) -> None:
-    ran = plugmux("call", "--plugin", plugin("store"), method, '{"key": "a"}')
+def test_a_plugin_that_reflects_is_called_by_its_schema(plugmux: Any, store: Any, method: str) -> None:
+    ran = plugmux("call", *store, method, '{"key": "a"}')
     assert (ran.status, ran.lines[0], ran.stderr) == (0, value("a of store" if method is GET else "0"), "")
 
 
@@ -200,31 +200,25 @@ def test_a_plugin_that_reflects_is_called_by_its_schema(plugmux: Any, plugin: An
     ],
 )
 def test_a_request_that_does_not_fit_the_schema_is_wrong_usage(
-    plugmux: Any, plugin: Any, method: str, request_json: str, told: str
+    plugmux: Any, store: Any, method: str, request_json: str, told: str
 ) -> None:
-    ran = plugmux("call", "--plugin", plugin("store"), method, request_json)
+    ran = plugmux("call", *store, method, request_json)
     assert (ran.status, ran.stdout) == (2, b"")
     assert told in ran.stderr
 
 
 @pytest.mark.parametrize("listens", [False, True])
 def test_a_service_that_nobody_serves_is_likened_to_those_there_are(
-    start: Any, plugmux: Any, plugin: Any, tmp_path: Path, listens: bool
+    plugmux: Any, plugin: Any, store: Any, listens: bool
 ) -> None:
-    target = ("--connect", f"unix:{tmp_path}/s") if listens else ("--plugin", plugin("store"))
-    if listens:
-        start("--plugin", plugin("store"), "--listen", f"unix:{tmp_path}/s").stderr.readline()
+    target = store if listens else ("--plugin", plugin("store"))
     ran = plugmux("call", *target, "kv.v1.KeyValueServce/Get")
     assert (ran.status, ran.stdout) == (1, b"")
     assert ran.stderr.endswith("; did you mean kv.v1.KeyValueService?\n")
 
 
-def test_what_every_plugin_serves_is_called_by_the_plugins_name(
-    start: Any, plugmux: Any, plugin: Any, tmp_path: Path
-) -> None:
-    process = start("--plugin", plugin("store"), "--listen", f"unix:{tmp_path}/s")
-    process.stderr.readline()
-    to = ("--connect", f"unix:{tmp_path}/s", "--name", "store")
+def test_what_every_plugin_serves_is_called_by_the_plugins_name(plugmux: Any, store: Any) -> None:
+    to = (*store, "--name", "store")
     assert plugmux("call", "grpc.health.v1.Health/Check", *to).lines == ['{"status":"SERVING"}']
     assert "thread MainThread" in plugmux("call", "plugmux.v1.DiagnosticsService/Dump", *to).stdout.decode()
 
@@ -245,9 +239,10 @@ def test_a_plugin_that_is_disabled_is_not_chosen(start: Any, plugmux: Any, plugi
         assert (ran.status, ran.stdout, ran.told) == (1, b"", f"plugmux: {told}")
 
 
-def test_one_of_several_plugins_is_chosen_by_name(plugmux: Any, plugin: Any) -> None:
-    plugins = ["--plugin", plugin("one"), "--plugin", plugin("two")]
-    ran = plugmux("call", *plugins, GET, '{"key": "a"}')
+def test_one_of_several_plugins_is_chosen_by_name(plugmux: Any, plugin: Any, serving: Any) -> None:
+    launched = ["--plugin", plugin("one"), "--plugin", plugin("two")]
+    plugins = ["--connect", serving("one", "two")]
+    ran = plugmux("call", *launched, GET, '{"key": "a"}')
     assert (ran.status, ran.stdout) == (2, b"")
     assert ran.told == "plugmux: one, two all serve kv.v1.KeyValueService; choose one with --name"
     assert plugmux("call", *plugins, "--name", "two", GET, '{"key": "a"}').lines == [value("a of two")]

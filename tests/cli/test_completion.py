@@ -17,7 +17,7 @@ from support.tools import tool
 SERVICE = "kv.v1.KeyValueService"
 
 PRESS = """
-eval "$(plugmux completion bash)"
+eval "$SCRIPT"
 COMP_LINE=$1 COMP_POINT=${#1} COMP_TYPE=9
 COMP_WORDS=($1)
 _python_argcomplete plugmux "${COMP_WORDS[-1]}"
@@ -28,15 +28,22 @@ printf '%s\\n' "${COMPREPLY[@]}"
 Press = Callable[[str], list[str]]
 
 
+@pytest.fixture(scope="module")
+def completion_script() -> str:
+    """What `plugmux completion bash` prints."""
+    command = [str(Path(sys.executable).parent / "plugmux"), "completion", "bash"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.fixture
-def press() -> Press:
+def press(completion_script: str) -> Press:
     """Presses the tab key behind a line; gives what bash would show."""
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
     def press(line: str) -> list[str]:
         ran = subprocess.run(
             [tool("bash"), "--norc", "-c", PRESS, "bash", line],
-            env={**os.environ, "PATH": programs},
+            env={**os.environ, "PATH": programs, "SCRIPT": completion_script},
             capture_output=True,
             text=True,
             check=False,

@@ -43,8 +43,8 @@ def test_a_service_is_shown_as_its_proto_file_has_it(plugmux: Any, plugin: Any) 
     ]
 
 
-def test_a_method_comes_with_its_messages_and_a_call_that_works_as_it_stands(plugmux: Any, plugin: Any) -> None:
-    ran = plugmux("describe", f"{SERVICE}/Get", "--plugin", plugin("store"))
+def test_a_method_comes_with_its_messages_and_a_call_that_works_as_it_stands(plugmux: Any, store: Any) -> None:
+    ran = plugmux("describe", f"{SERVICE}/Get", *store)
     assert ran.lines[:5] == [
         "rpc Get(kv.v1.GetRequest) returns (kv.v1.GetResponse);",
         "",
@@ -54,11 +54,11 @@ def test_a_method_comes_with_its_messages_and_a_call_that_works_as_it_stands(plu
     ]
     program, *arguments = shlex.split(ran.lines[-1])
     assert (program, arguments) == ("plugmux", ["call", f"{SERVICE}/Get", '{"key": ""}'])
-    assert plugmux(*arguments, "--plugin", plugin("store")).status == 0
+    assert plugmux(*arguments, *store).status == 0
 
 
-def test_json_has_the_template_of_every_request(plugmux: Any, plugin: Any) -> None:
-    told = json.loads(plugmux("describe", SERVICE, "--json", "--plugin", plugin("store")).stdout)
+def test_json_has_the_template_of_every_request(plugmux: Any, store: Any) -> None:
+    told = json.loads(plugmux("describe", SERVICE, "--json", *store).stdout)
     assert told["service"] == SERVICE
     assert [method["template"] for method in told["methods"]] == [{"key": ""}, {"key": "", "value": ""}, {"key": ""}]
     assert [method["server_streaming"] for method in told["methods"]] == [False, False, True]
@@ -74,9 +74,9 @@ def test_json_has_the_template_of_every_request(plugmux: Any, plugin: Any) -> No
     ],
 )
 def test_what_there_is_not_is_said_with_what_was_probably_meant(
-    plugmux: Any, plugin: Any, name: str, status: int, told: str
+    plugmux: Any, store: Any, name: str, status: int, told: str
 ) -> None:
-    ran = plugmux("describe", name, "--plugin", plugin("store"))
+    ran = plugmux("describe", name, *store)
     assert (ran.status, ran.stdout) == (status, b"")
     assert ran.stderr.startswith(f"plugmux: {told}")
 

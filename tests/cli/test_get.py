@@ -16,23 +16,23 @@ def test_one_secret_is_its_value_raw_and_nothing_else(plugmux: Any, plugin: Any)
 
 
 def test_a_terminal_gets_the_value_escaped_and_a_newline_behind_it(
-    plugmux: Any, plugin: Any, monkeypatch: pytest.MonkeyPatch
+    plugmux: Any, vault: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert plugmux("get", "vault/a", "--plugin", plugin("vault")).stdout == b"hunter2\\xff\n"
+    assert plugmux("get", "vault/a", *vault).stdout == b"hunter2\\xff\n"
 
 
-def test_several_secrets_are_a_line_each_with_id_tab_value(plugmux: Any, plugin: Any) -> None:
-    ran = plugmux("get", "vault/*", "--plugin", plugin("vault"))
+def test_several_secrets_are_a_line_each_with_id_tab_value(plugmux: Any, vault: Any) -> None:
+    ran = plugmux("get", "vault/*", *vault)
     assert (ran.status, ran.stdout, ran.stderr) == (0, b"vault/a\thunter2\xff\nvault/b\ttwo\n", "")
 
 
-def test_a_pattern_that_matches_one_secret_gives_it_raw(plugmux: Any, plugin: Any) -> None:
-    assert plugmux("get", "vault/**/b", "--plugin", plugin("vault")).stdout == b"two"
+def test_a_pattern_that_matches_one_secret_gives_it_raw(plugmux: Any, vault: Any) -> None:
+    assert plugmux("get", "vault/**/b", *vault).stdout == b"two"
 
 
-def test_json_is_one_array_of_objects_with_every_key(plugmux: Any, plugin: Any) -> None:
-    ran = plugmux("get", "vault/*", "--plugin", plugin("vault"), "--json")
+def test_json_is_one_array_of_objects_with_every_key(plugmux: Any, vault: Any) -> None:
+    ran = plugmux("get", "vault/*", *vault, "--json")
     assert (ran.status, ran.stderr) == (0, "")
     first, second = json.loads(ran.stdout)
     assert list(first) == [
@@ -53,8 +53,8 @@ def test_json_is_one_array_of_objects_with_every_key(plugmux: Any, plugin: Any) 
 
 
 @pytest.mark.parametrize(("options", "stdout"), [([], b""), (["--json"], b"[]\n")])
-def test_nothing_found_is_exit_status_1(plugmux: Any, plugin: Any, options: list[str], stdout: bytes) -> None:
-    ran = plugmux("get", "vault/c", "--plugin", plugin("vault"), *options)
+def test_nothing_found_is_exit_status_1(plugmux: Any, vault: Any, options: list[str], stdout: bytes) -> None:
+    ran = plugmux("get", "vault/c", *vault, *options)
     assert (ran.status, ran.stdout) == (1, stdout)
     assert ran.stderr == "plugmux: no secret matches 'vault/c'; --explain tells why\n"
 
@@ -90,8 +90,8 @@ def test_explain_is_a_table_of_what_became_of_each_plugin(plugmux: Any, plugin: 
     assert "hunter2" not in ran.stdout.decode("latin-1") + ran.stderr
 
 
-def test_explain_as_json_and_nothing_found(plugmux: Any, plugin: Any) -> None:
-    ran = plugmux("get", "vault/c", "--explain", "--json", "--plugin", plugin("vault"))
+def test_explain_as_json_and_nothing_found(plugmux: Any, vault: Any) -> None:
+    ran = plugmux("get", "vault/c", "--explain", "--json", *vault)
     assert ran.status == 1
     assert json.loads(ran.stdout) == [
         {

@@ -17,8 +17,14 @@ PRINTED = "a plugin may print what it likes"
 
 
 @pytest.fixture
+def shared(serving: Any) -> str:
+    """Where a runtime with two plugins listens, which no test changes."""
+    return str(serving("vault", "other"))
+
+
+@pytest.fixture
 def address(start: Any, plugin: Any, tmp_path: Path) -> str:
-    """Where a runtime with two plugins listens."""
+    """Where a runtime with two plugins of the test's own listens."""
     address = f"unix:{tmp_path}/s"
     process = start("--plugin", plugin("vault"), "--plugin", plugin("other"), "--listen", address)
     assert process.stderr.readline() == f"listening on {address}\n"
@@ -37,22 +43,22 @@ def following(*arguments: str) -> Iterator[Iterator[list[str]]]:
             process.send_signal(signal.SIGINT)
 
 
-def test_the_last_lines_of_every_plugin_are_printed(plugmux: Any, address: str) -> None:
-    ran = plugmux("logs", "--connect", address)
+def test_the_last_lines_of_every_plugin_are_printed(plugmux: Any, shared: str) -> None:
+    ran = plugmux("logs", "--connect", shared)
     assert (ran.status, ran.stderr) == (0, "")
     words = sorted(line.split("\t")[1:] for line in ran.lines)
     assert words == [["info", "other", PRINTED], ["info", "vault", PRINTED]]
 
 
-def test_the_lines_of_one_plugin_are_printed_as_json(plugmux: Any, address: str) -> None:
-    (line,) = plugmux("logs", "vault", "--json", "--connect", address).lines
+def test_the_lines_of_one_plugin_are_printed_as_json(plugmux: Any, shared: str) -> None:
+    (line,) = plugmux("logs", "vault", "--json", "--connect", shared).lines
     told = json.loads(line)
     assert told.pop("time").endswith("Z")
     assert told == {"plugin": "vault", "source": "stdout", "level": "info", "message": PRINTED, "fields": {}}
 
 
-def test_a_plugin_that_is_not_known_is_a_failure(plugmux: Any, address: str) -> None:
-    ran = plugmux("logs", "nobody", "--connect", address)
+def test_a_plugin_that_is_not_known_is_a_failure(plugmux: Any, shared: str) -> None:
+    ran = plugmux("logs", "nobody", "--connect", shared)
     assert (ran.status, ran.lines) == (1, [])
     assert "known: other, vault" in ran.stderr
 
@@ -76,8 +82,8 @@ def test_events_tell_how_plugins_stand_and_then_every_change(plugmux: Any, addre
     assert states == [["starting", "unknown"], ["registering", "unknown"], ["running", "serving"]]
 
 
-def test_events_as_json_name_the_state_before(address: str) -> None:
-    with following("events", "--json", "--connect", address) as lines:
+def test_events_as_json_name_the_state_before(shared: str) -> None:
+    with following("events", "--json", "--connect", shared) as lines:
         (line,) = next(lines)
         told = json.loads(line)
     assert told.pop("time").endswith("Z")

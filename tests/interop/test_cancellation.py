@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from kv.v1.kv_pb2 import GetRequest, WatchRequest
@@ -11,11 +10,7 @@ from kv.v1.kv_pb2 import GetRequest, WatchRequest
 from plugmux.connect import Code, RpcError
 from support.probe import Probe
 
-
-@pytest.fixture(autouse=True)
-async def _unhurt(probe: Probe) -> AsyncIterator[None]:
-    async with probe.unhurt():
-        yield
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # The probe runs for all of them.
 
 
 async def test_cancelling_the_caller_cancels_the_handler(probe: Probe) -> None:

@@ -12,13 +12,9 @@ from sum.v1.sum_pb2 import RunningRequest, SumRequest
 from plugmux.connect import Code, RpcError
 from support.probe import Probe
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # The probe runs for all of them.
+
 CHUNK = bytes(64 * 1024)
-
-
-@pytest.fixture(autouse=True)
-async def _unhurt(probe: Probe) -> AsyncIterator[None]:
-    async with probe.unhurt():
-        yield
 
 
 async def numbers(request: Callable[..., Any], count: int, order: str) -> AsyncIterator[Any]:

@@ -84,13 +84,14 @@ class Probe:
 
     @asynccontextmanager
     async def unhurt(self) -> AsyncIterator[None]:
-        """Behind the block the same link still carries calls, and nothing else is under way on it."""
+        """Behind the block the same link still carries calls, and nothing is under way on it or still to be heard."""
         link = self.link
         yield
         assert (await self.kv.get(GetRequest(key="alive"), timeout=30)).value == b"alive"
         async with asyncio.timeout(30):
             await link.mux.wait_idle()
         assert self.link is link
+        assert self.events.empty()
 
 
 @asynccontextmanager
