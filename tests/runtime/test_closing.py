@@ -14,7 +14,7 @@ from plugmux import Launch, Runtime
 from plugmux.connect import Code, Context, RpcError
 from plugmux.errors import StateError
 from plugmux.runtime import State
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program
 
 pytestmark = pytest.mark.usefixtures("watching")
 
@@ -24,7 +24,7 @@ def alive(pid: int | None) -> bool:
 
 
 async def test_a_runtime_is_closed_twice_and_from_several_tasks(tmp_path: Path) -> None:
-    runtime = Runtime([script(tmp_path, "kv", KV_PLUGIN)])
+    runtime = Runtime([kv_program(tmp_path)])
     await runtime.start()
     await asyncio.gather(runtime.close(), runtime.close(), asyncio.create_task(runtime.close()))
     await runtime.close()
@@ -36,7 +36,7 @@ async def test_a_runtime_that_never_started_is_closed() -> None:
 
 
 async def test_closing_ends_the_calls_in_flight(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         call = asyncio.ensure_future(runtime.client(KeyValueClient).get(GetRequest(key="hang")))
         while not runtime.plugin("kv").in_flight:
             await asyncio.sleep(0)
@@ -46,7 +46,7 @@ async def test_closing_ends_the_calls_in_flight(tmp_path: Path) -> None:
 
 
 async def test_a_close_that_is_cancelled_is_done_to_the_end_all_the_same(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         plugin = runtime.plugin("kv")
         pid = plugin.pid
         impatient = asyncio.create_task(runtime.close())
@@ -65,7 +65,7 @@ async def test_what_a_plugin_calls_may_close_the_runtime(tmp_path: Path) -> None
             await runtime.close()
             return RecordResponse()
 
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)], services=[Closing()]) as runtime:
+    async with Runtime([kv_program(tmp_path)], services=[Closing()]) as runtime:
         plugin = runtime.plugin("kv")
         pid = plugin.pid
         with pytest.raises(RpcError) as caught:
@@ -87,16 +87,16 @@ BEGINNINGS: dict[str, Callable[[Runtime, Launch], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("begin", BEGINNINGS.values(), ids=list(BEGINNINGS))
 async def test_a_closed_runtime_begins_nothing(tmp_path: Path, begin: Callable[..., Awaitable[object]]) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         pass
     with pytest.raises(StateError, match="has been closed"):
-        await begin(runtime, Launch([script(tmp_path, "other", KV_PLUGIN)]))
+        await begin(runtime, Launch([kv_program(tmp_path, "other")]))
     assert [plugin.state for plugin in runtime.plugins()] == [State.STOPPED]
 
 
 async def test_a_plugin_that_is_being_launched_ends_with_the_runtime(tmp_path: Path) -> None:
     async with Runtime() as runtime:
-        launching = asyncio.create_task(runtime.launch(script(tmp_path, "kv", KV_PLUGIN)))
+        launching = asyncio.create_task(runtime.launch(kv_program(tmp_path)))
         while not (plugins := runtime.plugins()) or plugins[0].pid is None:
             await asyncio.sleep(0)
         pid = plugins[0].pid
@@ -106,7 +106,7 @@ async def test_a_plugin_that_is_being_launched_ends_with_the_runtime(tmp_path: P
 
 
 async def test_starting_twice_is_refused_and_ends_nothing(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         with pytest.raises(StateError, match="started already"):
             await runtime.start()
         assert (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value

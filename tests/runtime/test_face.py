@@ -26,7 +26,7 @@ from plugmux import (
 )
 from plugmux.connect import Context, Interceptor, UnaryNext
 from plugmux.runtime import State
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program, script
 
 NEVER = RestartPolicy(tries=0)
 
@@ -134,7 +134,7 @@ async def test_clients_gives_one_for_each_plugin_that_serves_the_service() -> No
 
 
 async def test_a_required_plugin_that_does_not_run_ends_the_runtime(tmp_path: Path) -> None:
-    good = Launch([script(tmp_path, "good", KV_PLUGIN)])
+    good = Launch([kv_program(tmp_path, "good")])
     bad = Launch([script(tmp_path, "bad", "raise SystemExit('no database')")], required=True)
     runtime = Runtime([good, bad])
     with pytest.raises(PluginError, match="no database") as caught:
@@ -146,7 +146,7 @@ async def test_a_required_plugin_that_does_not_run_ends_the_runtime(tmp_path: Pa
 
 
 async def test_a_required_plugin_that_runs_is_as_any_other(tmp_path: Path) -> None:
-    async with Runtime([Launch([script(tmp_path, "kv", KV_PLUGIN)], required=True)]) as runtime:
+    async with Runtime([Launch([kv_program(tmp_path)], required=True)]) as runtime:
         plugin = runtime.plugin("kv")
         first = plugin.pid
         await plugin.restart()
@@ -156,7 +156,7 @@ async def test_a_required_plugin_that_runs_is_as_any_other(tmp_path: Path) -> No
 
 
 async def test_a_source_of_the_hosts_own_is_asked_when_the_runtime_starts(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)])
+    launch = Launch([kv_program(tmp_path)])
 
     class Found:
         name, fingerprint = launch.name, 1

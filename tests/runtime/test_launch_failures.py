@@ -15,7 +15,7 @@ from kv.v1.kv_pb2 import GetRequest
 from plugmux import Launch, PluginCause, PluginError, Policies, Runtime, Timeouts
 from plugmux.connect import Code, RpcError
 from plugmux.runtime import Limits, State
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program, script
 
 pytestmark = pytest.mark.usefixtures("watching")
 
@@ -38,7 +38,7 @@ async def test_a_missing_program(tmp_path: Path) -> None:
 
 
 async def test_a_missing_directory(tmp_path: Path) -> None:
-    error = await error_of(Launch([script(tmp_path, "kv", KV_PLUGIN)], cwd=tmp_path / "absent"))
+    error = await error_of(Launch([kv_program(tmp_path)], cwd=tmp_path / "absent"))
     assert error.cause is PluginCause.NOT_FOUND
 
 
@@ -164,7 +164,7 @@ async def test_a_registration_that_is_refused(tmp_path: Path, request_fields: di
 
 
 async def test_the_other_plugins_run_on_and_calls_tell_the_reason(tmp_path: Path) -> None:
-    good = script(tmp_path, "good", KV_PLUGIN)
+    good = kv_program(tmp_path, "good")
     bad = script(tmp_path, "bad", "import sys; sys.exit('no database')")
     async with Runtime([bad, good]) as runtime:
         assert [plugin.state for plugin in runtime.plugins()] == [State.GAVE_UP, State.RUNNING]

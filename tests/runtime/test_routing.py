@@ -18,47 +18,8 @@ from plugmux.connect import Code, RpcError, RpcLimits
 from plugmux.http import SocketClient
 from plugmux.runtime import PluginHandle, State
 from plugmux.runtime.calls.breaker import Circuit
-from support.programs import KV_PLUGIN, script
+from support.programs import KV_PLUGIN, kv_program, script
 from support.resources import end_at_once
-
-PLUGIN = (
-    KV_PLUGIN.replace(
-        "async def get(self, request, context):",
-        """failures = 0
-        calls = 0
-
-        async def get(self, request, context):
-            self.calls += 1
-            if request.key == "calls":
-                return GetResponse(value=str(self.calls).encode())
-            if request.key == "large":
-                return GetResponse(value=bytes(1000))
-            if self.failures:
-                self.failures -= 1
-                raise RpcError(Code.UNAVAILABLE, "not now")""",
-    )
-    .replace(
-        "self.values[request.key] = request.value",
-        """if request.key == "exit":
-                os._exit(7)
-            if request.key == "failures":
-                self.failures = int(request.value)
-            elif self.failures:
-                self.failures -= 1
-                raise RpcError(Code.UNAVAILABLE, "not now")""",
-    )
-    .replace(
-        "for n in range(3):",
-        """if request.key == "unavailable":
-                raise RpcError(Code.UNAVAILABLE, "not now")
-            if request.key == "begin":
-                yield WatchResponse(value=b"0")
-            if request.key:
-                await asyncio.sleep(3600)
-            for n in range(3):""",
-    )
-)
-"""It fails as many calls as it was told to, and counts those of `Get`."""
 
 NO_RETRY = RetryPolicy(attempts=1)
 PUT = "/kv.v1.KeyValueService/Put"
@@ -76,7 +37,7 @@ async def pid_of(kv: KeyValueClient) -> int:
 
 
 async def test_the_replica_with_the_fewest_calls_in_flight_is_called(tmp_path: Path) -> None:
-    async with Runtime([Launch([script(tmp_path, "kv", PLUGIN)], replicas=3)]) as runtime:
+    async with Runtime([Launch([kv_program(tmp_path)], replicas=3)]) as runtime:
         kv, replicas = runtime.client(KeyValueClient), runtime.plugins()
         hanging = [asyncio.ensure_future(kv.get(GetRequest(key="hang"))) for _ in range(5)]
         while sum(replica.in_flight for replica in replicas) < 5:
@@ -90,7 +51,7 @@ async def test_the_replica_with_the_fewest_calls_in_flight_is_called(tmp_path: P
 
 
 async def test_calls_go_on_while_one_replica_is_killed_again_and_again(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", PLUGIN)], replicas=2, restart=RestartPolicy(delay=0.01, tries=100))
+    launch = Launch([kv_program(tmp_path)], replicas=2, restart=RestartPolicy(delay=0.01, tries=100))
     async with Runtime([launch]) as runtime:
         kv, (victim, _) = runtime.client(KeyValueClient), runtime.plugins()
         over = asyncio.Event()
@@ -112,7 +73,7 @@ async def test_calls_go_on_while_one_replica_is_killed_again_and_again(tmp_path:
 
 
 async def test_a_call_that_may_have_done_something_is_not_made_again_elsewhere(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", PLUGIN)], replicas=2)
+    launch = Launch([kv_program(tmp_path)], replicas=2)
     async with Runtime([launch]) as runtime:
         with pytest.raises(RpcError) as caught:
             await runtime.client(KeyValueClient).put(PutRequest(key="exit"))
@@ -143,7 +104,7 @@ async def test_self_started_replicas_come_in_where_both_sides_want_it(
     tmp_path: Path, asks: bool, allowed: bool, refusal: bytes
 ) -> None:
     address = f"unix:{tmp_path}/s"
-    program = script(tmp_path, "kv", PLUGIN, traits={"replica": asks})
+    program = script(tmp_path, "kv", KV_PLUGIN, traits={"replica": asks})
     async with (
         Runtime(listen=[address], permissions=Permissions(replicated=["kv"] if allowed else [])) as runtime,
         self_started(program, address, 2) as processes,
@@ -179,7 +140,7 @@ async def test_self_started_replicas_come_in_where_both_sides_want_it(
 async def test_a_call_without_side_effects_is_made_again_within_attempts_and_budget(
     tmp_path: Path, retry: RetryPolicy, failures: int, answered: bool
 ) -> None:
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=retry)) as runtime:
+    async with Runtime([kv_program(tmp_path)], policies=Policies(retry=retry)) as runtime:
         kv = runtime.client(KeyValueClient)
         await fail(kv, failures)
         if answered:
@@ -191,9 +152,7 @@ async def test_a_call_without_side_effects_is_made_again_within_attempts_and_bud
 
 @pytest.mark.parametrize(("policy", "again"), [(RetryPolicy(), False), (RetryPolicy(idempotent=True), True)])
 async def test_a_method_has_a_policy_of_its_own(tmp_path: Path, policy: RetryPolicy, again: bool) -> None:
-    async with Runtime(
-        [script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=NO_RETRY, methods={PUT: policy})
-    ) as runtime:
+    async with Runtime([kv_program(tmp_path)], policies=Policies(retry=NO_RETRY, methods={PUT: policy})) as runtime:
         kv = runtime.client(KeyValueClient)
         await fail(kv, 1)
         if again:
@@ -209,7 +168,7 @@ async def test_a_method_has_a_policy_of_its_own(tmp_path: Path, policy: RetryPol
 
 async def test_no_retry_outlasts_the_deadline(tmp_path: Path) -> None:
     retry = RetryPolicy(attempts=5, delay=60, longest_delay=60)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=retry)) as runtime:
+    async with Runtime([kv_program(tmp_path)], policies=Policies(retry=retry)) as runtime:
         kv = runtime.client(KeyValueClient)
         await fail(kv, 1)
         with pytest.raises(RpcError) as caught:
@@ -220,9 +179,7 @@ async def test_no_retry_outlasts_the_deadline(tmp_path: Path) -> None:
 async def test_a_call_that_came_over_the_socket_is_made_again_as_the_hosts_own_is(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/s"
     methods = {PUT: RetryPolicy(idempotent=True)}
-    async with Runtime(
-        [script(tmp_path, "kv", PLUGIN)], listen=[address], policies=Policies(methods=methods)
-    ) as runtime:
+    async with Runtime([kv_program(tmp_path)], listen=[address], policies=Policies(methods=methods)) as runtime:
         own, kv = runtime.client(KeyValueClient), KeyValueClient(SocketClient(address))
         await fail(own, 2)
         await kv.put(PutRequest(key="a"))
@@ -234,9 +191,7 @@ async def test_a_call_that_came_over_the_socket_is_made_again_as_the_hosts_own_i
 async def test_a_call_that_came_over_the_socket_and_fails_counts_as_the_hosts_own_does(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/s"
     breaker = BreakerPolicy(failures=1, open_time=60)
-    async with Runtime(
-        [script(tmp_path, "kv", PLUGIN)], listen=[address], policies=Policies(breaker=breaker)
-    ) as runtime:
+    async with Runtime([kv_program(tmp_path)], listen=[address], policies=Policies(breaker=breaker)) as runtime:
         own, kv = runtime.client(KeyValueClient), KeyValueClient(SocketClient(address))
         await fail(own, 1)
         with pytest.raises(RpcError, match="not now"):
@@ -251,7 +206,7 @@ async def test_no_call_takes_longer_than_the_runtime_allows(
 ) -> None:
     address = f"unix:{tmp_path}/s"
     async with Runtime(
-        [script(tmp_path, "kv", PLUGIN)], listen=[address], policies=Policies(timeouts=Timeouts(request=0.3))
+        [kv_program(tmp_path)], listen=[address], policies=Policies(timeouts=Timeouts(request=0.3))
     ) as runtime:
         kv = KeyValueClient(SocketClient(address)) if over_socket else runtime.client(KeyValueClient)
         with pytest.raises(RpcError, match=r"0.3 s that the runtime allows \(Timeouts.request\)") as caught:
@@ -277,7 +232,7 @@ async def circuit_is(plugin: PluginHandle, kv: KeyValueClient, circuit: Circuit)
 
 async def test_a_plugin_that_fails_every_call_is_left_alone_tried_and_taken_back(tmp_path: Path) -> None:
     breaker = BreakerPolicy(failures=3, open_time=0.2)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=NO_RETRY, breaker=breaker)) as runtime:
+    async with Runtime([kv_program(tmp_path)], policies=Policies(retry=NO_RETRY, breaker=breaker)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         await fail(kv, 4)
         for _ in range(3):
@@ -293,7 +248,7 @@ async def test_a_plugin_that_fails_every_call_is_left_alone_tried_and_taken_back
 
 
 async def test_the_other_replica_takes_the_calls_of_one_whose_circuit_is_open(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", PLUGIN)], replicas=2)
+    launch = Launch([kv_program(tmp_path)], replicas=2)
     breaker = BreakerPolicy(failures=1, open_time=60)
     async with Runtime([launch], policies=Policies(breaker=breaker)) as runtime:
         kv, (first, second) = runtime.client(KeyValueClient), runtime.plugins()
@@ -303,9 +258,7 @@ async def test_the_other_replica_takes_the_calls_of_one_whose_circuit_is_open(tm
 
 
 async def test_an_error_that_is_an_answer_opens_nothing(tmp_path: Path) -> None:
-    async with Runtime(
-        [script(tmp_path, "kv", PLUGIN)], policies=Policies(breaker=BreakerPolicy(failures=1))
-    ) as runtime:
+    async with Runtime([kv_program(tmp_path)], policies=Policies(breaker=BreakerPolicy(failures=1))) as runtime:
         kv = runtime.client(KeyValueClient)
         for _ in range(3):
             with pytest.raises(RpcError, match="no key"):
@@ -315,7 +268,7 @@ async def test_an_error_that_is_an_answer_opens_nothing(tmp_path: Path) -> None:
 
 async def test_calls_that_run_out_of_time_open_it_for_themselves_and_an_answer_closes_it(tmp_path: Path) -> None:
     breaker = BreakerPolicy(failures=3, open_time=60)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=NO_RETRY, breaker=breaker)) as runtime:
+    async with Runtime([kv_program(tmp_path)], policies=Policies(retry=NO_RETRY, breaker=breaker)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         for _ in range(3):
             with pytest.raises(RpcError) as caught:
@@ -347,7 +300,7 @@ async def test_a_streaming_call_counts_as_a_unary_one_does(
 ) -> None:
     address = f"unix:{tmp_path}/s"
     policies = Policies(retry=NO_RETRY, breaker=BreakerPolicy(failures=1, open_time=0))
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=policies, listen=[address]) as runtime:
+    async with Runtime([kv_program(tmp_path)], policies=policies, listen=[address]) as runtime:
         plugin = runtime.plugin("kv")
         kv = KeyValueClient(SocketClient(address)) if over_socket else runtime.client(KeyValueClient)
         assert await watch(kv, "") == [b"0", b"1", b"2"]
@@ -369,7 +322,7 @@ async def test_a_streaming_call_counts_as_a_unary_one_does(
 
 async def test_calls_that_run_out_of_time_beside_others_that_are_answered_open_nothing(tmp_path: Path) -> None:
     breaker = BreakerPolicy(failures=1)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(retry=NO_RETRY, breaker=breaker)) as runtime:
+    async with Runtime([kv_program(tmp_path)], policies=Policies(retry=NO_RETRY, breaker=breaker)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         hanging = asyncio.ensure_future(kv.get(GetRequest(key="hang"), timeout=1.0))
         while not plugin.in_flight:
@@ -383,7 +336,7 @@ async def test_calls_that_run_out_of_time_beside_others_that_are_answered_open_n
 
 async def test_an_answer_over_the_callers_limit_is_its_own_error_and_counts_as_nothing(tmp_path: Path) -> None:
     breaker = BreakerPolicy(failures=1)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(breaker=breaker)) as runtime:
+    async with Runtime([kv_program(tmp_path)], policies=Policies(breaker=breaker)) as runtime:
         kv = runtime.client(KeyValueClient)
         with pytest.raises(RpcError, match=r"over the limit of 100 bytes set by RpcLimits.receive") as caught:
             await runtime.client(KeyValueClient, limits=RpcLimits(receive=100)).get(GetRequest(key="large"))

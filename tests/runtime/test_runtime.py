@@ -13,7 +13,7 @@ from kv.v1.kv_pb2 import GetRequest, GetResponse, PutRequest, RecordRequest, Rec
 from plugmux import ConfigError, Launch, PluginError, RestartPolicy, Runtime
 from plugmux.connect import Code, Context, RpcError
 from plugmux.runtime import State
-from support.programs import KV_PLUGIN, script
+from support.programs import KV_PLUGIN, kv_program, script
 from support.resources import end_at_once
 
 Switch = Callable[[Runtime, str], Awaitable[object]]
@@ -34,7 +34,7 @@ class Fixed(KeyValueService):
 
 
 async def test_calls_reach_a_launched_plugin(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         (plugin,) = runtime.plugins()
         assert (plugin.name, plugin.version, plugin.state) == ("kv", "v1.2.3", State.RUNNING)
         kv = runtime.client(KeyValueClient)
@@ -51,12 +51,12 @@ async def test_calls_reach_a_launched_plugin(tmp_path: Path) -> None:
 
 
 async def test_a_plugin_runs_over_a_pair_of_pipes(tmp_path: Path) -> None:
-    async with Runtime([Launch([script(tmp_path, "kv", KV_PLUGIN)], link="pipes")]) as runtime:
+    async with Runtime([Launch([kv_program(tmp_path)], link="pipes")]) as runtime:
         assert (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value
 
 
 async def test_several_plugins_of_one_service_are_told_apart_by_name(tmp_path: Path) -> None:
-    sources = [script(tmp_path, "one", KV_PLUGIN), script(tmp_path, "two", KV_PLUGIN)]
+    sources = [kv_program(tmp_path, "one"), kv_program(tmp_path, "two")]
     async with Runtime(sources) as runtime:
         with pytest.raises(RpcError, match=r"one, two.*name the plugin"):
             await runtime.client(KeyValueClient).get(GetRequest(key="pid"))
@@ -68,7 +68,7 @@ async def test_several_plugins_of_one_service_are_told_apart_by_name(tmp_path: P
 
 
 async def test_the_higher_priority_is_asked_first(tmp_path: Path) -> None:
-    sources = [script(tmp_path, "one", KV_PLUGIN), script(tmp_path, "two", KV_PLUGIN, traits={"priority": 1})]
+    sources = [kv_program(tmp_path, "one"), script(tmp_path, "two", KV_PLUGIN, traits={"priority": 1})]
     async with Runtime(sources) as runtime:
         pid = (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value
         assert pid == str(runtime.plugin("two").pid).encode()
@@ -90,14 +90,14 @@ async def test_an_object_of_the_host_is_a_plugin_too() -> None:
 
 async def test_a_plugin_calls_the_host_while_it_serves_it(tmp_path: Path) -> None:
     audit = Audit()
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)], services=[audit]) as runtime:
+    async with Runtime([kv_program(tmp_path)], services=[audit]) as runtime:
         with pytest.raises(RpcError, match="no key"):
             await runtime.client(KeyValueClient).get(GetRequest(key="call the host"))
     assert audit.events == ["kv: get"]
 
 
 async def test_a_crash_ends_calls_in_flight_with_the_plugin_the_exit_and_its_last_words(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         with pytest.raises(RpcError) as caught:
             await runtime.client(KeyValueClient).get(GetRequest(key="exit"))
         assert caught.value.code is Code.UNAVAILABLE
@@ -106,7 +106,7 @@ async def test_a_crash_ends_calls_in_flight_with_the_plugin_the_exit_and_its_las
 
 
 async def test_a_call_waits_for_a_plugin_that_starts_again(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=RestartPolicy(delay=0.05))
+    launch = Launch([kv_program(tmp_path)], restart=RestartPolicy(delay=0.05))
     async with Runtime([launch]) as runtime:
         kv = runtime.client(KeyValueClient)
         before = (await kv.get(GetRequest(key="pid"))).value
@@ -119,7 +119,7 @@ async def test_a_call_waits_for_a_plugin_that_starts_again(tmp_path: Path) -> No
 
 
 async def test_a_call_to_a_plugin_that_starts_again_waits_no_longer_than_its_deadline(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=RestartPolicy(delay=20))
+    launch = Launch([kv_program(tmp_path)], restart=RestartPolicy(delay=20))
     async with Runtime([launch]) as runtime:
         kv = runtime.client(KeyValueClient)
         with pytest.raises(RpcError):
@@ -130,7 +130,7 @@ async def test_a_call_to_a_plugin_that_starts_again_waits_no_longer_than_its_dea
 
 
 async def test_a_plugin_that_ends_too_often_is_given_up(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=RestartPolicy(tries=1, delay=0.01))
+    launch = Launch([kv_program(tmp_path)], restart=RestartPolicy(tries=1, delay=0.01))
     async with Runtime([launch]) as runtime:
         kv, plugin = runtime.client(KeyValueClient), runtime.plugin("kv")
         for _ in range(2):
@@ -143,7 +143,7 @@ async def test_a_plugin_that_ends_too_often_is_given_up(tmp_path: Path) -> None:
 
 
 async def test_a_plugin_is_disabled_enabled_and_restarted(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         kv = runtime.client(KeyValueClient)
         before = (await kv.get(GetRequest(key="pid"))).value
         await runtime.disable("kv")
@@ -165,7 +165,7 @@ async def test_what_was_not_launched_cannot_be_switched(switch: Switch, name: st
 
 
 async def test_whoever_asks_for_an_end_need_not_wait_for_it(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         plugin = runtime.plugin("kv")
         asking = asyncio.create_task(runtime.disable("kv"))
         while plugin.state is State.RUNNING:
@@ -176,7 +176,7 @@ async def test_whoever_asks_for_an_end_need_not_wait_for_it(tmp_path: Path) -> N
 
 
 async def test_what_does_not_run_leaves_its_service_to_another(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "one", KV_PLUGIN), script(tmp_path, "two", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path, "one"), kv_program(tmp_path, "two")]) as runtime:
         await runtime.disable("one")
         pid = (await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value
         assert pid == str(runtime.plugin("two").pid).encode()
@@ -186,7 +186,7 @@ async def test_what_does_not_run_leaves_its_service_to_another(tmp_path: Path) -
 
 
 async def test_two_plugins_of_one_name_are_refused(tmp_path: Path) -> None:
-    source = script(tmp_path, "kv", KV_PLUGIN)
+    source = kv_program(tmp_path)
     with pytest.raises(ConfigError, match="named 'kv' already"):
         await Runtime([source, source]).start()
 
@@ -195,7 +195,7 @@ async def test_a_plugin_gets_a_safe_environment_and_what_the_launch_sets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOST_SECRET", "x")
-    launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], env={"GIVEN": "yes"})
+    launch = Launch([kv_program(tmp_path)], env={"GIVEN": "yes"})
     async with Runtime([launch]) as runtime:
         kv = runtime.client(KeyValueClient)
         seen = {name: (await kv.get(GetRequest(key=f"env {name}"))).value for name in ("HOST_SECRET", "GIVEN", "PATH")}
@@ -214,7 +214,7 @@ async def test_a_plugin_is_started_in_its_directory(tmp_path: Path) -> None:
 
 
 async def test_events_tell_every_change_of_state(tmp_path: Path) -> None:
-    runtime = Runtime([script(tmp_path, "kv", KV_PLUGIN)])
+    runtime = Runtime([kv_program(tmp_path)])
     seen: list[tuple[str, State]] = []
 
     async def read() -> None:

@@ -21,7 +21,7 @@ from plugmux import Runtime
 from plugmux.exchange import Request
 from plugmux.http import SocketClient
 from plugmux.runtime import ListenError, State
-from support.programs import KV_PLUGIN, script
+from support.programs import KV_PLUGIN, kv_program, script
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def version(address: str) -> str:
 
 
 async def test_a_client_lists_switches_and_calls_plugins_through_the_socket(address: str, tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)], listen=[address]):
+    async with Runtime([kv_program(tmp_path)], listen=[address]):
         management = PluginManagementClient(SocketClient(address))
         (listed,) = (await management.list_plugins(pb.ListPluginsRequest())).plugins
         assert (listed.name, listed.version, listed.run_status) == ("kv", "v1.2.3", pb.RUN_STATUS_RUNNING)
@@ -135,7 +135,7 @@ async def test_a_plugin_connects_by_itself_and_comes_back_when_the_runtime_does(
 
 
 async def test_a_second_plugin_of_a_name_is_refused(address: str, tmp_path: Path) -> None:
-    program = script(tmp_path, "kv", KV_PLUGIN)
+    program = kv_program(tmp_path)
     async with Runtime(listen=[address]) as runtime:
         first = await start(program, address)
         await registered(runtime, "kv")
@@ -172,7 +172,7 @@ async def test_what_is_no_rpc_is_not_found(address: str) -> None:
 
 
 async def test_a_plugin_that_finds_no_runtime_says_so(address: str, tmp_path: Path) -> None:
-    process = await start(script(tmp_path, "kv", KV_PLUGIN), address)
+    process = await start(kv_program(tmp_path), address)
     _, said = await process.communicate()
     assert process.returncode == 1
     assert address.encode() in said

@@ -14,7 +14,7 @@ from kv.v1.kv_pb2 import GetRequest, GetResponse
 from plugmux import ConfigError, Launch, PluginCause, PluginError, Policies, RestartPolicy, Runtime
 from plugmux.errors import StateError
 from plugmux.runtime import LocalRunner, PluginHandle, Run, State
-from support.programs import KV_PLUGIN, script
+from support.programs import KV_PLUGIN, kv_program, script
 
 
 class Fixed(KeyValueService):
@@ -42,7 +42,7 @@ async def leave(task: asyncio.Task[Any]) -> None:
 
 
 async def test_what_is_started_again_as_it_ends_runs(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         plugin = runtime.plugin("kv")
 
         async def revive() -> None:
@@ -57,7 +57,7 @@ async def test_what_is_started_again_as_it_ends_runs(tmp_path: Path) -> None:
 
 
 async def test_to_enable_what_is_being_ended_waits_for_the_end(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         plugin = runtime.plugin("kv")
         ending = asyncio.create_task(runtime.disable("kv"))
         await reaches(plugin, State.STOPPING)
@@ -67,7 +67,7 @@ async def test_to_enable_what_is_being_ended_waits_for_the_end(tmp_path: Path) -
 
 
 async def test_what_is_disabled_while_it_is_restarted_or_enabled_stays_so_and_that_is_told(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         plugin = runtime.plugin("kv")
         restarting = asyncio.create_task(runtime.restart("kv"))
         await reaches(plugin, State.STOPPING)
@@ -83,7 +83,7 @@ async def test_what_is_disabled_while_it_is_restarted_or_enabled_stays_so_and_th
 
 
 async def test_a_restart_enables_nothing(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         await runtime.disable("kv")
         with pytest.raises(PluginError, match="disabled"):
             await runtime.restart("kv")
@@ -93,7 +93,7 @@ async def test_a_restart_enables_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_restart_is_done_to_the_end_and_calls_wait_for_it(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         before = plugin.pid
         restarting = asyncio.create_task(runtime.restart("kv"))
@@ -104,7 +104,7 @@ async def test_a_restart_is_done_to_the_end_and_calls_wait_for_it(tmp_path: Path
 
 
 async def test_a_launch_whose_caller_leaves_is_undone(tmp_path: Path) -> None:
-    program = script(tmp_path, "kv", KV_PLUGIN)
+    program = kv_program(tmp_path)
     async with Runtime() as runtime:
         launching = asyncio.create_task(runtime.launch(program))
         while not runtime.plugins():
@@ -119,7 +119,7 @@ async def test_a_launch_whose_caller_leaves_is_undone(tmp_path: Path) -> None:
 
 
 async def test_what_is_replaced_while_it_starts_has_been_started(tmp_path: Path) -> None:
-    gate, program = tmp_path / "gate", script(tmp_path, "new", KV_PLUGIN)
+    gate, program = tmp_path / "gate", kv_program(tmp_path, "new")
     held_up = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
     slow = Launch([script(tmp_path, "kv", held_up + textwrap.dedent(KV_PLUGIN))], name="kv", timeout=60)
     async with Runtime() as runtime:
@@ -140,7 +140,7 @@ async def test_what_is_replaced_while_it_starts_has_been_started(tmp_path: Path)
 
 
 async def test_a_replacement_whose_caller_leaves_can_be_made_again(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         old = runtime.plugin("kv")
         replacing = asyncio.create_task(runtime.replace("kv"))
         await reaches(old, State.STOPPING)
@@ -222,7 +222,7 @@ class FailingRunner(LocalRunner):
 
 
 async def test_a_run_that_fails_at_its_end_keeps_nothing_from_closing(tmp_path: Path) -> None:
-    good, bad = script(tmp_path, "good", KV_PLUGIN), script(tmp_path, "bad", KV_PLUGIN)
+    good, bad = kv_program(tmp_path, "good"), kv_program(tmp_path, "bad")
     async with Runtime([good, Launch([bad], runner=FailingRunner("wait"))]) as runtime:
         events = runtime.events()
         following = asyncio.create_task(anext(events))

@@ -6,7 +6,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from support.tools import ON_WINDOWS
+from support.tools import ON_WINDOWS, go_build
 
 KV_PLUGIN = """
     import asyncio, os, sys
@@ -17,33 +17,62 @@ KV_PLUGIN = """
 
     class Store(KeyValueService):
         values = {"pid": str(os.getpid()).encode()}
+        failures = calls = 0
 
         async def get(self, request, context):
+            self.calls += 1
+            if request.key == "calls":
+                return GetResponse(value=str(self.calls).encode())
+            if request.key == "large":
+                return GetResponse(value=bytes(1000))
             if request.key == "exit":
-                print("on my way out", file=sys.stderr, flush=True)
-                os._exit(7)
+                self.exit()
             if request.key == "hang":
                 await asyncio.sleep(3600)
-            if request.key == "call the host":
-                await plugin.client(AuditClient).record(RecordRequest(plugin="kv", event="get"))
             if request.key.startswith("env "):
                 return GetResponse(value=os.environ.get(request.key[4:], "").encode())
+            self.fail()
+            if request.key == "call the host":
+                await plugin.client(AuditClient).record(RecordRequest(plugin="kv", event="get"))
             if request.key not in self.values:
                 raise RpcError(Code.NOT_FOUND, f"no key {request.key!r}")
             return GetResponse(value=self.values[request.key])
 
         async def put(self, request, context):
-            self.values[request.key] = request.value
+            if request.key == "exit":
+                self.exit()
+            if request.key == "failures":
+                self.failures = int(request.value)
+            else:
+                self.fail()
+                self.values[request.key] = request.value
             return PutResponse()
 
         async def watch(self, request, context):
-            for n in range(3):
+            if request.key == "unavailable":
+                raise RpcError(Code.UNAVAILABLE, "not now")
+            for n in range({"begin": 1, "hang": 0}.get(request.key, 3)):
                 yield WatchResponse(value=str(n).encode())
+            if request.key in ("begin", "hang"):
+                await asyncio.sleep(3600)
+
+        def fail(self):
+            if self.failures:
+                self.failures -= 1
+                raise RpcError(Code.UNAVAILABLE, "not now")
+
+        def exit(self):
+            print("on my way out", file=sys.stderr, flush=True)
+            os._exit(7)
 
     plugin = Plugin(Store(), version="v1.2.3", traits=Traits(**OPTIONS.pop("traits", {})), **OPTIONS)
     plugin.run()
 """
-"""A plugin that serves kv.v1.KeyValueService, and does as some keys tell it."""
+"""A plugin that serves kv.v1.KeyValueService, and does as some keys tell it.
+
+Get and Put "exit"; Get "hang", "calls" and "large"; Put "failures" has so many calls fail; Watch "begin" and "hang"
+never end, and "unavailable" fails.
+"""
 
 
 def script(directory: Path, name: str, source: str, /, *, interpreter: str = sys.executable, **options: object) -> str:
@@ -63,4 +92,13 @@ def script(directory: Path, name: str, source: str, /, *, interpreter: str = sys
         head += "import sys; del sys.path[0]\n"  # `kv.py` is not the package `kv`.
     path.write_text(f"{head}{textwrap.dedent(source)}", "utf-8")
     path.chmod(0o755)
+    return str(path)
+
+
+def kv_program(directory: Path, name: str = "kv") -> str:
+    """Put `KV_PLUGIN` somewhere, and return its path: in Go, so that it starts at once, but in Python on Windows."""
+    if ON_WINDOWS:
+        return script(directory, name, KV_PLUGIN)
+    path = directory / name
+    path.symlink_to(go_build(".", "./tests/support/kv", "go-kv"))
     return str(path)

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("python", "go", "ts")
 ON_WINDOWS = sys.platform == "win32"
-MADE = frozenset({"go-plugin", "go-host", "go-faulty", "docker-peer"})
+MADE = frozenset({"go-plugin", "go-host", "go-faulty", "go-kv", "docker-peer"})
 """The Go programs that `make` builds before the suites run side by side."""
 
 
@@ -29,7 +29,7 @@ def tool(name: str) -> str:
 def go_build(module: str, package: str, output: str) -> str:
     """Build a Go program of this repository, unless `make` has, and return its path."""
     path = ROOT / "bin" / (f"windows/{output}.exe" if ON_WINDOWS else output)
-    if output in MADE and "PLUGMUX_PREBUILT" in os.environ:
+    if output in MADE and "PLUGMUX_PREBUILT" in os.environ and path.exists():
         return str(path)
     with one_at_a_time():
         subprocess.run([tool("go"), "build", "-o", str(path), package], cwd=ROOT / module, check=True, timeout=300)
