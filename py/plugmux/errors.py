@@ -198,7 +198,7 @@ _HINTS = {
     PluginCause.MISSING_INTERPRETER: "let the file's first line (#!) name a program that is installed",
     PluginCause.NOT_STARTED: "see the system's reason in the message",
     PluginCause.RUNNER_FAILED: "see the traceback in the log (plugmux.runtime) for what went wrong",
-    PluginCause.EXITED: "what it printed says why",
+    PluginCause.EXITED: "see its log for why it ended",
     PluginCause.OVER_LIMIT: "see why it uses so much, or raise the limit (limits=...)",
     PluginCause.UNMET: "install a version that fits, or ask for another",
     PluginCause.BAD_MANIFEST: "correct the manifest",

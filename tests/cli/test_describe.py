@@ -118,6 +118,8 @@ for number, name in enumerate(
         type_name=f".google.protobuf.{name}",
         label=Field.LABEL_OPTIONAL,
     )
+for number, name, json_name in ((40, "spelt_by_rule__1", "speltByRule1"), (41, "renamed", 'r"n')):
+    MESSAGE.field.add(name=name, number=number, type=Field.TYPE_STRING, label=Field.LABEL_OPTIONAL, json_name=json_name)
 ALL_KINDS.service.add(name="S").method.add(name="M", input_type=".all.Everything", output_type=".all.Everything")
 
 
@@ -150,6 +152,8 @@ def test_every_kind_of_field_is_written_as_a_proto_file_has_it(pool: DescriptorP
         "  map<bool, int64> table = 26;",
         "  google.protobuf.Timestamp known34 = 34;",
         "enum all.Color {\n  COLOR_NONE = 0;\n}",
+        "  string spelt_by_rule__1 = 40;",
+        '  string renamed = 41 [json_name = "r\\"n"];',
     ):
         assert f"{line}\n" in f"{shown}\n"
 

@@ -195,6 +195,15 @@ def test_plugins_are_switched(start: Start, plugmux: Any, plugin: Any, tmp_path:
     assert "there is no plugin of that name" in ran.stderr
 
 
+def test_what_plugins_does_not_take_is_blamed_and_not_what_follows_it(plugmux: Any) -> None:
+    ran = plugmux("plugins", "--plugin-dir", "nope")
+    assert (ran.status, ran.stdout) == (2, b"")
+    assert ran.stderr.endswith("error: unrecognized arguments: --plugin-dir\n")
+    ran = plugmux("plugins", "stop", "vault")
+    assert (ran.status, ran.stdout) == (2, b"")
+    assert "plugins does not know 'stop': it takes enable, disable, restart, or lists them all" in ran.stderr
+
+
 def test_a_directory_of_plugins_is_launched(start: Start, plugmux: Any, plugin: Any, tmp_path: Path) -> None:
     directory = tmp_path / "plugins"
     directory.mkdir()

@@ -102,6 +102,7 @@ async def test_a_program_that_is_ended_by_a_signal(tmp_path: Path) -> None:
     assert error.cause is PluginCause.EXITED
     assert error.signal_number == signal.SIGKILL
     assert "SIGKILL" in str(error)
+    assert "and wrote nothing on stderr; see its log for why it ended" in str(error)
 
 
 async def test_a_program_that_never_registers(tmp_path: Path) -> None:

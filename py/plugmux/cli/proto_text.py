@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -153,10 +155,16 @@ def _fields(message: Descriptor) -> Iterator[str]:
     for field in message.fields:
         choice = field.containing_oneof
         if choice is None or _is_optional(field):
-            yield f"  {_label(field)}{_type(field)} {field.name} = {field.number};\n"
+            yield f"  {_label(field)}{_field(field)}"
         elif field.number == choice.fields[0].number:
-            of = "".join(f"    {_type(each)} {each.name} = {each.number};\n" for each in choice.fields)
+            of = "".join(f"    {_field(each)}" for each in choice.fields)
             yield f"  oneof {choice.name} {{\n{of}  }}\n"
+
+
+def _field(field: FieldDescriptor) -> str:
+    by_name = re.sub("_+([A-Za-z0-9])?", lambda found: (found[1] or "").upper(), field.name)
+    renamed = "" if field.json_name == by_name else f" [json_name = {json.dumps(field.json_name)}]"
+    return f"{_type(field)} {field.name} = {field.number}{renamed};\n"
 
 
 def _label(field: FieldDescriptor) -> str:

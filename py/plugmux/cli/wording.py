@@ -11,6 +11,7 @@ ADVICE = {
     "(--startup-timeout)",
     "start it again (runtime.enable), or make a new runtime where this one is closed": "start it again "
     "(plugmux plugins enable NAME)",
+    "see its log for why it ended": "see what it logs (-v) for why it ended",
     "enable it first (runtime.enable)": "enable it first (plugmux plugins enable NAME)",
     "runtime.plugins() tells the names and services that there are": "see plugmux plugins for the names and services "
     "that there are",

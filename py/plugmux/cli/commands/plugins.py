@@ -27,7 +27,9 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "disable ends it and keeps it from being started, enable starts it again, restart does both.",
         allow_abbrev=False,
     )
-    parser.add_argument("action", metavar="enable|disable|restart", nargs="?", choices=ACTIONS)
+    # With `choices` an unknown option's value would be blamed, and not the option.
+    action = parser.add_argument("action", metavar="|".join(ACTIONS), nargs="?", help="what to do with one of them")
+    action.completer = lambda **_: ACTIONS  # type: ignore[attr-defined]  # argcomplete reads it
     parser.add_argument("name", metavar="NAME", nargs="?", help="the plugin to switch")
     add_target_options(parser)
     parser.add_argument(
@@ -39,6 +41,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
 
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status: 1 where a plugin that it was to launch does not run."""
+    if options.action not in (None, *ACTIONS):
+        raise ConfigError(f"plugins does not know {options.action!r}: it takes {', '.join(ACTIONS)}, or lists them all")
     if options.available:
         return _list_available(options)
     if options.action is not None:

@@ -26,6 +26,7 @@ TOPICS = {
     "command is empty": "bad-command",
     "takes the command of a plugin": "bad-command",
     "takes the NAME of a plugin": "bad-switch",
+    "plugins does not know": "bad-switch",
     "--config": "bad-configuration-file",
     "has no method": "no-method",
     "no plugin serves": "no-service",
