@@ -42,6 +42,7 @@ func limitMessages(next http.Handler) http.Handler {
 		}
 		r.URL.RawQuery = query
 		body := limit.body(r.Header, r.Body, r.ContentLength)
+		body.request = true
 		body.expire(r)
 		defer body.release()
 		r.Body, r.ContentLength = body, -1
@@ -126,7 +127,8 @@ type messageBody struct {
 	read  func([]byte) (int, error)
 	held  atomic.Int64 // bytes that have been read of the incomplete message
 
-	stream *linkStream // its reads time out at the deadline of the call; nil if the call has none
+	request bool        // whether it is the body of a request
+	stream  *linkStream // its reads time out at the deadline of the call; nil if the call has none
 }
 
 var errBodyLate = connect.NewError(connect.CodeDeadlineExceeded,
@@ -245,12 +247,26 @@ func (e *envelopes) Read(data []byte) (int, error) {
 	}
 	n, err := e.body.take(data[:min(len(data), e.rest)])
 	e.rest -= n
+	if err == io.EOF && e.rest > 0 {
+		err = e.cut()
+	}
 	return n, err
+}
+
+// cut is the error of a stream that ends within a message. In a request that is a mistake of the caller, for which connect-go
+// has the code internal.
+func (e *envelopes) cut() error {
+	if !e.body.request {
+		return io.ErrUnexpectedEOF
+	}
+	return connect.NewError(connect.CodeInvalidArgument, errors.New("the stream of requests ends within a message"))
 }
 
 func (e *envelopes) next() error {
 	prefix := make([]byte, prefixBytes)
-	if _, err := io.ReadFull(e.body.ReadCloser, prefix); err != nil {
+	if _, err := io.ReadFull(e.body.ReadCloser, prefix); err == io.ErrUnexpectedEOF {
+		return e.cut()
+	} else if err != nil {
 		return err
 	}
 	length := binary.BigEndian.Uint32(prefix[1:])
@@ -263,7 +279,7 @@ func (e *envelopes) next() error {
 	}
 	content, err := io.ReadAll(io.LimitReader(readerFunc(e.body.take), int64(length)))
 	if err == nil && len(content) < int(length) {
-		err = io.ErrUnexpectedEOF
+		err = e.cut()
 	}
 	if err == nil {
 		content, err = e.body.limit.decompress(content)

@@ -1,9 +1,14 @@
 package plugmux
 
 import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,6 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
 	"plugmux.dev/go/internal/contract"
+	"plugmux.dev/go/plugmuxtest"
 )
 
 // The vectors that the SDKs of all languages share, run against this one.
@@ -307,6 +313,74 @@ func TestVectorsOfTimes(t *testing.T) {
 	for _, sent := range []*timestamppb.Timestamp{envelope.GetCreatedAt(), envelope.GetResolvedAt(), envelope.GetExpiresAt()} {
 		if !sent.IsValid() || !sent.AsTime().Equal(vectors.SentForUnset) || sent.AsTime().Year() != 1 {
 			t.Error(sent)
+		}
+	}
+}
+
+func TestVectorsOfEnvelopes(t *testing.T) {
+	var vectors struct {
+		Cases []struct {
+			Name, Encoding, Body, Code string
+			Messages                   int
+		}
+	}
+	readVectors(t, "tests/vectors/envelopes.json", &vectors)
+	if len(vectors.Cases) == 0 {
+		t.Error("no cases")
+	}
+	link, _ := run(t, plugmuxtest.Options{}, Config{}, kv{}.servable())
+	registered(t, link)
+	for _, c := range vectors.Cases {
+		t.Run(c.Name, func(t *testing.T) {
+			body, err := hex.DecodeString(c.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			messages, code := exchangeEnvelopes(t, link, c.Encoding, body)
+			if messages != c.Messages || code != c.Code {
+				t.Errorf("%d messages and %q in place of %d and %q", messages, code, c.Messages, c.Code)
+			}
+		})
+	}
+}
+
+// exchangeEnvelopes sends the body of a stream to the reflection of a plugin. It returns how many messages come back, and the
+// code of the error that ends the stream, if one does.
+func exchangeEnvelopes(t *testing.T, link *plugmuxtest.Link, encoding string, body []byte) (messages int, code string) {
+	t.Helper()
+	path := plugmuxtest.BaseURL + "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+	request, err := http.NewRequestWithContext(testContext(t), http.MethodPost, path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/connect+proto")
+	if encoding != "" {
+		request.Header.Set("Connect-Content-Encoding", encoding)
+	}
+	response, err := link.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var end struct{ Error struct{ Code string } }
+	for prefix := make([]byte, prefixBytes); ; messages++ {
+		if _, err := io.ReadFull(response.Body, prefix); err != nil {
+			t.Fatal(response.Status, err)
+		}
+		data := make([]byte, binary.BigEndian.Uint32(prefix[1:]))
+		if _, err := io.ReadFull(response.Body, data); err != nil {
+			t.Fatal(err)
+		}
+		if prefix[0]&envelopeCompressed != 0 {
+			if data, err = (messageLimit{bytes: maxMessageBytes}).decompress(data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if prefix[0]&2 != 0 {
+			if err := json.Unmarshal(data, &end); err != nil {
+				t.Fatal(err)
+			}
+			return messages, end.Error.Code
 		}
 	}
 }

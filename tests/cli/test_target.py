@@ -19,7 +19,7 @@ from plugmux.errors import PlugmuxError
 from plugmux.runtime import State
 from plugmux.runtime.state import ON_THE_WAY
 from plugmux.secrets import Pattern
-from support.direct import Direct
+from support.app_transport import AppTransport
 
 
 class Management(PluginManagementService):
@@ -59,7 +59,7 @@ def test_every_state_in_which_a_plugin_will_not_run_is_known() -> None:
 
 
 def listening(*services: Any) -> _ListeningRuntime:
-    return _ListeningRuntime(lambda plugin: Direct(App(services)), "unix:/s")
+    return _ListeningRuntime(lambda plugin: AppTransport(App(services)), "unix:/s")
 
 
 async def test_a_runtime_without_finer_states_is_shown_by_its_run_status() -> None:

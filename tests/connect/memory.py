@@ -13,17 +13,17 @@ END = object()
 
 
 class MemoryTransport:
-    """Carries requests to an app; unary ones by its fast path, if it has one and `direct` is not switched off."""
+    """Carries requests to an app; unary ones by its fast path, if it has one and `fast` is not switched off."""
 
-    def __init__(self, app: Any, *, direct: bool = True, connection: dict[str, object] | None = None) -> None:
+    def __init__(self, app: Any, *, fast: bool = True, connection: dict[str, object] | None = None) -> None:
         self.app = app
-        self.is_direct = direct
+        self.is_fast = fast
         self.connection = connection or {}
         self.requests: list[Request] = []
 
     async def fetch(self, request: Request, limit: int) -> Response:
         async with asyncio.timeout(request.timeout):
-            if self.is_direct and hasattr(self.app, "fast_path"):
+            if self.is_fast and hasattr(self.app, "fast_path"):
                 path, _, query = request.path.partition("?")
                 head = RequestHead(request.method, path, query.encode(), list(request.headers), self.connection)
                 call = self.app.fast_path(head)

@@ -100,9 +100,9 @@ class Threads(EchoService):
             yield ChatResponse(text=request.text.upper())
 
 
-@pytest.fixture(params=["direct", "asgi"])
+@pytest.fixture(params=["fast path", "asgi"])
 def transport(request: pytest.FixtureRequest) -> MemoryTransport:
-    return MemoryTransport(App([Echo()]), direct=request.param == "direct")
+    return MemoryTransport(App([Echo()]), fast=request.param == "fast path")
 
 
 @pytest.fixture
@@ -146,9 +146,9 @@ async def test_a_bidirectional_stream_is_full_duplex(client: EchoClient) -> None
 
 
 @pytest.mark.parametrize("codec", ["proto", "json"])
-@pytest.mark.parametrize("direct", [True, False])
-async def test_plain_functions_serve_in_threads(codec: str, direct: bool) -> None:
-    client = EchoClient(MemoryTransport(App([Threads()]), direct=direct), codec=codec)
+@pytest.mark.parametrize("fast", [True, False])
+async def test_plain_functions_serve_in_threads(codec: str, fast: bool) -> None:
+    client = EchoClient(MemoryTransport(App([Threads()]), fast=fast), codec=codec)
     assert (await client.say(SayRequest(text="hello"))).text == "hello"
     assert [reply.number async for reply in client.count(CountRequest(to=5))] == [1, 2, 3, 4, 5]
     assert (await client.sum(SumRequest(number=number) for number in range(10))).sum == 45
@@ -259,7 +259,7 @@ async def test_a_message_over_the_limit_names_the_size_the_limit_and_the_setting
     transport: MemoryTransport, call: Any, setting: str, end: str
 ) -> None:
     limits = {end: RpcLimits(**{setting: 100})}
-    small = MemoryTransport(App([Echo()], limits=limits.get("server")), direct=transport.is_direct)
+    small = MemoryTransport(App([Echo()], limits=limits.get("server")), fast=transport.is_fast)
     with pytest.raises(RpcError) as caught:
         await call(EchoClient(small, limits=limits.get("client")))
     assert caught.value.code is Code.RESOURCE_EXHAUSTED

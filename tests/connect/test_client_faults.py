@@ -272,8 +272,8 @@ async def test_arbitrary_responses_give_a_message_or_an_rpc_error(status: int, h
     st.booleans(),
 )
 async def test_arbitrary_requests_are_answered(
-    name: str, method: str, headers: Any, query: str, body: bytes, direct: bool
+    name: str, method: str, headers: Any, query: str, body: bytes, fast: bool
 ) -> None:
-    transport = MemoryTransport(App([Echo()]), direct=direct)
+    transport = MemoryTransport(App([Echo()]), fast=fast)
     reply = await transport.fetch(Request(f"/echo.v1.EchoService/{name}{query}", headers, body, method), 1 << 20)
     assert 200 <= reply.status < 600

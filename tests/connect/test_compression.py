@@ -124,9 +124,9 @@ def test_one_that_does_not_exist_is_refused_when_it_is_configured() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("direct", [True, False])
-async def test_calls_are_compressed_both_ways(name: str, direct: bool) -> None:
-    transport = MemoryTransport(App([Echo()], compress_min=10), direct=direct)
+@pytest.mark.parametrize("fast", [True, False])
+async def test_calls_are_compressed_both_ways(name: str, fast: bool) -> None:
+    transport = MemoryTransport(App([Echo()], compress_min=10), fast=fast)
     client = EchoClient(transport, compression=name, accept=[name], compress_min=10)
     text = "x" * 5000
     assert (await client.say(SayRequest(text=text))).text == text
@@ -146,9 +146,9 @@ async def test_messages_below_a_threshold_go_as_they_are(size: int, compressed: 
     assert ((b"content-encoding", b"gzip") in context.response_headers.raw) is compressed
 
 
-@pytest.mark.parametrize("direct", [True, False])
-async def test_a_small_request_that_unpacks_into_a_huge_one_is_refused(direct: bool) -> None:
-    transport = MemoryTransport(App([Echo()], limits=RpcLimits(receive=10_000)), direct=direct)
+@pytest.mark.parametrize("fast", [True, False])
+async def test_a_small_request_that_unpacks_into_a_huge_one_is_refused(fast: bool) -> None:
+    transport = MemoryTransport(App([Echo()], limits=RpcLimits(receive=10_000)), fast=fast)
     client = EchoClient(transport, compression="gzip", accept=["gzip"])
     with pytest.raises(RpcError, match=r"resource_exhausted: .* 10000 bytes set by RpcLimits.receive"):
         await client.say(SayRequest(text="x" * 1_000_000))

@@ -37,11 +37,11 @@ class Note(Interceptor):
             self.notes.append(f"{self.name} <")
 
 
-@pytest.mark.parametrize("direct", [True, False])
-async def test_interceptors_run_in_order_on_both_ends(direct: bool) -> None:
+@pytest.mark.parametrize("fast", [True, False])
+async def test_interceptors_run_in_order_on_both_ends(fast: bool) -> None:
     notes: list[str] = []
     app = App([Echo()], interceptors=[Note("c", notes), Note("d", notes)])
-    client = EchoClient(MemoryTransport(app, direct=direct), interceptors=[Note("a", notes), Note("b", notes)])
+    client = EchoClient(MemoryTransport(app, fast=fast), interceptors=[Note("a", notes), Note("b", notes)])
     calls = {"Say": client.say(SayRequest()), "Sum": client.sum([SumRequest(number=1)])}
     for name, call in calls.items():
         await call

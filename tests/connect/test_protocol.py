@@ -24,9 +24,9 @@ STREAM = (b"content-type", b"application/connect+proto")
 TOO_DEEP = b'{"newer": ' + b"[" * 101 + b"]" * 101 + b"}"
 
 
-@pytest.fixture(params=[True, False], ids=["direct", "asgi"])
+@pytest.fixture(params=[True, False], ids=["fast path", "asgi"])
 def transport(request: pytest.FixtureRequest) -> MemoryTransport:
-    return MemoryTransport(App([Echo()], limits=RpcLimits(receive=1000)), direct=request.param)
+    return MemoryTransport(App([Echo()], limits=RpcLimits(receive=1000)), fast=request.param)
 
 
 async def fetch(
@@ -286,12 +286,12 @@ async def test_the_time_of_a_call_runs_from_its_head() -> None:
 
     timeout = (b"connect-timeout-ms", b"50")
     for path, kind in ((SAY, PROTO), (COUNT, STREAM)):
-        reply = await fetch(MemoryTransport(slow, direct=False), path, kind, timeout, body=envelope(b""))
+        reply = await fetch(MemoryTransport(slow, fast=False), path, kind, timeout, body=envelope(b""))
         told = json.loads(reply.body) if path == SAY else end_of(reply)["error"]
         assert told["code"] == "deadline_exceeded"
 
 
-async def test_the_time_before_the_body_is_taken_off_a_call_by_the_direct_entry() -> None:
+async def test_the_time_before_the_body_is_taken_off_a_call_by_the_fast_path() -> None:
     head = RequestHead("POST", SAY, b"", [PROTO, (b"connect-timeout-ms", b"1")])
     call = App([Echo()]).fast_path(head)
     assert call is not None

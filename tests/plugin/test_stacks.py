@@ -11,7 +11,7 @@ from plugmux_proto.plugmux.v1.diagnostics_pb2 import DumpRequest
 
 from plugmux.connect import App
 from plugmux.plugin import stacks
-from support.direct import Direct
+from support.app_transport import AppTransport
 
 
 async def outermost(reached: asyncio.Event) -> None:
@@ -50,7 +50,7 @@ async def test_threads_are_told_by_name() -> None:
     thread = threading.Thread(target=work, name="the thread")
     thread.start()
     begun.wait()
-    dump = await DiagnosticsClient(Direct(App([stacks.Diagnostics()]))).dump(DumpRequest())
+    dump = await DiagnosticsClient(AppTransport(App([stacks.Diagnostics()]))).dump(DumpRequest())
     over.set()
     thread.join()
     told = dump.text[dump.text.index("thread the thread:") :]

@@ -21,7 +21,7 @@ from plugmux.runtime import LogEntry, LogSource
 from plugmux.runtime.logs.log import KEPT_CHARACTERS, KEPT_LINES, MAX_LOGS, LineLimit, LogBook, level_name
 from plugmux.runtime.logs.service import PluginLogService
 from plugmux.runtime.process.output import LINES_PER_TURN, MAX_LINE, LineReader, Tail
-from support.direct import Direct
+from support.app_transport import AppTransport
 from support.programs import KV_PLUGIN, script
 
 TALKER = """
@@ -228,7 +228,7 @@ def registered(name: str | None) -> asyncio.Future[Registration]:
 
 
 def log_client(book: LogBook, name: str | None = "kv") -> LogClient:
-    return LogClient(Direct(App([PluginLogService(registered(name), book)])))
+    return LogClient(AppTransport(App([PluginLogService(registered(name), book)])))
 
 
 async def test_records_come_into_the_plugins_logger_with_time_level_and_fields(

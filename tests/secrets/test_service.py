@@ -20,7 +20,7 @@ from plugmux_proto.resolver.v1.resolver_pb2 import AuthorizeRequest, Decision, G
 from plugmux.connect import App, Code, Context, RpcError
 from plugmux.secrets import AccessModule, Explanation, Outcome, Pattern, Resolver, secrets_services
 from plugmux.secrets.access import requester
-from support.direct import Direct
+from support.app_transport import AppTransport
 
 VALUE = b"hunter2"
 SOON = datetime(2030, 1, 1, tzinfo=UTC)
@@ -184,14 +184,14 @@ class ByAuthorize(AccessModule):
 
 @pytest.mark.parametrize("module", [ByCheck(), ByAuthorize()])
 async def test_a_module_that_answers_one_question_answers_the_other(module: Any) -> None:
-    client = AccessControlClient(Direct(App([module])))
+    client = AccessControlClient(AppTransport(App([module])))
     for pattern, decision in (("a", ALLOW.decision), ("b", DENY.decision)):
         assert (await client.check_access(CheckAccessRequest(pattern=pattern))).decision == decision
         assert (await client.authorize(ModuleQuestion(patterns=[pattern]))).decision == decision
 
 
 async def test_a_module_that_answers_nothing_decides_nothing() -> None:
-    client = AccessControlClient(Direct(App([AccessModule()])))
+    client = AccessControlClient(AppTransport(App([AccessModule()])))
     with pytest.raises(RpcError, match="AccessModule does not define check_access") as caught:
         await client.check_access(CheckAccessRequest(pattern="a"))
     assert caught.value.code is Code.UNIMPLEMENTED

@@ -12,7 +12,7 @@ from plugmux_proto.resolver.v1.resolver_pb2 import GetSecretsRequest
 from plugmux.connect import App, RpcError
 from plugmux.connect.tracing import ClientTracing, ServerTracing
 from plugmux.secrets import Pattern, Provider, Secret
-from support.direct import Direct
+from support.app_transport import AppTransport
 
 
 class Vault(Provider):
@@ -29,7 +29,7 @@ async def test_spans_of_both_ends_tell_of_the_call_and_of_no_value() -> None:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracer = provider.get_tracer("test")
     app = App(Vault().plugmux_services(), interceptors=[ServerTracing(tracer)])
-    client = ResolverClient(Direct(app), interceptors=[ClientTracing(tracer)])
+    client = ResolverClient(AppTransport(app), interceptors=[ClientTracing(tracer)])
     assert (await client.get_secrets(GetSecretsRequest(pattern="vault/a"))).envelopes[0].value == b"hunter2"
     with pytest.raises(RpcError, match="internal"):
         await client.get_secrets(GetSecretsRequest(pattern="vault/defect"))

@@ -6,7 +6,7 @@ from plugmux.connect import App
 from plugmux.exchange import Request, RequestHead, Response, StreamingResponse
 
 
-class Direct:
+class AppTransport:
     """Carries unary calls to an app by its fast path."""
 
     def __init__(self, app: App) -> None:
