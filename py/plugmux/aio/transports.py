@@ -43,7 +43,7 @@ def switch_protocol(
     """Give a transport to another protocol, in the order that loses nothing.
 
     First the new protocol takes the connection over; then the answer goes out, after which the peer begins to speak the
-    new protocol; last come the bytes that were read behind the head, the first of the new protocol. (wire.md
+    new protocol; last come the bytes that were read behind the head, the first of the new protocol. (docs/wire.md
     section 3.)
 
     Args:

@@ -4,8 +4,7 @@ It is JSON in an environment variable: `{"name": ..., "timeout": nanoseconds, "f
 carries the link, with `"r"` and `"w"` in place of `"fd"` if a pair of one-way pipes does. If no descriptor can be
 inherited, as in a container, it has `"socket"` instead: the path of a unix socket. The plugin connects to it, and the
 connection is the link. On another machine it has `"address"`, where the plugin gets a certificate with the `"token"`
-and then dials; `"ca"` is the fingerprint of the CA. (wire.md section 2; all but `"name"`, `"timeout"`, `"fd"`, `"r"`
-and `"w"` are our additions.)
+and then dials; `"ca"` is the fingerprint of the CA. (docs/wire.md section 2 has all keys.)
 """
 
 from __future__ import annotations

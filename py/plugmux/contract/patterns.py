@@ -1,4 +1,4 @@
-"""Matches patterns against ids of any kind. (wire.md section 5.)
+"""Matches patterns against ids of any kind. (docs/wire.md section 5.)
 
 A pattern is run as a nondeterministic state machine whose states are the positions between its components. The set of
 current states is one integer, a bit for each state, so that one component of the id advances all states in a few

@@ -1,6 +1,6 @@
 """The registration of a plugin, and the grammar of the names in it.
 
-The plugin fills in its request by it, and the runtime checks the request by it. (wire.md sections 4 and 5.)
+The plugin fills in its request by it, and the runtime checks the request by it. (docs/wire.md sections 4 and 5.)
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ What counts in a plugin directory `D`:
     D/kv/1.3.0/plugmux.toml     name, or a manifest
 
 Nothing else in a folder is looked at, and what begins with a dot never is. A file that a manifest runs is no plugin
-beside it. (Executable files: wire.md section 5.)
+beside it.
 """
 
 from __future__ import annotations

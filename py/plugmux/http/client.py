@@ -38,7 +38,7 @@ class StreamClient:
         open: opens a stream for a protocol, as `mux.open` does; `LinkError`s of it reach the caller.
 
     The request goes out in one write. This end stays open until the response is complete, since its end would tell the
-    peer that the caller has gone. Cancelling a call resets its stream. (wire.md section 1.)
+    peer that the caller has gone. Cancelling a call resets its stream. (docs/wire.md section 1.)
     """
 
     def __init__(self, open: Open) -> None:

@@ -2,7 +2,7 @@
 
 A `LinkApp` is an ASGI app with a fast path. The app of a plugin has a gate: requests that arrive before the plugin has
 registered wait there. A service therefore receives no call before the plugin has the answer to its registration.
-(wire.md sections 4 and 5.)
+(docs/wire.md sections 4 and 5.)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["HIJACK", "HIJACK_HEADERS", "STREAM_PREFIX", "STREAM_PROTOCOL", "Gate
 
 HIJACK = "/hijack"
 HIJACK_HEADERS = [(b"host", b"secrets-engine.localhost"), (b"upgrade", b"tcp")]
-"""What who dials asks for, to make a connection a link. (wire.md section 3)"""
+"""What who dials asks for, to make a connection a link. (docs/wire.md section 3)"""
 
 STREAM_PREFIX = "/stream/"
 MAX_STREAM_NAME = 256

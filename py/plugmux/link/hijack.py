@@ -1,4 +1,4 @@
-"""Makes a connection a link: who dials asks for it by an HTTP upgrade, whichever end it is. (wire.md section 3.)"""
+"""Makes a connection a link: who dials asks for it by an HTTP upgrade. (docs/wire.md section 3.)"""
 
 from __future__ import annotations
 

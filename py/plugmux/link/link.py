@@ -5,7 +5,7 @@
     transport ── streams ─┘
 
 The two ends of a link differ only in the parity of their stream ids (`initiator`). A link does not assume that its peer
-is on this machine or has a process id: what is known of the peer is in its `Peer`. (wire.md section 1.)
+is on this machine or has a process id: what is known of the peer is in its `Peer`. (docs/wire.md section 1.)
 """
 
 from __future__ import annotations

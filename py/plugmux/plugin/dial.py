@@ -1,6 +1,6 @@
 """Connects a plugin that starts by itself to a runtime, by an HTTP upgrade on the runtime's socket.
 
-(wire.md section 3.) Bytes after the head of the response belong to yamux; `http.upgrade` passes them on.
+(docs/wire.md section 3.) Bytes after the head of the response belong to yamux; `http.upgrade` passes them on.
 """
 
 from __future__ import annotations

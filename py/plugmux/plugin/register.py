@@ -1,4 +1,4 @@
-"""Registers a plugin with its runtime, once for each link. (wire.md sections 4 and 5.)"""
+"""Registers a plugin with its runtime, once for each link. (docs/wire.md sections 4 and 5.)"""
 
 from __future__ import annotations
 

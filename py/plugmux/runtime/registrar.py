@@ -1,6 +1,6 @@
 """How a runtime receives a plugin: what it serves on the link, and the one registration that it takes there.
 
-(wire.md sections 4 and 5.)
+(docs/wire.md sections 4 and 5.)
 """
 
 from __future__ import annotations

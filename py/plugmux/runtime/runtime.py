@@ -51,13 +51,13 @@ class Runtime:
     others run on, and it can be seen in `plugins()` with its `error`, which calls to it raise as well.
 
     Args:
-        plugins: what to run: paths, names with versions (`kv@^1.2`), argument lists, `Launch`, `Directory` and
-            `Installed`, or objects to serve from this process.
+        plugins: what to run: paths, names (`kv`, `kv@^1.2`, `module:object`), argument lists, `Launch`, `Directory`,
+            `Installed`, `Remote`, or objects to serve from this process.
         services: RPC services of the host that plugins may call.
         app: an ASGI app of the host that plugins may call. Its lifespan spans the lives of all plugins.
         streams: raw streams of the host that plugins may open, by name.
         interceptors: run around every RPC that a plugin calls; `Interceptors` sets those of the host's own calls too.
-        listen: addresses to listen at (`unix:/path` or `unix:@abstract`), for plugins and clients.
+        listen: addresses to listen at, for plugins and clients: `unix:/path`, `unix:@abstract`, `tls://host:port`.
         configuration: the configuration of each plugin, by its name: a JSON object, a dataclass' object or a message.
         policies: how plugins are restarted, retried, checked and timed.
         permissions: what plugins that start by themselves, and clients of the sockets, may do (docs/security.md).

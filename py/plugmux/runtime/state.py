@@ -38,7 +38,7 @@ class State(Enum):
 
     @property
     def run_status(self) -> RunStatus:
-        """The state as the wire's coarser list has it (wire.md section 4)."""
+        """The state as the wire's coarser list has it (`RunStatus` in plugins.proto)."""
         return _RUN_STATUS[self]
 
 

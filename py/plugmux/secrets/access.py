@@ -3,7 +3,7 @@
 Without such a plugin every process that can connect to the socket is allowed; only the user's own processes can. With
 such plugins all of them must allow the request. A plugin that cannot answer denies it: one that has not registered yet,
 has crashed, has failed for good, or is being restarted. Only a plugin that the host has switched off is not asked.
-(wire.md section 5.)
+(docs/wire.md section 5.)
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 An id is one or more components joined by slashes: `vault/db/password`. A pattern is an id in which a component may be a
 wildcard: `*` matches exactly one component, `**` any number of them, including none. A wildcard is a whole component:
-`db-*` is neither an id nor a pattern. (wire.md section 5.)
+`db-*` is neither an id nor a pattern. (docs/wire.md section 5.)
 
 `contract.patterns` has the matching algorithm.
 """

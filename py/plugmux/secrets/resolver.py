@@ -2,8 +2,8 @@
 
 A provider is asked if its own pattern includes the requested one, or is included by it. It is asked for the narrower of
 the two, so that `**` asks every provider for all its secrets. All providers are asked concurrently. The results are
-sorted by the providers' names, so that they do not depend on which provider is fast. (wire.md section 5.) The outcome
-for each plugin is an `Account`; results, errors and `explain` are made from the same accounts.
+sorted by the providers' names, so that they do not depend on which provider is fast. (docs/wire.md section 5.) The
+outcome for each plugin is an `Account`; results, errors and `explain` are made from the same accounts.
 """
 
 from __future__ import annotations

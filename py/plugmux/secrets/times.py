@@ -1,7 +1,7 @@
 """Converts times of messages, where a time is unset if it is absent or in the year 1.
 
 Docker's Go code sends `0001-01-01T00:00:00Z` for an unset time, and reads an absent one as 1970. Therefore both forms
-are read as unset, and an unset time is sent as the year 1. (wire.md section 5.)
+are read as unset, and an unset time is sent as the year 1. (docs/wire.md section 5.)
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Two one-way pipes as one asyncio transport.
 
-This is the second form of a launched plugin's link (wire.md section 2), and the only one on Windows. Where the event
-loop can wait for pipes, it serves them (`pair`). The handles of the anonymous pipes that a plugin inherits on Windows
-are synchronous, and no event loop can: there a thread reads and a thread writes (`threads`).
+This is the second form of a launched plugin's link (docs/wire.md section 2), and the only one on Windows. Where the
+event loop can wait for pipes, it serves them (`pair`). The handles of the anonymous pipes that a plugin inherits on
+Windows are synchronous, and no event loop can: there a thread reads and a thread writes (`threads`).
 """
 
 from .pair import PipePair, open_pipe_pair

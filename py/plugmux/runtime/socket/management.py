@@ -1,4 +1,4 @@
-"""The runtime's own services on its sockets: the list of plugins, and its version. (wire.md section 4.)"""
+"""The runtime's own services on its sockets: the list of plugins, and its version. (docs/wire.md section 4.)"""
 
 from __future__ import annotations
 
