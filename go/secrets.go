@@ -35,7 +35,7 @@ type Secret struct {
 // Value is the value of a secret. fmt, slog and encoding/json print a mask in its place, so that it is not logged by accident.
 type Value []byte
 
-const mask = "******"
+const mask = "****"
 
 // Format implements [fmt.Formatter]: it writes a mask for every verb.
 func (Value) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, mask) }

@@ -71,7 +71,7 @@ def test_everything_but_id_and_value_has_a_default() -> None:
 def test_no_way_of_turning_a_secret_into_text_shows_its_value(show) -> None:  # type: ignore[no-untyped-def]
     shown = show(full())
     assert "vault/db/password" in shown
-    assert "********" in shown
+    assert "value=****" in shown
     assert "hunter2" not in shown
 
 

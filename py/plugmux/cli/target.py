@@ -59,7 +59,7 @@ class Listed:
         message: why it is in that state; empty where there is nothing to say.
         pattern: the pattern of a secrets provider, else `None`.
         services: full names of the services that it serves.
-        health: how it does while it runs; empty where it does not.
+        health: its health while it runs; empty where it does not run.
         capabilities: free names that it registered with.
         labels: free metadata that it registered with.
         protocol_version: the version of the application's protocol that was chosen; 0 before.

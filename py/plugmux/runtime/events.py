@@ -34,7 +34,7 @@ class Event:
         state: the state that it is in now.
         status: why, for a person.
         error: what went wrong, if something did.
-        health: how it does.
+        health: its health.
         time: when, in seconds since the epoch.
         kind: what it tells.
         identity: who the plugin is by its certificate, if it is on another machine.

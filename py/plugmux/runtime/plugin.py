@@ -70,7 +70,7 @@ class PluginRecord:
         comes_back: whether it is being ended in order to be started again.
         breaker: keeps calls from it while it fails every one; `None` until a call fails.
         answered: calls that it has answered.
-        health: how it does while it runs.
+        health: its health while it runs.
         since: when it came into its state (seconds since the epoch).
         peer: who it is in the network; `None` on this machine, and before it has linked.
         handle: shows it to the host; made when it is first asked for.
@@ -169,7 +169,7 @@ class PluginRecord:
         """Note what a health check found, and report it to the observer if it is new.
 
         Args:
-            health: how the plugin does.
+            health: the health that the check found.
             status: why, for a person.
         """
         if health is not self.health and self.state is State.RUNNING:
@@ -316,7 +316,7 @@ class PluginHandle:
 
     @property
     def health(self) -> Health:
-        """How it does while it runs."""
+        """Its health while it runs."""
         return self._record.health
 
     @property

@@ -21,7 +21,7 @@ from .times import read_time, write_time
 
 __all__ = ["Secret"]
 
-MASKED_VALUE = "********"
+MASK = "****"
 
 
 class Secret:
@@ -147,7 +147,7 @@ class Secret:
         return hash((self.id, self.provider, self.version))
 
     def __repr__(self) -> str:
-        known = [f"id={str(self.id)!r}", f"value={MASKED_VALUE}"]
+        known = [f"id={str(self.id)!r}", f"value={MASK}"]
         known += [f"{name}={getattr(self, name)!r}" for name in ("provider", "version") if getattr(self, name)]
         times = ((name, getattr(self, name)) for name in ("created_at", "resolved_at", "expires_at"))
         known += [f"{name}={time.isoformat()}" for name, time in times if time is not None]

@@ -43,7 +43,7 @@ class PluginRow:
         name: the plugin's name.
         version: the version that it registered with.
         state: the state of all replicas, or of the first and how many there are of it, as `running 2/3`.
-        health: how it does while it runs.
+        health: its health while it runs.
         circuit: whether its breaker lets calls through.
         calls: the calls of it.
         in_flight: calls that are under way.
