@@ -135,7 +135,7 @@ gos: has-go ## the Go SDK with the two versions of Go that are supported
 
 # A Python that finds tests/macos/site on its path looks like macOS to plugmux, and so do the plugins that it launches.
 macos-like: $(TOOLS) ## run what starts and watches processes where Linux looks like macOS, and say what that leaves out
-	PYTHONPATH=$(CURDIR)/tests/macos/site:$(CURDIR)/tests/macos:$(PYTHONPATH) $(PYTEST) -q -p macos_like -n4 --dist=worksteal $(or $(ARGS),tests/platform tests/plugin tests/link tests/runtime tests/faults tests/macos)
+	PYTHONPATH=$(CURDIR)/tests/macos/site:$(CURDIR)/tests/macos:$(PYTHONPATH) $(PYTEST) -q -p macos_like -n4 --dist=worksteal $(or $(ARGS),tests/platform tests/plugin tests/link tests/runtime tests/discovery tests/runners tests/faults tests/macos)
 
 attacks: $(TOOLS) ## attack a host in every known way, and print what each attack achieves (as root also as another user)
 	@$(BIN)/python tests/attacks/run.py $(ARGS)
@@ -180,7 +180,7 @@ COMPILED := .venv-compiled/bin
 .PHONY: compiled
 compiled: $(TOOLS) $(COMPILED)/.ready ## build the compiled wheel, and run the suite's tests of what is in it against it
 	cd tests && PYTHONPATH=$(CURDIR)/examples/gen/python $(CURDIR)/$(COMPILED)/python -c 'import plugmux; assert plugmux.COMPILED'
-	$(COMPILED)/python -m pytest -q $(or $(ARGS),tests/yamux tests/http tests/connect tests/link tests/plugin tests/runtime)
+	$(COMPILED)/python -m pytest -q $(or $(ARGS),tests/yamux tests/http tests/connect tests/services tests/link tests/plugin tests/runtime tests/discovery tests/runners)
 
 $(COMPILED)/.ready: pyproject.toml hatch_build.py $(shell find py gen/python -name '*.py') | $(BIN)/.ready
 	@echo "compiling plugmux"

@@ -26,7 +26,7 @@ from windows.selection import RESULTS, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
-    "tests/connect",
+    "tests/connect tests/services",
     "tests/runtime/test_switching.py tests/runtime/test_restarts.py tests/runtime/test_breaker.py",
     "tests/runtime/test_runtime.py tests/runtime/test_objects.py tests/runtime/test_state.py",
     "tests/windows/cases.py",
