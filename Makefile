@@ -54,7 +54,7 @@ lint: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin bin/actionlint | has-go ##
 	$(BIN)/buf lint
 	$(BIN)/buf format -d --exit-code
 	$(BIN)/buf breaking proto --against proto/baseline.binpb
-	test -z "$$(gofmt -l go examples tests bench/peers | tee /dev/stderr)"
+	test -z "$$(gofmt -l go examples tests bench/peers | tee -a /dev/stderr)"
 	$(foreach module,$(GO_MODULES),go -C $(module) vet ./... && GOOS=darwin go -C $(module) vet ./... &&) true
 	GOOS=windows go vet ./... && GOOS=windows go -C tests/interop/go vet ./...
 	npm run --silent check
