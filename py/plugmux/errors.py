@@ -219,7 +219,7 @@ _HINTS = {
     PluginCause.UNSUPPORTED: "use what the plugin offers, or let it offer this",
     PluginCause.DISABLED: "enable it first (runtime.enable)",
     PluginCause.UNKNOWN: "runtime.plugins() tells the names and services that there are",
-    PluginCause.AMBIGUOUS: "name the plugin that is meant (plugin=...)",
+    PluginCause.AMBIGUOUS: "name the plugin that is meant (plugin=..., the header plugmux-plugin over HTTP)",
 }
 
 

@@ -15,7 +15,7 @@ ADVICE = {
     "enable it first (runtime.enable)": "enable it first (plugmux plugins enable NAME)",
     "runtime.plugins() tells the names and services that there are": "see plugmux plugins for the names and services "
     "that there are",
-    "name the plugin that is meant (plugin=...)": "choose one with --name",
+    "name the plugin that is meant (plugin=..., the header plugmux-plugin over HTTP)": "choose one with --name",
     "a proxy (Permissions.proxies)": "a proxy (--proxy, or proxies in the file of --config-file)",
     "the server's log says why": "the server's log says why (on stderr with --plugin, else see plugmux logs)",
 }
