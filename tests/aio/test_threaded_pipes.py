@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -65,14 +66,14 @@ class Recorder(asyncio.Protocol):
 class Ends:
     """A transport, and the peer's ends of its pipes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, writes: bool = True) -> None:
         reading, their_writing = os.pipe()
         their_reading, writing = os.pipe()
         self.their_reading = os.fdopen(their_reading, "rb", 0)
         self.their_writing = os.fdopen(their_writing, "wb", 0)
         self.pipes = Descriptors(reading, writing)
         self.protocol = Recorder()
-        self.transport: ThreadedPipes = open_threaded_pipes(lambda: self.protocol, self.pipes)[0]
+        self.transport: ThreadedPipes = open_threaded_pipes(lambda: self.protocol, self.pipes, writes=writes)[0]
 
     def close(self) -> None:
         self.transport.abort()
@@ -172,3 +173,20 @@ async def test_a_mux_runs_on_threads() -> None:
     await far.wait_closed()
     for pipes in ends:
         pipes.close()
+
+
+@pytest.mark.parametrize("by_peer", [True, False])
+async def test_pipes_that_are_only_read_have_one_thread_and_end_by_either_side(by_peer: bool) -> None:
+    before = set(threading.enumerate())
+    ends = Ends(writes=False)
+    assert [thread.name for thread in set(threading.enumerate()) - before] == ["plugmux: reads the link"]
+    ends.their_writing.write(b"the last words")
+    await until_received(ends.protocol, 14)
+    if by_peer:
+        ends.their_writing.close()
+    else:
+        ends.transport.close()
+    assert await ends.protocol.lost is None
+    assert ends.protocol.told == (["end", "lost"] if by_peer else ["lost"])
+    assert ends.pipes.closed
+    ends.close()

@@ -23,7 +23,7 @@ PACE = 0.1
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_no_idempotent_call_fails_while_a_replica_is_killed_in_a_loop(language: str) -> None:
     before = ProcessResources.take()
-    launch = Launch(faulty_plugin(language), name="faulty", restart=AT_ONCE, replicas=2, timeout=20)
+    launch = Launch(faulty_plugin(language), name="faulty", restart=AT_ONCE, replicas=2, timeout=60)
     async with Runtime([launch]) as runtime:
         victim, survivor = runtime.plugins()
         answered: set[str] = set()

@@ -142,7 +142,7 @@ STUBBORN = """
 async def test_a_container_that_does_not_end_is_removed_by_force(tmp_path: Path, docker: Docker) -> None:
     up = tmp_path / "up"
     program = script(tmp_path, "kv", STUBBORN, up=str(up))
-    async with Runtime(policies=Policies(timeouts=Timeouts(terminate=0.2))) as runtime:
+    async with Runtime(policies=Policies(timeouts=Timeouts(terminate=0.2, kill=60))) as runtime:
         launch = Launch([program], runner=ContainerRunner("kv-image"), timeout=30)
         starting = asyncio.create_task(runtime.launch(launch))
         while not up.exists():

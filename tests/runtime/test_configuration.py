@@ -21,6 +21,7 @@ from plugmux.runtime.changes.configuration import check
 from plugmux.runtime.supervisor import Supervisor
 from support.programs import script
 from support.resources import end_at_once
+from support.tools import local_address
 
 PLUGIN = """
     from kv.v1.kv_connect import KeyValueService
@@ -185,7 +186,7 @@ def test_a_schema_that_cannot_be_used_is_told() -> None:
 
 
 async def test_a_plugin_that_started_by_itself_and_takes_no_change_goes_on_with_what_it_has(tmp_path: Path) -> None:
-    address = f"unix:{tmp_path}/s"
+    address = local_address(tmp_path)
     async with Runtime(listen=[address], configuration={"kv": {"n": 1}}) as runtime:
         arrivals = runtime.events()
         arrived = asyncio.ensure_future(anext(arrivals))

@@ -26,6 +26,7 @@ from plugmux.runtime.plugin import PluginRecord
 from plugmux.yamux import Config
 from support.programs import KV_PLUGIN, script
 from support.resources import end_at_once
+from support.tools import local_address
 
 QUICK = HealthPolicy(interval=0.05, timeout=0.1, hung_after=0.3)
 PATIENT = HealthPolicy(interval=0.05, timeout=0.1, hung_after=60)
@@ -248,7 +249,7 @@ async def test_the_cause_of_a_hang_can_be_switched_on(tmp_path: Path) -> None:
 
 
 async def test_the_link_of_one_that_started_by_itself_is_closed_and_it_comes_back(tmp_path: Path) -> None:
-    address = f"unix:{tmp_path}/s"
+    address = local_address(tmp_path)
     environ = {**os.environ, "PLUGMUX_SOCKET": address}
     async with (
         Runtime(listen=[address], policies=Policies(health=ENDING)) as runtime,

@@ -20,6 +20,7 @@ from plugmux.runtime import PluginHandle, State
 from plugmux.runtime.calls.breaker import Circuit
 from support.programs import KV_PLUGIN, kv_program, script
 from support.resources import end_at_once
+from support.tools import local_address
 
 NO_RETRY = RetryPolicy(attempts=1)
 PUT = "/kv.v1.KeyValueService/Put"
@@ -103,7 +104,7 @@ async def self_started(program: str, address: str, count: int) -> AsyncIterator[
 async def test_self_started_replicas_come_in_where_both_sides_want_it(
     tmp_path: Path, asks: bool, allowed: bool, refusal: bytes
 ) -> None:
-    address = f"unix:{tmp_path}/s"
+    address = local_address(tmp_path)
     program = script(tmp_path, "kv", KV_PLUGIN, traits={"replica": asks})
     async with (
         Runtime(listen=[address], permissions=Permissions(replicated=["kv"] if allowed else [])) as runtime,
@@ -177,7 +178,7 @@ async def test_no_retry_outlasts_the_deadline(tmp_path: Path) -> None:
 
 
 async def test_a_call_that_came_over_the_socket_is_made_again_as_the_hosts_own_is(tmp_path: Path) -> None:
-    address = f"unix:{tmp_path}/s"
+    address = local_address(tmp_path)
     methods = {PUT: RetryPolicy(idempotent=True)}
     async with Runtime([kv_program(tmp_path)], listen=[address], policies=Policies(methods=methods)) as runtime:
         own, kv = runtime.client(KeyValueClient), KeyValueClient(SocketClient(address))
@@ -189,7 +190,7 @@ async def test_a_call_that_came_over_the_socket_is_made_again_as_the_hosts_own_i
 
 
 async def test_a_call_that_came_over_the_socket_and_fails_counts_as_the_hosts_own_does(tmp_path: Path) -> None:
-    address = f"unix:{tmp_path}/s"
+    address = local_address(tmp_path)
     breaker = BreakerPolicy(failures=1, open_time=60)
     async with Runtime([kv_program(tmp_path)], listen=[address], policies=Policies(breaker=breaker)) as runtime:
         own, kv = runtime.client(KeyValueClient), KeyValueClient(SocketClient(address))
@@ -204,7 +205,7 @@ async def test_a_call_that_came_over_the_socket_and_fails_counts_as_the_hosts_ow
 async def test_no_call_takes_longer_than_the_runtime_allows(
     tmp_path: Path, over_socket: bool, timeout: float | None
 ) -> None:
-    address = f"unix:{tmp_path}/s"
+    address = local_address(tmp_path)
     async with Runtime(
         [kv_program(tmp_path)], listen=[address], policies=Policies(timeouts=Timeouts(request=0.3))
     ) as runtime:
@@ -298,7 +299,7 @@ async def watch(kv: KeyValueClient, key: str, timeout: float | None = None) -> l
 async def test_a_streaming_call_counts_as_a_unary_one_does(
     tmp_path: Path, over_socket: bool, key: str, stopped: bool, code: Code, circuit: Circuit
 ) -> None:
-    address = f"unix:{tmp_path}/s"
+    address = local_address(tmp_path)
     policies = Policies(retry=NO_RETRY, breaker=BreakerPolicy(failures=1, open_time=0))
     async with Runtime([kv_program(tmp_path)], policies=policies, listen=[address]) as runtime:
         plugin = runtime.plugin("kv")

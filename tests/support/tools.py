@@ -18,6 +18,11 @@ MADE = frozenset({"go-plugin", "go-host", "go-faulty", "go-kv", "docker-peer"})
 """The Go programs that `make` builds before the suites run side by side."""
 
 
+def local_address(folder: Path) -> str:
+    """An address of this machine for one test: a unix socket in its folder; on Windows a named pipe."""
+    return f"pipe:plugmux-tests-{os.getpid()}-{folder.name}" if ON_WINDOWS else f"unix:{folder}/s"
+
+
 def tool(name: str) -> str:
     """The path of a program that must be installed."""
     path = shutil.which(name)

@@ -48,9 +48,9 @@ class Ward:
         return (await self._faulty.get(GetRequest(key=key), timeout=timeout)).value.decode()
 
     async def asking(self, key: str) -> asyncio.Task[str]:
-        """The same in a task, once the call is in flight."""
+        """The same in a task, once the call is in flight, or has failed."""
         call = asyncio.create_task(self.ask(key))
-        while not self.plugin.in_flight:
+        while not (self.plugin.in_flight or call.done()):
             await asyncio.sleep(0)
         return call
 
@@ -95,7 +95,7 @@ async def ward(launch: Launch) -> AsyncIterator[Ward]:
         launch: the faulty one; it is named so.
     """
     before = ProcessResources.take()
-    healthy = Launch(faulty_plugin("python" if ON_WINDOWS else "go"), name="healthy")
+    healthy = Launch(faulty_plugin("python" if ON_WINDOWS else "go"), name="healthy", timeout=60)
     async with Runtime([replace(launch, name="faulty"), healthy]) as runtime:
         test = Ward(runtime)
         tasks = [asyncio.create_task(work) for work in (test.listen(), test.keep_asking_the_healthy_one())]

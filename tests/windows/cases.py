@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient
-from kv.v1.kv_pb2 import GetRequest
+from kv.v1.kv_pb2 import GetRequest, PutRequest
 
 from plugmux import Launch, PluginError, Runtime
 from plugmux.contract.address import Address
@@ -193,17 +193,35 @@ async def test_a_path_over_260_characters_is_a_program(tmp_path: Path) -> None:
         assert int((await runtime.client(KeyValueClient).get(GetRequest(key="pid"))).value) > 0
 
 
+@pytest.mark.parametrize("command", [go_plugin(), PYTHON_PLUGIN], ids=["go", "python"])
 @pytest.mark.parametrize("name", ["asyncio.SelectorEventLoop", "winloop.new_event_loop"])
-def test_another_event_loop_is_refused_by_name(name: str) -> None:
+def test_a_host_on_another_event_loop_launches_plugins_which_threads_serve(name: str, command: list[str]) -> None:
     module, _, factory = name.partition(".")
 
     async def run() -> None:
-        async with Runtime([Launch(PYTHON_PLUGIN, required=True)]):
+        launch = Launch(command, name="kv", timeout=60, required=True)
+        async with Runtime([launch]) as runtime:
+            kv = runtime.client(KeyValueClient)
+            await kv.put(PutRequest(key="a", value=bytes(1 << 20)))
+            assert (await kv.get(GetRequest(key="a"))).value == bytes(1 << 20)
+            plugin = runtime.plugins()[0]
+        assert plugin.state is State.STOPPED
+
+    with asyncio.Runner(loop_factory=getattr(import_module(module), factory)) as runner:
+        runner.run(run())
+
+
+@pytest.mark.parametrize("name", ["asyncio.SelectorEventLoop", "winloop.new_event_loop"])
+def test_named_pipes_in_another_event_loop_are_refused_by_name(name: str, tmp_path: Path) -> None:
+    module, _, factory = name.partition(".")
+
+    async def run() -> None:
+        async with Runtime([], listen=[pipe_address(tmp_path)]):
             pass
 
     with (
         pytest.raises(
-            PluginError, match="cannot wait for pipes on Windows: run plugmux in asyncio's ProactorEventLoop"
+            PlugmuxError, match="cannot wait for named pipes on Windows: run plugmux in asyncio's ProactorEventLoop"
         ),
         asyncio.Runner(loop_factory=getattr(import_module(module), factory)) as runner,
     ):

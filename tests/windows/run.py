@@ -27,8 +27,11 @@ from windows.selection import RESULTS, rows
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
     "tests/connect tests/services",
-    "tests/runtime/test_switching.py tests/runtime/test_restarts.py tests/runtime/test_breaker.py",
-    "tests/runtime/test_runtime.py tests/runtime/test_objects.py tests/runtime/test_state.py",
+    "tests/faults",
+    "tests/runtime/test_switching.py tests/runtime/test_restarts.py tests/runtime/test_breaker.py "
+    "tests/runtime/test_replace.py tests/runtime/test_routing.py",
+    "tests/runtime/test_runtime.py tests/runtime/test_objects.py tests/runtime/test_state.py "
+    "tests/discovery/test_names.py tests/runtime/test_health.py tests/runtime/test_logs.py",
     "tests/windows/cases.py",
     "tests/yamux",
     "tests/http",
@@ -38,7 +41,6 @@ PARTS = (
     "tests/remote/test_proxy_header.py tests/remote/test_uvloop.py",
     "tests/plugin tests/link",
     "tests/platform/test_command_line.py tests/aio tests/contract",
-    "tests/faults",
 )
 """What has been run there, the longest first. Of the other files nobody has looked at yet which tests Wine can show."""
 
@@ -77,7 +79,7 @@ def main() -> int:
         if told is None:
             continue
         ran = told["passed"] + told["failed"]
-        print(f"{part}: {ran} of {there_are[part]} ran, {told['failed']} failed")
+        print(f"{part}: {ran} of {there_are[part]} ran, {told['failed']} failed, in {told['seconds']:.0f} s")
         total.update(ran=ran, there=there_are[part], failed=told["failed"])
         left.update(told["left_out"])
         used.update(told["used"])
@@ -144,6 +146,7 @@ def run(part: str, number: int, cache: Path) -> dict[str, Any] | None:
     }
     command = ["wine", str(cache / "python/python.exe"), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["-p", "windows.selection", "--timeout=300", f"--basetemp=C:\\t{number}", "--tb=short", *part.split()]
+    began = time.monotonic()
     # It outlives its programs for a while: each part finds it there, and no part's output is its own.
     subprocess.run(["wineserver", f"-p{IDLE}"], env=environ, stdin=null, stdout=null, stderr=null, check=False)
     with subprocess.Popen(
@@ -167,7 +170,7 @@ def run(part: str, number: int, cache: Path) -> dict[str, Any] | None:
         print(said.decode("utf-8", "replace")[-12_000:], flush=True)
         print(f"{part}: failed" if told else f"{part}: did not come to an end", flush=True)
     print(f"{part}: ended", flush=True)
-    return told
+    return told and {**told, "seconds": time.monotonic() - began}
 
 
 def read_all(descriptor: int, pieces: list[bytes]) -> None:

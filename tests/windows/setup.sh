@@ -89,6 +89,22 @@ PYTHON
   ready python "$python"
 fi
 
+# Wine takes a millisecond for each look at a file: from an archive, where Python looks first, an interpreter has its
+# standard library in half of the time.
+if part modules "$python 1"; then
+  wine cmd /c exit >"$cache/modules.log" 2>&1 </dev/null 9>&- # Wine's services keep the output of the first program open
+  wine "$cache/python/python.exe" -c '
+import pathlib, sys, zipfile
+home = pathlib.Path(sys.executable).parent
+with zipfile.PyZipFile(home / "python313.zip", "w") as archive:
+    archive.writepy(str(home / "lib"))
+    for package in sorted((home / "lib").iterdir()):
+        if (package / "__init__.py").is_file() and package.name not in ("test", "idlelib", "lib2to3", "tkinter"):
+            archive.writepy(str(package))
+' </dev/null 9>&- 2>&1 | cat >>"$cache/modules.log"
+  ready modules "$python 1"
+fi
+
 wanted=$(sha256sum <"$here/requirements.txt")
 if part site "$wanted"; then
   PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target "$cache/site" \

@@ -5,10 +5,20 @@ Its twins are go/main.go and ts/src: every word means the same in all three.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
-LINK = 3
+if sys.platform == "win32":  # The link is two handles, and to close one of them ends it.
+    import _winapi
+    import json
+
+    link = json.loads(os.environ["PLUGMUX_PLUGIN_LAUNCH_CFG"])["w"]
+    write, close = _winapi.WriteFile, _winapi.CloseHandle
+    KILL = signal.SIGTERM  # It is no signal there: the process ends at once.
+else:
+    link, write, close, KILL = 3, os.write, os.close, signal.SIGKILL
+
 REGISTRATION = b"POST /plugins.v1.RegisterService/RegisterPlugin HTTP/1.1\r\n"
 
 
@@ -24,7 +34,7 @@ def begin(fault: str = "", crashes: str = "") -> None:
         fault: "exit-registering", or "crash-loop" to end at once as often as the file `crashes` says.
     """
     if fault == "exit-registering":
-        os.write(LINK, frame(1, 1000) + REGISTRATION)
+        write(link, frame(1, 1000) + REGISTRATION)
         print("half registered", file=sys.stderr, flush=True)
         os._exit(3)
     if fault == "crash-loop" and (left := int(Path(crashes).read_text())):
@@ -35,7 +45,6 @@ def begin(fault: str = "", crashes: str = "") -> None:
 begin(*sys.argv[1:])  # A start that fails need not import all this:
 
 import asyncio
-import signal
 import subprocess
 import threading
 
@@ -71,22 +80,23 @@ class Faulty(KeyValueService):
         os._exit(7)
 
     async def do_garbage(self, _: str) -> bytes:
-        os.write(LINK, b"garbage on the link, and more of it")
+        write(link, b"garbage on the link, and more of it")
         return await self.do_hang(_)
 
     async def do_halfframe(self, _: str) -> bytes:
-        os.write(LINK, frame(0x7FFFFFFF, 100) + b"half of it")
-        os.kill(os.getpid(), signal.SIGKILL)
+        write(link, frame(0x7FFFFFFF, 100) + b"half of it")
+        os.kill(os.getpid(), KILL)
         return b""
 
     async def do_unlink(self, hearing: str) -> bytes:
         signal.signal(signal.SIGTERM, signal.SIG_IGN if hearing == "deaf" else signal.SIG_DFL)
-        os.close(LINK)
+        close(link)
         threading.Event().wait()
         return b""
 
     async def do_child(self, kind: str) -> bytes:
-        child = subprocess.Popen(["sleep", "3600"], start_new_session=kind == "detached")
+        sleep = [sys.executable, "-IS", "-c", "import time; time.sleep(3600)"]
+        child = subprocess.Popen(sleep, start_new_session=kind == "detached")
         return str(child.pid).encode()
 
     async def do_flood(self, mebibytes: str) -> bytes:

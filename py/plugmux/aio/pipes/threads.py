@@ -34,10 +34,12 @@ class ThreadedPipes(asyncio.Transport):
     Args:
         pipes: the pipes, which then belong to the transport.
         protocol: what runs on it.
+        writes: whether anything is written; else there is no thread for it.
     """
 
-    def __init__(self, pipes: BlockingPipes, protocol: asyncio.BaseProtocol) -> None:
+    def __init__(self, pipes: BlockingPipes, protocol: asyncio.BaseProtocol, *, writes: bool = True) -> None:
         super().__init__()
+        self._writes = writes
         self._pipes = pipes
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
@@ -55,7 +57,7 @@ class ThreadedPipes(asyncio.Transport):
     def start(self) -> None:
         """Tell the protocol of the connection, and begin to read and write."""
         self._protocol.connection_made(self)
-        for work, name in ((self._read, "reads"), (self._write, "writes")):
+        for work, name in ((self._read, "reads"), (self._write, "writes"))[: 1 + self._writes]:
             threading.Thread(target=work, name=f"plugmux: {name} the link", daemon=True).start()
 
     def _tell(self, act: Callable[..., None], *arguments: object) -> None:
@@ -159,7 +161,9 @@ class ThreadedPipes(asyncio.Transport):
 
     def close(self) -> None:
         """Write what has been given, then close both pipes."""
-        if not self._closing:
+        if not self._writes:
+            self.abort()
+        elif not self._closing:
             self._closing = True
             self._queue.put(None)
 
@@ -188,20 +192,21 @@ class ThreadedPipes(asyncio.Transport):
 
 
 def open_threaded_pipes(
-    factory: Callable[[], asyncio.BaseProtocol], pipes: BlockingPipes
+    factory: Callable[[], asyncio.BaseProtocol], pipes: BlockingPipes, *, writes: bool = True
 ) -> tuple[ThreadedPipes, asyncio.BaseProtocol]:
     """Run a protocol on two pipes whose reads and writes block.
 
     Args:
         factory: makes the protocol.
         pipes: the pipes, which then belong to the connection; where this fails they are closed.
+        writes: whether anything is written.
 
     Returns:
         The transport and the protocol, after `connection_made`.
     """
     try:
         protocol = factory()
-        transport = ThreadedPipes(pipes, protocol)
+        transport = ThreadedPipes(pipes, protocol, writes=writes)
         transport.start()
     except BaseException:
         pipes.close()

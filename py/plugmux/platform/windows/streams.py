@@ -1,7 +1,8 @@
 """What a child inherits: the ends of its link, and the pipes of its output. A stream is a handle.
 
 A child inherits synchronous handles, as those of anonymous pipes are: any language can read and write them. This side's
-ends are overlapped, so that the event loop serves the pipes of any number of children without a thread.
+ends are overlapped where the event loop can wait for them: it then serves the pipes of any number of children without a
+thread. In another event loop they are synchronous, and threads serve them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from ..interface import BlockingPipes
 from .native.blocking import HandlePipes
 from .native.kernel import check, kernel32, ntdll, open_handle
-from .native.loop import pipe_loop
+from .native.loop import waits_for_pipes
 
 __all__ = ["LinkEnds", "adopt_pipes", "claim_link", "close_stream", "link_ends", "open_null", "output_pipe"]
 
@@ -70,13 +71,12 @@ def link_ends(kind: Literal["socket", "pipes"]) -> LinkEnds:
     """Make the ends of a link: two pipes, whichever kind is asked for.
 
     Raises:
-        ConfigError: the running event loop cannot wait for pipes.
         OSError: they cannot be made.
     """
-    pipe_loop()
-    our_read, their_write = windows_utils.pipe(overlapped=(True, False), bufsize=BUFFER_SIZE)
+    overlapped = (waits_for_pipes(), False)
+    our_read, their_write = windows_utils.pipe(overlapped=overlapped, bufsize=BUFFER_SIZE)
     try:  # The loop also reads from the end that it writes to, to hear of its end.
-        our_write, their_read = windows_utils.pipe(overlapped=(True, False), duplex=True, bufsize=BUFFER_SIZE)
+        our_write, their_read = windows_utils.pipe(overlapped=overlapped, duplex=True, bufsize=BUFFER_SIZE)
     except BaseException:
         close_stream(our_read)
         close_stream(their_write)
@@ -109,10 +109,13 @@ def adopt_pipes(read: int, write: int) -> tuple[Any, Any] | BlockingPipes:
 
 
 def output_pipe() -> tuple[Any, int]:
-    """A pipe for what a child prints: the end to read from, for `loop.connect_read_pipe`, and the child's stream."""
-    pipe_loop()
-    read, write = windows_utils.pipe(overlapped=(True, False), bufsize=BUFFER_SIZE)
-    return windows_utils.PipeHandle(read), write
+    """A pipe for what a child prints: the end to read from, and the child's stream.
+
+    The end is a file for `loop.connect_read_pipe`, or pipes for threads (see `BlockingPipes`), which are only read.
+    """
+    overlapped = waits_for_pipes()
+    read, write = windows_utils.pipe(overlapped=(overlapped, False), bufsize=BUFFER_SIZE)
+    return windows_utils.PipeHandle(read) if overlapped else HandlePipes(read, read), write
 
 
 def open_null() -> int:

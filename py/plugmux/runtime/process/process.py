@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ...platform import Program, close_stream, open_null, output_pipe, start_child
 from ..logs.log import LogSource, PluginLog
@@ -182,6 +182,11 @@ class Process:
         return self._limits.explain(self._status, self.stderr_tail)
 
 
-async def _read(pipe: BinaryIO, reader: LineReader) -> None:
+async def _read(pipe: Any, reader: LineReader) -> None:
+    if not hasattr(pipe, "fileno"):  # on Windows, in an event loop that waits for no pipes
+        from ...aio.pipes.threads import open_threaded_pipes
+
+        open_threaded_pipes(lambda: reader, pipe, writes=False)
+        return
     connecting = asyncio.get_running_loop().connect_read_pipe(lambda: reader, pipe)
     await asyncio.shield(connecting)  # uvloop loses a pipe where this is cancelled.

@@ -1,4 +1,7 @@
-"""Pipes by synchronous handles: what a plugin inherits. Reads and writes block the thread that calls them."""
+"""Pipes by synchronous handles: what a plugin inherits, and what a host has whose event loop cannot wait for pipes.
+
+Reads and writes block the thread that calls them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ CANCEL_PAUSE = 0.001
 
 
 class HandlePipes:
-    """Two one-way pipes by their handles. (See `BlockingPipes`.)
+    """Two one-way pipes by their handles, or one that is only read, twice. (See `BlockingPipes`.)
 
     A handle is closed only when no thread uses it any more. That is left to a thread: ending an operation may take more
     than one try.
@@ -26,7 +29,7 @@ class HandlePipes:
     def __init__(self, read: int, write: int) -> None:
         self._reading, self._writing = read, write
         self._lock = threading.Lock()
-        self._users = {read: 0, write: 0}
+        self._users = dict.fromkeys((write, read), 0)
         self._closed = False
 
     def read(self, size: int) -> bytes:
@@ -63,7 +66,7 @@ class HandlePipes:
             if self._closed:
                 return
             self._closed = True
-        for handle in (self._writing, self._reading):
+        for handle in self._users:
             threading.Thread(target=self._close, args=(handle,), name="plugmux: closes a pipe", daemon=True).start()
 
     def _close(self, handle: int) -> None:
