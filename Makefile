@@ -20,7 +20,7 @@ STUBS      = $(shell find gen/python examples/gen bench/gen tests/interop/gen te
 GO_VERSIONS := go1.26.0 go1.27.0
 
 GO_MODULES := . go/plugmuxotel tests/interop/go tests/interop/docker tests/faults/plugins/go tests/interop/yamux/peer tests/connect/go bench/peers
-TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/go-faulty bin/go-kv bin/docker-peer examples/ts-plugin/dist/ts-plugin
+TOOLS      := $(BIN)/.ready node_modules/.ready bin/go-plugin bin/go-host bin/go-faulty bin/go-kv bin/go-cli bin/docker-peer examples/ts-plugin/dist/ts-plugin
 
 GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*.go' 2>/dev/null) go.mod go.sum
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
@@ -247,7 +247,8 @@ GO_BUILD := GOGC=off GOMEMLIMIT=1GiB go
 bin/go-host: | bin/go-plugin
 bin/go-faulty: | bin/go-host
 bin/go-kv: | bin/go-faulty
-bin/docker-peer: | bin/go-kv
+bin/go-cli: | bin/go-kv
+bin/docker-peer: | bin/go-cli
 bin/connectconformance: | bin/docker-peer
 
 bin/go-plugin: $(GO_SOURCES) | has-go
@@ -265,6 +266,10 @@ bin/go-faulty: $(GO_SOURCES) $(wildcard tests/faults/plugins/go/*.go) | has-go
 bin/go-kv: $(GO_SOURCES) tests/support/kv/main.go | has-go
 	@echo "building $@"
 	@$(GO_BUILD) build -o $@ ./tests/support/kv
+
+bin/go-cli: $(GO_SOURCES) tests/cli/plugin/main.go | has-go
+	@echo "building $@"
+	@$(GO_BUILD) build -o $@ ./tests/cli/plugin
 
 # It has no source of ours in common with the others.
 bin/docker-peer: $(wildcard tests/interop/docker/*.go tests/interop/docker/wire/*.go tests/interop/docker/go.*) | has-go

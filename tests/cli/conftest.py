@@ -15,6 +15,7 @@ import pytest
 
 from plugmux.cli import main
 from plugmux.runtime import supervisor
+from support.tools import ON_WINDOWS, go_build
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "gen" / "python"
 
@@ -122,8 +123,13 @@ def write_program(directory: Path, name: str, source: str) -> str:
 
 
 def write_plugin(directory: Path, name: str) -> str:
-    """Write a plugin and return the command line that starts it."""
-    return shlex.join([sys.executable, write_program(directory, name, PLUGIN.format(name=name))])
+    """Put `PLUGIN` somewhere, in Python on Windows, else in Go, and return the command line that starts it."""
+    if ON_WINDOWS:
+        return shlex.join([sys.executable, write_program(directory, name, PLUGIN.format(name=name))])
+    path = directory / name
+    path.unlink(missing_ok=True)
+    path.symlink_to(go_build(".", "./tests/cli/plugin", "go-cli"))
+    return shlex.join([str(path)])
 
 
 @pytest.fixture
@@ -134,7 +140,7 @@ def program(tmp_path: Path) -> Callable[[str, str], str]:
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Callable[[str], str]:
-    """Writes a plugin and gives the command line that starts it."""
+    """Puts a plugin somewhere, by its name, and gives the command line that starts it."""
     return functools.partial(write_plugin, tmp_path)
 
 

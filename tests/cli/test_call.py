@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -220,7 +221,8 @@ def test_a_service_that_nobody_serves_is_likened_to_those_there_are(
 def test_what_every_plugin_serves_is_called_by_the_plugins_name(plugmux: Any, store: Any) -> None:
     to = (*store, "--name", "store")
     assert plugmux("call", "grpc.health.v1.Health/Check", *to).lines == ['{"status":"SERVING"}']
-    assert "thread MainThread" in plugmux("call", "plugmux.v1.DiagnosticsService/Dump", *to).stdout.decode()
+    dump = json.loads(plugmux("call", "plugmux.v1.DiagnosticsService/Dump", *to).stdout)["text"]
+    assert re.search("goroutine|thread MainThread", dump)
 
 
 def test_a_plugin_that_is_disabled_is_not_chosen(start: Any, plugmux: Any, plugin: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("python", "go", "ts")
 ON_WINDOWS = sys.platform == "win32"
-MADE = frozenset({"go-plugin", "go-host", "go-faulty", "go-kv", "docker-peer"})
+MADE = frozenset({"go-plugin", "go-host", "go-faulty", "go-kv", "go-cli", "docker-peer"})
 """The Go programs that `make` builds before the suites run side by side."""
 
 
