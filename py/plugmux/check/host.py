@@ -23,7 +23,7 @@ from .program import PluginRun
 if TYPE_CHECKING:
     from ..connect import Context
 
-__all__ = ["MAX_REPLY", "PROTO", "SHUTDOWN", "RuntimeEnd", "TestRegistrar", "accepted", "pieces"]
+__all__ = ["MAX_REPLY", "PROTO", "SHUTDOWN", "RuntimeEnd", "TestRegistrar", "accepted", "in_parts"]
 
 MAX_REPLY = 64 * 1024 * 1024
 SHUTDOWN = "/plugins.v1.PluginService/Shutdown"
@@ -219,7 +219,7 @@ class _PeerErrors:
             raise Failed(f"{self._what}: {error}{gone}")
 
 
-async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+async def in_parts(*parts: bytes) -> AsyncIterator[bytes]:
     """A body that is sent in parts."""
     for part in parts:
         yield part

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+from ..contract.printable import ESCAPED, STEERING, printable
+
 __all__ = [
     "printable",
     "shows_status",
@@ -32,26 +34,9 @@ SIZE = 80, 24
 
 CLEAR_LINE = "\r\x1b[K"
 
-_STEERING = (
-    *range(0x20),
-    *range(0x7F, 0xA0),
-    0x061C,  # from here on: what reorders text, and what ends lines
-    *range(0x200E, 0x2010),
-    *range(0x2028, 0x202F),
-    *range(0x2066, 0x206A),
-    0xFEFF,
-    *range(0xD800, 0xE000),  # halves of characters
-)
-_ESCAPED = {number: f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" for number in _STEERING}
-_IN_TEXT = {number: escaped for number, escaped in _ESCAPED.items() if chr(number) not in "\t\n"}
-_IN_WORD = _ESCAPED | {ord("\t"): "\\t", ord("\n"): "\\n"}
-_IN_JSON = {number: f"\\u{number:04x}" for number in _STEERING if number >= 0x7F}
+_IN_WORD = ESCAPED | {ord("\t"): "\\t", ord("\n"): "\\n"}
+_IN_JSON = {number: f"\\u{number:04x}" for number in STEERING if number >= 0x7F}
 """What `json.dumps` leaves as it is; within a string, the only place where it can stand, this is JSON's own escape."""
-
-
-def printable(text: str) -> str:
-    """A text of several lines, without what would steer a terminal."""
-    return text if text.isprintable() else text.translate(_IN_TEXT)
 
 
 def write_text(text: str) -> None:

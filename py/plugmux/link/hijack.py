@@ -12,7 +12,7 @@ from ..contract.address import NetworkAddress
 from ..errors import ExchangeError
 from ..http import upgrade
 from ..network.connect import CONNECT_TIMEOUT, ConnectFailed, connect
-from ..network.refusal import refusal
+from ..network.refusal import handshake_refusal
 from ..yamux import Config
 from .app import HIJACK, HIJACK_HEADERS
 
@@ -75,5 +75,5 @@ async def dial_link(
     except ExchangeError as error:
         # With TLS 1.3, who dials learns only now that its certificate was refused.
         if isinstance(error.__cause__, ssl.SSLError):
-            raise refusal(address, error.__cause__, tls, by_server=True) from error
+            raise handshake_refusal(address, error.__cause__, tls, by_server=True) from error
         raise ConnectFailed(f"{address}: {error}") from error

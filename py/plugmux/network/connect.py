@@ -11,7 +11,7 @@ from ..contract.address import NetworkAddress
 from ..errors import ConfigError, PlugmuxError
 from .alerts import alerts_by
 from .identity import UntrustedIdentity
-from .refusal import refusal
+from .refusal import handshake_refusal
 from .remote_end import RemoteEnd, tune
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ async def connect(
     except TimeoutError as error:
         raise ConnectFailed(f"{address}: it did not answer within {timeout:g} s") from error
     except ssl.SSLError as error:
-        raise refusal(address, error, tls, by_server=True) from error
+        raise handshake_refusal(address, error, tls, by_server=True) from error
     except (ConnectionResetError, BrokenPipeError) as error:
-        raise refusal(address, error, tls, by_server=True) from error
+        raise handshake_refusal(address, error, tls, by_server=True) from error
     except OSError as error:
         raise ConnectFailed(f"{address}: {_reason(error)}") from error
     end = RemoteEnd.of(transport)

@@ -29,7 +29,7 @@ from ..platform import ReadWatch, accept_some, own_port
 from ..platform.accepting import ACCEPTED_AT_ONCE, NO_DESCRIPTOR_PAUSE
 from .alerts import alerts_by
 from .proxy_header import IPNetwork, ProxyHeader, ProxyHeaderError, is_within
-from .refusal import HandshakeFailed, refusal
+from .refusal import HandshakeFailed, handshake_refusal
 from .remote_end import RemoteEnd, shown_address, tune
 
 if TYPE_CHECKING:
@@ -294,7 +294,7 @@ class NetworkListener:
             raise
         except (OSError, TimeoutError) as error:  # `ssl.SSLError` is one.
             connection.close()
-            told: HandshakeFailed = refusal(where, error, self._tls, by_server=False)
+            told: HandshakeFailed = handshake_refusal(where, error, self._tls, by_server=False)
             self._report(str(told).partition(": ")[2], f"refused a connection at {self.address}: {told}")
         except BaseException:
             connection.close()

@@ -10,7 +10,7 @@ from ..errors import PlugmuxError
 if TYPE_CHECKING:
     from .tls import TLS
 
-__all__ = ["HandshakeFailed", "refusal"]
+__all__ = ["HandshakeFailed", "handshake_refusal"]
 
 ALERTS = {
     "CERTIFICATE_EXPIRED": "it has expired, by its clock",
@@ -38,7 +38,7 @@ class HandshakeFailed(PlugmuxError):
     """A TLS connection could not be agreed on; the message says which end refused what."""
 
 
-def refusal(where: object, error: BaseException, tls: TLS | None, *, by_server: bool) -> HandshakeFailed:
+def handshake_refusal(where: object, error: BaseException, tls: TLS | None, *, by_server: bool) -> HandshakeFailed:
     """The error for a handshake that has failed, or for the end of a connection that tells the same.
 
     Args:

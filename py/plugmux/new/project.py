@@ -12,7 +12,7 @@ from pathlib import Path
 from ..contract.version import VERSION
 from ..errors import ConfigError
 
-__all__ = ["ALL", "KINDS", "LANGUAGES", "LICENSES", "Project", "installed"]
+__all__ = ["ALL", "KINDS", "LANGUAGES", "LICENSES", "Project", "installed_version"]
 
 LANGUAGES = ("python", "go", "ts")
 ALL = "all"
@@ -98,12 +98,12 @@ class Project:
             "client": f"{self.service.removesuffix('Service')}Client",
             "go_module": self.go_module or f"example.com/{self.name}",
             "go_package": f"{self.module}v1",  # as buf names it
-            "protobuf": installed("protobuf"),
-            "grpcio_tools": installed("grpcio-tools"),
+            "protobuf": installed_version("protobuf"),
+            "grpcio_tools": installed_version("grpcio-tools"),
         }
 
 
-def installed(distribution: str) -> str:
+def installed_version(distribution: str) -> str:
     """The version in which a distribution is installed, empty where it is not."""
     try:
         return metadata.version(distribution)

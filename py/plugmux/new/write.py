@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, PlugmuxError
 from ..platform import find_on_path, join_words
-from .project import ALL, LANGUAGES, Project, installed
+from .project import ALL, LANGUAGES, Project, installed_version
 from .render import render
 
 __all__ = ["create"]
@@ -54,7 +54,7 @@ def _write(project: Project, directory: Path) -> list[tuple[list[str], Path]]:
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"{directory} is there already, and not empty: choose another with --dir")
-    if project.language in ("python", ALL) and project.kind == "service" and not installed("grpcio-tools"):
+    if project.language in ("python", ALL) and project.kind == "service" and not installed_version("grpcio-tools"):
         raise PlugmuxError("the stubs of a Python project need grpcio-tools: pip install 'plugmux[new]'")
     projects = [(project, directory)]
     if project.language == ALL:

@@ -8,7 +8,7 @@ from google.protobuf.message_factory import GetMessageClass
 from ...connect import Code, Kind
 from ..answer import Answer
 from ..check import Group
-from ..host import pieces
+from ..host import in_parts
 from ..methods import Method, padded
 from ..outcome import Failed, NotApplicable, expect
 from ..subject import Subject
@@ -195,7 +195,7 @@ async def unknown_fields(subject: Subject) -> None:
 async def chunked(subject: Subject) -> None:
     method = (await subject.methods()).unary()
     host = await subject.shared()
-    body = pieces(*(method.body[at : at + 1] for at in range(len(method.body))))
+    body = in_parts(*(method.body[at : at + 1] for at in range(len(method.body))))
     before = await _call(subject, method)
     after = await host.fetch(method.path, body, content_type=method.content_type)
     expect(before.code is after.code, f"with a length it was answered with {before}, in chunks with {after}")
@@ -243,7 +243,7 @@ async def _stream(subject: Subject, kind: Kind) -> None:
     host = await subject.shared()
     for method in (await subject.methods()).of_kind(kind):
         answer = await host.stream(
-            method.path, pieces(method.enveloped), codec=method.codec, deadline_ms=STREAM_DEADLINE
+            method.path, in_parts(method.enveloped), codec=method.codec, deadline_ms=STREAM_DEADLINE
         )
         try:
             code = answer.end_code()

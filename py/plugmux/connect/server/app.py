@@ -22,7 +22,7 @@ from ..spec import Kind
 from .context import Context
 from .service import Service, stream_handler, unary_handler
 from .stream import StreamCall, end_of_stream, while_connected
-from .unary import Route, UnaryCall, expired, refusal
+from .unary import Route, UnaryCall, expired, unary_error_response
 
 __all__ = ["App", "error_response"]
 
@@ -149,9 +149,9 @@ class App:
             if body is None:
                 return None
         except TimeoutError:
-            return refusal(expired(call_headers))
+            return unary_error_response(expired(call_headers))
         except RpcError as error:
-            return refusal(error)
+            return unary_error_response(error)
 
         async def disconnected() -> bool:
             while (await receive())["type"] != "http.disconnect":
@@ -169,7 +169,7 @@ def error_response(error: RpcError, content_type: bytes) -> Response:
         content_type: the content type of the request.
     """
     if content_type not in STREAM_TYPES:
-        return refusal(error)
+        return unary_error_response(error)
     body = envelope(end_of_stream(error, error.metadata.sendable()), END_STREAM)
     return Response(200, [(b"content-type", content_type)], body)
 

@@ -19,7 +19,7 @@ from ..negotiation import TRACE, UNARY_TYPES, CallHeaders
 from ..spec import MethodSpec
 from .context import Context
 
-__all__ = ["Route", "UnaryCall", "expired", "failure", "refusal"]
+__all__ = ["Route", "UnaryCall", "expired", "failure", "unary_error_response"]
 
 logger = logging.getLogger("plugmux.connect")
 
@@ -88,11 +88,11 @@ class UnaryCall:
 
     def expired(self) -> Response:
         """Answer a request whose deadline has passed before its body had arrived."""
-        return refusal(expired(self._headers))
+        return unary_error_response(expired(self._headers))
 
     def too_large(self, size: int) -> Response:
         """Answer a request whose body is over the limit."""
-        return refusal(too_large("receive", size, self.limit))
+        return unary_error_response(too_large("receive", size, self.limit))
 
     async def complete(self, body: bytes) -> Response:
         """Answer the request. It raises a cancellation only if the deadline has not caused it."""
@@ -109,10 +109,10 @@ class UnaryCall:
             return self._response(await route.handler(request, context))
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and deadline is not None and deadline.claims():
-                return refusal(expired(call_headers), context)
+                return unary_error_response(expired(call_headers), context)
             if not is_failure(error) and not isinstance(error, SystemExit):
                 raise
-            return refusal(failure(error, route.method, context), context)
+            return unary_error_response(failure(error, route.method, context), context)
         finally:
             if deadline is not None:
                 deadline.cancel()
@@ -160,7 +160,7 @@ def expired(call_headers: CallHeaders) -> RpcError:
     return RpcError(Code.DEADLINE_EXCEEDED, f"the call's time limit of {call_headers.timeout} s has expired")
 
 
-def refusal(error: RpcError, context: Context | None = None) -> Response:
+def unary_error_response(error: RpcError, context: Context | None = None) -> Response:
     """The response of a unary call that failed."""
     import json
 

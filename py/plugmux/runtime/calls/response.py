@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from ...link.link import Link
     from ..plugin import PluginRecord
 
-__all__ = ["RoutedResponse", "is_stream"]
+__all__ = ["RoutedResponse", "answers_stream"]
 
 
-def is_stream(incoming: StreamingResponse) -> bool:
+def answers_stream(incoming: StreamingResponse) -> bool:
     """Whether a response is that of a streaming call, whose status is 200 whatever becomes of the call."""
     kind = next((value for name, value in incoming.headers if name == b"content-type"), b"")
     return incoming.status == 200 and kind.startswith(b"application/connect+")

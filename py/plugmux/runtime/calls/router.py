@@ -22,9 +22,9 @@ from ...link.link import Link
 from ..plugin import PluginRecord
 from ..registry import Registry
 from ..settings import Policies
-from .response import RoutedResponse, is_stream
+from .response import RoutedResponse, answers_stream
 from .retry import RetryPolicy
-from .waiting import any_changed, unreachable
+from .waiting import any_changed, none_reachable
 
 if TYPE_CHECKING:
     from ..inspect.call import ObservedCall
@@ -156,7 +156,7 @@ class Router:
                     await _explain(plugin, link, error)
                     raise
             else:
-                if is_stream(incoming):
+                if answers_stream(incoming):
                     return RoutedResponse(incoming, plugin, link, attempts.ended)
                 routed = RoutedResponse(incoming, plugin, link)
                 if attempts.answered(plugin, incoming.status):
@@ -275,7 +275,7 @@ class _Attempts:
             while (found := self.at_once()) is None:
                 coming = [plugin for plugin in self._replicas if plugin.will_run and not plugin.ready]
                 if not coming:
-                    raise unreachable(self._replicas)
+                    raise none_reachable(self._replicas)
                 await any_changed(coming, timed=self._ends is not None)
         if self._ends is not None:
             self._renew(self._ends - self._loop.time())

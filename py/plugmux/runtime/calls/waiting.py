@@ -9,14 +9,14 @@ from ...errors import ExchangeError, PluginCause, PluginError
 from ..plugin import PluginRecord
 from ..state import State
 
-__all__ = ["UNREACHABLE_TIME", "any_changed", "unreachable"]
+__all__ = ["UNREACHABLE_TIME", "any_changed", "none_reachable"]
 
 UNREACHABLE_TIME = 30.0
 """Seconds that a call without a time limit waits for plugins on other machines that cannot be reached: they are dialled
 without end, and a call must not wait that long."""
 
 
-def unreachable(replicas: Sequence[PluginRecord]) -> ExchangeError:
+def none_reachable(replicas: Sequence[PluginRecord]) -> ExchangeError:
     """Why no replica can be called.
 
     Args:
@@ -49,7 +49,7 @@ async def any_changed(plugins: Sequence[PluginRecord], *, timed: bool) -> None:
         async with asyncio.timeout(UNREACHABLE_TIME):
             await _first_change(plugins)
     except TimeoutError:
-        raise unreachable(plugins) from None
+        raise none_reachable(plugins) from None
 
 
 async def _first_change(plugins: Sequence[PluginRecord]) -> None:

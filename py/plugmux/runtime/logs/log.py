@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ...aio.broadcast import Broadcast
+from ...contract.printable import printable
 
-__all__ = ["LineLimit", "LogBook", "LogEntry", "LogSource", "PluginLog", "level_name", "plugin_logger", "printable"]
+__all__ = ["LineLimit", "LogBook", "LogEntry", "LogSource", "PluginLog", "level_name", "plugin_logger"]
 
 LINES_PER_SECOND = 1000
 BURST = 5000
@@ -28,12 +29,6 @@ LEVEL_NAMES = (
     (logging.WARNING, "warning"),
     (logging.INFO, "info"),
 )
-UNPRINTABLE = {
-    number: f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
-    for number in (*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000))
-    if chr(number) not in "\t\n"
-}
-"""How control characters, and halves of characters, are shown."""
 
 
 def plugin_logger(name: str) -> logging.Logger:
@@ -44,11 +39,6 @@ def plugin_logger(name: str) -> logging.Logger:
 def level_name(level: int) -> str:
     """The word for a level of `logging`, or for the next below it that has one."""
     return next((word for number, word in LEVEL_NAMES if level >= number), "debug")
-
-
-def printable(text: str) -> str:
-    """A text without what would control the terminal that shows it, or could not be written to a file."""
-    return text if text.isprintable() else text.translate(UNPRINTABLE)
 
 
 class LogSource(Enum):

@@ -11,7 +11,8 @@ import logging
 from collections import deque
 from typing import IO, cast
 
-from ..logs.log import LineLimit, LogSource, PluginLog, printable
+from ...contract.printable import printable
+from ..logs.log import LineLimit, LogSource, PluginLog
 from ..logs.parser import parse_line
 
 __all__ = ["LineReader", "Tail"]
