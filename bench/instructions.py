@@ -313,25 +313,33 @@ def total(profile: Path) -> int:
     return int(found[1])
 
 
-def functions(profile: Path) -> dict[str, int]:
-    """The instructions of each C function of a profile."""
+def functions(profile: Path) -> dict[tuple[str, str], int]:
+    """The instructions of each C function of a profile, by its library and its name."""
     done = subprocess.run(
         ["callgrind_annotate", "--threshold=100", str(profile)], capture_output=True, text=True, check=True
     )
-    found: dict[str, int] = {}
-    for instructions, name in re.findall(r"^\s*([\d,]+) \([^)]*\)\s+(\S+)", done.stdout, re.MULTILINE):
-        short = name.rpartition(":")[2]
-        found[short] = found.get(short, 0) + int(instructions.replace(",", ""))
+    found: dict[tuple[str, str], int] = {}
+    for instructions, name, library in re.findall(
+        r"^\s*([\d,]+) \([^)]*\)\s+(\S+)(?:.* \[(.*)\])?$", done.stdout, re.MULTILINE
+    ):
+        key = library.rpartition("/")[2].partition(".")[0], name.rpartition(":")[2]
+        found[key] = found.get(key, 0) + int(instructions.replace(",", ""))
     return found
 
 
 def print_functions(layer: str, profiles: list[Path]) -> None:
     few, many = (functions(profile) for profile in profiles)
     calls = CALLS[1] - CALLS[0]
-    costs = {name: (many.get(name, 0) - few.get(name, 0)) / calls for name in {*few, *many}}
+    costs = {key: (many.get(key, 0) - few.get(key, 0)) / calls for key in {*few, *many} if key[0]}
+    libraries: dict[str, float] = {}
+    for (library, _), cost in costs.items():
+        libraries[library] = libraries.get(library, 0) + cost
+    print(f"\n{layer}: the libraries with the most instructions of a call")
+    for name in sorted(libraries, key=lambda name: -libraries[name])[:10]:
+        print(f"  {libraries[name]:10,.0f}  {name}")
     print(f"\n{layer}: the C functions with the most instructions of a call")
-    for name in sorted(costs, key=lambda name: -costs[name])[1:31]:
-        print(f"  {costs[name]:10,.0f}  {name}")
+    for library, name in sorted(costs, key=lambda key: -costs[key])[:40]:
+        print(f"  {costs[library, name]:10,.0f}  {name} ({library})")
 
 
 def main() -> None:
