@@ -315,22 +315,28 @@ def total(profile: Path) -> int:
 
 def functions(profile: Path) -> dict[tuple[str, str], int]:
     """The instructions of each C function of a profile, by its library and its name."""
-    done = subprocess.run(
-        ["callgrind_annotate", "--threshold=100", str(profile)], capture_output=True, text=True, check=True
-    )
+    names: dict[tuple[str, str], str] = {}
     found: dict[tuple[str, str], int] = {}
-    for instructions, name, library in re.findall(
-        r"^\s*([\d,]+) \([^)]*\)\s+(\S+)(?:.* \[(.*)\])?$", done.stdout, re.MULTILINE
-    ):
-        key = library.rpartition("/")[2].partition(".")[0], name.rpartition(":")[2]
-        found[key] = found.get(key, 0) + int(instructions.replace(",", ""))
+    library = function = ""
+    lines = iter(profile.read_text(errors="replace").splitlines())
+    for line in lines:
+        if named := re.fullmatch(r"c?(ob|fn)=\((\d+)\)(?: (.*))?", line):
+            kind, number, name = named.groups()
+            if name is not None:
+                names[kind, number] = name.rpartition("/")[2] if kind == "ob" else name.partition("'")[0]
+            if line[0] != "c":
+                library, function = (names["ob", number], function) if kind == "ob" else (library, names["fn", number])
+        elif line.startswith("calls="):
+            next(lines)  # what the called function has taken is its own
+        elif cost := re.fullmatch(r"[+\-*\d]\S* (\d+)", line):
+            found[library, function] = found.get((library, function), 0) + int(cost[1])
     return found
 
 
 def print_functions(layer: str, profiles: list[Path]) -> None:
     few, many = (functions(profile) for profile in profiles)
     calls = CALLS[1] - CALLS[0]
-    costs = {key: (many.get(key, 0) - few.get(key, 0)) / calls for key in {*few, *many} if key[0]}
+    costs = {key: (many.get(key, 0) - few.get(key, 0)) / calls for key in {*few, *many}}
     libraries: dict[str, float] = {}
     for (library, _), cost in costs.items():
         libraries[library] = libraries.get(library, 0) + cost

@@ -181,7 +181,7 @@ def test_a_quota_of_time_counts_as_fewer_processors(
     own = tmp_path / "own"
     own.write_text("0::/a/b\n")
     bound = len(os.sched_getaffinity(0))
-    assert processors(tmp_path, own) == (bound if limit is None else min(limit, bound))
+    assert processors(str(tmp_path), str(own)) == (bound if limit is None else min(limit, bound))
 
 
 def test_a_thread_that_works_is_noticed() -> None:

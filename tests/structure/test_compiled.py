@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import MemberDescriptorType, ModuleType
 
 import pytest
 
@@ -64,6 +66,29 @@ async def f():
         pass
 """
     assert waits_in_handlers(source) == [6, 8, 9, 16]
+
+
+def overwritten(module: ModuleType) -> list[str]:
+    """Fields of interpreted bases of a module's classes: a compiled class would have its own at the same place."""
+    compiled = {f"plugmux.{name.replace('/', '.')}" for name in MODULES}
+    return [
+        f"{each.__name__}: {base.__name__}.{name}"
+        for each in vars(module).values()
+        if isinstance(each, type) and each.__module__ == module.__name__
+        for base in each.__mro__[1:]
+        if base.__module__ not in {*compiled, module.__name__, "builtins"}
+        for name, field in vars(base).items()
+        if isinstance(field, MemberDescriptorType)
+    ]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_compiled_class_has_no_fields_of_an_interpreted_base(module: str) -> None:
+    assert overwritten(importlib.import_module(f"plugmux.{module.replace('/', '.')}")) == []
+
+
+def test_the_field_of_a_transport_of_asyncio_is_found() -> None:
+    assert overwritten(importlib.import_module("plugmux.yamux.stream")) == ["StreamTransport: BaseTransport._extra"]
 
 
 def test_what_they_wait_through_is_interpreted() -> None:

@@ -26,6 +26,8 @@ MAX_ARGUMENTS = 10
 MAX_FILES_IN_A_LIFE = 12
 MAX_CORE_MODULES = 22
 """Modules of runtime/ that a runtime of commands loads."""
+MAX_OF_THE_STANDARD_LIBRARY = 10
+"""Modules that a plugin's start imports besides those of asyncio, h11 and generated messages."""
 
 TOP_LEVEL = """
     COMPILED BreakerPolicy Code ConfigError Directory HealthPolicy Host Installed Interceptors Launch Permissions Plugin
@@ -108,6 +110,17 @@ def test_a_plugin_with_secrets_imports_nothing_of_the_host() -> None:
     of_the_host = ("plugmux.runtime", "plugmux.discovery", "plugmux.secrets.access", "plugmux.secrets.resolver")
     assert "plugmux.secrets.provider" in loaded
     assert not [name for name in loaded if name.startswith(of_the_host)]
+
+
+def test_a_plugins_start_imports_little_of_the_standard_library() -> None:
+    code = (
+        "import asyncio, h11, sys, kv.v1.kv_pb2\nbefore = set(sys.modules)\n"
+        "import kv.v1.kv_connect, plugmux.plugin.plugin, plugmux.plugin.program\n"
+        "print(*set(sys.modules) - before)"
+    )
+    added = {name for name in python("-c", code).split() if not name.startswith(("plugmux", "kv.", "google."))}
+    assert added.isdisjoint({"argparse", "email", "ipaddress", "pathlib", "shutil", "tempfile", "urllib.parse"})
+    assert len(added) <= MAX_OF_THE_STANDARD_LIBRARY, sorted(added)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.split(".")[0] in ("discovery", "runners")])

@@ -205,7 +205,7 @@ class Registry:
         Raises:
             PluginError: no plugin serves it, or several do with the same priority.
         """
-        names = self._serving.names(service)
+        names: Sequence[str] = self._serving.by_key.get(service, ())
         if len(names) == 1:
             return self._plugins[names[0]]
         if not names:
@@ -231,7 +231,7 @@ class Registry:
         if not self.started and not self._plugins:
             return StateError(NOT_STARTED)
         failed = [plugin.error for plugin in self.sorted() if plugin.error is not None]
-        known = ", ".join(sorted(self._serving.all_keys())) or "none"
+        known = ", ".join(sorted(self._serving.by_key)) or "none"
         detail = f"no plugin serves {service} (served: {known})"
         if failed:
             detail += "; these do not run: " + "; ".join(f"{error.plugin}, as {error.detail}" for error in failed)
@@ -239,22 +239,26 @@ class Registry:
 
 
 class Index:
-    """The names that belong to each key, sorted."""
+    """The names that belong to each key.
+
+    Attributes:
+        by_key: the names, sorted, by the key; no key is without names.
+    """
 
     def __init__(self) -> None:
-        self._names: dict[str, list[str]] = {}
+        self.by_key: dict[str, list[str]] = {}
         self._keys: dict[str, frozenset[str]] = {}
 
     def put(self, name: str, keys: Iterable[str]) -> None:
         """Let a name belong to these keys, and to no others."""
         had, has = self.keys(name), frozenset(keys)
         for key in had - has:
-            names = self._names[key]
+            names = self.by_key[key]
             del names[bisect_left(names, name)]
             if not names:
-                del self._names[key]
+                del self.by_key[key]
         for key in has - had:
-            insort(self._names.setdefault(key, []), name)
+            insort(self.by_key.setdefault(key, []), name)
         if has:
             self._keys[name] = has
         else:
@@ -262,15 +266,11 @@ class Index:
 
     def names(self, key: str) -> Sequence[str]:
         """The names that belong to a key, sorted."""
-        return self._names.get(key, ())
+        return self.by_key.get(key, ())
 
     def keys(self, name: str) -> frozenset[str]:
         """The keys that a name belongs to."""
         return self._keys.get(name, frozenset())
-
-    def all_keys(self) -> Iterable[str]:
-        """All keys that a name belongs to."""
-        return self._names.keys()
 
 
 class PatternIndex(Index):
@@ -288,7 +288,7 @@ class PatternIndex(Index):
 
     def overlapping(self, pattern: str) -> Iterator[tuple[str, Sequence[str]]]:
         """The patterns that match some id which this one matches too, sorted, each with its names."""
-        begins = {_first(pattern), ONE} if _first(pattern) != ONE else self._begin_with.all_keys()
+        begins = {_first(pattern), ONE} if _first(pattern) != ONE else self._begin_with.by_key
         for other in sorted(pattern for first in begins for pattern in self._begin_with.names(first)):
             if overlap(pattern, other):
                 yield other, self.names(other)
