@@ -1,4 +1,4 @@
-# The one door for people. Each target sets up what it needs; `make` alone lists them.
+# What people run. Each target sets up what it needs; `make` alone lists them.
 
 PYTHON ?= python3
 BIN    := .venv/bin

@@ -56,7 +56,7 @@ export class LinkApp {
   }
 
   /** Maps gRPC's health service to our handlers, unless the plugin serves that service itself. */
-  #translate(request: IncomingMessage): void {
+  #mapHealth(request: IncomingMessage): void {
     const url = request.url ?? "";
     if (url.startsWith(HEALTH_ALIAS.from) && !this.services.includes(HEALTH_ALIAS.from.slice(1, -1))) {
       request.url = HEALTH_ALIAS.to + url.slice(HEALTH_ALIAS.from.length);
@@ -76,7 +76,7 @@ export class LinkApp {
   #request(request: IncomingMessage, response: ServerResponse): void {
     // As in Go, a caller that ends its side before it has the response counts as gone.
     request.socket.once("end", () => request.socket.destroy());
-    this.#translate(request);
+    this.#mapHealth(request);
     countBody(request);
     this.#pass(request, (isOpen) => {
       if (!isOpen) return answer(response, 503, "not registered in time");

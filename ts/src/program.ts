@@ -32,7 +32,7 @@ export async function plugin(options: PluginOptions): Promise<never> {
   });
   try {
     const config = takeLaunchConfig(process.env);
-    const { socket, listen } = config ? { socket: "", listen: "" } : places(options);
+    const { socket, listen } = config ? { socket: "", listen: "" } : findAddresses(options);
     if (!config && !socket && !listen) return explain(self);
     process.once("SIGTERM", () => ending.abort());
     // Ctrl-C at a terminal that both share reaches the runtime as well: it ends its plugins when it has done with them.
@@ -57,7 +57,7 @@ function ignoreBrokenPipe(error: NodeJS.ErrnoException): void {
 }
 
 /** Where the plugin dials or listens, by its arguments, its options and its environment. */
-function places(options: PluginOptions): { socket: string; listen: string } {
+function findAddresses(options: PluginOptions): { socket: string; listen: string } {
   const [option, argument = "", ...more] = process.argv.slice(2);
   if (option === "--listen" && argument && more.length === 0) return { socket: "", listen: argument };
   let { socket = "", listen = "" } = options;

@@ -23,21 +23,21 @@ export function createTransport(open: () => Duplex, path = ""): Transport {
 const lostLinkIsUnavailable: Interceptor = (next) => async (request) => {
   try {
     const response = await next(request);
-    return response.stream ? { ...response, message: translated(response.message) } : response;
+    return response.stream ? { ...response, message: withConnectErrors(response.message) } : response;
   } catch (error) {
-    throw translate(error);
+    throw toConnectError(error);
   }
 };
 
-async function* translated<Message>(messages: AsyncIterable<Message>): AsyncIterable<Message> {
+async function* withConnectErrors<Message>(messages: AsyncIterable<Message>): AsyncIterable<Message> {
   try {
     yield* messages;
   } catch (error) {
-    throw translate(error);
+    throw toConnectError(error);
   }
 }
 
-function translate(error: unknown): unknown {
+function toConnectError(error: unknown): unknown {
   const cause = error instanceof ConnectError ? error.cause : error;
   if (!(cause instanceof PlugmuxError)) return error;
   return new ConnectError(cause.message, Code.Unavailable, undefined, undefined, cause);

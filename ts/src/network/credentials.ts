@@ -145,7 +145,7 @@ export class Credentials {
 
   /** The certificate of this end in words. */
   describe(): string {
-    const own = this.#own();
+    const own = this.#ownCertificate();
     if (!own) return "of the given context";
     let identity = "which names no identity";
     try {
@@ -156,14 +156,14 @@ export class Credentials {
     return `${identity}, valid from ${day(own.validFrom)} until ${day(own.validTo)}`;
   }
 
-  #own(): X509Certificate | undefined {
+  #ownCertificate(): X509Certificate | undefined {
     const { cert } = this.#options;
     const first = Array.isArray(cert) ? cert[0] : cert;
     return first === undefined ? undefined : new X509Certificate(first);
   }
 
   #warnNearEnd(): void {
-    const own = this.#own();
+    const own = this.#ownCertificate();
     if (!own) return;
     const [begins, ends] = [Date.parse(own.validFrom), Date.parse(own.validTo)];
     const left = ends - Date.now();

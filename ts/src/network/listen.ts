@@ -1,4 +1,4 @@
-/** Lets runtimes connect: the door of a plugin that listens. */
+/** Serves the runtimes that connect to a plugin that listens. */
 
 import { constants } from "node:crypto";
 import { createServer, type IncomingMessage } from "node:http";
