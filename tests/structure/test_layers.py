@@ -1,5 +1,6 @@
 """The layers of the package: each imports only what is below it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,15 @@ def test_a_layer_imports_only_from_below(layer: str, imports: dict[str, set[str]
     assert modules
     found = {name: {other.split(".")[0] for other in to} - {layer} - BELOW[layer] for name, to in modules.items()}
     assert {name: layers for name, layers in found.items() if layers} == {}
+
+
+def test_one_module_alone_loads_from_above_by_a_name() -> None:
+    """What an import does not show: a runtime that is given commands loads neither `discovery` nor `runners`."""
+    named = re.compile(r"""import_module\(\s*f?["']plugmux\.([\w.]+)""")
+    found = {
+        (str(path.relative_to(PACKAGE)), name)
+        for path in PACKAGE.rglob("*.py")
+        for name in named.findall(path.read_text())
+    }
+    above = ("discovery", "discovery.names", "discovery.python", "runners.manual")
+    assert found == {("runtime/source.py", name) for name in above}
