@@ -107,6 +107,7 @@ async def test_a_child_ends_with_the_plugin_and_a_grandchild_that_keeps_the_pipe
                 await test.ask("exit")
             assert await test.ask("pid", timeout=20)
             await gone(child)
-            assert alive(stray)
+            assert alive(stray) is not ON_WINDOWS  # where a job ends with all that is in it
         finally:
-            end_at_once(stray)
+            if alive(stray):
+                end_at_once(stray)

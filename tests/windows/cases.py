@@ -16,16 +16,20 @@ from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
 from plugmux import Launch, PluginError, Runtime
+from plugmux.aio.pipes.streams import open_pipes
 from plugmux.contract.address import Address
 from plugmux.discovery import OnPath
 from plugmux.errors import ConfigError, PlugmuxError
 from plugmux.platform import (
     ListenError,
+    adopt_pipes,
     check_directory,
+    close_stream,
     credentials,
     current_user,
     describe_user,
     find_user,
+    link_ends,
     open_process,
     open_trusted_file,
     probe_stream,
@@ -79,6 +83,34 @@ async def test_a_pipe_has_one_runtime(tmp_path: Path) -> None:
         with pytest.raises(ListenError, match="already"):
             async with Runtime([], listen=[address]):
                 pass
+
+
+class Recorder(asyncio.Protocol):
+    """Keeps what it receives."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(exc)
+
+
+async def test_a_peer_that_stops_reading_loses_its_link_after_what_it_has_written_is_read() -> None:
+    ends = link_ends("pipes")
+    their_read, their_write = ends.numbers
+    protocol = Recorder()
+    await open_pipes(lambda: protocol, *ends.take())
+    peer = adopt_pipes(their_read, their_write)
+    assert not isinstance(peer, tuple)
+    peer.write(b"the last words")
+    close_stream(their_read)
+    await protocol.lost
+    close_stream(their_write)
+    assert protocol.received == b"the last words"
 
 
 async def test_the_server_of_a_pipe_is_known(tmp_path: Path) -> None:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from io import IOBase
+from typing import Any, BinaryIO, Final
 
 from ..transports import feed, pieces
 
-__all__ = ["PipePair", "open_pipe_pair"]
+__all__ = ["LAST_READ_TIME", "PipePair", "open_pipe_pair"]
+
+LAST_READ_TIME: Final = 1.0
+"""Seconds that a connection is still read after the peer has stopped reading: it may have written something before."""
 
 
 class PipePair(asyncio.Transport):
@@ -97,7 +101,10 @@ class PipePair(asyncio.Transport):
 
     def _peer_stopped_reading(self, error: Exception | None) -> None:
         """Read what the peer wrote before it closed its ends, and lose the pair."""
-        if not self._closing and not self._lost and hasattr(os, "set_blocking"):
+        if not self._closing and not self._lost:
+            if not isinstance(self._source, IOBase):  # A handle of Windows, which the event loop alone can read.
+                asyncio.get_running_loop().call_later(LAST_READ_TIME, self._lose, error)
+                return
             if self._reading is not None:
                 self._reading.pause_reading()
             for data in () if self._ended else self._rest():

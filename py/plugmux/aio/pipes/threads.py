@@ -19,13 +19,12 @@ from typing import Any, Final
 
 from ...platform import BlockingPipes
 from ..transports import feed
+from .pair import LAST_READ_TIME
 
 __all__ = ["ThreadedPipes", "open_threaded_pipes"]
 
 PIECE: Final = 64 * 1024
 HIGH_WATER: Final = 64 * 1024
-LAST_READ_TIME: Final = 1.0
-"""Seconds that a connection is still read after the peer has stopped reading: it may have written something before."""
 
 
 class ThreadedPipes(asyncio.Transport):
