@@ -21,7 +21,7 @@ from plugmux.connect import App
 from plugmux.connect.metrics import BUCKET_BOUNDS, ClientMetrics, ServerMetrics
 from plugmux.runtime import Interceptors
 from plugmux.runtime.inspect.telemetry import observe_plugins
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program
 
 SAY = "echo.v1.EchoService/Say"
 
@@ -107,7 +107,7 @@ async def test_a_stream_that_is_left_counts_as_canceled() -> None:
 
 async def test_the_plugins_of_a_runtime_are_observed(tmp_path: Path) -> None:
     read = Read()
-    kv_plugin = script(tmp_path, "kv", KV_PLUGIN)
+    kv_plugin = kv_program(tmp_path)
     interceptors = Interceptors(outgoing=[ClientMetrics(read.meter)])
     async with Runtime([kv_plugin], interceptors=interceptors) as runtime:
         observe_plugins(runtime, read.meter)

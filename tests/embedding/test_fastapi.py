@@ -23,7 +23,7 @@ from plugmux import Policies, Runtime, Timeouts
 from plugmux.exchange import ASGIApp
 from plugmux.runtime import State
 from support.pages import examples, run_examples
-from support.programs import KV_PLUGIN, script
+from support.programs import KV_PLUGIN, kv_program, script
 from support.resources import ProcessResources
 from support.tools import ROOT
 
@@ -72,7 +72,7 @@ def with_state(app: FastAPI, state: Mapping[str, Any]) -> ASGIApp:
 
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         yield runtime
 
 
@@ -81,7 +81,7 @@ async def test_a_fixture_gives_the_runtime_to_a_test(runtime: Runtime) -> None:
 
 
 async def test_one_task_starts_it_and_another_closes_it(tmp_path: Path) -> None:
-    runtime = Runtime([script(tmp_path, "kv", KV_PLUGIN)])
+    runtime = Runtime([kv_program(tmp_path)])
     await asyncio.create_task(runtime.start())
     pid = runtime.plugin("kv").pid
     assert pid is not None

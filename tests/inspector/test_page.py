@@ -19,7 +19,7 @@ from plugmux.errors import DOCUMENTATION
 from plugmux.http import SocketClient
 from plugmux.inspector import PageServer
 from plugmux.secrets import Provider, Secret
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program
 from support.tools import ROOT
 
 STATIC = {"": "text/html", "page.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg+xml"}
@@ -35,7 +35,7 @@ class Vault(Provider):
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     address = f"unix:{tmp_path}/private/runtime.sock"
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN), Vault()], listen=[address]) as runtime:
+    async with Runtime([kv_program(tmp_path), Vault()], listen=[address]) as runtime:
         yield runtime
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from plugmux import Runtime
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program
 from support.tools import ROOT, tool
 
 BUF = [str(Path(sys.executable).parent / "buf"), "curl", "--schema", str(ROOT / "examples/proto")]
@@ -22,7 +22,7 @@ PID = {"key": "pid"}
 async def path(tmp_path: Path) -> AsyncIterator[str]:
     """The socket of a runtime with one plugin."""
     path = f"{tmp_path}/runtime/plugmux.sock"
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)], listen=[f"unix:{path}"]):
+    async with Runtime([kv_program(tmp_path)], listen=[f"unix:{path}"]):
         yield path
 
 

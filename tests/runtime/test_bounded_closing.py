@@ -25,7 +25,7 @@ from plugmux.link.app import LinkApp
 from plugmux.link.link import Link, Peer
 from plugmux.runtime import State
 from support.injection import Interrupter
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program, script
 from support.resources import ProcessResources, alive, gone
 from support.timeouts import shorten_timeouts
 from support.tools import faulty_plugin
@@ -214,7 +214,7 @@ def no_sigchld() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_sigchld")
 async def test_a_host_that_ignores_sigchld_closes_and_sees_its_plugin_end(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         plugin = runtime.plugin("kv")
         pid = plugin.pid
         assert pid is not None
@@ -227,7 +227,7 @@ async def test_a_host_that_ignores_sigchld_closes_and_sees_its_plugin_end(tmp_pa
 
 
 async def test_a_host_that_reaps_its_children_elsewhere_closes(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    async with Runtime([kv_program(tmp_path)]) as runtime:
         pid = runtime.plugin("kv").pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)

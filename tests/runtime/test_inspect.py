@@ -28,7 +28,7 @@ from plugmux.runtime.inspect.latency import BUCKETS, Latencies, lower_bound, qua
 from plugmux.runtime.inspect.observer import MAX_METHODS, OTHER, CallObserver
 from plugmux.runtime.inspect.outcome import StreamScanner, outcome_of
 from plugmux.runtime.inspect.resources import ProcessResources
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program
 
 FAST = pb.WatchRequest(max_calls=500)
 FAST.interval.FromMilliseconds(100)
@@ -42,7 +42,7 @@ class Audit(AuditService):
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     async with Runtime(
-        [script(tmp_path, "kv", KV_PLUGIN)], services=[Audit()], listen=[f"unix:{tmp_path}/private/runtime.sock"]
+        [kv_program(tmp_path)], services=[Audit()], listen=[f"unix:{tmp_path}/private/runtime.sock"]
     ) as runtime:
         yield runtime
 

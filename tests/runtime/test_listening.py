@@ -27,7 +27,7 @@ from plugmux.runtime.logs.flood import FloodLog
 from plugmux.runtime.socket import listener as listening
 from plugmux.runtime.socket import unregistered
 from plugmux.runtime.socket.listener import Listener
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program
 from support.resources import ProcessResources
 
 ASK = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -112,7 +112,7 @@ async def test_a_look_whether_somebody_listens_is_not_taken_for_the_plugin(tmp_p
         with socket.socket(socket.AF_UNIX) as silent:
             silent.connect(str(path))
             environ = {**os.environ, "PLUGMUX_PLUGIN_LAUNCH_CFG": _launch("kv", path)}
-            process = await asyncio.create_subprocess_exec(script(tmp_path, "kv", KV_PLUGIN), env=environ)
+            process = await asyncio.create_subprocess_exec(kv_program(tmp_path), env=environ)
             await starting
         assert first.plugin("kv").state is State.RUNNING
         assert (await first.client(KeyValueClient).get(GetRequest(key="pid"))).value == str(process.pid).encode()

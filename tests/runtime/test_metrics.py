@@ -18,16 +18,14 @@ from plugmux.http import SocketClient
 from plugmux.runtime.inspect.exposition import Family, exposition
 from plugmux.runtime.inspect.metrics import BOUNDS, MAX_SERIES
 from plugmux.runtime.socket.policy import Policy
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program
 
 KV = {"caller": "", "callee": "kv", "method": "kv.v1.KeyValueService/Put"}
 
 
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
-    async with Runtime(
-        [script(tmp_path, "kv", KV_PLUGIN)], listen=[f"unix:{tmp_path}/private/runtime.sock"]
-    ) as runtime:
+    async with Runtime([kv_program(tmp_path)], listen=[f"unix:{tmp_path}/private/runtime.sock"]) as runtime:
         yield runtime
 
 

@@ -15,7 +15,7 @@ from plugmux import Launch, Policies, Runtime
 from plugmux.contract.launch import COMPATIBLE_VARIABLE, VARIABLE
 from plugmux.contract.registration import REGISTRATION_TIMEOUT
 from plugmux.runtime import LogEntry, State, Timeouts, supervisor
-from support.programs import KV_PLUGIN, script
+from support.programs import KV_PLUGIN, kv_program, script
 
 pytestmark = pytest.mark.usefixtures("watching")
 
@@ -60,7 +60,7 @@ async def test_a_plugin_that_never_registers_does_not_hold_the_next_one_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(supervisor, "SLOT_TIME", 0.01)
-    runtime = Runtime([SLEEP, script(tmp_path, "kv", KV_PLUGIN)], policies=Policies(parallel_starts=1))
+    runtime = Runtime([SLEEP, kv_program(tmp_path)], policies=Policies(parallel_starts=1))
     starting_up = asyncio.create_task(runtime.start())
     while not (kv := [plugin for plugin in runtime.plugins() if plugin.name == "kv"]):
         await asyncio.sleep(0)

@@ -24,13 +24,13 @@ from plugmux.errors import ConfigError, StateError
 from plugmux.secrets import SecretNotFound
 from plugmux.sync import Launch, PluginError, Resolver, RestartPolicy, Runtime, State
 from support.cloud import cloud_command
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program
 from support.tools import ROOT
 
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    with Runtime([Launch([script(tmp_path, "kv", KV_PLUGIN)], restart=RestartPolicy(delay=0.01))]) as runtime:
+    with Runtime([Launch([kv_program(tmp_path)], restart=RestartPolicy(delay=0.01))]) as runtime:
         yield runtime
 
 
@@ -100,14 +100,14 @@ def test_a_plain_function_of_the_host_uses_the_runtime_that_calls_it(tmp_path: P
             return RecordResponse()
 
     seen: list[tuple[str, bytes]] = []
-    with Runtime([script(tmp_path, "kv", KV_PLUGIN)], services=[Audit()]) as runtime:
+    with Runtime([kv_program(tmp_path)], services=[Audit()]) as runtime:
         with pytest.raises(RpcError, match="no key"):
             runtime.client(KeyValueSyncClient).get(GetRequest(key="call the host"))
         assert seen == [("get", str(runtime.plugin("kv").pid).encode())]
 
 
 def test_events_are_iterated_until_the_runtime_closes(tmp_path: Path) -> None:
-    with Runtime([script(tmp_path, "kv", KV_PLUGIN)]) as runtime:
+    with Runtime([kv_program(tmp_path)]) as runtime:
         events = runtime.events(present=True)
         assert next(events).state is State.RUNNING
         runtime.disable("kv")
@@ -126,7 +126,7 @@ def test_the_plugins_are_seen_started_and_replaced(runtime: Runtime, tmp_path: P
     between = runtime.plugin("kv").pid
     runtime.replace("kv")
     assert len({before, between, runtime.plugin("kv").pid}) == 3
-    runtime.launch(script(tmp_path, "second", KV_PLUGIN))
+    runtime.launch(kv_program(tmp_path, "second"))
     assert [plugin.name for plugin in runtime.plugins()] == ["kv", "second"]
     with pytest.raises(PluginError):
         runtime.launch(str(tmp_path / "absent"))

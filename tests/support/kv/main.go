@@ -34,6 +34,13 @@ func (s *store) failing() error {
 	return unavailable()
 }
 
+// unlocked waits for something while other calls go on.
+func (s *store) unlocked(wait func()) {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	wait()
+}
+
 func unavailable() error { return connect.NewError(connect.CodeUnavailable, fmt.Errorf("not now")) }
 
 func exit() {
@@ -56,16 +63,16 @@ func (s *store) Get(ctx context.Context, request *kvv1.GetRequest) (*kvv1.GetRes
 	case "env":
 		return &kvv1.GetResponse{Value: []byte(os.Getenv(argument))}, nil
 	case "hang":
-		s.mu.Unlock()
-		<-ctx.Done()
-		s.mu.Lock()
+		s.unlocked(func() { <-ctx.Done() })
 		return nil, ctx.Err()
 	}
 	if err := s.failing(); err != nil {
 		return nil, err
 	}
 	if request.Key == "call the host" {
-		if _, err := audit.Record(ctx, &kvv1.RecordRequest{Plugin: "kv", Event: "get"}); err != nil {
+		var err error
+		s.unlocked(func() { _, err = audit.Record(ctx, &kvv1.RecordRequest{Plugin: "kv", Event: "get"}) })
+		if err != nil {
 			return nil, err
 		}
 	}
