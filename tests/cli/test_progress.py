@@ -15,10 +15,12 @@ import pytest
 from plugmux.cli.terminal import progress as module
 from plugmux.cli.terminal.progress import Step, bar, progress
 
-SLOW = """
-import os, time
+WAITS = """
+import os, sys, time
 while not os.path.exists({file!r}):
     time.sleep(0.02)
+"""
+SLOW = f"""{WAITS}
 from plugmux import Plugin
 async def app(scope, receive, send):
     raise NotImplementedError
@@ -113,8 +115,10 @@ def test_what_is_said_meanwhile_stays_above_the_line(
     terminal: Terminal, program: Callable[[str, str], str], tmp_path: Path
 ) -> None:
     slow = program("slow", SLOW.format(file=str(tmp_path / "go on")))
-    broken = program("broken", "import time; time.sleep(0.7); sys.exit(7)")
+    broken = program("broken", WAITS.format(file=str(tmp_path / "fail")) + "sys.exit(7)")
     with run(terminal, "plugins", "--plugin", slow, "--plugin", broken) as command:
+        terminal.read_until("0/2  ")
+        (tmp_path / "fail").touch()
         terminal.read_until("slow", "status 7")
         terminal.read_until("1/2  ")
         (tmp_path / "go on").touch()
@@ -145,6 +149,7 @@ def test_a_new_project_says_which_tool_it_waits_for(
 def test_nothing_is_drawn_where_stderr_is_no_terminal(
     program: Callable[[str, str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # On a terminal the line would be drawn within this second.
     slow = program("slow", "import time; time.sleep(1)" + SLOW.format(file=__file__))
     ran = subprocess.run(
         [sys.executable, "-m", "plugmux.cli", "plugins", "--plugin", slow], capture_output=True, text=True, check=True
