@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from support.resources import alive, end_at_once, gone
 from support.tools import ON_WINDOWS, faulty_plugin
 from support.ward import AT_ONCE, Ward, ward
 
-WATCHED = [("python", "best"), ("python", "threads"), ("go", "best"), ("ts", "best")]
+WATCHED = [("python", "best"), ("go", "best"), ("ts", "best")]
+if hasattr(os, "waitid"):
+    WATCHED.append(("python", "threads"))
 """How the end of a process is learnt of is of the host, and of plugins in Python: they watch their host alike."""
 
 pytestmark = [
