@@ -64,7 +64,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             end = time.monotonic() + 60
             while curl(f"{url}/health")[0] != 200:
                 assert time.monotonic() < end
-                time.sleep(0.1)
+                time.sleep(0.1)  # another process tells nobody: it is asked again
             yield url
 
 

@@ -62,7 +62,7 @@ def wait_for(url: str, *options: str) -> None:
     end = time.monotonic() + 60
     while curl(f"{url}/health", *options)[0] != 200:
         assert time.monotonic() < end
-        time.sleep(0.1)
+        time.sleep(0.1)  # another process tells nobody: it is asked again
 
 
 def test_a_certificate_that_the_server_tells_says_who_calls(config: Path, pki: Pki, tmp_path: Path) -> None:
