@@ -181,7 +181,7 @@ def test_without_jinja_it_is_said_what_to_install(
 
 
 async def test_without_protoc_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("plugmux.new.write.installed", lambda distribution: "")
+    monkeypatch.setattr("plugmux.new.write.installed_version", lambda distribution: "")
     with pytest.raises(PlugmuxError, match=r"need grpcio-tools: pip install 'plugmux\[new\]'"):
         await create(Project("hello", "python"), tmp_path / "p")
     assert not (tmp_path / "p").exists()
