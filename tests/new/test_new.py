@@ -18,6 +18,7 @@ import pytest
 from plugmux.cli import main
 from plugmux.contract.version import VERSION
 from plugmux.errors import ConfigError, PlugmuxError
+from plugmux.new.checkout import find_checkout
 from plugmux.new.project import KINDS, LANGUAGES, LICENSES, Project
 from plugmux.new.render import render
 from plugmux.new.write import create
@@ -169,6 +170,35 @@ def test_a_checkout_that_is_none_is_refused(tmp_path: Path, capfd: pytest.Captur
     assert new(tmp_path / "p", "--lang=go", f"--sdk={tmp_path}") == 2
     assert "that is no checkout of plugmux" in capfd.readouterr().err
     assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize(
+    ("noted", "found"),
+    [
+        ({"url": "file://CHECKOUT", "dir_info": {}}, True),
+        ({"url": "file://CHECKOUT", "dir_info": {"editable": True}}, True),
+        ({"url": "file://CHECKOUT/plugmux.whl", "archive_info": {}}, False),
+        ({"url": "https://files.example/CHECKOUT", "archive_info": {}}, False),
+        (None, False),
+    ],
+)
+def test_the_checkout_that_pip_has_installed_plugmux_from_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: dict[str, Any] | None, found: bool
+) -> None:
+    checkout, site = tmp_path / "a checkout", tmp_path / "site"
+    (checkout / "ts").mkdir(parents=True)
+    for file in ("pyproject.toml", "go.mod", "ts/package.json"):
+        (checkout / file).touch()
+    information = site / "from_a_path-0.1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: from-a-path\nVersion: 0.1.0\n")
+    if noted is not None:
+        text = json.dumps(noted).replace("CHECKOUT", str(checkout).replace(" ", "%20"))
+        (information / "direct_url.json").write_text(text)
+    monkeypatch.syspath_prepend(str(site))
+    assert find_checkout(site, "from-a-path") == (checkout if found else None)
+    assert find_checkout(checkout, "from-a-path") == checkout
+    assert find_checkout(site, "there-is-none") is None
 
 
 def test_without_jinja_it_is_said_what_to_install(

@@ -13,9 +13,6 @@ from ..terminal.progress import Step, progress
 
 __all__ = ["add", "run"]
 
-CHECKOUT = Path(__file__).parents[4]
-"""Where plugmux' own sources are, if it runs from a checkout."""
-
 
 def add(commands: Any) -> argparse.ArgumentParser:
     """Declare the command."""
@@ -47,18 +44,20 @@ def add(commands: Any) -> argparse.ArgumentParser:
         "--sdk",
         metavar="CHECKOUT",
         type=Path,
-        help="use this checkout of plugmux in place of the released packages; by default the one that this runs from",
+        help="use this checkout of plugmux in place of the released packages; by default the one that this was "
+        "installed from",
     )
     return parser
 
 
 async def run(options: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
+    from ...new.checkout import find_checkout, is_checkout
     from ...new.project import Project
     from ...new.write import create
 
-    sdk = options.sdk.resolve() if options.sdk else CHECKOUT if _is_checkout(CHECKOUT) else None
-    if sdk is not None and not _is_checkout(sdk):
+    sdk = options.sdk.resolve() if options.sdk else find_checkout()
+    if sdk is not None and not is_checkout(sdk):
         raise ConfigError(f"--sdk {options.sdk}: that is no checkout of plugmux: it has no go.mod and ts/package.json")
     project = Project(options.name, options.lang, options.kind, options.license, sdk, options.go_module)
     directory = options.dir or Path(options.name)
@@ -74,7 +73,3 @@ async def run(options: argparse.Namespace) -> int:
         write_text(str(directory / path))
     write_error(f"see {directory / 'README.md'}; next: cd {shlex.quote(str(directory))} && make test")
     return 0
-
-
-def _is_checkout(folder: Path) -> bool:
-    return all((folder / file).is_file() for file in ("pyproject.toml", "go.mod", "ts/package.json"))
