@@ -142,6 +142,18 @@ func markHeaderRead(next http.Handler) http.Handler {
 	})
 }
 
+// reason tells why the session, which is over, has ended. hashicorp/yamux tells it to who accepts.
+func (l *link) reason() string {
+	for {
+		switch _, err := l.session.AcceptStream(); {
+		case errors.Is(err, io.EOF):
+			return "the connection was closed"
+		case err != nil:
+			return err.Error()
+		}
+	}
+}
+
 // open opens a yamux stream to the runtime.
 func (l *link) open() (net.Conn, error) {
 	stream, err := l.session.OpenStream()

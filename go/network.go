@@ -258,10 +258,11 @@ func (p *plugin) serveRemote(ctx context.Context, n network, at place) {
 	var told remote.Repeats
 	for delay := firstRedial; ctx.Err() == nil; delay = min(2*delay, maxRemoteRedial) {
 		conn, err := n.dial(ctx, at)
-		began := time.Now()
+		began, ended := time.Now(), ""
 		if err == nil {
 			link := newRemoteLink(ctx, conn, p.handler, p.config.Limits)
 			if err = p.serveOnce(ctx, link, registrationTimeout); err == nil {
+				ended = link.reason()
 				p.runtimes.awaitSuccessor(ctx, link)
 			}
 			if time.Since(began) >= servedLong {
@@ -274,7 +275,7 @@ func (p *plugin) serveRemote(ctx context.Context, n network, at place) {
 		if err != nil {
 			told.Warn("the runtime is not reached; trying again", err)
 		} else {
-			slog.Info("the link to the runtime has ended; connecting again", "address", at.address.String())
+			slog.Info("the link to the runtime has ended; connecting again", "address", at.address.String(), "reason", ended)
 		}
 		// Jitter keeps the plugins of a restarted runtime from reconnecting all at once.
 		pause(ctx, delay/2+mathrand.N(delay/2))

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+import hashlib
+import random
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cloud.v1.cloud_connect import FileClient, ProgressService, StorageClient
+from cloud.v1.cloud_pb2 import OpenRequest, ReadRequest, ReportRequest, ReportResponse, UploadRequest
 from kv.v1.kv_connect import KeyValueClient
-from kv.v1.kv_pb2 import GetRequest, PutRequest
+from kv.v1.kv_pb2 import GetRequest, PutRequest, WatchRequest
+from sum.v1.sum_connect import SumClient
+from sum.v1.sum_pb2 import RunningRequest, SumRequest
 
-from network.namespaces import Network, Process, network
+from network.namespaces import Host, Network, Process, network
 from plugmux import TLS, Policies, Remote, Runtime
 from plugmux import Host as HostSettings
+from plugmux.connect import Context
 from plugmux.runtime import State
 from plugmux.yamux import Config
+from support.cloud import cloud_command
 from support.pki import Pki
+from support.probe import Audit, probe_command
+from support.probe import Host as SumHost
 from support.remote import until
 from support.tools import LANGUAGES, example_plugin
 
 SHORT = Config(enable_keep_alive=True, keep_alive_interval=0.5, connection_write_timeout=0.5)
 PORT = 7443
+DATA = random.Random(1).randbytes(3 * 1024 * 1024 + 1)
 NAMES = tuple(f"{language}-plugin" for language in LANGUAGES)
 
 
@@ -37,10 +50,10 @@ def pki(tmp_path: Path) -> Pki:
     return Pki(tmp_path / "pki")
 
 
-def new_runtime(pki: Pki, address: str, *plugins: Any, **options: Any) -> Runtime:
+def new_runtime(pki: Pki, address: str, *plugins: Any, listen: str = "", **options: Any) -> Runtime:
     tls = TLS.directory(pki.directory("runtime", hosts=[address], at=f"runtime-{address}"))
-    listen = [] if plugins else [f"tls://{address}:{PORT}"]
-    return Runtime(plugins, listen=listen, host=HostSettings(tls=tls), **options)
+    addresses = [] if plugins else [listen or f"tls://{address}:{PORT}"]
+    return Runtime(plugins, listen=addresses, host=HostSettings(tls=tls), **options)
 
 
 def start(net: Network, pki: Pki, language: str, **environ: object) -> Process:
@@ -88,30 +101,133 @@ async def test_three_languages_on_three_hosts(dials: str, net: Network, pki: Pki
             assert peer.address.startswith(f"{host.address}:")
 
 
-@pytest.mark.parametrize("way", ["input", "output"])
-async def test_one_direction_that_is_cut_is_noticed_at_both_ends(way: str, net: Network, pki: Pki) -> None:
+@pytest.mark.parametrize("dials", ["plugin", "runtime"])
+async def test_all_that_a_link_carries_passes_between_hosts(dials: str, net: Network, pki: Pki) -> None:
+    """Streams, raw streams, calls back, instances and lent objects: each language has a runtime of its own."""
+    async with AsyncExitStack() as running:
+        exercises = []
+        for index, language in enumerate(LANGUAGES):
+            address, host = f"tls://{net.gateway}:{PORT + index}", net.hosts[index]
+            remotes = []
+            for at, (name, command) in enumerate(commands(language).items()):
+                tls = pki.directory(name, hosts=[host.address], at=f"{name}-{index}")
+                if dials == "plugin":
+                    net.start(host, *command, PLUGMUX_TLS_DIR=tls, PLUGMUX_SOCKET=address)
+                else:
+                    net.start(host, *command, PLUGMUX_TLS_DIR=tls, PLUGMUX_LISTEN=f"tls://0.0.0.0:{7450 + at}")
+                    remotes.append(Remote(f"tls://{host.address}:{7450 + at}", name=name))
+            served = {"services": [Audit(), SumHost()], "streams": {"shout": shout}}
+            runtime = await running.enter_async_context(
+                new_runtime(pki, net.gateway, *remotes, listen=address, **served)
+            )
+            exercises.append(carries_everything(runtime, *commands(language)))
+        await asyncio.gather(*exercises)
+
+
+def commands(language: str) -> dict[str, list[str]]:
+    """The plugins of a language, by name: one whose handlers do what they are told, and one with instances."""
+    return {"probe": probe_command(language), f"{language}-cloud": cloud_command(language)}
+
+
+async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write((await reader.read()).upper())
+
+
+async def carries_everything(runtime: Runtime, probe: str, cloud: str) -> None:
+    await in_states(runtime, probe, cloud)
+    kv, sums = runtime.client(KeyValueClient, plugin=probe), runtime.client(SumClient, plugin=probe)
+    # A stream of the plugin's, which is left; streams of the host's; both at once; and the plugin's own, back.
+    arrived = 0
+    async for value in kv.watch(WatchRequest(key="flood"), timeout=60):
+        arrived += len(value.value)
+        if arrived > 8 << 20:
+            break
+    assert (await sums.sum([SumRequest(number=n) for n in range(100)], timeout=60)).sum == 4950
+    async with sums.running(timeout=60) as replies:
+        for number, expected in ((1, 1), (2, 3), (3, 6)):
+            await replies.send(RunningRequest(number=number))
+            assert (await anext(replies)).sum == expected
+        await replies.close_send()
+    assert (await sums.sum([SumRequest(number=5, order="forward")], timeout=60)).sum == -5
+    # Raw streams, opened by either end; each half ends by itself.
+    link = runtime.plugin(probe).link
+    assert link is not None
+    reader, writer = await link.open_stream("sha256")
+    writer.write(DATA)
+    writer.write_eof()
+    assert (await reader.read()).decode() == hashlib.sha256(DATA).hexdigest()
+    writer.close()
+    assert (await kv.get(GetRequest(key="open shout"), timeout=60)).value == b"HELLO"
+    # An instance, an object of the host's that it calls, and one of its own that the host calls.
+    async with await runtime.open_instance(cloud, {"region": "eu"}, timeout=60) as region:
+        storage, progress = region.client(StorageClient), Progress()
+        async with runtime.lend(progress, to=cloud) as reference:
+            stored = await storage.upload(UploadRequest(name="a", content=b"text", progress=reference), timeout=60)
+        assert stored.address == "eu/a"
+        assert progress.reports == [0, 50, 100]
+        async with region.borrow((await storage.open(OpenRequest(name="a"), timeout=60)).file) as file:
+            assert (await file.client(FileClient).read(ReadRequest(), timeout=60)).content == b"text"
+
+
+class Progress(ProgressService):
+    def __init__(self) -> None:
+        self.reports: list[int] = []
+
+    async def report(self, request: ReportRequest, context: Context) -> ReportResponse:
+        self.reports.append(request.percent)
+        return ReportResponse()
+
+
+async def test_one_direction_that_is_cut_is_noticed_and_told_at_both_ends(pki: Pki, tmp_path: Path) -> None:
     """What one end sends arrives, and what the other sends does not: neither has the answer to its ping."""
-    plugins = {
-        "python-plugin": start(net, pki, "python", PLUGMUX_SOCKET=f"tls://{net.gateway}:{PORT}"),
-        "go-plugin": start(net, pki, "go", PLUGMUX_SOCKET=f"tls://{net.gateway}:{PORT}"),
-    }
-    async with new_runtime(pki, net.gateway, policies=Policies(mux=SHORT)) as runtime:
+    with network(tmp_path, 2 * len(LANGUAGES)) as net:
+        half = len(LANGUAGES)
+        await asyncio.gather(
+            cut_and_mended("input", net, net.hosts[:half], pki, PORT),
+            cut_and_mended("output", net, net.hosts[half:], pki, PORT + 1),
+        )
+
+
+async def cut_and_mended(way: str, net: Network, hosts: Sequence[Host], pki: Pki, port: int) -> None:
+    plugins = {}
+    for language, host in zip(LANGUAGES, hosts, strict=True):
+        name = f"{language}-cloud"
+        tls = pki.directory(name, hosts=[host.address], at=f"{name}-{way}")
+        at = {"PLUGMUX_TLS_DIR": tls, "PLUGMUX_SOCKET": f"tls://{net.gateway}:{port}"}
+        plugins[name] = net.start(host, *cloud_command(language), **at)
+    listen = f"tls://{net.gateway}:{port}"
+    async with new_runtime(pki, net.gateway, listen=listen, policies=Policies(mux=SHORT)) as runtime:
         await in_states(runtime, *plugins)
         links = {plugin.name: plugin.link for plugin in runtime.plugins()}
         cut = f"table inet {way} {{ chain c {{ type filter hook {way} priority 0; meta l4proto tcp drop; }}; }}"
-        for host in net.hosts[:2]:
+        for host in hosts:
             net.nft(host, cut)
         await in_states(runtime, *plugins, state=State.UNREACHABLE)
         for plugin in runtime.plugins():
             assert "its link was lost" in plugin.status
-        for host in net.hosts[:2]:
+        for process in plugins.values():
+            # The plugins notice after 20 s at the latest; or at once, where the runtime's reset arrives.
+            await until(partial(told, process))
+            assert any(why in told(process) for why in WHY)
+        for host in hosts:
             net.nft(host, "")
-        # The plugins notice after 20 s at the latest, and link again; or at once, where the runtime's reset arrives.
         await in_states(runtime, *plugins)
         for name, process in plugins.items():
             assert process._process.poll() is None  # It is the same process.
             assert next(plugin for plugin in runtime.plugins() if plugin.name == name).link is not links[name]
-            await called(runtime, name)
+            async with await runtime.open_instance(name, {"region": "eu"}, timeout=60) as region:
+                stored = await region.client(StorageClient).upload(UploadRequest(name="a"), timeout=60)
+                assert stored.address == "eu/a"
+
+
+WHY = ("ping", "keepalive", "silent", "reset", "ECONNRESET", "closed")
+"""What the plugin's end learns: that its ping has no answer, or that the runtime has given the connection up."""
+
+
+def told(process: Process) -> str:
+    """What a plugin has told of the end of its link."""
+    found = re.search("the link to the runtime has ended.*", process.said)
+    return found[0] if found is not None else ""
 
 
 class Delaying:

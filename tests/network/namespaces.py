@@ -102,6 +102,8 @@ class Network:
         for process in self._processes:
             process.end()
         for host in self.hosts:
+            # The kernel removes the namespace later, and its devices with it; the next network has the same names.
+            subprocess.run(["ip", "link", "del", host.device], check=False, capture_output=True)
             subprocess.run(["ip", "netns", "del", host.name], check=False, capture_output=True)
             shutil.rmtree(Path("/etc/netns") / host.name, ignore_errors=True)
         subprocess.run(["ip", "link", "del", f"{self._tag}br"], check=False, capture_output=True)

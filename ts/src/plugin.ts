@@ -131,6 +131,7 @@ export class Plugin {
   readonly #stopped: Promise<void>;
   #stop!: () => void;
   #isStopping = false;
+  #whyEnded: Error | undefined;
   #link: Link | undefined;
   #configurationJson = "";
   #protocolVersion = 0;
@@ -234,6 +235,11 @@ export class Plugin {
     }
   }
 
+  /** Why the last link has ended; undefined while it has not, and where it was closed in order. */
+  get whyEnded(): Error | undefined {
+    return this.#whyEnded;
+  }
+
   /** Whether `stop` or a runtime's Shutdown has ended the plugin. */
   get isStopping(): boolean {
     return this.#isStopping;
@@ -292,7 +298,7 @@ export class Plugin {
       link.mux.isRegistered = true;
       gate.open();
       this.#log.attach(link.client(LogService));
-      await Promise.race([link.mux.closed, this.#stopped]);
+      await Promise.race([link.mux.closed.then((why) => (this.#whyEnded = why)), this.#stopped]);
       await this.#log.flush();
     } finally {
       this.#log.detach();

@@ -131,11 +131,13 @@ class NetworkLinks:
                 await self._rest(connection)
                 began = loop.time()
                 try:
-                    await self._serve_once(connection, place)
+                    why = await self._serve_once(connection, place)
                 except PlugmuxError as error:
                     tell(f"{error}; tries again")
                 else:
                     backoff.served(loop.time() - began)
+                    if not connection.stopping:
+                        tell(f"{place.address}: the link to the runtime has ended: {why}; connects again")
                 if not connection.stopping:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(backoff.next()):
@@ -160,7 +162,8 @@ class NetworkLinks:
                 return other.link
         return None
 
-    async def _serve_once(self, connection: RuntimeConnection, place: Place) -> None:
+    async def _serve_once(self, connection: RuntimeConnection, place: Place) -> str:
+        """Serve over one link; why it has ended."""
         link, gate = connection.new_link(REGISTRATION_TIMEOUT, str(place.address))
 
         def expect(end: RemoteEnd) -> None:
@@ -168,6 +171,7 @@ class NetworkLinks:
 
         await dial_link(link, place.address, self._tls, expect, host_name=place.host_name)
         await connection.serve_once(link, gate, REGISTRATION_TIMEOUT)
+        return str(link.reason or "the runtime has closed it")
 
 
 class _Listener:

@@ -21,6 +21,13 @@ import { listen, MAX_LINKS } from "./listen.js";
 import { alertOf, refusal } from "./refusal.js";
 
 const MAX_REDIAL = 30_000;
+/** A link that has ended: the id of its runtime, its end as the newest one of that runtime, and why it has ended. */
+interface Served {
+  readonly id: string;
+  readonly over: Promise<void> | undefined;
+  readonly why: Error | undefined;
+}
+
 /** A link that has served for so long has the next wait be the first again. */
 const SERVED_LONG = 10_000;
 /** The runtime that has started a plugin elsewhere may be away for so long. */
@@ -170,7 +177,12 @@ export class RemoteLinks {
     while (!this.#ending.signal.aborted && !leave.aborted) {
       const began = Date.now();
       try {
-        await this.#awaitSuccessor(await this.#serve(await this.#reach(place), leave), hasLeft);
+        const link = await this.#serve(await this.#reach(place), leave);
+        if (!this.#ending.signal.aborted && !leave.aborted) {
+          const why = `${written(place.address)}: ${link.why?.message ?? "the runtime has closed it"}`;
+          this.#tell("the link to the runtime has ended; connecting again", why);
+        }
+        await this.#awaitSuccessor(link, hasLeft);
       } catch (error) {
         if (!(error instanceof DialError || error instanceof RegistrationError)) throw error;
         this.#tell("the runtime is not reached; trying again", error.message);
@@ -193,8 +205,8 @@ export class RemoteLinks {
     }
   }
 
-  /** Serves one link; gives the id of its runtime and the end of the link as the newest one of that runtime. */
-  async #serve(connection: Duplex, leave: AbortSignal): Promise<{ id: string; over: Promise<void> | undefined }> {
+  /** Serves one link. */
+  async #serve(connection: Duplex, leave: AbortSignal): Promise<Served> {
     const plugin = this.#make();
     plugin.registration.processId = this.#processId;
     this.#plugins.add(plugin);
@@ -212,7 +224,8 @@ export class RemoteLinks {
     };
     try {
       const name = this.#name ?? plugin.registration.name;
-      await plugin.serveOnce({ input: connection, output: connection }, name, REGISTRATION_TIMEOUT, 0, onRegistered);
+      const ends = { input: connection, output: connection };
+      await plugin.serveOnce(ends, name, REGISTRATION_TIMEOUT, 0, onRegistered);
     } finally {
       this.#plugins.delete(plugin);
       plugin.printLog(); // What the runtime has not taken.
@@ -220,17 +233,14 @@ export class RemoteLinks {
       if (own) tellOver();
     }
     if (plugin.isStopping && !leave.aborted) this.stop(); // by a runtime's Shutdown
-    return { id, over: own };
+    return { id, over: own, why: plugin.whyEnded };
   }
 
   /**
    * Waits for the end of the link that has taken the place of one that has ended, if there is one: dialling the same runtime
    * by its other address would only take the place of that link.
    */
-  async #awaitSuccessor(
-    { id, over }: { id: string; over: Promise<void> | undefined },
-    hasLeft: Promise<unknown>,
-  ): Promise<void> {
+  async #awaitSuccessor({ id, over }: Served, hasLeft: Promise<unknown>): Promise<void> {
     const newest = this.#newest.get(id);
     if (newest === over) this.#newest.delete(id);
     else if (newest) await Promise.race([newest, this.#stopped, hasLeft]);
