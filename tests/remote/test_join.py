@@ -19,7 +19,7 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest
 from plugmux_proto.plugmux.v1.join_connect import JoinClient
 from plugmux_proto.plugmux.v1.join_pb2 import GetAuthorityRequest, JoinRequest
 
-from plugmux import Launch, Runtime
+from plugmux import Launch, Policies, RestartPolicy, Runtime
 from plugmux.aio.broadcast import Broadcast
 from plugmux.connect import Code, RpcError
 from plugmux.contract.launch import LaunchConfig
@@ -151,6 +151,26 @@ async def test_a_second_use_is_an_event_of_the_runtime(point: JoinPoint, monkeyp
         assert any("has been used" in entry.message for entry in runtime.logs("kv"))
         assert runtime.plugin("kv").state is State.RUNNING
         await events.aclose()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_plugin_whose_token_was_stolen_and_used_does_not_start_and_says_so(
+    language: str, point: JoinPoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expect = JoinPoint.expect
+
+    async def steal(self: JoinPoint, *arguments: Any) -> Joining:
+        joining = await expect(self, *arguments)
+        await _join(point.address, joining.config)
+        return joining
+
+    monkeypatch.setattr(JoinPoint, "expect", steal)
+    async with Runtime([elsewhere(language, point)], policies=Policies(restart=RestartPolicy(tries=0))) as runtime:
+        plugin = runtime.plugin("kv")
+        assert not plugin.ready
+        told = [entry.message for entry in runtime.logs("kv") if "has been used" in entry.message]
+        assert any(line.startswith("no certificate for 127.0.0.1:") for line in told)  # by the runtime,
+        assert any("gave this plugin no certificate" in line for line in told)  # and by the plugin.
 
 
 async def test_a_wrong_token_is_refused(point: JoinPoint, joining: Joining) -> None:

@@ -15,6 +15,7 @@ from plugmux.errors import ConfigError
 from plugmux.network.proxy_header import ProxyHeader, ProxyHeaderError, is_within, networks
 from support.pki import Pki
 from support.remote import until
+from support.strangers import CLIENT_HELLO
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 BOTH = socket.inet_aton("192.0.2.9") + socket.inet_aton("10.0.0.1") + struct.pack("!HH", 51812, 7443)
@@ -108,3 +109,27 @@ async def test_nobody_else_is_believed(pki: Pki, caplog: pytest.LogCaptureFixtur
             writer.close()
     assert "it does not speak TLS" in caplog.text
     assert "192.0.2.9" not in caplog.text
+
+
+async def test_a_header_that_is_replayed_counts_for_nothing(
+    runtime: Runtime, pki: Pki, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Through the proxy, it comes behind that of the proxy, where TLS begins; past the proxy, nobody reads it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port(runtime))
+    replayed = header(content=socket.inet_aton("192.0.2.66") + BOTH[4:])
+    writer.write(header() + replayed + CLIENT_HELLO)
+    with suppress(ConnectionResetError):
+        await reader.read()
+    writer.close()
+    await until(lambda: "it does not speak TLS" in caplog.text)
+    assert "refused a connection of 192.0.2.9:51812" in caplog.text
+    assert "192.0.2.66" not in caplog.text
+    caplog.clear()
+    async with Runtime(listen=["tls://127.0.0.1:0"], host=Host(tls=pki.tls("runtime"))) as other:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port(other))
+        writer.write(replayed + CLIENT_HELLO)
+        with suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        await until(lambda: "it does not speak TLS" in caplog.text)
+        assert "192.0.2.66" not in caplog.text
