@@ -18,8 +18,8 @@ from measure import KIB64, Bench, remote_arguments
 from plugmux import TLS, Host, Remote, Runtime
 
 PLUGIN = Path(__file__).parents[1] / "plugin.py"
-BULK = 512
-"""Messages of 64 KiB: 32 MiB."""
+BULK = 1024
+"""Messages of 64 KiB: 64 MiB."""
 
 
 async def measure(bench: Bench, folder: Path, port: int) -> None:

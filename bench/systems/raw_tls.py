@@ -16,7 +16,7 @@ from plugmux import TLS
 ECHO, DOWNLOAD, UPLOAD = b"e", b"d", b"u"
 """What a connection is for: its first byte. A number and a size of 8 bytes each follow where bytes move one way."""
 
-BULK = 512
+BULK = 1024
 MOST = 1024 * 1024
 
 
