@@ -77,6 +77,7 @@ bench-remote: $(BENCH)/.ready bin/bench-peers ## plugmux beside its peers over T
 
 profile: $(BENCH)/.ready ## where the time of a unary call goes: by functions, and by instructions of each layer beside its budget
 	@$(BENCH)/python bench/profiles.py
+	@$(BENCH)/python bench/interpreted.py
 	@command -v valgrind >/dev/null || $(AS_ROOT) apt-get install --quiet --yes valgrind || { echo "this needs 'valgrind' on PATH" >&2; exit 1; }
 	@$(BENCH)/python bench/instructions.py $(ARGS)
 
@@ -175,18 +176,19 @@ wheel: $(BIN)/.ready ## build the wheel, and run it in an environment that has n
 	$(PYTHON) -m venv --clear build/empty && build/empty/bin/python -m pip install --quiet build/wheel/plugmux-*.whl
 	cd build/empty && bin/plugmux --version && bin/plugmux get python/greeting --plugin "bin/python $(CURDIR)/examples/python-plugin/python-plugin"
 
-# The parts of the suite that the compiled modules have a part in; ARGS=tests/yamux for some of them.
+# What tests start by its name, such as `plugmux`, is that of the compiled wheel.
 COMPILED := .venv-compiled/bin
 .PHONY: compiled
-compiled: $(TOOLS) $(COMPILED)/.ready ## build the compiled wheel, and run the suite's tests of what is in it against it
-	cd tests && PYTHONPATH=$(CURDIR)/examples/gen/python $(CURDIR)/$(COMPILED)/python -c 'import plugmux; assert plugmux.COMPILED'
-	$(COMPILED)/python -m pytest -q $(or $(ARGS),tests/yamux tests/http tests/connect tests/services tests/link tests/plugin tests/runtime tests/discovery tests/runners)
+compiled: export PATH := $(CURDIR)/$(COMPILED):$(PATH)
+compiled: $(TOOLS) $(COMPILED)/.ready bin/connectconformance ## build the compiled wheel, and run the whole suite against it (ARGS=tests/yamux for a part)
+	cd tests && PYTHONPATH=$(CURDIR)/examples/gen/python python -c 'import plugmux; assert plugmux.COMPILED'
+	python -m pytest -q -n2 --dist=worksteal $(or $(ARGS),tests)
 
 $(COMPILED)/.ready: pyproject.toml hatch_build.py $(shell find py gen/python -name '*.py') | $(BIN)/.ready
 	@echo "compiling plugmux"
 	@test -x $(COMPILED)/python || $(PYTHON) -m venv .venv-compiled
 	@rm -rf build/compiled && PLUGMUX_COMPILE=1 $(BIN)/uv build --quiet --wheel --python $(COMPILED)/python --out-dir build/compiled .
-	@wheel=$$(echo build/compiled/plugmux-*.whl) && $(BIN)/uv pip install --quiet --python $(COMPILED)/python --group test --reinstall-package plugmux "plugmux[uvloop,httpx2,compression,opentelemetry] @ file://$(CURDIR)/$$wheel"
+	@wheel=$$(echo build/compiled/plugmux-*.whl) && $(BIN)/uv pip install --quiet --python $(COMPILED)/python --group test --reinstall-package plugmux mcp rpyc "plugmux[uvloop,httpx2,compression,opentelemetry] @ file://$(CURDIR)/$$wheel"
 	@touch $@
 
 clean: ## remove everything that make has made
