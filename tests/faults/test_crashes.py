@@ -108,7 +108,7 @@ async def test_a_child_ends_with_the_plugin_and_a_grandchild_that_keeps_the_pipe
         try:
             with pytest.raises(RpcError, match=r"status 7 while(.|\n)*on my way out"):
                 await test.ask("exit")
-            assert await test.ask("pid", timeout=20)
+            assert await test.ask("pid", timeout=60)
             await gone(child)
             assert alive(stray) is not ON_WINDOWS  # where a job ends with all that is in it
         finally:
