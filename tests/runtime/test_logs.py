@@ -207,7 +207,8 @@ async def test_what_a_plugin_prints_can_be_read_from_the_runtime(
 ) -> None:
     caplog.set_level(logging.INFO, "plugmux.plugin")
     async with Runtime([script(tmp_path, "kv", TALKER + KV_PLUGIN)]) as runtime:
-        lines = {(entry.source, entry.message) for entry in runtime.logs("kv")}
+        told = runtime.logs("kv")  # by the runtime also that the start takes long, on a busy machine
+        lines = {(entry.source, entry.message) for entry in told if entry.source is not LogSource.RUNTIME}
         assert lines == {(LogSource.STDOUT, "to stdout"), (LogSource.STDERR, "to stderr")}
         assert runtime.logs() == runtime.logs("kv")
         with pytest.raises(PluginError, match="no plugin of that name"):
@@ -310,7 +311,9 @@ async def test_logs_and_events_are_streamed_from_the_socket(tmp_path: Path) -> N
             await runtime.disable("kv")
             assert [(await anext(seen)).state for _ in range(2)] == ["stopping", "disabled"]
             runtime._logs.of("kv").write(LogSource.STDOUT, logging.WARNING, "hello", {"a": 1})
-            line = await anext(aiter(lines))
+            told = aiter(lines)
+            while (line := await anext(told)).source == "runtime":
+                pass  # A start that takes long, on a busy machine, is told.
             assert (line.plugin, line.source, line.level, line.message) == ("kv", "stdout", "warning", "hello")
             assert line.fields_json == '{"a": 1}'
             await runtime.close()
