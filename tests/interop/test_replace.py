@@ -13,6 +13,8 @@ from plugmux import Launch, PluginCause, PluginError, Runtime
 from support.tools import LANGUAGES, example_plugin
 
 CALLS_PER_SECOND = 200
+MOST_IN_FLIGHT = 64
+"""A plugin that answers fewer on a busy machine gets no more than it can answer in time."""
 
 
 class Load:
@@ -20,13 +22,21 @@ class Load:
 
     def __init__(self, runtime: Runtime) -> None:
         self._kv = runtime.client(KeyValueClient)
-        self.calls: list[asyncio.Task[object]] = []
+        self._room = asyncio.Semaphore(MOST_IN_FLIGHT)
+        self.calls: list[asyncio.Task[None]] = []
+
+    async def _call(self) -> None:
+        try:
+            await self._kv.put(PutRequest(key="a", value=b"1"), timeout=30.0)
+        finally:
+            self._room.release()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            self.calls.append(asyncio.ensure_future(self._kv.put(PutRequest(key="a", value=b"1"), timeout=30.0)))
+            await self._room.acquire()
+            self.calls.append(asyncio.create_task(self._call()))
             due += 1 / CALLS_PER_SECOND
             await asyncio.sleep(max(0.0, due - loop.time()))
 
