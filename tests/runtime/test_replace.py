@@ -25,6 +25,7 @@ from plugmux import (
 from plugmux.errors import StateError
 from plugmux.runtime import State
 from support.programs import script
+from support.resources import alive
 
 VERSIONED = """
     import asyncio, os, sys
@@ -87,7 +88,7 @@ async def appears(path: Path) -> None:
 
 
 def is_alive(pid: int | None) -> bool:
-    return os.path.exists(f"/proc/{pid}")
+    return pid is not None and alive(pid)
 
 
 async def test_the_new_one_takes_the_calls_and_the_old_one_ends(tmp_path: Path) -> None:
@@ -254,7 +255,8 @@ async def test_a_replacement_that_is_cancelled_leaves_the_old_one_alone(tmp_path
 async def test_a_runtime_that_closes_ends_the_new_one_as_well(tmp_path: Path) -> None:
     async with Runtime([Launch([version(tmp_path, "v1.0.0")], name="kv")]) as runtime:
         up = tmp_path / "up"
-        tell = f"open('{up}.new', 'w').write(str(os.getpid())); os.rename('{up}.new', '{up}')"
+        new = f"{up}.new"
+        tell = f"open({new!r}, 'w').write(str(os.getpid())); os.rename({new!r}, {str(up)!r})"
         program = script(tmp_path, "never", f"import os; {tell}; {NEVER_REGISTERS}")
         replacing = asyncio.create_task(runtime.replace("kv", Launch([program], timeout=60)))
         await appears(up)
