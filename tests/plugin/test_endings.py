@@ -79,6 +79,10 @@ PLUGIN = """
 """
 
 
+UNHURRIED = Policies(timeouts=Timeouts(shutdown=60, drain=60, exit=60, terminate=60, post_mortem=60))
+"""What the order of an ending is; how long it may take is another matter, and a busy machine takes long."""
+
+
 class Notes:
     """What a plugin has written down."""
 
@@ -117,7 +121,7 @@ def plugin(directory: Path, **options: Any) -> str:
 async def test_calls_under_way_end_before_the_lifespan_and_the_apps_ends_last(
     tmp_path: Path, notes: Notes, end: str
 ) -> None:
-    async with Runtime([plugin(tmp_path)]) as runtime:
+    async with Runtime([plugin(tmp_path)], policies=UNHURRIED) as runtime:
         answer = await runtime.plugin("kv").link.transport.fetch(Request("/page", method="GET"), 100)  # type: ignore[union-attr]
         assert answer.body == b"at startup"
         call = asyncio.create_task(runtime.client(KeyValueClient).get(GetRequest(key="wait")))
@@ -149,7 +153,7 @@ async def test_a_handler_that_exits_ends_the_plugin_in_order(
 ) -> None:
     from kv.v1.kv_pb2 import PutRequest
 
-    async with Runtime([plugin(tmp_path)], policies=Policies(timeouts=Timeouts(post_mortem=60))) as runtime:
+    async with Runtime([plugin(tmp_path)], policies=UNHURRIED) as runtime:
         kv, state = runtime.client(KeyValueClient), runtime.plugin("kv")
         with pytest.raises(RpcError) as caught:
             await (kv.get(GetRequest(key="exit")) if method == "get" else kv.put(PutRequest(key="exit")))
@@ -172,7 +176,7 @@ async def test_the_lifespan_of_the_hosts_app_begins_before_the_plugins_and_ends_
                 file.write(f"{kind}\n")
             await send({"type": f"{kind}.complete"})
 
-    async with Runtime([plugin(tmp_path)], app=app):
+    async with Runtime([plugin(tmp_path)], app=app, policies=UNHURRIED):
         assert notes.order == ["lifespan.startup", "app started", "entered"]
     assert notes.order[-1] == "lifespan.shutdown"
     assert "app ended" in notes.order
