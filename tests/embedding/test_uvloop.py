@@ -23,8 +23,8 @@ async def use_a_plugin(program: str) -> None:
     async with Runtime([launch]) as runtime:
         kv, plugin = runtime.client(KeyValueClient), runtime.plugin("kv")
         large = bytes(range(256)) * 8192
-        await kv.put(PutRequest(key="large", value=large))
-        answers = await asyncio.gather(*(kv.get(GetRequest(key="large")) for _ in range(4)))
+        await kv.put(PutRequest(key="a large one", value=large))
+        answers = await asyncio.gather(*(kv.get(GetRequest(key="a large one")) for _ in range(4)))
         assert {answer.value for answer in answers} == {large}
         async with kv.watch(WatchRequest(key="a")) as values:
             assert [value.value async for value in values] == [b"0", b"1", b"2"]
