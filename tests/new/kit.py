@@ -72,7 +72,7 @@ def developing(project: Path, environment: Environment, address: str) -> Iterato
 def generate_anew(project: Path, environment: Environment) -> None:
     """See that `make generate` gives the stubs that came with the project."""
     folder = project / "gen" if (project / "gen").is_dir() else project / "src/hello/v1"
-    stubs = {path: path.read_text() for path in folder.rglob("hello*") if path.is_file()}
+    stubs = {path: path.read_text() for path in folder.rglob("hello*") if path.is_file() and path.suffix != ".pyc"}
     assert stubs
     for path in stubs:
         path.unlink()
