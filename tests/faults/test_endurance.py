@@ -71,9 +71,7 @@ def counter() -> Iterator[Counter]:
 
 
 @pytest.mark.parametrize(("language", "mebibytes"), FLOODS.items())
-async def test_a_flood_on_stderr_blocks_nobody_and_is_not_kept(
-    language: str, mebibytes: int, counter: Counter
-) -> None:
+async def test_a_flood_on_stderr_blocks_nobody_and_is_not_kept(language: str, mebibytes: int, counter: Counter) -> None:
     async with ward(Launch(faulty_plugin(language), timeout=20)) as test:
         await test.ask("flood 1")
         before = most = resident_bytes()
