@@ -71,10 +71,16 @@ tell("sent")
 """
 
 IDLE = """
-links = []
+asking = []
 for _ in range(1000):
     try:
-        links.append(connect())
+        asking.append(ask())
+    except OSError:
+        break
+links = []
+for link in asking:  # They wait at the same time: the runtime lets as many links wait for the others as it may have.
+    try:
+        links.append(answered(link))
     except OSError:
         break
 for link in links:

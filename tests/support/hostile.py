@@ -22,9 +22,19 @@ def data(stream, payload, flags=0):
 
 def connect():
     """Open a link to the runtime, as a plugin does that starts by itself."""
+    return answered(ask())
+
+
+def ask():
+    """A connection that has asked to become a link."""
     link = socket.socket(socket.AF_UNIX)
     link.connect("\0" + sys.argv[1])
     link.sendall(b"GET /hijack HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n")
+    return link
+
+
+def answered(link):
+    """The same connection, when the runtime has answered."""
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         byte = link.recv(1)
