@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..lazy import import_name
 from .client import SocketClient, StreamClient
 from .server import Server
 from .serving import HttpLimits
@@ -19,8 +20,4 @@ __all__ = ["HttpLimits", "MuxTransport", "Server", "SocketClient", "StreamClient
 
 
 def __getattr__(name: str) -> Any:
-    if name == "MuxTransport":
-        from .httpx import MuxTransport
-
-        return MuxTransport
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_name(__name__, {"MuxTransport": ".httpx"}, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..lazy import import_name
 from .dial import DialError
 from .plugin import Plugin, Traits
 from .register import RegistrationFailed
@@ -15,18 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Configured", "DialError", "Instances", "LogHandler", "Plugin", "RegistrationFailed", "Traits"]
 
+_HOMES = {"Configured": ".configuration", "Instances": ".instances", "LogHandler": ".logging"}
+"""What is imported on first use, so that a plugin without it starts faster."""
+
 
 def __getattr__(name: str) -> object:
-    if name == "LogHandler":  # Imported on first use, so that a plugin without it starts faster.
-        from .logging import LogHandler
-
-        return LogHandler
-    if name == "Configured":
-        from .configuration import Configured
-
-        return Configured
-    if name == "Instances":
-        from .instances import Instances
-
-        return Instances
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_name(__name__, _HOMES, name)

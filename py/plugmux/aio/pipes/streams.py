@@ -30,8 +30,7 @@ async def open_pipes(
     pipes = adopt_pipes(read, write)
     if isinstance(pipes, tuple):
         return await open_pipe_pair(factory, *pipes)
-    from .threads import (
-        open_threaded_pipes,
-    )  # on Windows alone: in a plugin, and where the event loop waits for no pipes
+    # On Windows alone: in a plugin, and where the event loop waits for no pipes.
+    from .threads import open_threaded_pipes
 
     return open_threaded_pipes(factory, pipes)
