@@ -11,8 +11,9 @@ from pathlib import Path
 from measure import Bench, Call
 from plugmux import Launch, Runtime
 from plugmux.runners import ZygoteRunner
+from plugmux.runtime import PluginHandle
 
-__all__ = ["cpu_16", "resident", "start_50"]
+__all__ = ["cpu_16", "pour", "resident", "start_50"]
 
 IN_FLIGHT = 16
 STARTED = 50
@@ -32,6 +33,20 @@ def processor_time(pid: int) -> float:
     """The seconds of processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * TICK
+
+
+async def pour(plugin: PluginHandle, count: int, size: int) -> None:
+    """Move a bulk through a raw stream to a plugin, and hear how much has arrived."""
+    link = plugin.link
+    assert link is not None
+    reader, writer = await link.open_stream("sink")
+    chunk = bytes(size)
+    for _ in range(count):
+        writer.write(chunk)
+        await writer.drain()
+    writer.write_eof()
+    assert int.from_bytes(await reader.readexactly(8), "big") == count * size
+    writer.close()
 
 
 async def cpu_16(bench: Bench, runtime: Runtime, echo: Call) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from bench.v1.bench_connect import BenchClient
 from bench.v1.bench_pb2 import DownloadRequest, EchoRequest
+from host_works import pour
 
 from measure import KIB64, Bench, remote_arguments
 from plugmux import TLS, Host, Remote, Runtime
@@ -36,23 +38,11 @@ async def measure(bench: Bench, folder: Path, port: int) -> None:
                 arrived += len(chunk.payload)
             assert arrived == count * size
 
-        async def pour(count: int, size: int) -> None:
-            link = runtime.plugin("plugin").link
-            assert link is not None
-            reader, writer = await link.open_stream("sink")
-            chunk = bytes(size)
-            for _ in range(count):
-                writer.write(chunk)
-                await writer.drain()
-            writer.write_eof()
-            assert int.from_bytes(await reader.readexactly(8), "big") == count * size
-            writer.close()
-
         await echo(b"")
         await bench.calls("unary-serial", 1, 100, echo)
         await bench.calls("unary-16", 16, 100, echo)
         await bench.stream("stream-64k", BULK, KIB64, download)
-        await bench.stream("raw-bulk", BULK, KIB64, pour)
+        await bench.stream("raw-bulk", BULK, KIB64, partial(pour, runtime.plugin("plugin")))
 
 
 def serve(folder: str, port: str) -> None:

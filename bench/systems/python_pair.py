@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.v1.bench_connect import BenchClient
 from bench.v1.bench_pb2 import Chunk, DownloadRequest, EchoRequest
-from host_works import cpu_16, resident, start_50
+from host_works import cpu_16, pour, resident, start_50
 from json_load import socket_json_64
 from mux_bulk import WINDOWS, moving
 from scale_works import instances_100k, plugins_1000, resolver_200, slope
@@ -55,20 +55,6 @@ def echo_of(runtime: Runtime) -> Call:
     return echo
 
 
-async def pour(runtime: Runtime, count: int, size: int) -> None:
-    """Move a bulk through a raw stream, and hear how much has arrived."""
-    link = runtime.plugin("bench").link
-    assert link is not None
-    reader, writer = await link.open_stream("sink")
-    chunk = bytes(size)
-    for _ in range(count):
-        writer.write(chunk)
-        await writer.drain()
-    writer.write_eof()
-    assert int.from_bytes(await reader.readexactly(8), "big") == count * size
-    writer.close()
-
-
 async def rpc(bench: Bench, plugin: Sequence[str]) -> None:
     async with runtime_of(plugin) as runtime:
         client = runtime.client(BenchClient, plugin="bench")
@@ -104,7 +90,7 @@ async def small_under_bulk(bench: Bench, plugin: Sequence[str]) -> None:
         echo = echo_of(runtime)
         await alternate(bench.seconds / 4, echo)
         (idle,) = await alternate(bench.seconds, echo)
-        task = asyncio.create_task(pour(runtime, ENDLESS, KIB64))
+        task = asyncio.create_task(pour(runtime.plugin("bench"), ENDLESS, KIB64))
         await alternate(bench.seconds / 4, echo)
         (busy,) = await alternate(bench.seconds, echo)
         task.cancel()
