@@ -275,13 +275,7 @@ class RuntimeConnection:
             raise
 
     async def _until_over(self, link: Link) -> None:
-        waiting = [asyncio.ensure_future(link.wait_closed()), asyncio.ensure_future(self._stopping.wait())]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+        await race(link.wait_closed(), self._stopping.wait())
         if self.watch is not None and not self._stopping.is_set():
             await self.watch.settle()
 

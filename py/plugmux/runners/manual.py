@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..aio.race import race
 from ..contract.claims import ManifestClaims
 from ..contract.launch import VARIABLE, LaunchConfig
 from ..errors import PluginCause, PluginError
@@ -103,15 +104,8 @@ class ManualRun:
 
     async def wait(self) -> None:
         """Wait for its end."""
-        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._given_up.wait())]
-        if self._link is not None:
-            waiting.append(asyncio.ensure_future(self._link.wait_closed()))
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+        given_up = self._given_up.wait()
+        await (given_up if self._link is None else race(given_up, self._link.wait_closed()))
         await self._link_socket.close()
 
     def terminate(self) -> None:

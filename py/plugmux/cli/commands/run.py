@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...aio.race import race
 from ...contract.address import is_network, parse_address
 from ...dynamic.suggest import did_you_mean
 from ...errors import ConfigError
@@ -20,8 +21,6 @@ from ..output import shows_status, write_error
 from ..terminal.progress import ending, progress, starting
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ...runtime import Launch, Runtime, Source
 
 __all__ = ["add", "listen_option", "run", "serve"]
@@ -270,15 +269,9 @@ async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] 
         signalled.set()
 
     handle_signals(ENDING, end)
-    tasks = [asyncio.create_task(_start(runtime, work)), asyncio.create_task(_until(signalled))]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await race(_start(runtime, work), signalled.wait())
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         async with progress(ending(runtime)):
             await runtime.close()
 
@@ -291,7 +284,3 @@ async def _start(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]]
     for address in runtime.addresses:
         write_error(f"listening on {address}")
     await (work() if work is not None else asyncio.Event().wait())
-
-
-async def _until(signalled: asyncio.Event) -> None:
-    await signalled.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from ...aio.race import race
 from ...errors import ExchangeError, PluginCause, PluginError
 from ..plugin import PluginRecord
 from ..state import State
@@ -55,11 +56,5 @@ async def any_changed(plugins: Sequence[PluginRecord], *, timed: bool) -> None:
 async def _first_change(plugins: Sequence[PluginRecord]) -> None:
     if len(plugins) == 1:
         await plugins[0].changed()
-        return
-    tasks = [asyncio.ensure_future(plugin.changed()) for plugin in plugins]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    else:
+        await race(*(plugin.changed() for plugin in plugins))
