@@ -2,15 +2,14 @@
 
     python tests/windows/run.py [--table] [PATH]...
 
-Each part of the suite, a line of paths, has a process of its own. What is left out, and why, stands in `left-out.txt`;
-the number is the difference between the tests that Linux has and those that ran. `--table` prints each row with its
-number of tests.
+Each part of the suite, a line of paths, has a process of its own. A test that takes too long ends its process and has
+failed; another process goes on with the next. What is left out, and why, stands in `left-out.txt`; the number is the
+difference between the tests that Linux has and those that ran. `--table` prints each row with its number of tests.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -18,11 +17,13 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from windows.selection import RESULTS, rows
+from windows.selection import RESULTS, read, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
@@ -44,7 +45,10 @@ PARTS = (
 )
 """What has been run there, the longest first. Of the other files nobody has looked at yet which tests Wine can show."""
 
-TIME = 3600
+TEST_TIME = 120
+"""Seconds that one test may take, on a busy machine."""
+
+TIME = 1200
 """Seconds that one part may take, on a busy machine."""
 
 AT_ONCE = 2
@@ -55,6 +59,36 @@ OUTPUT_TIME = 5
 
 IDLE = 60
 """Seconds that Wine's server waits for another program."""
+
+
+@dataclass
+class Outcome:
+    """What became of the tests of one part."""
+
+    part: str
+    passed: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
+    skipped: dict[str, str] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    begun: int = 0
+    broken: str = ""
+    seconds: float = 0
+
+    @property
+    def ran(self) -> int:
+        return len(self.passed | self.failed)
+
+    def take(self, lines: list[dict[str, Any]]) -> list[int]:
+        """Take what has been told so far, and return the statuses of the processes that ended in order."""
+        told = {kind: {name for line in lines for name in line.get(kind, ())} for kind in ("began", "ended", "failed")}
+        self.begun = len(told["began"])
+        self.failed = told["failed"] | told["began"] - told["ended"]
+        self.passed = {name for line in lines for name in line.get("passed", ())} - self.failed
+        self.skipped = {name: why for line in lines for name, why in line.get("skipped", {}).items()}
+        self.left_out = Counter()
+        for pattern, count in (row for line in lines for row in line.get("left_out", {}).items()):
+            self.left_out[pattern] = max(self.left_out[pattern], count)
+        return [line["exit"] for line in lines if "exit" in line]
 
 
 def main() -> int:
@@ -68,38 +102,34 @@ def main() -> int:
     build_programs()
     parts = options.paths or list(PARTS)
     there_are = collected(parts)
-    total, left, used = Counter[str](), Counter[str](), set[str]()
-    skipped: dict[str, str] = {}
-    failed = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = list(pool.map(lambda numbered: run(numbered[1], numbered[0], cache), enumerate(parts)))
-    for part, told in zip(parts, results, strict=True):
-        if told is None or told["failed"] or told["exit"] not in (0, 5):
-            failed.append(part)
-        if told is None:
-            continue
-        ran = told["passed"] + told["failed"]
-        print(f"{part}: {ran} of {there_are[part]} ran, {told['failed']} failed, in {told['seconds']:.0f} s")
-        total.update(ran=ran, there=there_are[part], failed=told["failed"])
-        left.update(told["left_out"])
-        used.update(told["used"])
-        skipped |= told["skipped"]
+        outcomes = list(pool.map(lambda numbered: run(numbered[1], numbered[0], cache), enumerate(parts)))
+    left = Counter[str]()
+    for outcome in outcomes:
+        left.update(outcome.left_out)
+        ran, there = outcome.ran, there_are[outcome.part]
+        print(
+            f"{outcome.part}: {ran} ran, {there - ran} left out, {len(outcome.failed)} failed, "
+            f"in {outcome.seconds:.0f} s{outcome.broken}"
+        )
     if options.table:
         for pattern, reason in rows().items():
-            count = left[pattern] or ("the file" if pattern in used else 0)
+            count = left[pattern] or ("the file" if pattern in left else 0)
             print(f"  {count}\t{pattern}: {reason}")
-    for name, reason in skipped.items():
-        print(f"  skipped by itself: {name}: {reason}")
-    stale = sorted(rows().keys() - used) if not options.paths else []
+    for outcome in outcomes:
+        for name, reason in outcome.skipped.items():
+            print(f"  skipped by itself: {name}: {reason}")
+        for name in sorted(outcome.failed):
+            print(f"  failed: {name}")
+    stale = sorted(rows().keys() - left.keys()) if not options.paths else []
     for pattern in stale:
         print(f"tests/windows/left-out.txt: no test answers to {pattern}")
+    ran, failed = sum(outcome.ran for outcome in outcomes), sum(len(outcome.failed) for outcome in outcomes)
     print(
-        f"CPython for Windows under Wine: {total['ran']} tests ran, {total['there'] - total['ran']} were left out "
-        f"(tests/windows/left-out.txt), {total['failed']} failed, in {time.monotonic() - began:.0f} s"
+        f"CPython for Windows under Wine: {ran} tests ran, {sum(there_are.values()) - ran} were left out "
+        f"(tests/windows/left-out.txt), {failed} failed, in {time.monotonic() - began:.0f} s"
     )
-    if failed:
-        print("failed: " + ", ".join(failed))
-    return 1 if failed or stale else 0
+    return 1 if failed or stale or any(outcome.broken for outcome in outcomes) else 0
 
 
 def build_programs() -> None:
@@ -125,12 +155,47 @@ def collected(parts: list[str]) -> dict[str, int]:
     return found
 
 
-def run(part: str, number: int, cache: Path) -> dict[str, Any] | None:
-    """Run one part under Wine, with files of its own; `None` if it did not come to an end."""
+def run(part: str, number: int, cache: Path) -> Outcome:
+    """Run one part under Wine, with files of its own."""
     drive = cache / "prefix/drive_c"
-    results, base = drive / f"results{number}.json", drive / f"t{number}"
+    results = drive / f"results{number}.jsonl"
     results.unlink(missing_ok=True)
-    shutil.rmtree(base, ignore_errors=True)
+    shutil.rmtree(drive / f"t{number}", ignore_errors=True)
+    outcome = run_to_the_end(part, results, lambda seconds: run_once(part, number, cache, seconds))
+    print(f"{part}: ended: {outcome.ran} ran, {len(outcome.failed)} failed{outcome.broken}", flush=True)
+    return outcome
+
+
+def run_to_the_end(part: str, results: Path, run_rest: Callable[[float], bytes], limit: float = TIME) -> Outcome:
+    """Run a part by as many processes as it takes to get past the tests that end one.
+
+    Args:
+        part: its name.
+        results: the file that `windows.selection` writes.
+        run_rest: runs what has not begun yet for so many seconds at most, and returns the output.
+        limit: seconds that all of these may take together.
+    """
+    outcome, began, begun = Outcome(part), time.monotonic(), 0
+    while True:
+        said = run_rest(max(0, limit - (time.monotonic() - began)))
+        lines = read(results)
+        outcome.seconds = time.monotonic() - began
+        exits = outcome.take(lines)
+        if outcome.seconds >= limit:
+            outcome.broken = f", did not come to an end within {limit:g} s"
+        elif exits:
+            outcome.broken = "" if exits[-1] in (0, 1, 5) else f", pytest ended with status {exits[-1]}"
+        elif outcome.begun == begun:
+            outcome.broken = ", did not come to an end"
+        if not exits or outcome.failed or outcome.broken:
+            print(said.decode("utf-8", "replace")[-12_000:], flush=True)
+        if exits or outcome.broken:
+            return outcome
+        begun = outcome.begun
+
+
+def run_once(part: str, number: int, cache: Path, seconds: float) -> bytes:
+    """Run what has not begun yet of a part under Wine, and return its output."""
     null = subprocess.DEVNULL
     here, there = windows_path(ROOT), windows_path(cache)
     environ = {
@@ -142,15 +207,14 @@ def run(part: str, number: int, cache: Path) -> dict[str, Any] | None:
         "PYTHONPATH": rf"{here}\py;{here}\gen\python;{here}\examples\gen\python;{there}\site",
         "PLUGMUX_PREBUILT": "1",
         "PLUGMUX_NODE": rf"{there}\node\node.exe",
-        RESULTS: rf"C:\results{number}.json",
+        RESULTS: rf"C:\results{number}.jsonl",
     }
     command = ["wine", str(cache / "python/python.exe"), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += ["-p", "windows.selection", "--timeout=300", f"--basetemp=C:\\t{number}", "--tb=short", *part.split()]
-    began = time.monotonic()
+    command += ["-p", "windows.selection", f"--timeout={TEST_TIME}", f"--basetemp=C:\\t{number}", "--tb=short"]
     # It outlives its programs for a while: each part finds it there, and no part's output is its own.
     subprocess.run(["wineserver", f"-p{IDLE}"], env=environ, stdin=null, stdout=null, stderr=null, check=False)
     with subprocess.Popen(
-        command, cwd=ROOT, env=environ, stdin=null, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*command, *part.split()], cwd=ROOT, env=environ, stdin=null, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         # Through a pipe: Wine's console gives other programs than Windows' a terminal. Wine's services, which the first
         # program starts, hold it open: so the end of the program counts, not that of its output.
@@ -159,18 +223,12 @@ def run(part: str, number: int, cache: Path) -> dict[str, Any] | None:
         reader = threading.Thread(target=read_all, args=(os.dup(process.stdout.fileno()), pieces), daemon=True)
         reader.start()
         try:
-            process.wait(timeout=TIME)
+            process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             pieces.append(b"\nit has not ended in time")
         reader.join(OUTPUT_TIME)
-        said = b"".join(pieces)
-    told: dict[str, Any] | None = json.loads(results.read_text("utf-8")) if results.exists() else None
-    if told is None or told["failed"] or told["exit"] not in (0, 5):
-        print(said.decode("utf-8", "replace")[-12_000:], flush=True)
-        print(f"{part}: failed" if told else f"{part}: did not come to an end", flush=True)
-    print(f"{part}: ended", flush=True)
-    return told and {**told, "seconds": time.monotonic() - began}
+    return b"".join(pieces)
 
 
 def read_all(descriptor: int, pieces: list[bytes]) -> None:
