@@ -59,6 +59,22 @@ def test_a_restarted_plugin_begins_with_a_closed_breaker() -> None:
     assert PluginHandle(plugin, Idle()).circuit is Circuit.CLOSED
 
 
+def test_failures_in_a_row_open_the_breaker_and_an_answer_between_them_does_not() -> None:
+    plugin = record(State.RUNNING)
+    handle = PluginHandle(plugin, Idle())
+    most = plugin.policies.breaker.failures
+    for _ in range(2):
+        for _ in range(most - 1):
+            plugin.call_failed(0, "a call")
+        assert handle.circuit is Circuit.CLOSED
+        plugin.call_answered()
+    for _ in range(most):
+        plugin.call_failed(0, "a call")
+    assert handle.circuit is Circuit.OPEN
+    plugin.call_answered()
+    assert (handle.circuit, plugin.breaker) == (Circuit.CLOSED, None)
+
+
 def test_a_handle_shows_the_record_and_cannot_change_it() -> None:
     plugin = record()
     handle = PluginHandle(plugin, Idle())

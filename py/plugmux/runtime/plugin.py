@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from ..aio.race import race
@@ -68,7 +69,7 @@ class PluginRecord:
         in_flight: calls that are under way.
         calls: calls that it has been sent, repeated ones included.
         comes_back: whether it is being ended in order to be started again.
-        breaker: keeps calls from it while it fails every one; `None` until a call fails.
+        breaker: keeps calls from it while it fails every one; `None` until a call fails, and again after any answer.
         answered: calls that it has answered.
         health: its health while it runs.
         since: when it came into its state (seconds since the epoch).
@@ -101,12 +102,9 @@ class PluginRecord:
         self.error: PluginError | None = None
         self.link: Link | None = None
         self.pid: int | None = None
-        self.restarts = 0
-        self.in_flight = 0
-        self.calls = 0
+        self.restarts = self.in_flight = self.calls = self.answered = 0
         self.comes_back = False
         self.breaker: Breaker | None = None
-        self.answered = 0
         self.health = Health.UNKNOWN
         self.since = time.time()
         self.peer: Peer | None = None
@@ -195,6 +193,11 @@ class PluginRecord:
             self.breaker = Breaker(self.policies.breaker)
         self.breaker.failed(now, identity)
 
+    def call_answered(self) -> None:
+        """Note an answer, whatever it says. It closes the breaker: what has failed before counts no more."""
+        self.answered += 1
+        self.breaker = None
+
     def call_ended(self) -> None:
         """Count one call less as under way."""
         self.in_flight -= 1
@@ -203,8 +206,7 @@ class PluginRecord:
 
     async def wait_idle(self) -> None:
         """Wait until no call is under way."""
-        if self._idle is None:
-            self._idle = asyncio.Event()
+        self._idle = self._idle or asyncio.Event()
         while self.in_flight:
             self._idle.clear()
             await self._idle.wait()
@@ -251,14 +253,11 @@ class PluginRecord:
         sent = error.sent if isinstance(error, ExchangeError) else False
         if not link.closed and self.link is link:
             return ExchangeError(f"plugin {self.name!r}: {error}", sent=sent)
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(POST_MORTEM_TIME):
                 while self.link is link:
                     await self.changed()
-        except TimeoutError:
-            pass
-        reason = self.error if self.error is not None else error
-        return ExchangeError(str(reason), sent=sent)
+        return ExchangeError(str(self.error or error), sent=sent)
 
     def __repr__(self) -> str:
         return f"<Plugin {self.name} {self.version} {self.state.value}>"

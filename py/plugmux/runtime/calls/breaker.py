@@ -5,7 +5,8 @@
 
 One input that a healthy plugin fails on, sent again and again, must not keep all other calls from the plugin. So an
 open breaker remembers which calls have failed. It refuses those; it refuses all calls only once as many different ones
-have failed in a row as it takes to open it. Any answer closes it.
+have failed in a row as it takes to open it. Any answer closes it: the plugin then needs no breaker until another call
+fails, and no call is remembered, or hashed, for one.
 
 Without I/O and without a clock of its own: the time is an argument.
 """
@@ -85,13 +86,6 @@ class Breaker:
         """Note that a call goes through."""
         if self.circuit is HALF_OPEN:
             self._trial = True
-
-    def succeeded(self) -> None:
-        """Note that a call was answered, whatever the answer."""
-        self._failures = 0
-        if self._failed:
-            self._failed.clear()
-        self.circuit = CLOSED
 
     def failed(self, now: float, identity: Hashable = None) -> None:
         """Note that a call was not answered."""

@@ -292,11 +292,9 @@ class _Attempts:
         if status == DEADLINE_EXCEEDED and self._ends is not None:
             self._ran_out(plugin)
         else:
-            plugin.answered += 1
+            plugin.call_answered()
             if plugin.peer is not None:
                 self._router.balancer.answered(plugin, self._loop.time() - self._began)
-            if plugin.breaker is not None:
-                plugin.breaker.succeeded()
         return True
 
     def broke(self, plugin: PluginRecord, error: BaseException) -> bool:
