@@ -78,6 +78,7 @@ def test_commands_options_and_choices_are_completed(press: Press, line: str, sho
 
 NAMES = [
     ("logs --connect {} st", ["store"]),
+    ("plugins --connect {} ", ["disable", "enable", "restart"]),
     ("plugins --connect {} restart ", ["other", "store"]),
     ("call --connect {} k", [f"{SERVICE}/"]),
     ("call --connect {} " + f"{SERVICE}/", [f"{SERVICE}/Get", f"{SERVICE}/Put", f"{SERVICE}/Watch"]),

@@ -85,6 +85,8 @@ def _completer(names: Names) -> Callable[..., list[str]]:
 
         if getattr(parsed_args, "plugin", None):
             return []  # It would have to be launched.
+        if getattr(parsed_args, "action", "") is None:
+            return []  # What is to be done comes before the name that it is done to.
         parsed_args.plugin = []
         try:
             return asyncio.run(_ask(names, prefix, parsed_args))
