@@ -267,15 +267,47 @@ def joined(**config: Any) -> tuple[Session, Session, Stream, Stream]:
 
 
 def test_a_window_grows_while_its_reader_keeps_up() -> None:
-    client, server, ours, theirs = joined(max_stream_window_size=MIB)
+    client, server, ours, theirs = joined()
     sizes = []
     for _ in range(5):
         read_half(client, server, ours, theirs, 0.0001)
         sizes.append(theirs.window)
         assert theirs.receive_window == theirs.window
     # The first half only begins to measure the round trip.
-    assert sizes == [INITIAL_WINDOW, 2 * INITIAL_WINDOW, MIB, MIB, MIB]
-    assert ours.send_window == MIB
+    assert sizes == [INITIAL_WINDOW, MIB, 4 * MIB, 16 * MIB, 16 * MIB]
+    assert ours.send_window == 16 * MIB
+    assert server._growth._left == 32 * MIB - (16 * MIB - INITIAL_WINDOW)
+
+
+def test_a_window_whose_bytes_are_kept_doubles_up_to_4_mib() -> None:
+    client, server, ours, theirs = joined()
+    sizes = []
+    for _ in range(7):
+        server.memory.hold(theirs, theirs.window // 2)
+        read_half(client, server, ours, theirs, 0.0001)
+        sizes.append(theirs.window)
+    assert sizes == [INITIAL_WINDOW, 2 * INITIAL_WINDOW, MIB, 2 * MIB, 4 * MIB, 4 * MIB, 4 * MIB]
+
+
+def next_window(client: Session, server: Session) -> Stream:
+    """Open one more stream and read half its window at once; gives the receiving end."""
+    ours = client.open()
+    server.receive_data(b"".join(client.data_to_send()))
+    theirs = server.streams[ours.id]
+    server.accept(theirs)
+    read_half(client, server, ours, theirs, 0.0001)
+    return theirs
+
+
+@pytest.mark.parametrize(("growth", "next_sizes"), [(128 * MIB, [16 * MIB] * 2), (32 * MIB, [4 * MIB] * 4)])
+def test_a_window_becomes_at_once_what_another_has_needed_but_large_ones_leave_half_to_others(
+    growth: int, next_sizes: list[int]
+) -> None:
+    client, server, ours, theirs = joined(max_session_window_growth=growth)
+    for _ in range(5):
+        read_half(client, server, ours, theirs, 0.0001)
+    assert theirs.window == 16 * MIB
+    assert [next_window(client, server).window for _ in next_sizes] == next_sizes
 
 
 def test_a_window_does_not_grow_for_a_slow_reader() -> None:
@@ -338,7 +370,7 @@ def test_frames_are_named_in_errors(frame: tuple[int, int, int, int], name: str)
         (lambda: Config(stream_open_timeout=-1), "stream_open_timeout is -1"),
         (lambda: Config(stream_close_timeout=-1), "stream_close_timeout is -1"),
         (lambda: Config(stream_window_size=1024), "stream_window_size is 1024"),
-        (lambda: Config(stream_window_size=8 * MIB), "stream_window_size is 8388608"),
+        (lambda: Config(stream_window_size=32 * MIB), "stream_window_size is 33554432"),
         (lambda: Config(max_stream_window_size=2**32), "max_stream_window_size is 4294967296"),
         (lambda: Config(max_session_window_growth=-1), "max_session_window_growth is -1"),
         (lambda: Config(keep_alive_interval=float("nan")), "keep_alive_interval is nan"),

@@ -13,7 +13,10 @@ import { ProtocolViolation } from "../src/errors.js";
 import { Link, LinkApp } from "../src/link.js";
 import { Flag, FrameType } from "../src/yamux/frame.js";
 import { localConfig, Mux, type MuxStream } from "../src/yamux/index.js";
+import { configure } from "../src/yamux/config.js";
+import { WindowGrowth } from "../src/yamux/growth.js";
 import { Inbox } from "../src/yamux/inbox.js";
+import { StreamState } from "../src/yamux/state.js";
 import { AuthorizerService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { bare, data, FakeClock, frame, syn, turns, WINDOW } from "./bare.js";
 import { connectionPair } from "../src/memoryConnection.js";
@@ -23,6 +26,43 @@ keepAlive();
 
 const ids = (count: number): number[] => Array.from({ length: count }, (_, index) => 2 * index + 1);
 const RST = (id: number): Buffer => frame(FrameType.windowUpdate, Flag.rst, id, 0);
+
+describe("windows", () => {
+  const MIB = 1024 * 1024;
+
+  /** The sizes of a window whose halves are credited one after another; `held` is the part of all that is kept. */
+  const sizes = (growth: WindowGrowth, held: number, credits: number): number[] => {
+    const stream = new StreamState(1, "established", 0);
+    return Array.from({ length: credits }, () => {
+      stream.consumed = stream.window / 2;
+      stream.held += held * stream.consumed;
+      growth.credit(stream, 0);
+      return stream.window / MIB;
+    });
+  };
+
+  const measured = (maxSessionWindowGrowth: number): WindowGrowth => {
+    const growth = new WindowGrowth(configure({ maxSessionWindowGrowth }));
+    growth.measured(20);
+    return growth;
+  };
+
+  test("grow fast where the program takes what comes, and at once where another has", () => {
+    const growth = measured(128 * MIB);
+    assert.deepEqual(sizes(growth, 0, 4), [1, 4, 16, 16]);
+    assert.deepEqual(sizes(growth, 0, 2), [16, 16]);
+  });
+
+  test("double up to 4 MiB where what comes is kept", () => {
+    assert.deepEqual(sizes(measured(128 * MIB), 1, 6), [0.5, 1, 2, 4, 4, 4]);
+  });
+
+  test("leave half of what they may grow by to others where they are large", () => {
+    const growth = measured(32 * MIB);
+    assert.deepEqual(sizes(growth, 0, 4), [1, 4, 16, 16]);
+    for (let count = 0; count < 4; count += 1) assert.deepEqual(sizes(growth, 0, 2), [4, 4]);
+  });
+});
 
 describe("memory", () => {
   test("small pieces that nobody reads are joined", () => {

@@ -32,8 +32,9 @@ class Config:
         stream_window_size: bytes that the peer may send on a stream before our reader has taken any. A size above
             256 KiB is announced with the stream's SYN or ACK. Default 256 KiB, the size that the wire assumes.
         max_stream_window_size: bytes up to which the window of a stream grows while its reader keeps up with it.
-            Default 4 MiB; equal to `stream_window_size` it turns growing off.
-        max_session_window_growth: bytes by which all windows of a session together may have grown. Default 32 MiB.
+            Default 16 MiB; equal to `stream_window_size` it turns growing off.
+        max_session_window_growth: bytes by which all windows of a session together may have grown. Windows beyond 4 MiB
+            leave half of it to others. Default 32 MiB.
         max_link_memory: bytes from the peer that one link may hold until someone takes them: unfinished
             requests and responses, data that a program does not read, and 4 KiB for each stream that the peer has open.
             From three quarters of it on, most streams get no more credit; at the limit, streams are reset. It should be
@@ -62,7 +63,7 @@ class Config:
     stream_open_timeout: float = 75.0
     stream_close_timeout: float = 300.0
     stream_window_size: int = INITIAL_WINDOW
-    max_stream_window_size: int = 4 * 1024 * 1024
+    max_stream_window_size: int = 16 * 1024 * 1024
     max_session_window_growth: int = 32 * 1024 * 1024
     max_link_memory: int = 64 * 1024 * 1024
     max_unregistered_memory: int = 1024 * 1024

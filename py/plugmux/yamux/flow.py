@@ -30,6 +30,8 @@ STREAM_COST: Final = 4096
 MAX_CREDITED: Final = 4
 """Streams that are credited while memory is tight. A quarter of the limit should have room for so many messages."""
 READ_BUFFER: Final = 256 * 1024
+UNREAD_WINDOW: Final = 4 * 1024 * 1024
+"""Bytes up to which the window of a stream grows of which the program has taken little."""
 
 
 class MemoryPool:
@@ -204,20 +206,27 @@ class WindowGrowth:
 
     A sender that has used its whole window waits one round trip for credit, so a stream moves at most one window per
     round trip. Credit is returned each time half the window has been read. When the halves follow one another faster
-    than two round trips, the window limits the stream, and it is doubled. The window of a reader that does not keep up
-    stays as it was. The growth of all windows of a session has one bound.
+    than two round trips, the window limits the stream, and grows. The window of a reader that does not keep up stays as
+    it was. The growth of all windows of a session has one bound.
+
+    How far a window grows at once depends on what the program has really taken, which is less than what was credited:
+    a body that is collected, or a stream that nobody reads, is credited and kept. A window doubles, up to
+    `UNREAD_WINDOW`. Where the program has taken a quarter of a window's size it becomes four times as large, or at once
+    what another stream of the session has needed, up to the configured maximum.
 
     Attributes:
         rtt: the shortest round trip measured, in seconds; `None` until there is one, and windows stay as they are.
     """
 
-    __slots__ = ("_initial", "_left", "_maximum", "rtt")
+    __slots__ = ("_bulk", "_initial", "_largest", "_left", "_maximum", "rtt")
 
     def __init__(self, config: Config) -> None:
         self.rtt: float | None = None
         self._initial = config.stream_window_size
         self._maximum = config.max_stream_window_size
         self._left = config.max_session_window_growth
+        self._bulk = self._left // 2  # what windows beyond `UNREAD_WINDOW` leave to others
+        self._largest = 0
 
     def measured(self, rtt: float) -> None:
         """Record a round trip of `rtt` seconds."""
@@ -235,8 +244,13 @@ class WindowGrowth:
 
     def refill(self, stream: Stream, now: float, *, grow: bool = True) -> None:
         """Note that half a stream's window is credited now, and widen the window if that went fast."""
+        stream.credited += stream.consumed
         if grow and self.rtt is not None and now - stream.credited_at < 2 * self.rtt:
-            self._widen(stream, 2 * stream.window)
+            if 4 * (stream.credited - stream.held) >= stream.window:
+                self._widen(stream, max(4 * stream.window, self._largest))
+                self._largest = max(self._largest, stream.window)
+            else:
+                self._widen(stream, min(2 * stream.window, UNREAD_WINDOW))
         stream.credited_at = now
 
     def end(self, stream: Stream) -> None:
@@ -245,6 +259,8 @@ class WindowGrowth:
 
     def _widen(self, stream: Stream, wanted: int) -> None:
         size = min(wanted, self._maximum, stream.window + self._left)
+        if size > UNREAD_WINDOW:
+            size = max(min(size, stream.window + self._left - self._bulk), UNREAD_WINDOW)
         growth = max(size - stream.window, 0)
         self._left -= growth
         stream.window += growth

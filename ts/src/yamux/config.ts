@@ -27,7 +27,7 @@ export interface Config {
   readonly streamWindowSize: number;
   /** The largest receive window of a stream; it grows while its reader keeps up. */
   readonly maxStreamWindowSize: number;
-  /** The most bytes by which all windows of a session together may grow. */
+  /** The most bytes by which all windows of a session together may grow; those beyond 4 MiB leave half of it to others. */
   readonly maxSessionWindowGrowth: number;
   /**
    * Bytes that may be held of what has come and nobody has taken, over all streams: unfinished requests, what a program
@@ -60,7 +60,7 @@ export const defaultConfig: Config = {
   streamOpenTimeout: 75_000,
   streamCloseTimeout: 300_000,
   streamWindowSize: INITIAL_WINDOW,
-  maxStreamWindowSize: 4 * 1024 * 1024,
+  maxStreamWindowSize: 16 * 1024 * 1024,
   maxSessionWindowGrowth: 32 * 1024 * 1024,
   maxLinkMemory: 64 * 1024 * 1024,
   maxUnregisteredMemory: 1024 * 1024,

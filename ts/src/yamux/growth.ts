@@ -1,27 +1,38 @@
 import type { Config } from "./config.js";
 import type { StreamState } from "./state.js";
 
+/** Bytes up to which the window of a stream grows of which the program has taken little. */
+const UNREAD_WINDOW = 4 * 1024 * 1024;
+
 /**
  * Decides how far the receive windows of a session grow.
  *
  * A sender that has used up its window waits a round trip for credit. Credit goes back each time half a window has been
  * read; where two such halves follow one another within two round trips it is the window that limits the stream, and
- * it is doubled. A reader that does not keep up never gets more than it began with, and all windows together never grow
- * by more than one bound.
+ * it grows. A reader that does not keep up never gets more than it began with, and all windows together never grow by
+ * more than one bound.
+ *
+ * What has been credited may still be kept, such as the body of an unfinished message: then the window doubles, up to
+ * `UNREAD_WINDOW`. Where the program has taken a quarter of a window's size, it becomes four times as large, or at once
+ * what another stream of the session has needed, up to the configured maximum.
  */
 export class WindowGrowth {
   /** The shortest round trip measured, in milliseconds; until there is one, windows stay as they are. */
   roundTrip: number | undefined;
-  readonly #largest: number;
+  readonly #maximum: number;
+  /** What windows beyond `UNREAD_WINDOW` leave to others. */
+  readonly #bulk: number;
   #left: number;
+  #largest = 0;
 
   constructor(config: Config) {
-    this.#largest = config.maxStreamWindowSize;
+    this.#maximum = config.maxStreamWindowSize;
     this.#left = config.maxSessionWindowGrowth;
+    this.#bulk = Math.floor(this.#left / 2);
   }
 
   mayGrow(size: number): boolean {
-    return size < this.#largest && this.#left > 0;
+    return size < this.#maximum && this.#left > 0;
   }
 
   measured(roundTrip: number): void {
@@ -35,8 +46,8 @@ export class WindowGrowth {
    */
   credit(stream: StreamState, now: number, mayGrow = true): number {
     const before = stream.window;
-    const isLimiting = mayGrow && this.roundTrip !== undefined && now - stream.creditedAt < 2 * this.roundTrip;
-    if (isLimiting) stream.window = this.take(before, 2 * before);
+    stream.credited += stream.consumed;
+    if (mayGrow && this.roundTrip !== undefined && now - stream.creditedAt < 2 * this.roundTrip) this.#grow(stream);
     const credit = stream.consumed + stream.window - before;
     stream.receiveWindow += credit;
     stream.consumed = 0;
@@ -44,9 +55,19 @@ export class WindowGrowth {
     return credit;
   }
 
+  #grow(stream: StreamState): void {
+    if (4 * (stream.credited - stream.held) >= stream.window) {
+      stream.window = this.take(stream.window, Math.max(4 * stream.window, this.#largest));
+      this.#largest = Math.max(this.#largest, stream.window);
+    } else {
+      stream.window = this.take(stream.window, Math.min(2 * stream.window, UNREAD_WINDOW));
+    }
+  }
+
   /** Returns the size to which a window of `size` may grow, at most `wanted`. */
   take(size: number, wanted: number): number {
-    const grown = Math.min(wanted, this.#largest, size + this.#left);
+    let grown = Math.min(wanted, this.#maximum, size + this.#left);
+    if (grown > UNREAD_WINDOW) grown = Math.max(Math.min(grown, size + this.#left - this.#bulk), UNREAD_WINDOW);
     if (grown <= size) return size;
     this.#left -= grown - size;
     return grown;

@@ -42,6 +42,8 @@ export class StreamState {
   held = 0;
   /** Bytes that the reader has consumed and for which no credit has been sent. */
   consumed = 0;
+  /** Bytes that the peer has been given credit for, growth of the window apart. */
+  credited = 0;
 
   constructor(
     readonly id: number,
