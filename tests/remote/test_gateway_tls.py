@@ -8,6 +8,7 @@ import ssl
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from plugmux.gateway.certificate import NOT_TOLD, identity_told_by
 from plugmux.network.identity import UntrustedIdentity
@@ -236,28 +238,70 @@ SIGNS_NO_CERTIFICATES = (
     True,
 )
 ELSEWHERE = (x509.NameConstraints([x509.DNSName("elsewhere.example")], None), True)
+SAID_SOFTLY = (ELSEWHERE[0], False)
+OF_SERVERS = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
+OF_CLIENTS = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False)
+UNSIGNED, LIMITED = "is signed by no CA of ", "a CA above its certificate has limits that the gateway cannot check"
+NOT_FOR_CLIENTS = "a CA above its certificate is not for clients"
+CHAINS: dict[str, tuple[list[Any], list[Any], str]] = {
+    "a CA between": ([CA], [CA], ""),
+    "the last CA between": ([CA], [LAST_CA], ""),
+    "CAs of clients": ([CA, OF_CLIENTS], [CA, OF_CLIENTS], ""),
+    "under the last CA": ([LAST_CA], [CA], UNSIGNED),
+    "no CA": ([CA], [], UNSIGNED),
+    "signs none": ([CA], [CA, SIGNS_NO_CERTIFICATES], UNSIGNED),
+    "limits": ([CA], [CA, ELSEWHERE], LIMITED),
+    "limits of the trusted CA": ([CA, ELSEWHERE], [CA], LIMITED),
+    "limits that are not critical": ([CA], [CA, SAID_SOFTLY], LIMITED),
+    "a CA of servers": ([CA], [CA, OF_SERVERS], NOT_FOR_CLIENTS),
+    "a trusted CA of servers": ([CA, OF_SERVERS], [CA], NOT_FOR_CLIENTS),
+}
 
 
-@pytest.mark.parametrize(
-    ("root", "between", "why"),
-    [
-        ([CA], [CA], ""),
-        ([CA], [LAST_CA], ""),
-        ([LAST_CA], [CA], "is signed by no CA of "),
-        ([CA], [], "is signed by no CA of "),
-        ([CA], [CA, SIGNS_NO_CERTIFICATES], "is signed by no CA of "),
-        ([CA], [CA, ELSEWHERE], "has limits that the gateway cannot check"),
-    ],
-    ids=["a CA between", "the last CA between", "under the last CA", "no CA", "signs none", "limits"],
-)
-def test_a_ca_between_signs_within_its_limits(
-    root: list[Any], between: list[Any], why: str, pki: Pki, tmp_path: Path
-) -> None:
+def accepted_by_openssl(tls: TLS, chain: Path) -> bool:
+    """Whether a server with these settings ends a handshake with a client that shows this chain."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.load_cert_chain(chain)
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client, server = context.wrap_bio(down, up), tls.server_context().wrap_bio(up, down, server_side=True)
+    for _ in range(2):
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        try:
+            server.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLError:
+            return False
+        return True
+    raise AssertionError("the handshake has not ended")
+
+
+def told_and_shown(
+    pki: Pki, folder: Path, root: list[Any], between: list[Any], **options: Any
+) -> tuple[Any, TLS, Path]:
+    """A chain of three, as a server tells it; settings that trust its first; and a file by which a client shows it."""
     top = made("top", None, *root)
     middle = made("middle", top, *between)
-    own, _ = made("web", middle, WEB)
-    folder = pki.directory("runtime", ca=written(top[0])[0].encode())
-    told, tls = {"client_cert_chain": written(own, middle[0])}, TLS.directory(folder)
+    own, key = made("web", middle, WEB)
+    chain = written(own, middle[0])
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    shown = folder / "shown.pem"
+    shown.write_text("".join(chain) + secret.decode())
+    settings = TLS.directory(pki.directory("runtime", ca=written(top[0])[0].encode()))
+    return {"client_cert_chain": chain}, settings, shown
+
+
+@pytest.mark.parametrize(("root", "between", "why"), CHAINS.values(), ids=CHAINS)
+def test_a_ca_between_signs_within_its_limits_and_openssl_agrees(
+    root: list[Any], between: list[Any], why: str, pki: Pki, tmp_path: Path
+) -> None:
+    told, tls, shown = told_and_shown(pki, tmp_path, root, between)
+    # Limits of names are OpenSSL's to check. These are of other names, and it takes the chain.
+    assert accepted_by_openssl(tls, shown) == (why in ("", LIMITED))
     if not why:
         assert identity_told_by(told, tls) == "spiffe://test/web"
         return

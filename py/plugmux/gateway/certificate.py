@@ -6,7 +6,7 @@ here the certificate is held against those of `[tls]`, so that no other CA decid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,6 @@ def identity_told_by(told: Mapping[str, Any], tls: TLS | None) -> str:
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise UntrustedIdentity("the ASGI server tells a client certificate that cannot be read") from None
     _check_time(own)
-    _check_use(x509, own)
     authorities = [x509.load_der_x509_certificate(der) for der in tls.server_context().get_ca_certs(binary_form=True)]
     _check_issuer(x509, own, others, authorities, tls)
     return identity_of(_names(x509, own))
@@ -85,32 +84,30 @@ def _check_time(certificate: Any) -> None:
         raise UntrustedIdentity("its certificate has expired")
 
 
-def _check_use(x509: Any, certificate: Any) -> None:
-    """Check that a client may show it."""
-    if use := _extension(certificate, x509.ExtendedKeyUsage):
-        oids = x509.ExtendedKeyUsageOID
-        if not {oids.CLIENT_AUTH, oids.ANY_EXTENDED_KEY_USAGE} & set(use):
-            raise UntrustedIdentity("its certificate is not for clients (extended key usage)")
-
-
-def _check_issuer(x509: Any, certificate: Any, others: Sequence[Any], trusted: Iterable[Any], tls: TLS) -> None:
+def _check_issuer(x509: Any, certificate: Any, others: Sequence[Any], trusted: Sequence[Any], tls: TLS) -> None:
     """Check that a trusted CA has signed it, or a CA that one has signed (RFC 5280, section 6.1)."""
+    _check_use(x509, certificate, "its certificate")
     for between in range(MAX_CHAIN):
-        if _has_unknown_limits(x509, certificate):
-            raise UntrustedIdentity("its certificate, or one above it, has limits that the gateway cannot check")
-        if any(_may_have_signed(x509, authority, certificate, between) for authority in trusted):
-            return
-        above = (other for other in others if _may_have_signed(x509, other, certificate, between))
-        certificate = next(above, None)
+        signers = (each for each in (*trusted, *others) if _may_have_signed(x509, each, certificate, between))
+        certificate = next(signers, None)
         if certificate is None:
             break
+        _check_use(x509, certificate, "a CA above its certificate")
+        if certificate in trusted:
+            return
     raise UntrustedIdentity(f"its certificate is signed by no CA of {tls.ca}")
 
 
-def _has_unknown_limits(x509: Any, certificate: Any) -> bool:
-    """Whether it has a critical extension other than those that are looked at here, such as name constraints."""
+def _check_use(x509: Any, certificate: Any, what: str) -> None:
+    """Check that it is meant for clients, or for a CA of clients, and has no limit that is not looked at here."""
+    oids = x509.ExtendedKeyUsageOID
+    use = _extension(certificate, x509.ExtendedKeyUsage)
+    if use is not None and not {oids.CLIENT_AUTH, oids.ANY_EXTENDED_KEY_USAGE} & set(use):
+        raise UntrustedIdentity(f"{what} is not for clients (extended key usage)")
     known = (x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage, x509.SubjectAlternativeName)
-    return any(each.critical and not isinstance(each.value, known) for each in certificate.extensions)
+    for each in certificate.extensions:
+        if isinstance(each.value, x509.NameConstraints) or (each.critical and not isinstance(each.value, known)):
+            raise UntrustedIdentity(f"{what} has limits that the gateway cannot check ({each.oid.dotted_string})")
 
 
 def _may_have_signed(x509: Any, authority: Any, certificate: Any, between: int) -> bool:
