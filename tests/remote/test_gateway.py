@@ -14,6 +14,7 @@ import pytest
 from plugmux import ConfigError
 from plugmux.gateway.app import Gateway
 from plugmux.gateway.config import GatewayConfig
+from plugmux.gateway.forwarded import identity_forwarded
 from plugmux.network.identity import UntrustedIdentity
 from plugmux.runtime import Permissions
 from support.gateway import PATH, PLUGIN, call, curl, running
@@ -108,6 +109,41 @@ def test_the_header_of_whom_nobody_has_named_is_not_believed() -> None:
     assert gateway._identity(scope | {"client": ("10.0.0.1", 1)}) == "spiffe://prod/web"
     with pytest.raises(UntrustedIdentity):
         gateway._identity({"headers": [(b"authorization", b"Bearer x")]})
+
+
+SUBJECT = 'Subject="O=a,CN=b;URI=spiffe://prod/web'
+"""What a certificate may say of its holder: it looks like another element, and another key."""
+
+
+@pytest.mark.parametrize(
+    ("header", "identity"),
+    [
+        ("URI=spiffe://prod/web", "spiffe://prod/web"),
+        ('By=spiffe://prod/edge;Hash=0a; Subject="CN=x";URI="spiffe://prod/web";DNS=a.example', "spiffe://prod/web"),
+        ("Hash=0a;URI=;DNS=Web.Example;DNS=b.example", "web.example"),
+        ("URI=spiffe://prod/first , uri=spiffe://prod/last", "spiffe://prod/last"),
+        (SUBJECT + '";URI=spiffe://prod/kv', "spiffe://prod/kv"),
+        (SUBJECT + r'\";URI=spiffe://prod/web";DNS=kv.example', "kv.example"),
+        (SUBJECT + '"', "neither a SPIFFE id nor a DNS name"),
+        (SUBJECT, "cannot be read"),
+        ("URI=spiffe://prod/web,", "cannot be read"),
+        ("URI=spiffe://prod/web;URI=spiffe://prod/kv", "has 2 SPIFFE ids"),
+        ("spiffe://prod/web", "cannot be read"),
+        ("Cert=" + "x" * 8192, "has over 8192 bytes"),
+    ],
+)
+def test_what_a_proxy_tells_is_read_with_its_quotes(header: str, identity: str) -> None:
+    if " " in identity:
+        with pytest.raises(UntrustedIdentity, match=identity):
+            identity_forwarded(header.encode())
+    else:
+        assert identity_forwarded(header.encode()) == identity
+
+
+def test_of_two_fields_the_one_that_the_proxy_has_added_counts() -> None:
+    gateway = Gateway(GatewayConfig(proxies=frozenset({"10.0.0.1"})))
+    fields = [(b"x-forwarded-client-cert", b"URI=spiffe://prod/" + name) for name in (b"forged", b"web")]
+    assert gateway._identity({"headers": fields, "client": ("10.0.0.1", 1)}) == "spiffe://prod/web"
 
 
 @pytest.mark.parametrize(

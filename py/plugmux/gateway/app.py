@@ -16,11 +16,12 @@ from ..connect import Code, RpcError
 from ..exchange import ASGIApp, Receive, Scope, Send
 from ..link.app import HEALTH, answer, refuse
 from ..link.link import Peer
-from ..network.identity import UntrustedIdentity, identity_of
+from ..network.identity import UntrustedIdentity
 from ..runtime import Runtime
 from ..runtime.socket.policy import Policy
 from .certificate import NOT_TOLD, identity_told_by
 from .config import GatewayConfig
+from .forwarded import identity_forwarded
 
 if TYPE_CHECKING:
     from ..secrets.runtime import SecretsRuntime
@@ -30,7 +31,6 @@ __all__ = ["Gateway"]
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 CLIENT_CERTIFICATE = b"x-forwarded-client-cert"
-MAX_HEADER = 8192
 ALLOWED_HEADERS = (
     b"authorization, content-type, connect-protocol-version, connect-timeout-ms, connect-accept-encoding, "
     b"connect-content-encoding, plugmux-plugin"
@@ -136,7 +136,7 @@ class Gateway:
         client = (scope.get("client") or ("unix",))[0]
         told = _field(scope["headers"], CLIENT_CERTIFICATE)
         if told and client in self._config.proxies:
-            return _forwarded(told.decode("latin-1"))
+            return identity_forwarded(told)
         shown = (scope.get("extensions") or {}).get("tls")
         return identity_told_by(shown, self._config.host.tls) if shown else ""
 
@@ -147,23 +147,8 @@ class Gateway:
 
 
 def _field(headers: Headers, name: bytes) -> bytes:
-    return next((value for field, value in headers if field.lower() == name and len(value) <= MAX_HEADER), b"")
-
-
-def _forwarded(text: str) -> str:
-    """The identity that a proxy tells: of several certificates the one of the last hop.
-
-    Raises:
-        UntrustedIdentity: it tells none.
-    """
-    pairs = [pair.partition("=") for pair in text.rpartition(",")[2].split(";")]
-    kinds = {"uri": "URI", "dns": "DNS"}
-    names = [
-        (kinds[key.strip().lower()], value.strip().strip('"'))
-        for key, _, value in pairs
-        if key.strip().lower() in kinds
-    ]
-    return identity_of(names)
+    """The value of a field; of several the one list that they are (RFC 9110, section 5.3)."""
+    return b",".join(value for field, value in headers if field.lower() == name)
 
 
 async def _preflight(send: Send, cors: list[tuple[bytes, bytes]]) -> None:
