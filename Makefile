@@ -92,7 +92,7 @@ conformance: $(TOOLS) bin/connectconformance ## the official Connect conformance
 
 interop: $(TOOLS) build/yamux-rust/release/peer tests/interop/yamux/libp2p/node_modules/.ready ## yamux against that of Go, Rust and libp2p and between the languages, the attacks, and every host against every plugin
 	PLUGMUX_INTEROP_PEERS=1 CARGO_TARGET_DIR=$(CURDIR)/build/yamux-rust PLUGMUX_INTEROP_ROUNDS=5 PLUGMUX_MODEL_EXAMPLES=1000 $(PYTEST) -q tests/interop tests/yamux/test_attacks.py $(ARGS)
-	node --test --test-timeout=300000 ts/dist/ts/test/interop.test.js
+	PLUGMUX_INTEROP_PEERS=1 node --test --test-timeout=300000 ts/dist/ts/test/interop.test.js
 
 kit: $(TOOLS) dist ## make a project with plugmux new in each language; test, develop on, package and install it; and publish-check
 	@$(BIN)/python tests/new/run.py $(ARGS)

@@ -10,7 +10,6 @@ import { type AddressInfo, connect as connectTcp, createServer as createTcpServe
 import type { Duplex } from "node:stream";
 import { after, describe, test } from "node:test";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
-import { fileURLToPath } from "node:url";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { PluginService, type RegisterPluginRequest, RegisterService } from "../../gen/ts/plugins/v1/plugins_pb.js";
@@ -24,8 +23,9 @@ import { alternativeNames, checkPattern, checkRuntime, identityOf, matches, name
 import { listen, type Listener } from "../src/network/listen.js";
 import { upgrade } from "../src/upgrade.js";
 import { Authority, type Issued, type Wishes, write } from "./authority.js";
+import { bundledFixture } from "./bundle.js";
 
-const FIXTURE = fileURLToPath(new URL("fixture.js", import.meta.url));
+const FIXTURE = bundledFixture();
 const RUNTIME = "spiffe://test/runtime";
 const PLUGIN = "spiffe://test/fixture";
 const ca = new Authority();

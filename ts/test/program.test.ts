@@ -6,13 +6,13 @@ import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { PluginService, RegisterService } from "../../gen/ts/plugins/v1/plugins_pb.js";
 import { AuthorizerService, ResolverService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { type Ends, Link, LinkApp } from "../src/link.js";
+import { bundledFixture } from "./bundle.js";
 
-const FIXTURE = fileURLToPath(new URL("fixture.js", import.meta.url));
+const FIXTURE = bundledFixture();
 const OURS = "PLUGMUX_PLUGIN_LAUNCH_CFG";
 const COMPATIBLE = "DOCKER_SECRETS_ENGINE_PLUGIN_LAUNCH_CFG";
 
