@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 from plugmux_proto.plugmux.v1 import inspector_pb2 as pb
 from plugmux_proto.plugmux.v1.inspector_connect import InspectorService
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..connect import Context
 
-__all__ = ["Inspector"]
+__all__ = ["Inspector", "Requests"]
 
 MAX_CALLS = 64
 """Calls that may be under way for the page."""
@@ -50,7 +50,7 @@ class Inspector(InspectorService):
     def __init__(self, transport: ClientTransport, address: str, commands: Sequence[str]) -> None:
         self._transport = transport
         self._about = pb.AboutResponse(address=address, commands=commands)
-        self._requests: dict[str, asyncio.Queue[object | None]] = {}
+        self._under_way: dict[str, Requests] = {}
 
     async def about(self, request: pb.AboutRequest, context: Context) -> pb.AboutResponse:
         return self._about
@@ -63,24 +63,24 @@ class Inspector(InspectorService):
 
     async def call(self, request: pb.CallRequest, context: Context) -> AsyncIterator[pb.CallResponse]:
         service, _, name = request.method.partition("/")
-        if len(self._requests) >= MAX_CALLS:
+        if len(self._under_way) >= MAX_CALLS:
             raise RpcError(Code.RESOURCE_EXHAUSTED, f"{MAX_CALLS} calls are under way; end one first")
         transport = ToPlugin(self._transport, request.plugin)
         described = await find_service(transport, service)
         method = None if described is None else described.methods_by_name.get(name)
         masker = Masker(service, None if described is None else described.file.pool)
-        call, waiting = secrets.token_urlsafe(16), asyncio.Queue[object | None](MAX_WAITING)
-        for message in request.requests_json:
-            waiting.put_nowait(self._request(message, method, masker))
+        call, requests = secrets.token_urlsafe(16), Requests(None if method is None else method.input_type, masker)
+        for text in request.requests_json:
+            requests.put(text)
         if not request.more:
-            waiting.put_nowait(None)
-        self._requests[call] = waiting
+            requests.end()
+        self._under_way[call] = requests
         began = time.perf_counter()
         ended = pb.CallResponse.Ended()
         try:
             yield pb.CallResponse(begun=pb.CallResponse.Begun(call=call))
             async with asyncio.timeout(request.timeout or None):
-                async with aclosing(_answers(transport, request.method, method, waiting)) as answers:
+                async with aclosing(_answers(transport, request.method, method, requests.waiting)) as answers:
                     async for answer in answers:
                         shown = masker.message(answer, None if method is None else method.output_type)
                         yield pb.CallResponse(message_json=json.dumps(shown, ensure_ascii=False))
@@ -94,30 +94,62 @@ class Inspector(InspectorService):
         except PlugmuxError as error:
             ended.code, ended.message = Code.UNAVAILABLE.value, masker.text(str(error))
         finally:
-            del self._requests[call]
+            del self._under_way[call]
         ended.duration_us = int((time.perf_counter() - began) * 1e6)
         yield pb.CallResponse(ended=ended)
 
     async def send(self, request: pb.SendRequest, context: Context) -> pb.SendResponse:
-        self._put(request.call, _parsed(request.message_json))
+        self._requests_of(request.call).put(request.message_json)
         return pb.SendResponse()
 
     async def end_requests(self, request: pb.EndRequestsRequest, context: Context) -> pb.EndRequestsResponse:
-        self._put(request.call, None)
+        self._requests_of(request.call).end()
         return pb.EndRequestsResponse()
 
-    def _request(self, text: str, method: MethodDescriptor | None, masker: Masker) -> object:
-        """A message to send; what is secret in it is known to the masker from now on."""
-        message = _parsed(text)
-        masker.message(message, None if method is None else method.input_type)
-        return message
-
-    def _put(self, call: str, message: object | None) -> None:
-        waiting = self._requests.get(call)
-        if waiting is None:
+    def _requests_of(self, call: str) -> Requests:
+        found = self._under_way.get(call)
+        if found is None:
             raise RpcError(Code.NOT_FOUND, "the call has ended")
+        return found
+
+
+class Requests:
+    """The messages that the page sends on one call; what is secret in them is known to its masker from then on.
+
+    Args:
+        of: the descriptor of the messages, if the plugin tells what they are.
+        masker: masks the answers of the call.
+
+    Attributes:
+        waiting: those that have not been sent; `None` is their end.
+    """
+
+    def __init__(self, of: Descriptor | None, masker: Masker) -> None:
+        self.waiting = asyncio.Queue[object | None](MAX_WAITING)
+        self._of = of
+        self._masker = masker
+
+    def put(self, text: str) -> None:
+        """Send one more, given as JSON.
+
+        Raises:
+            RpcError: it is not a JSON object, or as many wait already as may.
+        """
+        message = _parsed(text)
+        self._masker.message(message, self._of)
+        self._put(message)
+
+    def end(self) -> None:
+        """Send no more.
+
+        Raises:
+            RpcError: as many wait already as may.
+        """
+        self._put(None)
+
+    def _put(self, message: object | None) -> None:
         try:
-            waiting.put_nowait(message)
+            self.waiting.put_nowait(message)
         except asyncio.QueueFull:
             raise RpcError(Code.RESOURCE_EXHAUSTED, f"{MAX_WAITING} messages wait to be sent already") from None
 
