@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import random
+import json
+import os
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cloud.v1.cloud_connect import FileClient, ProgressService, StorageClient
-from cloud.v1.cloud_pb2 import OpenRequest, ReadRequest, ReportRequest, ReportResponse, UploadRequest
+from cloud.v1.cloud_connect import StorageClient
+from cloud.v1.cloud_pb2 import UploadRequest
 from kv.v1.kv_connect import KeyValueClient
-from kv.v1.kv_pb2 import GetRequest, PutRequest, WatchRequest
-from sum.v1.sum_connect import SumClient
-from sum.v1.sum_pb2 import RunningRequest, SumRequest
+from kv.v1.kv_pb2 import GetRequest, PutRequest
 
-from network.namespaces import Host, Network, Process, network
+from network.exercise import CARRIED, KINDS
+from network.namespaces import Host, Network, Process, network, wait_until
 from plugmux import TLS, Policies, Remote, Runtime
 from plugmux import Host as HostSettings
-from plugmux.connect import Context
 from plugmux.runtime import State
 from plugmux.yamux import Config
 from support.cloud import cloud_command
 from support.pki import Pki
-from support.probe import Audit, probe_command
-from support.probe import Host as SumHost
+from support.probe import probe_command
 from support.remote import until
 from support.tools import LANGUAGES, example_plugin
 
 SHORT = Config(enable_keep_alive=True, keep_alive_interval=0.5, connection_write_timeout=0.5)
 PORT = 7443
-DATA = random.Random(1).randbytes(3 * 1024 * 1024 + 1)
+EXERCISE = Path(__file__).with_name("exercise.py")
+PATH = os.pathsep.join([str(EXERCISE.parents[1]), os.environ.get("PYTHONPATH", "")])
 NAMES = tuple(f"{language}-plugin" for language in LANGUAGES)
 
 
@@ -102,80 +100,40 @@ async def test_three_languages_on_three_hosts(dials: str, net: Network, pki: Pki
 
 
 @pytest.mark.parametrize("dials", ["plugin", "runtime"])
-async def test_all_that_a_link_carries_passes_between_hosts(dials: str, net: Network, pki: Pki) -> None:
-    """Streams, raw streams, calls back, instances and lent objects: each language has a runtime of its own."""
-    async with AsyncExitStack() as running:
-        exercises = []
-        for index, language in enumerate(LANGUAGES):
-            address, host = f"tls://{net.gateway}:{PORT + index}", net.hosts[index]
-            remotes = []
-            for at, (name, command) in enumerate(commands(language).items()):
-                tls = pki.directory(name, hosts=[host.address], at=f"{name}-{index}")
-                if dials == "plugin":
-                    net.start(host, *command, PLUGMUX_TLS_DIR=tls, PLUGMUX_SOCKET=address)
-                else:
-                    net.start(host, *command, PLUGMUX_TLS_DIR=tls, PLUGMUX_LISTEN=f"tls://0.0.0.0:{7450 + at}")
-                    remotes.append(Remote(f"tls://{host.address}:{7450 + at}", name=name))
-            served = {"services": [Audit(), SumHost()], "streams": {"shout": shout}}
-            runtime = await running.enter_async_context(
-                new_runtime(pki, net.gateway, *remotes, listen=address, **served)
-            )
-            exercises.append(carries_everything(runtime, *commands(language)))
-        await asyncio.gather(*exercises)
+def test_all_that_a_link_carries_passes_between_hosts(dials: str, pki: Pki, tmp_path: Path) -> None:
+    """A runtime on each of two hosts, and the plugins of all languages on a third, each linked to both runtimes."""
+    with network(tmp_path, 3) as net:
+        *runtimes, third = net.hosts
+        remotes = {}
+        for at, (name, command) in enumerate(plugins_on_one_host(tmp_path).items()):
+            met = {"PLUGMUX_SOCKET": ",".join(f"tls://{host.address}:{PORT}" for host in runtimes)}
+            if dials == "runtime":
+                met = {"PLUGMUX_LISTEN": f"tls://0.0.0.0:{7450 + at}"}
+                remotes[name] = f"tls://{third.address}:{7450 + at}"
+            net.start(third, *command, PLUGMUX_TLS_DIR=pki.directory(name, hosts=[third.address]), **met)
+        programs = []
+        for host in runtimes:
+            tls = pki.directory("runtime", hosts=[host.address], at=f"runtime-{host.address}")
+            listen = f"tls://{host.address}:{PORT}" if dials == "plugin" else ""
+            given = {"tls": str(tls), "listen": listen, "remotes": remotes, "languages": LANGUAGES}
+            programs.append(net.python(host, EXERCISE, json.dumps(given), PYTHONPATH=PATH))
+        for program in programs:
+            wait_until(partial(getattr, program, "ended"), "a runtime that has done all")
+            table = json.loads(program.said.splitlines()[-1])
+            assert table == {language: dict.fromkeys(CARRIED, "ok") for language in LANGUAGES}
 
 
-def commands(language: str) -> dict[str, list[str]]:
-    """The plugins of a language, by name: one whose handlers do what they are told, and one with instances."""
-    return {"probe": probe_command(language), f"{language}-cloud": cloud_command(language)}
-
-
-async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write((await reader.read()).upper())
-
-
-async def carries_everything(runtime: Runtime, probe: str, cloud: str) -> None:
-    await in_states(runtime, probe, cloud)
-    kv, sums = runtime.client(KeyValueClient, plugin=probe), runtime.client(SumClient, plugin=probe)
-    # A stream of the plugin's, which is left; streams of the host's; both at once; and the plugin's own, back.
-    arrived = 0
-    async for value in kv.watch(WatchRequest(key="flood"), timeout=60):
-        arrived += len(value.value)
-        if arrived > 8 << 20:
-            break
-    assert (await sums.sum([SumRequest(number=n) for n in range(100)], timeout=60)).sum == 4950
-    async with sums.running(timeout=60) as replies:
-        for number, expected in ((1, 1), (2, 3), (3, 6)):
-            await replies.send(RunningRequest(number=number))
-            assert (await anext(replies)).sum == expected
-        await replies.close_send()
-    assert (await sums.sum([SumRequest(number=5, order="forward")], timeout=60)).sum == -5
-    # Raw streams, opened by either end; each half ends by itself.
-    link = runtime.plugin(probe).link
-    assert link is not None
-    reader, writer = await link.open_stream("sha256")
-    writer.write(DATA)
-    writer.write_eof()
-    assert (await reader.read()).decode() == hashlib.sha256(DATA).hexdigest()
-    writer.close()
-    assert (await kv.get(GetRequest(key="open shout"), timeout=60)).value == b"HELLO"
-    # An instance, an object of the host's that it calls, and one of its own that the host calls.
-    async with await runtime.open_instance(cloud, {"region": "eu"}, timeout=60) as region:
-        storage, progress = region.client(StorageClient), Progress()
-        async with runtime.lend(progress, to=cloud) as reference:
-            stored = await storage.upload(UploadRequest(name="a", content=b"text", progress=reference), timeout=60)
-        assert stored.address == "eu/a"
-        assert progress.reports == [0, 50, 100]
-        async with region.borrow((await storage.open(OpenRequest(name="a"), timeout=60)).file) as file:
-            assert (await file.client(FileClient).read(ReadRequest(), timeout=60)).content == b"text"
-
-
-class Progress(ProgressService):
-    def __init__(self) -> None:
-        self.reports: list[int] = []
-
-    async def report(self, request: ReportRequest, context: Context) -> ReportResponse:
-        self.reports.append(request.percent)
-        return ReportResponse()
+def plugins_on_one_host(folder: Path) -> dict[str, list[str]]:
+    """The plugins of each language, by name: a plugin's name is that of its program."""
+    found = {}
+    for language in LANGUAGES:
+        of_kinds = (example_plugin(language), probe_command(language), cloud_command(language))
+        for kind, command in zip(KINDS, of_kinds, strict=True):
+            name = f"{language}-{kind}"
+            program = folder / f"{name}{'.py' if command[-1].endswith('.py') else ''}"
+            program.symlink_to(command[-1])
+            found[name] = [*command[:-1], str(program)]
+    return found
 
 
 async def test_one_direction_that_is_cut_is_noticed_and_told_at_both_ends(pki: Pki, tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ class Process:
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         self._process.send_signal(number)
         self._process.wait(PATIENCE)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from kv.v1.kv_connect import KeyValueClient, KeyValueService
-from kv.v1.kv_pb2 import GetRequest, GetResponse
+from kv.v1.kv_connect import AuditClient, AuditService, KeyValueClient, KeyValueService
+from kv.v1.kv_pb2 import GetRequest, GetResponse, RecordRequest, RecordResponse, WatchRequest, WatchResponse
 
 from plugmux import Host, Permissions, Plugin, Remote, Runtime
 from plugmux.connect import Context
@@ -128,6 +129,68 @@ async def test_one_plugin_serves_several_runtimes(pki: Pki) -> None:
             for runtime in (first, second):
                 await in_state(runtime, "kv")
                 await runtime.client(KeyValueClient).get(GetRequest(key="x"))
+
+
+class Hearing(AuditService):
+    """A runtime's service that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    async def record(self, request: RecordRequest, context: Context) -> RecordResponse:
+        self.heard.append(request.event)
+        return RecordResponse()
+
+
+class Telling(KeyValueService):
+    """Tells the host of each call."""
+
+    audit: AuditClient
+
+    async def get(self, request: GetRequest, context: Context) -> GetResponse:
+        await self.audit.record(RecordRequest(event=request.key))
+        return GetResponse()
+
+    async def watch(self, request: WatchRequest, context: Context) -> AsyncIterator[WatchResponse]:
+        await self.audit.record(RecordRequest(event=request.key))
+        yield WatchResponse()
+
+
+@pytest.mark.parametrize("dials", ["plugin", "runtime"])
+async def test_a_handler_calls_the_runtime_that_has_called_it(dials: str, pki: Pki, unused_tcp_port: int) -> None:
+    hearing = {"first": Hearing(), "second": Hearing()}
+    service = Telling()
+    plugin = Plugin(service, name="kv", version="v1.0.0")
+    service.audit = plugin.client(AuditClient)
+    address = f"tls://127.0.0.1:{unused_tcp_port}"
+    sources, listen = ([Remote(address, name="kv")], []) if dials == "runtime" else ([], ["tls://127.0.0.1:0"])
+    runtimes = [
+        Runtime(sources, listen=listen, host=Host(tls=pki.tls("runtime")), services=[heard])
+        for heard in hearing.values()
+    ]
+    first, second = runtimes
+    async with first, second:
+        dialled = ",".join(first.addresses + second.addresses)
+        links = NetworkLinks.parse(address if dials == "runtime" else "", dialled, pki.tls("kv"))
+        async with serving(plugin, links):
+            for runtime in (first, second, first):
+                await in_state(runtime, "kv")
+                name = "first" if runtime is first else "second"
+                kv = runtime.client(KeyValueClient)
+                await kv.get(GetRequest(key=name))
+                async for _ in kv.watch(WatchRequest(key=name)):
+                    pass
+            await second.close()
+            await first.client(KeyValueClient).get(GetRequest(key="first"))
+            await until(lambda: links_of(plugin, 1))
+            await service.audit.record(RecordRequest(event="outside"))  # To the runtime that is left.
+    assert hearing["first"].heard == ["first"] * 5 + ["outside"]
+    assert hearing["second"].heard == ["second"] * 2
+
+
+def links_of(plugin: Plugin, count: int) -> bool:
+    """Whether a plugin has so many links."""
+    return len(plugin._connection._links) == count
 
 
 async def test_of_two_addresses_of_one_runtime_one_rests(pki: Pki) -> None:

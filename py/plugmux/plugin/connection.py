@@ -14,6 +14,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextvars import ContextVar
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,7 +28,17 @@ from ..contract.address import Address
 from ..contract.launch import LaunchConfig
 from ..contract.registration import REGISTRATION_TIMEOUT, Registration
 from ..errors import ConfigError, SessionClosed
-from ..exchange import ClientTransport, Request, Response, StreamingResponse
+from ..exchange import (
+    ClientTransport,
+    FastPathCall,
+    Receive,
+    Request,
+    RequestHead,
+    Response,
+    Scope,
+    Send,
+    StreamingResponse,
+)
 from ..link.app import Gate, LinkApp
 from ..link.link import Link, Peer
 from ..link.peer_process import ends_with_process, peer_pid
@@ -40,7 +51,7 @@ if TYPE_CHECKING:
     from ..yamux import Config
     from .configuration import Configured
 
-__all__ = ["OnLink", "RuntimeConnection"]
+__all__ = ["OnLink", "OneOfSeveralApp", "PluginControl", "RuntimeConnection"]
 
 FIRST_REDIAL = 0.2
 MAX_REDIAL = 10.0
@@ -96,6 +107,7 @@ class RuntimeConnection:
         self._mux = mux
         self._peer_users = peer_users
         self._on_link: list[OnLink] = []
+        self._links: list[Link] = []  # all that are up, of those that `another` has made as well
         self._origin = self
         self._stopping = asyncio.Event()
         self._left = asyncio.Event()
@@ -124,6 +136,15 @@ class RuntimeConnection:
         other._origin = self
         other._stopping, other._left, other._shutting_down = asyncio.Event(), asyncio.Event(), None
         return other
+
+    def is_of(self, origin: RuntimeConnection) -> bool:
+        """Whether it is the connection of a plugin, or one more of it."""
+        return self._origin is origin
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether the plugin may have links to other runtimes as well."""
+        return self._origin is not self
 
     def stop(self) -> None:
         """Close the present link in order, and open no other."""
@@ -240,6 +261,7 @@ class RuntimeConnection:
         request.prints_stacks = self.prints_stacks
         request.process_id = self.process_id
         self.link = self._origin.link = link
+        self._links.append(link)
         self._left.clear()
         async with link:
             if self.watch is not None:
@@ -257,6 +279,9 @@ class RuntimeConnection:
                     await link.drain(PLUGIN_DRAIN_TIME, but=self._shutting_down)
             finally:
                 self._left.set()
+                self._links.remove(link)
+                if self._links:
+                    self._origin.link = self._links[-1]
 
     async def _register(self, link: Link, request: RegisterPluginRequest, timeout: float) -> None:
         response = await register(link, request, timeout)
@@ -303,18 +328,40 @@ class PluginControl(PluginService):
         return ShutdownResponse()
 
 
+_serving: ContextVar[RuntimeConnection | None] = ContextVar("serving", default=None)
+"""The connection whose runtime has made the call that is being served; set where a plugin may have several."""
+
+
+class OneOfSeveralApp(LinkApp):
+    """What a plugin serves to one of several runtimes: what its handlers call goes back to that one."""
+
+    def __init__(self, connection: RuntimeConnection, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._connection = connection
+
+    def fast_path(self, head: RequestHead) -> FastPathCall | None:
+        _serving.set(self._connection)  # The handler's task begins in this context.
+        return super().fast_path(head)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _serving.set(self._connection)
+        await super().__call__(scope, receive, send)
+
+
 class _CurrentLink:
-    """A transport to the runtime over the link that is the present one at the time of each call."""
+    """A transport to the runtime that made the call which is being served; elsewhere to the one linked last."""
 
     def __init__(self, connection: RuntimeConnection) -> None:
         self._connection = connection
 
     def _transport(self) -> ClientTransport:
-        if self._connection.link is None:
+        serving = _serving.get()
+        link = self._connection.link if serving is None or not serving.is_of(self._connection) else serving.link
+        if link is None:
             raise SessionClosed(
                 "the plugin is not linked to a runtime yet; call the host from a handler, or from `lifespan`"
             )
-        return self._connection.link.transport
+        return link.transport
 
     async def fetch(self, request: Request, limit: int) -> Response:
         return await self._transport().fetch(request, limit)

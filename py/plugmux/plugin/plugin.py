@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from plugmux_proto.plugins.v1.plugins_pb2 import RegisterPluginRequest
@@ -24,7 +25,7 @@ from ..contract.registration import (
 from ..exchange import ASGIApp, ClientTransport
 from ..link.app import Gate, LinkApp, StreamHandler
 from ..link.servable import Caller, Servable, announce, calling, services_of
-from .connection import OnLink, PluginControl, RuntimeConnection
+from .connection import OneOfSeveralApp, OnLink, PluginControl, RuntimeConnection
 from .orphan import ORPHAN_CLEAN_UP_TIME
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ class Plugin:
         return configuration
 
     def _make_app(self, gate: Gate, connection: RuntimeConnection) -> LinkApp:
-        return LinkApp(
+        make = partial(OneOfSeveralApp, connection) if connection.is_one_of_several else LinkApp
+        return make(
             [*self._services, PluginControl(connection)],
             app=self._app,
             streams=self._streams,
@@ -202,6 +204,9 @@ class Plugin:
 
     def client(self, client_class: Callable[..., AnyClient], **options: Any) -> AnyClient:
         """A client of a service that the runtime serves; it follows the plugin from link to link.
+
+        A plugin may be linked to several runtimes. A handler then calls the one whose call it serves, and what else the
+        plugin does calls the one that was linked last.
 
         Args:
             client_class: a generated client class.

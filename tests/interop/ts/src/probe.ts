@@ -11,7 +11,6 @@ import { AuditService, KeyValueService } from "../../../../examples/gen/ts/kv/v1
 import { SumService } from "../../gen/ts/sum/v1/sum_pb.js";
 
 let audit: Client<typeof AuditService>;
-let sums: Client<typeof SumService>;
 
 const record = (event: string): Promise<unknown> => audit.record({ plugin: "probe", event });
 
@@ -59,7 +58,7 @@ await plugin({
   version: "v1.0.0",
   services(router, host) {
     audit = host.client(AuditService);
-    sums = host.client(SumService);
+    const sums = host.client(SumService);
     router.service(SumService, {
       async sum(requests, { signal }) {
         const came = [];
