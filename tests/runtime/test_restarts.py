@@ -25,7 +25,7 @@ async def delays(program: str, restart: RestartPolicy, crashes: int) -> list[str
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         for _ in range(crashes):
             with pytest.raises(RpcError, match="exited with status 7"):
-                await kv.get(GetRequest(key="exit"), timeout=20)
+                await kv.get(GetRequest(key="exit"), timeout=120)
             while plugin.state is not State.BACKING_OFF:
                 await plugin.changed()
             told += re.findall(r"starts again in (\S+) s", plugin.status)

@@ -59,7 +59,7 @@ async def test_calls_go_on_while_one_replica_is_killed_again_and_again(tmp_path:
 
         async def load() -> None:
             while not over.is_set():
-                await kv.get(GetRequest(key="pid"), timeout=20)
+                await kv.get(GetRequest(key="pid"), timeout=120)
 
         loads = [asyncio.ensure_future(load()) for _ in range(4)]
         for _ in range(3):

@@ -99,7 +99,7 @@ async def test_a_restart_is_done_to_the_end_and_calls_wait_for_it(tmp_path: Path
         restarting = asyncio.create_task(runtime.restart("kv"))
         await reaches(plugin, State.STOPPING)
         await leave(restarting)
-        assert int((await kv.get(GetRequest(key="pid"), timeout=30)).value) not in (before, None)
+        assert int((await kv.get(GetRequest(key="pid"), timeout=120)).value) not in (before, None)
         assert plugin.state is State.RUNNING
 
 
