@@ -6,10 +6,12 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from plugmux.aio.pipes.threads import HIGH_WATER, ThreadedPipes, open_threaded_pipes
+from plugmux.http import Server
 from plugmux.yamux import Mux
 
 
@@ -102,6 +104,24 @@ async def test_both_directions_carry_bytes(ends: Ends) -> None:
     ends.their_writing.write(b"from the peer")
     await until_received(ends.protocol, 13)
     assert ends.protocol.received == b"from the peer"
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+async def test_a_server_of_http_which_is_none_of_asyncios_classes_answers_and_hears_the_end() -> None:
+    reading, their_writing = os.pipe()
+    their_reading, writing = os.pipe()
+    server = Server(hello)
+    open_threaded_pipes(server.protocol, Descriptors(reading, writing))
+    with os.fdopen(their_writing, "wb", 0) as request, os.fdopen(their_reading, "rb") as answer:
+        request.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert (await asyncio.to_thread(answer.readline)).startswith(b"HTTP/1.1 200")
+        request.close()
+        assert (await asyncio.to_thread(answer.read)).endswith(b"hello")
+    await server.shutdown()
 
 
 async def test_a_paused_protocol_is_told_nothing_until_it_resumes_and_then_all_in_order(ends: Ends) -> None:

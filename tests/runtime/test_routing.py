@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from plugmux.runtime import PluginHandle, State
 from plugmux.runtime.calls.breaker import Circuit
 from support.programs import KV_PLUGIN, kv_program, script
 from support.resources import end_at_once
-from support.tools import local_address
+from support.tools import ON_WINDOWS, local_address
 
 NO_RETRY = RetryPolicy(attempts=1)
 PUT = "/kv.v1.KeyValueService/Put"
@@ -85,8 +86,10 @@ async def test_a_call_that_may_have_done_something_is_not_made_again_elsewhere(t
 @asynccontextmanager
 async def self_started(program: str, address: str, count: int) -> AsyncIterator[list[asyncio.subprocess.Process]]:
     environ = {**os.environ, "PLUGMUX_SOCKET": address}
+    command = [sys.executable, program] if ON_WINDOWS else [program]
     processes = [
-        await asyncio.create_subprocess_exec(program, env=environ, stderr=asyncio.subprocess.PIPE) for _ in range(count)
+        await asyncio.create_subprocess_exec(*command, env=environ, stderr=asyncio.subprocess.PIPE)
+        for _ in range(count)
     ]
     try:
         yield processes
@@ -316,7 +319,8 @@ async def test_a_streaming_call_counts_as_a_unary_one_does(
             while plugin.in_flight:  # The runtime's own end of a call that came over the socket.
                 await asyncio.sleep(0.005)
             found = plugin.circuit
-        os.kill(plugin.pid, signal.SIGCONT)
+        if stopped:
+            os.kill(plugin.pid, signal.SIGCONT)
         assert await watch(kv, "") == [b"0", b"1", b"2"]
         assert plugin.circuit is Circuit.CLOSED
 

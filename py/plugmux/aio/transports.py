@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, cast
 
 __all__ = ["abort_with_rst", "feed", "pieces", "report_held", "switch_protocol", "unread"]
 
@@ -17,14 +17,13 @@ MAX_UNREAD: Final = 16 * 1024 * 1024
 
 
 def feed(protocol: asyncio.BaseProtocol, data: bytes) -> None:
-    """Give bytes to a protocol of either kind, as a transport would.
+    """Give bytes to a protocol of either kind, as a transport would; it need not have asyncio's base class.
 
     Raises:
         RuntimeError: a `BufferedProtocol` gave an empty buffer.
     """
     if not isinstance(protocol, asyncio.BufferedProtocol):
-        assert isinstance(protocol, asyncio.Protocol)
-        protocol.data_received(data)
+        cast("asyncio.Protocol", protocol).data_received(data)
         return
     rest = memoryview(data)
     while rest:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_trusted
+from ..aio.pipes import open_stream
 from ..contract.address import Address
 from ..contract.registration import SAID_NAME
 from ..errors import ConfigError, ExchangeError
 from ..exchange import Request, Response
-from ..platform import attach_stream
 from .exchange import BufferedExchange, RoundTrip, StreamingExchange
 from .fields import CHUNKED, CLOSE, content_length, encode_fields, request_line
 from .heads import HeadCache
@@ -190,7 +190,7 @@ def _connector(address: str, ssl_context: ssl.SSLContext | None, users: PeerUser
 
         async def connect_local(protocol: asyncio.BaseProtocol) -> asyncio.Transport:
             sock = await connect_trusted(name, users, address)
-            transport, _ = await attach_stream(sock, lambda: protocol)
+            transport, _ = await open_stream(lambda: protocol, sock)
             return transport
 
         return connect_local, b"host: localhost\r\n"

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 
 from ..aio.closing import end_within, shielded
 from ..aio.forks import lose_in_children
-from ..aio.pipes import open_pipes
+from ..aio.pipes import open_pipes, open_stream
 from ..errors import SessionClosed, StateError
 from ..exchange import ASGIApp, ClientTransport
 from ..http import Server, StreamClient, upgrade
-from ..platform import LocalStream, UserId, attach_stream
+from ..platform import LocalStream, UserId
 from ..yamux import Config, MemoryPool, Mux
 from .app import STREAM_PREFIX, STREAM_PROTOCOL, LinkApp
 from .raw import RawStreamReader
@@ -111,7 +111,7 @@ class Link:
 
     async def over_socket(self, sock: LocalStream) -> Self:
         """Run the link over a connected stream socket or named pipe. The link closes it, also if this fails."""
-        await attach_stream(sock, lambda: self.mux)
+        await open_stream(lambda: self.mux, sock)
         return self
 
     async def over_pipes(self, read_fd: int, write_fd: int) -> Self:

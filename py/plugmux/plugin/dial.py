@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Callable
 
 from ..aio.local_peer import PeerUsers, UntrustedPeer, connect_trusted
+from ..aio.pipes import open_stream
 from ..contract.address import Address
 from ..errors import PlugmuxError
 from ..http import upgrade
 from ..link.app import HIJACK, HIJACK_HEADERS
-from ..platform import LocalStream, attach_stream
+from ..platform import LocalStream
 
 __all__ = ["DIAL_TIMEOUT", "DialError", "connect", "dial"]
 
@@ -45,7 +46,7 @@ async def dial(
     try:
         async with asyncio.timeout(timeout):
             stream = await connect_trusted(address.sockaddr, users or PeerUsers(), address)
-            transport, _ = await attach_stream(stream, asyncio.Protocol)
+            transport, _ = await open_stream(asyncio.Protocol, stream)
             await upgrade(transport, HIJACK, HIJACK_HEADERS, factory, timeout)
     except TimeoutError:
         raise DialError(f"the runtime at {address} did not answer within {timeout:g} s") from None

@@ -15,7 +15,7 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ...platform import BlockingPipes
 from ..transports import feed
@@ -88,9 +88,7 @@ class ThreadedPipes(asyncio.Transport):
                 self._end()
 
     def _end(self) -> None:
-        keeps_open = isinstance(self._protocol, asyncio.Protocol | asyncio.BufferedProtocol) and (
-            self._protocol.eof_received()
-        )
+        keeps_open = cast("asyncio.Protocol", self._protocol).eof_received()
         if self._failure is not None:
             self._lose(self._failure)
         elif not keeps_open:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..accepting import accept_waiting
-from ..interface import Credentials
+from ..interface import BlockingPipes, Credentials
 
 if TYPE_CHECKING:
     import asyncio  # Whoever only probes needs none of it.
@@ -19,6 +19,7 @@ __all__ = [
     "ReadWatch",
     "accept_some",
     "attach_stream",
+    "blocking_pipes",
     "connect_stream",
     "credentials",
     "own_port",
@@ -106,6 +107,11 @@ async def attach_stream(
     except BaseException:
         stream.close()
         raise
+
+
+def blocking_pipes(stream: LocalStream) -> BlockingPipes | None:
+    """A connection for threads, where the running event loop cannot wait for it: here each waits for each."""
+    return None
 
 
 def credentials(sock: socket.socket) -> Credentials | None:

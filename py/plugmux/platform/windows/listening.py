@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import _winapi
+import asyncio
 import ctypes
 import errno
 import os
 import secrets
 from contextlib import ExitStack
-from typing import Self
+from typing import Any, Self
 
 from .native.kernel import SecurityAttributes, advapi32, check, kernel32, open_handle
-from .native.loop import pipe_loop
+from .native.loop import completion, waits_for_pipes
 from .sockets import LocalStream, PipeStream
 from .users import SYSTEM, current_user
 
@@ -54,7 +56,6 @@ class LocalListener:
             ListenError: never here.
             OSError: the pipe cannot be made, or a process has one of that name already (`EADDRINUSE`).
         """
-        pipe_loop()
         try:
             return cls(name, _make_instance(name, first=True))
         except OSError as error:
@@ -73,7 +74,7 @@ class LocalListener:
                 self._waiting = _make_instance(self._name, first=False)
             connection = self._waiting
             try:
-                await pipe_loop()._proactor.accept_pipe(connection)
+                await _connected(connection)
             except OSError as error:
                 self._renew()
                 connection.close()
@@ -101,6 +102,15 @@ class LocalListener:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.close()
+
+
+async def _connected(pipe: PipeStream) -> None:
+    """Wait for a client of an instance. Where this is cancelled, a client that has connected stays connected."""
+    if waits_for_pipes():
+        loop: Any = asyncio.get_running_loop()
+        await loop._proactor.accept_pipe(pipe)
+    else:
+        await completion(_winapi.ConnectNamedPipe(pipe.fileno(), overlapped=True))
 
 
 def _make_instance(name: str, *, first: bool) -> PipeStream:

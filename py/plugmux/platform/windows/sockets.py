@@ -11,9 +11,10 @@ from ctypes import wintypes
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..accepting import accept_waiting
-from ..interface import Credentials
+from ..interface import BlockingPipes, Credentials
+from .native.blocking import DuplexPipe
 from .native.kernel import kernel32, open_handle
-from .native.loop import pipe_loop
+from .native.loop import waits_for_pipes
 from .users import user_of_process
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "ReadWatch",
     "accept_some",
     "attach_stream",
+    "blocking_pipes",
     "connect_stream",
     "credentials",
     "own_port",
@@ -114,14 +116,17 @@ def _open(name: str) -> PipeStream:
 async def attach_stream(
     stream: LocalStream, factory: Callable[[], asyncio.BaseProtocol]
 ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-    """Run a protocol on a connection, which then belongs to the transport; where this fails it is closed."""
+    """Run a protocol on a connection, which then belongs to the transport; where this fails it is closed.
+
+    The event loop can wait for it (see `blocking_pipes`).
+    """
     import asyncio
 
     try:
         if isinstance(stream, socket.socket):
             stream.setblocking(False)
             return await asyncio.get_running_loop().create_connection(factory, sock=stream)
-        loop = pipe_loop()
+        loop: Any = asyncio.get_running_loop()
         protocol, connected = factory(), loop.create_future()
         transport: asyncio.Transport = loop._make_duplex_pipe_transport(stream, protocol, connected)
         try:
@@ -133,6 +138,14 @@ async def attach_stream(
         stream.close()
         raise
     return transport, protocol
+
+
+def blocking_pipes(stream: LocalStream) -> BlockingPipes | None:
+    """A connection for threads, where the running event loop cannot wait for it; else `None`.
+
+    It then belongs to these.
+    """
+    return None if isinstance(stream, socket.socket) or waits_for_pipes() else DuplexPipe(stream)
 
 
 def credentials(sock: LocalStream) -> Credentials | None:

@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 
 from ...aio.forks import lose_in_children
+from ...aio.pipes import open_stream
 from ...contract.address import Address
 from ...http import Server
 from ...link.link import Peer
@@ -16,7 +17,6 @@ from ...platform import (
     LocalListener,
     LocalStream,
     UserId,
-    attach_stream,
     credentials,
     current_user,
     descriptor_limit,
@@ -96,7 +96,7 @@ class Listener:
                 connection.close()
                 return
             self._open[peer.uid].append(connection)
-            await attach_stream(connection, lambda: self._server.protocol(peer=peer))
+            await open_stream(lambda: self._server.protocol(peer=peer), connection)
         except OSError:
             connection.close()  # It has ended meanwhile.
         except BaseException:

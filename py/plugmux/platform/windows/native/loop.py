@@ -1,13 +1,16 @@
-"""What only asyncio's own event loop on Windows can: wait for pipes and handles, by a completion port."""
+"""What only asyncio's own event loop on Windows can wait for, by a completion port; in another one threads wait."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from ....errors import ConfigError
+if TYPE_CHECKING:
+    import _winapi
 
-__all__ = ["pipe_loop", "waits_for_pipes"]
+__all__ = ["completion", "waits_for_pipes"]
 
 
 def waits_for_pipes() -> bool:
@@ -15,16 +18,38 @@ def waits_for_pipes() -> bool:
     return hasattr(asyncio.get_running_loop(), "_proactor")
 
 
-def pipe_loop() -> Any:
-    """The running event loop, which can wait for named pipes.
+async def completion(operation: _winapi.Overlapped) -> None:
+    """Wait in a thread for an operation that has begun; where this is cancelled, the operation is as well.
 
     Raises:
-        ConfigError: it is another one, which cannot.
+        OSError: it failed.
     """
     loop = asyncio.get_running_loop()
-    if not waits_for_pipes():
-        raise ConfigError(
-            f"the event loop {type(loop).__name__} cannot wait for named pipes on Windows: run plugmux in asyncio's "
-            "ProactorEventLoop, which asyncio.run takes by default"
-        )
-    return loop
+    done: asyncio.Future[None] = loop.create_future()
+
+    def wait() -> None:
+        try:
+            operation.GetOverlappedResult(True)
+        except OSError as error:
+            tell(error)
+        else:
+            tell(None)
+
+    def tell(error: OSError | None) -> None:
+        with suppress(RuntimeError):  # The loop has been closed.
+            loop.call_soon_threadsafe(end, error)
+
+    def end(error: OSError | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    threading.Thread(target=wait, name="plugmux: waits for a client", daemon=True).start()
+    try:
+        await done
+    except BaseException:
+        operation.cancel()
+        raise
