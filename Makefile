@@ -26,7 +26,7 @@ GO_SOURCES := $(shell find go gen/go examples/gen/go examples/go-plugin -name '*
 TS_SOURCES := $(shell find ts gen/ts examples tests -name node_modules -prune -o -name dist -prune -o \( -name '*.ts' -o -name package.json -o -name tsconfig.json \) -print 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help ssh house ui watching diagram bench bench-remote profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like portable pythons nodes gos lowest attacks fuzz windows docs baseline wheel clean
+.PHONY: help ssh house ui watching diagram bench bench-remote profile demo test tools lint generate conformance interop kit dist publish-check stopwatch lines network partitions faults metrics soak macos-like portable pythons nodes gos lowest benchmarks attacks fuzz windows docs baseline wheel clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -41,6 +41,9 @@ test: ## the whole suite: unit tests, and every language against every other
 
 lowest: ## the tests that other packages have a part in once more, with the lowest version of each
 	@$(MAKE) --no-print-directory test ENV=lowest
+
+benchmarks: bin/bench-peers bin/bench-plugin bench/node/node_modules/.ready ## every system that `make bench` measures does its works, for an instant
+	@$(MAKE) --no-print-directory test ENV=benchmarks
 
 tools: $(TOOLS)
 

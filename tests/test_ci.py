@@ -76,7 +76,13 @@ def commands(environment: str) -> set[str]:
 
 def test_what_one_environment_leaves_out_another_step_runs() -> None:
     left_out = {word.removeprefix("--ignore=") for word in commands("env_run_base") if word.startswith("--")}
-    elsewhere = commands("languages") | set((ROOT / "Makefile").read_text().partition("\nconformance:")[2].split())
+    elsewhere = (
+        commands("languages")
+        | commands("benchmarks")
+        | set((ROOT / "Makefile").read_text().partition("\nconformance:")[2].split())
+    )
     assert {folder for folder in left_out if folder.startswith("tests/")} <= elsewhere
     steps = (ROOT / ".ci/run").read_text()
-    assert [target for target in ("test", "lowest", "conformance") if f"; make {target}\n" not in steps] == []
+    assert [
+        target for target in ("test", "lowest", "benchmarks", "conformance") if f"; make {target}\n" not in steps
+    ] == []

@@ -16,7 +16,7 @@ from plugmux.connect import Kind
 from plugmux.connect.codegen.names import snake_case
 from plugmux.connect.codegen.plugin import generate
 from plugmux.contract.version import VERSION
-from support.protoc import plugin_program, proto_files, protoc
+from support.protoc import MYPY_CACHE, plugin_program, proto_files, protoc
 
 HERE = Path(__file__).parent
 PY = HERE.parents[1] / "py"
@@ -210,7 +210,7 @@ async def use(client: EchoClient) -> None:
 
 def mypy(folder: Path, generated: Path, *files: str) -> str:
     (folder / "mypy.ini").write_text(
-        "[mypy]\nstrict = true\nmypy_path = " + f"{generated}:{PY}\n" + f"cache_dir = {folder / 'cache'}\n"
+        "[mypy]\nstrict = true\nmypy_path = " + f"{generated}:{PY}\n" + f"cache_dir = {MYPY_CACHE / 'generator'}\n"
         "[mypy-plugmux.*]\nfollow_imports = silent\n"
     )
     result = subprocess.run(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+MYPY_CACHE = Path(sys.prefix) / ".mypy_cache"
+"""Where mypy keeps what it knows of plugmux from run to run: a folder per test, since several may run at once."""
 
 
 def plugin_program(folder: Path) -> Path:
@@ -33,3 +35,14 @@ def protoc(root: Path, out: Path, *files: str, options: Sequence[str] = ()) -> N
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{root}", *outputs, *files]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr
+
+
+def descriptors(root: Path, out: Path) -> bytes:
+    """All files of a folder and those that they import, as a `FileDescriptorSet`."""
+    target = out / "descriptors"
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{root}", "--include_imports", "--include_source_info"]
+    run = subprocess.run(
+        [*command, f"--descriptor_set_out={target}", *proto_files(root)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return target.read_bytes()

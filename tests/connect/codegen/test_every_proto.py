@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from google.protobuf.compiler import plugin_pb2
-from google.protobuf.descriptor_pb2 import Edition
+from google.protobuf.descriptor_pb2 import Edition, FileDescriptorProto, FileDescriptorSet
 
 from plugmux.connect.codegen.plugin import generate
 from support.every_method import modules_in, run
-from support.protoc import ROOT, plugin_program, proto_files, protoc
+from support.protoc import MYPY_CACHE, ROOT, descriptors, plugin_program, proto_files, protoc
 from support.tools import tool
 
 PROTO = Path(__file__).parent / "proto"
@@ -66,11 +67,26 @@ def test_a_module_lies_beside_the_messages_of_its_file(generated: Path) -> None:
         assert path.with_name(path.name.replace("_connect.py", "_pb2.py")).is_file()
 
 
-def test_several_runs_give_what_one_gives(generated: Path, tmp_path: Path) -> None:
-    for file in proto_files(PROTO):
-        protoc(PROTO, tmp_path, file)
-    for path in generated.rglob("*_connect.py"):
-        assert path.read_bytes() == (tmp_path / path.relative_to(generated)).read_bytes()
+def test_a_run_for_each_file_gives_what_one_run_gives(generated: Path, tmp_path: Path) -> None:
+    described = FileDescriptorSet.FromString(descriptors(PROTO, tmp_path))
+    whole = {file.name: file for file in described.file}
+    alone: dict[str, str] = {}
+    for name in proto_files(PROTO):
+        request = plugin_pb2.CodeGeneratorRequest(file_to_generate=[name])
+        request.proto_file.extend(whole[file] for file in imported(name, whole))
+        response = generate(request)
+        assert response.error == ""
+        alone |= {file.name: file.content for file in response.file}
+    written = {str(path.relative_to(generated)): path.read_text() for path in generated.rglob("*_connect.py")}
+    assert alone == written
+
+
+def imported(name: str, files: Mapping[str, FileDescriptorProto]) -> dict[str, None]:
+    """A file behind all that it imports, as protoc gives them to a plugin."""
+    found: dict[str, None] = {}
+    for dependency in files[name].dependency:
+        found |= imported(dependency, files)
+    return found | {name: None}
 
 
 @pytest.mark.timeout(300)
@@ -78,7 +94,7 @@ def test_mypy_takes_every_module_in_its_strict_mode(generated: Path, tmp_path: P
     # The .pyi files are protoc's: it does not pass `mypy --strict` itself.
     settings = ["[mypy]", "strict = true", "explicit_package_bases = true", "follow_imports = silent"]
     settings += ["follow_imports_for_stubs = true", f"mypy_path = {generated}:{ROOT / 'py'}"]
-    (tmp_path / "mypy.ini").write_text("\n".join([*settings, f"cache_dir = {tmp_path / 'cache'}"]))
+    (tmp_path / "mypy.ini").write_text("\n".join([*settings, f"cache_dir = {MYPY_CACHE / 'every_proto'}"]))
     files = [str(path.relative_to(generated)) for path in sorted(generated.rglob("*_connect.py"))]
     command = [sys.executable, "-m", "mypy", "--config-file", str(tmp_path / "mypy.ini"), *files]
     checked = subprocess.run(command, cwd=generated, capture_output=True, text=True, timeout=280, check=False)
