@@ -37,8 +37,8 @@ type Limits struct {
 	// MaxMessageBytes is the size of the largest message of a call in bytes, both compressed and decompressed; 4 MiB by
 	// default. A larger message ends its call with resource_exhausted.
 	MaxMessageBytes int
-	// MaxLinkMemory is how many bytes may have arrived on a link without having been read; 64 MiB by default, and never less
-	// than the size of four messages. Above half of it the plugin delays new calls; streams that exceed it are reset. Before
+	// MaxLinkMemory is how many bytes may have arrived on a link without having been read; by default 64 MiB, or the size of
+	// four messages where that is more. Above half of it the plugin delays new calls; streams that exceed it are reset. Before
 	// the plugin has registered the limit is 1 MiB.
 	MaxLinkMemory int
 	// MaxStreams is how many streams the runtime may have open at the same time, one for each call; 16,384 by default.
@@ -55,8 +55,8 @@ type Limits struct {
 	// DrainTimeout is how long an ending plugin waits for the calls it is serving, streams included, unless the runtime closes
 	// the link before; 10 s by default.
 	DrainTimeout time.Duration
-	// CloseTimeout is how long an ending plugin waits for [Config.Background], and then for handlers that outlive the link; 2 s
-	// by default, for each of the two.
+	// CloseTimeout is how long an ending plugin waits for [Config.Background], then for handlers that outlive the link, and then
+	// for [OnRelease] functions; 2 s by default, for each of the three.
 	CloseTimeout time.Duration
 }
 

@@ -258,7 +258,9 @@ func (l *link) close() {
 		slog.Warn("handlers are still running although their link has been closed: return when the context ends",
 			"after", l.limits.CloseTimeout)
 	}
-	l.references.close()
+	if !l.references.close(l.limits.CloseTimeout) {
+		slog.Warn("OnRelease functions are still running although the link has been closed", "after", l.limits.CloseTimeout)
+	}
 }
 
 type linkKey struct{}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
@@ -41,6 +42,7 @@ func Withdraw(ctx context.Context, reference string) {
 }
 
 // OnRelease calls a function once when the object that it is lent with has been withdrawn or released, or its link has ended.
+// At the end of a link the plugin waits for these functions for [Limits.CloseTimeout] together.
 // Use it with [Lend] and [Instances.Open]; in [Main] it has no effect.
 func OnRelease(cleanUp func()) Servable {
 	return func(s *linkApp) { s.cleanUp = append(s.cleanUp, cleanUp) }
@@ -99,14 +101,34 @@ func (r *references) release(reference string) {
 	}
 }
 
-// close releases all objects when the link has ended.
-func (r *references) close() {
+// close releases all objects when the link has ended, each in its own goroutine. It reports whether all their OnRelease functions
+// have returned in time.
+func (r *references) close(limit time.Duration) bool {
 	r.lock.Lock()
 	lent := r.lent
 	r.lent, r.closed = nil, true
 	r.lock.Unlock()
+	var releases sync.WaitGroup
 	for _, object := range lent {
-		object.release()
+		releases.Go(object.release)
+	}
+	return waitFor(&releases, limit)
+}
+
+// waitFor waits for a group, and reports whether it was done in time.
+func waitFor(group *sync.WaitGroup, limit time.Duration) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		group.Wait()
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
 	}
 }
 

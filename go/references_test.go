@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	kvv1 "plugmux.dev/examples/gen/go/kv/v1"
@@ -280,4 +281,34 @@ func heapObjects() uint64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return stats.HeapObjects
+}
+
+func TestAnOnReleaseFunctionThatHangsDelaysNoOtherAndDoesNotKeepThePlugin(t *testing.T) {
+	others, blocked := make(chan struct{}, 2), make(chan struct{})
+	t.Cleanup(func() { close(blocked) })
+	cleanUps := make(chan func(), 3)
+	for _, cleanUp := range []func(){func() { others <- struct{}{} }, func() { <-blocked }, func() { others <- struct{}{} }} {
+		cleanUps <- cleanUp
+	}
+	link, ended := run(t, plugmuxtest.Options{}, Config{Limits: Limits{CloseTimeout: 50 * time.Millisecond}},
+		lender(func() []Servable { return []Servable{OnRelease(<-cleanUps)} }))
+	for range 3 {
+		borrowed(t, link)
+	}
+	_ = link.Session.Close()
+	for range 2 {
+		select {
+		case <-others:
+		case <-testContext(t).Done():
+			t.Fatal("another object was not cleaned up")
+		}
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-testContext(t).Done():
+		t.Error("the plugin has not ended")
+	}
 }
