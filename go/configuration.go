@@ -1,10 +1,13 @@
 package plugmux
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"reflect"
+	"strings"
 	"sync/atomic"
 
 	"connectrpc.com/connect"
@@ -54,7 +57,7 @@ func (s *Settings[T]) Servable() Servable {
 }
 
 func (s *Settings[T]) take(text string, onChange func(T) error) error {
-	value, err := decode(text, s.Default)
+	value, err := decode(text, clone(s.Default))
 	if err != nil {
 		return err
 	}
@@ -67,17 +70,82 @@ func (s *Settings[T]) take(text string, onChange func(T) error) error {
 	return nil
 }
 
-// decode decodes a configuration in JSON; no text means {}.
+// decode decodes a configuration in JSON into a value, whose maps and slices it changes; no text means {}. The error does not
+// repeat a value of the configuration, which may be secret.
 func decode[T any](text string, value T) (T, error) {
 	if text == "" {
 		text = "{}"
 	}
-	decoder := json.NewDecoder(bytes.NewBufferString(text))
+	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&value); err != nil {
+	err := decoder.Decode(&value)
+	if _, more := decoder.Token(); err == nil && more != io.EOF {
+		err = errors.New("text follows its JSON")
+	}
+	if mistyped := (*json.UnmarshalTypeError)(nil); errors.As(err, &mistyped) {
+		kind, _, _ := strings.Cut(mistyped.Value, " ") // "number", with its digits where it is out of range
+		err = fmt.Errorf("its %q is a %s that does not fit the type %v", mistyped.Field, kind, mistyped.Type)
+	}
+	if err != nil {
 		return value, fmt.Errorf("the configuration cannot be used: %w", err)
 	}
 	return value, nil
+}
+
+// clone copies a value with the maps, slices and pointers in it, as far as encoding/json writes there: into exported fields.
+func clone[T any](value T) T {
+	cloneInto(reflect.ValueOf(&value).Elem())
+	return value
+}
+
+func cloneInto(value reflect.Value) {
+	if !value.CanSet() {
+		return
+	}
+	switch value.Kind() {
+	case reflect.Struct:
+		for i := range value.NumField() {
+			cloneInto(value.Field(i))
+		}
+	case reflect.Array:
+		for i := range value.Len() {
+			cloneInto(value.Index(i))
+		}
+	case reflect.Slice:
+		if !value.IsNil() {
+			copied := reflect.MakeSlice(value.Type(), value.Len(), value.Len())
+			reflect.Copy(copied, value)
+			for i := range copied.Len() {
+				cloneInto(copied.Index(i))
+			}
+			value.Set(copied)
+		}
+	case reflect.Map:
+		if !value.IsNil() {
+			copied := reflect.MakeMapWithSize(value.Type(), value.Len())
+			for entries := value.MapRange(); entries.Next(); {
+				copied.SetMapIndex(entries.Key(), cloneOf(entries.Value()))
+			}
+			value.Set(copied)
+		}
+	case reflect.Pointer:
+		if !value.IsNil() {
+			copied := reflect.New(value.Type().Elem())
+			copied.Elem().Set(cloneOf(value.Elem()))
+			value.Set(copied)
+		}
+	case reflect.Interface:
+		if !value.IsNil() {
+			value.Set(cloneOf(value.Elem()))
+		}
+	}
+}
+
+func cloneOf(value reflect.Value) reflect.Value {
+	copied := reflect.New(value.Type()).Elem()
+	copied.Set(value)
+	cloneInto(copied)
+	return copied
 }
 
 // configurationService receives changes of the configuration while the plugin runs.

@@ -53,7 +53,7 @@ func (i *Instances[T]) open(ctx context.Context, text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	config, err := decode(text, i.Default)
+	config, err := decode(text, clone(i.Default))
 	if err != nil {
 		return "", connect.NewError(connect.CodeInvalidArgument, err)
 	}
