@@ -319,17 +319,22 @@ func (r *runtimeLinks) enter(l *link) {
 	r.newest[id] = l
 }
 
+// leave forgets a link that has ended, unless another one has taken its place.
+func (r *runtimeLinks) leave(l *link) {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	if id := l.gate.response.GetRuntimeId(); r.newest[id] == l {
+		delete(r.newest, id)
+	}
+}
+
 // awaitSuccessor waits for the end of the link that has taken the place of one that has ended, if there is one: dialling the
 // same runtime by its other address would only take the place of that link.
 func (r *runtimeLinks) awaitSuccessor(ctx context.Context, l *link) {
-	id := l.gate.response.GetRuntimeId()
 	r.lock.Lock()
-	newest := r.newest[id]
-	if newest == l {
-		delete(r.newest, id)
-	}
+	newest := r.newest[l.gate.response.GetRuntimeId()]
 	r.lock.Unlock()
-	if newest == nil || newest == l {
+	if newest == nil {
 		return
 	}
 	select {

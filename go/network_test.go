@@ -321,3 +321,18 @@ func TestAPluginJoinsTheRuntimeThatHasStartedItElsewhere(t *testing.T) {
 		t.Error("another CA:", err)
 	}
 }
+
+func TestALinkThatHasEndedIsNotKept(t *testing.T) {
+	p := newPlugin(Config{}, nil)
+	ours, theirs := net.Pipe()
+	runtime := plugmuxtest.NewLink(ours, plugmuxtest.Options{Response: &pluginsv1.RegisterPluginResponse{RuntimeId: "r"}})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- p.serveOnce(t.Context(), newLink(t.Context(), theirs, p.handler, p.config.Limits), testLimit)
+	}()
+	fetch(t, runtime, "/registered") // is answered once the plugin knows that it is registered
+	_ = runtime.Session.Close()
+	if err := <-ended; err != nil || len(p.runtimes.newest) != 0 {
+		t.Error(err, p.runtimes.newest)
+	}
+}

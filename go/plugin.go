@@ -263,6 +263,7 @@ func (p *plugin) serveOnce(ctx context.Context, link *link, timeout time.Duratio
 		return err
 	}
 	p.runtimes.enter(link)
+	defer p.runtimes.leave(link)
 	backgroundContext, endBackground := context.WithCancel(withLink(context.WithoutCancel(ctx), link))
 	background := make(chan struct{})
 	go func() {
