@@ -231,10 +231,22 @@ func (q *logQueue) sendAll(ctx context.Context, client plugmuxv1connect.LogServi
 			return nil
 		}
 		if _, err := client.Write(ctx, &plugmuxv1.WriteRequest{Records: records, Dropped: dropped}); err != nil {
+			if isRefusal(err) {
+				records, dropped = nil, dropped+uint64(len(records))
+			}
 			q.putBack(records, dropped)
 			return err
 		}
 	}
+}
+
+// isRefusal reports whether the runtime would refuse the same records again, so that they would hold up all later ones.
+func isRefusal(err error) bool {
+	switch connect.CodeOf(err) {
+	case connect.CodeInvalidArgument, connect.CodeResourceExhausted:
+		return true
+	}
+	return false
 }
 
 // fallBackToStderr writes the queued records to standard error, and all further ones.
@@ -272,13 +284,14 @@ func bounded(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), maxLogTextCharacters)], "�")
 }
 
+// boundedFields is [bounded] for JSON: what is cut stands there as a text. Attributes that marshal themselves need not be UTF-8.
 func boundedFields(fields string) string {
 	switch {
 	case fields == "{}":
 		return ""
 	case len(fields) <= maxLogTextCharacters:
-		return fields
+		return strings.ToValidUTF8(fields, "�")
 	}
-	cut, _ := json.Marshal(map[string]string{"cut": bounded(fields)[:maxLogTextCharacters/4]})
+	cut, _ := json.Marshal(map[string]string{"cut": fields[:maxLogTextCharacters/4]})
 	return string(cut)
 }

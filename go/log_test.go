@@ -2,6 +2,8 @@ package plugmux
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,7 +11,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
+	"connectrpc.com/connect"
 	plugmuxv1 "plugmux.dev/gen/go/plugmux/v1"
 	"plugmux.dev/gen/go/plugmux/v1/plugmuxv1connect"
 	"plugmux.dev/go/plugmuxtest"
@@ -21,11 +25,17 @@ type taken struct {
 	records []*plugmuxv1.LogRecord
 	dropped uint64
 	came    chan struct{}
+	refused string // the text of a record that is refused, with those beside it
 }
 
 func (s *taken) Write(_ context.Context, request *plugmuxv1.WriteRequest) (*plugmuxv1.WriteResponse, error) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
+	for _, record := range request.Records {
+		if record.Message == s.refused {
+			return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("not this one"))
+		}
+	}
 	s.records = append(s.records, request.Records...)
 	s.dropped += request.Dropped
 	s.came <- struct{}{}
@@ -141,5 +151,43 @@ func TestARuntimeWithoutALogServiceLeavesThemToStandardError(t *testing.T) {
 	slog.New(logs).Info("two")
 	if len(logs.queue.waiting) != 0 {
 		t.Error(logs.queue.waiting)
+	}
+}
+
+func TestRecordsThatTheRuntimeRefusesHoldNoOthersUp(t *testing.T) {
+	logs := NewLogHandler(nil)
+	logger := slog.New(logs)
+	service, link := withLogs(t, logs)
+	fetch(t, link, "/registered") // is answered once the plugin knows that it is registered
+	service.lock.Lock()
+	service.refused = "refused"
+	service.lock.Unlock()
+	logger.Info("refused")
+	for logs.queue.counted() == 0 {
+		pause(testContext(t), time.Millisecond)
+	}
+	logger.Info("good")
+	if record := service.wait(t, 1)[0]; record.Message != "good" || service.dropped != 1 {
+		t.Error(record, service.dropped)
+	}
+}
+
+func (q *logQueue) counted() uint64 {
+	q.lock.Lock()
+	defer q.lock.Unlock()
+	return q.dropped
+}
+
+func TestAttributesThatAreNotUTF8AreSent(t *testing.T) {
+	logs := NewLogHandler(nil)
+	logger := slog.New(logs)
+	service, _ := withLogs(t, logs)
+	for _, size := range []int{1, 2 * maxLogTextCharacters} {
+		logger.Info("raw", "body", json.RawMessage(`"`+strings.Repeat("\xff", size)+`"`))
+	}
+	for _, record := range service.wait(t, 2) {
+		if !json.Valid([]byte(record.FieldsJson)) || !utf8.ValidString(record.FieldsJson) {
+			t.Errorf("%.100q", record.FieldsJson)
+		}
 	}
 }

@@ -30,6 +30,7 @@ class Taking(LogService):
         self.records: list[pb.LogRecord] = []
         self.dropped = 0
         self.refusals = 0
+        self.unwanted: str | None = None
         self.open = asyncio.Event()
         self.open.set()
         self.came = asyncio.Event()
@@ -41,6 +42,8 @@ class Taking(LogService):
         if self.refusals:
             self.refusals -= 1
             raise RpcError(Code.INTERNAL, "not now")
+        if self.unwanted in {record.message for record in request.records}:
+            raise RpcError(Code.INVALID_ARGUMENT, "never")
         self.records += request.records
         self.dropped += request.dropped
         return pb.WriteResponse()
@@ -149,6 +152,19 @@ async def test_what_the_runtime_did_not_take_is_sent_again() -> None:
         logger.info("one")
         logger.info("two")
         assert await taking.has(2) == ["one", "two"]
+
+
+async def test_records_that_the_runtime_refuses_hold_no_others_up() -> None:
+    taking, handler = Taking(), LogHandler(Plugin(name="kv"))
+    taking.unwanted = "one"
+    logger = logger_with(handler)
+    async with linked(handler, taking):
+        logger.info("one")
+        while not handler._dropped:
+            await asyncio.sleep(0.005)
+        logger.info("two")
+        assert await taking.has(1) == ["two"]
+    assert taking.dropped == 1
 
 
 async def test_a_record_under_way_when_the_link_breaks_goes_over_the_next() -> None:

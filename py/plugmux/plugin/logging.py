@@ -31,6 +31,8 @@ MAX_TEXT = 8192
 CUT = "\n[...]\n"
 SEND_TIMEOUT = 5.0
 RETRY_DELAY = 0.5
+REFUSED = frozenset({Code.INVALID_ARGUMENT, Code.RESOURCE_EXHAUSTED})
+"""What a runtime answers that would refuse the same records again, so that they would hold up all later ones."""
 FLUSH_TIME = 1.0
 """Seconds for sending the remaining records before the link closes."""
 
@@ -155,7 +157,9 @@ class LogHandler(logging.Handler):
             request = WriteRequest(records=records, dropped=dropped)
             try:
                 await link.client(LogClient).write(request, timeout=SEND_TIMEOUT)
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, RpcError) and error.code in REFUSED:
+                    records, dropped = [], dropped + len(records)
                 self._put_back(records, dropped)
                 raise
 
