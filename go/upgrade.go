@@ -12,7 +12,10 @@ import (
 	"time"
 )
 
-const maxRefusalBytes = 4096
+const (
+	maxAnswerHeaderBytes = 16 << 10
+	maxRefusalBytes      = 4096
+)
 
 // upgrade asks an HTTP server to switch a connection to another protocol. It closes the connection if the context ends first
 // or the upgrade fails.
@@ -42,11 +45,16 @@ func exchangeUpgrade(conn net.Conn, host, path, protocol string) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	reader := bufio.NewReader(conn)
+	limited := &io.LimitedReader{R: conn, N: maxAnswerHeaderBytes}
+	reader := bufio.NewReader(limited)
 	response, err := http.ReadResponse(reader, nil)
+	if err != nil && limited.N == 0 {
+		return nil, fmt.Errorf("the header of the answer to the upgrade has over %d bytes", maxAnswerHeaderBytes)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no answer to the upgrade: %w", err)
 	}
+	limited.N = maxRefusalBytes
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, maxRefusalBytes))
 		return nil, upgradeRefused{response.StatusCode, response.Status + ": " + strings.TrimSpace(string(text))}
