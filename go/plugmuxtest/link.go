@@ -20,6 +20,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/hashicorp/yamux"
+	"google.golang.org/protobuf/proto"
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
 	"plugmux.dev/gen/go/plugins/v1/pluginsv1connect"
 	"plugmux.dev/go/internal/contract"
@@ -93,6 +94,11 @@ func (l *Link) Registration(ctx context.Context) (*pluginsv1.RegisterPluginReque
 	case <-l.registered:
 		return l.request, nil
 	case <-l.Session.CloseChan():
+		select {
+		case <-l.registered: // before the end, of which this is told at the same time
+			return l.request, nil
+		default:
+		}
 		return nil, errors.Join(errors.New("the plugin's link ended before it had registered"), l.refusal())
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
@@ -135,10 +141,8 @@ func (s registerService) RegisterPlugin(ctx context.Context, request *pluginsv1.
 		l.refused = err
 		return nil, err
 	}
-	response := l.options.Response
-	if response == nil {
-		response = &pluginsv1.RegisterPluginResponse{}
-	}
+	response := &pluginsv1.RegisterPluginResponse{}
+	proto.Merge(response, l.options.Response) // several links may have the same options
 	response.EngineName, response.EngineVersion = "plugmuxtest", "v1.0.0"
 	l.request = request
 	close(l.registered)

@@ -70,3 +70,27 @@ func TestAPluginRegistersOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestALinkHasRegisteredAlsoWhenItHasEndedSince(t *testing.T) {
+	for range 20 {
+		link, _, err := register(t, &pluginsv1.RegisterPluginRequest{Name: "kv", Version: "v1.0.0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = link.Session.Close()
+		if _, err := link.Registration(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestLinksDoNotChangeTheirOptions(t *testing.T) {
+	answer := &pluginsv1.RegisterPluginResponse{ConfigurationJson: "{}"}
+	near, far := net.Pipe()
+	t.Cleanup(func() { _ = far.Close() })
+	link := NewLink(near, Options{Response: answer})
+	got, err := registerService{link}.RegisterPlugin(t.Context(), &pluginsv1.RegisterPluginRequest{Name: "kv", Version: "v1.0.0"})
+	if err != nil || got.GetConfigurationJson() != "{}" || got.GetEngineName() == "" || answer.GetEngineName() != "" {
+		t.Error(got, err, answer)
+	}
+}
