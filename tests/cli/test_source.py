@@ -65,6 +65,14 @@ def test_what_is_no_plugin_is_told_in_the_command_lines_words(
     assert ran.stderr.startswith(f"plugmux: {told}")
 
 
+@pytest.mark.parametrize("command", ["check", "dev"])
+@pytest.mark.parametrize("text", ["tls://kv.example:7444", "kv=tls://kv.example:7444"])
+def test_what_starts_its_plugin_takes_none_that_runs_elsewhere(plugmux: Any, command: str, text: str) -> None:
+    ran = plugmux(command, text)
+    assert (ran.status, ran.stdout) == (2, b"")
+    assert ran.stderr.startswith(f"plugmux: {text!r} is a plugin that runs already: this command starts its plugin")
+
+
 def test_two_plugins_of_one_program_run_beside_each_other(plugmux: Any, plugin: Any, tmp_path: Path) -> None:
     command = plugin("vault")
     ran = plugmux("plugins", "--plugin", f"a={command}", "--plugin", f"b={command}")

@@ -48,15 +48,21 @@ def parse_plugins(
 
 
 def parse_one(text: str, *, on_path: bool = False) -> Launch:
-    """Read what names one plugin, and look it up; where there is none, its start fails and tells why.
+    """Read what names one plugin that is to be started, and look it up; where there is none, its start fails and tells
+    why.
 
     Raises:
-        ConfigError: it is no plugin.
+        ConfigError: it is no plugin, or one that runs elsewhere.
     """
     from ...runtime import Launch
+    from ...runtime.remote.source import Remote
     from ...runtime.source import the_one
 
     plugin = _parse(text, on_path, {})
+    if isinstance(plugin, Remote):
+        raise ConfigError(
+            f"{text!r} is a plugin that runs already: this command starts its plugin, so give its command"
+        )
     return plugin if isinstance(plugin, Launch) else the_one(plugin)
 
 
