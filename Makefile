@@ -122,8 +122,8 @@ stopwatch: dist ## from an empty folder to the first answered call, by the comma
 lines: $(BIN)/.ready | has-go ## run one job in several systems, and count the lines of its plugin and its host
 	@$(BIN)/python bench/lines/count_lines.py
 
-faults: $(TOOLS) ## plugins that are killed, hang, babble and flood
-	$(PYTEST) -q tests/faults $(ARGS)
+faults: $(TOOLS) ## plugins that are killed, hang, babble and flood, each more often and more at once than in `make test`
+	PLUGMUX_ALL_FAULTS=1 $(PYTEST) -q tests/faults tests/remote/test_storm.py $(ARGS)
 
 pythons: $(TOOLS) ## the suite on each Python that this machine has (ALL=1 fails where one is missing; ONLY=3.13,3.14 ARGS=tests/plugin)
 	$(BIN)/python tests/pythons/run.py $(if $(ALL),--all) $(if $(ONLY),--only $(ONLY)) $(ARGS)

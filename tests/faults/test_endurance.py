@@ -17,14 +17,15 @@ from plugmux import Launch
 from plugmux.connect import Code, RpcError
 from plugmux.runtime import State
 from support.resources import hold, resident_bytes
+from support.scale import scaled
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES, ward
 
 MEBIBYTE = 1 << 20
-CRASHES = {"go": 100, "python": 20, "ts": 10}
+CRASHES = scaled({"go": 100, "python": 20, "ts": 10}, {"go": 30, "python": 5, "ts": 3})
 """What is left behind would be the host's: most are of the language that starts fastest."""
-FLOODS = {"go": 1024, "python": 128, "ts": 128}
-"""MiB, each more than the host may keep: it reads all alike, and the whole gibibyte of one."""
+FLOODS = scaled({"go": 1024, "python": 128, "ts": 128}, {"go": 256, "python": 64, "ts": 64})
+"""MiB, each more than the host may keep: it reads all alike, and the most of one."""
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

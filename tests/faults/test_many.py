@@ -1,4 +1,4 @@
-"""A hundred plugins in one runtime: how they start, and what they cost while they do nothing."""
+"""Many plugins in one runtime, a hundred by `make faults`: how they start, and what they cost while they do nothing."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from kv.v1.kv_pb2 import GetRequest
 from plugmux import Launch, Policies, Runtime
 from plugmux.runtime import State, supervisor
 from support.resources import ProcessResources, cpu_seconds, resident_bytes
+from support.scale import scaled
 from support.tools import faulty_plugin
 from support.ward import LANGUAGES
 
-PLUGINS = {"go": 92, "python": 4, "ts": 4}
+PLUGINS = scaled({"go": 92, "python": 4, "ts": 4}, {"go": 26, "python": 2, "ts": 2})
 PARALLEL = 4
 MEBIBYTE = 1 << 20
 WINDOW = 3.0
 WINDOWS = 6
-IDLE_SHARE = 0.02
-"""Of a core, for a host and 101 plugins; half of it was seen, beside other tests."""
+IDLE_SHARE = scaled(0.02, 0.01)
+"""Of a core, for a host and its plugins; half of it was seen, beside other tests."""
 
 
-def test_there_are_a_hundred() -> None:
-    assert sum(PLUGINS.values()) == 100
+def test_there_are_as_many_as_said_in_all_languages() -> None:
+    assert sum(PLUGINS.values()) == scaled(100, 30)
     assert PLUGINS.keys() == set(LANGUAGES)
 
 
-async def test_a_hundred_plugins_start_a_few_at_a_time_take_little_memory_and_no_time(
+async def test_many_plugins_start_a_few_at_a_time_take_little_memory_and_no_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(supervisor, "SLOT_TIME", 600.0)  # A busy machine takes longer for a start.
@@ -54,7 +55,7 @@ async def test_a_hundred_plugins_start_a_few_at_a_time_take_little_memory_and_no
         await ask_all(runtime)
         gc.collect()
         assert 1 < most <= PARALLEL
-        assert len(runtime.plugins()) == 101
+        assert len(runtime.plugins()) == 1 + sum(PLUGINS.values())
         assert (resident_bytes() - alone) / len(launches) < MEBIBYTE
         assert await share_of_a_core(runtime) < IDLE_SHARE
     assert ProcessResources.take() == before
@@ -73,7 +74,7 @@ async def share_of_a_core(runtime: Runtime) -> float:
     What a plugin does once after its start, such as collecting garbage, is no part of it: the least of some windows.
     """
     pids = [os.getpid(), *(plugin.pid for plugin in runtime.plugins() if plugin.pid is not None)]
-    assert len(pids) == 102
+    assert len(pids) == 2 + sum(PLUGINS.values())
     shares = [1.0]
     while len(shares) <= WINDOWS and min(shares) >= IDLE_SHARE:
         before = sum(map(cpu_seconds, pids))

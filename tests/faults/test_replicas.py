@@ -11,10 +11,11 @@ from kv.v1.kv_pb2 import GetRequest
 from plugmux import Launch, Runtime
 from plugmux.runtime import State
 from support.resources import ProcessResources, end_at_once
+from support.scale import scaled
 from support.tools import faulty_plugin
 from support.ward import AT_ONCE, LANGUAGES
 
-KILLS = {"python": 5, "go": 30, "ts": 5}
+KILLS = scaled({"python": 5, "go": 30, "ts": 5}, {"python": 2, "go": 8, "ts": 2})
 CALLERS = 64
 PACE = 0.1
 """Seconds between two calls of a caller while there is nobody to kill."""
