@@ -22,7 +22,7 @@ from plugmux.errors import PluginCause as Cause
 from plugmux.runtime import Limits, State
 from plugmux.runtime.logs.log import LogBook
 from plugmux.runtime.source import as_source
-from support.programs import script
+from support.programs import kv_script, script
 
 PLUGIN = """
     from kv.v1.kv_connect import KeyValueService
@@ -42,7 +42,7 @@ def install(directory: Path, name: str, version: str) -> Path:
     """Put a version of a plugin beside others."""
     folder = directory / name / version
     folder.mkdir(parents=True)
-    return Path(script(folder, name, PLUGIN, version=f"v{version}"))
+    return Path(kv_script(folder, name, f"v{version}"))
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +109,7 @@ async def test_the_highest_version_that_fits_is_launched(tmp_path: Path, text: s
         install(tmp_path, "kv", version)
     async with Runtime([Installed(text, path=[tmp_path])]) as runtime:
         assert runtime.plugin("kv").version == chosen
-        assert (await runtime.client(KeyValueClient).get(GetRequest())).value == chosen.encode()
+        assert (await runtime.client(KeyValueClient).get(GetRequest(key="version"))).value == chosen.encode()
 
 
 async def test_an_installed_plugin_is_launched_with_options(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ async def test_a_fault_is_told_before_the_plugin_is_started_and_the_others_run_o
         with pytest.raises(PluginError, match=told):
             raise bad.error
         assert "it was started" not in str(bad.error)
-        assert (await runtime.client(KeyValueClient).get(GetRequest())).value == b"v1.0.0"
+        assert (await runtime.client(KeyValueClient).get(GetRequest(key="version"))).value == b"v1.0.0"
 
 
 async def test_a_plugin_in_a_sticky_directory_is_not_started_where_others_can_put_a_module_beside_it(
@@ -378,7 +378,7 @@ async def test_a_script_runs_by_its_manifest(tmp_path: Path) -> None:
     )
     async with Runtime([Installed("kv@1", path=[tmp_path])]) as runtime:
         assert runtime.plugin("kv").error is None
-        assert (await runtime.client(KeyValueClient).get(GetRequest())).value == b"v1.1.0"
+        assert (await runtime.client(KeyValueClient).get(GetRequest(key="version"))).value == b"v1.1.0"
 
 
 async def test_an_interpreter_beside_a_script_is_held_to_the_same_as_the_script(tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ async def test_an_interpreter_beside_a_script_is_held_to_the_same_as_the_script(
     (tmp_path / "python3").chmod(0o755)
     (tmp_path / "kv.plugmux.toml").write_text('command = ["./python3", "run_kv.py"]\n')
     async with Runtime([Installed("kv@1", path=[tmp_path])]) as runtime:
-        assert (await runtime.client(KeyValueClient).get(GetRequest())).value == b"v1.1.0"
+        assert (await runtime.client(KeyValueClient).get(GetRequest(key="version"))).value == b"v1.1.0"
     for file in ("python3", "run_kv.py"):
         (tmp_path / file).chmod(0o757)
         async with Runtime([Installed("kv@1", path=[tmp_path])]) as runtime:

@@ -15,8 +15,10 @@ KV_PLUGIN = """
     from plugmux.plugin import Plugin, Traits
     from plugmux.connect import Code, RpcError
 
+    version = OPTIONS.pop("version", "v1.2.3")
+
     class Store(KeyValueService):
-        values = {"pid": str(os.getpid()).encode()}
+        values = {"pid": str(os.getpid()).encode(), "version": version.encode()}
         failures = calls = 0
 
         async def get(self, request, context):
@@ -65,7 +67,7 @@ KV_PLUGIN = """
             print("on my way out", file=sys.stderr, flush=True)
             os._exit(7)
 
-    plugin = Plugin(Store(), version="v1.2.3", traits=Traits(**OPTIONS.pop("traits", {})), **OPTIONS)
+    plugin = Plugin(Store(), version=version, traits=Traits(**OPTIONS.pop("traits", {})), **OPTIONS)
     plugin.run()
 """
 """A plugin that serves kv.v1.KeyValueService, and does as some keys tell it.
@@ -101,4 +103,14 @@ def kv_program(directory: Path, name: str = "kv") -> str:
         return script(directory, name, KV_PLUGIN)
     path = directory / name
     path.symlink_to(go_build(".", "./tests/support/kv", "go-kv"))
+    return str(path)
+
+
+def kv_script(directory: Path, name: str, version: str) -> str:
+    """The same in some version, as a file that can be written to, and return its path."""
+    if ON_WINDOWS:
+        return script(directory, name, KV_PLUGIN, version=version)
+    path = directory / name
+    path.write_text(f"#!{go_build('.', './tests/support/kv', 'go-kv')} {version}\n")
+    path.chmod(0o755)
     return str(path)

@@ -1,5 +1,5 @@
 // Command kv is KV_PLUGIN of tests/support/programs.py, whose every word means the same here. It starts at once, for tests
-// of the host that hold for a plugin in any language.
+// of the host that hold for a plugin in any language. An argument is its version.
 package main
 
 import (
@@ -122,6 +122,10 @@ func (s *store) Watch(ctx context.Context, request *kvv1.WatchRequest, stream *c
 }
 
 func main() {
-	kv := &store{values: map[string][]byte{"pid": []byte(strconv.Itoa(os.Getpid()))}}
-	plugmux.Main(plugmux.Config{Version: "v1.2.3"}, plugmux.Service(kvv1connect.NewKeyValueServiceHandler(kv)))
+	version := "v1.2.3"
+	if len(os.Args) > 1 {
+		version = os.Args[1]
+	}
+	kv := &store{values: map[string][]byte{"pid": []byte(strconv.Itoa(os.Getpid())), "version": []byte(version)}}
+	plugmux.Main(plugmux.Config{Version: version}, plugmux.Service(kvv1connect.NewKeyValueServiceHandler(kv)))
 }
