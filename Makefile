@@ -106,8 +106,8 @@ dist: $(BIN)/.ready examples/ts-plugin/dist/ts-plugin | has-go ## build what a r
 publish-check: dist ## install what make dist has built into empty projects, and run the first tutorial (LANGUAGES="python go ts")
 	@$(BIN)/python tests/publish/publish_check.py $(LANGUAGES)
 
-network: $(BIN)/.network $(TOOLS) ## plugins on other hosts, in network namespaces: names, partitions, kills, new certificates, proxies, what docs/remote.md says (as root)
-	$(PYTEST) -q tests/network/links.py tests/network/hosts.py tests/network/proxy_header.py tests/network/page.py $(ARGS)
+network: $(BIN)/.network $(TOOLS) ## plugins on other hosts, in network namespaces: names, partitions, kills, calls in flight, new certificates, proxies, what docs/remote.md says (as root)
+	$(PYTEST) -q tests/network/links.py tests/network/cuts.py tests/network/hosts.py tests/network/proxy_header.py tests/network/page.py $(ARGS)
 
 ssh: $(TOOLS) ## plugins that a runtime starts through a real sshd, on this machine (as root)
 	@command -v sshd >/dev/null && command -v ssh >/dev/null || apt-get install --quiet --yes --no-install-recommends openssh-server openssh-client

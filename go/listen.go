@@ -32,11 +32,18 @@ func (p *plugin) serveListening(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	listener, err := remote.Listen(address, n.credentials)
+	log := p.linkLog()
+	listener, err := remote.Listen(address, n.credentials, log)
 	if err != nil {
 		return err
 	}
-	entrance := &entrance{plugin: p, ctx: ctx, runtimes: n.runtimes, slots: make(chan struct{}, maxRemoteLinks)}
+	entrance := &entrance{
+		plugin:   p,
+		ctx:      ctx,
+		runtimes: n.runtimes,
+		slots:    make(chan struct{}, maxRemoteLinks),
+		told:     remote.Floods{Log: log},
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+hijackPath, entrance.hijack)
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
@@ -53,7 +60,7 @@ func (p *plugin) serveListening(ctx context.Context, text string) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	slog.Info("listening for runtimes", "address", listener.Address().String())
+	log.Info("listening for runtimes", "address", listener.Address().String())
 	select {
 	case <-ctx.Done():
 	case err = <-served:

@@ -34,7 +34,8 @@ const (
 //	plugmux.Main(plugmux.Config{Logs: logs}, ...)
 //
 // Logging does not block: records wait in a queue of 1,000, and the runtime is told how many of the oldest were dropped when
-// the queue was full. If the runtime has no log service, records go to standard error.
+// the queue was full. If the runtime has no log service, records go to standard error; so does, in any case, what concerns the
+// links over a network themselves.
 type LogHandler struct {
 	options slog.HandlerOptions
 	shape   []func(slog.Handler) slog.Handler // the calls of WithAttrs and WithGroup
@@ -48,6 +49,14 @@ func NewLogHandler(options *slog.HandlerOptions) *LogHandler {
 		handler.options = *options
 	}
 	return handler
+}
+
+// linkLog logs what concerns the links over a network themselves. [Config.Logs] would keep it for a link, and there may be none.
+func (p *plugin) linkLog() *slog.Logger {
+	if p.config.Logs == nil {
+		return slog.Default()
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil))
 }
 
 // Enabled implements [slog.Handler].

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"fmt"
-	"log/slog"
 	mathrand "math/rand/v2"
 	"net"
 	"os"
@@ -187,7 +186,7 @@ func (p *plugin) follow(ctx context.Context, n network, address remote.Address) 
 	running := map[place]context.CancelFunc{}
 	var loops sync.WaitGroup
 	defer loops.Wait()
-	var told remote.Repeats
+	told := remote.Repeats{Log: p.linkLog()}
 	for ctx.Err() == nil {
 		found, err := lookUp(ctx, address)
 		interval := lookUpInterval
@@ -255,7 +254,7 @@ func lookUp(ctx context.Context, address remote.Address) (map[place]bool, error)
 // serveRemote serves the runtime at a place until the context ends. It never gives up: the runtime may start later, and a
 // network may fail for a while.
 func (p *plugin) serveRemote(ctx context.Context, n network, at place) {
-	var told remote.Repeats
+	told := remote.Repeats{Log: p.linkLog()}
 	for delay := firstRedial; ctx.Err() == nil; delay = min(2*delay, maxRemoteRedial) {
 		conn, err := n.dial(ctx, at)
 		began, ended := time.Now(), ""
@@ -275,7 +274,7 @@ func (p *plugin) serveRemote(ctx context.Context, n network, at place) {
 		if err != nil {
 			told.Warn("the runtime is not reached; trying again", err)
 		} else {
-			slog.Info("the link to the runtime has ended; connecting again", "address", at.address.String(), "reason", ended)
+			told.Log.Info("the link to the runtime has ended; connecting again", "address", at.address.String(), "reason", ended)
 		}
 		// Jitter keeps the plugins of a restarted runtime from reconnecting all at once.
 		pause(ctx, delay/2+mathrand.N(delay/2))

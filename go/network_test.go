@@ -1,6 +1,7 @@
 package plugmux
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -164,6 +166,30 @@ func TestThePluginWaitsForARuntimeThatDoesNotListenYet(t *testing.T) {
 	case <-links:
 	case <-testContext(t).Done():
 		t.Fatal("the plugin did not come")
+	}
+}
+
+func TestAPluginThatLogsToItsRuntimeTellsOnStderrWhyItHasNone(t *testing.T) {
+	said, stderr, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := os.Stderr
+	os.Stderr = stderr
+	t.Cleanup(func() {
+		os.Stderr = kept
+		_, _ = said.Close(), stderr.Close()
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "tls://" + listener.Addr().String()
+	_ = listener.Close()
+	runRemote(t, Config{Name: "kv", Socket: address, TLS: credentials(t, remotetest.NewAuthority(t), kvID), Logs: NewLogHandler(nil)})
+	line, err := bufio.NewReader(said).ReadString('\n')
+	if err != nil || !strings.Contains(line, "the runtime is not reached") || !strings.Contains(line, "connection refused") {
+		t.Error(line, err)
 	}
 }
 

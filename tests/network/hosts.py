@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from cloud.v1.cloud_pb2 import UploadRequest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
+from network.delaying import Delaying
 from network.exercise import CARRIED, KINDS
 from network.namespaces import Host, Network, Process, network, wait_until
 from plugmux import TLS, Policies, Remote, Runtime
 from plugmux import Host as HostSettings
-from plugmux.runtime import State
+from plugmux.runtime import EventKind, State
 from plugmux.yamux import Config
 from support.cloud import cloud_command
 from support.pki import Pki
@@ -136,6 +137,63 @@ def plugins_on_one_host(folder: Path) -> dict[str, list[str]]:
     return found
 
 
+def has_said(process: Process, what: str) -> bool:
+    return what in process.said
+
+
+async def test_of_two_processes_with_one_certificate_the_first_stays(net: Network, pki: Pki) -> None:
+    """The second is refused, at both ends, for as long as the first is linked; nothing goes to and fro."""
+    first_host, second_host, _ = net.hosts
+    tls = {name: pki.directory(name, hosts=[first_host.address, second_host.address]) for name in NAMES}
+
+    def start_at(host: Host) -> dict[str, Process]:
+        at = f"tls://{net.gateway}:{PORT}"
+        return {
+            name: net.start(host, *example_plugin(language), PLUGMUX_TLS_DIR=tls[name], PLUGMUX_SOCKET=at)
+            for language, name in zip(LANGUAGES, NAMES, strict=True)
+        }
+
+    def places(runtime: Runtime) -> dict[str, str]:
+        """The hosts of the plugins that run."""
+        return {
+            plugin.name: plugin.peer.address.partition(":")[0]
+            for plugin in runtime.plugins()
+            if plugin.state is State.RUNNING and plugin.peer is not None
+        }
+
+    async with new_runtime(pki, net.gateway, policies=Policies(mux=SHORT)) as runtime:
+        refused: Counter[str] = Counter()
+        told: set[str] = set()
+
+        async def watch() -> None:
+            async for event in runtime.events():
+                if event.kind is EventKind.REFUSED:
+                    refused[event.plugin] += 1
+                    told.add(event.status)
+
+        watching = asyncio.create_task(watch())
+        firsts = start_at(first_host)
+        await in_states(runtime, *NAMES)
+        links = {plugin.name: plugin.link for plugin in runtime.plugins()}
+        seconds = start_at(second_host)
+        await until(lambda: set(refused) == set(NAMES) and min(refused.values()) >= 3)  # They try again and again.
+        taken = [f"there is a plugin named {name!r} already" for name in NAMES]
+        assert all(any(why in each for each in told) for why in taken)
+        for why, process in zip(taken, seconds.values(), strict=True):
+            await until(partial(has_said, process, why))
+        assert {plugin.name: plugin.link for plugin in runtime.plugins()} == links  # The first never lost its place.
+        # When the first is away, the second has its place; and the first that comes again is the second now.
+        for process in firsts.values():
+            await asyncio.to_thread(process.kill)
+        await until(lambda: places(runtime) == dict.fromkeys(NAMES, second_host.address))
+        refused.clear()
+        start_at(first_host)
+        await until(lambda: set(refused) == set(NAMES) and min(refused.values()) >= 2)
+        assert places(runtime) == dict.fromkeys(NAMES, second_host.address)
+        await asyncio.gather(*(called(runtime, name) for name in NAMES))
+        watching.cancel()
+
+
 async def test_one_direction_that_is_cut_is_noticed_and_told_at_both_ends(pki: Pki, tmp_path: Path) -> None:
     """What one end sends arrives, and what the other sends does not: neither has the answer to its ping."""
     with network(tmp_path, 2 * len(LANGUAGES)) as net:
@@ -186,60 +244,6 @@ def told(process: Process) -> str:
     """What a plugin has told of the end of its link."""
     found = re.search("the link to the runtime has ended.*", process.said)
     return found[0] if found is not None else ""
-
-
-class Delaying:
-    """A TCP proxy that delays what passes, and may hold back what goes to one side.
-
-    Args:
-        delay: seconds for each direction.
-
-    Attributes:
-        flows: whether bytes pass, to the runtime and to the plugin.
-    """
-
-    def __init__(self, delay: float) -> None:
-        self._delay = delay
-        self.flows = (asyncio.Event(), asyncio.Event())
-        for flow in self.flows:
-            flow.set()
-
-    @asynccontextmanager
-    async def between(self, listen: tuple[str, int], connect: tuple[str, int]) -> AsyncIterator[None]:
-        serving: set[asyncio.Task[None]] = set()
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            serving.add(task)
-            far_reader, far_writer = await asyncio.open_connection(*connect)
-            try:
-                await asyncio.gather(
-                    self._pass(reader, far_writer, self.flows[0]), self._pass(far_reader, writer, self.flows[1])
-                )
-            except (ConnectionError, asyncio.CancelledError):
-                pass  # One end has gone.
-            finally:
-                writer.transport.abort()
-                far_writer.transport.abort()
-                serving.discard(task)
-
-        server = await asyncio.start_server(serve, *listen)
-        try:
-            yield
-        finally:
-            server.close()
-            for task in tuple(serving):
-                task.cancel()
-            await asyncio.gather(*serving, return_exceptions=True)
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event) -> None:
-        while data := await reader.read(65536):
-            await asyncio.sleep(self._delay)
-            await flows.wait()
-            writer.write(data)
-            await writer.drain()
-        writer.transport.abort()
 
 
 @pytest.mark.parametrize("held", [0, 1], ids=["to the runtime", "to the plugin"])

@@ -67,7 +67,7 @@ def new_runtime(pki: Pki, net: Network, *plugins: Any, listen: str = "") -> Runt
     )
 
 
-def dial(net: Network, pki: Pki, index: int, address: str = "") -> Any:
+def dial(net: Network, pki: Pki, index: int, address: str = "", **environ: object) -> Any:
     """Start a plugin on a host, which dials the runtime."""
     host = net.hosts[index]
     return net.python(
@@ -77,6 +77,7 @@ def dial(net: Network, pki: Pki, index: int, address: str = "") -> Any:
         PLUGMUX_TLS_DIR=pki.directory("kv", hosts=[net.hosts[index].address], at=f"kv{index}"),
         WHERE=host.address,
         **({"SHORT": 0.5} if SHORT else {}),
+        **environ,
     )
 
 

@@ -35,8 +35,8 @@ type Listener struct {
 	told        Floods
 }
 
-// Listen listens at an address that is not looked up.
-func Listen(address Address, credentials *Credentials) (*Listener, error) {
+// Listen listens at an address that is not looked up, and logs who is refused.
+func Listen(address Address, credentials *Credentials, log *slog.Logger) (*Listener, error) {
 	switch {
 	case address.IsLookedUp():
 		return nil, fmt.Errorf("a plugin cannot listen at %s: write tls://host:port", address)
@@ -48,7 +48,7 @@ func Listen(address Address, credentials *Credentials) (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen at %s: %s", address, describeError(err))
 	}
-	listener := &Listener{Listener: inner, address: address, credentials: credentials, ready: make(chan net.Conn)}
+	listener := &Listener{Listener: inner, address: address, credentials: credentials, ready: make(chan net.Conn), told: Floods{Log: log}}
 	listener.open, listener.end = context.WithCancel(context.Background())
 	go listener.accept()
 	return listener, nil
@@ -146,8 +146,9 @@ type Conn struct {
 	Certificate *x509.Certificate
 }
 
-// Repeats logs what happens again and again once for each text, and then each minute. The zero value is ready for use.
+// Repeats logs what happens again and again once for each text, and then each minute.
 type Repeats struct {
+	Log  *slog.Logger
 	lock sync.Mutex
 	last string
 	at   time.Time
@@ -162,12 +163,12 @@ func (r *Repeats) Warn(message string, err error) {
 		return
 	}
 	r.last, r.at = text, time.Now()
-	slog.Warn(message, "error", err)
+	r.Log.Warn(message, "error", err)
 }
 
-// Floods logs what strangers can cause as often as they like: each kind once a minute, and few kinds. The zero value is ready
-// for use.
+// Floods logs what strangers can cause as often as they like: each kind once a minute, and few kinds.
 type Floods struct {
+	Log   *slog.Logger
 	lock  sync.Mutex
 	since time.Time
 	kinds map[string]bool
@@ -180,7 +181,7 @@ func (f *Floods) Warn(message, where string, err error) {
 	defer f.lock.Unlock()
 	if time.Since(f.since) >= tellAgain {
 		if f.more > 0 {
-			slog.Warn("there were more refusals of the kinds told before", "count", f.more)
+			f.Log.Warn("there were more refusals of the kinds told before", "count", f.more)
 		}
 		f.since, f.kinds, f.more = time.Now(), map[string]bool{}, 0
 	}
@@ -193,5 +194,5 @@ func (f *Floods) Warn(message, where string, err error) {
 	if where != "" {
 		err = fmt.Errorf("%s: %w", where, err)
 	}
-	slog.Warn(message, "error", err)
+	f.Log.Warn(message, "error", err)
 }

@@ -59,7 +59,7 @@ func capture(t *testing.T) *records {
 // listen serves one byte to each connection at an address of the machine.
 func listen(t *testing.T, credentials *Credentials) Address {
 	t.Helper()
-	listener, err := Listen(Address{"tls", "127.0.0.1", 0}, credentials)
+	listener, err := Listen(Address{"tls", "127.0.0.1", 0}, credentials, slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

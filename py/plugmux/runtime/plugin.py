@@ -257,7 +257,7 @@ class PluginRecord:
             async with asyncio.timeout(POST_MORTEM_TIME):
                 while self.link is link:
                     await self.changed()
-        return ExchangeError(str(self.error or error), sent=sent)
+        return ExchangeError(str(self.error or f"plugin {self.name!r}: {error}"), sent=sent)
 
     def __repr__(self) -> str:
         return f"<Plugin {self.name} {self.version} {self.state.value}>"

@@ -53,8 +53,8 @@ def to_rpc_error(error: Exception, method: MethodSpec[Any, Any], timeout: float 
     if isinstance(error, TimeoutError) and not isinstance(error, LinkError):
         return too_late(method, timeout)
     sent = error.sent if isinstance(error, ExchangeError) else False
-    fate = "the peer may have acted on it" if sent else "it was never sent"
-    unavailable = RpcError(Code.UNAVAILABLE, f"{method.path} failed, and {fate}: {error}")
+    fate = "failed in flight, and the peer may have acted on it" if sent else "failed, and it was never sent"
+    unavailable = RpcError(Code.UNAVAILABLE, f"{method.path} {fate}: {error}")
     unavailable.sent = sent
     return unavailable
 
