@@ -10,16 +10,17 @@ from module_imports import read_imports
 
 PACKAGE = Path(plugmux.__file__).parent
 
-GROUND = {"lazy", "errors", "platform", "exchange", "aio", "contract"}
+GROUND = {"lazy", "errors", "bounds", "platform", "exchange", "aio", "contract"}
 BELOW = {
     "lazy": set[str](),
     "errors": set[str](),
+    "bounds": {"errors"},
     "platform": {"lazy", "errors"},
     "exchange": set[str](),
     "aio": {"errors", "platform"},
     "contract": {"errors", "platform"},
     "network": {"errors", "platform", "aio", "contract"},
-    "yamux": {"errors", "platform", "aio"},
+    "yamux": {"errors", "bounds", "platform", "aio"},
     "http": GROUND,
     "connect": GROUND,
     "services": {"connect"},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..aio.timeouts import TimeoutQueue
+from ..bounds import check_numbers
 from ..exchange import ASGIApp, FastPathApp, FastPathCall, RequestHead, Response
 from .body import Buffer
 from .heads import HeadCache
@@ -34,6 +35,9 @@ class HttpLimits:
             aborted.
         linger_seconds: how long the rest of a request that no one reads is discarded after the response, so that the
             caller can still read the response.
+
+    Raises:
+        ConfigError: a number is below 0, or a size below 1.
     """
 
     head_bytes: int = 64 * 1024
@@ -43,6 +47,9 @@ class HttpLimits:
     buffer_bytes: int = 64 * 1024
     write_seconds: float = 300.0
     linger_seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, {"head_bytes": 1, "buffer_bytes": 1})
 
 
 class ConnectionTimeouts(Generic[C]):

@@ -5,11 +5,11 @@ All of them are frozen: a runtime reads them once, and two runtimes may share th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from ..bounds import check_numbers
 from ..contract.registration import REGISTRATION_TIMEOUT
 from ..contract.version import VERSION
 from ..errors import ConfigError
@@ -112,13 +112,7 @@ class Timeouts:
     away: float = 60.0
 
     def __post_init__(self) -> None:
-        for limit in fields(self):
-            seconds = getattr(self, limit.name)
-            if limit.name == "request":
-                if not 0 <= seconds < math.inf:
-                    raise ConfigError(f"Timeouts.request is {seconds} s; it must be 0 (no limit) or more, and finite")
-            elif not 0 < seconds < math.inf:
-                raise ConfigError(f"Timeouts.{limit.name} is {seconds} s; it must be above 0, and finite")
+        check_numbers(self, above_zero={each.name for each in fields(self)} - {"request"}, finite=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +136,9 @@ class RestartPolicy:
     jitter: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.tries < 0 or self.delay < 0 or self.longest_delay < self.delay or not 0 <= self.jitter <= 1:
-            raise ConfigError(
-                f"{self} is not valid: tries and delay from 0, longest_delay >= delay, jitter from 0 to 1"
-            )
+        check_numbers(self)
+        if self.longest_delay < self.delay or self.jitter > 1:
+            raise ConfigError(f"{self} is not valid: longest_delay is below delay, or jitter above 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +171,9 @@ class Policies:
     """The settings of a link's mux. Where health checks watch the peer, its silence does not end the link."""
 
     def __post_init__(self) -> None:
+        check_numbers(self, {"parallel_starts": 1})
         without_keepalive = replace(self.mux or Config(), enable_keep_alive=False, connection_write_timeout=UNTIMED)
         object.__setattr__(self, "link_config", without_keepalive if self.health.interval else self.mux)
-        if self.parallel_starts is not None and self.parallel_starts < 1:
-            raise ConfigError(f"Policies.parallel_starts is {self.parallel_starts}; it must be 1 or more")
 
     def untimed(self) -> Policies:
         """The same policies for a plugin that may stop for any time, as in a debugger."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
+from ..bounds import check_numbers
 from ..errors import ConfigError
 from .frame import INITIAL_WINDOW, MAX_WINDOW
 
@@ -74,34 +75,21 @@ class Config:
     busy_poll: float = 0.0002
 
     def __post_init__(self) -> None:
-        largest = {
-            "stream_window_size": self.max_stream_window_size,
-            "max_stream_window_size": MAX_WINDOW,
-        }
-        for field in fields(self):
-            least = _LEAST.get(field.name)
-            value = getattr(self, field.name)
-            if least is not None and value < least:
-                raise ConfigError(f"{field.name} is {value}, and must be {least} at least")
-            if field.name in _POSITIVE and not value > 0:
-                raise ConfigError(f"{field.name} is {value}, and must be above 0")
-            if field.name in largest and value > largest[field.name]:
-                raise ConfigError(f"{field.name} is {value}, and must be {largest[field.name]} at most")
+        check_numbers(self, _LEAST, above_zero=("keep_alive_interval", "connection_write_timeout"))
+        for name, most in (
+            ("stream_window_size", self.max_stream_window_size),
+            ("max_stream_window_size", MAX_WINDOW),
+        ):
+            if getattr(self, name) > most:
+                raise ConfigError(f"Config.{name} is {getattr(self, name)}; it must be {most} at most")
 
 
-_LEAST: dict[str, float] = {
+_LEAST = {
     "accept_backlog": 1,
     "max_streams": 1,
-    "stream_open_timeout": 0,
-    "stream_close_timeout": 0,
     "stream_window_size": INITIAL_WINDOW,
-    "max_session_window_growth": 0,
     "max_link_memory": INITIAL_WINDOW,
     "max_unregistered_memory": INITIAL_WINDOW,
     "max_unregistered_streams": 1,
     "max_total_memory": INITIAL_WINDOW,
-    "max_resets": 0,
-    "max_idle_frames": 0,
-    "busy_poll": 0,
 }
-_POSITIVE = {"keep_alive_interval", "connection_write_timeout"}

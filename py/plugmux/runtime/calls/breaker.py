@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import Enum
 
-from ...errors import ConfigError
+from ...bounds import check_numbers
 
 __all__ = ["Breaker", "BreakerPolicy", "Circuit"]
 
@@ -50,8 +50,7 @@ class BreakerPolicy:
     open_time: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.failures < 0 or self.open_time < 0:
-            raise ConfigError(f"{self} is not valid: failures and open_time are 0 or more")
+        check_numbers(self)
 
 
 class Breaker:

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...bounds import check_numbers
 from ...errors import ConfigError
 
 __all__ = ["RetryPolicy"]
@@ -39,8 +40,9 @@ class RetryPolicy:
     idempotent: bool = False
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.delay < 0 or self.longest_delay < self.delay or self.budget < 0 or self.earned < 0:
-            raise ConfigError(f"{self} is not valid: attempts from 1, longest_delay >= delay, nothing below 0")
+        check_numbers(self, {"attempts": 1})
+        if self.longest_delay < self.delay:
+            raise ConfigError(f"{self} is not valid: longest_delay is below delay")
 
     def delay_before(self, attempt: int, chance: Callable[[], float] = random.random) -> float:
         """Seconds to wait before an attempt: chance takes up to a half off, so that callers that failed together part.

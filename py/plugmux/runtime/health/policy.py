@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from ...bounds import check_numbers
 from ...errors import ConfigError
 
 __all__ = ["Health", "HealthPolicy", "Liveness"]
@@ -61,10 +62,9 @@ class HealthPolicy:
     on_hang: Literal["report", "restart"] = "report"
 
     def __post_init__(self) -> None:
-        if self.interval < 0 or not 0 < self.timeout <= self.hung_after or self.on_hang not in ("report", "restart"):
-            raise ConfigError(
-                f'{self} is not valid: interval from 0, 0 < timeout <= hung_after, on_hang "report" or "restart"'
-            )
+        check_numbers(self, above_zero=("timeout", "hung_after"))
+        if self.timeout > self.hung_after or self.on_hang not in ("report", "restart"):
+            raise ConfigError(f'{self} is not valid: timeout is above hung_after, or on_hang not "report" or "restart"')
 
 
 class Liveness:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...bounds import check_numbers
 from ...errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,10 +60,7 @@ class Limits:
     processes: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("memory", LEAST_MEMORY), ("cpu", 1), ("files", LEAST_FILES), ("processes", 1)):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise ConfigError(f"the limit {name}={value!r} is not valid: it must be a whole number from {least}")
+        check_numbers(self, {"memory": LEAST_MEMORY, "cpu": 1, "files": LEAST_FILES, "processes": 1})
 
     def check_supported(self, plugin: str, unsupported: Mapping[str, str]) -> None:
         """Check that a plugin can be held to all of these limits.
