@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 import sys
@@ -11,19 +13,15 @@ from typing import Any
 
 import pytest
 
+from support.programs import kv_script
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 PLUGIN = """
-from kv.v1.kv_connect import KeyValueService
-from kv.v1.kv_pb2 import GetResponse
 from plugmux import Plugin
 
-class Store(KeyValueService):
-    async def get(self, request, context):
-        return GetResponse(value=b"{answer}")
-
-print("this is {answer}")
-Plugin(Store(), version="{version}").run()
+print("{words}")
+Plugin(version="{version}").run()
 """
 
 
@@ -56,62 +54,65 @@ def until(process: subprocess.Popen[str], told: str) -> str:
 
 
 @pytest.fixture
-def kv(program: Any) -> Callable[[str, str], str]:
+def kv(tmp_path: Path) -> Callable[[str], str]:
     """Writes the plugin, whole at once, as an editor does."""
 
-    def write(version: str, answer: str) -> str:
-        path: str = program("kv.new", PLUGIN.replace("{answer}", answer).replace("{version}", version))
-        os.replace(path, path.removesuffix(".new"))
-        return path.removesuffix(".new")
+    def write(version: str) -> str:
+        path = kv_script(tmp_path, "kv.new", version)
+        os.replace(path, path.replace(".new", ""))
+        return path.replace(".new", "")
 
     return write
 
 
-def answer(plugmux: Any, tmp_path: Path) -> str:
-    ran = plugmux("call", "--connect", f"unix:{tmp_path}/s", "kv.v1.KeyValueService/Get")
+def version(plugmux: Any, tmp_path: Path) -> str:
+    ran = plugmux("call", "--connect", f"unix:{tmp_path}/s", "kv.v1.KeyValueService/Get", '{"key": "version"}')
     assert ran.status == 0, ran.stderr
-    return str(ran.stdout)
+    return base64.b64decode(json.loads(ran.stdout)["value"]).decode()
 
 
 def test_a_change_of_the_program_replaces_the_plugin(dev: Start, kv: Any, plugmux: Any, tmp_path: Path) -> None:
-    process = dev(kv("v1.0.0", "one"))
-    assert "this is one" in until(process, "listening on")
-    assert "b25l" in answer(plugmux, tmp_path)
-    kv("v2.0.0", "two")
-    said = until(process, "replaced kv by v2.0.0 (process ")
-    assert "this is two" in said
-    assert "dHdv" in answer(plugmux, tmp_path)
+    process = dev(kv("v1.0.0"))
+    until(process, "listening on")
+    assert version(plugmux, tmp_path) == "v1.0.0"
+    kv("v2.0.0")
+    until(process, "replaced kv by v2.0.0 (process ")
+    assert version(plugmux, tmp_path) == "v2.0.0"
 
 
 def test_a_change_that_fails_is_told_and_the_old_one_stays(dev: Start, kv: Any, plugmux: Any, tmp_path: Path) -> None:
-    process = dev(kv("v1.0.0", "one"))
+    process = dev(kv("v1.0.0"))
     until(process, "listening on")
-    Path(kv("v2.0.0", "two")).write_text(f"#!{sys.executable}\nsyntax error\n")
+    Path(kv("v2.0.0")).write_text(f"#!{sys.executable}\nsyntax error\n")
     said = until(process, "plugmux: plugin 'kv': the new one was not taken, and the old one stays: it exited")
     until(process, "SyntaxError")
     assert "replaced" not in said
-    assert "b25l" in answer(plugmux, tmp_path)
-    kv("v3.0.0", "three")
+    assert version(plugmux, tmp_path) == "v1.0.0"
+    kv("v3.0.0")
     until(process, "replaced kv by v3.0.0")
 
 
 def test_a_plugin_that_does_not_start_is_told_and_mended(dev: Start, kv: Any, program: Any) -> None:
     process = dev(program("kv", "import sys; sys.exit('no database')"))
     until(process, "no database")
-    kv("v1.0.0", "one")
+    kv("v1.0.0")
     until(process, "replaced kv by v1.0.0")
 
 
 def test_a_change_in_a_watched_directory_replaces_the_plugin(dev: Start, kv: Any, tmp_path: Path) -> None:
     (tmp_path / "sources" / "deep").mkdir(parents=True)
-    process = dev(kv("v1.0.0", "one"), "--watch", str(tmp_path / "sources"))
+    process = dev(kv("v1.0.0"), "--watch", str(tmp_path / "sources"))
     until(process, "listening on")
     (tmp_path / "sources" / "deep" / "new.py").write_text("x = 1")
     until(process, "replaced kv by v1.0.0")
 
 
-def test_a_script_behind_its_interpreter_is_watched(dev: Start, kv: Any) -> None:
-    process = dev(f"{sys.executable} {kv('v1.0.0', 'one')}")
-    until(process, "listening on")
-    kv("v2.0.0", "two")
-    until(process, "replaced kv by v2.0.0")
+def test_a_script_behind_its_interpreter_is_watched_and_what_it_prints_is_shown(dev: Start, program: Any) -> None:
+    def write(version: str, words: str) -> str:
+        path: str = program("kv", PLUGIN.format(version=version, words=words))
+        return path
+
+    process = dev(f"{sys.executable} {write('v1.0.0', 'this is one')}")
+    assert "this is one" in until(process, "listening on")
+    write("v2.0.0", "this is two")
+    assert "this is two" in until(process, "replaced kv by v2.0.0")

@@ -47,11 +47,7 @@ def follow(page: str, folder: Path) -> None:
             assert (ran.returncode, ran.stdout.rstrip("\n")) == (0, printed.rstrip("\n")), f"{command}: {ran.stderr}"
 
 
-def test_the_tutorial_in_python(tmp_path: Path) -> None:
-    follow("docs/tutorial-python.md", tmp_path)
-
-
-def test_the_tutorial_about_a_web_application(tmp_path: Path) -> None:
+def test_the_tutorial_in_python_and_the_one_about_a_web_application_behind_it(tmp_path: Path) -> None:
     follow("docs/tutorial-python.md", tmp_path)
     (tmp_path / "app.py").write_text("\n".join(examples("docs/tutorial-fastapi.md")))
     ran = subprocess.run([sys.executable, "app.py"], cwd=tmp_path, env=ACTIVATED, capture_output=True, text=True)
