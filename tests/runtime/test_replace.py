@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient
@@ -24,31 +23,23 @@ from plugmux import (
 )
 from plugmux.errors import StateError
 from plugmux.runtime import State
-from support.programs import script
+from support.programs import kv_script, script
 from support.resources import alive
 
-VERSIONED = """
-    import asyncio, os, sys
+AUDITS = """
     from kv.v1.kv_connect import AuditService, KeyValueService
     from kv.v1.kv_pb2 import GetResponse, RecordResponse
     from plugmux import Plugin
 
     class Store(KeyValueService):
         async def get(self, request, context):
-            if request.key == "exit":
-                os._exit(3)
-            if request.key.startswith("wait for "):
-                open(request.key[9:] + ".begun", "w").close()
-                while not os.path.exists(request.key[9:]):
-                    await asyncio.sleep(0.01)
             return GetResponse(value=OPTIONS["version"].encode())
 
     class Audit(AuditService):
         async def record(self, request, context):
             return RecordResponse()
 
-    services = [Store(), Audit()] if OPTIONS.get("audits") else [Store()]
-    Plugin(*services, version=OPTIONS["version"]).run()
+    Plugin(Store(), Audit(), version=OPTIONS["version"]).run()
 """
 SICK = """
     import asyncio, os, socket
@@ -73,9 +64,14 @@ SICK = """
 NEVER_REGISTERS = "import time; time.sleep(3600)"
 
 
-def version(directory: Path, number: str, **options: Any) -> str:
+def version(directory: Path, number: str) -> str:
     """A key-value plugin of some version, as an executable file named after it."""
-    return script(directory, f"kv-{number}", VERSIONED, version=number, **options)
+    return kv_script(directory, f"kv-{number}", number)
+
+
+def with_audits(directory: Path, number: str) -> str:
+    """The same with one service more."""
+    return script(directory, f"kv-{number}", AUDITS, version=number)
 
 
 async def get(runtime: Runtime, key: str = "version") -> bytes:
@@ -160,22 +156,22 @@ async def test_a_call_that_outlasts_the_drain_time_fails_where_it_must_not_be_ma
         assert await get(runtime) == b"v2.0.0"
 
 
-FAILURES: dict[str, tuple[str, float, PluginCause, str]] = {
+FAILURES: dict[str, tuple[str | None, float, PluginCause, str]] = {
     "it does not register": (NEVER_REGISTERS, 0.5, PluginCause.LATE, "did not register within 0.5 s"),
     "it ends at once": ("import sys; sys.exit('no database')", 30, PluginCause.EXITED, "no database"),
     "it is not healthy": (SICK, 30, PluginCause.UNFIT, "answered /health with status 503"),
-    "it serves less": (VERSIONED, 30, PluginCause.UNFIT, "does not serve kv.v1.AuditService any more"),
+    "it serves less": (None, 30, PluginCause.UNFIT, "does not serve kv.v1.AuditService any more"),
 }
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_a_new_one_that_fails_is_ended_and_the_old_one_stays(tmp_path: Path, failure: str) -> None:
     source, timeout, cause, told = FAILURES[failure]
-    async with Runtime(
-        [Launch([version(tmp_path, "v1.0.0", audits=failure == "it serves less")], name="kv")]
-    ) as runtime:
+    before = with_audits if failure == "it serves less" else version
+    async with Runtime([Launch([before(tmp_path, "v1.0.0")], name="kv")]) as runtime:
         old = runtime.plugin("kv")
-        new = Launch([script(tmp_path, "new", source, version="v2.0.0")], timeout=timeout)
+        program = version(tmp_path, "v2.0.0") if source is None else script(tmp_path, "new", source)
+        new = Launch([program], timeout=timeout)
         with pytest.raises(PluginError, match="the old one stays") as caught:
             await runtime.replace("kv", new)
         assert caught.value.cause is cause
@@ -186,7 +182,7 @@ async def test_a_new_one_that_fails_is_ended_and_the_old_one_stays(tmp_path: Pat
 
 
 async def test_a_new_one_may_serve_less_where_that_is_allowed(tmp_path: Path) -> None:
-    async with Runtime([Launch([version(tmp_path, "v1.0.0", audits=True)], name="kv")]) as runtime:
+    async with Runtime([Launch([with_audits(tmp_path, "v1.0.0")], name="kv")]) as runtime:
         await runtime.replace("kv", version(tmp_path, "v2.0.0"), same_services=False)
         assert await get(runtime) == b"v2.0.0"
 

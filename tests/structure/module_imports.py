@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def modules(package: Path) -> dict[str, Path]:
     return found
 
 
-def read_imports(package: Path) -> dict[str, set[str]]:
+@functools.cache
+def read_imports(package: Path) -> Mapping[str, set[str]]:
     """What each module of a package imports of the others, by dotted names below it."""
     known = modules(package)
     return {name: set(_imports(name, path, package.name, known)) - {name} for name, path in known.items()}

@@ -31,6 +31,11 @@ KV_PLUGIN = """
                 self.exit()
             if request.key == "hang":
                 await asyncio.sleep(3600)
+            if request.key.startswith("wait for "):
+                open(request.key[9:] + ".begun", "w").close()
+                while not os.path.exists(request.key[9:]):
+                    await asyncio.sleep(0.01)
+                return GetResponse(value=self.values["version"])
             if request.key.startswith("env "):
                 return GetResponse(value=os.environ.get(request.key[4:], "").encode())
             self.fail()
@@ -72,8 +77,8 @@ KV_PLUGIN = """
 """
 """A plugin that serves kv.v1.KeyValueService, and does as some keys tell it.
 
-Get and Put "exit"; Get "hang", "calls" and "large"; Put "failures" has so many calls fail; Watch "begin" and "hang"
-never end, and "unavailable" fails.
+Get and Put "exit"; Get "hang", "calls", "large", and "wait for PATH", which tells that it waits in PATH.begun; Put
+"failures" has so many calls fail; Watch "begin" and "hang" never end, and "unavailable" fails.
 """
 
 

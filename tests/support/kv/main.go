@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"connectrpc.com/connect"
 	kvv1 "plugmux.dev/examples/gen/go/kv/v1"
@@ -41,6 +42,20 @@ func (s *store) unlocked(wait func()) {
 	wait()
 }
 
+// appears tells that a call has begun, in a file beside another, and waits until that other one is there.
+func appears(ctx context.Context, path string) error {
+	if err := os.WriteFile(path+".begun", nil, 0o600); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return ctx.Err()
+}
+
 func unavailable() error { return connect.NewError(connect.CodeUnavailable, fmt.Errorf("not now")) }
 
 func exit() {
@@ -65,6 +80,10 @@ func (s *store) Get(ctx context.Context, request *kvv1.GetRequest) (*kvv1.GetRes
 	case "hang":
 		s.unlocked(func() { <-ctx.Done() })
 		return nil, ctx.Err()
+	case "wait":
+		var err error
+		s.unlocked(func() { err = appears(ctx, strings.TrimPrefix(argument, "for ")) })
+		return &kvv1.GetResponse{Value: s.values["version"]}, err
 	}
 	if err := s.failing(); err != nil {
 		return nil, err
