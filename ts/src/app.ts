@@ -1,6 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ConnectRouter, ContextValues, Interceptor } from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { errorMessage } from "./errorMessage.js";
 import { HandlerFaults } from "./handlerFaults.js";
@@ -40,17 +41,21 @@ export class App {
   readonly #streams: ReadonlyMap<string, StreamHandler>;
   readonly #rpc: RequestListener;
   readonly #faults: HandlerFaults;
+  readonly #unary = new Map<string, UniversalHandler>();
 
   /** @param values what handlers find in their context. */
   constructor(servable: Servable, options: ServeOptions, values?: (request: IncomingMessage) => ContextValues) {
     const services = new Set<string>();
     this.#faults = options.faults ?? new HandlerFaults((what, error) => console.error(`${what} has failed:`, error));
     this.#rpc = connectNodeAdapter({
-      routes(router) {
+      routes: (router) => {
         checkSpelling(router);
         servable.routes(router);
         for (const handler of router.handlers) services.add(handler.service.typeName);
         blameCallers(router);
+        for (const handler of router.handlers) {
+          if (handler.method.methodKind === "unary") this.#unary.set(handler.requestPath, handler);
+        }
       },
       interceptors: [blameCaller, this.#faults.interceptor, ...(options.interceptors ?? [])],
       readMaxBytes: options.maxMessageBytes ?? MAX_MESSAGE,
@@ -58,6 +63,11 @@ export class App {
     });
     this.services = [...services].sort();
     this.#streams = new Map(Object.entries(servable.streams ?? {}));
+  }
+
+  /** Finds what answers the calls of a unary method. */
+  unary(path: string): UniversalHandler | undefined {
+    return this.#unary.get(path);
   }
 
   request(request: IncomingMessage, response: ServerResponse): void {

@@ -10,6 +10,10 @@ export class Gate {
     this.#timer.unref();
   }
 
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
   open(): void {
     if (this.#state === "closed") this.#settle("open");
   }

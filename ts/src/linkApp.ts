@@ -1,16 +1,22 @@
 import { type IncomingMessage, Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { createContextValues } from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { answer, App, refuse, type Servable, type ServeOptions } from "./app.js";
 import { countBody } from "./bodyMemory.js";
+import { type FastPathApp, serveFastPath } from "./fastPath.js";
 import { Gate } from "./gate.js";
 import { HEALTH_ALIAS } from "./health.js";
+import { MAX_MESSAGE } from "./limits.js";
 import { answerUnknown, isReferring, LENT, type References, serveReferences, UNKNOWN } from "./references.js";
+import type { WholeRequest } from "./wholeRequest.js";
 import { MuxStream } from "./yamux/index.js";
 
 export interface LinkAppOptions extends Servable, ServeOptions {}
 
 const HEALTH = "/health";
+/** The types of the messages of unary calls. */
+const FAST_TYPES = new Set(["application/proto", "application/json"]);
 const UNGATED = new Set([HEALTH, "/plugins.v1.PluginService/Shutdown"]);
 
 /**
@@ -24,6 +30,7 @@ export class LinkApp {
   gate: Gate | undefined;
   readonly #server: Server;
   readonly #app: App;
+  readonly #fastPath: FastPathApp;
   /** The objects that are lent to the peer, by connection. */
   readonly #lent = new WeakMap<Duplex, References>();
 
@@ -33,8 +40,9 @@ export class LinkApp {
       options.routes(router);
       serveReferences(router);
     };
-    const values = ({ socket }: IncomingMessage) => createContextValues().set(LENT, this.#lent.get(socket));
-    this.#app = new App({ ...options, routes }, options, values);
+    const values = (connection: Duplex) => createContextValues().set(LENT, this.#lent.get(connection));
+    this.#app = new App({ ...options, routes }, options, ({ socket }) => values(socket));
+    this.#fastPath = { find: (request) => this.#findUnary(request), values };
     // A streaming request may take as long as it likes, so the server sets no limit; the mux bounds the streams.
     this.#server = new Server({ requestTimeout: 0 }, (request, response) => this.#request(request, response));
     this.#server.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Buffer) => {
@@ -51,8 +59,17 @@ export class LinkApp {
   /** Serves HTTP on a connection: a mux stream, or any other Duplex. On a link, `lent` is served as well. */
   serve(connection: Duplex, lent?: References): void {
     if (lent) this.#lent.set(connection, lent);
-    if (connection instanceof MuxStream) connection.keepTaken();
+    if (connection instanceof MuxStream) serveFastPath(this.#fastPath, connection, () => this.#take(connection));
+    else this.#take(connection);
+  }
+
+  #take(connection: Duplex): void {
     this.#server.emit("connection", connection);
+  }
+
+  #findUnary({ path, type, body }: WholeRequest): UniversalHandler | undefined {
+    const isPlain = FAST_TYPES.has(type) && body.length <= (this.options.maxMessageBytes ?? MAX_MESSAGE);
+    return isPlain && (!this.gate || this.gate.isOpen) ? this.#app.unary(path) : undefined;
   }
 
   /** Maps gRPC's health service to our handlers, unless the plugin serves that service itself. */

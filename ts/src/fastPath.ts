@@ -1,0 +1,126 @@
+/**
+ * Answers unary calls without the HTTP server of Node.js, which takes longer than all the rest of a call. It serves calls
+ * whose request has come as a whole and is of the plainest form. The server gets every other request.
+ */
+
+import { STATUS_CODES } from "node:http";
+import type { ContextValues } from "@connectrpc/connect";
+import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { parseWholeRequest, type WholeRequest } from "./wholeRequest.js";
+import type { MuxStream } from "./yamux/index.js";
+
+/** What is called on the fast path. */
+export interface FastPathApp {
+  /** Finds the handler of a request; undefined leaves the request to the HTTP server. */
+  find(request: WholeRequest): UniversalHandler | undefined;
+  /** Makes what handlers find in their context. */
+  values(stream: MuxStream): ContextValues;
+}
+
+/**
+ * Serves the requests of a stream, until one comes that is not for the fast path.
+ *
+ * @param pass takes over the stream, from which everything can be read again.
+ */
+export function serveFastPath(app: FastPathApp, stream: MuxStream, pass: () => void): void {
+  new Connection(app, stream, pass).start();
+}
+
+class Connection {
+  readonly #app: FastPathApp;
+  readonly #stream: MuxStream;
+  readonly #pass: () => void;
+  /** Aborts the call under way. */
+  #call: AbortController | undefined;
+
+  constructor(app: FastPathApp, stream: MuxStream, pass: () => void) {
+    this.#app = app;
+    this.#stream = stream;
+    this.#pass = pass;
+  }
+
+  start(): void {
+    this.#stream.on("data", this.#received).on("end", this.#ended).on("close", this.#closed).on("error", ignore);
+  }
+
+  readonly #received = (data: Buffer): void => {
+    if (this.#call) return this.#putBack(data); // The next request came before the response to this one.
+    const request = parseWholeRequest(data);
+    const handler = request && this.#app.find(request);
+    if (handler) {
+      void this.#answer(request, handler);
+    } else {
+      this.#putBack(data);
+      this.#leave();
+    }
+  };
+
+  /** As in Go, a caller that ends its side before it has the response counts as gone. */
+  readonly #ended = (): void => {
+    if (this.#call) this.#stream.destroy();
+    else this.#stream.end();
+  };
+
+  readonly #closed = (): void => this.#call?.abort();
+
+  #putBack(data: Buffer): void {
+    this.#stream.pause();
+    this.#stream.unshift(data);
+    this.#stream.keepTaken();
+    this.#stream.keep(data.length);
+  }
+
+  #leave(): void {
+    this.#stream.off("data", this.#received).off("end", this.#ended).off("close", this.#closed).off("error", ignore);
+    this.#pass();
+    this.#stream.resume();
+  }
+
+  async #answer(request: WholeRequest, handler: UniversalHandler): Promise<void> {
+    const stream = this.#stream;
+    const call = (this.#call = new AbortController());
+    try {
+      const response = await handler(this.#toUniversal(request, call.signal));
+      const bytes = await encode(response, request.close);
+      if (!stream.destroyed) stream.write(bytes);
+    } catch (error) {
+      console.error(`${request.path} could not be answered:`, error);
+      stream.destroy();
+    }
+    this.#call = undefined;
+    if (request.close) {
+      stream.destroySoon();
+    } else if (stream.isPaused()) {
+      stream.keep(undefined);
+      stream.resume();
+    }
+  }
+
+  #toUniversal({ url, fields, body }: WholeRequest, signal: AbortSignal): UniversalServerRequest {
+    return {
+      httpVersion: "1.1",
+      method: "POST",
+      url,
+      header: new Headers(fields),
+      // Connect takes a body that has been read already as it is, though its type tells only of JSON.
+      body: body as unknown as UniversalServerRequest["body"],
+      signal,
+      contextValues: this.#app.values(this.#stream),
+    };
+  }
+}
+
+function ignore(): void {
+  // The stream is destroyed after an error, and "close" follows.
+}
+
+async function encode({ status, header, body }: UniversalServerResponse, close: boolean): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  if (body) for await (const chunk of body) chunks.push(chunk);
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`;
+  header?.forEach((value, name) => {
+    head += `${name}: ${value}\r\n`;
+  });
+  head += `date: ${new Date().toUTCString()}\r\nconnection: ${close ? "close" : "keep-alive"}\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head, "latin1"), ...chunks]);
+}
