@@ -119,6 +119,8 @@ def raising_at(
             entered.add(frame)
         if getattr(argument, "__name__", "") == "__exit__":  # A file whose own closing fails stays open.
             return
+        if frame.f_code.co_filename.endswith("weakrefset.py"):  # What is raised as an object goes, no one gets.
+            return
         if event in ("call", "c_call") and counts(frame, event):
             left -= 1
             if left == 0:
