@@ -1,5 +1,5 @@
 import { ConfigError } from "./errors.js";
-import { MAX_LAUNCH_CONFIG } from "./limits.js";
+import { MAX_LAUNCH_CONFIG, MAX_TIMER } from "./limits.js";
 import { parseNetworkAddress } from "./network/address.js";
 import type { Invitation } from "./network/join.js";
 
@@ -18,7 +18,7 @@ const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 export interface LaunchConfig {
   /** The name that the plugin must register under. */
   readonly name: string;
-  /** Milliseconds that the plugin has for its registration. */
+  /** Whole milliseconds that the plugin has for its registration; 24 days at most, which timers can wait. */
   readonly timeout: number;
   /** Where the link is. */
   readonly link: InheritedLink | SocketLink | Invitation;
@@ -76,7 +76,7 @@ export function parseLaunchConfig(text: string): LaunchConfig {
   }
   return {
     name,
-    timeout: timeout / NANOSECONDS_PER_MILLISECOND,
+    timeout: Math.min(Math.ceil(timeout / NANOSECONDS_PER_MILLISECOND), MAX_TIMER),
     terminal: terminal === true,
     detached: detached === true,
     runtimePid: isWhole(pid) && pid > 0 ? pid : 0,

@@ -1,5 +1,8 @@
 /** Limits and times that all SDKs share, as proto/constants.json has them. Sizes are in bytes, times in milliseconds. */
 
+/** The longest time that timers of Node.js can wait; a longer one ends at once. */
+export const MAX_TIMER = 0x7fff_ffff;
+
 export const MAX_MESSAGE = 4 * 1024 * 1024;
 /** In characters. */
 export const MAX_NAME = 256;

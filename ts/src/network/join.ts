@@ -9,6 +9,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { JoinService } from "../../../gen/ts/plugmux/v1/join_pb.js";
 import { DialError } from "../errors.js";
 import { errorMessage } from "../errorMessage.js";
+import { MAX_TIMER } from "../limits.js";
 import { type NetworkAddress, written } from "./address.js";
 import { ALPN, checkServer } from "./connect.js";
 import { Credentials } from "./credentials.js";
@@ -24,7 +25,6 @@ export interface Invitation {
 }
 
 const RENEWAL_RETRY = 60_000;
-const MAX_TIMER = 0x7fff_ffff;
 const MAX_ANSWER = 64 * 1024;
 
 type Warn = (message: string, fields?: Readonly<Record<string, unknown>>) => void;

@@ -1,4 +1,5 @@
 import { ConfigError } from "../errors.js";
+import { MAX_TIMER } from "../limits.js";
 import { INITIAL_WINDOW, MAX_UINT32 } from "./frame.js";
 
 /** The settings of a session. Sizes are in bytes, times in milliseconds; the defaults are those that peers assume. */
@@ -77,9 +78,6 @@ export const localConfig: Partial<Config> = { enableKeepAlive: false, connection
 
 /** What differs for a peer on another machine, which a network may cut off without a word: it is missed within 20 s. */
 export const remoteConfig: Partial<Config> = { keepAliveInterval: 10_000 };
-
-/** The longest delay that timers of Node.js can have, in milliseconds. */
-const MAX_TIMER = 0x7fff_ffff;
 
 const RANGES: Readonly<Record<Exclude<keyof Config, "enableKeepAlive">, readonly [least: number, most: number]>> = {
   acceptBacklog: [1, MAX_UINT32],
