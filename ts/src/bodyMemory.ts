@@ -10,11 +10,13 @@ const ENVELOPE_HEAD = 5;
 export function countBody(request: IncomingMessage): void {
   const stream: unknown = request.socket;
   if (!(stream instanceof MuxStream)) return;
+  stream.keepTaken(); // Also of a second request on the stream.
   if (!request.headers["content-type"]?.startsWith("application/connect+")) {
     request.once("end", () => stream.keep(undefined));
     return;
   }
-  Object.defineProperty(request, Symbol.asyncIterator, { value: () => countMessages(request, stream) });
+  const count = (): AsyncGenerator<Buffer> => countMessages(request, stream);
+  Object.defineProperty(request, Symbol.asyncIterator, { value: count, configurable: true });
 }
 
 async function* countMessages(request: IncomingMessage, stream: MuxStream): AsyncGenerator<Buffer> {

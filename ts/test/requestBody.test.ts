@@ -15,6 +15,7 @@ import { keepAlive, start } from "./runtime.js";
 keepAlive();
 
 const PATH = "/resolver.v1.AuthorizerService/Authorize";
+const REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 const NO_MESSAGE = Buffer.from([0x0a, 0x7f]);
 
 /** A plugin whose method fails as a caller's request asks it to. */
@@ -36,9 +37,10 @@ async function post(
   headers: Record<string, string>,
   body: Buffer,
   isWhole = true,
+  path = PATH,
 ): Promise<[status: number | undefined, answer: string]> {
   const asked = request({
-    path: PATH,
+    path,
     method: "POST",
     headers: { Host: "unix", "Content-Type": "application/proto", ...headers },
     createConnection: () => link.mux.open(),
@@ -91,6 +93,19 @@ describe("the body of a unary call", () => {
         (error: ConnectError) => error.code === code,
       );
     }
+    running.link.mux.abort();
+    await running.over;
+  });
+});
+
+describe("the body of a stream", () => {
+  test("that does not go on is waited for until the deadline of the call", async () => {
+    const running = start({});
+    while (running.registrations.length === 0) await new Promise(setImmediate);
+    const headers = { "Content-Type": "application/connect+proto", "Connect-Timeout-Ms": "50" };
+    const [status, answer] = await post(running, headers, Buffer.alloc(3), false, REFLECTION);
+    assert.equal(status, 200);
+    assert.match(answer, /"deadline_exceeded"/);
     running.link.mux.abort();
     await running.over;
   });
