@@ -9,7 +9,10 @@ import { MAX_MESSAGE } from "./limits.js";
 import { blameCaller, blameCallers, endAtDeadline } from "./requestBody.js";
 import { checkSpelling } from "./spelling.js";
 
-/** Serves one raw stream, which is half-closed when the promise resolves and reset when it rejects. */
+/**
+ * Serves one raw stream. When the promise resolves, the stream is half-closed, and what nobody reads of it is discarded; when
+ * it rejects, the stream is reset.
+ */
 export type StreamHandler = (stream: Duplex) => Promise<void>;
 
 /** What can be called: RPC services and raw streams. */
@@ -96,11 +99,10 @@ export class App {
     if (!handler) return refuse(stream, "404 Not Found", unknownStream(url));
     stream.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${STREAM_PROTOCOL}\r\n\r\n`);
     if (head.length > 0) stream.unshift(head);
-    stream.on("error", () => {}); // The handler gets the error too, unless it has ended.
     this.#faults
       .stream(streamName(url), async () => handler(stream))
       .then(
-        () => void stream.end(),
+        () => void stream.end().resume(),
         (error: unknown) => void stream.destroy(error instanceof Error ? error : new Error(String(error))),
       );
   }

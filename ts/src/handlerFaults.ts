@@ -66,10 +66,12 @@ export class HandlerFaults {
 
   /** Serves a raw stream. A fault is logged; the caller then resets the stream. */
   async stream(name: string, serve: () => Promise<void>): Promise<void> {
+    const call = new Call(`raw stream ${name}`, this.#listener);
     try {
-      await serve();
+      await this.#step(call, serve);
     } catch (error) {
-      this.#listener(`raw stream ${name}`, error);
+      const isTold = call.error !== undefined && error === call.error;
+      if (!isTold && !(error instanceof ExitRequested)) this.#listener(call.name, error);
       throw error;
     }
   }

@@ -8,7 +8,7 @@ import { Socket } from "node:net";
 import type { Duplex, Readable, Writable } from "node:stream";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import type { DescService } from "@bufbuild/protobuf";
-import { ConfigError } from "./errors.js";
+import { ConfigError, SessionTimeout } from "./errors.js";
 import { errorMessage } from "./errorMessage.js";
 import { type Lent, References } from "./references.js";
 import { openStream, RemoteObject } from "./remote.js";
@@ -99,13 +99,14 @@ export class Link {
   }
 
   /**
-   * Refuses new streams, lets the open ones end for `drainTimeout` milliseconds at most, and closes. Then it waits for the
-   * clean-up of what was lent, for `timeout` milliseconds at most.
+   * Refuses new streams, lets the open ones end for `drainTimeout` milliseconds at most, and closes. The peer has `timeout`
+   * milliseconds to read what is still to be sent. Then the link waits for the clean-up of what was lent, for as long at most.
    */
   async close(timeout = LINK_CLOSE_TIMEOUT, drainTimeout = timeout): Promise<void> {
     this.mux.goAway();
     await withTimeout(drainTimeout, this.mux.idle());
-    await this.mux.close();
+    await withTimeout(timeout, this.mux.close());
+    this.mux.abort(new SessionTimeout("the peer did not read the end of the link"));
     await withTimeout(timeout, this.#released);
   }
 }

@@ -46,6 +46,7 @@ export class LinkApp {
     // A streaming request may take as long as it likes, so the server sets no limit; the mux bounds the streams.
     this.#server = new Server({ requestTimeout: 0 }, (request, response) => this.#request(request, response));
     this.#server.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+      stream.on("error", () => {}); // It may come while the gate is closed. A handler is told of it as well.
       if (stream instanceof MuxStream) stream.keep(undefined);
       this.#pass(request, (isOpen) => this.#upgrade(isOpen, request, stream, head));
     });

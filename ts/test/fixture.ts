@@ -2,8 +2,16 @@
 
 import { spawn } from "node:child_process";
 import { EventEmitter, once } from "node:events";
+import type { Duplex } from "node:stream";
 import { AuthorizerService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { plugin } from "../src/index.js";
+
+/** Never ends by itself; a promise is rejected that it does not await. */
+async function float(stream: Duplex): Promise<void> {
+  await once(stream, "data");
+  void Promise.reject(new Error("nobody awaits it"));
+  await new Promise(() => {});
+}
 
 const orders = new EventEmitter();
 setInterval(() => {}, 60_000);
@@ -11,6 +19,7 @@ console.log("a plugin may print what it likes");
 
 await plugin({
   version: "v1.2.3",
+  streams: { float },
   secrets: {
     pattern: "fixture/**",
     *get(pattern) {

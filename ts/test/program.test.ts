@@ -160,9 +160,15 @@ test("a rejection that nobody awaits ends the call that it came from, and is log
   const said = text(child.stderr);
   await assert.rejects(link.client(AuthorizerService).authorize({ patterns: ["float"] }), { code: Code.Internal });
   await served(link);
+  const stream = await link.openStream("float");
+  stream.write("now");
+  await once(stream, "error");
+  await served(link);
   await link.client(PluginService).shutdown({});
   assert.deepEqual(await exited, [0, null]);
-  assert.equal((await said).match(/AuthorizerService\/Authorize.*has failed.*nobody awaits it/g)?.length, 1);
+  for (const what of [/AuthorizerService\/Authorize.*has failed.*nobody awaits it/g, /raw stream float.*has failed/g]) {
+    assert.equal((await said).match(what)?.length, 1);
+  }
 });
 
 test("a plugin ends with its runtime's process, although another one holds the link open", async () => {

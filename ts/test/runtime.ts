@@ -62,6 +62,6 @@ export function start(
   const [near, far] = connectionPair();
   const { app, registrations } = runtimeApp(runtimeOptions);
   const link = new Link({ role: "server", app, input: near, output: near });
-  const over = plugin.serveOnce({ input: far, output: far }, "given", 1_000);
+  const over = plugin.serveOnce({ input: far, output: far }, "given", 60_000);
   return { link, registrations, plugin, over };
 }
