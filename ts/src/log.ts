@@ -12,6 +12,9 @@ import {
 } from "./limits.js";
 import { withTimeout } from "./withTimeout.js";
 
+/** The codes of a runtime that would refuse the same records again, so that they would hold up all later ones. */
+const REFUSED: readonly Code[] = [Code.InvalidArgument, Code.ResourceExhausted];
+
 /** The fields of a record besides its message. Values are written as JSON, errors with their stack. */
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -115,13 +118,25 @@ export class LogQueue implements Logger {
         await this.#client.write({ records, dropped: BigInt(dropped) }, { timeoutMs: LOG_SEND_TIMEOUT });
         this.#underway = [];
       } catch (error) {
-        this.#waiting.unshift(...this.#underway.splice(0));
+        const { code } = ConnectError.from(error);
+        const unsent = this.#underway.splice(0);
         this.#dropped += dropped;
+        if (REFUSED.includes(code)) this.#dropped += unsent.length;
+        else this.#waiting.unshift(...unsent);
         this.#bound();
-        if (ConnectError.from(error).code === Code.Unimplemented) return this.giveUp();
+        if (code === Code.Unimplemented) return this.giveUp();
         await new Promise((resolve) => setTimeout(resolve, LOG_RESEND_DELAY).unref());
       }
     }
+  }
+}
+
+/** A value that JSON cannot hold, and which need not have a text either, such as an object without a prototype. */
+function asText(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return `[${typeof value}]`;
   }
 }
 
@@ -133,7 +148,7 @@ function asJson(fields: Fields): string {
       return typeof value === "bigint" ? String(value) : value;
     });
   } catch {
-    text = JSON.stringify(Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, String(value)])));
+    text = JSON.stringify(Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, asText(value)])));
   }
   if (text === "{}") return "";
   return text.length <= MAX_LOG_TEXT ? text : JSON.stringify({ cut: text.slice(0, MAX_LOG_TEXT / 4) });

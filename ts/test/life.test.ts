@@ -21,8 +21,16 @@ class Taken {
   readonly records: LogRecord[] = [];
   dropped = 0n;
   #came: () => void = () => {};
+  /** The text of a record that is refused, with those that come with it. */
+  refused: string | undefined;
+  #refuse!: () => void;
+  readonly refusal = new Promise<void>((resolve) => (this.#refuse = resolve));
 
   take(records: readonly LogRecord[], dropped: bigint): void {
+    if (records.some(({ message }) => message === this.refused)) {
+      this.#refuse();
+      throw new ConnectError("never", Code.InvalidArgument);
+    }
     this.records.push(...records);
     this.dropped += dropped;
     this.#came();
@@ -57,7 +65,7 @@ async function start(taken?: Taken, plugin = new Plugin({ version: "v1.0.0" })) 
     },
   });
   const link = new Link({ role: "server", app, input: near, output: near });
-  const over = plugin.serveOnce({ input: far, output: far }, "given", 1_000);
+  const over = plugin.serveOnce({ input: far, output: far }, "given", 60_000);
   await registration;
   return { link, plugin, over, log: plugin.host.log };
 }
@@ -145,6 +153,17 @@ describe("log records", () => {
     await end(started);
   });
 
+  test("that the runtime refuses hold no others up", async () => {
+    const taken = new Taken();
+    taken.refused = "never";
+    const started = await start(taken);
+    started.log.info("never");
+    await taken.refusal;
+    started.log.info("later");
+    assert.deepEqual([(await taken.wait(1))[0]?.message, taken.dropped], ["later", 1n]);
+    await end(started);
+  });
+
   test("of odd shape are bounded", async () => {
     const taken = new Taken();
     const started = await start(taken);
@@ -152,7 +171,11 @@ describe("log records", () => {
     circle["self"] = circle;
     started.log.info("x".repeat(10_000), circle);
     started.log.info("y", { long: "z".repeat(10_000) });
-    const [first, second] = await taken.wait(2);
+    const bare = Object.create(null) as Record<string, unknown>;
+    bare["self"] = bare;
+    started.log.info("z", { bare });
+    const [first, second, third] = await taken.wait(3);
+    assert.deepEqual(JSON.parse(third?.fieldsJson ?? ""), { bare: "[object]" });
     assert.equal(first?.message.length, 8192);
     assert.deepEqual(JSON.parse(first?.fieldsJson ?? ""), { self: "[object Object]" });
     assert.deepEqual(Object.keys(JSON.parse(second?.fieldsJson ?? "") as object), ["cut"]);

@@ -202,6 +202,15 @@ describe("the end of a session", () => {
 });
 
 describe("time limits", () => {
+  test("a silent peer is pinged, and not given up where there is no limit", async () => {
+    const clock = new FakeClock();
+    const { mux, sent } = bare({ keepAliveInterval: 1_000, connectionWriteTimeout: 0 }, clock);
+    await clock.pass(10_000);
+    assert.equal(mux.isClosed, false);
+    assert.equal(sent().length, 10 * HEADER_SIZE);
+    mux.abort();
+  });
+
   test("a silent peer is pinged, and given up when it stays silent", async () => {
     const clock = new FakeClock();
     const { mux, sent } = bare({}, clock);

@@ -84,6 +84,7 @@ export class KeepAlive {
       if (rest > 0) return this.#watch(rest);
       const asked = this.#lastHeard;
       this.#ping();
+      if (connectionWriteTimeout === 0) return this.#watch(keepAliveInterval); // No silence ends the session.
       // What came while the process was busy is read before an immediate is called.
       this.#stop = this.#clock.after(connectionWriteTimeout, () => setImmediate(() => this.#judge(asked)));
     });
