@@ -254,7 +254,7 @@ def test_whose_last_call_is_answered_expects_nothing() -> None:
     async def main(mux: Mux, selector: Sleeps) -> None:
         await ask(mux)
         before = selector.count
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # It has nothing else to do.
         assert selector.count > before
 
     run_with(main, client=Config(busy_poll=60), server=Config(busy_poll=0))

@@ -59,7 +59,7 @@ async def test_time_that_is_over_when_the_caller_has_left_cuts_no_clean_up_short
     await asyncio.sleep(0)
     cancel_once(work.task)
     await work.cleaning.wait()
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # Timers fire in their order: the time of the work is over then.
     assert await end(work) == "cancelled"
     assert work.cleaned
 

@@ -135,7 +135,7 @@ class MemoryIncoming:
         while not self._out.empty():
             self._out.get_nowait()
         await asyncio.wait((self._task,))
-        await self._body.aclose()  # type: ignore[attr-defined]
+        await self._body.aclose()  # type: ignore[attr-defined]  # a generator
         if self.head.done() and not self.head.cancelled():
             self.head.exception()
         self._task.result()

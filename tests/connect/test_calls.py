@@ -43,7 +43,7 @@ class Echo(EchoService):
             case "sleep":
                 await self.sleep()
             case "wrong type":
-                return SayRequest()  # type: ignore[return-value]
+                return SayRequest()  # type: ignore[return-value]  # the wrong message
             case "headers":
                 context.response_headers["x-answer"] = str(context.request_headers["x-ask"])
                 context.response_trailers["x-after"] = "all"

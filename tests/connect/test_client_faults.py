@@ -182,9 +182,9 @@ async def test_an_exception_of_the_callers_own_requests_comes_out_as_it_is() -> 
 async def test_a_message_of_another_type_is_refused_before_it_is_sent() -> None:
     client = EchoClient(MemoryTransport(App([Echo()])))
     with pytest.raises(TypeError, match="takes a SayRequest, not a SumRequest"):
-        await client.say(SumRequest())  # type: ignore[arg-type]
+        await client.say(SumRequest())  # type: ignore[arg-type]  # the wrong message
     with pytest.raises(TypeError, match="takes messages of CountRequest"):
-        [reply async for reply in client.count(SumRequest())]  # type: ignore[arg-type]
+        [reply async for reply in client.count(SumRequest())]  # type: ignore[arg-type]  # the wrong message
 
 
 async def test_a_bidirectional_call_takes_no_messages_after_its_end() -> None:

@@ -28,7 +28,7 @@ FAILURES: list[Callable[[], BaseException]] = [
     lambda: Panic("index out of bounds"),
     lambda: StopIteration("nothing there"),
     lambda: RecursionError("too deep"),
-    lambda: RpcError("internal", 3),  # type: ignore[arg-type]
+    lambda: RpcError("internal", 3),  # type: ignore[arg-type]  # neither is of its type
     asyncio.CancelledError,
     group,
 ]

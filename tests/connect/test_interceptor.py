@@ -107,7 +107,7 @@ class Nothing(Interceptor):
 
 
 class TooFew(Interceptor):
-    async def unary(self, request: Any, context: Context) -> Any: ...  # type: ignore[override]
+    async def unary(self, request: Any, context: Context) -> Any: ...  # type: ignore[override]  # the wrong signature
 
 
 class TooMany(Interceptor):

@@ -230,7 +230,7 @@ def test_a_service_is_served_once_and_is_an_instance() -> None:
     with pytest.raises(ConfigError, match=r"two services are named echo\.v1\.EchoService"):
         App([Echo(), Threads()])
     with pytest.raises(ConfigError, match="not an instance"):
-        App([EchoClient])  # type: ignore[list-item]
+        App([EchoClient])  # type: ignore[list-item]  # no service
 
 
 def test_limits_out_of_range_are_refused() -> None:

@@ -79,7 +79,7 @@ def test_the_classes_are_as_protobuf_makes_them() -> None:
 
 def test_a_time_is_one_of_our_pool_and_reads_as_any() -> None:
     with pytest.raises(TypeError, match="Timestamp"):
-        Envelope(created_at=timestamp_pb2.Timestamp(seconds=5))  # type: ignore[arg-type]
+        Envelope(created_at=timestamp_pb2.Timestamp(seconds=5))  # type: ignore[arg-type]  # of the other pool
     envelope = Envelope(created_at=own_timestamp_pb2.Timestamp(seconds=5))
     assert envelope.created_at.ToDatetime().second == 5
     assert descriptor_pool.Default().FindFileByName("google/protobuf/timestamp.proto").pool is not POOL

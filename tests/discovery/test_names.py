@@ -58,14 +58,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 async def answer(source: object, key: str, plugin: str | None = None) -> str:
     """What a plugin answers."""
-    async with Runtime([source]) as runtime:  # type: ignore[list-item]
+    async with Runtime([source]) as runtime:  # type: ignore[list-item]  # any kind of source
         client = runtime.client(KeyValueClient, plugin=plugin)
         return (await client.get(GetRequest(key=key))).value.decode()
 
 
 async def why_not(source: object) -> PluginError:
     """Why a plugin does not run."""
-    async with Runtime([source]) as runtime:  # type: ignore[list-item]
+    async with Runtime([source]) as runtime:  # type: ignore[list-item]  # any kind of source
         (plugin,) = runtime.plugins()
         assert plugin.error is not None
         return plugin.error
@@ -320,7 +320,7 @@ def test_the_first_on_path_is_taken_and_relative_directories_are_left_out(
 @pytest.mark.parametrize("options", [{"prefix": ""}, {"prefix": "a/b"}, {"watch": -1}])
 def test_a_source_that_cannot_be_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="OnPath"):
-        OnPath(**options)  # type: ignore[arg-type]
+        OnPath(**options)  # type: ignore[arg-type]  # values of several types
 
 
 # -- what is given to a runtime ---------------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def test_a_source_that_cannot_be_is_refused(options: dict[str, object]) -> None:
 @pytest.mark.parametrize("plugins", ["./x", Path("x"), Launch(["./x"])])
 def test_one_plugin_in_place_of_a_list_is_told(plugins: object) -> None:
     with pytest.raises(ConfigError, match=r"plugins is one plugin source and not a list of them: write Runtime\(\["):
-        Runtime(plugins)  # type: ignore[arg-type]
+        Runtime(plugins)  # type: ignore[arg-type]  # no list of sources
 
 
 def test_what_is_a_path_or_a_command_is_looked_up_nowhere() -> None:

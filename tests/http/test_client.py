@@ -229,7 +229,7 @@ async def test_a_call_whose_time_is_over_resets_its_stream(harness: Harness, cal
 @either
 async def test_a_call_that_ends_in_time_leaves_no_timer(harness: Harness, call: Any) -> None:
     await call(harness.client(echo), Request("/", timeout=1000))
-    timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    timers = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]  # asyncio's own
     assert [timer for timer in timers if not timer.cancelled() and "RoundTrip" in repr(timer)] == []
 
 

@@ -67,7 +67,7 @@ async def test_a_unary_exchange_takes_one_frame_each_way(harness: Harness) -> No
         frames.append(len(data))
         write(data)
 
-    transport.write = count  # type: ignore[method-assign]
+    transport.write = count  # type: ignore[method-assign]  # replaced to count
     await StreamClient(calling.open).fetch(Request("/", body=b"hello"), 100)
     assert len(frames) == 1
 

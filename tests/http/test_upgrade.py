@@ -25,7 +25,7 @@ class Loud(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
-        transport.write(b"hi!")  # type: ignore[attr-defined]
+        transport.write(b"hi!")  # type: ignore[attr-defined]  # it can write
 
     def data_received(self, data: bytes) -> None:
         self.received += data

@@ -31,7 +31,7 @@ def told() -> Iterator[Told]:
     """What the runtime says on its logger."""
     lines: Told = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]  # replaced to listen
     logger = logging.getLogger("plugmux.runtime")
     logger.addHandler(handler)
     yield lines

@@ -72,7 +72,7 @@ def pretend() -> None:
         setattr(select, name, value)
     kernel: Any = select
     kernel.kqueue, kernel.kevent = Kqueue, Kevent
-    ctypes.CDLL = _library(ctypes.CDLL)  # type: ignore[misc, assignment]
+    ctypes.CDLL = _library(ctypes.CDLL)  # type: ignore[misc, assignment]  # replaced as on macOS
     sys.platform = "darwin"
 
 

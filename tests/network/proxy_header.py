@@ -22,7 +22,7 @@ def pki(tmp_path: Path) -> Pki:
 
 
 def own_end(link: object) -> tuple[str, int]:
-    transport = link.mux._transport  # type: ignore[attr-defined]
+    transport = link.mux._transport  # type: ignore[attr-defined]  # no part of the interface
     name: tuple[str, int] = transport.get_extra_info("sockname")
     return name
 

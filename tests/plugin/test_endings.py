@@ -122,7 +122,9 @@ async def test_calls_under_way_end_before_the_lifespan_and_the_apps_ends_last(
     tmp_path: Path, notes: Notes, end: str
 ) -> None:
     async with Runtime([plugin(tmp_path)], policies=UNHURRIED) as runtime:
-        answer = await runtime.plugin("kv").link.transport.fetch(Request("/page", method="GET"), 100)  # type: ignore[union-attr]
+        link = runtime.plugin("kv").link
+        assert link is not None
+        answer = await link.transport.fetch(Request("/page", method="GET"), 100)
         assert answer.body == b"at startup"
         call = asyncio.create_task(runtime.client(KeyValueClient).get(GetRequest(key="wait")))
         await notes.until("call begun")

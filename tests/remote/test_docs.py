@@ -25,6 +25,6 @@ def test_the_configuration_of_the_page_is_read(tmp_path: Path) -> None:
     text = text.replace("/etc/plugmux/runtime", str(tmp_path / "runtime"))
     path.write_text(text.replace("/run/secrets/web", str(tmp_path / "token")))
     config = GatewayConfig.read(path)
-    assert [plugin.name for plugin in config.plugins] == ["kv"]  # type: ignore[union-attr]
+    assert [plugin.name for plugin in config.plugins] == ["kv"]  # type: ignore[union-attr]  # there are some
     assert config.permissions.allow == {"web.example": ("kv.v1.KeyValueService",)}
     assert config.origins == {"https://app.example"}

@@ -77,7 +77,7 @@ async def test_both_ends_send_what_is_written_at_once(pki: Pki) -> None:
     await until(lambda: served)
     for transport in (dialled, served[0]):
         assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        transport.abort()  # type: ignore[attr-defined]
+        transport.abort()  # type: ignore[attr-defined]  # it can abort
     await listener.close()
 
 

@@ -81,7 +81,7 @@ async def test_a_plugin_needs_nothing_but_what_the_wire_says(tmp_path: Path) -> 
         assert plugin.error is None, plugin.error
         for _ in range(5):
             assert (await runtime.client(KeyValueClient).get(GetRequest(key="a"))).value == b"bare"
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(health.interval)  # time for a health check between two calls
         assert (plugin.state, plugin.restarts) == (State.RUNNING, 0)
     assert plugin.state is State.STOPPED
 

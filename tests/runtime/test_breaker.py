@@ -112,7 +112,7 @@ def test_a_delay_has_its_limit_after_any_number_of_attempts(attempt: int) -> Non
 @pytest.mark.parametrize("arguments", [{"attempts": 0}, {"delay": -1}, {"delay": 2, "longest_delay": 1}])
 def test_a_retry_policy_that_cannot_be_is_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
-        RetryPolicy(**arguments)  # type: ignore[arg-type]
+        RetryPolicy(**arguments)  # type: ignore[arg-type]  # values of several types
 
 
 def test_a_breaker_policy_that_cannot_be_is_refused() -> None:

@@ -46,7 +46,7 @@ PLUGIN = """
 @pytest.mark.parametrize("given", [{"kv": 3}, {"kv": [1]}, {"kv": {"a": object()}}, {"kv": {"a": float("nan")}}])
 def test_what_is_no_json_object_is_refused_at_once(given: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="configuration of plugin 'kv'"):
-        Runtime(configuration=given)  # type: ignore[arg-type]
+        Runtime(configuration=given)  # type: ignore[arg-type]  # no object of JSON
 
 
 async def test_a_change_that_the_new_process_does_not_bear_leaves_the_old_one_at_work(tmp_path: Path) -> None:

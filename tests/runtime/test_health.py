@@ -117,7 +117,7 @@ def test_a_host_that_was_held_up_itself_blames_nobody() -> None:
 )
 def test_a_policy_that_cannot_be_is_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        HealthPolicy(**arguments)  # type: ignore[arg-type]
+        HealthPolicy(**arguments)  # type: ignore[arg-type]  # values of several types
 
 
 # -- plugins that are well, or slow -----------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("watching")
 
 async def error_of(source: str | Launch, **options: Policies) -> PluginError:
     """Run one plugin that fails, and return why."""
-    async with Runtime([source], **options) as runtime:  # type: ignore[arg-type]
+    async with Runtime([source], **options) as runtime:  # type: ignore[arg-type]  # values of several types
         (plugin,) = runtime.plugins()
         assert plugin.state is State.GAVE_UP
         assert plugin.error is not None

@@ -150,7 +150,7 @@ async def test_a_configuration_is_checked_before_the_plugin_is_asked(configurati
 async def test_a_configuration_that_is_no_json_object_is_refused() -> None:
     async with regions() as runtime:
         with pytest.raises(ConfigError, match="must be a JSON object, a dataclass' or a message"):
-            await runtime.open_instance("cloud", [1])  # type: ignore[arg-type]
+            await runtime.open_instance("cloud", [1])  # type: ignore[arg-type]  # no object of JSON
 
 
 async def test_an_instance_is_configured_by_a_message() -> None:
@@ -340,7 +340,7 @@ async def test_interceptors_run_around_calls_of_lent_objects() -> None:
 async def test_only_what_can_be_served_is_lent_and_only_to_a_plugin_that_runs() -> None:
     async with regions() as runtime, await runtime.open_instance("cloud", {}) as region:
         with pytest.raises(ConfigError, match="cannot be served"):
-            runtime.lend("a string", to="cloud")  # type: ignore[arg-type]
+            runtime.lend("a string", to="cloud")  # type: ignore[arg-type]  # no object that serves
         with pytest.raises(ConfigError, match="is lent on alone"):
             runtime.lend(region, Progress(), to="cloud")
         with pytest.raises(PluginError, match="'nobody'"):

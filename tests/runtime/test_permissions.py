@@ -420,7 +420,7 @@ async def test_refusals_and_overlaps_are_told_over_the_socket(address: str) -> N
 @pytest.mark.parametrize("closed", ["plugins", "calls", "secrets", "manage", "observe"])
 async def test_a_socket_is_closed_to_one_use_and_open_to_the_others(address: str, closed: Any) -> None:
     uses = {"plugins", "calls", "secrets", "manage", "observe"}
-    permissions = Permissions(socket=uses - {closed})  # type: ignore[arg-type]
+    permissions = Permissions(socket=uses - {closed})  # type: ignore[arg-type]  # mypy widens literals
     async with serving_secrets(Vault(), Store(), address=address, permissions=permissions):
         client = SocketClient(address)
 

@@ -226,7 +226,7 @@ async def test_what_cannot_be_replaced_is_told(tmp_path: Path) -> None:
         with pytest.raises(PluginError, match="no plugin of that name"):
             await runtime.replace("nobody")
         with pytest.raises(ConfigError, match="give a path"):
-            await runtime.replace("kv", object())  # type: ignore[arg-type]
+            await runtime.replace("kv", object())  # type: ignore[arg-type]  # no source
         first = asyncio.create_task(runtime.replace("kv"))
         await asyncio.sleep(0)
         with pytest.raises(ConfigError, match="is being replaced already"):

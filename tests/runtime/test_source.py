@@ -51,7 +51,7 @@ def test_paths_and_argument_lists_become_launches(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", [3, object(), Launch])
 def test_what_is_no_plugin_is_refused(source: object) -> None:
     with pytest.raises(ConfigError, match="is not a plugin source"):
-        as_source(source)  # type: ignore[arg-type]
+        as_source(source)  # type: ignore[arg-type]  # no source
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_what_is_no_plugin_is_refused(source: object) -> None:
 )
 def test_a_launch_that_cannot_be_is_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        Launch(**arguments)  # type: ignore[arg-type]
+        Launch(**arguments)  # type: ignore[arg-type]  # values of several types
 
 
 @pytest.mark.parametrize("arguments", [{"tries": -1}, {"delay": -1}, {"delay": 5, "longest_delay": 1}, {"jitter": 2}])
 def test_a_restart_policy_that_cannot_be_is_refused(arguments: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
-        RestartPolicy(**arguments)  # type: ignore[arg-type]
+        RestartPolicy(**arguments)  # type: ignore[arg-type]  # values of several types
 
 
 def test_a_runtime_setting_out_of_range_is_refused() -> None:

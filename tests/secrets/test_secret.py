@@ -60,7 +60,7 @@ def test_everything_but_id_and_value_has_a_default() -> None:
         "{}".format,
         "{!r:>200}".format,
         lambda secret: f"{secret}",
-        lambda secret: "%s %r" % (secret, secret),  # noqa: UP031
+        lambda secret: "%s %r" % (secret, secret),  # noqa: UP031 -- a way of its own
         lambda secret: f"{[secret]} { ({'key': secret}) }",
         pprint.pformat,
         lambda secret: ascii(secret),
@@ -68,7 +68,7 @@ def test_everything_but_id_and_value_has_a_default() -> None:
         lambda secret: json.dumps(secret, default=repr),
     ],
 )
-def test_no_way_of_turning_a_secret_into_text_shows_its_value(show) -> None:  # type: ignore[no-untyped-def]
+def test_no_way_of_turning_a_secret_into_text_shows_its_value(show: Any) -> None:
     shown = show(full())
     assert "vault/db/password" in shown
     assert "value=****" in shown
@@ -141,13 +141,13 @@ def test_copies_are_the_same_object() -> None:
 def test_a_secret_cannot_be_changed() -> None:
     secret = full()
     with pytest.raises(AttributeError, match="cannot be changed"):
-        secret.value = b"other"  # type: ignore[misc]
+        secret.value = b"other"  # type: ignore[misc]  # what must fail
     with pytest.raises(AttributeError, match="cannot be changed"):
         del secret.value
     with pytest.raises(AttributeError):
         secret.unknown = 1
     with pytest.raises(TypeError):
-        secret.metadata["owner"] = "other"  # type: ignore[index]
+        secret.metadata["owner"] = "other"  # type: ignore[index]  # what must fail
     assert secret == full()
 
 

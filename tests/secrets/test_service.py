@@ -118,7 +118,7 @@ async def test_without_an_access_control_plugin_everything_is_allowed(runtime: A
         ([ALLOW, DENY], False),
         ([ALLOW, RpcError(Code.INTERNAL, "hm")], False),
         ([TimeoutError()], False),
-        ([ModuleAnswer(decision=7)], False),  # type: ignore[arg-type]
+        ([ModuleAnswer(decision=7)], False),  # type: ignore[arg-type]  # no decision
     ],
 )
 async def test_every_access_control_plugin_must_allow(runtime: Any, answers: list[Any], allowed: bool) -> None:

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 class TellingProtocol(H11Protocol):
     """Adds what the client has shown to the scope of each request."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # always of this kind
         super().connection_made(transport)
         app, shown = self.app, transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
         chain = [ssl.DER_cert_to_PEM_cert(shown)] if shown else []

@@ -39,7 +39,7 @@ class MemoryTransport(asyncio.Transport):
         self.protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        return self.protocol  # type: ignore[no-any-return]
+        return self.protocol  # type: ignore[no-any-return]  # of any type
 
     def is_closing(self) -> bool:
         return self.closing
@@ -101,7 +101,7 @@ class MemoryTransport(asyncio.Transport):
             if isinstance(self.protocol, asyncio.BufferedProtocol):
                 piece = item[:size]
                 buffer = self.protocol.get_buffer(len(piece))
-                buffer[: len(piece)] = piece  # type: ignore[index]
+                buffer[: len(piece)] = piece  # type: ignore[index]  # it can be written to
                 self.protocol.buffer_updated(len(piece))
             else:
                 self.protocol.data_received(item[:size])

@@ -52,7 +52,7 @@ def test_a_stream_is_an_iterator_that_may_be_left_early(runtime: Runtime) -> Non
     assert [reply.value for reply in kv.watch(WatchRequest(key="a"))] == [b"0", b"1", b"2"]
     stream = kv.watch(WatchRequest(key="a"))
     assert next(stream).value == b"0"
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()  # type: ignore[attr-defined]  # a generator
     assert runtime.plugin("kv").in_flight == 0
 
 
@@ -219,7 +219,7 @@ def test_a_fork_cannot_use_it(runtime: Runtime) -> None:
 
 def test_bad_input_is_refused_before_anything_is_started() -> None:
     with pytest.raises(ConfigError):
-        Runtime([object()])  # type: ignore[list-item]
+        Runtime([object()])  # type: ignore[list-item]  # no source
     with pytest.raises(ConfigError, match="named 'kv' already"), Runtime([Launch(["kv"]), Launch(["kv"])]):
         pass
     assert not [thread for thread in threading.enumerate() if thread.name == "the runtime"]

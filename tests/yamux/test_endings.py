@@ -160,7 +160,7 @@ def test_what_was_read_before_a_stream_was_accepted_is_credited() -> None:
     assert isinstance(data, DataReceived)
     session.consume(data.stream, INITIAL_WINDOW)
     assert not session.has_output
-    session.accept(opened_event.stream)  # type: ignore[attr-defined]
+    session.accept(opened_event.stream)  # type: ignore[attr-defined]  # an event of this kind
     (frame,) = session.data_to_send()
     assert unpack_header(frame) == (0, WINDOW_UPDATE, ACK, 1, INITIAL_WINDOW)
 

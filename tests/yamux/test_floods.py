@@ -30,7 +30,7 @@ IDLE = {
 
 
 def a_session(**config: int) -> Session:
-    session = Session(client=False, config=Config(**config))  # type: ignore[arg-type]
+    session = Session(client=False, config=Config(**config))  # type: ignore[arg-type]  # values of several types
     session.accepting = True
     return session
 

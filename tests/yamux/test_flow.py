@@ -272,7 +272,7 @@ async def test_a_raw_stream_that_was_reset_holds_nothing_and_its_handler_not_for
         link.feed(pack_header(WINDOW_UPDATE, RST, 1, 0))
         await ended.wait()
         assert link.held == 0
-        assert not served[0]._buffer  # type: ignore[attr-defined]
+        assert not served[0]._buffer  # type: ignore[attr-defined]  # asyncio's own
     await drain
     await server.shutdown(0)
 

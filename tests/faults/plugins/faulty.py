@@ -1,4 +1,4 @@
-# ruff: noqa: E402
+# ruff: noqa: E402 -- a start that fails imports little
 """A plugin that misbehaves as its arguments and the keys of Get tell it; tests/faults holds a runtime against it.
 
 Its twins are go/main.go and ts/src: every word means the same in all three.
