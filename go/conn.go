@@ -31,7 +31,8 @@ const (
 var errTooManyResets = errors.New("the peer opens streams and does not read that they are reset")
 
 // linkConn is the connection under yamux. It inspects the frames on their way, for two things that yamux does not do: it
-// limits the memory of the link (see [linkMemory]), and it delivers everything that a peer has sent before it closed.
+// limits the memory of the link (see [linkMemory]), and it delivers everything that a peer has sent before it closed. Over a
+// network it also gives the credit (see [windows]): that of yamux is not sent.
 type linkConn struct {
 	io.ReadWriteCloser
 	memory *linkMemory
@@ -46,12 +47,20 @@ type linkConn struct {
 	unwritten   int64 // the bytes of the payload that belong to the header written last
 	writeFailed bool
 
-	resetting sync.Mutex
-	resets    []uint32 // the streams whose resets have not been written
+	queueing sync.Mutex
+	resets   []uint32          // the streams whose resets have not been written
+	credits  map[uint32]uint32 // the credit of streams that has not been written
+	waking   bool              // whether a goroutine is about to write them
 }
 
 func newLinkConn(conn io.ReadWriteCloser, limits Limits) *linkConn {
 	return &linkConn{ReadWriteCloser: conn, memory: newLinkMemory(limits), reader: bufio.NewReader(conn)}
+}
+
+// giveCredit has windows give the credit.
+func (c *linkConn) giveCredit() {
+	c.credits = map[uint32]uint32{}
+	c.memory.windows, c.memory.grant = newWindows(), c.grant
 }
 
 // Read gives yamux the frames that the memory of the link has room for.
@@ -141,6 +150,12 @@ func (c *linkConn) Write(data []byte) (int, error) {
 		if kind == frameData || kind == frameWindowUpdate {
 			c.memory.send(stream, flags)
 		}
+		if kind == frameWindowUpdate && c.credits != nil {
+			data = appendWindowUpdate(nil, flags, stream, 0)
+			if flags == 0 {
+				return headerBytes, c.writeQueued()
+			}
+		}
 	} else {
 		c.unwritten -= int64(len(data))
 	}
@@ -150,7 +165,7 @@ func (c *linkConn) Write(data []byte) (int, error) {
 	if c.unwritten > 0 {
 		return len(data), nil
 	}
-	return len(data), c.writeResets()
+	return len(data), c.writeQueued()
 }
 
 func (c *linkConn) write(data []byte) error {
@@ -169,37 +184,63 @@ func (c *linkConn) write(data []byte) error {
 // reset queues the reset of a stream, which follows the frame that is being written. It does not wait for the write: the
 // peer may read only after its own data has been read.
 func (c *linkConn) reset(stream uint32) error {
-	c.resetting.Lock()
-	defer c.resetting.Unlock()
+	c.queueing.Lock()
+	defer c.queueing.Unlock()
 	c.resets = append(c.resets, stream)
 	if len(c.resets) > maxPendingResets {
 		return errTooManyResets
 	}
-	if len(c.resets) == 1 {
-		go func() {
-			c.writing.Lock()
-			defer c.writing.Unlock()
-			if c.unwritten == 0 {
-				_ = c.writeResets() // yamux' next write fails as well
-			}
-		}()
-	}
+	c.writeSoon()
 	return nil
 }
 
-func (c *linkConn) writeResets() error {
-	c.resetting.Lock()
-	resets := c.resets
-	c.resets = nil
-	c.resetting.Unlock()
-	for _, stream := range resets {
-		var header [headerBytes]byte
-		writeHeader(header[:], frameWindowUpdate, flagRST, stream)
-		if err := c.write(header[:]); err != nil {
-			return err
-		}
+// grant queues credit in the same way.
+func (c *linkConn) grant(stream, credit uint32) {
+	c.queueing.Lock()
+	defer c.queueing.Unlock()
+	c.credits[stream] += credit
+	c.writeSoon()
+}
+
+// writeSoon has the queued frames written, unless a frame that is being written does it.
+func (c *linkConn) writeSoon() {
+	if c.waking {
+		return
 	}
-	return nil
+	c.waking = true
+	go func() {
+		c.writing.Lock()
+		defer c.writing.Unlock()
+		if c.unwritten == 0 {
+			_ = c.writeQueued() // yamux' next write fails as well
+		}
+	}()
+}
+
+func (c *linkConn) writeQueued() error {
+	c.queueing.Lock()
+	frames := make([]byte, 0, headerBytes*(len(c.resets)+len(c.credits)))
+	for stream, credit := range c.credits {
+		frames = appendWindowUpdate(frames, 0, stream, credit)
+	}
+	for _, stream := range c.resets {
+		frames = appendWindowUpdate(frames, flagRST, stream, 0)
+	}
+	c.resets = nil
+	clear(c.credits)
+	c.waking = false
+	c.queueing.Unlock()
+	if len(frames) == 0 {
+		return nil
+	}
+	return c.write(frames)
+}
+
+func appendWindowUpdate(frames []byte, flags uint16, stream, credit uint32) []byte {
+	var header [headerBytes]byte
+	writeHeader(header[:], frameWindowUpdate, flags, stream)
+	binary.BigEndian.PutUint32(header[8:], credit)
+	return append(frames, header[:]...)
 }
 
 // Close also ends everything that waits for the memory of the link.

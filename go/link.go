@@ -77,6 +77,10 @@ func newRemoteLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Ha
 
 func startLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler, limits Limits, config *yamux.Config) *link {
 	counted := newLinkConn(conn, limits)
+	ownCredit := config.MaxStreamWindowSize == yamuxWindowBytes
+	if ownCredit {
+		counted.giveCredit()
+	}
 	session, err := yamux.Client(counted, config)
 	if err != nil {
 		panic(err) // the configuration is wrong, nothing else fails
@@ -105,6 +109,13 @@ func startLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handle
 		ErrorLog:       slog.NewLogLogger(slog.Default().Handler(), slog.LevelError),
 	}
 	go func() { l.served <- l.server.Serve(linkListener{session, l.memory}) }()
+	if ownCredit {
+		go func() { // until the answer has come, or the session is over
+			if roundTrip, err := session.Ping(); err == nil {
+				l.memory.measured(roundTrip)
+			}
+		}()
+	}
 	return l
 }
 
@@ -186,6 +197,7 @@ func remoteMuxConfig() *yamux.Config {
 	config.EnableKeepAlive = true
 	config.KeepAliveInterval = remoteKeepAlive
 	config.ConnectionWriteTimeout = remoteKeepAlive
+	config.MaxStreamWindowSize = yamuxWindowBytes
 	return config
 }
 

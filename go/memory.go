@@ -33,7 +33,7 @@ const (
 
 // linkMemory counts the bytes that have arrived on a link and have not been read by the handlers and callers they are for,
 // and resets streams that exceed the limit. hashicorp/yamux itself grants each stream 256 KiB and lets the peer open any
-// number of streams.
+// number of streams; over a network, windows gives the credit.
 //
 // New streams are accepted only while half of the limit is free, so that a fast peer waits before it is refused. Bytes on
 // streams that have not been accepted do not count towards the limit: yamux' backlog of 256 streams bounds them.
@@ -53,6 +53,8 @@ type linkMemory struct {
 	maxBytes    int64
 	maxStreams  int
 	floods      floods
+	windows     *windows                       // nil where hashicorp/yamux gives the credit
+	grant       func(id uint32, credit uint32) // sends credit
 }
 
 // streamMemory is the accounting of one stream.
@@ -65,6 +67,7 @@ type streamMemory struct {
 	ended    bool // no more data will arrive
 	finished bool // the peer has ended it with FIN
 	closed   bool // the program reads no more
+	window   window
 }
 
 func newLinkMemory(limits Limits) *linkMemory {
@@ -81,7 +84,7 @@ func newLinkMemory(limits Limits) *linkMemory {
 // receive counts a frame of a stream before its payload is read; length is the length of the payload, or the credit that
 // the frame grants. An error ends the link.
 func (m *linkMemory) receive(id uint32, flags uint16, payload, length int64) (frameAction, error) {
-	if payload > streamWindowBytes { // It would have to be read until its end, which the peer need not send.
+	if m.windows == nil && payload > streamWindowBytes { // It would have to be read until its end, which the peer need not send.
 		return passFrame, fmt.Errorf("the peer sent a frame of %d bytes; a stream's window has %d at most", payload, streamWindowBytes)
 	}
 	if flags&flagSYN != 0 && (id == 0 || id%2 == 1) { // yamux would take the stream for one of the plugin's own
@@ -89,7 +92,29 @@ func (m *linkMemory) receive(id uint32, flags uint16, payload, length int64) (fr
 	}
 	m.lock.Lock()
 	defer m.lock.Unlock()
+	if m.windows != nil {
+		if err := m.takeCredit(id, flags, payload); err != nil {
+			return passFrame, err
+		}
+	}
 	return m.decide(id, flags, payload, length), m.floods.err
+}
+
+// takeCredit holds the peer to what it has been granted.
+func (m *linkMemory) takeCredit(id uint32, flags uint16, payload int64) error {
+	granted := int64(maxStreamWindowBytes) // on a stream that has ended here, which the peer need not know
+	stream := m.streams[id]
+	switch {
+	case stream != nil:
+		granted = stream.window.granted
+		stream.window.granted -= payload
+	case flags&flagSYN != 0:
+		granted = streamWindowBytes
+	}
+	if payload > granted {
+		return fmt.Errorf("the peer sent a frame of %d bytes; the stream's window has %d left", payload, granted)
+	}
+	return nil
 }
 
 // receiveControl counts a frame that belongs to no stream: a ping, a ping's answer or a go-away. An error ends the link.
@@ -107,7 +132,8 @@ func (m *linkMemory) decide(id uint32, flags uint16, payload, length int64) fram
 			m.floods.resetHere()
 			return refuseStream
 		}
-		m.streams[id] = &streamMemory{ofPeer: true, opened: time.Now()}
+		m.streams[id] = &streamMemory{ofPeer: true, opened: time.Now(), window: newWindow()}
+		m.streams[id].window.granted -= payload
 		m.peerStreams++
 	}
 	stream := m.streams[id]
@@ -178,6 +204,9 @@ func (m *linkMemory) forget(id uint32, stream *streamMemory) {
 		return
 	}
 	m.count(stream, -stream.unread)
+	if m.windows != nil {
+		m.windows.giveBack(&stream.window)
+	}
 	delete(m.streams, id)
 	if stream.ofPeer {
 		m.peerStreams--
@@ -202,7 +231,7 @@ func (m *linkMemory) send(id uint32, flags uint16) {
 		m.floods.resetHere()
 		m.end(id, stream)
 	case flags&flagSYN != 0 && stream == nil:
-		m.streams[id] = &streamMemory{}
+		m.streams[id] = &streamMemory{window: newWindow()}
 	}
 }
 
@@ -222,8 +251,28 @@ func (m *linkMemory) read(id uint32, bytes int64) {
 	defer m.lock.Unlock()
 	if stream := m.streams[id]; stream != nil {
 		m.count(stream, -bytes)
+		m.credit(id, stream, bytes)
 		m.wake()
 	}
+}
+
+// credit lets the peer send more once enough has been read. Windows do not grow while memory is short, and not for a peer
+// that has not registered.
+func (m *linkMemory) credit(id uint32, stream *streamMemory, bytes int64) {
+	if m.windows == nil || stream.ended {
+		return
+	}
+	mayGrow := m.registered && m.accepted+m.reserved < m.maxBytes/2
+	if credit := m.windows.consume(&stream.window, bytes, mayGrow); credit > 0 {
+		m.grant(id, uint32(credit))
+	}
+}
+
+// measured records a round trip, by which windows grow.
+func (m *linkMemory) measured(roundTrip time.Duration) {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	m.windows.roundTrip = roundTrip
 }
 
 // closeStream records that the program reads no more from a stream.

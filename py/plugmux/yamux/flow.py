@@ -29,7 +29,8 @@ STREAM_COST: Final = 4096
 """Bytes that count for an open stream of the peer itself; an idle HTTP exchange takes about as much."""
 MAX_CREDITED: Final = 4
 """Streams that are credited while memory is tight. A quarter of the limit should have room for so many messages."""
-READ_BUFFER: Final = 256 * 1024
+READ_BUFFER: Final = 288 * 1024
+"""More than asyncio's TLS reads at once: what one read has brought comes in one piece."""
 UNREAD_WINDOW: Final = 4 * 1024 * 1024
 """Bytes up to which the window of a stream grows of which the program has taken little."""
 

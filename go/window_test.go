@@ -1,0 +1,52 @@
+package plugmux
+
+import (
+	"testing"
+	"time"
+)
+
+func TestWindowsGrowWithWhatIsRead(t *testing.T) {
+	const mib = 1 << 20
+	windows := newWindows()
+	sizes := func(stream *window, credits int) (found []int64) {
+		for range credits {
+			stream.granted -= stream.size / 2
+			windows.consume(stream, stream.size/2, true)
+			found = append(found, stream.size/mib)
+		}
+		return found
+	}
+	first, second := newWindow(), newWindow()
+	if found := sizes(&first, 2); found[1] != 0 {
+		t.Error("a window grows before a round trip was measured:", found)
+	}
+	windows.roundTrip = time.Hour
+	if found := sizes(&first, 4); found[0] != 1 || found[1] != 4 || found[2] != 16 || found[3] != 16 {
+		t.Error(found)
+	}
+	if first.granted != first.size {
+		t.Error("not all was granted that was read:", first.granted)
+	}
+	if found := sizes(&second, 2); found[0] != 4 || found[1] != 4 {
+		t.Error("large windows leave half of the growth to others:", found)
+	}
+	windows.giveBack(&first)
+	windows.giveBack(&second)
+	if windows.growth != maxWindowGrowthBytes {
+		t.Error(windows.growth)
+	}
+}
+
+func TestAPeerIsHeldToTheCreditOfAStream(t *testing.T) {
+	m := newLinkMemory(Limits{}.orDefault())
+	m.windows, m.grant = newWindows(), func(uint32, uint32) {}
+	m.register()
+	for _, flags := range []uint16{flagSYN, 0} {
+		if _, err := m.receive(2, flags, streamWindowBytes/2, streamWindowBytes/2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.receive(2, 0, 1, 1); err == nil {
+		t.Error("a byte beyond the window was taken")
+	}
+}
