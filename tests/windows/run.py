@@ -27,12 +27,13 @@ from windows.selection import RESULTS, read, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
-    "tests/connect tests/services",
-    "tests/faults",
-    "tests/runtime/test_switching.py tests/runtime/test_restarts.py tests/runtime/test_breaker.py "
     "tests/runtime/test_replace.py tests/runtime/test_routing.py",
+    "tests/runtime/test_switching.py tests/runtime/test_restarts.py tests/runtime/test_breaker.py",
+    "tests/faults",
+    "tests/runtime/test_health.py tests/runtime/test_logs.py",
     "tests/runtime/test_runtime.py tests/runtime/test_objects.py tests/runtime/test_state.py "
-    "tests/discovery/test_names.py tests/runtime/test_health.py tests/runtime/test_logs.py",
+    "tests/discovery/test_names.py",
+    "tests/connect tests/services",
     "tests/windows/cases.py",
     "tests/yamux",
     "tests/http",
