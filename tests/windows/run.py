@@ -1,6 +1,6 @@
 """Runs the tests in CPython for Windows under Wine, and prints how many ran and how many were left out, and why.
 
-    python tests/windows/run.py [--table] [PATH]...
+    python tests/windows/run.py [--table] [--jobs N] [PATH]...
 
 Each part of the suite, a line of paths, has a process of its own. A test that takes too long ends its process and has
 failed; another process goes on with the next. What is left out, and why, stands in `left-out.txt`; the number is the
@@ -46,14 +46,14 @@ PARTS = (
 )
 """What has been run there, the longest first. Of the other files nobody has looked at yet which tests Wine can show."""
 
-TEST_TIME = 120
+TEST_TIME = 240
 """Seconds that one test may take, on a busy machine."""
 
-TIME = 1200
+TIME = 2400
 """Seconds that one part may take, on a busy machine."""
 
 AT_ONCE = 2
-"""Parts that run at the same time: each waits for the start of processes as a rule."""
+"""Parts that run at the same time, unless told otherwise: each waits for the start of processes as a rule."""
 
 OUTPUT_TIME = 5
 """Seconds for the last of the output of a part that has ended."""
@@ -96,6 +96,7 @@ def main() -> int:
     """Set up, run, and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", action="store_true", help="print what each row leaves out")
+    parser.add_argument("--jobs", type=int, default=AT_ONCE, help="how many parts run at the same time (%(default)s)")
     parser.add_argument("paths", nargs="*", help="what to run; by default all parts")
     options = parser.parse_args()
     began = time.monotonic()
@@ -103,7 +104,7 @@ def main() -> int:
     build_programs()
     parts = options.paths or list(PARTS)
     there_are = collected(parts)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(options.jobs) as pool:
         outcomes = list(pool.map(lambda numbered: run(numbered[1], numbered[0], cache), enumerate(parts)))
     left = Counter[str]()
     for outcome in outcomes:
