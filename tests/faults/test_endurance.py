@@ -30,7 +30,7 @@ FLOODS = scaled({"go": 1024, "python": 128, "ts": 128}, {"go": 256, "python": 64
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_hung_plugin_costs_its_callers_their_deadline_and_goes_on_where_it_stopped(language: str) -> None:
-    async with ward(Launch(faulty_plugin(language), timeout=20)) as test:
+    async with ward(Launch(faulty_plugin(language), timeout=60)) as test:
         assert test.plugin.pid is not None
         await hold(test.plugin.pid)
         with pytest.raises(RpcError) as caught:
@@ -44,7 +44,7 @@ async def test_a_hung_plugin_costs_its_callers_their_deadline_and_goes_on_where_
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_a_hung_plugin_ends_with_the_runtime(language: str) -> None:
-    async with ward(Launch(faulty_plugin(language), timeout=20)) as test:
+    async with ward(Launch(faulty_plugin(language), timeout=60)) as test:
         assert test.plugin.pid is not None
         await hold(test.plugin.pid)
     assert test.plugin.state is State.STOPPED
@@ -73,7 +73,7 @@ def counter() -> Iterator[Counter]:
 
 @pytest.mark.parametrize(("language", "mebibytes"), FLOODS.items())
 async def test_a_flood_on_stderr_blocks_nobody_and_is_not_kept(language: str, mebibytes: int, counter: Counter) -> None:
-    async with ward(Launch(faulty_plugin(language), timeout=20)) as test:
+    async with ward(Launch(faulty_plugin(language), timeout=60)) as test:
         await test.ask("flood 1")
         before = most = resident_bytes()
         flood = asyncio.create_task(test.ask(f"flood {mebibytes}"))

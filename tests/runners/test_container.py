@@ -26,6 +26,8 @@ from support.programs import KV_PLUGIN, script
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
+    # Where the machine is busy, the stand-in takes as long to start as docker takes to remove a container.
+    monkeypatch.setattr("plugmux.runners.container.REMOVAL_TIME", 120)
     return Docker.install(tmp_path / "docker", monkeypatch)
 
 
@@ -42,7 +44,7 @@ def sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def in_container(tmp_path: Path, source: str = KV_PLUGIN, **options: Any) -> Launch:
-    return Launch([script(tmp_path, "kv", source)], runner=ContainerRunner("kv-image"), timeout=30, **options)
+    return Launch([script(tmp_path, "kv", source)], runner=ContainerRunner("kv-image"), timeout=120, **options)
 
 
 async def test_a_plugin_in_a_container_is_called_and_ends_in_order(
@@ -79,7 +81,7 @@ async def test_options_limits_and_an_image_with_a_command_of_its_own(tmp_path: P
     launch = Launch(
         [],
         name="kv",
-        timeout=30,
+        timeout=120,
         runner=ContainerRunner(program, options=["--network=none"]),
         limits=Limits(memory=512 * MIB, cpu=20, files=64, processes=10),
     )
@@ -146,7 +148,7 @@ async def test_a_container_that_does_not_end_is_removed_by_force(tmp_path: Path,
     up = tmp_path / "up"
     program = script(tmp_path, "kv", STUBBORN, up=str(up))
     async with Runtime(policies=Policies(timeouts=Timeouts(terminate=0.2, kill=60))) as runtime:
-        launch = Launch([program], runner=ContainerRunner("kv-image"), timeout=30)
+        launch = Launch([program], runner=ContainerRunner("kv-image"), timeout=120)
         starting = asyncio.create_task(runtime.launch(launch))
         while not up.exists():
             await asyncio.sleep(0.01)
@@ -180,7 +182,7 @@ from plugmux import Launch, Runtime
 from plugmux.runners import ContainerRunner
 
 async def main():
-    async with Runtime([Launch(sys.argv[1:], runner=ContainerRunner("kv-image"), timeout=30)]) as runtime:
+    async with Runtime([Launch(sys.argv[1:], runner=ContainerRunner("kv-image"), timeout=120)]) as runtime:
         print(runtime.plugin("kv").state.value, flush=True)
         await asyncio.Event().wait()
 

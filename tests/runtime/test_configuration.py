@@ -14,7 +14,7 @@ from google.protobuf.struct_pb2 import Struct, Value
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import ConfigError, Launch, PluginCause, PluginError, RestartPolicy, Runtime
+from plugmux import ConfigError, Launch, PluginCause, PluginError, Policies, RestartPolicy, Runtime, Timeouts
 from plugmux.contract.registration import Configuration
 from plugmux.runtime import BadConfiguration, State
 from plugmux.runtime.changes.configuration import check
@@ -126,7 +126,8 @@ async def test_a_replica_that_is_accepted_while_a_change_is_under_way_gets_what_
 
     monkeypatch.setattr(Supervisor, "_register", held_up)
     launch = Launch([script(tmp_path, "kv", RELOADING, gate=str(gate))], replicas=2, restart=RestartPolicy(delay=0))
-    async with Runtime([launch], configuration={"kv": {"n": 1}}) as runtime:
+    policies = Policies(timeouts=Timeouts(configure=120))  # The change lasts as long as the start of a process.
+    async with Runtime([launch], configuration={"kv": {"n": 1}}, policies=policies) as runtime:
         _, late = runtime.plugins()
         assert late.pid is not None
         end_at_once(late.pid)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
-from plugmux import Launch, RestartPolicy, Runtime
+from plugmux import Launch, Policies, RestartPolicy, Runtime, Timeouts
 from plugmux.runtime import Event, EventKind, PluginHandle, State
 
 from .resources import ProcessResources
@@ -96,7 +96,8 @@ async def ward(launch: Launch) -> AsyncIterator[Ward]:
     """
     before = ProcessResources.take()
     healthy = Launch(faulty_plugin("python" if ON_WINDOWS else "go"), name="healthy", timeout=60)
-    async with Runtime([replace(launch, name="faulty"), healthy]) as runtime:
+    policies = Policies(timeouts=Timeouts(kill=60))  # What a busy machine has not ended by then is left behind.
+    async with Runtime([replace(launch, name="faulty"), healthy], policies=policies) as runtime:
         test = Ward(runtime)
         tasks = [asyncio.create_task(work) for work in (test.listen(), test.keep_asking_the_healthy_one())]
         try:
