@@ -52,7 +52,7 @@ TEST_TIME = 240
 TIME = 2400
 """Seconds that one part may take, on a busy machine."""
 
-AT_ONCE = 2
+AT_ONCE = 4
 """Parts that run at the same time, unless told otherwise: each waits for the start of processes as a rule."""
 
 OUTPUT_TIME = 5
