@@ -131,7 +131,7 @@ pythons: $(TOOLS) ## the suite on each Python that this machine has (ALL=1 fails
 portable: $(BIN)/.ready ## what needs nothing of Linux: the protocols, on any system
 	$(PYTEST) -q -n4 --dist=worksteal tests/yamux tests/http tests/connect tests/contract tests/aio --ignore=tests/connect/test_conformance.py $(ARGS)
 
-nodes: $(BIN)/.ready node_modules/.ready has-go bin/go-plugin ## the TypeScript SDK on Node 20, 22 and 24, which npm brings, and plugins in .ts files
+nodes: $(BIN)/.ready node_modules/.ready has-go bin/go-plugin examples/ts-plugin/dist/ts-plugin ## the TypeScript SDK on Node 20, 22 and 24, which npm brings, and plugins in .ts files
 	$(foreach version,20 22 24,npx --yes --package node@$(version) -- node --version && npx --yes --package node@$(version) -- node --test --test-timeout=300000 ts/dist/ts/test/*.test.js && npx --yes --package node@$(version) -- $(PYTEST) -q tests/runtime/type_stripping.py &&) true
 
 gos: has-go ## the Go SDK with the two versions of Go that are supported
