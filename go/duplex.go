@@ -24,6 +24,10 @@ func duplex(next http.Handler) http.Handler {
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		body, stop := readAhead(r.Body, cancel)
+		if limit, given := timeoutOf(r.Header); given {
+			timer := time.AfterFunc(limit, func() { _ = body.expire() })
+			defer timer.Stop()
+		}
 		defer stop(controller)
 		r = r.WithContext(ctx)
 		r.ProtoMajor, r.Body = 2, body
@@ -33,18 +37,18 @@ func duplex(next http.Handler) http.Handler {
 
 // readAhead reads a body in the background, and calls broken when the body ends with an error. Without it, net/http would
 // notice that the caller has left only after the whole request has been read.
-func readAhead(body io.Reader, broken func()) (io.ReadCloser, func(*http.ResponseController)) {
+func readAhead(body io.Reader, broken func()) (bodyPipe, func(*http.ResponseController)) {
 	reader, writer := io.Pipe()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_, err := io.Copy(writer, body)
-		if err != nil {
+		if err != nil && err != io.ErrClosedPipe { // by the deadline, or as nobody reads any more
 			broken()
 		}
 		_ = writer.CloseWithError(err)
 	}()
-	return reader, func(controller *http.ResponseController) {
+	return bodyPipe{reader, writer}, func(controller *http.ResponseController) {
 		_ = reader.Close()
 		select {
 		case <-done:
@@ -54,6 +58,15 @@ func readAhead(body io.Reader, broken func()) (io.ReadCloser, func(*http.Respons
 		}
 	}
 }
+
+// bodyPipe gives a handler what has been read ahead.
+type bodyPipe struct {
+	*io.PipeReader
+	writer *io.PipeWriter
+}
+
+// expire lets reads fail, as the deadline of the call is over: connect-go waits for further messages as long as the link lasts.
+func (b bodyPipe) expire() error { return b.writer.CloseWithError(errBodyLate) }
 
 // asDuplex presents the response of a streaming RPC as HTTP/2, for the same reason.
 func asDuplex(response *http.Response, err error) (*http.Response, error) {

@@ -134,15 +134,24 @@ type messageBody struct {
 var errBodyLate = connect.NewError(connect.CodeDeadlineExceeded,
 	errors.New("the request has not arrived as a whole before the deadline of the call"))
 
+// timeoutOf returns the time limit of a call by the header of its request, if it has one.
+func timeoutOf(header http.Header) (limit time.Duration, given bool) {
+	milliseconds, err := strconv.ParseInt(header.Get("Connect-Timeout-Ms"), 10, 64)
+	if err != nil || milliseconds < 0 || milliseconds > maxTimeoutMilliseconds {
+		return 0, false
+	}
+	return time.Duration(milliseconds) * time.Millisecond, true
+}
+
 // expire lets reads fail at the deadline of a unary call: net/http and connect-go wait for its body as long as the link lasts.
 func (b *messageBody) expire(r *http.Request) {
-	milliseconds, err := strconv.ParseInt(r.Header.Get("Connect-Timeout-Ms"), 10, 64)
-	if err != nil || milliseconds < 0 || milliseconds > maxTimeoutMilliseconds || r.ContentLength == 0 || strings.HasPrefix(r.Header.Get("Content-Type"), connectStreams) {
+	limit, given := timeoutOf(r.Header)
+	if !given || r.ContentLength == 0 || strings.HasPrefix(r.Header.Get("Content-Type"), connectStreams) {
 		return
 	}
 	if stream, ok := r.Context().Value(streamKey{}).(*linkStream); ok {
 		b.stream = stream
-		_ = stream.SetReadDeadline(time.Now().Add(time.Duration(milliseconds) * time.Millisecond)) // never fails
+		_ = stream.SetReadDeadline(time.Now().Add(limit)) // never fails
 	}
 }
 

@@ -161,3 +161,24 @@ func TestTheMessageOfAGetIsBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestAStreamOfRequestsThatStallsEndsAtItsDeadline(t *testing.T) {
+	link, _ := run(t, plugmuxtest.Options{}, Config{})
+	registered(t, link)
+	stalled, _ := io.Pipe()
+	request, err := http.NewRequestWithContext(testContext(t), http.MethodPost,
+		plugmuxtest.BaseURL+"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", stalled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/connect+proto")
+	request.Header.Set("Connect-Timeout-Ms", "50")
+	response, err := link.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(text), `"deadline_exceeded"`) {
+		t.Error(string(text), err)
+	}
+}
