@@ -56,6 +56,12 @@ func (s *linkStream) Read(data []byte) (int, error) {
 	return n, err
 }
 
+// RemoteAddr implements [net.Conn]. It is the first that net/http calls on the goroutine that serves the stream.
+func (s *linkStream) RemoteAddr() net.Addr {
+	growStack()
+	return s.Stream.RemoteAddr()
+}
+
 // Close implements [net.Conn]. It does not wait for a peer that does not read: the FIN is sent when the peer reads again.
 func (s *linkStream) Close() error {
 	s.memory.closeStream(s.StreamID())

@@ -32,6 +32,7 @@ type failure struct {
 func runIsolated(call func()) *failure {
 	ended := make(chan *failure, 1)
 	go func() {
+		growStack()
 		returned := false
 		defer func() {
 			if returned {
