@@ -48,12 +48,14 @@ export class Link {
   /** The Connect transport for the services that the peer serves. */
   readonly transport: Transport;
   readonly #lent: References;
+  readonly #maxMessageBytes: number | undefined;
   readonly #open = (): MuxStream => this.mux.open();
   readonly #released: Promise<void>;
 
   constructor({ role, app, input, output, isLocal = false, config, onError = console.error }: LinkOptions) {
     this.mux = new Mux({ role, input, output, config: { ...(isLocal ? localConfig : remoteConfig), ...config } });
-    this.transport = createTransport(this.#open);
+    this.#maxMessageBytes = app.options.maxMessageBytes;
+    this.transport = createTransport(this.#open, "", this.#maxMessageBytes);
     this.#lent = new References(app.options);
     this.#released = this.mux.closed.then(() => this.#lent.end(onError));
     this.mux.listen((stream) => app.serve(stream, this.#lent));
@@ -95,7 +97,7 @@ export class Link {
 
   /** The object that the peer has lent; calls are "not found" when it is not, or not any more. */
   at(reference: string): RemoteObject {
-    return new RemoteObject(reference, this.#open);
+    return new RemoteObject(reference, this.#open, this.#maxMessageBytes);
   }
 
   /**

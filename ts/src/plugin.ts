@@ -77,7 +77,7 @@ export interface PluginOptions {
   readonly streams?: Readonly<Record<string, StreamHandler>>;
   /** Run around every RPC served, the first outermost. */
   readonly interceptors?: readonly Interceptor[];
-  /** The size of the largest message that is accepted; 4 MiB by default. A larger one ends its call. */
+  /** The size of the largest message that is accepted, of calls and of answers; 4 MiB by default. A larger one ends its call. */
   readonly maxMessageBytes?: number;
   /**
    * How long an ending plugin waits for the calls that it serves, unless the runtime closes the link before; 10,000 by
@@ -151,7 +151,7 @@ export class Plugin {
     this.#stopped = new Promise((resolve) => {
       this.#stop = resolve;
     });
-    this.host = this.#makeHost();
+    this.host = this.#makeHost(rest.maxMessageBytes);
     this.#settings = rest.configuration;
     this.#closeTimeout = rest.closeTimeout ?? LINK_CLOSE_TIMEOUT;
     this.#drainTimeout = rest.drainTimeout ?? PLUGIN_DRAIN_TIMEOUT;
@@ -338,9 +338,9 @@ export class Plugin {
     return {};
   }
 
-  #makeHost(): Host {
+  #makeHost(maxMessageBytes?: number): Host {
     const open = (): MuxStream => this.#currentLink().mux.open();
-    const transport = createTransport(open);
+    const transport = createTransport(open, "", maxMessageBytes);
     const configurationJson = (): string => this.#configurationJson;
     const protocolVersion = (): number => this.#protocolVersion;
     return {
@@ -349,7 +349,7 @@ export class Plugin {
       openStream: (name) => openStream(open, name),
       lend: (object) => this.#currentLink().lend(object),
       withdraw: async (reference) => this.#link?.withdraw(reference),
-      at: (reference) => new RemoteObject(reference, open),
+      at: (reference) => new RemoteObject(reference, open, maxMessageBytes),
       get configurationJson() {
         return configurationJson();
       },

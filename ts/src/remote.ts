@@ -23,9 +23,10 @@ export class RemoteObject {
   /**
    * @param reference what stood in the peer's message.
    * @param open opens a stream to the peer.
+   * @param maxMessageBytes the most bytes that a message of an answer may have; 4 MiB by default.
    */
-  constructor(reference: string, open: () => Duplex) {
-    this.transport = createTransport(open, pathOf(reference));
+  constructor(reference: string, open: () => Duplex, maxMessageBytes?: number) {
+    this.transport = createTransport(open, pathOf(reference), maxMessageBytes);
     this.#reference = reference;
     this.#open = open;
   }

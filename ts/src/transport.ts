@@ -8,15 +8,17 @@ import { MAX_MESSAGE } from "./limits.js";
  * A Connect transport to the services beneath a path, which opens a stream for each call. A call that fails because the
  * link is gone has the code "unavailable". Connect's clients do not notice when a caller stops reading the messages of a
  * stream: give such a call an `AbortSignal`, which resets its stream.
+ *
+ * @param maxMessageBytes the most bytes that a message of an answer may have.
  */
-export function createTransport(open: () => Duplex, path = ""): Transport {
+export function createTransport(open: () => Duplex, path = "", maxMessageBytes = MAX_MESSAGE): Transport {
   return createConnectTransport({
     httpVersion: "1.1",
     baseUrl: `http://unix${path}`,
     nodeOptions: { createConnection: open },
     interceptors: [lostLinkIsUnavailable],
     acceptCompression: [],
-    readMaxBytes: MAX_MESSAGE,
+    readMaxBytes: maxMessageBytes,
   });
 }
 

@@ -7,7 +7,8 @@ import { describe, test } from "node:test";
 import { parseLaunchConfig } from "../src/launch.js";
 import { Link, LinkApp } from "../src/link.js";
 import { withTimeout } from "../src/withTimeout.js";
-import { AuthorizerService } from "../../gen/ts/resolver/v1/resolver_pb.js";
+import { Code, type ConnectRouter } from "@connectrpc/connect";
+import { AuthorizerService, ResolverService } from "../../gen/ts/resolver/v1/resolver_pb.js";
 import { connectionPair } from "../src/memoryConnection.js";
 import { turns } from "./bare.js";
 import { keepAlive, start } from "./runtime.js";
@@ -60,6 +61,24 @@ describe("a link", () => {
       assert.equal(timeout, milliseconds);
     }
   });
+});
+
+describe("the largest message that a plugin accepts", () => {
+  for (const [limit, isAccepted] of [
+    [undefined, false],
+    [5_100_000, true],
+  ] as const) {
+    test(`bounds what the runtime answers: ${limit ?? "4 MiB"}`, async () => {
+      const answer = { envelopes: [{ id: "a", value: Buffer.alloc(5_000_000) }] };
+      const routes = (router: ConnectRouter): void =>
+        void router.service(ResolverService, { getSecrets: () => answer });
+      const running = await registered(start({ ...(limit && { maxMessageBytes: limit }) }, { routes }));
+      const asked = running.plugin.host.client(ResolverService).getSecrets({ pattern: "a" });
+      if (isAccepted) assert.equal((await asked).envelopes[0]?.value.length, 5_000_000);
+      else await assert.rejects(asked, { code: Code.ResourceExhausted });
+      await end(running);
+    });
+  }
 });
 
 describe("a second request on a stream", () => {
