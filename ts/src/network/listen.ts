@@ -18,7 +18,8 @@ import { refusal, verified } from "./refusal.js";
 const ACCEPTED = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n";
 /** Connections that are not links yet. One more ends the oldest, so that those which are opened and left keep nobody out. */
 const MAX_WAITING = 1024;
-const HANDSHAKE_TIME = 2 * CONNECT_TIMEOUT;
+/** Milliseconds that a connection has to become a link, its handshake included. */
+const WAITING_TIME = 2 * CONNECT_TIMEOUT;
 export const MAX_LINKS = 256;
 
 export interface ListenOptions {
@@ -47,15 +48,12 @@ export async function listen({ address, serve, hasRoom, tell, ...rest }: ListenO
   if (isSecure(address) && !credentials) throw noCertificate(address);
   const refused = new WeakMap<Socket, string>();
   const waiting = new Waiting();
-  const http = createServer(
-    { requestTimeout: CONNECT_TIMEOUT, headersTimeout: CONNECT_TIMEOUT, connectionsCheckingInterval: CONNECT_TIMEOUT },
-    (request, response) => {
-      const why = refused.get(request.socket);
-      if (why !== undefined) answer(response, 403, why);
-      else if (request.url === "/health") answer(response, 200, "ok");
-      else answer(response, 404, "this is a plugin: a runtime begins a link with GET /hijack");
-    },
-  );
+  const http = createServer((request, response) => {
+    const why = refused.get(request.socket);
+    if (why !== undefined) answer(response, 403, why);
+    else if (request.url === "/health") answer(response, 200, "ok");
+    else answer(response, 404, "this is a plugin: a runtime begins a link with GET /hijack");
+  });
   http.on("upgrade", (request: IncomingMessage, stream: Duplex, head: Buffer) => {
     const why = refused.get(request.socket);
     if (why !== undefined) return refuse(stream, "403 Forbidden", why);
@@ -67,7 +65,6 @@ export async function listen({ address, serve, hasRoom, tell, ...rest }: ListenO
     serve(stream);
   });
   const admit = (socket: Socket): void => {
-    waiting.handshakeDone(socket);
     const why = credentials && fault(socket as TLSSocket, credentials);
     if (why !== undefined) {
       refused.set(socket, `${peerOf(socket)}: ${why}`); // It is told when it asks for anything.
@@ -97,15 +94,15 @@ export async function listen({ address, serve, hasRoom, tell, ...rest }: ListenO
 }
 
 /**
- * The connections that are no link yet, by who is at the other end, the oldest first. Of each, the handshake as a whole must
- * end in time: node's own limit is one of silence.
+ * The connections that are no link yet, by who is at the other end, the oldest first. Each must become one in time: node's own
+ * limit of a handshake is one of silence, and those of requests hold only for a server that listens itself.
  */
 class Waiting {
   readonly #sockets = new Map<string, { socket: Socket; timer: NodeJS.Timeout }>();
 
   enter(socket: Socket): void {
     const peer = peerOf(socket);
-    const timer = setTimeout(() => socket.destroy(), HANDSHAKE_TIME);
+    const timer = setTimeout(() => socket.destroy(), WAITING_TIME);
     this.#sockets.set(peer, { socket, timer });
     socket.once("close", () => {
       clearTimeout(timer);
@@ -118,12 +115,9 @@ class Waiting {
     }
   }
 
-  handshakeDone(socket: Socket): void {
-    clearTimeout(this.#sockets.get(peerOf(socket))?.timer);
-  }
-
   /** Takes a connection out that has become a link. */
   leave(socket: Socket): void {
+    clearTimeout(this.#sockets.get(peerOf(socket))?.timer);
     this.#sockets.delete(peerOf(socket));
   }
 }
