@@ -25,6 +25,7 @@ TOPICS = {
     "cannot be split": "bad-command",
     "command is empty": "bad-command",
     "takes the command of a plugin": "bad-command",
+    "is a plugin that runs already": "bad-command",
     "takes the NAME of a plugin": "bad-switch",
     "plugins does not know": "bad-switch",
     "--config": "bad-configuration-file",
