@@ -32,7 +32,7 @@ var errTooManyResets = errors.New("the peer opens streams and does not read that
 
 // linkConn is the connection under yamux. It inspects the frames on their way, for two things that yamux does not do: it
 // limits the memory of the link (see [linkMemory]), and it delivers everything that a peer has sent before it closed. Over a
-// network it also gives the credit (see [windows]): that of yamux is not sent.
+// network it also gives the credit (see [windowGrowth]): that of yamux is not sent.
 type linkConn struct {
 	io.ReadWriteCloser
 	memory *linkMemory
@@ -57,10 +57,10 @@ func newLinkConn(conn io.ReadWriteCloser, limits Limits) *linkConn {
 	return &linkConn{ReadWriteCloser: conn, memory: newLinkMemory(limits), reader: bufio.NewReader(conn)}
 }
 
-// giveCredit has windows give the credit.
+// giveCredit has this end give the credit.
 func (c *linkConn) giveCredit() {
 	c.credits = map[uint32]uint32{}
-	c.memory.windows, c.memory.grant = newWindows(), c.grant
+	c.memory.windows, c.memory.grant = newWindowGrowth(), c.grant
 }
 
 // Read gives yamux the frames that the memory of the link has room for.

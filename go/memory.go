@@ -33,7 +33,7 @@ const (
 
 // linkMemory counts the bytes that have arrived on a link and have not been read by the handlers and callers they are for,
 // and resets streams that exceed the limit. hashicorp/yamux itself grants each stream 256 KiB and lets the peer open any
-// number of streams; over a network, windows gives the credit.
+// number of streams; over a network, windowGrowth gives the credit.
 //
 // New streams are accepted only while half of the limit is free, so that a fast peer waits before it is refused. Bytes on
 // streams that have not been accepted do not count towards the limit: yamux' backlog of 256 streams bounds them.
@@ -53,7 +53,7 @@ type linkMemory struct {
 	maxBytes    int64
 	maxStreams  int
 	floods      floods
-	windows     *windows                       // nil where hashicorp/yamux gives the credit
+	windows     *windowGrowth                  // nil where hashicorp/yamux gives the credit
 	grant       func(id uint32, credit uint32) // sends credit
 }
 

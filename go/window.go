@@ -9,23 +9,23 @@ const (
 	maxSharedWindowBytes = 4 << 20
 	// maxWindowGrowthBytes bounds the growth of all windows of a link together.
 	maxWindowGrowthBytes = 32 << 20
-	// yamuxWindowBytes is the window that hashicorp/yamux holds the peer to where windows gives the credit. What windows has
+	// yamuxWindowBytes is the window that hashicorp/yamux holds the peer to where windowGrowth gives the credit. What it has
 	// granted never exceeds what is left of it, though yamux fills it up only when half of it has been read.
 	yamuxWindowBytes = 4 * maxStreamWindowBytes
 )
 
-// windows gives credit on the streams of a link over a network, in the place of hashicorp/yamux, whose windows have one size
-// from their first byte on: a small one makes a stream slow where the round trip is long, and a large one lets the peer fill
-// the memory with what nobody reads. These begin at 256 KiB. Where the halves of a window are read within two round trips of
-// each other, it is the window that limits the stream, and it becomes four times as large, or at once what another stream of
-// the link has needed. linkMemory guards it.
-type windows struct {
+// windowGrowth gives credit on the streams of a link over a network, in the place of hashicorp/yamux, whose windows have one
+// size from their first byte on: a small one makes a stream slow where the round trip is long, and a large one lets the peer
+// fill the memory with what nobody reads. These begin at 256 KiB. Where the halves of a window are read within two round trips
+// of each other, it is the window that limits the stream, and it becomes four times as large, or at once what another stream
+// of the link has needed. linkMemory guards it.
+type windowGrowth struct {
 	roundTrip time.Duration // zero: not measured yet, so that no window grows
-	growth    int64         // by which windows may still grow
+	left      int64         // by which windows may still grow
 	largest   int64         // the largest window that a stream has needed
 }
 
-func newWindows() *windows { return &windows{growth: maxWindowGrowthBytes} }
+func newWindowGrowth() *windowGrowth { return &windowGrowth{left: maxWindowGrowthBytes} }
 
 // window is the receive window of one stream.
 type window struct {
@@ -40,7 +40,7 @@ func newWindow() window {
 }
 
 // consume counts bytes that the program has read, and returns the credit that the peer is to get now.
-func (w *windows) consume(stream *window, bytes int64, mayGrow bool) int64 {
+func (w *windowGrowth) consume(stream *window, bytes int64, mayGrow bool) int64 {
 	stream.consumed += bytes
 	if 2*stream.consumed < stream.size {
 		return 0
@@ -55,17 +55,17 @@ func (w *windows) consume(stream *window, bytes int64, mayGrow bool) int64 {
 }
 
 // grow widens a window and returns by how much.
-func (w *windows) grow(stream *window) int64 {
-	size := min(max(4*stream.size, w.largest), maxStreamWindowBytes, stream.size+w.growth)
+func (w *windowGrowth) grow(stream *window) int64 {
+	size := min(max(4*stream.size, w.largest), maxStreamWindowBytes, stream.size+w.left)
 	if size > maxSharedWindowBytes {
-		size = max(min(size, stream.size+w.growth-maxWindowGrowthBytes/2), maxSharedWindowBytes)
+		size = max(min(size, stream.size+w.left-maxWindowGrowthBytes/2), maxSharedWindowBytes)
 	}
 	growth := max(size-stream.size, 0)
 	stream.size += growth
-	w.growth -= growth
+	w.left -= growth
 	w.largest = max(w.largest, stream.size)
 	return growth
 }
 
 // giveBack takes back what the window of an ended stream has grown by.
-func (w *windows) giveBack(stream *window) { w.growth += stream.size - streamWindowBytes }
+func (w *windowGrowth) giveBack(stream *window) { w.left += stream.size - streamWindowBytes }

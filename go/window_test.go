@@ -7,7 +7,7 @@ import (
 
 func TestWindowsGrowWithWhatIsRead(t *testing.T) {
 	const mib = 1 << 20
-	windows := newWindows()
+	windows := newWindowGrowth()
 	sizes := func(stream *window, credits int) (found []int64) {
 		for range credits {
 			stream.granted -= stream.size / 2
@@ -32,14 +32,14 @@ func TestWindowsGrowWithWhatIsRead(t *testing.T) {
 	}
 	windows.giveBack(&first)
 	windows.giveBack(&second)
-	if windows.growth != maxWindowGrowthBytes {
-		t.Error(windows.growth)
+	if windows.left != maxWindowGrowthBytes {
+		t.Error(windows.left)
 	}
 }
 
 func TestAPeerIsHeldToTheCreditOfAStream(t *testing.T) {
 	m := newLinkMemory(Limits{}.orDefault())
-	m.windows, m.grant = newWindows(), func(uint32, uint32) {}
+	m.windows, m.grant = newWindowGrowth(), func(uint32, uint32) {}
 	m.register()
 	for _, flags := range []uint16{flagSYN, 0} {
 		if _, err := m.receive(2, flags, streamWindowBytes/2, streamWindowBytes/2); err != nil {
