@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...aio.race import race
 from ...contract.address import is_network, parse_address
 from ...dynamic.suggest import did_you_mean
 from ...errors import ConfigError
@@ -253,6 +252,7 @@ async def serve(runtime: Runtime, work: Callable[[], Coroutine[Any, Any, None]] 
     """
     import asyncio
 
+    from ...aio.race import race
     from ...platform import ENDING, handle_signals
     from ...runtime import State
     from ...secrets import Resolver, secrets_services
