@@ -83,6 +83,11 @@ async def _awaited(work: Callable[[], Awaitable[object]]) -> None:
     await work()
 
 
+def _as_an_object_goes(frame: FrameType) -> bool:
+    """Whether Python calls this as it frees an object, of any test: by a finalizer, or by a weak reference to it."""
+    return frame.f_code.co_name == "__del__" or frame.f_code.co_filename.endswith(("weakref.py", "weakrefset.py"))
+
+
 @contextmanager
 def raising_at(
     step: int, error: BaseException, files: tuple[str, ...], function: tuple[str, str]
@@ -119,7 +124,7 @@ def raising_at(
             entered.add(frame)
         if getattr(argument, "__name__", "") == "__exit__":  # A file whose own closing fails stays open.
             return
-        if frame.f_code.co_filename.endswith("weakrefset.py"):  # What is raised as an object goes, no one gets.
+        if _as_an_object_goes(frame):  # What is raised there, no one gets.
             return
         if event in ("call", "c_call") and counts(frame, event):
             left -= 1
