@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import random
 import sys
 from collections.abc import Awaitable, Callable
@@ -38,9 +39,10 @@ async def get_a_secret(runtime: Runtime, language: str) -> None:
 
 async def call(runtime: Runtime, language: str) -> None:
     kv = runtime.client(KeyValueClient, plugin=f"{language}-plugin")
+    key = f"of {os.getpid()}"  # The other runtime does the same with the same plugin.
     for size in (1, 300_000):
-        await kv.put(PutRequest(key="a", value=b"x" * size), timeout=TIME)
-        assert (await kv.get(GetRequest(key="a"), timeout=TIME)).value == b"x" * size
+        await kv.put(PutRequest(key=key, value=b"x" * size), timeout=TIME)
+        assert (await kv.get(GetRequest(key=key), timeout=TIME)).value == b"x" * size
 
 
 async def server_stream(runtime: Runtime, language: str) -> None:
