@@ -5,15 +5,27 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, cast
 
-__all__ = ["abort_with_rst", "feed", "pieces", "report_held", "switch_protocol", "unread"]
+__all__ = ["abort_with_rst", "feed", "pieces", "report_held", "switch_protocol", "unread", "write_pieces"]
 
 NO_LINGER: Final = struct.pack("ii", 1, 0)
 PIECE: Final = 64 * 1024
 MAX_UNREAD: Final = 16 * 1024 * 1024
 """Bytes that are read of a lost connection at most, more than any kernel buffers: a peer may still be writing."""
+
+WRITELINES_PAUSES: Final = not ((3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2))
+"""Whether `writelines` of asyncio tells a protocol to pause when its buffer is full. (CVE-2024-12254)"""
+
+
+def write_pieces(transport: asyncio.WriteTransport, pieces: Sequence[bytes]) -> None:
+    """Write several pieces, uncopied where asyncio then still tells the protocol to pause."""
+    if WRITELINES_PAUSES and len(pieces) > 1:
+        transport.writelines(pieces)
+    else:
+        transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
 def feed(protocol: asyncio.BaseProtocol, data: bytes) -> None:

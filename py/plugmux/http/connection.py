@@ -24,7 +24,7 @@ from typing import Any, Final, Protocol
 import h11
 
 from ..aio.timeouts import TimeoutQueue
-from ..aio.transports import abort_with_rst, report_held, switch_protocol
+from ..aio.transports import abort_with_rst, report_held, switch_protocol, write_pieces
 from ..errors import StreamReset
 from ..exchange import RequestHead, Response
 from .asgi import ASGIExchange
@@ -293,10 +293,7 @@ class ServerConnection:
             return
         close = self.must_close or self._phase is not RESPONSE
         pieces = encode_response(response, with_body=self._with_body, close=close)
-        if len(pieces) == 1:
-            self.transport.write(pieces[0])
-        else:
-            self.transport.writelines(pieces)
+        write_pieces(self.transport, pieces)
         self.finish(close=close)
 
     def finish(self, *, close: bool) -> None:

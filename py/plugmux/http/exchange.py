@@ -14,7 +14,7 @@ from typing import Self
 import h11
 
 from ..aio.closing import or_close, then_close
-from ..aio.transports import report_held
+from ..aio.transports import report_held, write_pieces
 from ..errors import BodyTooLarge, ExchangeError, StreamReset
 from ..exchange import Request, Response
 from .body import Body, Buffer, Pieces, RemoteProtocolError, append, compact
@@ -85,7 +85,7 @@ class RoundTrip(ABC):  # an asyncio.Protocol in all but its base class, as Serve
         elif len(body) <= WHOLE_WRITE:
             transport.write(head + body)
         else:
-            transport.writelines((head, body))
+            write_pieces(transport, (head, body))
         if timeout is not None:
             self._timer = asyncio.get_running_loop().call_later(timeout, self._expire)
 
