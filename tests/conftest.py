@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,6 +40,8 @@ def watching(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
     if request.param == "threads":
         monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests/support/threads_alone"), prepend=os.pathsep)
+        # asyncio, which starts the tests' own programs, has chosen its way at its import.
+        monkeypatch.setattr("asyncio.unix_events.os", SimpleNamespace(**vars(os)))
         for module, name in ((os, "pidfd_open"), (select, "kqueue")):
             monkeypatch.delattr(module, name, raising=False)
     best_handle.cache_clear()

@@ -146,7 +146,7 @@ async def main():
     def trace(frame, event, argument):
         nonlocal count
         frame.f_trace_opcodes = True
-        count += event == "opcode"
+        count += 1  # Each instruction, and each line, call and return: Python 3.12.1 does not tell of instructions.
         return trace
     sys.settrace(trace)
     for _ in range(10):
