@@ -132,6 +132,8 @@ BETWEEN_START_AND_LINK = ("runtime/process/local.py", "runtime/process/process.p
 ONE_RUN = ("runtime/supervisor.py", "_run_once")
 
 
+# An error that strikes as a generator or another object goes is dropped by Python, with a warning.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("link", ["socket", "pipes"])
 async def test_an_error_at_any_step_between_start_and_link_leaves_nothing(link: Literal["socket", "pipes"]) -> None:
     launch = Launch(faulty_plugin("go"), name="go", link=link)
