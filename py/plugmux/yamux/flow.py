@@ -131,13 +131,10 @@ class LinkMemory:
         Returns:
             Whether there is memory for it. If there is not, the stream has to be reset.
         """
-        pool = self._pool
         stream.held += change
-        self.held += change
         if change > 0:
-            pool.held += change
-            return self.held <= self.limit and pool.has_room(self.held)
-        pool.remove(-change)
+            return self.add(change)
+        self.remove(-change)
         return True
 
     def release(self, stream: Stream) -> None:

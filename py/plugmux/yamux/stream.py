@@ -159,10 +159,8 @@ class StreamTransport(asyncio.Transport):
             size: bytes that are kept now; this replaces the number that was reported before.
         """
         if self._state is not _LOST and size != self._held_by_protocol:
-            error = self._port.hold(self.stream, size - self._held_by_protocol)
-            self._held_by_protocol = size
-            if error is not None:
-                self._reset_stream(error)
+            change, self._held_by_protocol = size - self._held_by_protocol, size
+            self._change_held(change)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Queue bytes; what is written after `close` or a reset is dropped.
@@ -324,9 +322,12 @@ class StreamTransport(asyncio.Transport):
         else:
             last += data  # in one piece: a window of tiny frames must not take more than a window of memory
         if data is not None:
-            error = self._port.hold(self.stream, len(data))
-            if error is not None:
-                self._reset_stream(error)
+            self._change_held(len(data))
+
+    def _change_held(self, change: int) -> None:
+        error = self._port.hold(self.stream, change)
+        if error is not None:
+            self._reset_stream(error)
 
     def _drop_unread(self) -> int:
         """Drop what is held, and give its size."""
