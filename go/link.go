@@ -67,17 +67,17 @@ type link struct {
 // newLink serves a handler on a connection, which then belongs to the link. Handlers see the values of the context, but not
 // its end: their context ends when the link has been closed.
 func newLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler, limits Limits) *link {
-	return startLink(ctx, conn, handler, limits, muxConfig())
+	return startLink(ctx, conn, handler, limits, muxConfig(), false)
 }
 
 // newRemoteLink is [newLink] for a peer on another machine.
 func newRemoteLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler, limits Limits) *link {
-	return startLink(ctx, conn, handler, limits, remoteMuxConfig())
+	return startLink(ctx, conn, handler, limits, remoteMuxConfig(), true)
 }
 
-func startLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler, limits Limits, config *yamux.Config) *link {
+// startLink starts a link. With ownCredit it gives the credit itself, and the window of config is yamuxWindowBytes.
+func startLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handler, limits Limits, config *yamux.Config, ownCredit bool) *link {
 	counted := newLinkConn(conn, limits)
-	ownCredit := config.MaxStreamWindowSize == yamuxWindowBytes
 	if ownCredit {
 		counted.giveCredit()
 	}
