@@ -16,21 +16,19 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from cloud.v1.cloud_connect import FileClient, ProgressService, StorageClient
+from cloud.v1.cloud_connect import FileClient, StorageClient
 from cloud.v1.cloud_pb2 import (
     CopyRequest,
     OpenRequest,
     ReadRequest,
-    ReportRequest,
-    ReportResponse,
     UploadRequest,
 )
 
 from plugmux import Launch, Runtime
-from plugmux.connect import Code, Context, RpcError
+from plugmux.connect import Code, RpcError
 from plugmux.link.remote import RemoteObject
 from plugmux.runtime import BadConfiguration
-from support.cloud import cloud_command
+from support.cloud import Progress, cloud_command
 from support.resources import resident_bytes
 from support.tools import LANGUAGES, ROOT, tool
 
@@ -40,15 +38,6 @@ shared = pytest.mark.asyncio(loop_scope="module")
 """For tests that use the runtime of the module."""
 
 NOT_KNOWN = "the reference is not known on this link: it has been released, or is of another link"
-
-
-class Progress(ProgressService):
-    def __init__(self) -> None:
-        self.reports: list[int] = []
-
-    async def report(self, request: ReportRequest, context: Context) -> ReportResponse:
-        self.reports.append(request.percent)
-        return ReportResponse()
 
 
 def launch(language: str) -> Launch:

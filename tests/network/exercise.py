@@ -13,17 +13,17 @@ import random
 import sys
 from collections.abc import Awaitable, Callable
 
-from cloud.v1.cloud_connect import FileClient, ProgressService, StorageClient
-from cloud.v1.cloud_pb2 import OpenRequest, ReadRequest, ReportRequest, ReportResponse, UploadRequest
+from cloud.v1.cloud_connect import FileClient, StorageClient
+from cloud.v1.cloud_pb2 import OpenRequest, ReadRequest, UploadRequest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest, WatchRequest
 from sum.v1.sum_connect import SumClient
 from sum.v1.sum_pb2 import RunningRequest, SumRequest
 
 from plugmux import TLS, Host, Remote, Runtime
-from plugmux.connect import Context
 from plugmux.runtime import State
 from plugmux.secrets import Resolver
+from support.cloud import Progress
 from support.probe import Audit
 from support.probe import Host as SumHost
 from support.remote import until
@@ -119,15 +119,6 @@ CARRIED: dict[str, Callable[[Runtime, str], Awaitable[None]]] = {
 }
 KINDS = ("plugin", "probe", "cloud")
 """The plugins of each language."""
-
-
-class Progress(ProgressService):
-    def __init__(self) -> None:
-        self.reports: list[int] = []
-
-    async def report(self, request: ReportRequest, context: Context) -> ReportResponse:
-        self.reports.append(request.percent)
-        return ReportResponse()
 
 
 async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
