@@ -25,7 +25,7 @@ def write_pieces(transport: asyncio.WriteTransport, pieces: Sequence[bytes]) -> 
     if WRITELINES_PAUSES and len(pieces) > 1:
         transport.writelines(pieces)
     else:
-        transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        transport.write(b"".join(pieces))  # which copies nothing where there is one
 
 
 def feed(protocol: asyncio.BaseProtocol, data: bytes) -> None:

@@ -13,7 +13,7 @@ import re
 
 from ..network.identity import UntrustedIdentity, identity_of
 
-__all__ = ["MAX_HEADER", "identity_forwarded"]
+__all__ = ["identity_forwarded"]
 
 MAX_HEADER = 8192
 """Bytes of the header at most."""
