@@ -20,6 +20,7 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest
 
 from network.delaying import Delaying
 from network.exercise import CARRIED, KINDS
+from network.names import Names
 from network.namespaces import Host, Network, Process, network, wait_until
 from plugmux import TLS, Policies, Remote, Runtime
 from plugmux import Host as HostSettings
@@ -266,12 +267,8 @@ async def test_a_proxy_that_delays_and_then_holds_one_direction(held: int, net: 
 @pytest.mark.parametrize("address", ["tls+dns://runtime.test:7443", "tls+srv://_plugmux._tcp.runtime.test"])
 async def test_plugins_dial_every_runtime_of_a_name(address: str, net: Network, pki: Pki, tmp_path: Path) -> None:
     second = net.add_address(253)
-    hosts = tmp_path / "hosts"
-    hosts.write_text(f"{net.gateway} runtime.test a.test\n{second} runtime.test b.test\n")
-    srv = [f"--srv-host=_plugmux._tcp.runtime.test,{host}.test,{PORT}" for host in "ab"]
-    alone = ("--keep-in-foreground", "--no-resolv", "--no-hosts", "--bind-interfaces", "--conf-file=/dev/null")
-    served = (f"--listen-address={net.gateway}", f"--addn-hosts={hosts}", "--user=root")
-    net.start(None, "dnsmasq", *alone, *served, *srv)
+    names = Names(net, tmp_path, [f"_plugmux._tcp.runtime.test,{host}.test,{PORT}" for host in "ab"])
+    await names.start(runtime=[net.gateway, second], a=[net.gateway], b=[second])
     for language in LANGUAGES:
         start(net, pki, language, PLUGMUX_SOCKET=address)
     async with new_runtime(pki, net.gateway) as one, new_runtime(pki, second) as other:

@@ -24,6 +24,7 @@ import pytest
 from kv.v1.kv_connect import KeyValueClient
 from kv.v1.kv_pb2 import GetRequest
 
+from network.names import Names
 from network.namespaces import Network, network
 from plugmux import Host, Permissions, Policies, Remote, Runtime
 from plugmux.connect import RpcError
@@ -164,22 +165,9 @@ async def test_the_addresses_of_a_name_are_replicas(
     monkeypatch.setattr(
         dns.resolver.BaseResolver, "read_resolv_conf", lambda self, _: setattr(self, "nameservers", [net.gateway])
     )
-    hosts = tmp_path / "hosts"
     first, second, third = (host.address for host in net.hosts)
-
-    def name(*addresses: str) -> None:
-        hosts.write_text("".join(f"{address} kv.test\n" for address in addresses))
-
-    name(first, second)
-    arguments = (
-        "--keep-in-foreground",
-        "--no-resolv",
-        "--no-hosts",
-        f"--listen-address={net.gateway}",
-        "--local-ttl=0",
-    )
-    services = ("--bind-interfaces", f"--addn-hosts={hosts}", "--srv-host=_plugmux._tcp.kv.test,kv.test,7444")
-    names = net.start(None, "dnsmasq", *arguments, *services, "--user=root", "--conf-file=/dev/null")
+    names = Names(net, tmp_path, ["_plugmux._tcp.kv.test,kv.test,7444"])
+    await names.start(kv=[first, second])
     for index in range(3):
         listen(net, pki, index)
 
@@ -191,19 +179,17 @@ async def test_the_addresses_of_a_name_are_replicas(
         }
 
     for address in ("tls+dns://kv.test:7444", "tls+srv://_plugmux._tcp.kv.test"):
-        name(first, second)
-        names._process.send_signal(signal.SIGHUP)
+        names.set(kv=[first, second])
         async with new_runtime(pki, net, Remote(address)) as runtime:
             await until(lambda: called() == {first, second})
             async with load(runtime) as results:
-                name(second, third)
-                names._process.send_signal(signal.SIGHUP)
+                names.set(kv=[second, third])
                 await until(lambda: called() == {second, third})
                 # A resolver that does not answer changes nothing.
-                names._process.send_signal(signal.SIGSTOP)
+                names.pause()
                 await asyncio.sleep(2.0)
                 assert called() == {second, third}
-                names._process.send_signal(signal.SIGCONT)
+                names.resume()
             assert not failures(results)
 
 

@@ -51,6 +51,15 @@ class Process:
     def ended(self) -> bool:
         return self._process.poll() is not None
 
+    def send(self, number: int) -> None:
+        """Send a signal to the program, which has to run.
+
+        Raises:
+            AssertionError: it has ended.
+        """
+        assert not self.ended, f"it has ended: {self.said}"
+        self._process.send_signal(number)
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         self._process.send_signal(number)
         self._process.wait(PATIENCE)
