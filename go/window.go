@@ -7,6 +7,9 @@ const (
 	maxStreamWindowBytes = 16 << 20
 	// maxSharedWindowBytes is the size beyond which windows leave half of the growth to others.
 	maxSharedWindowBytes = 4 << 20
+	// maxCreditStepBytes is how much a program reads at most until the peer is credited for it: with half of a large window,
+	// too little is under way.
+	maxCreditStepBytes = 1 << 20
 	// maxWindowGrowthBytes bounds the growth of all windows of a link together.
 	maxWindowGrowthBytes = 32 << 20
 	// yamuxWindowBytes is the window that hashicorp/yamux holds the peer to where windowGrowth gives the credit. What it has
@@ -16,9 +19,9 @@ const (
 
 // windowGrowth gives credit on the streams of a link over a network, in the place of hashicorp/yamux, whose windows have one
 // size from their first byte on: a small one makes a stream slow where the round trip is long, and a large one lets the peer
-// fill the memory with what nobody reads. These begin at 256 KiB. Where the halves of a window are read within two round trips
-// of each other, it is the window that limits the stream, and it becomes four times as large, or at once what another stream
-// of the link has needed. linkMemory guards it.
+// fill the memory with what nobody reads. These begin at 256 KiB. Where more than half of a window is read in two round trips,
+// it is the window that limits the stream, and it becomes four times as large, or at once what another stream of the link has
+// needed. linkMemory guards it.
 type windowGrowth struct {
 	roundTrip time.Duration // zero: not measured yet, so that no window grows
 	left      int64         // by which windows may still grow
@@ -42,11 +45,12 @@ func newWindow() window {
 // consume counts bytes that the program has read, and returns the credit that the peer is to get now.
 func (w *windowGrowth) consume(stream *window, bytes int64, mayGrow bool) int64 {
 	stream.consumed += bytes
-	if 2*stream.consumed < stream.size {
+	if stream.consumed < min(stream.size/2, maxCreditStepBytes) {
 		return 0
 	}
 	now, credit := time.Now(), stream.consumed
-	if mayGrow && now.Sub(stream.credited) < 2*w.roundTrip {
+	elapsed := now.Sub(stream.credited).Seconds()
+	if mayGrow && elapsed*float64(stream.size) < 4*w.roundTrip.Seconds()*float64(stream.consumed) {
 		credit += w.grow(stream)
 	}
 	stream.consumed, stream.credited = 0, now

@@ -37,6 +37,18 @@ func TestWindowsGrowWithWhatIsRead(t *testing.T) {
 	}
 }
 
+func TestALargeWindowIsCreditedInSmallSteps(t *testing.T) {
+	const mib = 1 << 20
+	windows, stream := newWindowGrowth(), newWindow()
+	stream.size, stream.granted = 16*mib, 15*mib
+	if credit := windows.consume(&stream, mib-1, true); credit != 0 {
+		t.Error(credit)
+	}
+	if credit := windows.consume(&stream, 1, true); credit != mib {
+		t.Error("what has been read waits for half of the window:", credit)
+	}
+}
+
 func TestAPeerIsHeldToTheCreditOfAStream(t *testing.T) {
 	m := newLinkMemory(Limits{}.orDefault())
 	m.windows, m.grant = newWindowGrowth(), func(uint32, uint32) {}

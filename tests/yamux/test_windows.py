@@ -62,9 +62,10 @@ def read(server: Session, data: bytes, now: float) -> None:
 @pytest.mark.parametrize(
     ("rate", "rtt", "first", "later"),
     [
+        (540 * MIB, 0.02, 0.6, 0.82),
         (270 * MIB, 0.02, 0.75, 0.85),
         (120 * MIB, 0.02, 0.85, 0.9),
-        (120 * MIB, 0.1, 0.5, 0.7),
+        (120 * MIB, 0.1, 0.58, 0.8),
     ],
 )
 def test_a_stream_gets_most_of_a_long_line(rate: float, rtt: float, first: float, later: float) -> None:

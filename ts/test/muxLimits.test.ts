@@ -57,6 +57,17 @@ describe("windows", () => {
     assert.deepEqual(sizes(measured(128 * MIB), 1, 6), [0.5, 1, 2, 4, 4, 4]);
   });
 
+  test("are credited in small steps where they are large", () => {
+    const growth = measured(128 * MIB);
+    const stream = new StreamState(1, "established", 0);
+    stream.window = 16 * MIB;
+    stream.consumed = MIB - 1;
+    assert.equal(WindowGrowth.isCreditDue(stream), false);
+    stream.consumed = MIB;
+    assert.equal(WindowGrowth.isCreditDue(stream), true);
+    assert.equal(growth.credit(stream, 1000), MIB);
+  });
+
   test("leave half of what they may grow by to others where they are large", () => {
     const growth = measured(32 * MIB);
     assert.deepEqual(sizes(growth, 0, 4), [1, 4, 16, 16]);

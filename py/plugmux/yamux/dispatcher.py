@@ -193,14 +193,14 @@ class Dispatcher:
     def discard(self, stream: Stream, size: int) -> None:
         """Drop bytes for a stream that was closed here.
 
-        A few bytes that were under way do no harm. A peer that goes on for half a window writes what no one will read:
+        A few bytes that were under way do no harm. A peer that goes on until credit is due writes what no one will read:
         the stream is reset once all that was written here is out.
         """
         if stream.sending is not ENDED:
             self._session.consume(stream, size)
         else:
             stream.consumed += size
-            if stream.consumed * 2 >= stream.window:
+            if stream.consumed >= stream.credit_step:
                 self.reset(stream)
 
     def report(self, message: str, error: Exception, transport: asyncio.Transport) -> None:

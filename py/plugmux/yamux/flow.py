@@ -31,6 +31,8 @@ MAX_CREDITED: Final = 4
 """Streams that are credited while memory is tight. A quarter of the limit should have room for so many messages."""
 READ_BUFFER: Final = 288 * 1024
 """More than asyncio's TLS reads at once: what one read has brought comes in one piece."""
+MAX_CREDIT_STEP: Final = 1024 * 1024
+"""Bytes that a reader takes at most until its peer is credited: with half of a large window, too little is under way."""
 UNREAD_WINDOW: Final = 4 * 1024 * 1024
 """Bytes up to which the window of a stream grows of which the program has taken little."""
 
@@ -206,9 +208,10 @@ class WindowGrowth:
     """Decides how far the receive windows of a session grow.
 
     A sender that has used its whole window waits one round trip for credit, so a stream moves at most one window per
-    round trip. Credit is returned each time half the window has been read. When the halves follow one another faster
-    than two round trips, the window limits the stream, and grows. The window of a reader that does not keep up stays as
-    it was. The growth of all windows of a session has one bound.
+    round trip, less what has been read and is not credited yet. Credit is returned each time half the window has been
+    read, or `MAX_CREDIT_STEP`. When it is read at a rate of more than half a window in two round trips, the window
+    limits the stream, and grows. The window of a reader that does not keep up stays as it was. The growth of all
+    windows of a session has one bound.
 
     How far a window grows at once depends on what the program has really taken, which is less than what was credited:
     a body that is collected, or a stream that nobody reads, is credited and kept. A window doubles, up to
@@ -244,9 +247,10 @@ class WindowGrowth:
             self._widen(stream, self._initial)
 
     def refill(self, stream: Stream, now: float, *, grow: bool = True) -> None:
-        """Note that half a stream's window is credited now, and widen the window if that went fast."""
+        """Note that what was consumed is credited now, and widen the window if that went fast."""
         stream.credited += stream.consumed
-        if grow and self.rtt is not None and now - stream.credited_at < 2 * self.rtt:
+        elapsed = now - stream.credited_at
+        if grow and self.rtt is not None and elapsed * stream.window < 4 * self.rtt * stream.consumed:
             if 4 * (stream.credited - stream.held) >= stream.window:
                 self._widen(stream, max(4 * stream.window, self._largest))
                 self._largest = max(self._largest, stream.window)
@@ -265,6 +269,7 @@ class WindowGrowth:
         growth = max(size - stream.window, 0)
         self._left -= growth
         stream.window += growth
+        stream.credit_step = min(stream.window // 2, MAX_CREDIT_STEP)
         stream.consumed += growth
 
 

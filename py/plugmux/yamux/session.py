@@ -12,8 +12,8 @@ most each. SYN and ACK ride on a stream's first frame, whether that has payload 
 payload. Frames that no one waits for (a lone ACK, or the FIN that answers a FIN) are deferred until there is
 another frame, or there are too many of them, or `flush_deferred` is called.
 
-*Windows.* The peer may send a stream's `receive_window`. It is filled up again when half of it has been consumed, that
-is reported by `consume`, never on arrival. `WindowGrowth` decides what it is filled up to.
+*Windows.* The peer may send a stream's `receive_window`. It is filled up again when half of it, or 1 MiB, has been
+consumed, that is reported by `consume`, never on arrival. `WindowGrowth` decides what it is filled up to.
 
 *Faults.* What the peer does wrong never raises here: a fault of one stream resets that stream, any other ends the
 session with a go-away that says "protocol error" and a `SessionEnded` event that names the frame and the rule. Calls

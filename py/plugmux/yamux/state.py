@@ -86,6 +86,7 @@ class Stream:
         receive_window: bytes that the peer may send now.
         window: bytes that the receive window is filled up to.
         consumed: bytes that the reader has taken and the peer has not been credited for.
+        credit_step: bytes of these from which the peer is credited for them.
         credited: bytes that the peer has been credited for, growth of the window apart.
         held: bytes of memory that count for the stream: received bytes that are kept, and the stream's own size.
         credited_at: the time of the last credit, for growing the window.
@@ -95,6 +96,7 @@ class Stream:
 
     __slots__ = (
         "consumed",
+        "credit_step",
         "credited",
         "credited_at",
         "ended",
@@ -126,6 +128,7 @@ class Stream:
         self.receive_window = INITIAL_WINDOW
         self.window = INITIAL_WINDOW
         self.consumed = 0
+        self.credit_step = INITIAL_WINDOW // 2
         self.credited = 0
         self.held = 0
         self.credited_at = now

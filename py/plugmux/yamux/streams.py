@@ -89,7 +89,7 @@ class SessionStreams:
             return
         self._peer.unaccepted -= 1
         self._outbox.defer_ack(stream)
-        credit_is_due = stream.consumed * 2 >= stream.window
+        credit_is_due = stream.consumed >= stream.credit_step
         self._growth.begin(stream)
         if credit_is_due:  # for what was read while the stream waited in the backlog
             self._credit(stream)
@@ -132,7 +132,7 @@ class SessionStreams:
     def consume(self, stream: Stream, size: int) -> None:
         """Report that the reader has taken `size` bytes, for which the peer is credited once it is worth a frame."""
         stream.consumed += size
-        if stream.consumed * 2 >= stream.window and stream.receiving is OPEN:
+        if stream.consumed >= stream.credit_step and stream.receiving is OPEN:
             self._credit(stream)
 
     def set_limits(self, memory: int, streams: int) -> None:

@@ -37,7 +37,7 @@ export class Credits {
 
   /** A stream that has not been accepted gets its credit on acceptance. */
   giveWhenDue(stream: StreamState): void {
-    if (stream.consumed * 2 < stream.window || stream.receiving !== "open" || stream.handshake === "offered") return;
+    if (!WindowGrowth.isCreditDue(stream) || stream.receiving !== "open" || stream.handshake === "offered") return;
     if (this.memory.mayCredit(stream)) this.#give(stream);
   }
 

@@ -1,6 +1,9 @@
 import type { Config } from "./config.js";
 import type { StreamState } from "./state.js";
 
+/** Bytes that a reader takes at most until its peer is credited: with half of a large window, too little is under way. */
+const MAX_CREDIT_STEP = 1024 * 1024;
+
 /** Bytes up to which the window of a stream grows of which the program has taken little. */
 const UNREAD_WINDOW = 4 * 1024 * 1024;
 
@@ -8,9 +11,9 @@ const UNREAD_WINDOW = 4 * 1024 * 1024;
  * Decides how far the receive windows of a session grow.
  *
  * A sender that has used up its window waits a round trip for credit. Credit goes back each time half a window has been
- * read; where two such halves follow one another within two round trips it is the window that limits the stream, and
- * it grows. A reader that does not keep up never gets more than it began with, and all windows together never grow by
- * more than one bound.
+ * read, or `MAX_CREDIT_STEP`; where more than half a window is read in two round trips it is the window that limits the
+ * stream, and it grows. A reader that does not keep up never gets more than it began with, and all windows together
+ * never grow by more than one bound.
  *
  * What has been credited may still be kept, such as the body of an unfinished message: then the window doubles, up to
  * `UNREAD_WINDOW`. Where the program has taken a quarter of a window's size, it becomes four times as large, or at once
@@ -31,6 +34,11 @@ export class WindowGrowth {
     this.#bulk = Math.floor(this.#left / 2);
   }
 
+  /** Whether so much has been read of a stream that the peer is to be credited for it. */
+  static isCreditDue({ consumed, window }: StreamState): boolean {
+    return consumed >= Math.min(window / 2, MAX_CREDIT_STEP);
+  }
+
   mayGrow(size: number): boolean {
     return size < this.#maximum && this.#left > 0;
   }
@@ -40,14 +48,16 @@ export class WindowGrowth {
   }
 
   /**
-   * Refills the window of a stream after half of it has been read, and returns the credit for the peer.
+   * Refills the window of a stream by what has been read, and returns the credit for the peer.
    *
    * @param mayGrow whether there is memory for a larger window.
    */
   credit(stream: StreamState, now: number, mayGrow = true): number {
     const before = stream.window;
     stream.credited += stream.consumed;
-    if (mayGrow && this.roundTrip !== undefined && now - stream.creditedAt < 2 * this.roundTrip) this.#grow(stream);
+    const elapsed = now - stream.creditedAt;
+    const limits = this.roundTrip !== undefined && elapsed * stream.window < 4 * this.roundTrip * stream.consumed;
+    if (mayGrow && limits) this.#grow(stream);
     const credit = stream.consumed + stream.window - before;
     stream.receiveWindow += credit;
     stream.consumed = 0;
