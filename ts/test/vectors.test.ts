@@ -224,7 +224,7 @@ class Runner {
     this.#collect();
     const bytes = Buffer.concat(sent);
     assert.deepEqual(normalize(bytes), normalize(Buffer.concat(expected.map(encode))));
-    assert.ok(maxDataFrame(bytes) <= 65_536);
+    assert.ok(maxDataFrame(bytes) <= 131_072);
   }
 }
 

@@ -25,6 +25,8 @@ from .state import ACK_PENDING, BACKLOGGED, ENDED, ENDING, ESTABLISHED, SYN_PEND
 __all__ = ["MAX_FRAME", "Backlog", "Outbox"]
 
 MAX_FRAME: Final = 64 * 1024
+MAX_LONE_FRAME: Final = 128 * 1024
+"""Where no other stream waits: a message of 64 KiB and its head are one frame."""
 MAX_DEFERRED: Final = 64
 """How many ACKs, and how many FINs, are deferred at most."""
 
@@ -140,13 +142,13 @@ class Outbox:
             stream = ready.popleft()
             stream.queued = False
             if stream.sending is not ENDED:
-                size += self._put_frame(stream, chunks)
+                size += self._put_frame(stream, chunks, MAX_FRAME if ready else MAX_LONE_FRAME)
         return chunks
 
-    def _put_frame(self, stream: Stream, chunks: list[bytes | memoryview]) -> int:
+    def _put_frame(self, stream: Stream, chunks: list[bytes | memoryview], most: int) -> int:
         """Append the next frame of a stream, and the FIN behind its last; give the size."""
         flags = 0 if stream.handshake is ESTABLISHED else self._take_flags(stream, chunks)
-        length = min(stream.pending_size, stream.send_window, MAX_FRAME)
+        length = min(stream.pending_size, stream.send_window, most)
         if length:
             chunks.append(pack_header(DATA, flags, stream.id, length))
             flags = 0

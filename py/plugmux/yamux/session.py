@@ -8,9 +8,9 @@ the header, before a byte of payload is taken.
 
 *Outgoing.* Whatever is sent is queued, and `data_to_send` turns the queues into frames, in this order: control
 frames; then, round robin over the streams that have something to send and window to send it in, one frame of 64 KiB at
-most each. SYN and ACK ride on a stream's first frame, whether that has payload or not; FIN goes right behind the last
-payload. Frames that no one waits for (a lone ACK, or the FIN that answers a FIN) are deferred until there is
-another frame, or there are too many of them, or `flush_deferred` is called.
+most each, of 128 KiB where no other waits. SYN and ACK ride on a stream's first frame, whether that has payload or
+not; FIN goes right behind the last payload. Frames that no one waits for (a lone ACK, or the FIN that answers a FIN)
+are deferred until there is another frame, or there are too many of them, or `flush_deferred` is called.
 
 *Windows.* The peer may send a stream's `receive_window`. It is filled up again when half of it, or 1 MiB, has been
 consumed, that is reported by `consume`, never on arrival. `WindowGrowth` decides what it is filled up to.

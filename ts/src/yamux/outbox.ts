@@ -4,6 +4,8 @@ import type { StreamState } from "./state.js";
 
 /** The most data in one frame, so that a bulk stream does not keep the others waiting. */
 export const MAX_FRAME = 64 * 1024;
+/** Where no other stream waits: a message of 64 KiB and its head are one frame. */
+const MAX_LONE_FRAME = 128 * 1024;
 
 /** The most replies (pongs, refusals) that may be queued while the peer does not read. */
 const MAX_ANSWERS = 65_536;
@@ -99,7 +101,7 @@ export class Outbox {
     for (const stream of this.#ready) {
       if (size >= limit) break;
       this.#ready.delete(stream);
-      size += this.#putFrame(stream, chunks);
+      size += this.#putFrame(stream, chunks, this.#ready.size > 0 ? MAX_FRAME : MAX_LONE_FRAME);
     }
     return chunks;
   }
@@ -119,7 +121,7 @@ export class Outbox {
     }
   }
 
-  #putFrame(stream: StreamState, chunks: Uint8Array[]): number {
+  #putFrame(stream: StreamState, chunks: Uint8Array[], most: number): number {
     let flags = this.takeHandshakeFlag(stream);
     const announced = flags && stream.receiving === "open" ? credit(stream) : 0;
     if (announced > 0) {
@@ -128,7 +130,7 @@ export class Outbox {
       chunks.push(encodeHeader(FrameType.windowUpdate, flags, stream.id, announced));
       flags = 0;
     }
-    const size = Math.min(stream.pendingSize, stream.sendWindow, MAX_FRAME);
+    const size = Math.min(stream.pendingSize, stream.sendWindow, most);
     const isLast = stream.sending === "ending" && stream.pendingSize === size;
     if (size > 0) {
       chunks.push(encodeHeader(FrameType.data, flags, stream.id, size));
