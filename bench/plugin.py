@@ -40,10 +40,19 @@ async def sink(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.write_eof()
 
 
+async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes as many bytes as 8 bytes announce, says that they have come, and begins again."""
+    while not reader.at_eof():
+        left = int.from_bytes(await reader.readexactly(8), "big")
+        while left and (data := await reader.read(min(1024 * 1024, left))):
+            left -= len(data)
+        writer.write(bytes(8))
+
+
 if __name__ == "__main__":
     loop_factory = None
     if "uvloop" in sys.argv:
         import uvloop
 
         loop_factory = uvloop.new_event_loop
-    Plugin(Service(), version="v1.0.0", streams={"sink": sink}).run(loop_factory=loop_factory)
+    Plugin(Service(), version="v1.0.0", streams={"sink": sink, "take": take}).run(loop_factory=loop_factory)

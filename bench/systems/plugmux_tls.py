@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from functools import partial
 from pathlib import Path
 
 from bench.v1.bench_connect import BenchClient
 from bench.v1.bench_pb2 import DownloadRequest, EchoRequest
-from host_works import pour
 
 from measure import KIB64, Bench, remote_arguments
 from plugmux import TLS, Host, Remote, Runtime
@@ -42,7 +40,20 @@ async def measure(bench: Bench, folder: Path, port: int) -> None:
         await bench.calls("unary-serial", 1, 100, echo)
         await bench.calls("unary-16", 16, 100, echo)
         await bench.stream("stream-64k", BULK, KIB64, download)
-        await bench.stream("raw-bulk", BULK, KIB64, partial(pour, runtime.plugin("plugin")))
+        link = runtime.plugin("plugin").link
+        assert link is not None
+        reader, writer = await link.open_stream("take")
+
+        async def upload(count: int, size: int) -> None:
+            writer.write((count * size).to_bytes(8, "big"))
+            chunk = bytes(size)
+            for _ in range(count):
+                writer.write(chunk)
+                await writer.drain()
+            await reader.readexactly(8)
+
+        await bench.stream("raw-bulk", BULK, KIB64, upload)
+        writer.close()
 
 
 def serve(folder: str, port: str) -> None:

@@ -193,7 +193,7 @@ class Dispatcher:
     def discard(self, stream: Stream, size: int) -> None:
         """Drop bytes for a stream that was closed here.
 
-        A few bytes that were under way do no harm. A peer that goes on until credit is due writes what no one will read:
+        A few bytes that were under way do no harm. A peer that goes on until credit is due writes what no one reads:
         the stream is reset once all that was written here is out.
         """
         if stream.sending is not ENDED:

@@ -32,7 +32,7 @@ MAX_CREDITED: Final = 4
 READ_BUFFER: Final = 288 * 1024
 """More than asyncio's TLS reads at once: what one read has brought comes in one piece."""
 MAX_CREDIT_STEP: Final = 1024 * 1024
-"""Bytes that a reader takes at most until its peer is credited: with half of a large window, too little is under way."""
+"""Bytes that are read at most until the peer is credited: with half of a large window, too little is under way."""
 UNREAD_WINDOW: Final = 4 * 1024 * 1024
 """Bytes up to which the window of a stream grows of which the program has taken little."""
 
