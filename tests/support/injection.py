@@ -129,6 +129,7 @@ def raising_at(
         if event in ("call", "c_call") and counts(frame, event):
             left -= 1
             if left == 0:
+                argument = None  # The error's traceback keeps this frame, and so a file whose method it would be.
                 raise error
 
     sys.setprofile(profile)
