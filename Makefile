@@ -125,7 +125,7 @@ lines: $(BIN)/.ready | has-go ## run one job in several systems, and count the l
 faults: $(TOOLS) ## plugins that are killed, hang, babble and flood, each more often and more at once than in `make test`
 	PLUGMUX_ALL_FAULTS=1 $(PYTEST) -q tests/faults tests/remote/test_storm.py $(ARGS)
 
-pythons: $(TOOLS) ## the suite on each Python that this machine has (ALL=1 fails where one is missing; ONLY=3.13,3.14 ARGS=tests/plugin)
+pythons: $(TOOLS) bin/connectconformance bin/bench-peers bin/bench-plugin bench/node/node_modules/.ready ## the whole suite on each Python that this machine has (ALL=1 fails where one is missing; ONLY=3.13,3.14 ARGS=tests/plugin)
 	$(BIN)/python tests/pythons/run.py $(if $(ALL),--all) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 portable: $(BIN)/.ready ## what needs nothing of Linux: the protocols, on any system

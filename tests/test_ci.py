@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -68,14 +71,14 @@ def test_a_file_that_is_generated_in_another_way_may_not(checkout: Path, folder:
 
 
 def commands(environment: str) -> set[str]:
-    """The words of what an environment of tox runs; `env_run_base` is that of `newest`."""
+    """The words of what an environment of tox runs."""
     tox = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["tox"]
-    told = tox["env_run_base"] if environment == "env_run_base" else tox["env"][environment]
+    told = tox["env"].get(environment, tox["env_run_base"])
     return {word for command in told["commands"] for word in command if isinstance(word, str)}
 
 
 def test_what_one_environment_leaves_out_another_step_runs() -> None:
-    left_out = {word.removeprefix("--ignore=") for word in commands("env_run_base") if word.startswith("--")}
+    left_out = {word.removeprefix("--ignore=") for word in commands("newest") if word.startswith("--")}
     elsewhere = (
         commands("languages")
         | commands("benchmarks")
@@ -88,3 +91,20 @@ def test_what_one_environment_leaves_out_another_step_runs() -> None:
         for target in ("test", "lowest", "benchmarks", "conformance", "faults")
         if f"; make {target}\n" not in steps
     ] == []
+
+
+def test_each_python_runs_the_whole_suite() -> None:
+    words = commands("py314")
+    assert "pytest" in words
+    assert {word for word in words if word.startswith(("--ignore", "--deselect", "tests"))} == set()
+
+
+def test_one_run_on_each_python_at_a_time_since_each_installs_plugmux_anew() -> None:
+    (ROOT / "build/pythons").mkdir(parents=True, exist_ok=True)
+    with (ROOT / "build/pythons/.lock").open("w") as lock:
+        with contextlib.suppress(BlockingIOError):  # The run that this is a test of has it.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        command = [sys.executable, str(ROOT / "tests/pythons/run.py"), "--only", "2.0"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "another run is under way" in done.stderr

@@ -1,4 +1,4 @@
-"""Runs the suite on each Python that this machine has: `make pythons` (ALL=1 ARGS="tests/plugin" ONLY=3.13,3.14).
+"""Runs the whole suite on each Python that this machine has: `make pythons` (ALL=1 ARGS="tests/plugin" ONLY=3.13,3.14).
 
 Each has an environment of tox of its own, `py311` to `py314t`. A Python that is missing is named, and fails the run
 only with `--all`. One that the machine lacks is taken from `build/pythons`, into which `mvn` fetches what Maven has.
@@ -7,6 +7,7 @@ only with `--all`. One that the machine lacks is taken from `build/pythons`, int
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import subprocess
@@ -68,8 +69,20 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="fail where a version is missing")
     parser.add_argument("--only", default=",".join(VERSIONS), help="the versions, with commas in between")
     options, arguments = parser.parse_known_args()
+    FETCHED.mkdir(parents=True, exist_ok=True)
+    with (FETCHED / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("pythons: another run is under way in this tree, and each installs plugmux anew", file=sys.stderr)
+            return 1
+        return run_each(options.only.split(","), arguments, need_all=options.all)
+
+
+def run_each(versions: list[str], arguments: list[str], *, need_all: bool) -> int:
+    """Run the suite on each version that is found; see `main`."""
     found, missing = {}, []
-    for version in options.only.split(","):
+    for version in versions:
         if find(version) is None:
             fetch(version)
         if (here := find(version)) is None:
@@ -85,7 +98,7 @@ def main() -> int:
         f"pythons: ran on {', '.join(found) or 'none'}; failed on {', '.join(failed) or 'none'}; "
         f"missing {', '.join(missing) or 'none'}"
     )
-    return 1 if failed or not found or (missing and options.all) else 0
+    return 1 if failed or not found or (missing and need_all) else 0
 
 
 def run(version: str, path: Path, arguments: list[str]) -> bool:
