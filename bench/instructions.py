@@ -13,6 +13,10 @@ memory; what it adds is its own share:
     link      the same between two links
     runtime   the same from a runtime to a plugin in its process, over a socket pair
 
+Beside them stands
+
+    socket    a JSON call to what a runtime serves on its sockets; each caller writes the bytes on its own connection
+
 Each layer runs twice, in processes that are forked from one which has everything imported: the difference of the two
 counts is that of the calls alone. Clocks stand still, addresses and hashes are the same in every run, and nothing waits
 for the kernel, so a count is the same to a hundredth from run to run on one machine, whatever else the machine does.
@@ -42,7 +46,9 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BUDGET = HERE / "budget.json"
-LAYERS = ("session", "yamux", "http", "connect", "link", "runtime")
+LAYERS = ("session", "yamux", "http", "connect", "link", "runtime", "socket")
+BESIDE = ("socket",)
+"""Those that do not stand on the one before."""
 CALLS = (320, 960)
 """Calls of the two runs of each layer."""
 WARM_UP = 64
@@ -62,7 +68,7 @@ def stand_still() -> None:
 class Wire(asyncio.Transport):
     """One end of a connection in memory: what is written is given to the other end in the loop's next turn."""
 
-    def __init__(self, protocol: asyncio.BufferedProtocol) -> None:
+    def __init__(self, protocol: asyncio.BaseProtocol) -> None:
         super().__init__()
         self.protocol = protocol
         self.peer: Wire
@@ -71,8 +77,11 @@ class Wire(asyncio.Transport):
         asyncio.get_running_loop().call_soon(self.peer.receive, data)
 
     def receive(self, data: bytes | bytearray | memoryview) -> None:
-        self.protocol.get_buffer(-1)[: len(data)] = data  # type: ignore[index]
-        self.protocol.buffer_updated(len(data))
+        if isinstance(self.protocol, asyncio.BufferedProtocol):
+            self.protocol.get_buffer(-1)[: len(data)] = data  # type: ignore[index]
+            self.protocol.buffer_updated(len(data))
+        else:
+            self.protocol.data_received(data)  # type: ignore[attr-defined]
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
@@ -83,7 +92,7 @@ class Wire(asyncio.Transport):
     abort = close
 
 
-def join(near: asyncio.BufferedProtocol, far: asyncio.BufferedProtocol) -> None:
+def join(near: asyncio.BaseProtocol, far: asyncio.BaseProtocol) -> None:
     """Connect two protocols."""
     ends = Wire(near), Wire(far)
     ends[0].peer, ends[1].peer = ends[1], ends[0]
@@ -257,6 +266,52 @@ async def run_runtime(count: int, in_flight: int) -> None:
         await in_turn(count, in_flight, lambda: client.echo(request))
 
 
+class JsonCaller(asyncio.Protocol):
+    """Writes one request again and again, and waits for each response."""
+
+    BODY = b'{"payload":"%s"}' % (b"AAAA" * 34)
+    REQUEST = b"POST /bench.v1.BenchService/Echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    REQUEST += b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        assert data.startswith(b"HTTP/1.1 200")
+        self.answer.set_result(None)
+
+    async def call(self) -> None:
+        self.answer = asyncio.get_running_loop().create_future()
+        self.transport.write(self.REQUEST)  # type: ignore[attr-defined]
+        await self.answer
+
+
+async def run_socket(count: int, in_flight: int) -> None:
+    from plugin import Service
+    from plugmux import Permissions
+    from plugmux.http import Server
+    from plugmux.runtime.socket.app import SocketApp
+
+    async def refused(scope: object) -> None:
+        raise NotImplementedError
+
+    router: Any = None  # which carries to plugins; the service is the runtime's own
+    app = SocketApp(router, refused, Permissions(), bytes)
+    app.mount(Service())
+    server = Server(app, lifespan=False)
+    callers = [JsonCaller() for _ in range(in_flight)]
+    for caller in callers:
+        join(caller, server.protocol())
+    idle = list(callers)
+
+    async def call() -> None:
+        caller = idle.pop()
+        await caller.call()
+        idle.append(caller)
+
+    await in_turn(count, in_flight, call)
+
+
 RUNS = {
     "session": run_session,
     "yamux": run_yamux,
@@ -264,6 +319,7 @@ RUNS = {
     "connect": run_connect,
     "link": run_link,
     "runtime": run_runtime,
+    "socket": run_socket,
 }
 
 
@@ -379,6 +435,8 @@ def main() -> None:
             allowed = budget[build].get(layer)
             over = "" if allowed is None or all_below <= allowed else f"  {all_below / allowed - 1:+.1%}"
             shown = "none" if allowed is None else f"{allowed:,}"
+            if layer in BESIDE:
+                below = 0
             print(f"{layer:8} {all_below - below:9,} {all_below:13,} {shown:>11}{over}")
             below = all_below
         if given.functions:

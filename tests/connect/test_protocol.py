@@ -116,7 +116,8 @@ async def test_json_is_taken_with_a_charset_and_with_fields_that_are_not_known(t
     kind = (b"content-type", b'Application/JSON; charset="UTF-8"')
     reply = await fetch(transport, SAY, kind, body=b'{"text": "x", "newer": {"a": [1]}}')
     assert (reply.status, json.loads(reply.body)) == (200, {"text": "x"})
-    for body in (b"", b"{", b"[]", b"\xff", b'{"text": 1}', b"[" * 900, TOO_DEEP):
+    wrong = (b'{"text": 1}', b'{"text": {}}', b'{"text": ["x"]}', b'{"text": "x", "text": "y"}')
+    for body in (b"", b"{", b"[]", b"\xff", *wrong, b"[" * 900, TOO_DEEP):
         assert json.loads((await fetch(transport, SAY, JSON, body=body)).body)["code"] == "invalid_argument"
 
 
