@@ -55,7 +55,8 @@ type link struct {
 	transport  *http.Transport
 	references references
 	gate       gate
-	served     chan error
+	fastPath   *fastPath
+	accepting  chan struct{}   // closed when no further stream is accepted
 	calls      atomic.Int64    // unary calls that the plugin is serving
 	debug      atomic.Bool     // whether errors of the plugin's handlers tell their stack to the runtime
 	drained    time.Time       // when the calls that the plugin is serving must have ended
@@ -86,12 +87,12 @@ func startLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handle
 		panic(err) // the configuration is wrong, nothing else fails
 	}
 	l := &link{
-		session: session,
-		memory:  counted.memory,
-		limits:  limits,
-		served:  make(chan error, 1),
-		closing: make(chan struct{}),
-		gate:    newGate(),
+		session:   session,
+		memory:    counted.memory,
+		limits:    limits,
+		accepting: make(chan struct{}),
+		closing:   make(chan struct{}),
+		gate:      newGate(),
 	}
 	l.ctx, l.cancel = context.WithCancel(withLink(context.WithoutCancel(ctx), l))
 	l.transport = &http.Transport{
@@ -99,8 +100,9 @@ func startLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handle
 		DisableKeepAlives:  true, // one stream per request: "no open streams" means "nothing in flight"
 		DisableCompression: true,
 	}
+	handler = l.gate.guard(l.countCalls(duplex(recoverPanics(handler, &l.debug))))
 	l.server = &http.Server{
-		Handler:     markHeaderRead(l.gate.guard(l.countCalls(duplex(recoverPanics(handler, &l.debug))))),
+		Handler:     takeOverCalls(markHeaderRead(handler)),
 		BaseContext: func(net.Listener) context.Context { return l.ctx },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, streamKey{}, conn)
@@ -108,7 +110,16 @@ func startLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handle
 		MaxHeaderBytes: maxRequestHeaderBytes,
 		ErrorLog:       slog.NewLogLogger(slog.Default().Handler(), slog.LevelError),
 	}
-	go func() { l.served <- l.server.Serve(linkListener{session, l.memory}) }()
+	passed := newPassedStreams(session.Addr())
+	l.fastPath = &fastPath{
+		handler:    handler,
+		context:    context.WithValue(context.WithValue(l.ctx, http.ServerContextKey, l.server), http.LocalAddrContextKey, session.LocalAddr()),
+		remoteAddr: session.RemoteAddr().String(),
+		log:        l.server.ErrorLog,
+		pass:       passed.pass,
+	}
+	go func() { _ = l.server.Serve(passed) }() // until Shutdown
+	go l.accept()
 	if ownCredit {
 		go func() { // until the answer has come, or the session is over
 			if roundTrip, err := session.Ping(); err == nil {
@@ -117,6 +128,19 @@ func startLink(ctx context.Context, conn io.ReadWriteCloser, handler http.Handle
 		}()
 	}
 	return l
+}
+
+// accept serves the streams that the runtime opens, until the session is over.
+func (l *link) accept() {
+	defer close(l.accepting)
+	listener := linkListener{l.session, l.memory}
+	for {
+		stream, err := listener.AcceptStream()
+		if err != nil {
+			return
+		}
+		l.fastPath.start(stream)
+	}
 }
 
 // countCalls counts the unary calls and plain HTTP requests that are being served.
@@ -263,10 +287,15 @@ func (l *link) close() {
 	}
 	_ = l.session.Close()
 	l.cancel()
-	<-l.served
+	<-l.accepting
 	handlers, cancel := context.WithTimeout(context.Background(), l.limits.CloseTimeout)
 	defer cancel()
-	if err := l.server.Shutdown(handlers); errors.Is(err, context.DeadlineExceeded) {
+	err := l.server.Shutdown(handlers)
+	for l.fastPath.serving.Load() > 0 && err == nil {
+		pause(handlers, time.Millisecond)
+		err = handlers.Err()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
 		slog.Warn("handlers are still running although their link has been closed: return when the context ends",
 			"after", l.limits.CloseTimeout)
 	}

@@ -3,6 +3,7 @@ package plugmux
 import (
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,16 +16,56 @@ type linkListener struct {
 	memory *linkMemory
 }
 
-// Accept implements [net.Listener].
-func (l linkListener) Accept() (net.Conn, error) {
+// AcceptStream returns the next stream.
+func (l linkListener) AcceptStream() (*linkStream, error) {
 	l.memory.waitForRoom()
-	stream, err := l.AcceptStream()
+	stream, err := l.Session.AcceptStream()
 	if err != nil {
 		return nil, err
 	}
 	l.memory.accept(stream.StreamID())
 	return &linkStream{Stream: stream, memory: l.memory}, nil
 }
+
+// passedStreams is the listener of net/http's server: it accepts the streams that the fast path leaves to it.
+type passedStreams struct {
+	streams chan *linkStream
+	closed  chan struct{}
+	once    sync.Once
+	address net.Addr
+}
+
+func newPassedStreams(address net.Addr) *passedStreams {
+	return &passedStreams{streams: make(chan *linkStream), closed: make(chan struct{}), address: address}
+}
+
+// pass gives the server a stream.
+func (p *passedStreams) pass(stream *linkStream) {
+	select {
+	case p.streams <- stream:
+	case <-p.closed:
+		_ = stream.Close()
+	}
+}
+
+// Accept implements [net.Listener].
+func (p *passedStreams) Accept() (net.Conn, error) {
+	select {
+	case stream := <-p.streams:
+		return stream, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements [net.Listener].
+func (p *passedStreams) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+// Addr implements [net.Listener].
+func (p *passedStreams) Addr() net.Addr { return p.address }
 
 // linkStream is a yamux stream whose reads are counted. The bytes of a request's header count as read only when the header
 // is complete.
@@ -33,6 +74,9 @@ type linkStream struct {
 	memory      *linkMemory
 	headerRead  atomic.Bool
 	headerBytes atomic.Int64
+
+	again    []byte // has been read, and is read once more by net/http
+	handover atomic.Pointer[handover]
 }
 
 // markHeaderRead records that the header of the request has been read completely.
@@ -44,6 +88,11 @@ func (s *linkStream) markHeaderRead() {
 // Read implements [net.Conn]. When the session ends, yamux ends its streams as if the peer had sent FIN; here that is
 // [io.ErrUnexpectedEOF].
 func (s *linkStream) Read(data []byte) (int, error) {
+	if len(s.again) > 0 {
+		n := copy(data, s.again)
+		s.again = s.again[n:]
+		return n, nil
+	}
 	n, err := s.Stream.Read(data)
 	if s.headerRead.Load() {
 		s.memory.read(s.StreamID(), int64(n))
@@ -64,6 +113,9 @@ func (s *linkStream) RemoteAddr() net.Addr {
 
 // Close implements [net.Conn]. It does not wait for a peer that does not read: the FIN is sent when the peer reads again.
 func (s *linkStream) Close() error {
+	if h := s.handover.Swap(nil); h != nil {
+		h.abandon()
+	}
 	s.memory.closeStream(s.StreamID())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Stream.Close() }()
@@ -75,4 +127,10 @@ func (s *linkStream) Close() error {
 	case <-timer.C:
 		return nil
 	}
+}
+
+// closeNow closes the stream like Close, but waits for a peer that does not read until the link ends.
+func (s *linkStream) closeNow() {
+	s.memory.closeStream(s.StreamID())
+	_ = s.Stream.Close()
 }

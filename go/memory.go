@@ -68,7 +68,11 @@ type streamMemory struct {
 	finished bool // the peer has ended it with FIN
 	closed   bool // the program reads no more
 	window   window
+	onLeave  func() // called when the peer has left
 }
+
+// hasLeft reports whether the peer waits no more for what is being made of what it has sent.
+func (s *streamMemory) hasLeft() bool { return s.ended && (s.unread == 0 || !s.finished) }
 
 func newLinkMemory(limits Limits) *linkMemory {
 	m := &linkMemory{
@@ -195,7 +199,23 @@ func (m *linkMemory) end(id uint32, stream *streamMemory) {
 		return
 	}
 	stream.ended = true
+	if stream.onLeave != nil && stream.hasLeft() {
+		stream.onLeave()
+	}
 	m.forget(id, stream)
+}
+
+// watch has a function called when the peer leaves a stream: when it resets the stream, ends it with nothing unread, or the
+// link ends. The function must not wait; nil ends the watch.
+func (m *linkMemory) watch(id uint32, onLeave func()) {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	stream := m.streams[id]
+	if onLeave != nil && (m.closed || stream == nil || stream.hasLeft()) {
+		go onLeave() // as with net/http, a call that is quick enough does not notice
+	} else if stream != nil {
+		stream.onLeave = onLeave
+	}
 }
 
 // forget drops a stream once no more data arrives on it and the program reads no more.
@@ -357,6 +377,11 @@ func (m *linkMemory) close() {
 	m.lock.Lock()
 	defer m.lock.Unlock()
 	m.closed = true
+	for _, stream := range m.streams {
+		if stream.onLeave != nil {
+			stream.onLeave()
+		}
+	}
 	m.changed.Broadcast()
 }
 

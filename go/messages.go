@@ -146,7 +146,8 @@ func timeoutOf(header http.Header) (limit time.Duration, given bool) {
 // expire lets reads fail at the deadline of a unary call: net/http and connect-go wait for its body as long as the link lasts.
 func (b *messageBody) expire(r *http.Request) {
 	limit, given := timeoutOf(r.Header)
-	if !given || r.ContentLength == 0 || strings.HasPrefix(r.Header.Get("Content-Type"), connectStreams) {
+	_, whole := r.Body.(*wholeBody)
+	if !given || whole || r.ContentLength == 0 || strings.HasPrefix(r.Header.Get("Content-Type"), connectStreams) {
 		return
 	}
 	if stream, ok := r.Context().Value(streamKey{}).(*linkStream); ok {

@@ -48,6 +48,19 @@ func runIsolated(call func()) *failure {
 	return <-ended
 }
 
+// runHere calls a function, and calls failed if it does not return. That runs on its goroutine, which runtime.Goexit ends
+// afterwards.
+func runHere(call func(), failed func(*failure)) {
+	returned := false
+	defer func() {
+		if !returned {
+			failed(&failure{recover(), debug.Stack()})
+		}
+	}()
+	call()
+	returned = true
+}
+
 // reason tells what the function did in place of returning.
 func (f *failure) reason() string {
 	if f.value == nil {
@@ -80,19 +93,23 @@ func runLogged(what string, call func()) {
 func recoverPanics(next http.Handler, tellsStack *atomic.Bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		response := &watchedResponse{ResponseWriter: w}
-		failed := runIsolated(func() { next.ServeHTTP(response, r) })
-		if failed == nil {
-			return
+		call := func() { next.ServeHTTP(response, r) }
+		tell := func(failed *failure) {
+			if failed.value == http.ErrAbortHandler {
+				panic(http.ErrAbortHandler)
+			}
+			failed.log("the handler of " + r.URL.Path)
+			err := errHandlerFailed
+			if tellsStack.Load() {
+				err = fmt.Errorf("the handler has panicked: %s", failed)
+			}
+			response.fail(r, err)
 		}
-		if failed.value == http.ErrAbortHandler {
-			panic(http.ErrAbortHandler)
+		if _, fast := w.(*fastResponse); fast { // whose goroutine may end
+			runHere(call, tell)
+		} else if failed := runIsolated(call); failed != nil {
+			tell(failed)
 		}
-		failed.log("the handler of " + r.URL.Path)
-		err := errHandlerFailed
-		if tellsStack.Load() {
-			err = fmt.Errorf("the handler has panicked: %s", failed)
-		}
-		response.fail(r, err)
 	})
 }
 
