@@ -27,6 +27,7 @@ from plugmux.errors import ConfigError, PluginError
 from plugmux.link.client import NetworkClient
 from plugmux.network import listener
 from plugmux.network.description import x509_module
+from plugmux.network.remote_end import RemoteEnd
 from plugmux.network.tls import TLS, unverified_context
 from plugmux.network.tokens import JoinTokens, TokenRefused
 from plugmux.plugin.dial import DialError
@@ -219,6 +220,36 @@ async def test_another_fingerprint_is_refused_before_anything_is_sent(point: Joi
     with pytest.raises(DialError, match="is not the one that launched this plugin: its CA is sha256:"):
         await _join(point.address, other)
     await _join(point.address, joining.config)  # The token has not been spent.
+
+
+class Impostor(JoinPoint):
+    """Stands between a plugin and its join point: it tells the CA of that, which everybody may know, and its own."""
+
+    def __init__(self, genuine: JoinPoint) -> None:
+        super().__init__("tls://127.0.0.1:0")
+        self.genuine = genuine
+        self.tokens: list[str] = []
+
+    @property
+    def fingerprint(self) -> str:
+        return self.genuine.fingerprint
+
+    def authority_pem(self) -> str:
+        return self.genuine.authority_pem() + super().authority_pem()
+
+    def certify(self, token: str, request: bytes, end: RemoteEnd) -> str:
+        self.tokens.append(token)
+        return super().certify(token, request, end)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_ca_that_is_told_behind_the_one_of_the_fingerprint_is_not_trusted(language: str) -> None:
+    points = (JoinPoint("tls://127.0.0.1:0") for _ in range(100))
+    # Python's decoder of base64 stops at padding, and takes what stands behind it for nothing.
+    impostor = Impostor(next(point for point in points if "=\n-----END" in point.authority_pem()))
+    async with Runtime([elsewhere(language, impostor)], policies=Policies(restart=RestartPolicy(tries=0))) as runtime:
+        assert not runtime.plugin("kv").ready
+    assert impostor.tokens == []
 
 
 async def test_a_request_for_another_name_is_refused(point: JoinPoint, joining: Joining, refusals: Refusals) -> None:

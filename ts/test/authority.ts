@@ -30,9 +30,10 @@ const HOUR = 3_600_000;
 export class Authority {
   readonly pem: string;
   readonly #key: KeyObject;
-  readonly #name = name("test CA");
+  readonly #name: Buffer;
 
-  constructor() {
+  constructor(called = "test CA") {
+    this.#name = name(called);
     const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     this.#key = privateKey;
     const isCa = extension("551d13", der(0x30, der(0x01, Buffer.of(0xff))), true);

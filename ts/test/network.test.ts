@@ -450,4 +450,25 @@ describe("a plugin that a runtime has started elsewhere", () => {
     assert.deepEqual(await other.exited, [1, null]);
     assert.match(await other.said, /is not the one that launched this plugin: its CA is sha256:/);
   });
+
+  test("trusts no CA that is told behind the one of the fingerprint", async () => {
+    const genuine = new Authority("genuine CA");
+    const pin = `sha256:${createHash("sha256").update(new X509Certificate(genuine.pem).raw).digest("hex")}`;
+    const tokens: string[] = [];
+    const impostor = await Runtime.start("", (router) =>
+      router.service(JoinService, {
+        getAuthority: () => ({ caPem: genuine.pem + ca.pem }),
+        join({ token, csr }) {
+          tokens.push(token);
+          return { certificatePem: ca.answer(csr, PLUGIN) };
+        },
+      }),
+    );
+    const { child, said, exited } = run(launch(impostor.port, pin));
+    await Promise.race([exited, impostor.plugins(1)]);
+    child.kill();
+    assert.deepEqual(tokens, []);
+    assert.deepEqual(await exited, [1, null]);
+    assert.match(await said, /gave this plugin no certificate/);
+  });
 });

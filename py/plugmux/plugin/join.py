@@ -171,12 +171,16 @@ async def _join(address: NetworkAddress, config: LaunchConfig) -> Joined:
 
 
 async def _authority(address: NetworkAddress, expected: str) -> str:
-    """The CA of the runtime, PEM. Nothing secret is sent, so that it is asked until it answers."""
+    """The CA of the runtime, PEM. Nothing secret is sent, so that it is asked until it answers.
+
+    Only the certificate of the fingerprint is returned: an impostor's answer may hold that one and its own behind it.
+    """
     client = JoinClient(NetworkClient(address, None, context=unverified_context(), expect=_expect_any), limits=LIMITS)
     backoff = Backoff()
     while True:
         try:
-            pem = (await client.get_authority(GetAuthorityRequest())).ca_pem
+            answer = (await client.get_authority(GetAuthorityRequest())).ca_pem
+            pem = ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(answer))
             came = fingerprint(pem.encode())
             break
         except RpcError as error:

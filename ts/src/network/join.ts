@@ -65,14 +65,18 @@ export async function join(
   }
 }
 
-/** Asks for the CA and holds it against the fingerprint. Nothing secret is sent. */
+/**
+ * Asks for the CA and holds it against the fingerprint. Nothing secret is sent. Only the certificate of the fingerprint
+ * is returned: an impostor's answer may hold that one and its own behind it.
+ */
 async function authority({ address, fingerprint }: Invitation, timeout: number): Promise<string> {
   const at = written(address);
-  let pem: string;
+  let ca: X509Certificate;
   let came: string;
   try {
-    ({ caPem: pem } = await clientOf(address, {}, () => {}).getAuthority({}, { timeoutMs: timeout }));
-    came = `sha256:${createHash("sha256").update(new X509Certificate(pem).raw).digest("hex")}`;
+    const { caPem } = await clientOf(address, {}, () => {}).getAuthority({}, { timeoutMs: timeout });
+    ca = new X509Certificate(caPem);
+    came = `sha256:${createHash("sha256").update(ca.raw).digest("hex")}`;
   } catch (error) {
     throw new DialError(`the runtime at ${at} did not name its CA: ${errorMessage(error)}`, { cause: error });
   }
@@ -81,7 +85,7 @@ async function authority({ address, fingerprint }: Invitation, timeout: number):
       `the runtime at ${at} is not the one that launched this plugin: its CA is ${came}, and the launch names ${fingerprint}`,
     );
   }
-  return pem;
+  return ca.toString();
 }
 
 /** A client whose connections are given to `check` before anything is sent. */
