@@ -40,6 +40,11 @@ def caller(pid: int | None = None) -> Context:
     return Context(connection={} if pid is None else {"peer": SimpleNamespace(pid=pid)})
 
 
+def remote(*granted: str) -> Context:
+    """Who calls over a network, and has been granted secrets of some patterns."""
+    return Context(connection={"secrets": granted})
+
+
 async def get(runtime: Any, pattern: str, context: Context | None = None, **options: Any) -> list[tuple[str, bytes]]:
     resolve: Any = secrets_services(runtime, Resolver(runtime, **options))[0]
     response = await resolve.get_secrets(GetSecretsRequest(pattern=pattern), context or caller())
@@ -170,6 +175,27 @@ async def test_to_ask_ahead_for_nothing_is_invalid(runtime: Any) -> None:
     with pytest.raises(RpcError) as caught:
         await authorize(runtime)
     assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("granted", "asked"),
+    [("a/b", "a/*"), ("a/b", "**"), ("a/b", "*/b"), ("a/*", "a/**"), ("a/*/c", "a/**/c"), ("a/b", "a/c"), ("", "a/b")],
+)
+async def test_who_calls_over_a_network_gets_no_more_than_was_granted(runtime: Any, granted: str, asked: str) -> None:
+    vault = runtime.add("vault", "**", {"a/b": VALUE, "a/c": VALUE})
+    context = remote(*filter(None, [granted]))
+    for answer in (get(runtime, asked, context), authorize(runtime, asked, context=context)):
+        with pytest.raises(RpcError, match="the host has not granted") as caught:
+            await answer
+        assert caught.value.code is Code.PERMISSION_DENIED
+    assert vault.requests == []
+
+
+@pytest.mark.parametrize(("granted", "asked"), [("a/b", "a/b"), ("a/*", "a/*"), ("a/**", "a/*"), ("**", "a/b")])
+async def test_who_calls_over_a_network_gets_what_was_granted(runtime: Any, granted: str, asked: str) -> None:
+    runtime.add("vault", "**", {"a/b": VALUE})
+    assert await get(runtime, asked, remote("z", granted)) == [("a/b", VALUE)]
+    assert (await authorize(runtime, asked, context=remote("z", granted))).decision == Decision.DECISION_ALLOW
 
 
 class ByCheck(AccessModule):

@@ -22,6 +22,7 @@ from plugmux_proto.resolver.v1.resolver_pb2 import (
 )
 
 from ..connect import Code, RpcError
+from ..contract.patterns import covers
 from .access import AccessControl, requester
 from .error import InvalidPattern, ProviderOutage
 from .pattern import Pattern
@@ -117,7 +118,7 @@ def _check_granted(context: Context, patterns: Iterable[Pattern]) -> None:
     if not isinstance(granted, tuple):
         return  # It is on this machine.
     for pattern in patterns:
-        if not any(Pattern(text).includes(pattern) for text in granted):
+        if not any(covers(text, pattern.text) for text in granted):
             told = f"the host has not granted {pattern} to who asks (Permissions.allow: secrets:...)"
             raise RpcError(Code.PERMISSION_DENIED, told)
 
