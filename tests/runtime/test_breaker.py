@@ -35,14 +35,14 @@ def test_after_a_while_one_call_is_let_through() -> None:
     breaker = opened()
     assert not breaker.admits(104.9)
     assert breaker.admits(105.0)
-    breaker.begin()
+    breaker.begin(105.0)
     assert not breaker.admits(105.0)
 
 
 def test_a_trial_that_fails_opens_it_again() -> None:
     breaker = opened()
     assert breaker.admits(105.0)
-    breaker.begin()
+    breaker.begin(105.0)
     breaker.failed(105.0)
     assert not breaker.admits(109.0)
     assert breaker.admits(110.0)
@@ -51,9 +51,22 @@ def test_a_trial_that_fails_opens_it_again() -> None:
 def test_a_trial_that_its_caller_gave_up_leaves_room_for_another() -> None:
     breaker = opened()
     assert breaker.admits(105.0)
-    breaker.begin()
+    breaker.begin(105.0)
     breaker.abandoned()
     assert breaker.admits(105.0)
+
+
+def test_a_trial_that_takes_long_leaves_room_for_another() -> None:
+    breaker = opened()
+    assert breaker.admits(105.0)
+    breaker.begin(106.0)
+    assert not breaker.admits(110.9)
+    assert breaker.admits(111.0)
+    breaker.begin(111.0)
+    assert not breaker.admits(111.0)
+    breaker.failed(112.0)
+    assert not breaker.admits(116.9)
+    assert breaker.admits(117.0)
 
 
 def test_the_budget_is_spent_and_earned_back() -> None:
@@ -88,7 +101,7 @@ def test_a_trial_of_the_bad_call_keeps_no_other_waiting() -> None:
     for _ in range(2):
         breaker.failed(0, "bad")
     assert breaker.admits(5, "bad")
-    breaker.begin()
+    breaker.begin(5)
     assert not breaker.admits(5, "bad")
     assert breaker.admits(5, "good")
 

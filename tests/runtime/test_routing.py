@@ -251,6 +251,25 @@ async def test_a_plugin_that_fails_every_call_is_left_alone_tried_and_taken_back
         assert int((await kv.get(GetRequest(key="calls"))).value) == 6
 
 
+async def test_a_trial_that_hangs_does_not_keep_all_other_calls_out(tmp_path: Path) -> None:
+    breaker = BreakerPolicy(failures=1, open_time=0.05)
+    async with Runtime([kv_program(tmp_path)], policies=Policies(retry=NO_RETRY, breaker=breaker)) as runtime:
+        plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
+        await fail(kv, 1)
+        with pytest.raises(RpcError, match="not now"):
+            await pid_of(kv)
+        hanging = asyncio.ensure_future(kv.get(GetRequest(key="hang")))
+        while not plugin.in_flight:
+            if hanging.done():  # The circuit was still open.
+                assert hanging.exception() is not None
+                hanging = asyncio.ensure_future(kv.get(GetRequest(key="hang")))
+            await asyncio.sleep(0.01)
+        await circuit_is(plugin, kv, Circuit.CLOSED)
+        assert not hanging.done()
+        hanging.cancel()
+        await asyncio.wait([hanging])
+
+
 async def test_the_other_replica_takes_the_calls_of_one_whose_circuit_is_open(tmp_path: Path) -> None:
     launch = Launch([kv_program(tmp_path)], replicas=2)
     breaker = BreakerPolicy(failures=1, open_time=60)

@@ -30,9 +30,10 @@ class Circuit(Enum):
     OPEN = "open"
     """None."""
     HALF_OPEN = "half open"
-    """One call, whose outcome decides."""
+    """One call, whose outcome decides; another where it takes long."""
 
 
+NO_TRIAL = float("-inf")
 CLOSED, OPEN, HALF_OPEN = Circuit  # by names of their own, which Python 3.11 finds faster
 
 
@@ -67,7 +68,7 @@ class Breaker:
         self._failures = 0
         self._failed: set[Hashable] = set()
         self._opened_at = 0.0
-        self._trial = False
+        self._trial_ends = NO_TRIAL
         self.circuit = CLOSED
 
     def admits(self, now: float, identity: Hashable = None) -> bool:
@@ -76,15 +77,15 @@ class Breaker:
             return True
         if self.circuit is OPEN and now - self._opened_at >= self._policy.open_time:
             self.circuit = HALF_OPEN
-            self._trial = False
-        if self.circuit is HALF_OPEN and not self._trial:
+            self._trial_ends = NO_TRIAL
+        if self.circuit is HALF_OPEN and now >= self._trial_ends:
             return True
         return len(self._failed) < self._policy.failures and identity not in self._failed
 
-    def begin(self) -> None:
-        """Note that a call goes through."""
+    def begin(self, now: float) -> None:
+        """Note that a call goes through at this time. It keeps others out no longer than an open circuit does."""
         if self.circuit is HALF_OPEN:
-            self._trial = True
+            self._trial_ends = now + self._policy.open_time
 
     def failed(self, now: float, identity: Hashable = None) -> None:
         """Note that a call was not answered."""
@@ -98,4 +99,4 @@ class Breaker:
 
     def abandoned(self) -> None:
         """Note that a call has ended in a way that says nothing of the plugin."""
-        self._trial = False
+        self._trial_ends = NO_TRIAL

@@ -254,7 +254,7 @@ class _Attempts:
         if best.peer is not None:
             self._began = self._loop.time()
         if best.breaker is not None:
-            best.breaker.begin()
+            best.breaker.begin(self._loop.time())
         self._before = best.answered
         if self.call is not None:
             self.call.sent_to(best.name)
