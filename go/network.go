@@ -6,9 +6,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -188,7 +190,7 @@ func (p *plugin) follow(ctx context.Context, n network, address remote.Address) 
 	defer loops.Wait()
 	told := remote.Repeats{Log: p.linkLog()}
 	for ctx.Err() == nil {
-		found, err := lookUp(ctx, address)
+		found, err := lookUp(ctx, net.DefaultResolver, address)
 		interval := lookUpInterval
 		if err != nil {
 			if ctx.Err() == nil {
@@ -219,13 +221,19 @@ func (p *plugin) follow(ctx context.Context, n network, address remote.Address) 
 	}
 }
 
+// A resolver tells what a name stands for, as net.Resolver does.
+type resolver interface {
+	LookupSRV(ctx context.Context, service, proto, name string) (string, []*net.SRV, error)
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
 // lookUp returns the places of a name.
-func lookUp(ctx context.Context, address remote.Address) (map[place]bool, error) {
+func lookUp(ctx context.Context, names resolver, address remote.Address) (map[place]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
 	defer cancel()
 	hosts := map[string][]int{address.Host: {address.Port}}
 	if address.Scheme == "tls+srv" {
-		_, records, err := net.DefaultResolver.LookupSRV(ctx, "", "", address.Host)
+		_, records, err := names.LookupSRV(ctx, "", "", address.Host)
 		if err != nil {
 			return nil, err
 		}
@@ -237,8 +245,12 @@ func lookUp(ctx context.Context, address remote.Address) (map[place]bool, error)
 		}
 	}
 	found := map[place]bool{}
+	var missing *net.DNSError
 	for host, ports := range hosts {
-		ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		ips, err := names.LookupNetIP(ctx, "ip", host)
+		if errors.As(err, &missing) && missing.IsNotFound {
+			continue // its machine has gone, and the record has not yet; the others stand
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -247,6 +259,9 @@ func lookUp(ctx context.Context, address remote.Address) (map[place]bool, error)
 				found[place{remote.Address{Scheme: "tls", Host: ip.Unmap().String(), Port: port}, address.ServerName()}] = true
 			}
 		}
+	}
+	if len(found) == 0 && missing != nil {
+		return nil, missing
 	}
 	return found, nil
 }

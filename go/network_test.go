@@ -10,6 +10,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	pluginsv1 "plugmux.dev/gen/go/plugins/v1"
 	plugmuxv1 "plugmux.dev/gen/go/plugmux/v1"
 	"plugmux.dev/gen/go/plugmux/v1/plugmuxv1connect"
+	"plugmux.dev/go/internal/remote"
 	"plugmux.dev/go/internal/remotetest"
 	"plugmux.dev/go/plugmuxtest"
 )
@@ -360,5 +362,38 @@ func TestALinkThatHasEndedIsNotKept(t *testing.T) {
 	_ = runtime.Session.Close()
 	if err := <-ended; err != nil || len(p.runtimes.newest) != 0 {
 		t.Error(err, p.runtimes.newest)
+	}
+}
+
+// records are the SRV records of a name, and the hosts that have an address.
+type records struct {
+	targets []*net.SRV
+	hosts   map[string]netip.Addr
+}
+
+func (r records) LookupSRV(context.Context, string, string, string) (string, []*net.SRV, error) {
+	return "", r.targets, nil
+}
+
+func (r records) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	if address, ok := r.hosts[host]; ok {
+		return []netip.Addr{address}, nil
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}
+
+func TestATargetThatIsGoneHidesNoOther(t *testing.T) {
+	names := records{
+		targets: []*net.SRV{{Target: "gone.", Port: 7443}, {Target: "a.", Port: 7443}, {Target: "b.", Port: 7444}},
+		hosts:   map[string]netip.Addr{"a": netip.MustParseAddr("10.0.0.1"), "b": netip.MustParseAddr("10.0.0.2")},
+	}
+	address := remote.Address{Scheme: "tls+srv", Host: "_plugmux._tcp.kv.example"}
+	found, err := lookUp(t.Context(), names, address)
+	if err != nil || len(found) != 2 {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	names.hosts = nil
+	if found, err = lookUp(t.Context(), names, address); err == nil {
+		t.Fatalf("found %v, and no error", found)
 	}
 }

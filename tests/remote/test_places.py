@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Collection
 from typing import Any
 
+import dns.resolver
 import dns.rrset
+import pytest
 
 from plugmux.contract.address import NetworkAddress
 from plugmux.network.places import Place, Places, _look_up_services
@@ -31,6 +33,8 @@ class Resolver:
     async def resolve(self, name: str, kind: str, **options: Any) -> Answer:
         if kind == "SRV":
             return Answer(self._services)
+        if name.startswith("gone"):
+            raise dns.resolver.NXDOMAIN
         address = {"A": f"10.0.0.{name[1]}", "AAAA": f"fd00::{name[1]}"}[kind]
         return Answer(dns.rrset.from_text(name, 20, "IN", kind, address))
 
@@ -50,6 +54,13 @@ async def test_records_give_ports_priorities_and_weights() -> None:
 async def test_of_two_records_for_one_address_the_lower_priority_counts() -> None:
     found, _ = await _look_up_services(Resolver("10 5 7444 h1.", "2 3 7444 h1."), ADDRESS)
     assert [(place.priority, place.weight) for place in found] == [(2, 3), (2, 3)]
+
+
+async def test_a_target_that_is_gone_hides_no_other() -> None:
+    found, _ = await _look_up_services(Resolver("0 0 7444 h1.", "0 0 7444 gone.", "0 0 7444 h2."), ADDRESS)
+    assert {place.address.host for place in found} == {"10.0.0.1", "fd00::1", "10.0.0.2", "fd00::2"}
+    with pytest.raises(dns.resolver.NXDOMAIN):
+        await _look_up_services(Resolver("0 0 7444 gone."), ADDRESS)
 
 
 async def test_a_change_of_a_weight_is_told_and_begins_nothing_anew() -> None:

@@ -21,6 +21,7 @@ import { connect } from "../src/network/connect.js";
 import { Credentials } from "../src/network/credentials.js";
 import { alternativeNames, checkPattern, checkRuntime, identityOf, matches, nameOf } from "../src/network/identity.js";
 import { listen, type Listener } from "../src/network/listen.js";
+import { lookUp } from "../src/network/remoteLinks.js";
 import { upgrade } from "../src/upgrade.js";
 import { Authority, type Issued, type Wishes, write } from "./authority.js";
 import { bundledFixture } from "./bundle.js";
@@ -471,4 +472,20 @@ describe("a plugin that a runtime has started elsewhere", () => {
     assert.deepEqual(await exited, [1, null]);
     assert.match(await said, /gave this plugin no certificate/);
   });
+});
+
+test("a target that is gone hides no other of a name", async () => {
+  const hosts: Record<string, string> = { a: "10.0.0.1", b: "10.0.0.2" };
+  const names = {
+    resolveSrv: () => Promise.resolve(["gone", ...Object.keys(hosts)].map((name) => ({ name, port: 7443 }))),
+    lookup: (name: string) =>
+      name in hosts
+        ? Promise.resolve([{ address: String(hosts[name]) }])
+        : Promise.reject(Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: "ENOTFOUND" })),
+  };
+  const address = parseNetworkAddress("tls+srv://_plugmux._tcp.kv.example", {});
+  const found = (await lookUp(address, names)).map(({ address: { host } }) => host);
+  assert.deepEqual(found.sort(), ["10.0.0.1", "10.0.0.2"]);
+  for (const name of Object.keys(hosts)) delete hosts[name];
+  await assert.rejects(lookUp(address, names), /ENOTFOUND/);
 });

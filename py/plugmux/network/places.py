@@ -150,9 +150,9 @@ async def look_up_by_dns(address: NetworkAddress) -> tuple[Collection[Place], fl
         import dns.resolver
     except ImportError:
         raise ConfigError(f"{address} is looked up with the package dnspython: pip install 'plugmux[dns]'") from None
-    resolver = dns.asyncresolver.Resolver()
-    resolver.lifetime = LOOKUP_TIME
     try:
+        resolver = dns.asyncresolver.Resolver()
+        resolver.lifetime = LOOKUP_TIME
         if address.scheme == "tls+srv":
             return await _look_up_services(resolver, address)
         hosts, ttl = await _addresses(resolver, address.host)
@@ -162,18 +162,27 @@ async def look_up_by_dns(address: NetworkAddress) -> tuple[Collection[Place], fl
 
 
 async def _look_up_services(resolver: Any, address: NetworkAddress) -> tuple[Collection[Place], float]:
+    from dns.resolver import NXDOMAIN
+
     records = await resolver.resolve(address.host, "SRV", search=True)
     ttl, found = records.rrset.ttl if records.rrset is not None else MAX_INTERVAL, []
+    missing: NXDOMAIN | None = None
     for record in records:
         target = str(record.target).rstrip(".").lower()
         if not target:
             continue  # RFC 2782: a root target means that the service is not offered.
-        hosts, host_ttl = await _addresses(resolver, target)
+        try:
+            hosts, host_ttl = await _addresses(resolver, target)
+        except NXDOMAIN as error:  # Its machine has gone, and the record has not yet; the others stand.
+            missing = error
+            continue
         ttl = min(ttl, host_ttl)
         found += [
             Place(NetworkAddress("tls", host, record.port), address.server_name, record.priority, record.weight)
             for host in hosts
         ]
+    if missing is not None and not found:
+        raise missing
     best: dict[Place, Place] = {}  # Several records may lead to one address.
     for place in sorted(found, key=lambda place: place.priority):
         best.setdefault(place, place)

@@ -21,6 +21,12 @@ import { listen, MAX_LINKS } from "./listen.js";
 import { alertOf, refusal } from "./refusal.js";
 
 const MAX_REDIAL = 30_000;
+/** What is used of node's resolver. */
+interface Resolver {
+  lookup(name: string, options: { all: true }): Promise<{ address: string }[]>;
+  resolveSrv(name: string): Promise<{ name: string; port: number }[]>;
+}
+
 /** A link that has ended: the id of its runtime, its end as the newest one of that runtime, and why it has ended. */
 interface Served {
   readonly id: string;
@@ -257,16 +263,25 @@ export class RemoteLinks {
   }
 }
 
-/** The places of a name. */
-async function lookUp(address: NetworkAddress): Promise<Place[]> {
+/** The places of a name, by what a resolver tells: node's, where it is not a test's. */
+export async function lookUp(address: NetworkAddress, names: Resolver = { lookup, resolveSrv }): Promise<Place[]> {
   const targets =
     address.scheme === "tls+srv"
-      ? (await resolveSrv(address.host)).filter(({ name }) => name) // a root target is no service (RFC 2782)
+      ? (await names.resolveSrv(address.host)).filter(({ name }) => name) // a root target is no service (RFC 2782)
       : [{ name: address.host, port: address.port }];
   const hostName = serverName(address);
+  const missing: Error[] = [];
   const places = targets.map(async ({ name, port }) => {
-    const found = await lookup(name, { all: true });
-    return found.map(({ address: host }): Place => ({ address: { scheme: "tls", host, port }, hostName }));
+    try {
+      const found = await names.lookup(name, { all: true });
+      return found.map(({ address: host }): Place => ({ address: { scheme: "tls", host, port }, hostName }));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOTFOUND") throw error;
+      missing.push(error as Error); // its machine has gone, and the record has not yet; the others stand
+      return [];
+    }
   });
-  return (await Promise.all(places)).flat();
+  const found = (await Promise.all(places)).flat();
+  if (found.length === 0 && missing.length > 0) throw missing[0];
+  return found;
 }
