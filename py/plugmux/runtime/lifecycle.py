@@ -57,8 +57,7 @@ class Lifecycle:
         self._closed = True
         if self._watching and await end_within(0, self._watching):
             logger.error("the plugin directories are still being looked through, although that was cancelled")
-        for group in self._groups:
-            await group.close()
+        await asyncio.gather(*(group.close() for group in self._groups))
         ends = (plugin.owner.leave() for plugin in self._registry.all())
         for error in await asyncio.gather(*ends, return_exceptions=True):
             if error is not None:

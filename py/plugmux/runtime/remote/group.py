@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...aio.closing import end_within
+from ...errors import ConfigError, PluginCause, PluginError
 from ...network.places import Lookup, Place, Places
 from ..plugin import PluginRecord
 from ..registry import Registry
@@ -58,6 +59,7 @@ class RemoteGroup:
         self._tasks: list[asyncio.Task[None]] = []
         self._first = asyncio.Event()
         self._replicas: dict[Place, Supervisor] = {}
+        self._draining: set[Supervisor] = set()
         self._none = PluginRecord(launch.name, State.STARTING, self, policies, grants=launch.grants)
 
     async def start(self) -> None:
@@ -75,7 +77,10 @@ class RemoteGroup:
 
     async def _follow(self, index: int) -> None:
         address = self._dialer.addresses[index]
-        await Places(address, self._look_up).follow(self._keep, self._stop.wait(), self._failed, self._rank)
+        try:
+            await Places(address, self._look_up).follow(self._keep, self._stop.wait(), self._failed, self._rank)
+        except ConfigError as error:  # What looks names up is not installed.
+            self._failed(str(error))
 
     def check_running(self) -> None:
         """Check that a replica runs.
@@ -90,7 +95,7 @@ class RemoteGroup:
     def _failed(self, why: str) -> None:
         logger.warning("plugin %s: %s", self._launch.name, why)
         if not self._replicas:
-            tell(self._none, why)
+            tell(self._none, why, PluginError(self._launch.name, PluginCause.UNREACHABLE, why))
         self._first.set()
 
     async def _keep(self, place: Place, leave: asyncio.Event) -> None:
@@ -124,15 +129,18 @@ class RemoteGroup:
             self._registry.add(self._none)
             tell(self._none, "its name has no addresses now")
         self._registry.remove(plugin.record)
+        self._draining.add(plugin)
         with suppress(TimeoutError):
             async with asyncio.timeout(plugin.record.policies.timeouts.replacement):
                 await plugin.record.wait_idle()
         await plugin.leave()
+        self._draining.discard(plugin)
 
     async def close(self) -> None:
-        """Follow no longer; the replicas are ended by the runtime."""
+        """Follow no longer, and end what is to leave; the other replicas are ended by the runtime."""
         self._stop.set()
         await end_within(1.0, self._tasks)
+        await asyncio.gather(*(plugin.leave() for plugin in self._draining))
 
     async def stop(self) -> None:
         """The record that stands for replicas to come has nothing to end."""
