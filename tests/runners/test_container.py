@@ -76,6 +76,16 @@ async def test_only_what_the_launch_sets_passes_and_no_value_can_be_seen(
     assert "hunter2" not in str(docker.asked)
 
 
+async def test_what_the_launch_sets_does_not_change_how_the_engine_is_found(tmp_path: Path, docker: Docker) -> None:
+    ours = {"HOME": "/nowhere", "PATH": f"/nowhere{os.pathsep}{os.environ['PATH']}"}
+    async with Runtime([in_container(tmp_path, env=ours)]) as runtime:
+        kv = runtime.client(KeyValueClient)
+        for name, value in ours.items():
+            assert (await kv.get(GetRequest(key=f"env {name}"))).value == value.encode()
+    (environment,) = docker.environments
+    assert {name: environment[name] for name in ours} == {name: os.environ[name] for name in ours}
+
+
 async def test_options_limits_and_an_image_with_a_command_of_its_own(tmp_path: Path, docker: Docker) -> None:
     program = script(tmp_path, "kv", KV_PLUGIN)
     launch = Launch(

@@ -40,6 +40,11 @@ class Docker:
         return [json.loads(line) for line in (self._directory / "asked").read_text().splitlines()]
 
     @property
+    def environments(self) -> list[dict[str, str]]:
+        """The environment of every command so far."""
+        return [json.loads(line) for line in (self._directory / "environments").read_text().splitlines()]
+
+    @property
     def running(self) -> list[str]:
         """The names of the containers that run."""
         return [path.name for path in self._directory.iterdir() if path.name.startswith("plugmux-")]

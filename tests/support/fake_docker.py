@@ -21,6 +21,8 @@ def main() -> int:
     command, *rest = sys.argv[1:]
     with (STATE / "asked").open("a") as file:
         file.write(json.dumps(sys.argv[1:]) + "\n")
+    with (STATE / "environments").open("a") as file:
+        file.write(json.dumps(dict(os.environ)) + "\n")
     return run(rest) if command == "run" else remove(rest[-1])
 
 

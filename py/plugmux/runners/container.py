@@ -91,7 +91,7 @@ class ContainerRunner(Runner):
             argv = [engine, "run", "--rm", f"--name={name}", *self._options(launch, timeout, link_socket.path, environ)]
             cli = await Process.spawn(
                 [*argv, *self.options, self.image, *launch.command],
-                environ | _set(launch),
+                _set(launch) | environ,  # What the command line itself goes by stays its own.
                 log if launch.stdio == "capture" else None,
             )
         except BaseException as error:
