@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["MIN_SECRET", "describe_fault", "field_path", "redact"]
+__all__ = ["MIN_SECRET", "describe_fault", "field_path", "forms_of", "redact"]
 
 MIN_SECRET = 4
 """The fewest characters of a value that is searched for in a text; shorter ones occur in any sentence."""
@@ -43,7 +43,25 @@ def redact(text: str, configuration: str) -> str:
         values = json.loads(configuration or "{}")
     except (ValueError, RecursionError):
         return text
-    return HIDDEN if any(value in text for value in _leaves(values) if len(value) >= MIN_SECRET) else text
+    shown = " ".join(text.split())
+    return HIDDEN if any(form in shown for value in _leaves(values) for form in forms_of(value)) else text
+
+
+def forms_of(value: str) -> Iterator[str]:
+    """How a text may repeat a value: as it is, escaped as in Python and JSON, and of several lines any one.
+
+    White space counts as one blank. What is too short to be searched for is left out.
+    """
+    utf8 = value.encode("utf-8", "surrogatepass")
+    escaped = (
+        repr(value)[1:-1],
+        repr(utf8)[2:-1],
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+    )
+    for form in dict.fromkeys(" ".join(form.split()) for form in (value, *escaped, *value.splitlines())):
+        if len(form) >= MIN_SECRET:
+            yield form
 
 
 def field_path(message: str) -> str:

@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from ..contract.redact import MIN_SECRET
+from ..contract.redact import MIN_SECRET, forms_of
 
 __all__ = ["MASK", "is_secret", "mask_message", "masked_text", "message_to_json"]
 
@@ -89,9 +89,9 @@ def _texts(value: Any) -> Iterator[str]:
 
 def masked_text(text: str, secrets: Collection[str]) -> str:
     """A text in which no secret stands any more."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= MIN_SECRET:
-            text = text.replace(secret, MASK)
+    forms = {form for secret in secrets for form in forms_of(secret)}
+    for form in sorted(forms.union(secret for secret in secrets if len(secret) >= MIN_SECRET), key=len, reverse=True):
+        text = text.replace(form, MASK)
     return text
 
 
