@@ -15,6 +15,7 @@ memory; what it adds is its own share:
 
 Beside them stands
 
+    stream    a message of 100 bytes on a server stream, from a plugin to a runtime in one process
     socket    a JSON call to what a runtime serves on its sockets; each caller writes the bytes on its own connection
 
 Each layer runs twice, in processes that are forked from one which has everything imported: the difference of the two
@@ -46,8 +47,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BUDGET = HERE / "budget.json"
-LAYERS = ("session", "yamux", "http", "connect", "link", "runtime", "socket")
-BESIDE = ("socket",)
+LAYERS = ("session", "yamux", "http", "connect", "link", "runtime", "stream", "socket")
+BESIDE = ("stream", "socket")
 """Those that do not stand on the one before."""
 CALLS = (320, 960)
 """Calls of the two runs of each layer."""
@@ -266,6 +267,19 @@ async def run_runtime(count: int, in_flight: int) -> None:
         await in_turn(count, in_flight, lambda: client.echo(request))
 
 
+async def run_stream(count: int, in_flight: int) -> None:
+    from bench.v1.bench_connect import BenchClient
+    from bench.v1.bench_pb2 import DownloadRequest
+
+    from plugin import Service
+    from plugmux import Runtime
+
+    async with Runtime([Service()]) as runtime:
+        client = runtime.client(BenchClient)
+        async for _ in client.download(DownloadRequest(count=count, size=100)):
+            pass
+
+
 class JsonCaller(asyncio.Protocol):
     """Writes one request again and again, and waits for each response."""
 
@@ -319,6 +333,7 @@ RUNS = {
     "connect": run_connect,
     "link": run_link,
     "runtime": run_runtime,
+    "stream": run_stream,
     "socket": run_socket,
 }
 

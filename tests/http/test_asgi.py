@@ -104,6 +104,11 @@ async def test_a_target_in_absolute_form_gives_its_path(harness: Harness) -> Non
             b"transfer-encoding: chunked\r\n",
             b"2\r\nhi\r\n0\r\n\r\n",
         ),
+        (
+            [start(), *(body(piece, more=True) for piece in (b"he", b"l", b"lo")), body()],
+            b"transfer-encoding: chunked\r\n",
+            b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+        ),
         ([start(200, (b"Transfer-Encoding", b"chunked")), body(b"hi")], b"content-length: 2\r\n", b"hi"),
         ([start(204), body()], b"", b""),
         ([start(304), body()], b"", b""),

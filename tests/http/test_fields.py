@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from email.utils import formatdate
@@ -9,7 +10,15 @@ from email.utils import formatdate
 import pytest
 
 from plugmux.errors import ConfigError
-from plugmux.http.fields import MAX_CACHED_FIELDS, _cached, encode_fields, http_date, response_head
+from plugmux.http.fields import (
+    MAX_CACHED_FIELDS,
+    WHOLE_CHUNK,
+    ChunkWriter,
+    _cached,
+    encode_fields,
+    http_date,
+    response_head,
+)
 
 NOW = pytest.param(int(time.time()), id="now")
 
@@ -48,3 +57,36 @@ def test_only_the_last_fields_are_cached() -> None:
     for number in range(MAX_CACHED_FIELDS + 1):
         assert encode_fields(((b"content-type", b"%d" % number),)) == b"content-type: %d\r\n" % number
     assert len(_cached) == MAX_CACHED_FIELDS
+
+
+async def test_the_first_piece_of_a_turn_is_written_at_once_and_the_others_as_one_chunk() -> None:
+    written: list[bytes] = []
+    chunks = ChunkWriter(written.append)
+    chunks.write(b"", b"HEAD")
+    for turn in (b"abc", b"def"):
+        for piece in turn:
+            chunks.write(bytes([piece]))
+        await asyncio.sleep(0)
+    chunks.write(b"last")
+    chunks.end(b"!")
+    assert written == [
+        b"HEAD",
+        b"3\r\nabc\r\n",
+        b"1\r\nd\r\n",
+        b"2\r\nef\r\n",
+        b"4\r\nlast\r\n",
+        b"1\r\n!\r\n0\r\n\r\n",
+    ]
+
+
+async def test_pieces_do_not_wait_beyond_a_size_and_a_large_one_is_not_joined() -> None:
+    written: list[bytes] = []
+    chunks = ChunkWriter(written.append)
+    small, large = bytes(WHOLE_CHUNK // 4), bytes(WHOLE_CHUNK)
+    for piece in (small, small, small, small, small, small, large, small):
+        chunks.write(piece)
+    sizes = [len(chunk) - chunk.index(b"\n") - 3 for chunk in written]
+    assert sizes == [len(small), 4 * len(small), len(small), len(large)]
+    chunks.drop()
+    await asyncio.sleep(0)
+    assert len(written) == len(sizes)

@@ -17,7 +17,7 @@ from ..aio.failure import is_failure
 from ..errors import StreamReset
 from ..exchange import Headers, RequestHead
 from .body import Buffer, Pieces, keep
-from .fields import CHUNKED, LAST_CHUNK, chunk, content_length, encode_fields, plain_answer, response_head
+from .fields import CHUNKED, ChunkWriter, content_length, encode_fields, plain_answer, response_head
 from .heads import Head
 from .serving import Connection
 
@@ -43,6 +43,8 @@ class RequestState(enum.Enum):
 
 class ResponseState(enum.Enum):
     """How far the app has answered."""
+
+    __hash__ = object.__hash__  # that of `Enum` is a function of Python's, and each message of a stream looks one up
 
     NOTHING = enum.auto()
     STARTED = enum.auto()  # the app has given the head, which is written with the first of the body
@@ -85,7 +87,7 @@ class ASGIExchange:
         self._changed = asyncio.Event()
         self._status = 0
         self._headers: Headers = ()
-        self._chunked = False
+        self._chunks: ChunkWriter | None = None
         self._missing: int | None = None
         self._close = False
         self.task: asyncio.Task[None] | None = connection.server.start(self._run(upgradable=head.upgrade is not None))
@@ -116,6 +118,8 @@ class ASGIExchange:
         self._request_state = RequestState.DISCONNECTED
         self._changed.set()
         self._pieces.clear()
+        if self._chunks is not None:
+            self._chunks.drop()
         if self.task is not None:
             self._connection.server.cancel(self.task)
 
@@ -189,6 +193,10 @@ class ASGIExchange:
         self._response_state = ResponseState.STARTED
 
     def _write(self, body: bytes, *, more: bool) -> None:
+        if self._chunks is not None:
+            write = self._chunks.write if more else self._chunks.end
+            write(body)
+            return
         head = self._head(None if more else len(body)) if self._response_state is ResponseState.STARTED else b""
         if self._bodiless:
             body = b""
@@ -196,10 +204,10 @@ class ASGIExchange:
             self._missing -= len(body)
             if self._missing < 0 or (self._missing and not more):
                 raise RuntimeError("the response's body does not have the length of its content-length")
-        elif self._chunked:
-            body = (chunk(body) if body else b"") + (b"" if more else LAST_CHUNK)
         self._response_state = ResponseState.BEGUN
-        if head or body:
+        if self._chunks is not None:  # since `_head`, and so more will come
+            self._chunks.write(body, head)
+        elif head or body:
             self._connection.transport.write(head + body if head else body)
 
     @property
@@ -218,7 +226,7 @@ class ASGIExchange:
         elif self._bodiless:
             pass
         elif self._version >= b"1.1":
-            self._chunked = True
+            self._chunks = ChunkWriter(self._connection.transport.write)
             framing = CHUNKED
         else:
             self._close = True
@@ -335,6 +343,8 @@ class ASGIExchange:
         self._response_state = ResponseState.COMPLETE
         self._changed.set()
         if begun or cancelled:
+            if self._chunks is not None:
+                self._chunks.drop()
             self._connection.fail()
         else:
             self._connection.respond(plain_answer(500))

@@ -18,7 +18,7 @@ from ..aio.transports import report_held, write_pieces
 from ..errors import BodyTooLarge, ExchangeError, StreamReset
 from ..exchange import Request, Response
 from .body import Body, Buffer, Pieces, RemoteProtocolError, append, compact
-from .fields import LAST_CHUNK, WHOLE_WRITE, chunk
+from .fields import WHOLE_WRITE, ChunkWriter
 from .heads import Head, HeadCache, HeadReader
 
 __all__ = ["HEAD_LIMIT", "BufferedExchange", "RoundTrip", "StreamingExchange"]
@@ -98,15 +98,17 @@ class RoundTrip(ABC):  # an asyncio.Protocol in all but its base class, as Serve
             self.fail(error)
 
     async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
+        chunks = ChunkWriter(self.transport.write) if self._chunked else None
+        write = self.transport.write if chunks is None else chunks.write
         async for piece in pieces:
             if self.over:
                 return
             if piece:
-                self.transport.write(chunk(piece) if self._chunked else piece)
+                write(piece)
                 if self._writable is not None:
                     await self._writable.wait()
-        if self._chunked and not self.over:
-            self.transport.write(LAST_CHUNK)
+        if chunks is not None and not self.over:
+            chunks.end()
 
     # How it ends
 

@@ -6,8 +6,10 @@ passes `encode_fields`, so that none can smuggle a line of its own into a head. 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from collections.abc import Callable
 from functools import lru_cache
 
 from ..errors import ConfigError
@@ -18,6 +20,7 @@ __all__ = [
     "CLOSE",
     "CONTINUE",
     "LAST_CHUNK",
+    "ChunkWriter",
     "WHOLE_WRITE",
     "chunk",
     "content_length",
@@ -36,6 +39,9 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 WHOLE_WRITE = 64 * 1024
 """A body up to this size is joined with its head to one write; a larger one is not worth the copy."""
+
+WHOLE_CHUNK = 16 * 1024
+"""Bytes from which a piece of a body is a chunk of its own, and several are written before the turn is over."""
 
 _FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [^\x00\r\n]*\r\n")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -117,6 +123,59 @@ def content_length(size: int) -> bytes:
 def chunk(data: bytes) -> bytes:
     """Encode a piece of a body in chunked framing; it must not be empty, as that would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class ChunkWriter:
+    """Writes a body in chunks: the first piece of a turn of the loop at once, the later ones of that turn as one chunk.
+
+    So the small messages of a stream share chunks, writes and frames, and none waits for another turn.
+
+    Args:
+        write: writes to the connection.
+    """
+
+    __slots__ = ("_pieces", "_size", "_turn", "_write")
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._turn: asyncio.Handle | None = None
+
+    def write(self, piece: bytes, head: bytes = b"") -> None:
+        """Write a piece of the body, which may be empty; the head of the message goes before the first."""
+        if head or self._turn is None or len(piece) >= WHOLE_CHUNK:
+            self.flush()
+            if self._turn is None:
+                self._turn = asyncio.get_running_loop().call_soon(self._end_turn)
+            if head or piece:
+                self._write(head + chunk(piece) if piece else head)
+            return
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size >= WHOLE_CHUNK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if data := b"".join(self._pieces):
+            self.drop()
+            self._write(chunk(data))
+
+    def end(self, piece: bytes = b"", head: bytes = b"") -> None:
+        """Write what waits, the last piece, and the end of the body."""
+        body = b"".join((*self._pieces, piece))
+        self.drop()
+        self._write(head + (chunk(body) if body else b"") + LAST_CHUNK)
+
+    def drop(self) -> None:
+        """Write nothing of what waits."""
+        self._pieces.clear()
+        self._size = 0
+
+    def _end_turn(self) -> None:
+        self._turn = None
+        self.flush()
 
 
 def _phrase(status: int) -> str:
