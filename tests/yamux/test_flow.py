@@ -246,6 +246,31 @@ async def test_what_nobody_reads_of_raw_streams_is_counted() -> None:
         await drain
 
 
+async def test_what_a_waiting_reader_of_a_raw_stream_leaves_is_counted() -> None:
+    readers: list[RawStreamReader] = []
+
+    def protocol() -> asyncio.StreamReaderProtocol:
+        readers.append(RawStreamReader())
+        return asyncio.StreamReaderProtocol(readers[-1])
+
+    async with bare_peer(listen=protocol) as (link, source, end):
+        drain = asyncio.create_task(source.read())
+        for number, wanted in ((1, 1), (3, 240 * KIB)):
+            link.feed(frame(number, b"", SYN))
+            reading = asyncio.create_task(readers[-1].readexactly(wanted))
+            await asyncio.sleep(0)
+            before = link.held
+            for _ in range(3):
+                link.feed(frame(number, bytes(60 * KIB)))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            assert before + 3 * 60 * KIB - 4 * KIB <= link.held <= before + 3 * 60 * KIB
+            reading.cancel()
+        link.abort()
+        end.close()
+        await drain
+
+
 async def test_a_raw_stream_that_was_reset_holds_nothing_and_its_handler_not_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

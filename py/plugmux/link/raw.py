@@ -33,6 +33,7 @@ class RawStreamReader(asyncio.StreamReader):
     """Reads a stream; the bytes that wait here count against the memory of the link."""
 
     _buffer: bytearray
+    _waiter: asyncio.Future[None] | None
 
     def __init__(self) -> None:
         super().__init__(STREAM_BUFFER)
@@ -49,8 +50,11 @@ class RawStreamReader(asyncio.StreamReader):
         super().set_exception(exc)
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        # Who waits for bytes takes these in the loop's next turn, and what it leaves is counted then.
+        is_taken = self._waiter is not None and not self._buffer
         super().feed_data(data)
-        self._report()
+        if not is_taken:
+            self._report()
 
     def _maybe_resume_transport(self) -> None:
         """Report the count after a read; asyncio calls this at the end of every read."""
