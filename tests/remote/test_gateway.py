@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from plugmux import ConfigError
+from plugmux.cli.commands.run import permissions_of
+from plugmux.cli.program import _parser
 from plugmux.gateway.app import Gateway
 from plugmux.gateway.config import GatewayConfig
 from plugmux.gateway.forwarded import identity_forwarded
@@ -156,6 +158,19 @@ def test_of_two_fields_the_one_that_the_proxy_has_added_counts() -> None:
         ("[[plugins]]\nname = 'kv'", "each has either remote, an address, or command"),
         ("[[bearer]]\nidentity = 'x'", "each has identity and token_file"),
         ("[allow]\n'web' = ['x/y/z']", "'x/y/z' is not known"),
+        ("[allow]\n'web' = 'manage'", "web is not a list of strings"),
+        ("[allow]\n'web' = ['secrets:a*']", "'secrets:a\\*' is not known"),
+        ("[identities]\nkv = 5", "kv is not a list of strings"),
+        ("plugins = ['./kv']", r"plugins is not a list of tables: write \[\[plugins\]\]"),
+        ("[plugins]\ncommand = ['./kv']", r"plugins is not a list of tables: write \[\[plugins\]\]"),
+        ("[[plugins]]\ncommand = './kv'", "plugins: command is not a list of strings"),
+        ("[[plugins]]\ncommand = ['./kv']\nreplicas = '2'", "plugins: replicas is not a number"),
+        ("[[plugins]]\ncommand = ['./kv']\nenv = {A = 1}", "plugins: env is not a table of strings"),
+        ("[[plugins]]\nremote = 7444", "plugins: remote is not a string or a list of strings"),
+        ("[[plugins]]\nremote = 'tls://kv:1'\nrequired = 'no'", "plugins: required is not true or false"),
+        ("bearer = ['x']", r"bearer is not a list of tables"),
+        ("[[bearer]]\nidentity = 'x'\ntoken_file = 5", "bearer: token_file is not a string"),
+        ("[tls]\ndirectory = 5", "tls: directory is not a string"),
         ("proxies = '10.0.0.5'", "proxies is not a list of strings"),
         ("= 1", "Invalid"),
     ],
@@ -171,6 +186,18 @@ def test_a_file_names_proxies_as_permissions_do(tmp_path: Path) -> None:
     path = tmp_path / "plugmux.toml"
     path.write_text('proxies = ["10.0.0.5", "10.1.0.0/16"]')
     assert GatewayConfig.read(path).permissions == Permissions(proxies=["10.0.0.5", "10.1.0.0/16"])
+
+
+def test_options_are_added_to_what_the_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "plugmux.toml"
+    path.write_text('[allow]\n"web.example" = ["kv.v1.*"]\n[identities]\nkv = "kv.example"\n')
+    given = (
+        "run --allow=web.example=observe --allow=WEB.example=manage --identity=kv=b.example --identity=log=c.example"
+    )
+    permissions = permissions_of(_parser().parse_args(given.split()), GatewayConfig.read(path).permissions)
+    assert permissions.allow == {"web.example": ("kv.v1.*", "observe", "manage")}
+    assert permissions.identities == {"kv": ("kv.example", "b.example"), "log": ("c.example",)}
+    assert permissions_of(_parser().parse_args(["run"]), Permissions()).identities is None
 
 
 def test_the_command_reads_the_same_file(tmp_path: Path) -> None:

@@ -345,7 +345,10 @@ def test_limits_that_say_nothing_are_refused(limits: Any) -> None:
         Launch(["kv"], **limits)
 
 
-@pytest.mark.parametrize("wrong", [{"access_control": "guard"}, {"socket": ["call"]}, {"socket": "calls"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"access_control": "guard"}, {"socket": ["call"]}, {"socket": "calls"}, {"allow": {"web.example": "manage"}}],
+)
 def test_permissions_that_say_nothing_are_refused(wrong: Any) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Permissions(**wrong)

@@ -34,7 +34,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,28 @@ MIN_TOKEN = 16
 
 REMOTE_OPTIONS = frozenset({"name", "identity", "serves", "secrets", "required"})
 LAUNCH_OPTIONS = frozenset({"name", "env", "cwd", "replicas", "serves", "secrets", "required"})
+OPTION_TYPES = {
+    "remote": "a string or a list of strings",
+    "command": "a list of strings",
+    "name": "a string",
+    "identity": "a string or a list of strings",
+    "env": "a table of strings",
+    "cwd": "a string",
+    "replicas": "a number",
+    "serves": "a list of strings",
+    "secrets": "a string or a list of strings",
+    "required": "true or false",
+}
+IS: Mapping[str, Callable[[Any], bool]] = {
+    "a string": lambda value: isinstance(value, str),
+    "a list of strings": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
+    "a string or a list of strings": lambda value: IS["a string"](value) or IS["a list of strings"](value),
+    "a table of strings": lambda value: isinstance(value, dict) and IS["a list of strings"](list(value.values())),
+    "a number": lambda value: type(value) is int,
+    "true or false": lambda value: isinstance(value, bool),
+}
+"""What a value may have to be, and whether it is."""
+
 KNOWN = frozenset(
     {"listen", "replicated", "tls", "plugins", "identities", "allow", "proxies", "bearer", "cors", "proxy"}
 )
@@ -105,18 +127,19 @@ class GatewayConfig:
     def _of(cls, said: Mapping[str, Any]) -> GatewayConfig:
         if unknown := sorted(said.keys() - KNOWN):
             raise ConfigError(f"{unknown[0]!r} is not known (known: {', '.join(sorted(KNOWN))})")
+        identities, allow = _table(said, "identities"), _table(said, "allow")
         permissions = Permissions(
             replicated=_strings(said, "replicated"),
-            identities=_table(said, "identities") or None,
-            allow=_table(said, "allow"),
+            identities={name: _texts(identities, name) for name in identities} or None,
+            allow={who: _strings(allow, who) for who in allow},
             proxies=_strings(said, "proxies"),
         )
         return cls(
-            plugins=tuple(map(_plugin, said.get("plugins", ()))),
+            plugins=tuple(map(_plugin, _tables(said, "plugins"))),
             host=Host(tls=_tls(_table(said, "tls"))),
             permissions=permissions,
             listen=tuple(_strings(said, "listen")),
-            bearer=dict(map(_token, said.get("bearer", ()))),
+            bearer=dict(map(_token, _tables(said, "bearer"))),
             origins=frozenset(_strings(_table(said, "cors"), "origins")),
             proxies=frozenset(_strings(_table(said, "proxy"), "addresses")),
         )
@@ -127,6 +150,18 @@ def _table(said: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{key} is not a table: write [{key}]")
     return value
+
+
+def _tables(said: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    value = said.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise ConfigError(f"{key} is not a list of tables: write [[{key}]]")
+    return value
+
+
+def _texts(said: Mapping[str, Any], key: str) -> str | list[str]:
+    value = said[key]
+    return value if isinstance(value, str) else _strings(said, key)
 
 
 def _strings(said: Mapping[str, Any], key: str) -> list[str]:
@@ -141,6 +176,7 @@ def _tls(said: dict[str, Any]) -> TLS | None:
         return None
     if unknown := sorted(said.keys() - {"directory", "cert", "key", "ca"}):
         raise ConfigError(f"tls: {unknown[0]!r} is not known (known: directory, or cert, key and ca)")
+    _check_types("tls", said, dict.fromkeys(said, "a string"))
     if "directory" in said:
         return TLS.directory(said["directory"])
     return TLS(said.get("cert", ""), said.get("key", ""), said.get("ca", ""))
@@ -153,12 +189,20 @@ def _plugin(said: Mapping[str, Any]) -> Launch | Source:
         raise ConfigError(f"plugins: {unknown[0]!r} is not known (known: {', '.join(sorted(allowed))})")
     if ("remote" in said) == ("command" in said):
         raise ConfigError("plugins: each has either remote, an address, or command, a list of words")
+    _check_types("plugins", said, OPTION_TYPES)
     return Remote(said["remote"], **options) if "remote" in said else Launch(said["command"], **options)
+
+
+def _check_types(where: str, said: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
+    for key, value in said.items():
+        if not IS[kinds[key]](value):
+            raise ConfigError(f"{where}: {key} is not {kinds[key]}")
 
 
 def _token(said: Mapping[str, Any]) -> tuple[bytes, str]:
     if said.keys() != {"identity", "token_file"}:
         raise ConfigError("bearer: each has identity and token_file")
+    _check_types("bearer", said, dict.fromkeys(said, "a string"))
     try:
         token = Path(said["token_file"]).read_bytes().strip()
     except OSError as error:

@@ -236,7 +236,13 @@ class Permissions:
             from ..network.identity import check_pattern, patterns_of
 
             object.__setattr__(self, "identities", patterns_of(self.identities))
-            object.__setattr__(self, "allow", {check_pattern(who): tuple(what) for who, what in self.allow.items()})
+            allow: dict[str, tuple[str, ...]] = {}
+            for who, what in self.allow.items():
+                if isinstance(what, str):
+                    raise ConfigError(f"Permissions.allow gives {who!r} one string; give a list of strings")
+                pattern = check_pattern(who)
+                allow[pattern] = (*allow.get(pattern, ()), *what)
+            object.__setattr__(self, "allow", allow)
         for setting in ("replicated", "access_control", "overlapping", "socket", "proxies"):
             if isinstance(getattr(self, setting), str):
                 raise ConfigError(f"Permissions.{setting} is one string; give a list of strings")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...contract.address import is_network, parse_address
@@ -20,7 +20,7 @@ from ..output import shows_status, write_error
 from ..terminal.progress import ending, progress, starting
 
 if TYPE_CHECKING:
-    from ...runtime import Launch, Runtime, Source
+    from ...runtime import Launch, Permissions, Runtime, Source
 
 __all__ = ["add", "listen_option", "run", "serve"]
 
@@ -133,15 +133,15 @@ def _allowed(texts: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def _identities(texts: Sequence[str]) -> dict[str, list[str]] | None:
-    """Read what `--identity` says; `None` where it says nothing."""
+def _identities(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Read what `--identity` says."""
     found: dict[str, list[str]] = {}
     for text in texts:
         name, equals, who = text.partition("=")
         if not (name and equals and who):
             raise ConfigError(f"--identity {text!r} is not of the form NAME=ID")
         found.setdefault(name, []).append(who)
-    return found or None
+    return found
 
 
 def listen_option(parser: argparse.ArgumentParser) -> None:
@@ -162,7 +162,7 @@ async def run(options: argparse.Namespace) -> int:
     in_network = [*options.listen, *(text.rpartition("=")[2] for text in options.plugin)]
     tls = tls_of(options) if any(map(is_network, in_network)) else None
     from ...runtime import Host, Runtime
-    from ...runtime.settings import ALL_USES, Permissions
+    from ...runtime.settings import Permissions
 
     sources = _sources(options)
     said = Permissions()
@@ -177,20 +177,36 @@ async def run(options: argparse.Namespace) -> int:
         configuration=_configurations(options, sources),
         listen=addresses,
         policies=policies_of(options, request=options.timeout),
-        permissions=Permissions(
-            access_control=options.access_control,
-            overlapping=options.overlapping,
-            socket=ALL_USES if options.socket_use is None else options.socket_use,
-            allow={**said.allow, **_allowed(options.allow)},
-            identities=_identities(options.identity) or said.identities,
-            replicated=said.replicated,
-            insecure_tcp=insecure(options),
-            proxies=[*options.proxy, *said.proxies],
-        ),
+        permissions=permissions_of(options, said),
         host=Host(tls=tls),
     )
     await serve(runtime)
     return 0
+
+
+def permissions_of(options: argparse.Namespace, said: Permissions) -> Permissions:
+    """What the options permit, beside what a file says."""
+    from ...runtime.settings import ALL_USES, Permissions
+
+    identities = _added(said.identities or {}, _identities(options.identity))
+    return Permissions(
+        access_control=options.access_control,
+        overlapping=options.overlapping,
+        socket=ALL_USES if options.socket_use is None else options.socket_use,
+        allow=_added(said.allow, _allowed(options.allow)),
+        identities=identities if identities or said.identities is not None else None,
+        replicated=said.replicated,
+        insecure_tcp=insecure(options),
+        proxies=[*options.proxy, *said.proxies],
+    )
+
+
+def _added(said: Mapping[str, str | Collection[str]], given: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """What a file says by name, and what options add to it."""
+    both: dict[str, list[str]] = {}
+    for name, values in (*said.items(), *given.items()):
+        both.setdefault(name, []).extend([values] if isinstance(values, str) else values)
+    return both
 
 
 def _sources(options: argparse.Namespace) -> Sequence[Launch | Source]:

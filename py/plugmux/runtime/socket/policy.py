@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from ...contract.registration import MAX_PATTERN, PATTERN
 from ...errors import ConfigError
 from ...network.identity import EVERYBODY, matches
 
@@ -93,7 +94,8 @@ def _check(entry: str) -> None:
     if entry in ("*", "manage", "observe"):
         return
     if entry.startswith(SECRETS):
-        if entry != SECRETS:
+        pattern = entry.removeprefix(SECRETS)
+        if len(pattern) <= MAX_PATTERN and PATTERN.fullmatch(pattern):
             return
     elif entry.startswith("/"):
         if entry.count("/") == 2 and not entry.endswith("/"):
