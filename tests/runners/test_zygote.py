@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,9 @@ from kv.v1.kv_pb2 import GetRequest
 
 from plugmux import Launch, PluginError, RestartPolicy, Runtime
 from plugmux.errors import StateError
+from plugmux.platform import Program
 from plugmux.runners import ZygoteRunner
+from plugmux.runners.zygote import PID
 from plugmux.runtime import State
 from plugmux.runtime.process.limits import Limits
 from support.programs import KV_PLUGIN
@@ -51,6 +54,21 @@ async def test_forked_plugins_serve_and_are_the_zygotes_children(
                 await runtime.client(KeyValueClient, plugin=plugin.name).get(GetRequest(key="pid"))
             pids = [plugin.pid for plugin in runtime.plugins()]
         assert not any(alive(pid) for pid in pids if pid)
+
+
+def test_an_answer_that_comes_late_is_not_taken_for_that_to_the_next() -> None:
+    runner = ZygoteRunner()
+    program = Program(sys.executable, ["program.py"], runner._environ)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0.05)
+        runner._control = ours
+        with pytest.raises(TimeoutError):
+            runner._start_child(program, {})
+        with pytest.raises(BrokenPipeError):
+            theirs.sendall(PID.pack(1))
+        with pytest.raises(OSError, match="the zygote has failed before, and is asked no more"):
+            runner._start_child(program, {})
 
 
 async def test_how_a_forked_plugin_ends_is_told(tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ class ZygoteRunner(LocalRunner):
             return start_child(program, streams, lead=lead)
         if self._control is None:
             raise StateError("the zygote does not run: use ZygoteRunner as `async with`, around the runtime")
+        if self._control.fileno() < 0:
+            raise OSError("the zygote has failed before, and is asked no more")
         return _fork(self._control, program, streams, lead)
 
 
@@ -165,6 +167,7 @@ def _fork(control: socket.socket, program: Program, streams: Mapping[int, int], 
             raise OSError("the zygote has ended")
     except BaseException:
         os.close(status)
+        control.close()  # An answer that comes later would be taken for that to the next request.
         raise
     finally:
         os.close(theirs)
