@@ -120,3 +120,18 @@ async def test_it_closes_while_connections_wait(listener: NetworkListener) -> No
         await until(lambda: len(listener._waiting) == 2)
         await listener.close()
         await until(lambda: not any(map(is_open, slow)))
+
+
+async def test_who_speaks_while_it_closes_begins_no_handshake(listener: NetworkListener) -> None:
+    opened = [socket.create_connection(("127.0.0.1", listener.address.port)) for _ in range(2)]
+    await until(lambda: len(listener._silent) == 2)
+    try:
+        for connection in opened:
+            connection.send(CLIENT_HELLO)  # Nothing has seen it when this closes.
+            connection.setblocking(False)
+        await listener.close()
+        assert not listener._handshakes
+        await until(lambda: not any(map(is_open, opened)))
+    finally:
+        for connection in opened:
+            connection.close()

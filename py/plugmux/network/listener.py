@@ -151,12 +151,11 @@ class NetworkListener:
         """Stop listening, and end what has not been served; harmless where it does not listen."""
         tasks, self._tasks = self._tasks, []
         self._drop_waiting()
+        for sock in tuple(self._silent):  # Before anything is awaited: who speaks now begins no handshake.
+            self._drop(sock)
         try:
             await end_within(0, [*tasks, *self._handshakes, *self._ending])
         finally:
-            for sock in tuple(self._silent):
-                self._drop(sock)
-            self._drop_waiting()
             for transport in tuple(self._strangers):
                 self._end_stay(transport)
             self._close_sockets()
@@ -184,6 +183,9 @@ class NetworkListener:
 
     def _take(self, connection: socket.socket, peername: object) -> None:
         """Wait for the first byte of a connection."""
+        if not self._tasks:  # It is being closed.
+            connection.close()
+            return
         connection.setblocking(False)
         read = self._speaks
         if self._proxies and is_within(peername, self._proxies):
