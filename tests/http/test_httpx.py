@@ -15,6 +15,7 @@ import pytest
 
 from plugmux.errors import SessionClosed
 from plugmux.http import MuxTransport
+from plugmux.testing import FakeClock
 from support.http_peers import Harness, Wire, echo, join
 
 
@@ -188,6 +189,30 @@ async def test_the_read_timeout_is_honoured(library: Any, answer: bytes) -> None
         with pytest.raises(library.ReadTimeout):
             await task
     await peer.until_lost()
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_the_read_timeout_begins_when_the_request_has_been_sent(library: Any, answers: bool) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"first"
+        await asyncio.sleep(60)
+        yield b"last"
+
+    with FakeClock() as clock:
+        peer = Wire()
+        async with against(library, peer, timeout=library.Timeout(5.0)) as client:
+            task = asyncio.ensure_future(client.post("/", content=body()))
+            await clock.advance(59)
+            assert not task.done()
+            await clock.advance(1)
+            await peer.until(b"last\r\n0\r\n\r\n")
+            if answers:
+                peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                assert (await task).text == "ok"
+            else:
+                await clock.advance(5)
+                with pytest.raises(library.ReadTimeout):
+                    await task
 
 
 async def test_the_write_timeout_is_honoured(library: Any) -> None:

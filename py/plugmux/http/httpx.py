@@ -34,10 +34,10 @@ class MuxTransport(httpx.AsyncBaseTransport):
     Args:
         open: opens a stream for a protocol (`mux.open`).
 
-    Requests and responses are streamed. Of httpx's timeouts, `read` bounds each wait for the response, and `write`
-    each piece of the request; `connect` and `pool` never apply. Errors are httpx's: `ConnectError` where
-    no stream can be opened, `ReadError` where it breaks, `RemoteProtocolError` where the peer's answer is no HTTP or is
-    cut off. Cancelling a request, and closing a response before its end, reset the stream.
+    Requests and responses are streamed. Of httpx's timeouts, `read` bounds each wait for the response, from when the
+    request has been sent, and `write` each piece of the request; `connect` and `pool` never apply. Errors are httpx's:
+    `ConnectError` where no stream can be opened, `ReadError` where it breaks, `RemoteProtocolError` where the peer's
+    answer is no HTTP or is cut off. Cancelling a request, and closing a response before its end, reset the stream.
     """
 
     def __init__(self, open: Open) -> None:
@@ -60,8 +60,10 @@ class MuxTransport(httpx.AsyncBaseTransport):
         with _errors(library, request):
             head = encode_head(asked, host, length)
             trip.start(self._open(trip), head, None)
-            async with asyncio.timeout(limits.get("read")):
+            async with asyncio.timeout(None if has_body else limits.get("read")) as waiting:
+                sending.when_sent(waiting, limits.get("read"))
                 await trip.receive_head()
+            sending.when_sent(None, None)
         stream = _stream_class(library)(trip, request, limits.get("read"))
         response: httpx.Response = library.Response(
             trip.status, headers=trip.headers, stream=stream, extensions={"http_version": b"HTTP/1.1"}
@@ -78,6 +80,12 @@ class _Body:
         self._length = length
         self._limit = limit
         self._library = library
+        self._waiting: asyncio.Timeout | None = None
+        self._time_to_answer: float | None = None
+
+    def when_sent(self, waiting: asyncio.Timeout | None, limit: float | None) -> None:
+        """Begin the time of the wait for the response when the body has been sent; `None` where nobody waits."""
+        self._waiting, self._time_to_answer = waiting, limit
 
     async def pieces(self) -> AsyncIterator[bytes]:
         size = 0
@@ -95,6 +103,8 @@ class _Body:
                 f"the body of the request does not have the {self._length} bytes of its content-length",
                 request=self._request,
             )
+        if self._waiting is not None and self._time_to_answer is not None:
+            self._waiting.reschedule(asyncio.get_running_loop().time() + self._time_to_answer)
 
     def _timer(self) -> asyncio.TimerHandle | None:
         if self._limit is None:
