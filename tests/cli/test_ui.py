@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program
 
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:
@@ -28,7 +28,7 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
 
 
 async def test_the_plugins_of_the_command_are_shown_and_end_with_it(tmp_path: Path) -> None:
-    process = await start(script(tmp_path, "kv", KV_PLUGIN))
+    process = await start(kv_program(tmp_path))
     assert process.stdout is not None
     url = (await process.stdout.readline()).decode().strip()
     async with httpx.AsyncClient(timeout=60) as browser:
@@ -50,7 +50,7 @@ async def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        process = await start("--port", str(taken.getsockname()[1]), script(tmp_path, "kv", KV_PLUGIN))
+        process = await start("--port", str(taken.getsockname()[1]), kv_program(tmp_path))
         _, said = await process.communicate()
     assert process.returncode == 1
     assert b"give another --port" in said

@@ -20,7 +20,7 @@ from kv.v1.kv_pb2 import GetRequest, PutRequest
 from plugmux import ConfigError, HealthPolicy, Launch, PluginCause, PluginError, Policies, RestartPolicy, Runtime
 from plugmux.runners import DetachedRunner, detached, log_writer
 from plugmux.runtime import Limits, State
-from support.programs import KV_PLUGIN, script
+from support.programs import KV_PLUGIN, kv_program, script
 from support.tools import LANGUAGES, example_plugin
 
 TIME = 60.0
@@ -114,7 +114,7 @@ async def test_a_runtime_that_waits_for_it_has_it_when_the_one_before_closes(dir
 
 
 async def test_limits_of_the_kernel_hold_for_it(directory: Path, tmp_path: Path) -> None:
-    program = script(tmp_path, "kv", KV_PLUGIN)
+    program = kv_program(tmp_path)
     launch = Launch([program], runner=DetachedRunner(directory), timeout=30, limits=Limits(files=50))
     async with Runtime([launch]) as runtime:
         limits = Path(f"/proc/{runtime.plugin('kv').pid}/limits").read_text()
@@ -138,7 +138,7 @@ def test_what_one_cannot_have_is_refused_before_it_is_started(
 
 
 async def test_no_other_process_takes_its_place_while_it_runs(directory: Path, tmp_path: Path) -> None:
-    program = script(tmp_path, "kv", KV_PLUGIN)
+    program = kv_program(tmp_path)
     async with Runtime([Launch([program], runner=DetachedRunner(directory), timeout=30)]) as runtime:
         pid = runtime.plugin("kv").pid
         with pytest.raises(ConfigError, match=r"plugin 'kv' is detached.*restart"):
@@ -235,9 +235,7 @@ async def test_the_directory_and_the_log_are_private(directory: Path) -> None:
 
 
 async def test_a_detached_plugin_that_hangs_is_ended_where_the_policy_says_so(directory: Path, tmp_path: Path) -> None:
-    launch = Launch(
-        [script(tmp_path, "kv", KV_PLUGIN)], runner=DetachedRunner(directory), restart=RestartPolicy(delay=0.01)
-    )
+    launch = Launch([kv_program(tmp_path)], runner=DetachedRunner(directory), restart=RestartPolicy(delay=0.01))
     health = HealthPolicy(interval=0.05, timeout=0.05, hung_after=0.3, on_hang="restart")
     async with Runtime([launch], policies=Policies(health=health)) as runtime:
         plugin = runtime.plugin("kv")

@@ -27,15 +27,13 @@ def launch(request: pytest.FixtureRequest, language: str) -> Launch:
     return Launch(command, name=f"{language}-plugin", link=request.param, timeout=60)
 
 
-async def test_a_python_host_resolves_a_secret_of_each(launch: Launch, language: str) -> None:
+async def test_a_python_host_resolves_a_secret_and_calls_the_key_value_service_of_each(
+    launch: Launch, language: str
+) -> None:
     async with Runtime([launch]) as runtime:
         secret = await Resolver(runtime).get(f"{language}/greeting")
         assert secret.provider == f"{language}-plugin"
         assert secret.value
-
-
-async def test_a_python_host_calls_the_key_value_service_of_each(launch: Launch) -> None:
-    async with Runtime([launch]) as runtime:
         kv = runtime.client(KeyValueClient)
         await kv.put(PutRequest(key="a", value=b"\x00\xff" * 50_000))
         assert (await kv.get(GetRequest(key="a"))).value == b"\x00\xff" * 50_000

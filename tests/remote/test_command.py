@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import stat
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from plugmux.cli import main
 
 PLUGIN = """\
 from kv.v1.kv_connect import KeyValueService
@@ -31,6 +34,14 @@ class Store(KeyValueService):
 
 Plugin(Secrets(), Store(), name="kv", version="v1.2.3").run()
 """
+
+
+def in_process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command that opens no link in this process: it is the same, and starts at once."""
+    words = [str(argument) for argument in arguments]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as errors:
+        status = main(words)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), errors.getvalue())
 
 
 def plugmux(*arguments: object, tls: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -69,10 +80,10 @@ def line_with(process: subprocess.Popen[str], words: str) -> str:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CA, and certificates for a runtime, a plugin and an operator."""
     folder = tmp_path_factory.mktemp("command") / "pki"
-    made = plugmux("pki", "init", folder, "--trust-domain", "prod")
+    made = in_process("pki", "init", folder, "--trust-domain", "prod")
     assert made.stdout.startswith("sha256:"), made.stderr
     for name in ("runtime", "kv", "operator"):
-        assert plugmux("pki", "issue", folder, name, "--host", "127.0.0.1").returncode == 0
+        assert in_process("pki", "issue", folder, name, "--host", "127.0.0.1").returncode == 0
     return folder
 
 
@@ -89,15 +100,15 @@ def test_keys_are_for_their_owner_alone(certificates: Path) -> None:
 
 
 def test_show_tells_who_a_certificate_is_for(certificates: Path) -> None:
-    (shown,) = json.loads(plugmux("pki", "show", certificates / "kv" / "tls.crt", "--json").stdout)
+    (shown,) = json.loads(in_process("pki", "show", certificates / "kv" / "tls.crt", "--json").stdout)
     assert shown["identity"] == "spiffe://prod/kv"
     assert shown["names"] == ["URI:spiffe://prod/kv", "IP Address:127.0.0.1"]
     assert not shown["ca"]
-    assert "identity\tspiffe://prod/kv" in plugmux("pki", "show", certificates / "kv" / "tls.crt").stdout
+    assert "identity\tspiffe://prod/kv" in in_process("pki", "show", certificates / "kv" / "tls.crt").stdout
 
 
 def test_a_ca_is_not_replaced(certificates: Path) -> None:
-    again = plugmux("pki", "init", certificates)
+    again = in_process("pki", "init", certificates)
     assert again.returncode == 2
     assert "exists already" in again.stderr
 
@@ -151,6 +162,6 @@ def test_a_plugin_listens_and_the_command_dials(certificates: Path, plugin: Path
 
 
 def test_without_a_certificate_the_command_says_what_is_needed(certificates: Path) -> None:
-    ran = plugmux("plugins", "--connect", "tls://127.0.0.1:1")
+    ran = in_process("plugins", "--connect", "tls://127.0.0.1:1")
     assert "needs a certificate: set PLUGMUX_TLS_DIR" in ran.stderr
-    assert "has no TLS and leaves this machine" in plugmux("plugins", "--connect", "tcp://10.0.0.1:1").stderr
+    assert "has no TLS and leaves this machine" in in_process("plugins", "--connect", "tcp://10.0.0.1:1").stderr

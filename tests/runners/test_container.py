@@ -21,7 +21,7 @@ from plugmux.runners import ContainerRunner
 from plugmux.runtime import Limits, State
 from plugmux.runtime.process.limits import MIB
 from support.docker import Docker
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program, script
 
 
 @pytest.fixture
@@ -43,8 +43,9 @@ def sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield Path(directory)
 
 
-def in_container(tmp_path: Path, source: str = KV_PLUGIN, **options: Any) -> Launch:
-    return Launch([script(tmp_path, "kv", source)], runner=ContainerRunner("kv-image"), timeout=120, **options)
+def in_container(tmp_path: Path, source: str | None = None, **options: Any) -> Launch:
+    program = kv_program(tmp_path) if source is None else script(tmp_path, "kv", source)
+    return Launch([program], runner=ContainerRunner("kv-image"), timeout=120, **options)
 
 
 async def test_a_plugin_in_a_container_is_called_and_ends_in_order(
@@ -87,7 +88,7 @@ async def test_what_the_launch_sets_does_not_change_how_the_engine_is_found(tmp_
 
 
 async def test_options_limits_and_an_image_with_a_command_of_its_own(tmp_path: Path, docker: Docker) -> None:
-    program = script(tmp_path, "kv", KV_PLUGIN)
+    program = kv_program(tmp_path)
     launch = Launch(
         [],
         name="kv",
@@ -201,7 +202,7 @@ asyncio.run(main())
 
 
 async def test_a_container_ends_when_its_host_is_killed(tmp_path: Path, docker: Docker, sockets: Path) -> None:
-    program = script(tmp_path, "kv", KV_PLUGIN)
+    program = kv_program(tmp_path)
     with subprocess.Popen([sys.executable, "-c", HOST, program], stdout=subprocess.PIPE, text=True) as host:
         assert host.stdout is not None
         assert host.stdout.readline() == "running\n"

@@ -25,7 +25,7 @@ from plugmux.runtime.health.policy import Liveness
 from plugmux.runtime.logs.log import LogBook
 from plugmux.runtime.plugin import PluginRecord
 from plugmux.yamux import Config
-from support.programs import KV_PLUGIN, script
+from support.programs import KV_PLUGIN, kv_program, script
 from support.resources import end_at_once
 from support.tools import local_address
 
@@ -166,7 +166,7 @@ async def test_a_plugin_that_is_silent_for_a_while_is_busy_and_its_calls_go_on(t
 
 async def test_a_plugin_that_does_not_read_for_a_while_keeps_its_link(tmp_path: Path) -> None:
     impatient = Config(connection_write_timeout=0.05)
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(health=PATIENT, mux=impatient)) as runtime:
+    async with Runtime([kv_program(tmp_path)], policies=Policies(health=PATIENT, mux=impatient)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         assert plugin.pid is not None
         os.kill(plugin.pid, signal.SIGSTOP)
@@ -178,7 +178,7 @@ async def test_a_plugin_that_does_not_read_for_a_while_keeps_its_link(tmp_path: 
 
 
 async def test_of_two_replicas_the_one_that_is_well_gets_the_calls(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", PLUGIN)], replicas=2)
+    launch = Launch([kv_program(tmp_path)], replicas=2)
     async with Runtime([launch], policies=Policies(health=QUICK)) as runtime:
         hanging, well = runtime.plugins()
         assert hanging.pid is not None
@@ -193,7 +193,7 @@ async def test_of_two_replicas_the_one_that_is_well_gets_the_calls(tmp_path: Pat
 
 
 async def test_a_stopped_plugin_hangs_is_reported_and_comes_back(tmp_path: Path) -> None:
-    async with Runtime([script(tmp_path, "kv", PLUGIN)], policies=Policies(health=QUICK)) as runtime:
+    async with Runtime([kv_program(tmp_path)], policies=Policies(health=QUICK)) as runtime:
         plugin = runtime.plugin("kv")
         assert plugin.pid is not None
         os.kill(plugin.pid, signal.SIGSTOP)
@@ -219,7 +219,8 @@ async def test_a_plugin_whose_loop_is_blocked_tells_where_and_lives_on(tmp_path:
 
 @pytest.mark.parametrize("stop", [True, False], ids=["stopped", "blocked"])
 async def test_a_hanging_plugin_is_ended_and_started_again_where_the_policy_says_so(tmp_path: Path, stop: bool) -> None:
-    launch = Launch([script(tmp_path, "kv", PLUGIN)], restart=AT_ONCE)
+    program = kv_program(tmp_path) if stop else script(tmp_path, "kv", PLUGIN)
+    launch = Launch([program], restart=AT_ONCE)
     async with Runtime([launch], policies=Policies(health=ENDING)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         before = plugin.pid
@@ -239,7 +240,7 @@ async def test_a_hanging_plugin_is_ended_and_started_again_where_the_policy_says
 
 
 async def test_the_cause_of_a_hang_can_be_switched_on(tmp_path: Path) -> None:
-    launch = Launch([script(tmp_path, "kv", PLUGIN)], restart=RestartPolicy(tries=0))
+    launch = Launch([kv_program(tmp_path)], restart=RestartPolicy(tries=0))
     async with Runtime([launch], policies=Policies(health=ENDING)) as runtime:
         plugin = runtime.plugin("kv")
         assert plugin.pid is not None
@@ -258,7 +259,7 @@ async def test_the_link_of_one_that_started_by_itself_is_closed_and_it_comes_bac
         aclosing(runtime.events()) as events,
     ):
         coming = asyncio.ensure_future(anext(events))
-        process = await asyncio.create_subprocess_exec(script(tmp_path, "kv", PLUGIN), env=environ)
+        process = await asyncio.create_subprocess_exec(kv_program(tmp_path), env=environ)
         assert (await coming).state is State.RUNNING
         process.send_signal(signal.SIGSTOP)
         while (event := await anext(events)).state is not State.STOPPED:

@@ -22,7 +22,7 @@ from plugmux.runtime.logs.log import KEPT_CHARACTERS, KEPT_LINES, MAX_LOGS, Line
 from plugmux.runtime.logs.service import PluginLogService
 from plugmux.runtime.process.output import LINES_PER_TURN, MAX_LINE, LineReader, Tail
 from support.app_transport import AppTransport
-from support.programs import KV_PLUGIN, script
+from support.programs import KV_PLUGIN, kv_program, script
 from support.tools import local_address
 
 TALKER = """
@@ -295,7 +295,7 @@ async def test_records_of_nobody_and_too_many_at_once_are_refused(name: str | No
 
 async def test_logs_and_events_are_streamed_from_the_socket(tmp_path: Path) -> None:
     address = local_address(tmp_path)
-    async with Runtime([script(tmp_path, "kv", KV_PLUGIN)], listen=[address]) as runtime:
+    async with Runtime([kv_program(tmp_path)], listen=[address]) as runtime:
         client = RuntimeClient(SocketClient(address))
         with pytest.raises(RpcError) as caught:
             async with client.logs(runtime_pb2.LogsRequest(name="nobody")) as lines:

@@ -32,7 +32,8 @@ from plugmux.plugin.dial import dial
 from plugmux.runners.manual import ManualRunner, by_hand
 from plugmux.runtime import Event, EventKind, Permissions, State
 from plugmux.secrets import AccessModule, Pattern, Provider, Resolver, Secret, secrets_services
-from support.programs import KV_PLUGIN, script
+from support.programs import KV_PLUGIN, kv_program, kv_script, script
+from support.tools import docker_peer
 
 KV = "kv.v1.KeyValueService"
 
@@ -156,11 +157,12 @@ async def test_the_runtime_listens_when_its_modules_have_registered(address: str
 
 
 async def test_what_is_launched_as_a_module_must_be_one(tmp_path: Path) -> None:
+    program = kv_program(tmp_path)
     for options, permissions in (
         ({"access_control": True}, Permissions()),
         ({}, Permissions(access_control=["kv"])),
     ):
-        launch = Launch([script(tmp_path, "kv", KV_PLUGIN)], **options)  # type: ignore[arg-type]
+        launch = Launch([program], **options)  # type: ignore[arg-type]
         async with Runtime([launch], permissions=permissions) as runtime:
             error = runtime.plugin("kv").error
             assert error is not None
@@ -235,7 +237,7 @@ async def test_what_is_launched_later_takes_its_own_back(address: str, tmp_path:
         await register(link, claim("intruder", KV))
         told = asyncio.ensure_future(next_event(runtime.events(), EventKind.REFUSED))
         await asyncio.sleep(0)
-        await runtime.launch(script(tmp_path, "kv", KV_PLUGIN))
+        await runtime.launch(kv_program(tmp_path))
         assert (await told).status == f"it serves {KV}, which is plugin 'kv''s"
         await link.wait_closed()
         assert [plugin.name for plugin in runtime.plugins()] == ["kv"]
@@ -260,14 +262,14 @@ async def test_what_a_launch_names_is_kept_for_it_while_it_does_not_run(address:
     ],
 )
 async def test_a_launch_says_the_most_that_its_plugin_may_serve(tmp_path: Path, limits: Any, why: str) -> None:
-    async with Runtime([Launch([script(tmp_path, "kv", KV_PLUGIN)], **limits)]) as runtime:
+    async with Runtime([Launch([kv_program(tmp_path)], **limits)]) as runtime:
         plugin = runtime.plugin("kv")
         assert plugin.state is (State.GAVE_UP if why else State.RUNNING)
         assert why in (plugin.error.detail if plugin.error else "")
 
 
 async def test_what_takes_the_place_of_a_plugin_may_claim_no_more(tmp_path: Path) -> None:
-    program = script(tmp_path, "kv", KV_PLUGIN)
+    program = kv_program(tmp_path)
     greedy = script(
         tmp_path,
         "greedy",
@@ -295,15 +297,6 @@ def test_what_is_started_by_hand_may_claim_no_more() -> None:
     )
 
 
-PROVIDER = """
-    from plugmux import Plugin
-    from plugmux.secrets import Provider
-    class Vault(Provider):
-        pattern = OPTIONS["pattern"]
-    Plugin(Vault(), version="v1.0.0").run()
-"""
-
-
 @pytest.mark.parametrize(
     ("granted", "pattern", "fits"),
     [
@@ -314,11 +307,9 @@ PROVIDER = """
         ("vault/a", "vault/*", False),  # Pattern.includes has another rule
     ],
 )
-async def test_the_pattern_of_a_provider_is_within_what_is_granted(
-    tmp_path: Path, granted: Any, pattern: str, fits: bool
-) -> None:
-    program = script(tmp_path, "vault", PROVIDER, pattern=pattern)
-    async with Runtime([Launch([program], secrets=granted)]) as runtime:
+async def test_the_pattern_of_a_provider_is_within_what_is_granted(granted: Any, pattern: str, fits: bool) -> None:
+    command = [docker_peer(), "plugin", "-pattern", pattern]
+    async with Runtime([Launch(command, name="vault", secrets=granted)]) as runtime:
         assert runtime.plugin("vault").state is (State.RUNNING if fits else State.GAVE_UP)
 
 
@@ -331,8 +322,8 @@ async def test_the_pattern_of_a_provider_is_within_what_is_granted(
     ],
 )
 async def test_the_lists_of_a_manifest_are_the_most_too(tmp_path: Path, lists: str, why: str) -> None:
-    script(tmp_path, "store.py", KV_PLUGIN)
-    (tmp_path / "kv.plugmux.toml").write_text(f'command = ["store.py"]\n{lists}\n')
+    kv_script(tmp_path, "store", "v1.2.3")
+    (tmp_path / "kv.plugmux.toml").write_text(f'command = ["store"]\n{lists}\n')
     async with Runtime([Directory(tmp_path)]) as runtime:
         plugin = runtime.plugin("kv")
         assert why in (plugin.error.detail if plugin.error else "")

@@ -12,7 +12,7 @@ from kv.v1.kv_pb2 import GetRequest
 from plugmux import Launch, PluginCause, RestartPolicy, Runtime
 from plugmux.runtime import LocalRunner, Run, Runner, State
 from plugmux.runtime.logs.log import PluginLog
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program
 
 ONCE = RestartPolicy(tries=0)
 
@@ -53,8 +53,8 @@ async def test_what_a_runner_raises_is_the_plugins_failure_and_the_others_run_on
 ) -> None:
     runner = Raising(where)
     launches = [
-        Launch([script(tmp_path, "broken", KV_PLUGIN)], runner=runner, restart=ONCE),
-        Launch([script(tmp_path, "kv", KV_PLUGIN)]),
+        Launch([kv_program(tmp_path, "broken")], runner=runner, restart=ONCE),
+        Launch([kv_program(tmp_path)]),
     ]
     async with Runtime(launches) as runtime:
         broken = runtime.plugin("broken")

@@ -13,7 +13,7 @@ from kv.v1.kv_pb2 import GetRequest, GetResponse, WatchRequest
 from plugmux import Code, Host, Launch, PluginCause, RpcError, Runtime
 from plugmux.errors import ConfigError, StateError
 from plugmux.http import SocketClient
-from support.programs import KV_PLUGIN, script
+from support.programs import kv_program, script
 from support.tools import local_address
 
 FAILING = """
@@ -112,7 +112,7 @@ async def test_a_late_start_names_what_gives_it_more_time() -> None:
 
 
 async def test_one_of_two_plugins_of_a_service_is_chosen_over_a_socket(tmp_path: Path) -> None:
-    program = script(tmp_path, "kv", KV_PLUGIN)
+    program = kv_program(tmp_path)
     address = local_address(tmp_path)
     async with Runtime([Launch([program], "one"), Launch([program], "two")], listen=[address]) as runtime:
         with pytest.raises(RpcError, match="one, two"):

@@ -12,7 +12,9 @@ type Mode = (typeof Mode)[keyof typeof Mode];
 const HEADER_SIZE = 9;
 const DIGEST_SIZE = 32;
 const LARGEST = 9 * 1024 * 1024;
-const NOISE = Buffer.from(Uint32Array.from({ length: LARGEST / 4 }, (_, index) => Math.imul(index, 2654435761)).buffer);
+const WORDS = new Uint32Array(LARGEST / 4);
+for (let index = 0; index < WORDS.length; index++) WORDS[index] = Math.imul(index, 2654435761);
+const NOISE = Buffer.from(WORDS.buffer);
 
 /** Numbers that are the same in each run. */
 export class Random {

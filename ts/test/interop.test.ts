@@ -33,10 +33,11 @@ const PEERS = {
 for (const [language, command] of Object.entries(PEERS)) {
   for (const role of ROLES) {
     for (const [windows, [config, options]] of Object.entries(WINDOWS)) {
-      for (const count of countsWith(windows)) {
-        test(`as the ${role}, with ${windows}: ${count} streams at once each way with ${language}`, async () => {
-          const peer = Peer.start([...command(), ...options], role, config);
-          serve(peer.mux);
+      const counts = countsWith(windows);
+      test(`as the ${role}, with ${windows}: ${counts.join(", then ")} streams each way with ${language}`, async () => {
+        const peer = Peer.start([...command(), ...options], role, config);
+        serve(peer.mux);
+        for (const count of counts) {
           const [ours, told] = await Promise.all([
             callMany(peer.mux, count, TOTAL[count], 8 * MIB, [Mode.plain, Mode.halfClose, Mode.abandon]),
             peer.tell(`call ${count} ${TOTAL[count]} ${8 * MIB} ${count}`) as Promise<unknown>,
@@ -44,9 +45,9 @@ for (const [language, command] of Object.entries(PEERS)) {
           const { ok, reset, errors } = told as Tally;
           assert.deepEqual(ours, { ok: count, reset: 0, errors: [] });
           assert.deepEqual([ok + reset, errors ?? []], [count, []]);
-          await peer.stop();
-        });
-      }
+        }
+        await peer.stop();
+      });
     }
   }
 }
@@ -54,15 +55,10 @@ for (const [language, command] of Object.entries(PEERS)) {
 for (const [language, command] of Object.entries(PEERS)) {
   for (const role of ROLES) {
     describe(`as the ${role} of yamux in ${language}`, () => {
-      test("both sides measure the round trip", async () => {
+      test("both sides measure the round trip, and after the peer's go-away nothing can be opened", async () => {
         const peer = Peer.start([...command()], role);
         assert.ok((await peer.mux.ping()) > 0);
         assert.equal((await peer.tell("ping"))["error"], "");
-        await peer.stop();
-      });
-
-      test("after the peer's go-away nothing can be opened", async () => {
-        const peer = Peer.start([...command()], role);
         await peer.tell("goaway");
         await peer.mux.ping();
         assert.throws(() => peer.mux.open(), /go-away/);
@@ -81,10 +77,10 @@ for (const [language, command] of Object.entries(PEERS)) {
 
       test("more streams than the peer's backlog are held back, not refused", async () => {
         const peer = Peer.start([...command(), "-accept=false", "-backlog=256"], role);
-        const calls = callMany(peer.mux, 1000, 100_000, 1000, [Mode.plain]);
+        const calls = callMany(peer.mux, 400, 40_000, 1000, [Mode.plain]);
         await peer.mux.ping();
         await peer.tell("accept");
-        assert.deepEqual(await calls, { ok: 1000, reset: 0, errors: [] });
+        assert.deepEqual(await calls, { ok: 400, reset: 0, errors: [] });
         await peer.stop();
       });
     });
