@@ -19,11 +19,16 @@ const (
 	frameWindowUpdate = 1
 
 	flagSYN = 1
+	flagACK = 2
 	flagFIN = 4
 	flagRST = 8
 
 	// lastReadTimeout is how long a connection that cannot be written any more is still read.
 	lastReadTimeout = 10 * time.Second
+	// maxAckDelay is how long the acknowledgement of a stream waits for a frame that it can be written with.
+	maxAckDelay = time.Millisecond
+	// maxJoinedBytes is the size up to which a payload is copied to be written together with its header.
+	maxJoinedBytes = 16 << 10
 	// maxPendingResets is how many resets may wait for a peer that does not read them.
 	maxPendingResets = 1024
 )
@@ -31,8 +36,9 @@ const (
 var errTooManyResets = errors.New("the peer opens streams and does not read that they are reset")
 
 // linkConn is the connection under yamux. It inspects the frames on their way, for two things that yamux does not do: it
-// limits the memory of the link (see [linkMemory]), and it delivers everything that a peer has sent before it closed. Over a
-// network it also gives the credit (see [windowGrowth]): that of yamux is not sent.
+// limits the memory of the link (see [linkMemory]), and it delivers everything that a peer has sent before it closed. It
+// writes the header of a frame together with its payload and with the acknowledgements before it, which yamux writes one by
+// one. Over a network it also gives the credit (see [windowGrowth]): that of yamux is not sent.
 type linkConn struct {
 	io.ReadWriteCloser
 	memory *linkMemory
@@ -44,7 +50,10 @@ type linkConn struct {
 	payload int64  // the bytes of the payload that yamux has not read yet
 
 	writing     sync.Mutex
-	unwritten   int64 // the bytes of the payload that belong to the header written last
+	unwritten   int64  // the bytes of the payload that belong to the header written last
+	held        []byte // frames, or the header of one, that wait to be written with what follows
+	ackDelay    time.Duration
+	ackHeld     bool // whether a timer is going to write them
 	writeFailed bool
 
 	queueing sync.Mutex
@@ -54,7 +63,7 @@ type linkConn struct {
 }
 
 func newLinkConn(conn io.ReadWriteCloser, limits Limits) *linkConn {
-	return &linkConn{ReadWriteCloser: conn, memory: newLinkMemory(limits), reader: bufio.NewReader(conn)}
+	return &linkConn{ReadWriteCloser: conn, memory: newLinkMemory(limits), reader: bufio.NewReader(conn), ackDelay: maxAckDelay}
 }
 
 // giveCredit has this end give the credit.
@@ -156,6 +165,14 @@ func (c *linkConn) Write(data []byte) (int, error) {
 				return headerBytes, c.writeQueued()
 			}
 		}
+		switch {
+		case c.unwritten > 0: // yamux writes the payload at once
+			c.held = append(c.held, data...)
+			return headerBytes, nil
+		case kind == frameWindowUpdate && flags == flagACK:
+			c.holdAck(data)
+			return headerBytes, nil
+		}
 	} else {
 		c.unwritten -= int64(len(data))
 	}
@@ -168,11 +185,39 @@ func (c *linkConn) Write(data []byte) (int, error) {
 	return len(data), c.writeQueued()
 }
 
+// holdAck holds the acknowledgement of a stream back: the response to a small call soon follows, and one write serves both.
+func (c *linkConn) holdAck(frame []byte) {
+	c.held = append(c.held, frame...)
+	if c.ackHeld {
+		return
+	}
+	c.ackHeld = true
+	time.AfterFunc(c.ackDelay, func() {
+		c.writing.Lock()
+		defer c.writing.Unlock()
+		c.ackHeld = false
+		if c.unwritten == 0 && len(c.held) > 0 {
+			_ = c.write(nil) // yamux' next write fails as well
+		}
+	})
+}
+
+// write writes what is held, and data.
 func (c *linkConn) write(data []byte) error {
 	if c.writeFailed {
 		return nil
 	}
-	_, err := c.ReadWriteCloser.Write(data)
+	var err error
+	if len(c.held) > 0 && len(data) > maxJoinedBytes {
+		_, err = c.ReadWriteCloser.Write(c.held)
+	} else if len(c.held) > 0 {
+		c.held = append(c.held, data...)
+		data = c.held
+	}
+	c.held = c.held[:0]
+	if err == nil {
+		_, err = c.ReadWriteCloser.Write(data)
+	}
 	if err == nil || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
 		return err
 	}

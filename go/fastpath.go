@@ -33,7 +33,7 @@ var requestBuffers = sync.Pool{New: func() any { return new([requestBufferBytes]
 func (f *fastPath) start(stream *linkStream) {
 	f.serving.Add(1)
 	go func() {
-		growStack()
+		growFastPathStack()
 		defer f.serving.Add(-1)
 		f.serve(stream, context.WithValue(f.context, streamKey{}, stream))
 	}()
@@ -145,8 +145,7 @@ func (f *fastPath) finish(c *fastCall) (goesOn bool) {
 		close(c.handover.ended)
 		return false
 	}
-	_, err := c.stream.Write(c.response.encode())
-	if err != nil || c.response.closes {
+	if err := c.response.send(c.stream); err != nil || c.response.closes {
 		c.stream.closeNow()
 		return false
 	}

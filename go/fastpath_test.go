@@ -472,7 +472,8 @@ func BenchmarkCall(b *testing.B) {
 	for name, line := range map[string]string{"fast path": "x: 1", "net/http": "pragma: x"} {
 		b.Run(name, func(b *testing.B) {
 			service := kv{get: func(context.Context) ([]byte, error) { return []byte("value"), nil }}
-			request := post("/"+kvv1connect.KeyValueServiceName+"/Get", `{"key":"a"}`, "connect-protocol-version: 1", line)
+			request := post("/"+kvv1connect.KeyValueServiceName+"/Get", "\n\x01a", "connect-protocol-version: 1", line)
+			request = strings.Replace(request, "/json", "/proto", 1)
 			benchmarkCalls(b, newLinkApp(&pluginsv1.RegisterPluginRequest{}, []Servable{service.servable()}), request)
 		})
 	}

@@ -93,16 +93,27 @@ func isPlainResponse(status int, header http.Header) bool {
 	return true
 }
 
-// encode returns the response, as net/http writes it.
-func (w *fastResponse) encode() []byte {
-	var out bytes.Buffer
-	out.Grow(512 + len(w.body))
+var responseBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// send writes the response, as net/http writes it.
+func (w *fastResponse) send(stream io.Writer) error {
+	out := responseBuffers.Get().(*bytes.Buffer)
+	defer responseBuffers.Put(out)
+	out.Reset()
+	w.encode(out)
+	_, err := stream.Write(out.Bytes())
+	return err
+}
+
+func (w *fastResponse) encode(out *bytes.Buffer) {
 	if text := http.StatusText(w.status); text != "" {
-		fmt.Fprintf(&out, "HTTP/1.1 %d %s\r\n", w.status, text)
+		out.WriteString("HTTP/1.1 ")
+		out.Write(strconv.AppendInt(out.AvailableBuffer(), int64(w.status), 10))
+		out.WriteString(" " + text + "\r\n")
 	} else {
-		fmt.Fprintf(&out, "HTTP/1.1 %03d status code %d\r\n", w.status, w.status)
+		fmt.Fprintf(out, "HTTP/1.1 %03d status code %d\r\n", w.status, w.status)
 	}
-	_ = w.sent.Write(&out) // never fails
+	_ = w.sent.Write(out) // never fails
 	if _, given := w.sent["Date"]; !given {
 		out.WriteString("Date: ")
 		out.Write(time.Now().UTC().AppendFormat(out.AvailableBuffer(), http.TimeFormat))
@@ -119,7 +130,6 @@ func (w *fastResponse) encode() []byte {
 	}
 	out.WriteString("\r\n")
 	out.Write(w.body)
-	return out.Bytes()
 }
 
 // handover is a call that net/http takes over from the fast path: it reads the request once more, and its handler waits for
@@ -175,5 +185,3 @@ type lostResponse struct{}
 func (lostResponse) Header() http.Header       { return http.Header{} }
 func (lostResponse) WriteHeader(int)           {}
 func (lostResponse) Write([]byte) (int, error) { return 0, errStreamLost }
-
-var _ io.Writer = lostResponse{}

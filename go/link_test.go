@@ -159,3 +159,51 @@ func TestALinkHasNoTimeLimits(t *testing.T) {
 		t.Error("a runtime that stands still would be taken for dead", config)
 	}
 }
+
+// writes is a connection that tells of each write.
+type writes chan string
+
+func (w writes) Write(data []byte) (int, error) {
+	w <- string(data)
+	return len(data), nil
+}
+
+func (writes) Read([]byte) (int, error) { return 0, io.EOF }
+
+func (writes) Close() error { return nil }
+
+func TestAFrameIsWrittenAtOnceWithTheAcknowledgementsBeforeIt(t *testing.T) {
+	ack := func(stream uint32) string { return string(frameOf(frameWindowUpdate, flagACK, stream, nil)) }
+	large := bytes.Repeat([]byte("x"), maxJoinedBytes+1)
+	for name, c := range map[string]struct {
+		frames []string // each write of yamux
+		delay  time.Duration
+		want   []string
+	}{
+		"a response":           {[]string{ack(2), string(frameOf(frameData, 0, 2, []byte("abc")))}, time.Hour, []string{ack(2) + string(frameOf(frameData, 0, 2, []byte("abc")))}},
+		"two acknowledgements": {[]string{ack(2), ack(4), string(frameOf(frameWindowUpdate, flagFIN, 2, nil))}, time.Hour, []string{ack(2) + ack(4) + string(frameOf(frameWindowUpdate, flagFIN, 2, nil))}},
+		"a large payload":      {[]string{ack(2), string(frameOf(frameData, 0, 2, large))}, time.Hour, []string{ack(2) + string(frameOf(frameData, 0, 2, large)[:headerBytes]), string(large)}},
+		"nothing that follows": {[]string{ack(2)}, time.Nanosecond, []string{ack(2)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			written := make(writes, len(c.want))
+			conn := newLinkConn(written, Limits{}.orDefault())
+			conn.ackDelay = c.delay
+			for _, frame := range c.frames { // as yamux does, the header by itself
+				for _, data := range []string{frame[:headerBytes], frame[headerBytes:]} {
+					if n, err := io.WriteString(conn, data); n != len(data) || err != nil {
+						t.Fatal(n, err)
+					}
+					if len(frame) == headerBytes {
+						break
+					}
+				}
+			}
+			for _, want := range c.want {
+				if got := <-written; got != want {
+					t.Errorf("%q in place of %q", got, want)
+				}
+			}
+		})
+	}
+}
