@@ -134,6 +134,21 @@ async def test_records_from_threads_arrive_in_order() -> None:
     assert taking.dropped == 0
 
 
+def test_what_a_signal_handler_says_while_a_record_is_queued_blocks_nothing() -> None:
+    handler = LogHandler(Plugin(name="kv"))
+    logger = logger_with(handler)
+
+    def interrupted() -> None:
+        with handler._guard:  # The handler runs in the thread that it has interrupted.
+            logger.warning("reloading")
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [record.message for record in handler._waiting] == ["reloading"]
+
+
 async def test_a_full_queue_loses_the_oldest_and_counts_them() -> None:
     taking, handler = Taking(), LogHandler(Plugin(name="kv"), capacity=100)
     logger = logger_with(handler)

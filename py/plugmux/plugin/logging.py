@@ -73,7 +73,7 @@ class LogHandler(logging.Handler):
             raise ConfigError(f"the capacity of a LogHandler is {capacity}; it must be 1 or more")
         super().__init__(level)
         self._capacity = capacity
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # A signal handler or a finalizer may log where it is held.
         self._waiting: deque[LogRecord] = deque()
         self._dropped = 0
         self._loop: asyncio.AbstractEventLoop | None = None
