@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -83,6 +84,45 @@ def test_instances_and_callbacks() -> None:
             assert file.client(FileSyncClient).read(ReadRequest()).content == b"text"
         with pytest.raises(RpcError, match="not known on this link"):
             runtime.borrow(opened.file, of="cloud").client(FileSyncClient).read(ReadRequest())
+
+
+def test_it_closes_while_the_requests_of_a_stream_block(tmp_path: Path) -> None:
+    """In a process of its own, which must end as well: Python joins the threads of executors at its exit."""
+    program = tmp_path / "host.py"
+    program.write_text(textwrap.dedent(BLOCKED))
+    stubs = os.pathsep.join([str(ROOT / "tests/connect/gen"), os.environ["PYTHONPATH"]])
+    ran = subprocess.run(
+        [sys.executable, program],
+        env={**os.environ, "PYTHONPATH": stubs},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "deadline_exceeded\nclosed\n"), ran.stderr
+
+
+BLOCKED = """
+    import queue
+    from echo.v1.echo_connect import EchoClient, EchoService
+    from echo.v1.echo_pb2 import SumRequest, SumResponse
+    from plugmux.sync import RpcError, Runtime
+
+    class Sum(EchoService):
+        async def sum(self, requests, context):
+            return SumResponse(number=sum([request.number async for request in requests]))
+
+    def requests():
+        yield SumRequest(number=1)
+        yield queue.Queue().get()
+
+    with Runtime([Sum()]) as runtime:
+        try:
+            runtime.client(EchoClient).sum(requests(), timeout=0.2)
+        except RpcError as error:
+            print(error.code.value)
+    print("closed")
+"""
 
 
 def test_several_threads_call_side_by_side(runtime: Runtime) -> None:

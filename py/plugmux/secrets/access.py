@@ -8,7 +8,6 @@ has crashed, has failed for good, or is being restarted. Only a plugin that the 
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import os
@@ -29,6 +28,7 @@ from plugmux_proto.accesscontrol.v1.accesscontrol_pb2 import (
 
 from ..aio.gather import gather
 from ..connect import Code, RpcError
+from ..connect.server.workers import workers_of
 from ..errors import PlugmuxError
 from ..platform import executable
 from .pattern import Pattern
@@ -57,16 +57,22 @@ class AccessModule(AccessControlService):
         if type(self).authorize is AccessModule.authorize:
             raise RpcError(Code.UNIMPLEMENTED, f"{type(self).__name__} does not define check_access")
         question = AuthorizeRequest(patterns=[request.pattern], requester=_requester_of(request))
-        answer: AuthorizeResponse = await _call(self.authorize, question, context)
+        answer: AuthorizeResponse = await self._ask(self.authorize, question, context)
         return CheckAccessResponse(decision=answer.decision)
 
     async def authorize(self, request: AuthorizeRequest, context: Context) -> AuthorizeResponse:
         for pattern in request.patterns:
             question = CheckAccessRequest(pattern=pattern, requester=_requester_of(request))
-            answer: CheckAccessResponse = await _call(self.check_access, question, context)
+            answer: CheckAccessResponse = await self._ask(self.check_access, question, context)
             if answer.decision != Decision.DECISION_ALLOW:
                 return AuthorizeResponse(decision=Decision.DECISION_DENY)
         return AuthorizeResponse(decision=Decision.DECISION_ALLOW)
+
+    async def _ask(self, method: Callable[[Any, Context], Any], question: Message, context: Context) -> Any:
+        """Call a method of this service; a plain `def` runs in a worker thread, as in a call of a peer."""
+        if inspect.iscoroutinefunction(method):
+            return await method(question, context)
+        return await workers_of(self, self.spec.name).run(method, question, context)
 
     def announce(self, request: RegisterPluginRequest) -> None:
         """Announce at registration that the plugin decides on access."""
@@ -179,13 +185,6 @@ def requester(pid: int | None, identity: str = "") -> Requester | None:
         if path is None
         else Requester(pid=pid, name=os.path.basename(path), absolute_binary_path=path)
     )
-
-
-async def _call(method: Callable[[Any, Context], Any], question: Message, context: Context) -> Any:
-    """Call a method of the same service; a plain `def` runs in a worker thread, as in a call of a peer."""
-    if inspect.iscoroutinefunction(method):
-        return await method(question, context)
-    return await asyncio.to_thread(method, question, context)
 
 
 def _requester_of(request: CheckAccessRequest | AuthorizeRequest) -> Requester | None:

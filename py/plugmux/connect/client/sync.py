@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from ...errors import StateError
 from ..server.threads import iterate_in_threads
+from ..server.workers import Workers
 from .client import Client
 from .stream import ServerStream, each
 
@@ -69,7 +70,9 @@ class SyncClient:
         return self._own.run(wait())
 
     def _each(self, requests: Iterable[Req]) -> AsyncIterator[Req]:
-        return each(requests) if self._runner is None else iterate_in_threads(iter(requests))
+        if self._runner is None:
+            return each(requests)
+        return iterate_in_threads(iter(requests), Workers("the requests of a stream", 1).run)
 
     def _unary(self, method: MethodSpec[Req, Res], request: Req, *options: *CallOptions) -> Res:
         return self._run(self._client._unary(method, request, *options))

@@ -79,16 +79,15 @@ class BlockingIterator(Iterator[Any]):
             step.cancel()
 
 
-async def iterate_in_threads(items: Iterator[Any], run: RunInThread | None = None) -> AsyncIterator[Any]:
+async def iterate_in_threads(items: Iterator[Any], run: RunInThread) -> AsyncIterator[Any]:
     """An asynchronous iterator over a blocking one; each step runs in a worker thread.
 
     Args:
         items: the iterator.
-        run: runs a function in a thread; by default one of the event loop's.
+        run: runs a function in a thread that keeps nothing from ending (`Workers.run`), as a step may never return.
     """
     loop = asyncio.get_running_loop()
     context = copy_context()
-    run = run or (lambda *work: loop.run_in_executor(None, *work))
     step: asyncio.Future[Any] | None = None
     try:
         while True:
