@@ -13,6 +13,7 @@ from kv.v1.kv_pb2 import GetRequest, GetResponse
 from plugmux import Host, Plugin, PluginCause, PluginError, Policies, Remote, Runtime, Timeouts
 from plugmux.connect import Context
 from plugmux.contract.address import NetworkAddress
+from plugmux.errors import StateError
 from plugmux.network import places
 from plugmux.network.places import LookupFailed, Place
 from plugmux.plugin.network import NetworkLinks
@@ -39,6 +40,29 @@ async def test_why_a_name_leads_nowhere_is_told(pki: Pki, monkeypatch: pytest.Mo
     monkeypatch.setattr(places, "look_up_by_dns", look_up)
     with pytest.raises(PluginError, match="could not be looked up: it does not exist"):
         await Runtime([Remote(NAME, required=True)], host=Host(tls=pki.tls("runtime"))).start()
+
+
+async def test_a_runtime_that_closes_while_it_dials_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    connected, left = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        while await reader.read(4096):
+            continue
+        writer.transport.abort()
+        left.set()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    runtime = Runtime([Remote(f"tcp://127.0.0.1:{port}", name="kv")])
+    starting = asyncio.create_task(runtime.start())
+    await connected.wait()
+    await runtime.close()
+    await asyncio.wait([starting])
+    await left.wait()
+    silent.close()
+    assert "left behind" not in caplog.text
+    assert isinstance(starting.exception(), StateError)
 
 
 class Slow(KeyValueService):

@@ -324,6 +324,27 @@ async def test_openers_that_wait_are_told_of_the_peers_go_away() -> None:
         assert not mux.closed
 
 
+@pytest.mark.parametrize("abort", [True, False])
+async def test_a_mux_that_ends_before_it_has_a_connection_wakes_who_waits_and_takes_none(abort: bool) -> None:
+    mux, reason = Mux(client=True), OSError("not wanted any more")
+    waiting = asyncio.create_task(mux.wait_closed())
+    await asyncio.sleep(0)
+    if abort:
+        mux.abort(reason)
+    else:
+        await mux.close()
+    assert mux.closed
+    assert mux.reason is (reason if abort else None)
+    await asyncio.wait_for(waiting, 60)
+    assert mux.get_extra_info("socket") is None
+    ours, theirs = socket.socketpair()
+    with theirs:
+        await asyncio.get_running_loop().create_connection(lambda: mux, sock=ours)
+        assert await asyncio.get_running_loop().run_in_executor(None, theirs.recv, 1) == b""
+    assert mux.closed
+    assert mux.reason is (reason if abort else None)
+
+
 async def test_a_mux_that_was_closed_before_it_had_a_connection_opens_no_stream() -> None:
     mux = Mux(client=True)
     await mux.close()

@@ -165,7 +165,7 @@ class Mux(asyncio.BufferedProtocol):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """The connection's own `get_extra_info`."""
-        return default if self._state is _NEW else self._transport.get_extra_info(name, default)
+        return self._transport.get_extra_info(name, default) if hasattr(self, "_transport") else default
 
     async def ping(self) -> float:
         """Measure the round trip to the peer, in seconds.
@@ -208,24 +208,23 @@ class Mux(asyncio.BufferedProtocol):
 
         Open streams get `SessionClosed`. Closing goes on when the wait for it is cancelled.
         """
-        if self._state is _NEW:
-            self._state = _CLOSED
-            self._session.end_session(SessionClosed("the session was closed before it had a connection"))
+        why = "before it had a connection" if self._state is _NEW else "here"
         if self._state is _RUNNING:
             self._session.go_away()
             self._finish_output()
-            self._end(None, SessionClosed("the session was closed here"))
+        self._end(None, SessionClosed(f"the session was closed {why}"))
         await self.wait_closed()
 
     def abort(self, reason: BaseException | None = None) -> None:
         """End the session at once; every stream and every waiter gets `reason`."""
-        if self._state is _RUNNING:
+        if self._state is _RUNNING or self._state is _NEW:
             error = reason = reason or SessionClosed("the session was aborted here")
             if not isinstance(error, LinkError):
                 error = SessionClosed(f"the session was aborted here: {reason}")
                 error.__cause__ = reason
             self._end(reason, error)
-            self._transport.abort()
+            if self._state is _ENDED:
+                self._transport.abort()
 
     async def wait_closed(self) -> None:
         """Wait until the session has ended and its connection is closed. Cancelling this changes nothing else."""
@@ -235,14 +234,15 @@ class Mux(asyncio.BufferedProtocol):
     # What the connection calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the session on a connection."""
+        """Begin the session on a connection; one that comes when the session has ended is closed."""
         self._loop = asyncio.get_running_loop()
         self._transport = cast("asyncio.Transport", transport)
+        if self._state is not _NEW:
+            self._transport.abort()
+            return
         self._poll = BusyPoll(self._loop, self.config.busy_poll, self._clock)
         self._output = Output(self._loop, self._session, self._transport, self._poll, self._after_flush)
-        self._keepalive = Keepalive(
-            self._loop, self.config, self._send_ping, self.abort, local=is_local(self._transport)
-        )
+        self._keepalive = Keepalive(self._loop, self.config, self._send_ping, self.abort, local=is_local(transport))
         self._dispatcher = Dispatcher(self._loop, self._clock, self, self._session, self._output)
         if self._factory is not None:
             self._dispatcher.listen(self._factory)
@@ -365,9 +365,8 @@ class Mux(asyncio.BufferedProtocol):
     def _check_running(self) -> None:
         if self._state is not _RUNNING:
             error = self._session.error
-            raise SessionClosed(
-                "the session has no connection yet" if error is None else f"the session has ended: {error}"
-            ) from error
+            why = "has no connection yet" if error is None else f"has ended: {error}"
+            raise SessionClosed(f"the session {why}") from error
 
     def _finish_output(self) -> None:
         self._output.close(flush=True)
@@ -375,11 +374,14 @@ class Mux(asyncio.BufferedProtocol):
 
     def _end(self, reason: BaseException | None, error: LinkError) -> None:
         """Tell all streams and waiters that the session has ended, and close the connection behind the last bytes."""
+        if self._state is _NEW:
+            self._session.end_session(error)
+            self._state, self._reason = _CLOSED, reason
+            self._closers.wake()
         if self._state is not _RUNNING:
             return
         self._session.end_session(error)
-        self._state = _ENDED
-        self._reason = reason
+        self._state, self._reason = _ENDED, reason
         self._keepalive.stop()
         self._dispatcher.stop()
         self._output.close(flush=False)
