@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,19 +14,10 @@ import pytest
 
 from plugmux.cli import main
 from plugmux.runtime import supervisor
+from support.forked import Forked
 from support.tools import ON_WINDOWS, go_build
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "gen" / "python"
-
-QUIET_START = """\
-import sys
-from plugmux.cli import main
-from plugmux.runtime import supervisor
-
-supervisor.STILL_STARTING = ()
-sys.exit(main())
-"""
-"""The command line, without the notes of `no_notes_of_slow_starts`."""
 
 PLUGIN = """\
 import asyncio
@@ -144,19 +134,17 @@ def plugin(tmp_path: Path) -> Callable[[str], str]:
     return functools.partial(write_plugin, tmp_path)
 
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Forked]
 
 
 @contextmanager
 def started() -> Iterator[Start]:
     """Starts `plugmux run`, and at its end ends whatever still runs."""
-    running: list[subprocess.Popen[str]] = []
+    running: list[Forked] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", QUIET_START, "run", *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        running.append(process)
-        return process
+    def start(*arguments: str) -> Forked:
+        running.append(Forked("run", *arguments, notes=False))
+        return running[-1]
 
     try:
         yield start
@@ -185,7 +173,6 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
                 address = f"unix:{directory}/{'-'.join(names)}.sock"
                 plugins = [f"--plugin={write_plugin(directory, name)}" for name in names]
                 process = start(*plugins, "--listen", address)
-                assert process.stderr is not None
                 assert process.stderr.readline() == f"listening on {address}\n"
                 addresses[names] = address
             return addresses[names]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from support.forked import Forked
 from support.programs import kv_script
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Forked]
 
 PLUGIN = """
 from plugmux import Plugin
@@ -28,11 +28,10 @@ Plugin(version="{version}").run()
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[Start]:
     """Starts `plugmux dev` and ends it."""
-    running: list[subprocess.Popen[str]] = []
+    running: list[Forked] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "plugmux.cli", "dev", "--listen", f"unix:{tmp_path}/s", *arguments]
-        running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    def start(*arguments: str) -> Forked:
+        running.append(Forked("dev", "--listen", f"unix:{tmp_path}/s", *arguments))
         return running[-1]
 
     yield start
@@ -42,9 +41,8 @@ def dev(tmp_path: Path) -> Iterator[Start]:
         assert process.returncode == 0
 
 
-def until(process: subprocess.Popen[str], told: str) -> str:
+def until(process: Forked, told: str) -> str:
     """Read what it says on stderr up to a line with some words in it, and return all of that."""
-    assert process.stderr is not None
     said = ""
     for line in process.stderr:
         said += line

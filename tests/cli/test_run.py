@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-Start = Callable[..., "subprocess.Popen[str]"]
+from support.forked import Forked
+
+Start = Callable[..., Forked]
 
 
-def first_line(process: subprocess.Popen[str]) -> str:
-    assert process.stderr is not None
+def first_line(process: Forked) -> str:
     return process.stderr.readline()
 
 
@@ -62,7 +63,7 @@ def test_a_second_signal_kills_the_plugins_that_do_not_end(start: Start, program
     process.send_signal(signal.SIGINT)
     ending.open().close()  # It has been asked to end, and does not.
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate()
     assert process.returncode == 0
     assert not terminated.exists()  # Without the second signal it would have been asked to terminate first.
 
@@ -76,7 +77,7 @@ def test_an_interrupt_kills_what_a_command_has_launched_and_waits_for(program: A
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         ending.open().close()  # It has been asked to end, and does not.
         process.send_signal(signal.SIGINT)
-        listed, _ = process.communicate(timeout=60)
+        listed, _ = process.communicate()
     assert (process.returncode, listed.split("\t")[:3]) == (0, ["staying", "v1.0.0", "running"])
     assert not terminated.exists()  # Without the signal it would have been asked to terminate first.
 
@@ -88,7 +89,7 @@ def test_a_signal_while_a_plugin_starts_ends_it_at_once(start: Start, program: A
     process = start("--plugin", slow, "--listen", f"unix:{tmp_path}/s")
     started.open().close()
     process.terminate()
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (0, "")
     assert "listening" not in stderr
     assert not (tmp_path / "s").exists()
@@ -322,7 +323,6 @@ def test_a_bad_configuration_is_told_and_the_other_plugins_run(
     (tmp_path / "store.json").write_text('{"region": 1}')
     address, config = f"unix:{tmp_path}/s", f"--config=store={tmp_path}/store.json"
     process = start("--plugin", store, "--plugin", plugin("vault"), config, "--listen", address)
-    assert process.stderr is not None
     told = "".join(iter(process.stderr.readline, f"listening on {address}\n"))
     assert "'store'" in told
     assert "bad at /region: it must be of the type string" in told
