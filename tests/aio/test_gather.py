@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from plugmux.aio.gather import gather
-from plugmux.aio.race import race, single
+from plugmux.aio.race import race
 
 
 class Calls:
@@ -68,7 +69,16 @@ async def test_the_first_ends_a_race(winner: str) -> None:
     assert calls.ended == ["cancelled"]
 
 
-def test_one_reason_is_taken_from_a_group() -> None:
-    reason = LookupError("no")
-    group = BaseExceptionGroup("outer", [BaseExceptionGroup("inner", [reason]), ValueError("other")])
-    assert single(group) is reason
+if sys.version_info >= (3, 12):
+
+    @pytest.mark.parametrize("together", [lambda *calls: gather(calls), race], ids=["gather", "race"])
+    async def test_a_call_may_fail_before_the_others_are_begun(together: Callable[..., Awaitable[Any]]) -> None:
+        async def fail_at_once() -> str:
+            raise LookupError("no")
+
+        calls = Calls()
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        with pytest.raises(LookupError, match="no"):
+            await together(calls.forever(), fail_at_once(), calls.forever())
+        await asyncio.sleep(0)  # The caller is not cancelled.
+        assert calls.ended == ["cancelled"] * 2

@@ -11,6 +11,7 @@ from textwrap import dedent
 import pytest
 
 from support.programs import KV_PLUGIN
+from support.tools import ROOT
 
 HOST = """
 import asyncio, sys
@@ -65,6 +66,22 @@ if sys.version_info >= (3, 12):
 
     def test_a_host_runs_where_tasks_begin_at_once() -> None:
         host([], [], EAGER)
+
+    @pytest.mark.timeout(600)
+    @pytest.mark.parametrize(
+        ("options", "environ"), [(["-p", "support.eager_tasks"], {}), ([], {"PYTHONASYNCIODEBUG": "1"})], ids=str
+    )
+    def test_the_tests_of_the_runtime_pass_in_that_mode(options: list[str], environ: dict[str, str]) -> None:
+        paths = ["tests/aio", "tests/link", "tests/runtime/test_runtime.py", "tests/secrets", "tests/sync"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *paths],
+            cwd=ROOT,
+            env={**os.environ, **environ, "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{os.environ['PYTHONPATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def test_a_host_runs_on_uvloop() -> None:
         host([], [], options=UVLOOP)

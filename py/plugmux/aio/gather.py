@@ -17,11 +17,18 @@ async def gather(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     The first that raises cancels the others, and its exception is raised as it is. Cancelling the caller cancels all.
     """
     calls = list(calls)
-    if len(calls) == 1:
-        return [await calls[0]]
+    if len(calls) < 2:
+        return [await call for call in calls]
+    # A TaskGroup cannot have a task that fails as it is made (asyncio.eager_task_factory): it takes no more tasks then,
+    # and in Python 3.12 its caller remains cancelled.
+    tasks = [asyncio.ensure_future(call) for call in calls]
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if task in done and not task.cancelled():
+            task.result()
     return [task.result() for task in tasks]

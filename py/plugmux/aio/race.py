@@ -1,4 +1,4 @@
-"""Waiting for the first of several coroutines, and telling the one reason of a failure."""
+"""Waiting for the first of several coroutines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["race", "single"]
+__all__ = ["race"]
 
 
 async def race(*waiting: Coroutine[Any, Any, Any] | float) -> None:
@@ -21,10 +21,3 @@ async def race(*waiting: Coroutine[Any, Any, Any] | float) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def single(error: BaseException) -> BaseException:
-    """The exception itself, or of a group the first that is not a group."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

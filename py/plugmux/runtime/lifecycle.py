@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..aio.closing import end_within
+from ..aio.gather import gather
 from ..contract.registration import RegistrationRefused
 from ..errors import ConfigError, PluginCause, PluginError, StateError
 from ..link.servable import Servable
@@ -95,8 +96,8 @@ class Lifecycle:
             listen: begins to listen; called when the plugins that may decide on access run or have failed.
 
         Raises:
-            ConfigError: a name is taken, or an object cannot be a plugin; in an exception group.
-            PluginError: a required plugin does not run; in an exception group.
+            ConfigError: a name is taken, or an object cannot be a plugin.
+            PluginError: a required plugin does not run.
         """
         found: list[tuple[Source, Sequence[Found]]] = []
         plugins: list[Launch | Servable] = []
@@ -121,14 +122,13 @@ class Lifecycle:
         """Begin plugins that are kept, whether they run or have failed, in parallel.
 
         Raises:
-            ConfigError: a name is taken, or an object cannot be a plugin; in an exception group.
-            PluginError: a required plugin does not run; in an exception group.
+            ConfigError: a name is taken, or an object cannot be a plugin.
+            PluginError: a required plugin does not run.
         """
-        async with asyncio.TaskGroup() as group:
-            for source in sources:
-                group.create_task(
-                    self._begin_launch(source) if isinstance(source, Launch) else self._begin_in_process(source)
-                )
+        await gather(
+            self._begin_launch(source) if isinstance(source, Launch) else self._begin_in_process(source)
+            for source in sources
+        )
 
     async def launch(self, source: PluginSource, name: str | None) -> PluginRecord:
         """Begin a plugin that stays if it runs. (`Runtime.launch`)"""

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ..aio.closing import shielded
-from ..aio.race import single
 from ..errors import StateError
 from ..exchange import ASGIApp
 from .admission import Admission
@@ -143,9 +142,9 @@ class Runtime:
             if self._app is not None:
                 await self._app.startup()
             await self._lifecycle.start(self._sources, self._sockets.start if self._sockets is not None else None)
-        except BaseException as error:
+        except BaseException:
             await self.close()
-            raise single(error) from None
+            raise
 
     async def launch(self, source: PluginSource, *, name: str | None = None) -> PluginHandle:
         """Add one more plugin and wait until it runs.
