@@ -6,10 +6,11 @@ import asyncio
 import os
 import shutil
 import socket
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from ..accepting import NO_DESCRIPTOR_PAUSE
 from .binding import bind_abstract, bind_at, remove_socket
 from .sockets import LocalStream
 
@@ -111,11 +112,12 @@ class _Silent:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._silent: list[socket.socket] = []
+        self._pause: asyncio.TimerHandle | None = None
         self._spoke: asyncio.Future[socket.socket] = self._loop.create_future()
 
     async def first_to_speak(self) -> socket.socket:
         """The first connection that has said something; the others are closed."""
-        self._loop.add_reader(self._listener, self._accept)
+        self._begin()
         try:
             return await self._spoke
         except asyncio.CancelledError:
@@ -124,17 +126,28 @@ class _Silent:
             raise
         finally:
             self._loop.remove_reader(self._listener)
+            if self._pause is not None:
+                self._pause.cancel()
             for connection in tuple(self._silent):
                 self._close(connection)
 
+    def _begin(self) -> None:
+        self._loop.add_reader(self._listener, self._accept)
+
     def _accept(self) -> None:
-        with suppress(BlockingIOError, ConnectionAbortedError):
+        try:
             connection, _ = self._listener.accept()
-            connection.setblocking(False)
-            self._silent.append(connection)
-            self._loop.add_reader(connection, self._look, connection)
-            if len(self._silent) > MAX_SILENT:
-                self._close(self._silent[0])
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError:  # No descriptor is free, as a rule: the connection waits in the backlog until one is.
+            self._loop.remove_reader(self._listener)
+            self._pause = self._loop.call_later(NO_DESCRIPTOR_PAUSE, self._begin)
+            return
+        connection.setblocking(False)
+        self._silent.append(connection)
+        self._loop.add_reader(connection, self._look, connection)
+        if len(self._silent) > MAX_SILENT:
+            self._close(self._silent[0])
 
     def _look(self, connection: socket.socket) -> None:
         try:
