@@ -17,6 +17,7 @@ from plugmux.errors import StateError
 from plugmux.network import places
 from plugmux.network.places import LookupFailed, Place
 from plugmux.plugin.network import NetworkLinks
+from plugmux.runtime.remote import group
 from support.pki import Pki
 from support.remote import in_state, serving
 
@@ -62,6 +63,26 @@ async def test_a_runtime_that_closes_while_it_dials_leaves_nothing_behind(caplog
     await left.wait()
     silent.close()
     assert "left behind" not in caplog.text
+    assert isinstance(starting.exception(), StateError)
+
+
+async def test_a_start_that_waits_for_addresses_ends_with_the_runtime(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def look_up(address: NetworkAddress) -> tuple[Collection[Place], float]:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(places, "look_up_by_dns", look_up)
+    monkeypatch.setattr(group, "START_TIME", 3600.0)
+    runtime = Runtime([Remote(NAME)], host=Host(tls=pki.tls("runtime")))
+    starting = asyncio.create_task(runtime.start())
+    await asked.wait()
+    await runtime.close()
+    await asyncio.wait_for(asyncio.wait([starting]), 60)
     assert isinstance(starting.exception(), StateError)
 
 

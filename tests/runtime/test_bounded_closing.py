@@ -16,14 +16,17 @@ import pytest
 from kv.v1.kv_connect import AuditService, KeyValueClient, KeyValueService
 from kv.v1.kv_pb2 import GetRequest, GetResponse
 
-from plugmux import Launch, Runtime
+from plugmux import Launch, Policies, Runtime, Timeouts
 from plugmux.aio import closing
 from plugmux.connect import Context, RpcError
+from plugmux.errors import StateError
 from plugmux.http import Server
 from plugmux.link import references
 from plugmux.link.app import LinkApp
 from plugmux.link.link import Link, Peer
 from plugmux.runtime import State
+from plugmux.runtime.logs.log import PluginLog
+from plugmux.runtime.process.local import LocalRun, LocalRunner
 from support.injection import Interrupter
 from support.programs import kv_program, script
 from support.resources import ProcessResources, alive, gone
@@ -272,3 +275,26 @@ async def test_a_runtime_cannot_be_closed_in_another_event_loop_and_says_so() ->
 
         with pytest.raises(RuntimeError, match="another event loop"):
             await asyncio.to_thread(elsewhere)
+
+
+class Stuck(LocalRunner):
+    """A runner whose start never returns."""
+
+    async def start(self, launch: Launch, timeout: float, log: PluginLog) -> LocalRun:
+        self.begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+
+async def test_a_runtime_closes_while_a_runner_does_not_start_its_plugin() -> None:
+    runner = Stuck()
+    runtime = Runtime([Launch(["kv"], runner=runner)], policies=Policies(timeouts=Timeouts(terminate=0.05)))
+    starting = asyncio.create_task(runtime.start())
+    await runner.begun.wait()
+    await asyncio.wait_for(runtime._lifecycle.close(), 60)
+    await runtime.close()
+    await asyncio.wait([starting])
+    assert isinstance(starting.exception(), StateError)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["CLEAN_UP_TIME", "end_within", "or_close", "shielded", "then_close"]
+__all__ = ["CLEAN_UP_TIME", "end_within", "or_close", "shielded", "then_close", "until_stopped"]
 
 CLEAN_UP_TIME = 2.0
 """Seconds that a task is given to end after it has been cancelled."""
@@ -63,6 +63,30 @@ async def end_within(seconds: float | None, tasks: Iterable[asyncio.Task[Any]]) 
         if left:
             _, left = await asyncio.wait(left, timeout=limit)
     return left
+
+
+async def until_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event, grace: float) -> T | None:
+    """Wait for work. When an event is set meanwhile, the work is given some time, and is cancelled then.
+
+    Args:
+        work: what is done, in a task of its own.
+        stop: the event.
+        grace: seconds that the work may still take.
+
+    Returns:
+        What it has returned; `None` where it was cancelled for the event.
+    """
+    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            await end_within(grace, [task])
+    except asyncio.CancelledError:
+        await end_within(0, [task])
+        raise
+    finally:
+        stopping.cancel()
+    return None if stop.is_set() and (not task.done() or task.cancelled()) else task.result()
 
 
 async def then_close(work: Awaitable[T], close: Callable[[], Awaitable[object]] | None) -> T:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from plugmux_proto.plugins.v1.plugins_connect import PluginClient
 from plugmux_proto.plugins.v1.plugins_pb2 import ShutdownRequest
 
+from ..aio.closing import until_stopped
 from ..aio.race import race
 from ..contract.registration import ConfigurationRefused, Registration, RegistrationRefused
 from ..errors import PluginCause, PluginError, PlugmuxError, ProtocolViolation, describe_exit
@@ -186,9 +187,12 @@ class Supervisor:
                 return None
             try:
                 self._registrar.precheck(self.launch)
-                process = await self._runner.start(self.launch, self._timeout, self._log)
+                starting = self._runner.start(self.launch, self._timeout, self._log)
+                process = await until_stopped(starting, self._stop, self._timeouts.terminate)
             except PluginError as error:
                 return self._crashed(error)
+            if process is None:
+                return None
             link: Link | None = None
             grace = 0.0
             try:
@@ -313,14 +317,7 @@ class Supervisor:
 
 
 async def _end(process: Run, link: Link | None, grace: float, limits: Timeouts) -> None:
-    """Leave neither link nor process: wait, terminate, kill.
-
-    Args:
-        process: the process to end.
-        link: its link, if there was one.
-        grace: seconds that the process is given to end by itself before it is terminated.
-        limits: the time limits of what follows.
-    """
+    """Leave neither link nor process: wait for `grace` seconds, terminate, kill."""
     if link is not None:
         link.abort()
     try:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...aio.closing import end_within
+from ...aio.race import race
 from ...errors import ConfigError, PluginCause, PluginError
 from ...network.places import Lookup, Place, Places
 from ..plugin import PluginRecord
@@ -71,7 +72,7 @@ class RemoteGroup:
         ]
         with suppress(TimeoutError):
             async with asyncio.timeout(START_TIME):
-                await self._first.wait()
+                await race(self._first.wait(), self._stop.wait())
                 for plugin in tuple(self._replicas.values()):
                     await plugin.started()
 
