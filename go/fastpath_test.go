@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"regexp"
 	"runtime"
 	"strings"
@@ -73,7 +74,8 @@ func (h *pathHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, err = r.Body.Read(make([]byte, 1))
 		fmt.Fprint(w, "\n", err, r.Body.Close())
 		_, err = r.Body.Read(make([]byte, 1))
-		fmt.Fprint(w, "\n", err, r.Context().Err(), r.Context().Value(http.LocalAddrContextKey))
+		fmt.Fprint(w, "\n", err, r.Context().Err(), r.Context().Value(http.LocalAddrContextKey),
+			r.Context().Value(http.ServerContextKey).(*http.Server).MaxHeaderBytes)
 	case "/unread":
 		header.Set("content-type", "application/json")
 		_, _ = io.WriteString(w, "{}")
@@ -91,6 +93,8 @@ func (h *pathHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "data")
 	case "/exact":
 		_, _ = w.Write(make([]byte, maxBufferedBytes))
+	case "/no-status":
+		w.WriteHeader(42)
 	case "/twice":
 		w.WriteHeader(http.StatusOK)
 		w.WriteHeader(http.StatusTeapot)
@@ -240,6 +244,7 @@ func TestTheFastPathAnswersAsNetHTTPDoes(t *testing.T) {
 		"a status without a name":       {post("/odd-status", "{}"), fast},
 		"fields of the response":        {post("/fields", "{}"), fast},
 		"as much as is held back":       {post("/exact", "{}"), fast},
+		"a status that is none":         {post("/no-status", "{}"), takenOver},
 		"a status twice":                {post("/twice", "{}"), takenOver},
 		"a large response":              {post("/large", "{}"), takenOver},
 		"a large response, then close":  {post("/large", "{}", "Connection: close"), takenOver},
@@ -413,6 +418,11 @@ func TestTheContextOfACallEndsWithAReset(t *testing.T) {
 
 // A handler that outlives its link delays the end of the link, and no longer than for CloseTimeout.
 func TestALinkWaitsForTheHandlersOfTheFastPath(t *testing.T) {
+	t.Run("until they return", func(t *testing.T) { closeBeforeTheHandler(t, time.Minute, true) })
+	t.Run("until CloseTimeout", func(t *testing.T) { closeBeforeTheHandler(t, time.Millisecond, false) })
+}
+
+func closeBeforeTheHandler(t *testing.T, timeout time.Duration, returns bool) {
 	ours, theirs := net.Pipe()
 	peer := must(yamux.Server(theirs, yamux.DefaultConfig()))
 	begun, wait := make(chan struct{}), make(chan struct{})
@@ -421,7 +431,7 @@ func TestALinkWaitsForTheHandlersOfTheFastPath(t *testing.T) {
 		close(begun)
 		<-wait
 		returned.Store(true)
-	}), Limits{CloseTimeout: time.Minute}.orDefault())
+	}), Limits{CloseTimeout: timeout}.orDefault())
 	link.gate.resolve(nil, nil)
 	conn := must(peer.Open())
 	_, _ = io.WriteString(conn, post("/wait", "{}"))
@@ -434,10 +444,28 @@ func TestALinkWaitsForTheHandlersOfTheFastPath(t *testing.T) {
 	}()
 	<-link.session.CloseChan()
 	<-link.accepting
-	close(wait)
+	if returns {
+		close(wait)
+	} else {
+		defer close(wait)
+	}
 	<-closed
-	if !returned.Load() {
-		t.Error("the link did not wait")
+	if returned.Load() != returns {
+		t.Error("the handler has returned:", returned.Load())
+	}
+}
+
+func TestACallOnTheFastPathEndsAtItsDeadline(t *testing.T) {
+	service := kv{get: func(ctx context.Context) ([]byte, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	conn := must(served(t, newLinkApp(&pluginsv1.RegisterPluginRequest{}, []Servable{service.servable()}), true).Open())
+	defer conn.Close()
+	_, _ = io.WriteString(conn, post("/"+kvv1connect.KeyValueServiceName+"/Get", "{}", "connect-timeout-ms: 1"))
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || response.StatusCode != http.StatusGatewayTimeout {
+		t.Error(response, err)
 	}
 }
 
@@ -464,6 +492,34 @@ func TestAResponseThatHasEndedIsNotTakenOver(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzWholeRequest holds that a request which is taken for a plain one is, by net/http, that request and no other.
+func FuzzWholeRequest(f *testing.F) {
+	f.Add([]byte(post("/a.b/c", "{}", "X-Odd: \t a \t", "Connection: close")))
+	f.Add([]byte(post("/a.b/c", "\r\n\r\n")))
+	f.Add([]byte(post("/a.b/c", "{}", "Content-Length: 2")))
+	f.Add([]byte(post("/a.b/c", "2\r\n{}\r\n0\r\n\r\n", "Transfer-Encoding: chunked")))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		parsed, ok := parseWholeRequest(data)
+		if !ok {
+			return
+		}
+		reader := bufio.NewReader(bytes.NewReader(data))
+		want, err := http.ReadRequest(reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(want.Body)
+		if err != nil || reader.Buffered() > 0 || !bytes.Equal(parsed.body, body) {
+			t.Error(err, reader.Buffered(), body)
+		}
+		got := parsed.toHTTP(t.Context(), nil, "")
+		want.Body, got.Body = nil, nil
+		if want = want.WithContext(t.Context()); !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v in place of %+v", got, want)
+		}
+	})
 }
 
 // BenchmarkCall compares the two ways to serve a small call, 16 in flight: `go test -run none -bench Call ./go`. The peer is

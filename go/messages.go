@@ -136,7 +136,11 @@ var errBodyLate = connect.NewError(connect.CodeDeadlineExceeded,
 
 // timeoutOf returns the time limit of a call by the header of its request, if it has one.
 func timeoutOf(header http.Header) (limit time.Duration, given bool) {
-	milliseconds, err := strconv.ParseInt(header.Get("Connect-Timeout-Ms"), 10, 64)
+	text := header.Get("Connect-Timeout-Ms")
+	if text == "" {
+		return 0, false
+	}
+	milliseconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || milliseconds < 0 || milliseconds > maxTimeoutMilliseconds {
 		return 0, false
 	}
