@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ from plugmux.runners.joining import Joining
 from plugmux.runtime import State
 from plugmux.runtime.events import EventKind
 from plugmux.runtime.logs.log import PluginLog
-from support.joining import elsewhere
+from support.joining import ELSEWHERE, elsewhere
 from support.tools import LANGUAGES
 
 
@@ -345,6 +346,30 @@ async def test_a_command_that_cannot_be_run_is_told(point: JoinPoint) -> None:
         await runtime.launch(launch)
     assert point._listener is None
     await runtime.close()
+
+
+@pytest.mark.parametrize("name", ["A; touch {file} #", "A\ntouch {file}", "A-B", "1A", ""])
+async def test_a_variable_whose_name_a_shell_would_run_is_refused(name: str, point: JoinPoint, tmp_path: Path) -> None:
+    file = tmp_path / "ran"
+    launch = elsewhere("python", point)
+    env = {**launch.env, name.format(file=file): "x"}
+    async with Runtime([replace(launch, env=env)]) as runtime:
+        error = runtime.plugin("kv").error
+        assert error is not None
+        assert "no shell can set a variable that is named" in error.detail
+    assert not file.exists()
+
+
+async def test_a_launch_elsewhere_needs_a_command(point: JoinPoint) -> None:
+    async with Runtime([Launch([], "kv", runner=RemoteRunner(["sh"], point))]) as runtime:
+        assert "its launch has no command" in str(runtime.plugin("kv").error)
+
+
+async def test_values_that_are_no_text_pass_to_another_machine(point: JoinPoint, tmp_path: Path) -> None:
+    file = tmp_path / "value"
+    launch = Launch(["sh", "-c", f'printf %s "$ODD" > {file}'], "kv", runner=RemoteRunner(ELSEWHERE, point))
+    async with Runtime([replace(launch, env={"ODD": "a'\udcff b"})]):
+        assert file.read_bytes() == b"a'\xff b"
 
 
 async def test_a_certificate_lives_for_a_day(point: JoinPoint, joining: Joining) -> None:

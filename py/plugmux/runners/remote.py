@@ -8,6 +8,7 @@ the network (`joining`); what it prints comes back through the command. The run 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -27,6 +28,7 @@ from .joining import Joining, JoinPoint
 __all__ = ["RemoteRunner"]
 
 STDIN = 0
+SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 VARIABLES = ("SSH_AUTH_SOCK", "KUBECONFIG", "DOCKER_HOST", "CONTAINER_HOST")
 """What commands that lead to another machine need beside the variables that every program gets."""
 
@@ -61,6 +63,11 @@ class RemoteRunner(Runner):
 
     async def start(self, launch: Launch, timeout: float, log: PluginLog) -> RemoteRun:
         """Start the plugin. (See `Runner`.)"""
+        if not launch.command:
+            raise _not_started(launch, "its launch has no command, which the shell of the other machine needs")
+        for name in launch.env:
+            if not SHELL_NAME.fullmatch(name):
+                raise _not_started(launch, f"no shell can set a variable that is named {name!r}")
         program = shutil.which(self.via[0])
         if program is None:
             raise PluginError(launch.name, PluginCause.NOT_FOUND, f"there is no program {self.via[0]!r}")
@@ -150,7 +157,7 @@ def _script(launch: Launch, joining: Joining) -> bytes:
     if launch.cwd is not None:
         lines.append(f"cd {shlex.quote(os.fspath(launch.cwd))} || exit")
     lines.append(f"exec {shlex.join(launch.command)} </dev/null")
-    return "".join(f"{line}\n" for line in lines).encode()
+    return os.fsencode("".join(f"{line}\n" for line in lines))
 
 
 def _to_be_read(content: bytes) -> BinaryIO:

@@ -90,7 +90,7 @@ class Timeouts:
         shutdown: for a plugin that is stopped to answer the call of Shutdown.
         drain: for calls under way on a link that is closed.
         exit: for a process to end by itself after its link has been closed.
-        terminate: for a process to end after SIGTERM.
+        terminate: for a process to end after SIGTERM, and for its start to end where it is stopped meanwhile.
         kill: for the kernel to end a process after SIGKILL. One that it cannot end is left behind.
         post_mortem: for a process whose link has ended to end as well, so that its exit can be told.
         away: for a plugin of another machine whose link was lost to link again, before it is forgotten.
