@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from plugmux.contract.launch import COMPATIBLE_VARIABLE, VARIABLE, LaunchConfig
+from plugmux.contract.launch import COMPATIBLE_VARIABLE, LONGEST_TIMEOUT, VARIABLE, LaunchConfig
 from plugmux.errors import ConfigError
 
 DETACHED = LaunchConfig("kv", 5.0, socket="/run/s", detached=True)
@@ -86,3 +86,9 @@ def test_without_a_variable_nothing_was_launched() -> None:
 def test_a_socket_is_told_in_our_variable_only() -> None:
     assert set(IN_A_CONTAINER.to_environ()) == {VARIABLE}
     assert not IN_A_CONTAINER.descriptors
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12])
+def test_a_longer_time_than_a_plugin_takes_is_the_longest(timeout: float) -> None:
+    told = LaunchConfig.from_json(LaunchConfig("kv", timeout, 3, 3).to_json())
+    assert told.timeout == LONGEST_TIMEOUT / 1e9

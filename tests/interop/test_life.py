@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 from kv.v1.kv_connect import KeyValueClient
@@ -35,6 +36,11 @@ async def said(runtime: Runtime, text: str) -> LogEntry:
             if text in entry.message:
                 return entry
     raise AssertionError(f"nothing said {text!r}")
+
+
+async def test_it_may_have_any_time_to_register(launch: Launch) -> None:
+    async with Runtime([replace(launch, timeout=float("inf"))]) as runtime:
+        assert runtime.plugin("kv").error is None
 
 
 async def test_it_serves_grpc_health_for_itself_and_for_its_services(launch: Launch) -> None:

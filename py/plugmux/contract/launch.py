@@ -38,7 +38,10 @@ NO_FD = -1
 FINGERPRINT = "sha256:"
 MAX_CONFIG = 65_536
 MAX_TIMEOUT = (1 << 63) - 1
-"""The largest signed integer of 64 bits, which every language can read, in nanoseconds."""
+"""The largest signed integer of 64 bits, in nanoseconds."""
+
+LONGEST_TIMEOUT = (1 << 53) - 1
+"""The longest time that is told, in nanoseconds: 104 days, the largest integer that JavaScript reads exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class LaunchConfig:
 
     def to_json(self) -> str:
         """The configuration as JSON."""
-        head: dict[str, object] = {"name": self.name, "timeout": int(self.timeout * NANOSECONDS)}
+        head: dict[str, object] = {"name": self.name, "timeout": int(min(self.timeout * NANOSECONDS, LONGEST_TIMEOUT))}
         if self.terminal:
             head["terminal"] = True
         if self.detached:
