@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -246,3 +247,15 @@ def test_an_address_that_is_looked_up_is_not_listened_at() -> None:
     assert NetworkAddress.parse("tls+dns://kv.example:1").is_looked_up
     with pytest.raises(ValueError, match="is to be dialled"):
         Runtime(listen=["tls+dns://kv.example:1"])
+
+
+async def test_what_the_plugins_own_lifespan_raises_ends_it(pki: Pki) -> None:
+    @asynccontextmanager
+    async def lifespan(plugin: Plugin) -> AsyncIterator[None]:
+        raise ValueError("no database")
+        yield
+
+    async with new_runtime(pki) as runtime, serving(new_plugin(lifespan=lifespan), dialling(pki, runtime)) as task:
+        await asyncio.wait([task], timeout=60)
+        with pytest.raises(ValueError, match="no database"):
+            task.result()

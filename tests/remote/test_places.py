@@ -85,3 +85,24 @@ async def test_a_change_of_a_weight_is_told_and_begins_nothing_anew() -> None:
     await asyncio.wait_for(Places(ADDRESS, look_up).follow(keep, over.wait(), lambda why: None, found), 60)
     assert told == [(0, 1), (5, 9)]
     assert len(begun) == 1
+
+
+@pytest.mark.parametrize("address", [ADDRESS, NetworkAddress("tls", "10.0.0.1", 7444)])
+async def test_what_a_task_raises_ends_the_others_and_is_raised(address: NetworkAddress) -> None:
+    there = [Place(NetworkAddress("tls", f"10.0.0.{number}", 7444)) for number in (1, 2)]
+    ended: list[Place] = []
+
+    async def look_up(address: NetworkAddress) -> tuple[Collection[Place], float]:
+        return there, 3600.0
+
+    async def keep(place: Place, leave: asyncio.Event) -> None:
+        if place.address.host == "10.0.0.1":
+            raise ValueError("its lifespan failed")
+        try:
+            await leave.wait()
+        finally:
+            ended.append(place)
+
+    with pytest.raises(ValueError, match="its lifespan failed"):
+        await asyncio.wait_for(Places(address, look_up).follow(keep, asyncio.Event().wait(), lambda why: None), 60)
+    assert ended == (there[1:] if address.is_looked_up else [])

@@ -71,7 +71,7 @@ class Places:
         tell: Callable[[str], None],
         found: Callable[[Place], None] = lambda place: None,
     ) -> None:
-        """Run one task for each place, as long as there is that place.
+        """Run one task for each place, as long as there is that place; what one raises is raised, and ends the others.
 
         Args:
             keep: what the task does: called with the place, and an event at which it ends in order.
@@ -89,9 +89,11 @@ class Places:
             else:
                 _adjust(running, tasks, [Place(self._address, self._address.host)], keep)
                 await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
+                _take_ended(tasks)
             _adjust(running, tasks, (), keep)
             if tasks:
                 await asyncio.wait(tasks)
+                _take_ended(tasks)
         finally:
             ending.cancel()
             await end_within(0, tasks)
@@ -105,6 +107,7 @@ class Places:
         running: dict[Place, asyncio.Event],
         tasks: set[asyncio.Task[None]],
     ) -> None:
+        loop = asyncio.get_running_loop()
         while not ending.done():
             looking = asyncio.ensure_future(self._look_up(self._address))
             try:
@@ -120,7 +123,10 @@ class Places:
                 interval = MAX_INTERVAL if running else MIN_INTERVAL
             finally:
                 looking.cancel()
-            await asyncio.wait([ending], timeout=min(max(interval, MIN_INTERVAL), MAX_INTERVAL))
+            until = loop.time() + min(max(interval, MIN_INTERVAL), MAX_INTERVAL)
+            while not ending.done() and (left := until - loop.time()) > 0:
+                await asyncio.wait([ending, *tasks], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                _take_ended(tasks)
 
 
 def _adjust(
@@ -134,7 +140,14 @@ def _adjust(
             leave = running[place] = asyncio.Event()
             task = asyncio.create_task(keep(place, leave), name=f"plugmux: {place.address}")
             tasks.add(task)
-            task.add_done_callback(tasks.discard)
+
+
+def _take_ended(tasks: set[asyncio.Task[None]]) -> None:
+    """Forget the tasks that have ended, and raise what one has raised."""
+    ended = [task for task in tasks if task.done()]
+    tasks.difference_update(ended)
+    for task in ended:
+        task.result()
 
 
 async def look_up_by_dns(address: NetworkAddress) -> tuple[Collection[Place], float]:

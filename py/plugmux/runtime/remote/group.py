@@ -82,6 +82,9 @@ class RemoteGroup:
             await Places(address, self._look_up).follow(self._keep, self._stop.wait(), self._failed, self._rank)
         except ConfigError as error:  # What looks names up is not installed.
             self._failed(str(error))
+        except Exception as error:
+            logger.exception("plugin %s: %s is followed no more", self._launch.name, address)
+            self._failed(f"{address} is followed no more: {error!r}")
 
     def check_running(self) -> None:
         """Check that a replica runs.
