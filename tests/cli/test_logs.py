@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.forked import Forked
 
 PRINTED = "a plugin may print what it likes"
 
@@ -34,13 +34,12 @@ def address(start: Any, plugin: Any, tmp_path: Path) -> str:
 @contextmanager
 def following(*arguments: str) -> Iterator[Iterator[list[str]]]:
     """The lines that a command prints as it goes, in words."""
-    command = [sys.executable, "-m", "plugmux.cli", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield (line.rstrip("\n").split("\t") for line in process.stdout)
-        finally:
-            process.send_signal(signal.SIGINT)
+    process = Forked(*arguments)
+    try:
+        yield (line.rstrip("\n").split("\t") for line in process.stdout)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
 
 
 def test_the_last_lines_of_every_plugin_are_printed(plugmux: Any, shared: str) -> None:

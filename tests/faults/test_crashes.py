@@ -18,8 +18,8 @@ from support.ward import AT_ONCE, Ward, ward
 
 WATCHED = [("python", "best"), ("go", "best"), ("ts", "best")]
 if hasattr(os, "waitid"):
-    WATCHED.append(("python", "threads"))
-"""How the end of a process is learnt of is of the host, and of plugins in Python: they watch their host alike."""
+    WATCHED.append(("go", "threads"))
+"""How the end of a process is learnt of is of the host. Of plugins in Python, test_host_killed.py shows it."""
 
 pytestmark = [
     pytest.mark.usefixtures("watching"),

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from plugmux.cli import main
+from support.forked import Forked
 
 PLUGIN = """\
 from kv.v1.kv_connect import KeyValueService
@@ -45,9 +46,11 @@ def in_process(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def plugmux(*arguments: object, tls: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environ = os.environ | ({"PLUGMUX_TLS_DIR": str(tls)} if tls else {})
-    command = [sys.executable, "-m", "plugmux.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ)
+    """Run a command in a process of its own: it opens links."""
+    process = Forked(*map(str, arguments), environ={"PLUGMUX_TLS_DIR": str(tls)} if tls else {})
+    out, errors = process.communicate()
+    assert process.returncode is not None
+    return subprocess.CompletedProcess([str(each) for each in arguments], process.returncode, out, errors)
 
 
 @contextlib.contextmanager
@@ -120,21 +123,10 @@ def test_a_plugin_dials_and_operators_are_let_in_by_their_identity(certificates:
         address = line_with(runtime, "listening on").rpartition(" ")[2]
         with running(plugin, PLUGMUX_SOCKET=address, PLUGMUX_TLS_DIR=certificates / "kv"):
             operator = certificates / "operator"
-            command: list[str] = [
-                sys.executable,
-                "-m",
-                "plugmux.cli",
-                "events",
-                "--connect",
-                address,
-                "--json",
-                "--tls",
-                str(operator),
-            ]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as events:
-                assert events.stdout is not None
-                told = next((told for told in map(json.loads, events.stdout) if told["state"] == "running"), None)
-                events.terminate()
+            events = Forked("events", "--connect", address, "--json", "--tls", str(operator))
+            told = next((told for told in map(json.loads, events.stdout) if told["state"] == "running"), None)
+            events.terminate()
+            events.communicate()
             assert told is not None
             assert told["identity"] == "spiffe://prod/kv"
             (listed,) = json.loads(plugmux("plugins", "--json", "--connect", address, tls=operator).stdout)

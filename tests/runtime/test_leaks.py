@@ -22,11 +22,11 @@ from support.injection import raising_at
 from support.resources import ProcessResources
 from support.tools import faulty_plugin
 
-ROUNDS = 50
+ROUNDS = 25
 
 
 @pytest.mark.timeout(300)
-async def test_200_launches_and_shutdowns_leave_no_process_no_descriptor_and_no_task() -> None:
+async def test_100_launches_and_shutdowns_leave_no_process_no_descriptor_and_no_task() -> None:
     plugins = [Launch(faulty_plugin("go"), name=f"go{number}", timeout=60) for number in range(4)]  # they start fast
     async with Runtime(plugins):
         pass

@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Mapping
 
 from plugmux.cli import main
 from plugmux.cli.commands import dev, run
@@ -24,14 +25,16 @@ class Forked:
     Args:
         arguments: those of the command.
         notes: whether it says of a plugin that is slow to start that it is still starting.
+        environ: variables that it has besides those of this process.
     """
 
-    def __init__(self, *arguments: str, notes: bool = True) -> None:
+    def __init__(self, *arguments: str, notes: bool = True, environ: Mapping[str, str] | None = None) -> None:
         reading, writing = zip(os.pipe(), os.pipe(), strict=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # xdist's thread only waits for what it is sent.
             self.pid = os.fork()
         if not self.pid:
+            os.environ.update(environ or {})
             _run(arguments, writing, notes)
         for end in writing:
             os.close(end)
