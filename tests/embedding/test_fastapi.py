@@ -24,6 +24,7 @@ from plugmux.exchange import ASGIApp
 from plugmux.runtime import State
 from support.pages import examples, run_examples
 from support.programs import KV_PLUGIN, kv_program, script
+from support.pytests import FEW_PLUGINS
 from support.resources import ProcessResources
 from support.tools import ROOT
 
@@ -125,7 +126,7 @@ def test_the_fixture_of_the_page_serves_a_test(mode: str, tmp_path: Path) -> Non
     )
     (tmp_path / "test_page.py").write_text(head + fixture.replace('key="a"', 'key="pid"'))
     (tmp_path / "pytest.ini").write_text(f"[pytest]\nasyncio_mode = {mode}\n")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "examples/gen/python")}
+    environment = {**os.environ, **FEW_PLUGINS, "PYTHONPATH": str(ROOT / "examples/gen/python")}
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "test_page.py"],
         cwd=tmp_path,

@@ -153,9 +153,9 @@ async def test_an_instance_ends_with_its_process_and_says_so(language: str) -> N
             assert (await again.client(StorageClient).upload(UploadRequest(name="a"))).address == "eu/a"
 
 
-COUNT = 500
+COUNT = 200
 AT_ONCE = 20
-CONTENT = bytes(64 * 1024)
+CONTENT = bytes(160 * 1024)
 SLACK = COUNT * len(CONTENT) * 9 // 10
 """What a process may sway by, in bytes: less than what each further round would leave, if files were kept."""
 
@@ -167,7 +167,7 @@ async def test_hundreds_of_instances_and_references_leave_no_memory_behind(langu
         await _use_and_release(runtime, language)
         before, known = await _kept(runtime, language), _objects()
         await _use_and_release(runtime, language)
-        assert _objects() - known < COUNT
+        assert _objects() - known < 2 * COUNT  # An instance that was kept would be several.
         assert plugin.link is not None
         assert len(plugin.link.references) == 0
         for _ in range(6):  # An allocator takes its time; what leaks only ever grows.

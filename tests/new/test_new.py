@@ -22,6 +22,7 @@ from plugmux.new.checkout import find_checkout
 from plugmux.new.project import KINDS, LANGUAGES, LICENSES, Project
 from plugmux.new.render import render
 from plugmux.new.write import create
+from support.pytests import FEW_PLUGINS
 from support.tools import ROOT, tool
 
 EVERY = [(language, kind) for language in LANGUAGES for kind in KINDS if (language, kind) != ("ts", "app")]
@@ -38,7 +39,7 @@ def test_a_python_project_passes_its_own_tests(tmp_path: Path, kind: str) -> Non
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:cacheprovider"],
         cwd=tmp_path / "p",
-        env={**os.environ, "PYTHONPATH": "src"},
+        env={**os.environ, **FEW_PLUGINS, "PYTHONPATH": "src"},
         capture_output=True,
         text=True,
         check=False,

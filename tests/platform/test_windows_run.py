@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.pytests import FEW_PLUGINS
 from windows.run import Outcome, run_to_the_end
 from windows.selection import RESULTS
 
@@ -31,7 +32,7 @@ def outcome_of(directory: Path, source: str, limit: float = 240) -> Outcome:
     results = directory / "results.jsonl"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "windows.selection"]
     command += ["--timeout=3", "--timeout-method=thread", f"--rootdir={directory}", "test_part.py"]
-    environ = {**os.environ, RESULTS: str(results), "PYTHONPATH": str(Path(__file__).parents[1])}
+    environ = {**os.environ, **FEW_PLUGINS, RESULTS: str(results), "PYTHONPATH": str(Path(__file__).parents[1])}
 
     def run_rest(seconds: float) -> bytes:
         try:

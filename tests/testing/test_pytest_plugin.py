@@ -10,6 +10,7 @@ import pytest
 
 import plugmux.testing.host
 import plugmux.testing.recipes  # noqa: F401 -- runs in this process leave no modules behind, so all use these
+from support.pytests import FEW_PLUGINS
 
 pytest_plugins = "pytester"
 
@@ -81,8 +82,10 @@ filterwarnings = ["error"]
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project with a plugin."""
+    for name, value in FEW_PLUGINS.items():
+        monkeypatch.setenv(name, value)
     pytester.makepyfile(plugin=PLUGIN)
     pytester.syspathinsert()
     return pytester

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
 
 from support.pages import examples
+from support.pytests import FEW_PLUGINS
 from support.tools import ROOT
 
 PROJECT = ROOT / "examples" / "tox"
 
 
 def run(*command: str) -> str:
-    done = subprocess.run([sys.executable, "-m", *command], cwd=PROJECT, capture_output=True, text=True, check=False)
+    environ = {**os.environ, **FEW_PLUGINS}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=PROJECT, env=environ, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
