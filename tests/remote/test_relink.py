@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from kv.v1.kv_connect import KeyValueClient
+from kv.v1.kv_connect import AuditService, KeyValueClient
 from kv.v1.kv_pb2 import GetRequest, PutRequest
 
 from plugmux import Policies, Runtime, Timeouts
@@ -62,6 +62,20 @@ async def test_a_plugin_whose_link_is_lost_links_again_and_goes_on(language: str
         for _ in range(2):
             await linked_again(runtime, lose_link(runtime))
             assert (await kv.get(GetRequest(key="a"))).value == b"kept"  # It is the same process.
+
+
+async def test_what_was_lent_over_a_link_that_is_lost_is_cleaned_up(point: JoinPoint) -> None:
+    released = asyncio.Event()
+
+    async def on_release() -> None:
+        released.set()
+
+    async with Runtime([elsewhere("go", point, restart=NEVER)]) as runtime:
+        link = runtime.plugin("kv").link
+        assert link is not None
+        link.lend(AuditService(), on_release=on_release)
+        await linked_again(runtime, lose_link(runtime))
+        await asyncio.wait_for(released.wait(), 30)
 
 
 async def test_what_becomes_of_the_plugin_is_told(point: JoinPoint) -> None:

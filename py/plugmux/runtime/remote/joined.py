@@ -29,7 +29,11 @@ class JoinedSupervisor(Supervisor):
             failure = await super()._serve(process, link)
             if failure is None or self.record.state is not State.UNREACHABLE:
                 return failure
-            again = await self._link_again(process)
+            closing = asyncio.ensure_future(link.close(0))
+            try:
+                again = await self._link_again(process)
+            finally:
+                await closing
             if again is None:
                 return None if self._stop.is_set() else await self._not_again(process, link, failure)
             link = again
