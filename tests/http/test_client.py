@@ -439,7 +439,6 @@ async def test_a_call_that_is_cancelled_while_its_connection_opens_leaves_nothin
     call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with listening(tmp_path, OK) as peers:
-        calling = asyncio.ensure_future(call(SocketClient(f"unix:{tmp_path}/s"), Request("/")))
         made = RoundTrip.connection_made
 
         def cancel_call(trip: RoundTrip, transport: asyncio.BaseTransport) -> None:
@@ -447,6 +446,7 @@ async def test_a_call_that_is_cancelled_while_its_connection_opens_leaves_nothin
             calling.cancel()
 
         monkeypatch.setattr(RoundTrip, "connection_made", cancel_call)
+        calling = asyncio.ensure_future(call(SocketClient(f"unix:{tmp_path}/s"), Request("/")))
         with pytest.raises(asyncio.CancelledError):
             await calling
         await (await peers.get()).wait_lost()

@@ -72,7 +72,7 @@ if sys.version_info >= (3, 12):
         ("options", "environ"), [(["-p", "support.eager_tasks"], {}), ([], {"PYTHONASYNCIODEBUG": "1"})], ids=str
     )
     def test_the_tests_of_the_runtime_pass_in_that_mode(options: list[str], environ: dict[str, str]) -> None:
-        paths = ["tests/aio", "tests/link", "tests/runtime/test_runtime.py", "tests/secrets", "tests/sync"]
+        paths = "tests/aio tests/http tests/link tests/runtime/test_runtime.py tests/secrets tests/sync".split()
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *paths],
             cwd=ROOT,
