@@ -26,7 +26,7 @@ from plugmux.runtime.logs.log import LogBook
 from plugmux.runtime.plugin import PluginRecord
 from plugmux.yamux import Config
 from support.programs import KV_PLUGIN, kv_program, script
-from support.resources import end_at_once
+from support.resources import end_at_once, hold
 from support.tools import local_address
 
 QUICK = HealthPolicy(interval=0.05, timeout=0.1, hung_after=0.3)
@@ -169,7 +169,7 @@ async def test_a_plugin_that_does_not_read_for_a_while_keeps_its_link(tmp_path: 
     async with Runtime([kv_program(tmp_path)], policies=Policies(health=PATIENT, mux=impatient)) as runtime:
         plugin, kv = runtime.plugin("kv"), runtime.client(KeyValueClient)
         assert plugin.pid is not None
-        os.kill(plugin.pid, signal.SIGSTOP)
+        await hold(plugin.pid)
         calls = [kv.put(PutRequest(key="a", value=bytes(1 << 20)), timeout=0.5) for _ in range(4)]
         assert {type(late) for late in await asyncio.gather(*calls, return_exceptions=True)} == {RpcError}
         os.kill(plugin.pid, signal.SIGCONT)
@@ -226,7 +226,7 @@ async def test_a_hanging_plugin_is_ended_and_started_again_where_the_policy_says
         before = plugin.pid
         assert before is not None
         if stop:
-            os.kill(before, signal.SIGSTOP)
+            await hold(before)
         with pytest.raises(RpcError) as caught:
             await kv.get(GetRequest(key="block"))
         assert caught.value.code is Code.UNAVAILABLE

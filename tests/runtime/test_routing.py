@@ -20,7 +20,7 @@ from plugmux.http import SocketClient
 from plugmux.runtime import PluginHandle, State
 from plugmux.runtime.calls.breaker import Circuit
 from support.programs import KV_PLUGIN, kv_program, script
-from support.resources import end_at_once
+from support.resources import end_at_once, hold
 from support.tools import ON_WINDOWS, local_address
 
 NO_RETRY = RetryPolicy(attempts=1)
@@ -329,7 +329,7 @@ async def test_a_streaming_call_counts_as_a_unary_one_does(
         assert await watch(kv, "") == [b"0", b"1", b"2"]
         assert plugin.pid is not None
         if stopped:
-            os.kill(plugin.pid, signal.SIGSTOP)
+            await hold(plugin.pid)
         found = None
         while found is not circuit:  # A request over the socket that came late counts as one that its caller gave up.
             with pytest.raises(RpcError) as caught:
