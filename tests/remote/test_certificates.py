@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from plugmux import TLS, ConfigError
+from plugmux import TLS, ConfigError, Host, Permissions, Runtime
 from plugmux.contract.address import NetworkAddress
 from plugmux.errors import PlugmuxError
 from plugmux.link.app import LinkApp
@@ -145,6 +145,22 @@ async def test_a_wrong_certificate_is_refused_at_both_ends(wrong: Wrong, tmp_pat
     assert any(re.search(wrong.here, line) for line in here), here
     assert not wrong.there or any(re.search(wrong.there, line) for line in there), there
     assert "PRIVATE" not in " ".join(here + there)
+
+
+@pytest.mark.parametrize("line", ["POST /plugins.v1.PluginManagementService/ListPlugins", "GET /metrics"])
+async def test_a_certificate_that_names_nobody_has_not_even_what_everybody_may_have(line: str, tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    host = Host(tls=pki.tls("runtime"))
+    nameless = TLS.directory(named(ADDRESS)(pki))
+    everybody = Permissions(allow={"*": ["observe"]})
+    async with Runtime(listen=["tls://127.0.0.1:0"], host=host, permissions=everybody) as runtime:
+        port = int(runtime.addresses[0].rpartition(":")[2])
+        context = nameless.client_context()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="127.0.0.1")
+        kind = "Content-Type: application/proto\r\nContent-Length: 0\r\n"
+        writer.write(f"{line} HTTP/1.1\r\nHost: a\r\n{kind}\r\n".encode())
+        assert (await reader.readline()).split()[1] == b"403"
+        writer.transport.abort()
 
 
 class Checking:

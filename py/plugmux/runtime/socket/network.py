@@ -22,7 +22,7 @@ from ...network.remote_end import RemoteEnd
 from ...platform import ListenError
 from ..logs.flood import FloodLog
 from ..settings import Permissions
-from .policy import Allowed, Policy
+from .policy import NOTHING, Allowed, Policy
 
 if TYPE_CHECKING:
     from ...network.tls import TLS
@@ -108,7 +108,8 @@ class NetworkSocket:
         peer = Peer(end.identity or end.address, identity=end.identity, address=end.address)
         if end.why and end.shown:
             self._floods.warn("identity", f"refused a connection of {end.address} at {self.address}: {end.why}")
-        allowed = self._app.policy.of(end.identity)
+        # A certificate that names nobody is refused, and has not even what everybody may have.
+        allowed = NOTHING if end.shown and not end.identity else self._app.policy.of(end.identity)
         return self.server.protocol(peer=peer, end=end, allowed=allowed, secrets=allowed.secrets)
 
     async def start(self) -> None:

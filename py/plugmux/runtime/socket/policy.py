@@ -12,7 +12,7 @@ from ...contract.registration import MAX_PATTERN, PATTERN
 from ...errors import ConfigError
 from ...network.identity import EVERYBODY, matches
 
-__all__ = ["Allowed", "Policy"]
+__all__ = ["NOTHING", "Allowed", "Policy"]
 
 METRICS = "/metrics"
 SECRETS = "secrets:"
@@ -54,6 +54,9 @@ class Allowed:
             return "manage" in self.entries
         package = service.rpartition(".")[0]
         return not self.entries.isdisjoint((service, path, "*", f"{package}.*"))
+
+
+NOTHING = Allowed(frozenset(), ())
 
 
 class Policy:
