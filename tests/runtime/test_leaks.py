@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import resource
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -146,12 +148,16 @@ async def test_an_error_at_any_step_between_start_and_link_leaves_nothing(link: 
 
     await launched(0)
     before = ProcessResources.take()
-    for step in count(1):
-        struck = await launched(step)
-        await nothing_beyond(before)
-        if not struck:
-            break
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for step in count(1):
+            struck = await launched(step)
+            await nothing_beyond(before)
+            if not struck:
+                break
+        gc.collect()
     assert step > 50
+    assert not [str(warning.message) for warning in told if "never awaited" in str(warning.message)]
 
 
 async def test_two_services_of_the_same_name_leave_no_process() -> None:

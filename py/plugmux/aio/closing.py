@@ -65,25 +65,31 @@ async def end_within(seconds: float | None, tasks: Iterable[asyncio.Task[Any]]) 
     return left
 
 
-async def until_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event, grace: float) -> T | None:
+async def until_stopped(work: Callable[[], Awaitable[T]], stop: asyncio.Event, grace: float) -> T | None:
     """Wait for work. When an event is set meanwhile, the work is given some time, and is cancelled then.
 
     Args:
-        work: what is done, in a task of its own.
+        work: begins what is done; it is a task of its own.
         stop: the event.
         grace: seconds that the work may still take.
 
     Returns:
-        What it has returned; `None` where it was cancelled for the event.
+        What it has returned; `None` where it was cancelled for the event. What it has made is not lost where the caller
+        is cancelled meanwhile: it is returned, and the cancellation comes at the caller's next wait.
     """
-    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    task, stopping = asyncio.ensure_future(work()), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             await end_within(grace, [task])
     except asyncio.CancelledError:
         await end_within(0, [task])
-        raise
+        if not task.done() or task.cancelled() or task.exception() is not None:
+            raise
+        caller = asyncio.current_task()
+        assert caller is not None
+        caller.uncancel()
+        caller.cancel()
     finally:
         stopping.cancel()
     return None if stop.is_set() and (not task.done() or task.cancelled()) else task.result()

@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from plugmux_proto.plugins.v1.plugins_connect import PluginClient
@@ -187,8 +188,8 @@ class Supervisor:
                 return None
             try:
                 self._registrar.precheck(self.launch)
-                starting = self._runner.start(self.launch, self._timeout, self._log)
-                process = await until_stopped(starting, self._stop, self._timeouts.terminate)
+                start = partial(self._runner.start, self.launch, self._timeout, self._log)
+                process = await until_stopped(start, self._stop, self._timeouts.terminate)
             except PluginError as error:
                 return self._crashed(error)
             if process is None:
