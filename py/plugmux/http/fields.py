@@ -162,11 +162,11 @@ class ChunkWriter:
             self.drop()
             self._write(chunk(data))
 
-    def end(self, piece: bytes = b"", head: bytes = b"") -> None:
+    def end(self, piece: bytes = b"") -> None:
         """Write what waits, the last piece, and the end of the body."""
         body = b"".join((*self._pieces, piece))
         self.drop()
-        self._write(head + (chunk(body) if body else b"") + LAST_CHUNK)
+        self._write((chunk(body) if body else b"") + LAST_CHUNK)
 
     def drop(self) -> None:
         """Write nothing of what waits."""
