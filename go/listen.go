@@ -1,6 +1,7 @@
 package plugmux
 
 import (
+	"container/list"
 	"context"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ const (
 	hijackAccepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: " + hijackScheme + "\r\n\r\n"
 	listenIdle     = time.Minute
 	maxRemoteLinks = 256
+	maxUnlinked    = 1024
 )
 
 // serveListening lets runtimes connect, one link each, until the context ends.
@@ -56,7 +58,8 @@ func (p *plugin) serveListening(ctx context.Context, text string) error {
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, remoteConnKey{}, conn)
 		},
-		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
+		ConnState: newUnlinked(maxUnlinked).follow,
+		ErrorLog:  slog.NewLogLogger(slog.Default().Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -73,6 +76,43 @@ func (p *plugin) serveListening(ctx context.Context, text string) error {
 }
 
 type remoteConnKey struct{}
+
+// unlinked bounds the connections that are no links: one more ends the oldest, so that those which are opened and left
+// keep nobody out.
+type unlinked struct {
+	most     int
+	lock     sync.Mutex
+	oldest   *list.List // of net.Conn
+	elements map[net.Conn]*list.Element
+}
+
+func newUnlinked(most int) *unlinked {
+	return &unlinked{most: most, oldest: list.New(), elements: make(map[net.Conn]*list.Element)}
+}
+
+// follow is told of each change of a connection's state.
+func (u *unlinked) follow(conn net.Conn, state http.ConnState) {
+	u.lock.Lock()
+	defer u.lock.Unlock()
+	switch state {
+	case http.StateNew:
+		u.elements[conn] = u.oldest.PushBack(conn)
+		if u.oldest.Len() > u.most {
+			first := u.oldest.Front().Value.(net.Conn)
+			u.forget(first)
+			go func() { _ = first.Close() }() // It waits a while for a peer that takes no alert.
+		}
+	case http.StateHijacked, http.StateClosed:
+		u.forget(conn)
+	}
+}
+
+func (u *unlinked) forget(conn net.Conn) {
+	if element, ok := u.elements[conn]; ok {
+		u.oldest.Remove(element)
+		delete(u.elements, conn)
+	}
+}
 
 // entrance admits the runtimes that connect.
 type entrance struct {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -273,6 +274,31 @@ func TestAPluginListensForRuntimes(t *testing.T) {
 		}
 	case <-testContext(t).Done():
 		t.Error("Shutdown did not end the plugin")
+	}
+}
+
+func TestOfConnectionsThatAreNoLinksOneMoreEndsTheOldest(t *testing.T) {
+	connections := newUnlinked(2)
+	peers := make([]net.Conn, 4)
+	for i := range peers {
+		conn, peer := net.Pipe()
+		peers[i] = peer
+		connections.follow(conn, http.StateNew)
+		if i == 0 {
+			connections.follow(conn, http.StateHijacked) // a link counts no more
+		}
+	}
+	if _, err := peers[1].Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the oldest that is no link: %v, want its end", err)
+	}
+	if len(connections.elements) != 2 || connections.oldest.Len() != 2 {
+		t.Errorf("%d connections are known, want 2", len(connections.elements))
+	}
+	for i, conn := range []net.Conn{peers[0], peers[2], peers[3]} {
+		_ = conn.SetReadDeadline(time.Now())
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("connection %d has ended: %v", i, err)
+		}
 	}
 }
 

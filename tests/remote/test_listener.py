@@ -13,6 +13,7 @@ from plugmux.contract.address import NetworkAddress, parse_address
 from plugmux.network import listener as listening
 from plugmux.network.connect import connect
 from plugmux.network.listener import NetworkListener
+from plugmux.platform import accepting
 from support.pki import Pki
 from support.remote import until
 from support.strangers import CLIENT_HELLO
@@ -113,6 +114,60 @@ async def test_only_so_many_wait(listener: NetworkListener, pki: Pki, monkeypatc
         with half_handshakes(listener, 1):
             await until(lambda: not is_open(slow[0]))
             assert (len(listener._waiting), len(listener._handshakes)) == (3, MOST)
+
+
+async def test_one_identity_has_only_so_many_connections(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "MAX_CONNECTIONS", 2)
+    told: list[str] = []
+    address = parse_address("tls://127.0.0.1:0")
+    assert isinstance(address, NetworkAddress)
+    listener = NetworkListener(address, pki.tls("runtime"), lambda end: Hello(), lambda kind, line: told.append(line))
+    await listener.start()
+
+    async def admitted(name: str) -> Greeted | None:
+        _, greeted, _ = await connect(listener.address, Greeted, pki.tls(name), lambda end: None)
+        return greeted if await greeted.answered else None
+
+    first, second = await admitted("kv"), await admitted("kv")
+    assert first
+    assert second
+    assert not await admitted("kv")
+    assert "spiffe://test/kv has 2 open, which is as many as one may have" in told[-1]
+    other = await admitted("other")
+    assert other  # Nobody is kept out by another.
+    first.transport.abort()
+    while not (again := await admitted("kv")):
+        pass  # Until the listener has seen the end of the first.
+    for greeted in (second, other, again):
+        greeted.transport.abort()
+    await listener.close()
+
+
+class Hello(asyncio.Protocol):
+    """Says something to who has been let in."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.write(b"hello")  # type: ignore[attr-defined]  # it writes
+
+
+class Greeted(asyncio.Protocol):
+    """Waits for the first bytes or the end of a connection."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.answered.set_result(True)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.answered.done():
+            self.answered.set_result(False)
 
 
 async def test_it_closes_while_connections_wait(listener: NetworkListener) -> None:

@@ -8,7 +8,8 @@ A connection that is silent or waits has no TLS state and no buffers. Of those t
 handshake, there are only so many: one more silent connection ends the oldest. Who has spoken waits for a handshake to
 end, so that many plugins that come at once are served one after the other. Who has waited for `QUEUE_TIME`, or
 is the oldest of more than `MAX_WAITING`, waits no more, and the oldest handshake ends. So a port scan, or connections
-that are opened and left, keep nobody out.
+that are opened and left, keep nobody out. Of those that are served, each identity has so many (`OpenConnections`), and
+where there are no identities, each address.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from ..aio.closing import end_within
 from ..aio.forks import lose_in_children
 from ..contract.address import NetworkAddress
 from ..errors import ConfigError
-from ..platform import ReadWatch, accept_some, own_port
-from ..platform.accepting import ACCEPTED_AT_ONCE, NO_DESCRIPTOR_PAUSE
+from ..platform import ReadWatch, accept_some, descriptor_limit, own_port
+from ..platform.accepting import ACCEPTED_AT_ONCE, NO_DESCRIPTOR_PAUSE, OpenConnections
 from .alerts import alerts_by
 from .proxy_header import IPNetwork, ProxyHeader, ProxyHeaderError, is_within
 from .refusal import HandshakeFailed, handshake_refusal
@@ -108,6 +109,9 @@ class NetworkListener:
         self._proxies = proxies
         self._headers: dict[socket.socket, ProxyHeader] = {}
         self._strangers: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
+        self._served: OpenConnections[str, asyncio.BaseTransport] = OpenConnections(
+            lambda transport: not transport.is_closing(), descriptor_limit()
+        )
         self._sockets: list[socket.socket] = []
         self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
         self._watches: dict[socket.socket, ReadWatch] = {}
@@ -305,6 +309,13 @@ class NetworkListener:
     def _serve_peer(self, transport: asyncio.BaseTransport, where: str) -> asyncio.Protocol:
         """The protocol of a connection whose handshake is done."""
         end = replace(RemoteEnd.of(transport), address=where)
+        who = end.identity or where.rpartition(":")[0]
+        if not self._served.add(who, transport):
+            most = f"{who} has {self._served.most} open, which is as many as one may have"
+            self._report("too many", f"refused a connection of {where} at {self.address}: {most}")
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
+            return asyncio.Protocol()
         if self._admits_strangers and not end.shown:
             self._bound(transport)
         return self._serve(end)

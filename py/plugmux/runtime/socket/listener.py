@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections import defaultdict
 
 from ...aio.forks import lose_in_children
 from ...aio.pipes import open_stream
@@ -22,7 +21,7 @@ from ...platform import (
     descriptor_limit,
     is_superuser,
 )
-from ...platform.accepting import ACCEPTED_AT_ONCE, NO_DESCRIPTOR_PAUSE
+from ...platform.accepting import ACCEPTED_AT_ONCE, NO_DESCRIPTOR_PAUSE, OpenConnections
 from ..logs.flood import FloodLog
 
 __all__ = ["Listener"]
@@ -32,9 +31,6 @@ logger = logging.getLogger("plugmux.runtime")
 BACKLOG = 4096
 """Connections that may wait; the kernel bounds them as well (net.core.somaxconn)."""
 
-MAX_CONNECTIONS = 1024
-"""Connections that one user may have, and never more than half of the descriptors that this process may have."""
-
 
 class Listener:
     """One listening unix socket or named pipe.
@@ -42,14 +38,15 @@ class Listener:
     Args:
         address: where to listen.
         server: serves every connection whose peer is of the same user.
-        most_connections: connections that one user may have at a time; by default `MAX_CONNECTIONS`.
+        most_connections: connections that one user may have at a time; by default as `OpenConnections` says.
     """
 
     def __init__(self, address: Address, server: Server, most_connections: int | None = None) -> None:
         self.address = address
         self._server = server
-        self._most = _most_connections() if most_connections is None else most_connections
-        self._open: defaultdict[UserId | None, list[LocalStream]] = defaultdict(list)
+        self._open: OpenConnections[UserId | None, LocalStream] = OpenConnections(
+            lambda connection: connection.fileno() >= 0, descriptor_limit(), most_connections
+        )
         self._floods = FloodLog(logger)
         self._listener: LocalListener | None = None
         self._closed = False
@@ -92,10 +89,9 @@ class Listener:
         """Serve a connection of a user who may connect, and close that of another."""
         try:
             peer = _peer(connection)
-            if not self._admits(peer):
+            if not self._admits(peer, connection):
                 connection.close()
                 return
-            self._open[peer.uid].append(connection)
             await open_stream(lambda: self._server.protocol(peer=peer), connection)
         except OSError:
             connection.close()  # It has ended meanwhile.
@@ -103,7 +99,7 @@ class Listener:
             connection.close()
             raise
 
-    def _admits(self, peer: Peer) -> bool:
+    def _admits(self, peer: Peer, connection: LocalStream) -> bool:
         if peer.uid is None:
             unknown = f"refused a connection at {self.address}: the system does not tell whose it is"
             self._floods.warn("unknown user", unknown)
@@ -112,13 +108,11 @@ class Listener:
             refused = f"refused a connection of user {peer.uid} (process {peer.pid}) at {self.address}"
             self._floods.warn("another user", refused)
             return False
-        if len(self._open[peer.uid]) >= self._most:
-            self._open[peer.uid] = [connection for connection in self._open[peer.uid] if connection.fileno() >= 0]
-        if len(self._open[peer.uid]) >= self._most:
+        if not self._open.add(peer.uid, connection):
             self._floods.warn(
                 "too many",
-                f"refused a connection of process {peer.pid} at {self.address}: user {peer.uid} has {self._most} open, "
-                "which is as many as one user may have",
+                f"refused a connection of process {peer.pid} at {self.address}: user {peer.uid} has "
+                f"{self._open.most} open, which is as many as one user may have",
             )
             return False
         return True
@@ -141,11 +135,6 @@ class Listener:
             if self._listener is not None:
                 self._listener.close()
                 self._listener = None
-
-
-def _most_connections() -> int:
-    descriptors = descriptor_limit()
-    return MAX_CONNECTIONS if descriptors is None else min(MAX_CONNECTIONS, max(descriptors // 2, 1))
 
 
 def _peer(connection: LocalStream) -> Peer:
