@@ -139,6 +139,11 @@ func (m *linkMemory) decide(id uint32, flags uint16, payload, length int64) fram
 		m.streams[id] = &streamMemory{ofPeer: true, opened: time.Now(), window: newWindow()}
 		m.streams[id].window.granted -= payload
 		m.peerStreams++
+		if m.windows != nil && m.mayGrow() {
+			if credit := m.windows.begin(&m.streams[id].window); credit > 0 {
+				m.grant(id, uint32(credit))
+			}
+		}
 	}
 	stream := m.streams[id]
 	if stream == nil || flags == 0 && length == 0 {
@@ -276,17 +281,18 @@ func (m *linkMemory) read(id uint32, bytes int64) {
 	}
 }
 
-// credit lets the peer send more once enough has been read. Windows do not grow while memory is short, and not for a peer
-// that has not registered.
+// credit lets the peer send more once enough has been read.
 func (m *linkMemory) credit(id uint32, stream *streamMemory, bytes int64) {
 	if m.windows == nil || stream.ended {
 		return
 	}
-	mayGrow := m.registered && m.accepted+m.reserved < m.maxBytes/2
-	if credit := m.windows.consume(&stream.window, bytes, mayGrow); credit > 0 {
+	if credit := m.windows.consume(&stream.window, bytes, m.mayGrow()); credit > 0 {
 		m.grant(id, uint32(credit))
 	}
 }
+
+// mayGrow reports whether windows may become larger: there is memory for it, and the peer has registered.
+func (m *linkMemory) mayGrow() bool { return m.registered && m.accepted+m.reserved < m.maxBytes/2 }
 
 // measured records a round trip, by which windows grow.
 func (m *linkMemory) measured(roundTrip time.Duration) {

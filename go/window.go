@@ -12,6 +12,10 @@ const (
 	maxCreditStepBytes = 1 << 20
 	// maxWindowGrowthBytes bounds the growth of all windows of a link together.
 	maxWindowGrowthBytes = 32 << 20
+	// beginWindowBytes is what windows that begin large may have together, since many of their streams will need none.
+	beginWindowBytes = maxWindowGrowthBytes / 4
+	// longRoundTrip is where a stream begins with a large window: that saves a round trip, and costs a frame.
+	longRoundTrip = 2 * time.Millisecond
 	// yamuxWindowBytes is the window that hashicorp/yamux holds the peer to where windowGrowth gives the credit. What it has
 	// granted never exceeds what is left of it, though yamux fills it up only when half of it has been read.
 	yamuxWindowBytes = 4 * maxStreamWindowBytes
@@ -21,7 +25,7 @@ const (
 // size from their first byte on: a small one makes a stream slow where the round trip is long, and a large one lets the peer
 // fill the memory with what nobody reads. These begin at 256 KiB. Where more than half of a window is read in two round trips,
 // it is the window that limits the stream, and it becomes four times as large, or at once what another stream of the link has
-// needed. linkMemory guards it.
+// needed. Where the round trip is long, a stream of the peer begins with that. linkMemory guards it.
 type windowGrowth struct {
 	roundTrip time.Duration // zero: not measured yet, so that no window grows
 	left      int64         // by which windows may still grow
@@ -40,6 +44,18 @@ type window struct {
 
 func newWindow() window {
 	return window{size: streamWindowBytes, granted: streamWindowBytes, credited: time.Now()}
+}
+
+// begin gives a new stream of the peer its first window, and returns the credit that exceeds what every stream begins with.
+func (w *windowGrowth) begin(stream *window) int64 {
+	if w.roundTrip < longRoundTrip {
+		return 0
+	}
+	growth := max(min(w.largest-stream.size, w.left-(maxWindowGrowthBytes-beginWindowBytes)), 0)
+	stream.size += growth
+	stream.granted += growth
+	w.left -= growth
+	return growth
 }
 
 // consume counts bytes that the program has read, and returns the credit that the peer is to get now.

@@ -37,6 +37,42 @@ func TestWindowsGrowWithWhatIsRead(t *testing.T) {
 	}
 }
 
+func TestOnALongLineAStreamBeginsWithWhatAnotherHasNeeded(t *testing.T) {
+	const mib = 1 << 20
+	granted := map[uint32]uint32{}
+	m := newLinkMemory(Limits{}.orDefault())
+	m.windows, m.grant = newWindowGrowth(), func(stream, credit uint32) { granted[stream] += credit }
+	m.register()
+	m.windows.largest = 16 * mib
+	begin := func(stream uint32) {
+		if _, err := m.receive(stream, flagSYN, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.measured(time.Millisecond)
+	begin(2)
+	if len(granted) > 0 {
+		t.Error("on a short line:", granted)
+	}
+	m.measured(20 * time.Millisecond)
+	begin(4)
+	begin(6)
+	if len(granted) != 1 || granted[4] != 8*mib {
+		t.Error("one stream begins with a quarter of the growth:", granted)
+	}
+	if _, err := m.receive(4, 0, 8*mib, 8*mib); err != nil {
+		t.Error("what was granted is refused:", err)
+	}
+	if _, err := m.receive(4, flagRST, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	m.closeStream(4)
+	begin(8)
+	if granted[8] != 8*mib {
+		t.Error("what an ended stream had is not given back:", granted)
+	}
+}
+
 func TestALargeWindowIsCreditedInSmallSteps(t *testing.T) {
 	const mib = 1 << 20
 	windows, stream := newWindowGrowth(), newWindow()

@@ -310,6 +310,49 @@ def test_a_window_becomes_at_once_what_another_has_needed_but_large_ones_leave_h
     assert [next_window(client, server).window for _ in next_sizes] == next_sizes
 
 
+def grown(rtt: float) -> tuple[Session, Session]:
+    """Two sessions whose round trip is known to the server, on which one stream has needed 16 MiB and has ended."""
+    client, server, ours, theirs = joined()
+    server._growth.measured(rtt)
+    for _ in range(4):
+        read_half(client, server, ours, theirs, 0.0001)
+    assert theirs.window == 16 * MIB
+    server.reset(theirs)
+    client.receive_data(b"".join(server.data_to_send()))
+    return client, server
+
+
+def next_stream(client: Session, server: Session) -> tuple[Stream, Stream]:
+    ours = client.open()
+    server.receive_data(b"".join(client.data_to_send()))
+    theirs = server.streams[ours.id]
+    server.accept(theirs)
+    server.flush_deferred()
+    client.receive_data(b"".join(server.data_to_send()))
+    return ours, theirs
+
+
+def test_on_a_long_line_a_stream_begins_with_the_window_that_another_has_needed() -> None:
+    client, server = grown(0.02)
+    quarter = 8 * MIB + INITIAL_WINDOW
+    first, second = next_stream(client, server), next_stream(client, server)
+    assert [stream.send_window for stream in (first[0], second[0])] == [quarter, INITIAL_WINDOW]
+    assert [stream.window for stream in (first[1], second[1])] == [quarter, INITIAL_WINDOW]
+    opened = server.open()
+    assert opened.window == INITIAL_WINDOW
+    server.reset(first[1])
+    opened = server.open()
+    assert sent(server)[-1] == (WINDOW_UPDATE, SYN, opened.id, 8 * MIB)
+
+
+def test_on_a_short_line_or_with_little_memory_a_stream_begins_with_a_small_window() -> None:
+    client, server = grown(0.001)
+    assert next_stream(client, server)[1].window == INITIAL_WINDOW
+    client, server = grown(0.02)
+    server.memory.add(server.memory.limit * 7 // 8)
+    assert next_stream(client, server)[1].window == INITIAL_WINDOW
+
+
 def test_a_window_does_not_grow_for_a_slow_reader() -> None:
     client, server, ours, theirs = joined(max_stream_window_size=MIB)
     for _ in range(5):

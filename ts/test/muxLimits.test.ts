@@ -68,6 +68,25 @@ describe("windows", () => {
     assert.equal(growth.credit(stream, 1000), MIB);
   });
 
+  test("begin on a long line with what another has needed, up to a quarter of what they may grow by", () => {
+    const begun = (growth: WindowGrowth, mayGrow = true): number => {
+      const stream = new StreamState(3, "established", 0);
+      growth.begin(stream, mayGrow);
+      return (stream.window - WINDOW) / MIB;
+    };
+    const growth = measured(64 * MIB);
+    assert.equal(begun(growth), 0);
+    sizes(growth, 0, 3);
+    growth.giveBack(16 * MIB - WINDOW);
+    assert.equal(begun(growth, false), 0);
+    assert.equal(begun(growth), 16 - WINDOW / MIB);
+    assert.equal(begun(growth), WINDOW / MIB);
+    assert.equal(begun(growth), 0);
+    growth.measured(1);
+    growth.giveBack(16 * MIB);
+    assert.equal(begun(growth), 0);
+  });
+
   test("leave half of what they may grow by to others where they are large", () => {
     const growth = measured(32 * MIB);
     assert.deepEqual(sizes(growth, 0, 4), [1, 4, 16, 16]);

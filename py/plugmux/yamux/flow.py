@@ -35,6 +35,8 @@ MAX_CREDIT_STEP: Final = 1024 * 1024
 """Bytes that are read at most until the peer is credited: with half of a large window, too little is under way."""
 UNREAD_WINDOW: Final = 4 * 1024 * 1024
 """Bytes up to which the window of a stream grows of which the program has taken little."""
+LONG_ROUND_TRIP: Final = 0.002
+"""Seconds from which on a stream begins with a large window: that saves a round trip, and costs a frame."""
 
 
 class MemoryPool:
@@ -218,11 +220,14 @@ class WindowGrowth:
     `UNREAD_WINDOW`. Where the program has taken a quarter of a window's size it becomes four times as large, or at once
     what another stream of the session has needed, up to the configured maximum.
 
+    On a session with a long round trip, a new stream begins with the window that another has needed. All such streams
+    together get a quarter of the session's growth, since many of them will need none.
+
     Attributes:
         rtt: the shortest round trip measured, in seconds; `None` until there is one, and windows stay as they are.
     """
 
-    __slots__ = ("_bulk", "_initial", "_largest", "_left", "_maximum", "rtt")
+    __slots__ = ("_bulk", "_initial", "_largest", "_left", "_maximum", "_reserved", "rtt")
 
     def __init__(self, config: Config) -> None:
         self.rtt: float | None = None
@@ -230,6 +235,7 @@ class WindowGrowth:
         self._maximum = config.max_stream_window_size
         self._left = config.max_session_window_growth
         self._bulk = self._left // 2  # what windows beyond `UNREAD_WINDOW` leave to others
+        self._reserved = self._left // 4 * 3  # what windows that begin large leave to others
         self._largest = 0
 
     def measured(self, rtt: float) -> None:
@@ -241,10 +247,13 @@ class WindowGrowth:
         """Whether a stream's window could grow if the round trip were known."""
         return self.rtt is None and stream.window < self._maximum and self._left > 0
 
-    def begin(self, stream: Stream) -> None:
-        """Give a new stream the configured window; what exceeds the wire's default is announced as credit."""
-        if self._initial > INITIAL_WINDOW:
-            self._widen(stream, self._initial)
+    def begin(self, stream: Stream, *, grow: bool = True) -> None:
+        """Give a new stream its first window; what exceeds the wire's default is announced as credit."""
+        wanted = self._initial
+        if grow and self.rtt is not None and self.rtt >= LONG_ROUND_TRIP:
+            wanted = max(wanted, min(self._largest, INITIAL_WINDOW + self._left - self._reserved))
+        if wanted > INITIAL_WINDOW:
+            self._widen(stream, wanted)
 
     def refill(self, stream: Stream, now: float, *, grow: bool = True) -> None:
         """Note that what was consumed is credited now, and widen the window if that went fast."""

@@ -77,7 +77,7 @@ class SessionStreams:
         self.streams[stream.id] = stream
         self._backlog.enter(stream)
         self._outbox.enqueue(stream)
-        self._growth.begin(stream)
+        self._growth.begin(stream, grow=not self.memory.tight)
         return stream
 
     def accept(self, stream: Stream) -> None:
@@ -90,7 +90,7 @@ class SessionStreams:
         self._peer.unaccepted -= 1
         self._outbox.defer_ack(stream)
         credit_is_due = stream.consumed >= stream.credit_step
-        self._growth.begin(stream)
+        self._growth.begin(stream, grow=not self.memory.tight)
         if credit_is_due:  # for what was read while the stream waited in the backlog
             self._credit(stream)
         if stream.pending or stream.sending is ENDING:

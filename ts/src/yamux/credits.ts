@@ -20,6 +20,11 @@ export class Credits {
     this.#give = give;
   }
 
+  /** Gives a new stream its first window. */
+  begin(stream: StreamState): void {
+    this.growth.begin(stream, !this.memory.isTight);
+  }
+
   /** Records that the reader has consumed bytes. */
   consume(stream: StreamState, size: number): void {
     this.memory.count(stream, -size);

@@ -1,4 +1,5 @@
 import type { Config } from "./config.js";
+import { INITIAL_WINDOW } from "./frame.js";
 import type { StreamState } from "./state.js";
 
 /** Bytes that a reader takes at most until its peer is credited: with half of a large window, too little is under way. */
@@ -6,6 +7,9 @@ const MAX_CREDIT_STEP = 1024 * 1024;
 
 /** Bytes up to which the window of a stream grows of which the program has taken little. */
 const UNREAD_WINDOW = 4 * 1024 * 1024;
+
+/** Milliseconds from which on a stream begins with a large window: that saves a round trip, and costs a frame. */
+const LONG_ROUND_TRIP = 2;
 
 /**
  * Decides how far the receive windows of a session grow.
@@ -18,6 +22,9 @@ const UNREAD_WINDOW = 4 * 1024 * 1024;
  * What has been credited may still be kept, such as the body of an unfinished message: then the window doubles, up to
  * `UNREAD_WINDOW`. Where the program has taken a quarter of a window's size, it becomes four times as large, or at once
  * what another stream of the session has needed, up to the configured maximum.
+ *
+ * Where the round trip is long, a new stream begins with the window that another has needed. All such streams together get
+ * a quarter of the session's growth, since many of them will need none.
  */
 export class WindowGrowth {
   /** The shortest round trip measured, in milliseconds; until there is one, windows stay as they are. */
@@ -25,6 +32,9 @@ export class WindowGrowth {
   readonly #maximum: number;
   /** What windows beyond `UNREAD_WINDOW` leave to others. */
   readonly #bulk: number;
+  /** What windows that begin large leave to others. */
+  readonly #reserved: number;
+  readonly #initial: number;
   #left: number;
   #largest = 0;
 
@@ -32,6 +42,8 @@ export class WindowGrowth {
     this.#maximum = config.maxStreamWindowSize;
     this.#left = config.maxSessionWindowGrowth;
     this.#bulk = Math.floor(this.#left / 2);
+    this.#reserved = Math.floor(this.#left / 4) * 3;
+    this.#initial = config.streamWindowSize;
   }
 
   /** Whether so much has been read of a stream that the peer is to be credited for it. */
@@ -65,17 +77,26 @@ export class WindowGrowth {
     return credit;
   }
 
+  /** Gives a new stream its first window. */
+  begin(stream: StreamState, mayGrow = true): void {
+    let wanted = this.#initial;
+    if (mayGrow && this.roundTrip !== undefined && this.roundTrip >= LONG_ROUND_TRIP) {
+      wanted = Math.max(wanted, Math.min(this.#largest, INITIAL_WINDOW + this.#left - this.#reserved));
+    }
+    stream.window = this.#take(INITIAL_WINDOW, wanted);
+  }
+
   #grow(stream: StreamState): void {
     if (4 * (stream.credited - stream.held) >= stream.window) {
-      stream.window = this.take(stream.window, Math.max(4 * stream.window, this.#largest));
+      stream.window = this.#take(stream.window, Math.max(4 * stream.window, this.#largest));
       this.#largest = Math.max(this.#largest, stream.window);
     } else {
-      stream.window = this.take(stream.window, Math.min(2 * stream.window, UNREAD_WINDOW));
+      stream.window = this.#take(stream.window, Math.min(2 * stream.window, UNREAD_WINDOW));
     }
   }
 
   /** Returns the size to which a window of `size` may grow, at most `wanted`. */
-  take(size: number, wanted: number): number {
+  #take(size: number, wanted: number): number {
     let grown = Math.min(wanted, this.#maximum, size + this.#left);
     if (grown > UNREAD_WINDOW) grown = Math.max(Math.min(grown, size + this.#left - this.#bulk), UNREAD_WINDOW);
     if (grown <= size) return size;

@@ -26,7 +26,6 @@ import {
   GoAwayCode,
   goAwayReason,
   type Header,
-  INITIAL_WINDOW,
   MAX_UINT32,
   violation,
 } from "./frame.js";
@@ -93,7 +92,7 @@ export class Session {
     const stream = new StreamState(this.#nextId, "held", this.#now);
     this.#nextId += 2;
     this.streams.set(stream.id, stream);
-    this.#widen(stream);
+    this.credits.begin(stream);
     this.#pendingOpens.add(stream);
     return stream;
   }
@@ -104,7 +103,7 @@ export class Session {
     stream.handshake = "ackPending";
     this.peerStreams.accepted();
     this.#outbox.deferAck(stream);
-    this.#widen(stream);
+    this.credits.begin(stream);
   }
 
   /** Queues bytes; they are not copied and must not be changed until they are out. */
@@ -348,10 +347,6 @@ export class Session {
   }
 
   // The life of a stream.
-
-  #widen(stream: StreamState): void {
-    stream.window = this.credits.growth.take(INITIAL_WINDOW, this.#config.streamWindowSize);
-  }
 
   #makeReady(stream: StreamState): void {
     if (stream.handshake !== "held" && stream.handshake !== "offered") this.#outbox.ready(stream);
