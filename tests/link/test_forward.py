@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from plugmux.exchange import Headers, Request, Response
-from plugmux.link.forward import MAX_HELD, forward
+from plugmux.exchange import Headers, Receive, Request, Response
+from plugmux.link.forward import MAX_HELD, KeptBodies, forward
 
 
 class Peer:
@@ -37,13 +37,19 @@ class Peer:
         pass
 
 
-async def handed_on(peer: Peer, headers: Headers, pieces: list[bytes]) -> list[Any]:
-    events = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+def received(pieces: list[bytes]) -> Receive:
+    """What gives a request's body in these pieces."""
+    events: list[Any] = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     events.append({"type": "http.request"})
-    sent: list[Any] = []
 
     async def receive() -> Any:
         return events.pop(0)
+
+    return receive
+
+
+async def handed_on(peer: Peer, headers: Headers, pieces: list[bytes], kept: KeptBodies | None = None) -> list[Any]:
+    sent: list[Any] = []
 
     async def send(event: Any) -> None:
         sent.append(event)
@@ -55,7 +61,7 @@ async def handed_on(peer: Peer, headers: Headers, pieces: list[bytes]) -> list[A
         "query_string": b"",
         "headers": list(headers),
     }
-    await forward(peer, scope, receive, send)
+    await forward(peer, scope, received(pieces), send, kept=kept)
     return sent
 
 
@@ -82,6 +88,18 @@ async def test_a_unary_call_is_handed_on_whole_within_bounds(
     peer = Peer()
     await handed_on(peer, [(b"content-type", content_type)], pieces)
     assert peer.body == body
+
+
+async def test_the_bodies_that_are_kept_are_bounded_together() -> None:
+    kept = KeptBodies(limit=10)
+    unary = [(b"content-type", b"application/proto")]
+    async with kept.whole(received([b"12345678"])) as body:
+        assert body == b"12345678"
+        peer = Peer()
+        await handed_on(peer, unary, [b"123", b"4"], kept)
+        assert peer.body == [b"123", b"4"], "it is carried all the same, and cannot be repeated"
+    await handed_on(peer, unary, [b"12345", b"67890"], kept)
+    assert peer.body == b"1234567890", "what was kept before is no longer counted"
 
 
 @pytest.mark.parametrize(("field", "timeout"), [(b"500", 1.5), (b"-1", None), (b"9" * 11, None), (b"", None)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from ..connect import Code, RpcError, error_response
@@ -14,8 +15,7 @@ from .app import answer, respond
 if TYPE_CHECKING:
     from .remote import RemoteObject
 
-__all__ = ["Relay", "forward", "unreachable"]
-
+__all__ = ["KeptBodies", "Relay", "forward", "unreachable"]
 
 HOP_BY_HOP = frozenset(
     {
@@ -36,12 +36,49 @@ HOP_BY_HOP = frozenset(
 UNARY_CONTENT_TYPES = tuple(UNARY_TYPES)
 MAX_HELD = 4 << 20
 """The most bytes of a unary call's body that are kept to repeat it; the default size limit of a message."""
+MAX_KEPT = 64 << 20
+"""The most bytes of bodies that an app keeps so at a time; beyond that, calls are carried and not repeated."""
 GRACE = 1.0
 """Seconds beyond a call's time limit in which the peer may itself answer that the limit has expired."""
 
 
+class KeptBodies:
+    """The bodies of unary calls that are kept, so that the calls can be repeated.
+
+    Args:
+        limit: the most bytes of all of them.
+    """
+
+    def __init__(self, limit: int = MAX_KEPT) -> None:
+        self._left = limit
+
+    @asynccontextmanager
+    async def whole(self, receive: Receive) -> AsyncIterator[bytes | AsyncIterator[bytes]]:
+        """Read the whole body of a request; if it is too large to be kept, give what iterates over it."""
+        size = 0
+        pieces: list[bytes] = []
+        rest = _body(receive)
+        try:
+            async for piece in rest:
+                pieces.append(piece)
+                size += len(piece)
+                self._left -= len(piece)
+                if size > MAX_HELD or self._left < 0:
+                    yield _chained(pieces, rest)
+                    return
+            yield b"".join(pieces)
+        finally:
+            self._left += size
+
+
 async def forward(
-    transport: ClientTransport, scope: Scope, receive: Receive, send: Send, *, request_timeout: float = 0.0
+    transport: ClientTransport,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    request_timeout: float = 0.0,
+    kept: KeptBodies | None = None,
 ) -> None:
     """Forward one request. If the peer cannot be reached, answer 503 with the reason.
 
@@ -54,15 +91,26 @@ async def forward(
         receive: the ASGI function that gives the request's body.
         send: the ASGI function that sends the response.
         request_timeout: seconds that a unary call may take, whatever its caller allows; 0 for no limit.
+        kept: what is kept of the bodies of all calls, where nothing else bounds them.
     """
     fields = dict(scope["headers"])
     unary = scope["method"] == "GET" or fields.get(b"content-type", b"").startswith(UNARY_CONTENT_TYPES)
+    reading = (kept or KeptBodies()).whole(receive) if unary else nullcontext(_body(receive))
+    async with reading as body:
+        await _exchange(transport, scope, body, send, request_timeout if unary else 0.0)
+
+
+async def _exchange(
+    transport: ClientTransport, scope: Scope, body: bytes | AsyncIterator[bytes], send: Send, request_timeout: float
+) -> None:
+    """Send a request to the peer, and its response back."""
+    fields = dict(scope["headers"])
     path, query = scope["raw_path"].decode("ascii"), scope["query_string"].decode("ascii")
-    limits = [_time_limit(fields), request_timeout if unary else 0.0]
+    limits = [_time_limit(fields), request_timeout]
     request = Request(
         f"{path}?{query}" if query else path,
         end_to_end(scope["headers"]),
-        await _whole(receive) if unary else _body(receive),
+        body,
         scope["method"],
         min([limit for limit in limits if limit], default=None),
         scope["method"] == "GET",
@@ -107,17 +155,6 @@ def _time_limit(fields: Mapping[bytes, bytes]) -> float:
     """Seconds to wait for a call; 0 if it has no time limit, or none that is well formed."""
     milliseconds = fields.get(b"connect-timeout-ms", b"")
     return int(milliseconds) / 1000 + GRACE if milliseconds.isdigit() and len(milliseconds) <= 10 else 0.0
-
-
-async def _whole(receive: Receive) -> bytes | AsyncIterator[bytes]:
-    """Read the whole body of a request; if it is too large to be kept, iterate over it."""
-    pieces, size, rest = [], 0, _body(receive)
-    async for piece in rest:
-        pieces.append(piece)
-        size += len(piece)
-        if size > MAX_HELD:
-            return _chained(pieces, rest)
-    return b"".join(pieces)
 
 
 async def _chained(pieces: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

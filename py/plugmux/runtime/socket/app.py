@@ -18,7 +18,7 @@ from ...connect import App, Code, RpcError, Service
 from ...errors import ExchangeError
 from ...exchange import FastPathCall, RequestHead, Response
 from ...link.app import HEALTH, answer, refuse, respond
-from ...link.forward import forward, unreachable
+from ...link.forward import KeptBodies, forward, unreachable
 from ..calls.router import Router
 from ..inspect.exposition import CONTENT_TYPE
 from ..settings import Permissions
@@ -67,6 +67,7 @@ class SocketApp:
         self._hijack = hijack
         self._scrape = scrape
         self._open = {OWN, *permissions.socket}
+        self._kept = KeptBodies()
         self._services: list[Service] = []
         self._rpc = App(())
 
@@ -128,4 +129,4 @@ class SocketApp:
         except ExchangeError as error:
             await unreachable(scope, send, error)
         else:
-            await forward(router, scope, receive, send, request_timeout=router.request_timeout)
+            await forward(router, scope, receive, send, request_timeout=router.request_timeout, kept=self._kept)
