@@ -1,13 +1,13 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ConnectRouter, ContextValues, Interceptor } from "@connectrpc/connect";
-import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { errorMessage } from "./errorMessage.js";
 import { HandlerFaults } from "./handlerFaults.js";
 import { MAX_MESSAGE } from "./limits.js";
 import { blameCaller, blameCallers, endAtDeadline } from "./requestBody.js";
 import { checkSpelling } from "./spelling.js";
+import { type Answer, answerByConnect, noteUnary, UnaryMethod } from "./unaryMethod.js";
 
 /**
  * Serves one raw stream. When the promise resolves, the stream is half-closed, and what nobody reads of it is discarded; when
@@ -44,24 +44,30 @@ export class App {
   readonly #streams: ReadonlyMap<string, StreamHandler>;
   readonly #rpc: RequestListener;
   readonly #faults: HandlerFaults;
-  readonly #unary = new Map<string, UniversalHandler>();
+  readonly #unary = new Map<string, Answer>();
 
   /** @param values what handlers find in their context. */
   constructor(servable: Servable, options: ServeOptions, values?: (request: IncomingMessage) => ContextValues) {
     const services = new Set<string>();
+    const maxBytes = options.maxMessageBytes ?? MAX_MESSAGE;
     this.#faults = options.faults ?? new HandlerFaults((what, error) => console.error(`${what} has failed:`, error));
     this.#rpc = connectNodeAdapter({
       routes: (router) => {
         checkSpelling(router);
+        const specs = noteUnary(router);
         servable.routes(router);
         for (const handler of router.handlers) services.add(handler.service.typeName);
         blameCallers(router);
-        for (const handler of router.handlers) {
-          if (handler.method.methodKind === "unary") this.#unary.set(handler.requestPath, handler);
+        for (const [index, handler] of router.handlers.entries()) {
+          if (handler.method.methodKind !== "unary") continue;
+          const byConnect = answerByConnect(handler);
+          const spec = options.interceptors?.length ? undefined : specs.get(index);
+          const method = spec && new UnaryMethod(spec, byConnect, this.#faults, maxBytes);
+          this.#unary.set(handler.requestPath, method?.answer ?? byConnect);
         }
       },
       interceptors: [blameCaller, this.#faults.interceptor, ...(options.interceptors ?? [])],
-      readMaxBytes: options.maxMessageBytes ?? MAX_MESSAGE,
+      readMaxBytes: maxBytes,
       ...(values && { contextValues: (request) => values(request as IncomingMessage) }),
     });
     this.services = [...services].sort();
@@ -69,7 +75,7 @@ export class App {
   }
 
   /** Finds what answers the calls of a unary method. */
-  unary(path: string): UniversalHandler | undefined {
+  unary(path: string): Answer | undefined {
     return this.#unary.get(path);
   }
 

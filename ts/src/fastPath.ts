@@ -3,16 +3,16 @@
  * whose request has come as a whole and is of the plainest form. The server gets every other request.
  */
 
-import { STATUS_CODES } from "node:http";
 import type { ContextValues } from "@connectrpc/connect";
-import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { CallEnd } from "./unaryContext.js";
+import type { Answer } from "./unaryMethod.js";
 import { parseWholeRequest, type WholeRequest } from "./wholeRequest.js";
 import type { MuxStream } from "./yamux/index.js";
 
 /** What is called on the fast path. */
 export interface FastPathApp {
-  /** Finds the handler of a request; undefined leaves the request to the HTTP server. */
-  find(request: WholeRequest): UniversalHandler | undefined;
+  /** Finds what answers a request; undefined leaves the request to the HTTP server. */
+  find(request: WholeRequest): Answer | undefined;
   /** Makes what handlers find in their context. */
   values(stream: MuxStream): ContextValues;
 }
@@ -30,8 +30,8 @@ class Connection {
   readonly #app: FastPathApp;
   readonly #stream: MuxStream;
   readonly #pass: () => void;
-  /** Aborts the call under way. */
-  #call: AbortController | undefined;
+  /** The end of the call under way. */
+  #call: CallEnd | undefined;
 
   constructor(app: FastPathApp, stream: MuxStream, pass: () => void) {
     this.#app = app;
@@ -46,9 +46,9 @@ class Connection {
   readonly #received = (data: Buffer): void => {
     if (this.#call) return this.#putBack(data); // The next request came before the response to this one.
     const request = parseWholeRequest(data);
-    const handler = request && this.#app.find(request);
-    if (handler) {
-      void this.#answer(request, handler);
+    const answer = request && this.#app.find(request);
+    if (answer) {
+      void this.#answer(request, answer);
     } else {
       this.#putBack(data);
       this.#leave();
@@ -76,12 +76,11 @@ class Connection {
     this.#stream.resume();
   }
 
-  async #answer(request: WholeRequest, handler: UniversalHandler): Promise<void> {
+  async #answer(request: WholeRequest, answer: Answer): Promise<void> {
     const stream = this.#stream;
-    const call = (this.#call = new AbortController());
+    const call = (this.#call = new CallEnd());
     try {
-      const response = await handler(this.#toUniversal(request, call.signal));
-      const bytes = await encode(response, request.close);
+      const bytes = await answer(request, call, this.#values);
       if (!stream.destroyed) stream.write(bytes);
     } catch (error) {
       console.error(`${request.path} could not be answered:`, error);
@@ -96,31 +95,9 @@ class Connection {
     }
   }
 
-  #toUniversal({ url, fields, body }: WholeRequest, signal: AbortSignal): UniversalServerRequest {
-    return {
-      httpVersion: "1.1",
-      method: "POST",
-      url,
-      header: new Headers(fields),
-      // Connect takes a body that has been read already as it is, though its type tells only of JSON.
-      body: body as unknown as UniversalServerRequest["body"],
-      signal,
-      contextValues: this.#app.values(this.#stream),
-    };
-  }
+  readonly #values = (): ContextValues => this.#app.values(this.#stream);
 }
 
 function ignore(): void {
   // The stream is destroyed after an error, and "close" follows.
-}
-
-async function encode({ status, header, body }: UniversalServerResponse, close: boolean): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  if (body) for await (const chunk of body) chunks.push(chunk);
-  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`;
-  header?.forEach((value, name) => {
-    head += `${name}: ${value}\r\n`;
-  });
-  head += `date: ${new Date().toUTCString()}\r\nconnection: ${close ? "close" : "keep-alive"}\r\n\r\n`;
-  return Buffer.concat([Buffer.from(head, "latin1"), ...chunks]);
 }

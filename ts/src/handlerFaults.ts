@@ -13,6 +13,9 @@ const maxStackLength = 16 * 1024;
 /** Called for each fault with what failed, as `service/method` or the name of a raw stream, and with what was thrown. */
 export type FaultListener = (what: string, error: unknown) => void;
 
+/** Whether a call has been aborted, by its caller or its deadline. */
+type Aborted = Pick<AbortSignal, "aborted">;
+
 /** A call under way. */
 class Call {
   /** Set once the call has failed outside of its handler. */
@@ -56,13 +59,14 @@ export class HandlerFaults {
   readonly interceptor: Interceptor = (next) => async (request) => {
     const { signal } = request;
     const call = new Call(`${request.service.typeName}/${request.method.name}`, this.#listener);
-    try {
-      const response = await this.#step(call, () => next(request));
-      return response.stream ? { ...response, message: this.#messages(call, signal, response.message) } : response;
-    } catch (error) {
-      throw this.#toAnswer(call, signal, error);
-    }
+    const response = await this.#answer(call, signal, () => next(request));
+    return response.stream ? { ...response, message: this.#messages(call, signal, response.message) } : response;
   };
+
+  /** Runs the handler of a unary call as the interceptor does. */
+  unary<Result>(name: string, signal: Aborted, handle: () => Promise<Result>): Promise<Result> {
+    return this.#answer(new Call(name, this.#listener), signal, handle);
+  }
 
   /** Serves a raw stream. A fault is logged; the caller then resets the stream. */
   async stream(name: string, serve: () => Promise<void>): Promise<void> {
@@ -111,6 +115,14 @@ export class HandlerFaults {
     this.#run = (call, run) => other.#run(call, run);
   }
 
+  async #answer<Result>(call: Call, signal: Aborted, handle: () => Promise<Result>): Promise<Result> {
+    try {
+      return await this.#step(call, handle);
+    } catch (error) {
+      throw this.#toAnswer(call, signal, error);
+    }
+  }
+
   /** One step of a call: the response of a handler, or the next message of it. */
   #step<Result>(call: Call, step: () => Promise<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
@@ -137,7 +149,7 @@ export class HandlerFaults {
     }
   }
 
-  #toAnswer(call: Call, signal: AbortSignal, error: unknown): unknown {
+  #toAnswer(call: Call, signal: Aborted, error: unknown): unknown {
     if (error instanceof ConnectError || signal.aborted) return error;
     if (!(error instanceof ExitRequested)) this.#listener(call.name, error);
     return failed(call, error, this.debug);

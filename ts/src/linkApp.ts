@@ -1,7 +1,6 @@
 import { type IncomingMessage, Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { createContextValues } from "@connectrpc/connect";
-import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { answer, App, refuse, type Servable, type ServeOptions } from "./app.js";
 import { countBody } from "./bodyMemory.js";
 import { type FastPathApp, serveFastPath } from "./fastPath.js";
@@ -9,6 +8,7 @@ import { Gate } from "./gate.js";
 import { HEALTH_ALIAS } from "./health.js";
 import { MAX_MESSAGE } from "./limits.js";
 import { answerUnknown, isReferring, LENT, type References, serveReferences, UNKNOWN } from "./references.js";
+import type { Answer } from "./unaryMethod.js";
 import type { WholeRequest } from "./wholeRequest.js";
 import { MuxStream } from "./yamux/index.js";
 
@@ -68,7 +68,7 @@ export class LinkApp {
     this.#server.emit("connection", connection);
   }
 
-  #findUnary({ path, type, body }: WholeRequest): UniversalHandler | undefined {
+  #findUnary({ path, type, body }: WholeRequest): Answer | undefined {
     const isPlain = FAST_TYPES.has(type) && body.length <= (this.options.maxMessageBytes ?? MAX_MESSAGE);
     return isPlain && (!this.gate || this.gate.isOpen) ? this.#app.unary(path) : undefined;
   }

@@ -3,15 +3,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { describe, test } from "node:test";
-import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { Code, ConnectError, createContextKey, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import { create, toBinary } from "@bufbuild/protobuf";
-import {
-  type AuthorizeRequest,
-  AuthorizeRequestSchema,
-  AuthorizerService,
-} from "../../gen/ts/resolver/v1/resolver_pb.js";
+import { type JoinRequest, JoinRequestSchema, JoinService } from "../../gen/ts/plugmux/v1/join_pb.js";
 import { Gate } from "../src/gate.js";
-import { Link, LinkApp } from "../src/link.js";
+import { Link, LinkApp, type LinkAppOptions } from "../src/link.js";
 import { connectionPair } from "../src/memoryConnection.js";
 import { parseWholeRequest } from "../src/wholeRequest.js";
 import { Mux, type MuxStream } from "../src/yamux/index.js";
@@ -19,7 +15,7 @@ import { keepAlive } from "./runtime.js";
 
 keepAlive();
 
-const PATH = "/resolver.v1.AuthorizerService/Authorize";
+const PATH = "/plugmux.v1.JoinService/Join";
 
 type Fields = Readonly<Record<string, string>>;
 
@@ -30,17 +26,34 @@ function request(body: Uint8Array | string, fields: Fields = {}, line = `POST ${
   return Buffer.concat([Buffer.from(`${line}\r\n${head.join("")}\r\n`), bytes]);
 }
 
-const message = (...patterns: string[]): Uint8Array =>
-  toBinary(AuthorizeRequestSchema, create(AuthorizeRequestSchema, { patterns }));
+const message = (token: string): Uint8Array => toBinary(JoinRequestSchema, create(JoinRequestSchema, { token }));
 
-type Handler = (request: AuthorizeRequest, context: HandlerContext) => unknown;
+type Handler = (request: JoinRequest, context: HandlerContext) => unknown;
+
+/** What a context says of its call. */
+function descriptionOf({
+  service,
+  method,
+  requestMethod,
+  protocolName,
+  url,
+  values,
+  timeoutMs,
+}: HandlerContext): string {
+  const own = values.get(createContextKey("of the context"));
+  return [service.typeName, method.name, requestMethod, protocolName, url, own, timeoutMs()].join(" ");
+}
 
 /** Joins a mux to an app with one method; `open` gives a stream that is cut off at the end of the test. */
-function join(authorize: Handler, gate?: Gate): { mux: Mux; open: () => MuxStream } {
+function join(
+  handler: Handler,
+  { gate, ...others }: Partial<LinkAppOptions> & { gate?: Gate } = {},
+): { mux: Mux; open: () => MuxStream } {
   const [near, far] = connectionPair();
   const app = new LinkApp({
-    routes: (router) => router.service(AuthorizerService, { authorize: authorize as never }),
+    routes: (router) => router.service(JoinService, { join: handler as never }),
     maxMessageBytes: 4096,
+    ...others,
   });
   app.gate = gate;
   new Link({ role: "server", app, input: near, output: near });
@@ -68,19 +81,25 @@ async function response(stream: MuxStream): Promise<[status: string, fields: str
   }
 }
 
-const answering: Handler = ({ patterns: [what = ""] }, { requestHeader, responseHeader, responseTrailer }) => {
+const answering: Handler = ({ token: what }, context) => {
+  const { requestHeader, responseHeader, responseTrailer, timeoutMs, signal } =
+    what === "copy" ? { ...context } : context;
   responseHeader.set("x-told", requestHeader.get("x-tells") ?? "nothing");
   responseTrailer.set("x-end", "1");
+  if (what === "nonsense") return { certificatePem: 1 };
+  if (what === "signal") return { certificatePem: `${signal.aborted} ${signal.reason}` };
+  if (what === "time") return { certificatePem: `${Math.round((timeoutMs() ?? 0) / 3_600_000)}` };
+  if (what === "copy") return { certificatePem: descriptionOf(context) };
   if (what === "error") throw new ConnectError("no", Code.PermissionDenied, { "x-why": "because" });
   if (what === "fault") throw new Error("a secret");
-  return { decision: 1, reason: what === "long" ? "x".repeat(2000) : what };
+  return { certificatePem: what === "long" ? "x".repeat(2000) : what };
 };
 
 describe("a whole request and one in pieces have the same response", () => {
   const cases: Record<string, Buffer> = {
     "a message": request(message("yes")),
     "an empty message": request(""),
-    JSON: request('{"patterns": ["yes"]}', { "Content-Type": "application/json" }),
+    JSON: request('{"token": "yes"}', { "Content-Type": "application/json" }),
     "header fields": request(message("yes"), { "X-Tells": "a  b", "Connect-Protocol-Version": "1" }),
     "an error of the handler": request(message("error")),
     "a fault of the handler": request(message("fault")),
@@ -88,10 +107,13 @@ describe("a whole request and one in pieces have the same response", () => {
     "no message": request(Buffer.of(0x0a, 0x7f)),
     "no JSON": request("{", { "Content-Type": "application/json" }),
     "a message that is too large": request(message("x".repeat(5000))),
+    "a timeout": request(message("time"), { "Connect-Timeout-Ms": "3600000" }),
     "a wrong timeout": request(message("yes"), { "Connect-Timeout-Ms": "soon" }),
-    "a timeout that is over": request(message("yes"), { "Connect-Timeout-Ms": "0" }),
+    "a timeout that is over": request(message("signal"), { "Connect-Timeout-Ms": "0" }),
+    "a copied context": request(message("copy"), { "X-Tells": "much" }),
+    "a handler that returns no message": request(message("nonsense")),
     "another type": request(message("yes"), { "Content-Type": "text/plain" }),
-    "an unknown method": request(message("yes"), {}, "POST /resolver.v1.AuthorizerService/Other HTTP/1.1"),
+    "an unknown method": request(message("yes"), {}, "POST /plugmux.v1.JoinService/Other HTTP/1.1"),
     "another verb": request(message("yes"), {}, `PUT ${PATH} HTTP/1.1`),
     "a host that is none": request(message("yes"), { Host: "1.2.3.4.5" }),
   };
@@ -130,7 +152,7 @@ describe("a stream", () => {
     const waiting: (() => void)[] = [];
     const { mux, open } = join(async () => {
       await new Promise<void>((resolve) => waiting.push(resolve));
-      return { decision: 1 };
+      return { certificatePem: "1" };
     });
     const stream = open();
     for (const _ of [1, 2]) {
@@ -182,7 +204,7 @@ describe("a stream", () => {
   test("is held until the gate is open", async () => {
     const gate = new Gate(60_000);
     let calls = 0;
-    const { mux, open } = join(() => ({ decision: ++calls }), gate);
+    const { mux, open } = join(() => ({ certificatePem: String(++calls) }), { gate });
     const stream = open();
     stream.write(request(message("yes")));
     await mux.ping();
@@ -193,6 +215,99 @@ describe("a stream", () => {
   });
 });
 
+describe("a plain call", () => {
+  test("makes no signal and no Headers, for which its handler does not ask", async (context) => {
+    const { mux, open } = join(() => ({ certificatePem: "1" }));
+    const made: string[] = [];
+    const real = { Headers, AbortController, URL };
+    const counting = (name: string, constructor: new () => object): object =>
+      new Proxy(constructor, {
+        construct: (target, all) => {
+          made.push(name);
+          return Reflect.construct(target, all) as object;
+        },
+      });
+    context.after(() => Object.assign(globalThis, real));
+    for (const [name, constructor] of Object.entries(real)) {
+      Object.assign(globalThis, { [name]: counting(name, constructor as new () => object) });
+    }
+    const stream = open();
+    stream.write(request(message("yes")));
+    assert.equal((await response(stream))[0], "http/1.1 200 ok");
+    assert.deepEqual(made, []);
+    mux.abort();
+  });
+
+  test("aborts its signal when the handler has ended, also one that is asked for afterwards", async () => {
+    const contexts: HandlerContext[] = [];
+    const signals: AbortSignal[] = [];
+    const { mux, open } = join((_, context) => {
+      if (contexts.push(context) === 2) signals.push(context.signal);
+      return { certificatePem: "1" };
+    });
+    const stream = open();
+    for (const _ of [1, 2]) {
+      stream.write(request(message("yes")));
+      await response(stream);
+    }
+    for (const { signal } of contexts) signals.push(signal);
+    assert.deepEqual(
+      signals.map(({ aborted }) => aborted),
+      [true, true, true],
+    );
+    assert.equal(signals[0], signals[2]);
+    mux.abort();
+  });
+
+  test("aborts its signal at the deadline", async () => {
+    const { mux, open } = join(async (_, { signal }) => {
+      await once(signal, "abort");
+      throw signal.reason;
+    });
+    const stream = open();
+    stream.write(request(message("yes"), { "Connect-Timeout-Ms": "1" }));
+    const [status, , body] = await response(stream);
+    assert.equal(status, "http/1.1 504 gateway timeout");
+    assert.match(body, /"the operation timed out"/);
+    mux.abort();
+  });
+
+  test("is seen by interceptors", async () => {
+    const seen: string[] = [];
+    const interceptor: Interceptor = (next) => (call) => {
+      seen.push(call.url);
+      return next(call);
+    };
+    const { mux, open } = join(answering, { interceptors: [interceptor] });
+    const stream = open();
+    stream.write(request(message("yes")));
+    await response(stream);
+    assert.deepEqual(seen, [`http://unix${PATH}`]);
+    mux.abort();
+  });
+
+  test("keeps to the options of its service", async () => {
+    const implementation = { join: () => ({ certificatePem: "x".repeat(100) }) };
+    const { mux, open } = join(answering, {
+      routes: (router) => router.service(JoinService, implementation, { writeMaxBytes: 50 }),
+    });
+    const stream = open();
+    stream.write(request(message("yes")));
+    assert.equal((await response(stream))[0], "http/1.1 429 too many requests");
+    mux.abort();
+  });
+});
+
+test("heads are remembered, however many there are", () => {
+  for (let number = 0; number < 200; number++) {
+    const bytes = request(message("yes"), { "X-Number": String(number % 100) });
+    assert.equal(parseWholeRequest(bytes)?.fields.get("x-number"), String(number % 100));
+  }
+  const bytes = request(message("yes"));
+  assert.ok(parseWholeRequest(bytes));
+  assert.equal(parseWholeRequest(bytes.subarray(0, -1)), undefined, "the body of a remembered head is checked");
+});
+
 test("a request is whole when all of its body is there, and nothing behind it", () => {
   const bytes = request(message("yes"), { "X-Tells": "  much " });
   for (let size = 0; size < bytes.length; size++) assert.equal(parseWholeRequest(bytes.subarray(0, size)), undefined);
@@ -201,7 +316,7 @@ test("a request is whole when all of its body is there, and nothing behind it", 
   assert.ok(parsed);
   const { path, url, fields, type, close, body } = parsed;
   assert.deepEqual([path, url, type, close], [PATH, `http://unix${PATH}`, "application/proto", false]);
-  assert.deepEqual(fields.at(-1), ["x-tells", "much"]);
+  assert.equal(fields.get("x-tells"), "much");
   assert.deepEqual(body, message("yes"));
 });
 
