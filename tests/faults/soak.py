@@ -159,7 +159,7 @@ async def soak(minutes: float) -> int:
 
 
 def _memory() -> int:
-    """What the host has in use: the allocator first gives back what is free, which is as much as the host once needed."""
+    """What the host has in use: the allocator first gives back what is free, as much as was once needed."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     return resident_bytes()
