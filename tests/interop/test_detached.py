@@ -236,7 +236,7 @@ async def test_the_directory_and_the_log_are_private(directory: Path) -> None:
 
 async def test_a_detached_plugin_that_hangs_is_ended_where_the_policy_says_so(directory: Path, tmp_path: Path) -> None:
     launch = Launch([kv_program(tmp_path)], runner=DetachedRunner(directory), restart=RestartPolicy(delay=0.01))
-    health = HealthPolicy(interval=0.05, timeout=0.05, hung_after=0.3, on_hang="restart")
+    health = HealthPolicy(interval=0.1, timeout=0.2, hung_after=2, on_hang="restart")
     async with Runtime([launch], policies=Policies(health=health)) as runtime:
         plugin = runtime.plugin("kv")
         before = plugin.pid

@@ -31,7 +31,7 @@ from support.tools import local_address
 
 QUICK = HealthPolicy(interval=0.05, timeout=0.1, hung_after=0.3)
 PATIENT = HealthPolicy(interval=0.05, timeout=0.1, hung_after=60)
-ENDING = HealthPolicy(interval=0.05, timeout=0.1, hung_after=0.5, on_hang="restart")
+ENDING = HealthPolicy(interval=0.1, timeout=0.2, hung_after=2, on_hang="restart")
 AT_ONCE = RestartPolicy(delay=0.01)
 
 PLUGIN = KV_PLUGIN.replace(
