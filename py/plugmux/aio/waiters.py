@@ -12,13 +12,13 @@ class Waiters:
     """A queue of coroutines; the one that has waited longest is woken first.
 
     Attributes:
-        queue: those who wait.
+        queue: those who wait; `None` while nobody has waited yet, since most links have nobody who does.
     """
 
     __slots__ = ("queue",)
 
     def __init__(self) -> None:
-        self.queue: deque[asyncio.Future[None]] = deque()
+        self.queue: deque[asyncio.Future[None]] | None = None
 
     async def wait(self) -> None:
         """Wait for `wake`.
@@ -26,6 +26,8 @@ class Waiters:
         When a cancelled wait had been woken already, the next in the queue is woken for it.
         """
         waiter = asyncio.get_running_loop().create_future()
+        if self.queue is None:
+            self.queue = deque()
         self.queue.append(waiter)
         try:
             await waiter

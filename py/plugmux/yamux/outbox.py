@@ -231,7 +231,7 @@ class Backlog:
     def __init__(self, size: int) -> None:
         self._size = size
         self._placed = 0
-        self._backlogged: deque[Stream] = deque()
+        self._backlogged: deque[Stream] | None = None  # until one is: most links have none
 
     @property
     def free(self) -> int:
@@ -245,6 +245,8 @@ class Backlog:
             stream.handshake = SYN_PENDING
         else:
             stream.handshake = BACKLOGGED
+            if self._backlogged is None:
+                self._backlogged = deque()
             self._backlogged.append(stream)
 
     def leave(self) -> Stream | None:
@@ -259,6 +261,5 @@ class Backlog:
 
     def take_backlogged(self) -> list[Stream]:
         """Give the streams that are held back, and hold them no longer."""
-        backlogged = [stream for stream in self._backlogged if not stream.ended]
-        self._backlogged.clear()
-        return backlogged
+        backlogged, self._backlogged = self._backlogged, None
+        return [stream for stream in backlogged or () if not stream.ended]
