@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts the processor's instructions of a unary call, layer by layer, under valgrind.
 
-    python bench/instructions.py [--layers LIST] [--in-flight N] [--functions LAYER] [--write]
+    python bench/instructions.py [--layers LIST] [--in-flight N] [--functions LAYER] [--uvloop] [--write]
 
 Both ends run in one process and one event loop. Each layer is measured on top of those below it, on a transport in
 memory; what it adds is its own share:
@@ -17,6 +17,7 @@ Beside them stands
 
     stream    a message of 100 bytes on a server stream, from a plugin to a runtime in one process
     socket    a JSON call to what a runtime serves on its sockets; each caller writes the bytes on its own connection
+    large     a call of 64 KiB, one after the other, from a runtime to a plugin in its process
 
 Each layer runs twice, in processes that are forked from one which has everything imported: the difference of the two
 counts is that of the calls alone. Clocks stand still, addresses and hashes are the same in every run, and nothing waits
@@ -47,8 +48,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BUDGET = HERE / "budget.json"
-LAYERS = ("session", "yamux", "http", "connect", "link", "runtime", "stream", "socket")
-BESIDE = ("stream", "socket")
+LAYERS = ("session", "yamux", "http", "connect", "link", "runtime", "stream", "socket", "large")
+BESIDE = ("stream", "socket", "large")
 """Those that do not stand on the one before."""
 CALLS = (320, 960)
 """Calls of the two runs of each layer."""
@@ -267,6 +268,19 @@ async def run_runtime(count: int, in_flight: int) -> None:
         await in_turn(count, in_flight, lambda: client.echo(request))
 
 
+async def run_large(count: int, in_flight: int) -> None:
+    from bench.v1.bench_connect import BenchClient
+    from bench.v1.bench_pb2 import EchoRequest
+
+    from measure import KIB64
+    from plugin import Service
+    from plugmux import Runtime
+
+    async with Runtime([Service()]) as runtime:
+        client, request = runtime.client(BenchClient), EchoRequest(payload=bytes(KIB64))
+        await in_turn(count, 1, lambda: client.echo(request))
+
+
 async def run_stream(count: int, in_flight: int) -> None:
     from bench.v1.bench_connect import BenchClient
     from bench.v1.bench_pb2 import DownloadRequest
@@ -335,18 +349,30 @@ RUNS = {
     "runtime": run_runtime,
     "stream": run_stream,
     "socket": run_socket,
+    "large": run_large,
 }
 
 
-def run_all(layers: list[str], in_flight: int) -> None:
+def loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop to run in; `None` for that of asyncio."""
+    if not uvloop:
+        return None
+    from uvloop import new_event_loop
+
+    return new_event_loop
+
+
+def run_all(layers: list[str], in_flight: int, uvloop: bool) -> None:
     """Run each layer for each number of calls, in a forked process that prints nothing and never returns."""
+    factory = loop_factory(uvloop)
     stand_still()
     for layer in layers:
-        asyncio.run(RUNS[layer](WARM_UP, in_flight))
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(RUNS[layer](WARM_UP, in_flight))
         for count in CALLS:
             pid = os.fork()
             if not pid:
-                asyncio.run(RUNS[layer](count, in_flight))
+                asyncio.Runner(loop_factory=factory).run(RUNS[layer](count, in_flight))
                 os._exit(0)
             os.waitpid(pid, 0)
             print(layer, pid, flush=True)
@@ -355,7 +381,7 @@ def run_all(layers: list[str], in_flight: int) -> None:
 # What starts it, and reads what it has counted
 
 
-def count(layers: list[str], in_flight: int, folder: Path) -> dict[str, list[Path]]:
+def count(layers: list[str], in_flight: int, uvloop: bool, folder: Path) -> dict[str, list[Path]]:
     """Run the layers under callgrind; gives the two profiles of each."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
@@ -363,6 +389,7 @@ def count(layers: list[str], in_flight: int, folder: Path) -> dict[str, list[Pat
     fixed = ["setarch", "--addr-no-randomize"] if shutil.which("setarch") else []
     command = [valgrind, "--quiet", "--tool=callgrind", f"--callgrind-out-file={folder}/%p"]
     program = [sys.executable, __file__, "--run", "--layers", ",".join(layers), "--in-flight", str(in_flight)]
+    program += ["--uvloop"] if uvloop else []
     done = subprocess.run(
         [*fixed, *command, *program],
         env={**os.environ, "PYTHONHASHSEED": "0"},
@@ -424,6 +451,7 @@ def main() -> None:
     parser.add_argument("--layers", default=",".join(LAYERS), help="which layers, separated by commas")
     parser.add_argument("--in-flight", type=int, default=16, help="calls at a time (16)")
     parser.add_argument("--functions", metavar="LAYER", help="print the C functions of a layer, too")
+    parser.add_argument("--uvloop", action="store_true", help="run on uvloop; the layers in memory need asyncio's loop")
     parser.add_argument("--write", action="store_true", help="make what was counted the budget")
     parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -431,7 +459,7 @@ def main() -> None:
     if unknown := {*layers, given.functions or LAYERS[0]} - set(LAYERS):
         parser.error(f"there is no layer {', '.join(sorted(unknown))}")
     if given.run:
-        run_all(layers, given.in_flight)
+        run_all(layers, given.in_flight, given.uvloop)
         return
 
     import plugmux
@@ -439,7 +467,7 @@ def main() -> None:
     build = "compiled" if plugmux.COMPILED else "pure"
     budget = json.loads(BUDGET.read_text())
     with tempfile.TemporaryDirectory() as folder:
-        profiles = count(layers, given.in_flight, Path(folder))
+        profiles = count(layers, given.in_flight, given.uvloop, Path(folder))
         counts = {
             layer: round((total(many) - total(few)) / (CALLS[1] - CALLS[0])) for layer, (few, many) in profiles.items()
         }

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Counts the bytecodes of a unary call that the interpreter runs, by file: in a compiled build, what is not compiled.
 
-    python bench/interpreted.py [CALLS]
+    python bench/interpreted.py [CALLS] [--in-flight N] [--size BYTES] [--uvloop]
 
-Both ends run in one process, 16 calls in flight, as for the layer `runtime` of instructions.py. The tracing makes the
-calls slow and changes no count.
+Both ends run in one process, as for the layers `runtime` and `large` of instructions.py. The tracing makes the calls
+slow and changes no count.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 from collections import Counter
@@ -20,11 +21,10 @@ from bench.v1.bench_connect import BenchClient
 from bench.v1.bench_pb2 import EchoRequest
 
 import plugmux
-from instructions import WARM_UP, in_turn, stand_still
+from instructions import WARM_UP, in_turn, loop_factory, stand_still
 from plugin import Service
 from plugmux import Runtime
 
-IN_FLIGHT = 16
 OURS = ("plugmux", "asyncio", "google", "bench")
 
 
@@ -37,7 +37,7 @@ def short(filename: str) -> str:
     return parts[-1] if parts else filename
 
 
-async def count(calls: int) -> Counter[str]:
+async def count(calls: int, in_flight: int, size: int) -> Counter[str]:
     """The bytecodes of a number of calls, by file."""
     run: Counter[str] = Counter()
 
@@ -48,18 +48,25 @@ async def count(calls: int) -> Counter[str]:
         return trace
 
     async with Runtime([Service()]) as runtime:
-        client, request = runtime.client(BenchClient), EchoRequest(payload=bytes(100))
-        await in_turn(WARM_UP, IN_FLIGHT, lambda: client.echo(request))
+        client, request = runtime.client(BenchClient), EchoRequest(payload=bytes(size))
+        await in_turn(WARM_UP, in_flight, lambda: client.echo(request))
         sys.settrace(trace)
-        await in_turn(calls, IN_FLIGHT, lambda: client.echo(request))
+        await in_turn(calls, in_flight, lambda: client.echo(request))
         sys.settrace(None)
     return run
 
 
 def main() -> None:
-    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 320
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("calls", nargs="?", type=int, default=320, help="how many calls to count (320)")
+    parser.add_argument("--in-flight", type=int, default=16, help="calls at a time (16)")
+    parser.add_argument("--size", type=int, default=100, help="bytes there and back (100)")
+    parser.add_argument("--uvloop", action="store_true", help="run on uvloop")
+    given = parser.parse_args()
+    calls = given.calls
     stand_still()
-    run = asyncio.run(count(calls))
+    with asyncio.Runner(loop_factory=loop_factory(given.uvloop)) as runner:
+        run = runner.run(count(calls, given.in_flight, given.size))
     print(f"{run.total() / calls:,.0f} bytecodes of a call are interpreted, both ends, ", end="")
     print("compiled" if plugmux.COMPILED else "pure")
     for filename, bytecodes in run.most_common(25):
