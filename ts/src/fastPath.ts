@@ -44,7 +44,8 @@ class Connection {
   }
 
   readonly #received = (data: Buffer): void => {
-    if (this.#call) return this.#putBack(data); // The next request came before the response to this one.
+    // The next request came before the response to this one, or before the caller has read the responses.
+    if (this.#call || this.#stream.writableNeedDrain) return this.#putBack(data);
     const request = parseWholeRequest(data);
     const answer = request && this.#app.find(request);
     if (answer) {
@@ -87,13 +88,16 @@ class Connection {
       stream.destroy();
     }
     this.#call = undefined;
-    if (request.close) {
-      stream.destroySoon();
-    } else if (stream.isPaused()) {
-      stream.keep(undefined);
-      stream.resume();
-    }
+    if (request.close) stream.destroySoon();
+    else if (stream.writableNeedDrain) stream.once("drain", this.#goOn);
+    else this.#goOn();
   }
+
+  readonly #goOn = (): void => {
+    if (!this.#stream.isPaused()) return;
+    this.#stream.keep(undefined);
+    this.#stream.resume();
+  };
 
   readonly #values = (): ContextValues => this.#app.values(this.#stream);
 }

@@ -201,6 +201,41 @@ describe("a stream", () => {
     });
   }
 
+  test("begins no further call while responses wait for a caller that does not read", async () => {
+    const size = 100_000;
+    const waiting: number[] = [];
+    const served: MuxStream[] = [];
+    const app = new LinkApp({
+      routes: (router) =>
+        router.service(JoinService, {
+          join: () => {
+            waiting.push(served[0]?.writableLength ?? NaN);
+            return { certificatePem: "x".repeat(size) };
+          },
+        }),
+    });
+    const [near, far] = connectionPair();
+    const [server, mux] = [
+      new Mux({ role: "server", input: near, output: near }),
+      new Mux({ role: "client", input: far, output: far }),
+    ];
+    server.listen((stream) => {
+      served.push(stream);
+      app.serve(stream);
+    });
+    const stream = mux.open();
+    const calls = 40;
+    for (let call = 1; call <= calls; call++) {
+      stream.write(request(message("yes"), { Connection: call < calls ? "keep-alive" : "close" }));
+      await mux.ping(); // The server has it, in a frame of its own.
+    }
+    let read = "";
+    for await (const chunk of stream) read += String(chunk);
+    assert.equal(read.split("HTTP/1.1 200 OK").length - 1, calls);
+    assert.ok(Math.max(...waiting) <= 5 * size, `a call began while ${Math.max(...waiting)} bytes waited`);
+    server.abort();
+  });
+
   test("is held until the gate is open", async () => {
     const gate = new Gate(60_000);
     let calls = 0;
