@@ -49,14 +49,42 @@ func OpenStream(ctx context.Context, name string) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := link.open()
-	if err == nil {
-		conn, err = upgrade(ctx, conn, "unix", streamPrefix+url.PathEscape(name), streamProtocol)
-	}
+	conn, err := openUntil(ctx, func() (net.Conn, error) {
+		conn, err := link.open()
+		if err == nil {
+			conn, err = upgrade(ctx, conn, "unix", streamPrefix+url.PathEscape(name), streamProtocol)
+		}
+		return conn, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("raw stream %q: %w", name, err)
 	}
 	return &Stream{conn}, nil
+}
+
+// openUntil opens a connection, and gives up when the context ends: yamux waits for a peer that does not read as long as the
+// link lasts. What opens later is closed.
+func openUntil(ctx context.Context, open func() (net.Conn, error)) (net.Conn, error) {
+	type opened struct {
+		conn net.Conn
+		err  error
+	}
+	result := make(chan opened, 1)
+	go func() {
+		conn, err := open()
+		result <- opened{conn, err}
+	}()
+	select {
+	case r := <-result:
+		return r.conn, r.err
+	case <-ctx.Done():
+		go func() {
+			if r := <-result; r.err == nil {
+				_ = (&Stream{r.conn}).Close()
+			}
+		}()
+		return nil, context.Cause(ctx)
+	}
 }
 
 func (s *linkApp) serveStream(w http.ResponseWriter, r *http.Request) {

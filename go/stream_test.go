@@ -2,7 +2,9 @@ package plugmux
 
 import (
 	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -138,4 +140,25 @@ func TestARawStreamEndsWithItsLink(t *testing.T) {
 	}
 	_ = link.Session.Close()
 	<-ended
+}
+
+func TestOpeningARawStreamEndsWithItsContextWhereTheRuntimeDoesNotRead(t *testing.T) {
+	near, far := net.Pipe() // which takes nothing that is not read
+	link := newLink(context.Background(), near, http.NotFoundHandler(), Limits{}.orDefault())
+	reason := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(withLink(context.Background(), link))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := OpenStream(ctx, "shout")
+		failed <- err
+	}()
+	if _, err := io.ReadFull(far, make([]byte, 1)); err != nil { // the stream is being opened
+		t.Fatal(err)
+	}
+	cancel(reason)
+	if err := <-failed; !errors.Is(err, reason) {
+		t.Error(err)
+	}
+	_ = far.Close()
+	link.close()
 }
