@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -248,6 +249,19 @@ async def test_a_ca_that_is_told_behind_the_one_of_the_fingerprint_is_not_truste
     points = (JoinPoint("tls://127.0.0.1:0") for _ in range(100))
     # Python's decoder of base64 stops at padding, and takes what stands behind it for nothing.
     impostor = Impostor(next(point for point in points if "=\n-----END" in point.authority_pem()))
+    async with Runtime([elsewhere(language, impostor)], policies=Policies(restart=RestartPolicy(tries=0))) as runtime:
+        assert not runtime.plugin("kv").ready
+    assert impostor.tokens == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_another_plugin_of_the_same_ca_is_not_taken_for_the_runtime(
+    language: str, point: JoinPoint, joining: Joining
+) -> None:
+    impostor = Impostor(point)
+    impostor.authority_pem = point.authority_pem  # type: ignore[method-assign]
+    impostor._tls = (await _join(point.address, joining.config)).tls
+    impostor._tls.server_context().verify_mode = ssl.CERT_OPTIONAL
     async with Runtime([elsewhere(language, impostor)], policies=Policies(restart=RestartPolicy(tries=0))) as runtime:
         assert not runtime.plugin("kv").ready
     assert impostor.tokens == []

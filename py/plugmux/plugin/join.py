@@ -13,6 +13,7 @@ import hmac
 import logging
 import ssl
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from plugmux_proto.plugmux.v1.join_connect import JoinClient
@@ -30,7 +31,7 @@ from ..network.backoff import Backoff
 from ..network.connect import ConnectFailed
 from ..network.description import fingerprint, x509_module
 from ..network.refusal import HandshakeFailed
-from ..network.remote_end import RemoteEnd
+from ..network.remote_end import RemoteEnd, accept_runtime
 from ..network.tls import TLS, date, unverified_context
 from .dial import DialError
 from .register import RegistrationFailed
@@ -91,7 +92,7 @@ async def _keep_linked(connection: RuntimeConnection, joined: Joined, timeout: f
     while not connection.stopping:
         link, gate = connection.new_link(timeout, str(joined.address))
         try:
-            await dial_link(link, joined.address, joined.tls, _expect_any)
+            await dial_link(link, joined.address, joined.tls, joined.expect)
             await connection.serve_once(link, gate, timeout)
             backoff, until = Backoff(), loop.time() + RELINK_TIME
         except (ConnectFailed, HandshakeFailed, RegistrationFailed) as error:
@@ -117,6 +118,9 @@ class Joined:
         key: the key of the certificate, PEM.
         certificate: the certificate, PEM.
 
+    Attributes:
+        expect: raises `UntrustedIdentity` where the other end is not the runtime.
+
     Raises:
         ConfigError: they cannot be used.
     """
@@ -124,6 +128,7 @@ class Joined:
     def __init__(self, address: NetworkAddress, ca: str, key: bytes, certificate: str) -> None:
         self.address = address
         self.tls = TLS.in_memory(certificate.encode(), key, ca.encode())
+        self.expect = _expect_runtime(address)
         self._ca = ca
         self._certificate = certificate
 
@@ -150,7 +155,7 @@ class Joined:
             ConfigError: it cannot be used.
         """
         key, request = _signing_request()
-        client = JoinClient(NetworkClient(self.address, self.tls, expect=_expect_any), limits=LIMITS)
+        client = JoinClient(NetworkClient(self.address, self.tls, expect=self.expect), limits=LIMITS)
         certificate = (await client.join(JoinRequest(csr=request))).certificate_pem
         self.tls.replace_in_memory(certificate.encode(), key, self._ca.encode())
         self._certificate = certificate
@@ -161,8 +166,8 @@ async def _join(address: NetworkAddress, config: LaunchConfig) -> Joined:
     key, request = _signing_request()
     checking = ssl.create_default_context(cadata=ca)
     checking.minimum_version = ssl.TLSVersion.TLSv1_3
-    checking.check_hostname = False  # The fingerprint has decided.
-    client = JoinClient(NetworkClient(address, None, context=checking, expect=_expect_any), limits=LIMITS)
+    checking.check_hostname = False  # Who it is says its identity.
+    client = JoinClient(NetworkClient(address, None, context=checking, expect=_expect_runtime(address)), limits=LIMITS)
     try:
         response = await client.join(JoinRequest(token=config.token, csr=request))
         return Joined(address, ca, key, response.certificate_pem)
@@ -219,4 +224,9 @@ def _life_of(certificate: str) -> tuple[float, float]:
 
 
 def _expect_any(end: RemoteEnd) -> None:
-    """The CA that has signed its certificate is that of the fingerprint, and signs for this runtime alone."""
+    """What it tells is held against the fingerprint."""
+
+
+def _expect_runtime(address: NetworkAddress) -> Callable[[RemoteEnd], None]:
+    """The CA of the fingerprint signs for every plugin that the runtime starts, and none of them is the runtime."""
+    return lambda end: accept_runtime(end, (), address.host)
