@@ -34,6 +34,25 @@ test("a connection that becomes no link ends after ten seconds, and a link goes 
   await listener.close();
 });
 
+test("a listener that is closed waits for no connection that has become no link", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] }); // The connections are not ended by their time.
+  const listener = await listen({
+    address: { scheme: "tcp", host: "127.0.0.1", port: 0 },
+    credentials: undefined,
+    serve: () => {},
+    hasRoom: () => true,
+    tell: () => {},
+  });
+  const [silent, begun] = [0, 0].map(() => connect(listener.address.port, "127.0.0.1"));
+  assert.ok(silent && begun);
+  begun.write("GET /health HTTP/1.1\r\nHost: plugin\r\n\r\n");
+  await once(begun, "data");
+  while (!(await isConnected(listener.address.port))) await new Promise(setImmediate);
+  const ended = [silent, begun].map((socket) => once(socket.on("error", () => {}).resume(), "close"));
+  await listener.close();
+  await Promise.all(ended);
+});
+
 /** Whether the listener has taken the connections that came before. */
 async function isConnected(port: number): Promise<boolean> {
   const last = connect(port, "127.0.0.1");

@@ -87,7 +87,7 @@ export async function listen({ address, serve, hasRoom, tell, ...rest }: ListenO
     async close() {
       const closed = once(server, "close");
       server.close();
-      http.closeAllConnections();
+      waiting.endAll();
       await closed;
     },
   };
@@ -113,6 +113,11 @@ class Waiting {
       this.#sockets.delete(oldest[0]);
       oldest[1].socket.destroy();
     }
+  }
+
+  /** Ends those that are left: node's `closeAllConnections` knows only those of a server that listens itself. */
+  endAll(): void {
+    for (const { socket } of this.#sockets.values()) socket.destroy();
   }
 
   /** Takes a connection out that has become a link. */
