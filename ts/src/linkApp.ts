@@ -33,6 +33,8 @@ export class LinkApp {
   readonly #fastPath: FastPathApp;
   /** The objects that are lent to the peer, by connection. */
   readonly #lent = new WeakMap<Duplex, References>();
+  /** How many requests are being answered, by connection. */
+  readonly #answering = new WeakMap<Duplex, number>();
 
   constructor(options: LinkAppOptions) {
     this.options = options;
@@ -65,7 +67,15 @@ export class LinkApp {
   }
 
   #take(connection: Duplex): void {
+    // As in Go, a caller that ends its side before it has the response counts as gone.
+    connection.once("end", () => {
+      if (this.#answering.get(connection)) connection.destroy();
+    });
     this.#server.emit("connection", connection);
+  }
+
+  #countAnswering(connection: Duplex, change: number): void {
+    this.#answering.set(connection, (this.#answering.get(connection) ?? 0) + change);
   }
 
   #findUnary({ path, type, body }: WholeRequest): Answer | undefined {
@@ -92,8 +102,9 @@ export class LinkApp {
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {
-    // As in Go, a caller that ends its side before it has the response counts as gone.
-    request.socket.once("end", () => request.socket.destroy());
+    const { socket } = request;
+    this.#countAnswering(socket, 1);
+    response.once("close", () => this.#countAnswering(socket, -1));
     this.#mapHealth(request);
     countBody(request);
     this.#pass(request, (isOpen) => {

@@ -61,6 +61,19 @@ function join(
   return { mux, open: () => mux.open().on("error", () => {}) };
 }
 
+/** Joins a mux to an app with one method, and gives the streams as the server has them. */
+function joinServed(join: () => { certificatePem: string }): { server: Mux; mux: Mux; served: MuxStream[] } {
+  const app = new LinkApp({ routes: (router) => router.service(JoinService, { join }) });
+  const [near, far] = connectionPair();
+  const server = new Mux({ role: "server", input: near, output: near });
+  const served: MuxStream[] = [];
+  server.listen((stream) => {
+    served.push(stream);
+    app.serve(stream);
+  });
+  return { server, mux: new Mux({ role: "client", input: far, output: far }), served };
+}
+
 /** Reads one response: its status, its fields without those of the connection, and its body. */
 async function response(stream: MuxStream): Promise<[status: string, fields: string[], body: string]> {
   let read = Buffer.alloc(0);
@@ -204,24 +217,9 @@ describe("a stream", () => {
   test("begins no further call while responses wait for a caller that does not read", async () => {
     const size = 100_000;
     const waiting: number[] = [];
-    const served: MuxStream[] = [];
-    const app = new LinkApp({
-      routes: (router) =>
-        router.service(JoinService, {
-          join: () => {
-            waiting.push(served[0]?.writableLength ?? NaN);
-            return { certificatePem: "x".repeat(size) };
-          },
-        }),
-    });
-    const [near, far] = connectionPair();
-    const [server, mux] = [
-      new Mux({ role: "server", input: near, output: near }),
-      new Mux({ role: "client", input: far, output: far }),
-    ];
-    server.listen((stream) => {
-      served.push(stream);
-      app.serve(stream);
+    const { server, mux, served } = joinServed(() => {
+      waiting.push(served[0]?.writableLength ?? NaN);
+      return { certificatePem: "x".repeat(size) };
     });
     const stream = mux.open();
     const calls = 40;
@@ -233,6 +231,24 @@ describe("a stream", () => {
     for await (const chunk of stream) read += String(chunk);
     assert.equal(read.split("HTTP/1.1 200 OK").length - 1, calls);
     assert.ok(Math.max(...waiting) <= 5 * size, `a call began while ${Math.max(...waiting)} bytes waited`);
+    server.abort();
+  });
+
+  test("leaves nothing behind of the requests that the server of Node.js has answered", async () => {
+    const listeners: (number | undefined)[] = [];
+    const { server, mux, served } = joinServed(() => {
+      listeners.push(served[0]?.listenerCount("end"));
+      return { certificatePem: "1" };
+    });
+    const stream = mux.open().on("error", () => {});
+    for (let call = 0; call < 12; call++) {
+      const bytes = request(message("yes"));
+      stream.write(bytes.subarray(0, 9));
+      await mux.ping();
+      stream.write(bytes.subarray(9));
+      await response(stream);
+    }
+    assert.equal(new Set(listeners).size, 1, `listeners at each call: ${listeners.join(" ")}`);
     server.abort();
   });
 
