@@ -48,9 +48,8 @@ export async function join(
   const csr = signingRequest(privateKey, publicKey);
   const checker = Credentials.inMemory({ ca }, [], warn);
   const request = async (token: string, present: SecureContextOptions): Promise<SecureContextOptions> => {
-    const client = clientOf(invitation.address, present, (socket) =>
-      checkServer(socket, checker, invitation.address.host),
-    );
+    const check = (socket: TLSSocket): void => checkServer(socket, checker, invitation.address.host);
+    const client = clientOf(invitation.address, present, timeout, check);
     const { certificatePem: cert } = await client.join({ token, csr }, { timeoutMs: timeout });
     if (!new X509Certificate(cert).checkPrivateKey(privateKey)) throw new Error("its certificate is for another key");
     return { ca, cert, key };
@@ -74,7 +73,7 @@ async function authority({ address, fingerprint }: Invitation, timeout: number):
   let ca: X509Certificate;
   let came: string;
   try {
-    const { caPem } = await clientOf(address, {}, () => {}).getAuthority({}, { timeoutMs: timeout });
+    const { caPem } = await clientOf(address, {}, timeout, () => {}).getAuthority({}, { timeoutMs: timeout });
     ca = new X509Certificate(caPem);
     came = `sha256:${createHash("sha256").update(ca.raw).digest("hex")}`;
   } catch (error) {
@@ -88,8 +87,17 @@ async function authority({ address, fingerprint }: Invitation, timeout: number):
   return ca.toString();
 }
 
-/** A client whose connections are given to `check` before anything is sent. */
-function clientOf({ host, port }: NetworkAddress, context: SecureContextOptions, check: (socket: TLSSocket) => void) {
+/**
+ * A client whose connections are given to `check` before anything is sent.
+ *
+ * @param timeout milliseconds for a handshake. A call that ends does not end it: node knows a connection once it is made.
+ */
+function clientOf(
+  { host, port }: NetworkAddress,
+  context: SecureContextOptions,
+  timeout: number,
+  check: (socket: TLSSocket) => void,
+) {
   const transport = createConnectTransport({
     httpVersion: "1.1",
     baseUrl: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
@@ -105,8 +113,11 @@ function clientOf({ host, port }: NetworkAddress, context: SecureContextOptions,
           rejectUnauthorized: false,
           checkServerIdentity: () => undefined,
         });
+        const timer = setTimeout(() => socket.destroy(), Math.min(timeout, MAX_TIMER));
+        socket.once("close", () => clearTimeout(timer));
         socket.once("error", (error) => tell?.(error, socket));
         socket.once("secureConnect", () => {
+          clearTimeout(timer);
           try {
             check(socket);
             tell?.(null, socket);
