@@ -121,9 +121,7 @@ func (j *joiner) request(ctx context.Context, token string, present *tls.Certifi
 // renewInTime renews the certificate whenever two thirds of its life are over.
 func (j *joiner) renewInTime(ctx context.Context, credentials *remote.Credentials, certificate tls.Certificate) {
 	for {
-		lifetime, left := certificate.Leaf.NotAfter.Sub(certificate.Leaf.NotBefore), time.Until(certificate.Leaf.NotAfter)
-		least := min(left/10, renewalRetry) // where the clocks of the machines differ
-		pause(ctx, max(time.Until(certificate.Leaf.NotBefore.Add(lifetime*2/3)), least))
+		pause(ctx, renewalDue(certificate.Leaf, time.Now()))
 		if ctx.Err() != nil {
 			return
 		}
@@ -138,6 +136,16 @@ func (j *joiner) renewInTime(ctx context.Context, credentials *remote.Credential
 		certificate = renewed
 		credentials.Replace(certificate)
 	}
+}
+
+// renewalDue is how long a certificate is kept. By a clock that is ahead of the runtime's, each new one is due or over at once.
+func renewalDue(certificate *x509.Certificate, now time.Time) time.Duration {
+	lifetime, left := certificate.NotAfter.Sub(certificate.NotBefore), certificate.NotAfter.Sub(now)
+	least := renewalRetry
+	if left > 0 {
+		least = min(left/10, renewalRetry)
+	}
+	return max(certificate.NotBefore.Add(lifetime*2/3).Sub(now), least)
 }
 
 func (j *joiner) client(config *tls.Config) plugmuxv1connect.JoinServiceClient {

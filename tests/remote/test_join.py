@@ -9,10 +9,12 @@ import asyncio
 import json
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,7 +35,7 @@ from plugmux.network.remote_end import RemoteEnd
 from plugmux.network.tls import TLS, unverified_context
 from plugmux.network.tokens import JoinTokens, TokenRefused
 from plugmux.plugin.dial import DialError
-from plugmux.plugin.join import _join, _signing_request
+from plugmux.plugin.join import Joined, _join, _signing_request
 from plugmux.runners import JoinPoint, RemoteRunner
 from plugmux.runners.joining import Joining
 from plugmux.runtime import State
@@ -326,6 +328,25 @@ async def test_a_certificate_is_renewed_over_a_connection_that_shows_it(point: J
         assert code is Code.PERMISSION_DENIED
     finally:
         await other.close()
+
+
+async def test_a_certificate_is_not_renewed_again_at_once_by_a_clock_that_is_ahead(
+    point: JoinPoint, joining: Joining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = await _join(point.address, joining.config)
+    ahead = SimpleNamespace(time=lambda: time.time() + 2 * 86400)
+    monkeypatch.setattr("plugmux.plugin.join.time", ahead)
+    renewed = []
+
+    async def renew(self: Joined) -> None:
+        renewed.append(self)
+
+    monkeypatch.setattr(Joined, "renew", renew)
+    renewing = asyncio.create_task(joined.renew_in_time())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    renewing.cancel()
+    assert renewed == []
 
 
 async def test_the_ca_is_told_to_everybody(point: JoinPoint, joining: Joining) -> None:

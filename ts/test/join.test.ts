@@ -5,10 +5,17 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { DialError } from "../src/errors.js";
-import { join } from "../src/network/join.js";
+import { join, renewalDue } from "../src/network/join.js";
 import { keepAlive } from "./runtime.js";
 
 keepAlive();
+
+test("a certificate is not renewed again at once by a clock that is ahead", () => {
+  const hour = 3_600_000;
+  const after = [0, 23 * hour, 24 * hour - 50_000, 24 * hour, 48 * hour];
+  const due = after.map((now) => renewalDue(0, 24 * hour, now));
+  assert.deepEqual(due, [16 * hour, 60_000, 5_000, 60_000, 60_000]);
+});
 
 test("a connection whose handshake is not answered ends with the attempt", async () => {
   const silent = createServer().listen(0, "127.0.0.1");

@@ -143,9 +143,8 @@ function renew(
   const wait = (least = 0): void => {
     const { validFrom, validTo } = new X509Certificate(String(credentials.options.cert));
     const [begins, ends] = [Date.parse(validFrom), Date.parse(validTo)];
-    const due = begins + ((ends - begins) * 2) / 3 - Date.now();
-    const soonest = Math.min((ends - Date.now()) / 10, RENEWAL_RETRY); // where the clocks of the machines differ
-    timer = setTimeout(() => void again(), Math.min(Math.max(due, least, soonest), MAX_TIMER));
+    const due = renewalDue(begins, ends, Date.now());
+    timer = setTimeout(() => void again(), Math.min(Math.max(due, least), MAX_TIMER));
     timer.unref();
   };
   const again = async (): Promise<void> => {
@@ -159,6 +158,15 @@ function renew(
   };
   wait();
   return () => clearTimeout(timer);
+}
+
+/**
+ * How many milliseconds a certificate is kept. By a clock that is ahead of the runtime's, each new one is due or over at once.
+ */
+export function renewalDue(begins: number, ends: number, now: number): number {
+  const left = ends - now;
+  const least = left > 0 ? Math.min(left / 10, RENEWAL_RETRY) : RENEWAL_RETRY;
+  return Math.max(begins + ((ends - begins) * 2) / 3 - now, least);
 }
 
 /** A signing request (PKCS #10, RFC 2986) with an empty subject, signed with ECDSA and SHA-256. */
