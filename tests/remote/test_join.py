@@ -400,6 +400,12 @@ async def test_a_launch_elsewhere_needs_a_command(point: JoinPoint) -> None:
         assert "its launch has no command" in str(runtime.plugin("kv").error)
 
 
+async def test_no_plugin_gets_the_identity_of_a_runtime(point: JoinPoint) -> None:
+    """Plugins know their runtime by its name: a plugin of that name could have answered in its place."""
+    async with Runtime([Launch(["kv"], "runtime", runner=RemoteRunner(["sh"], point))]) as runtime:
+        assert "the name 'runtime' is a runtime's where plugins join" in str(runtime.plugin("runtime").error)
+
+
 async def test_values_that_are_no_text_pass_to_another_machine(point: JoinPoint, tmp_path: Path) -> None:
     file = tmp_path / "value"
     launch = Launch(["sh", "-c", f'printf %s "$ODD" > {file}'], "kv", runner=RemoteRunner(ELSEWHERE, point))

@@ -2,11 +2,14 @@
 
 import { STATUS_CODES } from "node:http";
 
-/** The fields of a head, as lines. */
+/** Fields that belong to the connection and not to the handler, and the time, which every response has. */
+const OWN = new Set(["connection", "date", "keep-alive", "transfer-encoding", "upgrade"]);
+
+/** The fields of a head, as lines, but for those that `encodeResponse` sets. */
 export function encodeFields(header: Headers | undefined): string {
   let lines = "";
   header?.forEach((value, name) => {
-    lines += `${name}: ${value}\r\n`;
+    if (!OWN.has(name)) lines += `${name}: ${value}\r\n`;
   });
   return lines;
 }

@@ -323,6 +323,22 @@ describe("a plain call", () => {
     mux.abort();
   });
 
+  test("lets a handler set its own fields, and none of the connection's", async () => {
+    const { mux, open } = join((_, { responseHeader }) => {
+      for (const name of ["Date", "Connection", "Transfer-Encoding"]) responseHeader.set(name, "chunked");
+      responseHeader.set("X-Own", "1");
+      return { certificatePem: "1" };
+    });
+    const stream = open();
+    stream.write(request(message("yes")));
+    const [bytes] = (await once(stream, "data")) as [Buffer];
+    const head = bytes.toString("latin1").split("\r\n\r\n")[0]?.toLowerCase().split("\r\n") ?? [];
+    const names = head.slice(1).map((line) => line.split(":")[0]);
+    assert.deepEqual(names.sort(), ["connection", "content-length", "content-type", "date", "x-own"]);
+    assert.ok(head.includes("connection: keep-alive"));
+    mux.abort();
+  });
+
   test("is seen by interceptors", async () => {
     const seen: string[] = [];
     const interceptor: Interceptor = (next) => (call) => {

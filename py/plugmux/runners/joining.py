@@ -35,7 +35,7 @@ from ..http import Server
 from ..link.app import HEALTH, HIJACK, answer
 from ..network.authority import Authority
 from ..network.listener import NetworkListener
-from ..network.remote_end import RemoteEnd
+from ..network.remote_end import RUNTIME, RemoteEnd
 from ..network.tls import TLS
 from ..network.tokens import JoinTokens, TokenRefused
 from ..runtime.logs.flood import FloodLog
@@ -80,7 +80,7 @@ class JoinPoint:
                 f"no plugin can dial {self._dialled}: give the address at which plugins reach this machine"
             )
         self._authority = Authority.create(TRUST_DOMAIN)
-        issued = self._authority.issue("runtime", hosts=[self._dialled.host], lifetime=OWN_LIFETIME)
+        issued = self._authority.issue(RUNTIME, hosts=[self._dialled.host], lifetime=OWN_LIFETIME)
         self._tls = TLS.in_memory(issued.certificate, issued.key, self._authority.pem)
         self._tls.server_context().verify_mode = ssl.CERT_OPTIONAL  # Who has no certificate may join, and no more.
         self._tokens = JoinTokens()
@@ -114,8 +114,11 @@ class JoinPoint:
             What has the launch configuration; it must be closed.
 
         Raises:
+            ConfigError: it has the name of a runtime, by which plugins would take it for theirs.
             OSError: this cannot listen.
         """
+        if name == RUNTIME:
+            raise ConfigError(f"the name {name!r} is a runtime's where plugins join; give the plugin another name")
         joining = Joining(self, secrets.token_hex(8), name)
         async with self._changing:
             if self._listener is None:

@@ -75,6 +75,8 @@ class RemoteRunner(Runner):
         environ |= {name: os.environ[name] for name in VARIABLES if name in os.environ}
         try:
             joining = await self.point.expect(launch.name, timeout, log)
+        except ConfigError as error:
+            raise _not_started(launch, str(error)) from error
         except OSError as error:
             raise _not_started(launch, f"this machine cannot listen for it: {error}") from error
         try:
