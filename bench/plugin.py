@@ -42,8 +42,8 @@ async def sink(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Takes as many bytes as 8 bytes announce, says that they have come, and begins again."""
-    while not reader.at_eof():
-        left = int.from_bytes(await reader.readexactly(8), "big")
+    while announced := await reader.read(8):
+        left = int.from_bytes(announced + await reader.readexactly(8 - len(announced)), "big")
         while left and (data := await reader.read(min(1024 * 1024, left))):
             left -= len(data)
         writer.write(bytes(8))
