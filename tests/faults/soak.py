@@ -4,12 +4,15 @@ Each plugin is asked for its process id all the time, and the answer is checked;
 `deadline_exceeded` alone. At the end the memory of the host is within a fifth of what it was after the first minute (in
 less than two minutes: after half of the time), and nothing is left. A summary is printed; the exit status is 1 where
 something was wrong.
+
+Garbage is collected twice a minute. The objects of a link that has ended, 11 KiB, refer to each other, and Python
+frees such cycles only when they are a quarter of all objects. Without that a host ends ten minutes with 1.2 times the
+memory of the first, which says nothing of leaks.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import logging
 import os
@@ -44,6 +47,7 @@ FLOOD = "4"
 """MiB that a plugin prints at once."""
 GROWTH = 1.2
 CALL_TIME = 10.0
+COLLECT_EVERY = 30.0
 
 
 class Soak:
@@ -87,7 +91,11 @@ class Soak:
     async def disturb(self) -> None:
         """Kill, stop and flood plugins at random until the time is over."""
         faults = (self._kill, self._stop, self.flood, self._restart)
+        collected = time.monotonic()
         while self.goes_on:
+            if time.monotonic() - collected > COLLECT_EVERY:
+                gc.collect()
+                collected = time.monotonic()
             running = [plugin for plugin in self._runtime.plugins() if plugin.state is State.RUNNING and plugin.pid]
             if running:
                 await self._chance.choice(faults)(self._chance.choice(running))
@@ -159,9 +167,7 @@ async def soak(minutes: float) -> int:
 
 
 def _memory() -> int:
-    """What the host has in use: the allocator first gives back what is free, as much as was once needed."""
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
     return resident_bytes()
 
 
