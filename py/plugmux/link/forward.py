@@ -97,14 +97,18 @@ async def forward(
     unary = scope["method"] == "GET" or fields.get(b"content-type", b"").startswith(UNARY_CONTENT_TYPES)
     reading = (kept or KeptBodies()).whole(receive) if unary else nullcontext(_body(receive))
     async with reading as body:
-        await _exchange(transport, scope, body, send, request_timeout if unary else 0.0)
+        await _exchange(transport, scope, fields, body, send, request_timeout if unary else 0.0)
 
 
 async def _exchange(
-    transport: ClientTransport, scope: Scope, body: bytes | AsyncIterator[bytes], send: Send, request_timeout: float
+    transport: ClientTransport,
+    scope: Scope,
+    fields: Mapping[bytes, bytes],
+    body: bytes | AsyncIterator[bytes],
+    send: Send,
+    request_timeout: float,
 ) -> None:
     """Send a request to the peer, and its response back."""
-    fields = dict(scope["headers"])
     path, query = scope["raw_path"].decode("ascii"), scope["query_string"].decode("ascii")
     limits = [_time_limit(fields), request_timeout]
     request = Request(

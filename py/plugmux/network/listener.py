@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..aio.closing import end_within
 from ..aio.forks import lose_in_children
@@ -108,8 +108,8 @@ class NetworkListener:
         self._admits_strangers = admits_strangers
         self._proxies = proxies
         self._headers: dict[socket.socket, ProxyHeader] = {}
-        self._strangers: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
-        self._served: OpenConnections[str, asyncio.BaseTransport] = OpenConnections(
+        self._strangers: dict[asyncio.Transport, asyncio.TimerHandle] = {}
+        self._served: OpenConnections[str, asyncio.Transport] = OpenConnections(
             lambda transport: not transport.is_closing(), descriptor_limit()
         )
         self._sockets: list[socket.socket] = []
@@ -306,43 +306,42 @@ class NetworkListener:
             connection.close()
             raise
 
-    def _serve_peer(self, transport: asyncio.BaseTransport, where: str) -> asyncio.Protocol:
+    def _serve_peer(self, transport: asyncio.Transport, where: str) -> asyncio.Protocol:
         """The protocol of a connection whose handshake is done."""
         end = replace(RemoteEnd.of(transport), address=where)
         who = end.identity or where.rpartition(":")[0]
         if not self._served.add(who, transport):
             most = f"{who} has {self._served.most} open, which is as many as one may have"
             self._report("too many", f"refused a connection of {where} at {self.address}: {most}")
-            assert isinstance(transport, asyncio.Transport)
             transport.abort()
             return asyncio.Protocol()
         if self._admits_strangers and not end.shown:
             self._bound(transport)
         return self._serve(end)
 
-    def _bound(self, transport: asyncio.BaseTransport) -> None:
+    def _bound(self, transport: asyncio.Transport) -> None:
         """Let a stranger stay for a while, if there are not too many."""
         self._strangers[transport] = asyncio.get_running_loop().call_later(STRANGER_TIME, self._end_stay, transport)
         if len(self._strangers) > MAX_STRANGERS:
             self._end_stay(next(iter(self._strangers)))
 
-    def _end_stay(self, transport: asyncio.BaseTransport) -> None:
+    def _end_stay(self, transport: asyncio.Transport) -> None:
         self._strangers.pop(transport).cancel()
-        assert isinstance(transport, asyncio.Transport)
         transport.abort()
 
 
 class _Handshaken(asyncio.Protocol):
     """The protocol of a connection until its handshake is done and the other end is known."""
 
-    def __init__(self, begin: Callable[[asyncio.BaseTransport], asyncio.Protocol]) -> None:
+    def __init__(self, begin: Callable[[asyncio.Transport], asyncio.Protocol]) -> None:
         self._begin = begin
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]  # every transport that comes writes
-        tune(transport)
-        protocol = self._begin(transport)
+        # Not by isinstance: uvloop's transports are no subclasses of asyncio's.
+        self.transport = stream = cast("asyncio.Transport", transport)
+        tune(stream)
+        protocol = self._begin(stream)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
