@@ -84,13 +84,14 @@ export class UnaryMethod {
   }
 
   readonly answer: Answer = (request, end, values) => {
-    const message = this.#parse(request);
+    // Connect compresses what it should, and tells the caller what is wrong.
+    if (request.fields.has("accept-encoding")) return this.#byConnect(request, end, values);
     const { timeoutMs, error } = parseTimeout(
       request.fields.get("connect-timeout-ms") ?? null,
       Number.MAX_SAFE_INTEGER,
     );
-    // Connect compresses what it should, and tells the caller what is wrong.
-    if (!message || error || request.fields.has("accept-encoding")) return this.#byConnect(request, end, values);
+    const message = error ? undefined : this.#parse(request);
+    if (!message) return this.#byConnect(request, end, values);
     if (timeoutMs !== undefined) end.limit(timeoutMs);
     return this.#call(message, request, end, new UnaryContext(this.#spec.method, { request, end, values }));
   };
